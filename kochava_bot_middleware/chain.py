@@ -1,0 +1,67 @@
+"""
+The one onion: the same composition serves the receive and the send direction.
+
+The first layer added is the outermost, in both directions. A layer may leave ``call_next`` out (drop the event, answer
+from a cache) and may await it again (retry).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from .exceptions import RegistrationError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+Next = Callable[[T], Awaitable[R]]
+Layer = Callable[[T, Callable[[T], Awaitable[R]]], Awaitable[R]]
+
+
+def compose(layers: Sequence[Layer[T, R]], innermost: Next[T, R]) -> Next[T, R]:
+    """
+    Wrap *innermost* in *layers*; without layers it is returned unchanged.
+    """
+    call_next = innermost
+    for layer in reversed(layers):
+        call_next = partial(_call, layer, call_next)
+    return call_next
+
+
+def _call(layer: Layer[T, R], call_next: Next[T, R], subject: T) -> Awaitable[R]:
+    return layer(subject, call_next)
+
+
+def layers_of(middlewares: Sequence[object], direction: str) -> list[Layer[T, R]]:
+    """
+    The methods named *direction* (``receive`` or ``send``) of those middlewares that have one, in order.
+    """
+    return [getattr(middleware, direction) for middleware in middlewares if hasattr(middleware, direction)]
+
+
+def check_middleware(middleware: object) -> None:
+    """
+    Refuse what could never work as a middleware, at the moment it is added.
+
+    Raises:
+        RegistrationError: It has neither ``receive`` nor ``send``, or one of them is not ``async def``.
+    """
+    directions = [name for name in ("receive", "send") if hasattr(middleware, name)]
+    if not directions:
+        msg = f"a middleware needs `async def receive` or `async def send`, got {middleware!r}"
+        raise RegistrationError(msg)
+    for name in directions:
+        if not is_async_callable(getattr(middleware, name)):
+            msg = f"`{name}` of middleware {middleware!r} must be `async def {name}(self, subject, call_next)`"
+            raise RegistrationError(msg)
+
+
+def is_async_callable(candidate: object) -> bool:
+    """
+    Whether calling *candidate* gives an awaitable, also for instances whose ``__call__`` is async.
+    """
+    function = candidate if inspect.isroutine(candidate) else getattr(candidate, "__call__", candidate)  # noqa: B004
+    return inspect.iscoroutinefunction(function)

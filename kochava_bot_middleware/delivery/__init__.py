@@ -1,0 +1,3 @@
+"""
+From the outbox to Kochava: claim, send, judge, settle.
+"""

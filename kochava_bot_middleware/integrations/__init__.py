@@ -1,0 +1,3 @@
+"""
+One module a host framework, named after it; each is thin over the framework-free core.
+"""

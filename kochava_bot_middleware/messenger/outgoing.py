@@ -1,0 +1,114 @@
+"""
+One call that is about to leave for the Graph API, as the send chain sees it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Any, Self
+
+import attrs
+import orjson
+
+from .events import Channel
+
+
+class Endpoint(enum.StrEnum):
+    """
+    The Graph API paths that carry something a person will see; the value is the last part of the path.
+    """
+
+    MESSAGES = "messages"
+    MESSENGER_PROFILE = "messenger_profile"
+    CUSTOM_USER_SETTINGS = "custom_user_settings"
+    MESSAGE_ATTACHMENTS = "message_attachments"
+    PERSONAS = "personas"
+    BATCH = "batch"
+
+
+@attrs.frozen(kw_only=True)
+class Recipient:
+    """
+    Whom a body is for; at most one of the fields is set. All ``None``: a Page-level call.
+
+    Attributes:
+        user_id: PSID or IGSID.
+        user_ref: From the checkbox or chat plugin; becomes a PSID only with the person's next event.
+        comment_id: Private reply to a comment.
+        post_id: Private reply to a visitor's post.
+        token: ``notification_messages_token`` or ``one_time_notif_token``.
+        phone_number: Customer matching (gone from the platform, still seen in old code).
+    """
+
+    user_id: str | None = None
+    user_ref: str | None = None
+    comment_id: str | None = None
+    post_id: str | None = None
+    token: str | None = None
+    phone_number: str | None = attrs.field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, body: Any) -> Self:
+        """
+        Read the ``recipient`` of a Send API body (object or JSON text), or the ``psid`` of a user-level menu.
+
+        Never raises: a body that Facebook would refuse gives an empty recipient.
+        """
+        if not isinstance(body, Mapping):
+            return cls()
+        recipient = body.get("recipient")
+        if isinstance(recipient, (str, bytes)):
+            try:
+                recipient = orjson.loads(recipient)
+            except orjson.JSONDecodeError:
+                recipient = None
+        if not isinstance(recipient, Mapping):
+            return cls(user_id=_text(body.get("psid")))
+        return cls(
+            user_id=_text(recipient.get("id")),
+            user_ref=_text(recipient.get("user_ref")),
+            comment_id=_text(recipient.get("comment_id")),
+            post_id=_text(recipient.get("post_id")),
+            token=_text(
+                recipient.get("notification_messages_token")
+                or recipient.get("notification_message_token")
+                or recipient.get("one_time_notif_token")
+            ),
+            phone_number=_text(recipient.get("phone_number")),
+        )
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or value == "" else str(value)
+
+
+@attrs.frozen(kw_only=True)
+class Outgoing:
+    """
+    What a send middleware is given. Change it with `attrs.evolve`; never write into `body`.
+
+    Attributes:
+        endpoint: Last part of the Graph path, usually an `Endpoint`.
+        body: The JSON object as the caller gave it: dicts, lists, attrs instances, or JSON text in its members.
+        page_id: The Page (or Instagram account) that sends; ``None`` when the bot was made without one.
+        channel: Which platform delivers it.
+        method: HTTP method.
+        creative: Name of the creative that this message shows, given by the caller; ``None`` if not.
+        greeting: The caller marked this message as a greeting.
+    """
+
+    endpoint: str = Endpoint.MESSAGES
+    body: Any
+    page_id: str | None = None
+    channel: Channel = Channel.MESSENGER
+    method: str = "POST"
+    creative: str | None = None
+    greeting: bool = False
+
+    @property
+    def recipient(self) -> Recipient:
+        """
+        Whom it is for, read from the body.
+        """
+        return Recipient.of(self.body)

@@ -1,0 +1,3 @@
+"""
+A local Messenger and a local Kochava, as strict as the pages of the real ones.
+"""

@@ -1,0 +1,3 @@
+"""
+The promise that nothing is lost: durable queues of lanes with one atomic commit. Bodies are opaque here.
+"""

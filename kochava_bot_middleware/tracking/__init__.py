@@ -1,0 +1,3 @@
+"""
+Where Messenger and Kochava meet, purely: events become records, bodies get SmartLinks, greetings become pings.
+"""
