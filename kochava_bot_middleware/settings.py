@@ -348,7 +348,7 @@ def _origin_in(*origins: Any) -> Callable[[Any], bool]:
 def _converter() -> Converter:
     converter = Converter()
     converter.register_structure_hook_func(attrs.has, _structure_class)
-    converter.register_structure_hook_func(_origin_in(tuple), _structure_sequence)
+    converter.register_structure_hook_func(_origin_in(tuple, collections.abc.Sequence), _structure_sequence)
     converter.register_structure_hook_func(_origin_in(collections.abc.Mapping), _structure_mapping)
     converter.register_structure_hook_func(_origin_in(Union, types.UnionType), _structure_union)
     converter.register_structure_hook_func(_origin_in(collections.abc.Callable), _structure_callable)

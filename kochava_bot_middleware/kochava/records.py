@@ -8,7 +8,7 @@ each change of shape, and `decode` knows every older one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import attrs
@@ -187,20 +187,51 @@ def decode(body: bytes) -> Record:
     Read a stored record.
 
     Raises:
-        UnreadableRecord: The bytes are corrupt.
+        UnreadableRecord: The bytes are corrupt. The message names the member, never its value.
         UnknownRecord: A newer release wrote it.
     """
     try:
         stored = orjson.loads(body)
         kind, schema = stored.pop("kind"), stored.pop("schema")
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as exc:
-        msg = f"a stored record is corrupt: {exc}"
+        msg = f"a stored record is corrupt: {type(exc).__name__}"
         raise UnreadableRecord(msg) from exc
-    if not isinstance(schema, int) or schema > SCHEMA or kind not in _KINDS:
-        msg = f"kind {kind!r} of schema {schema!r} is not known to this release; upgrade this worker"
+    if not isinstance(kind, str) or type(schema) is not int or schema < 1:
+        msg = "a stored record is corrupt: its kind or schema is not one"
+        raise UnreadableRecord(msg)
+    if schema > SCHEMA or kind not in _KINDS:
+        msg = f"kind {kind[:40]!r} of schema {schema} is not known to this release; upgrade this worker"
         raise UnknownRecord(msg)
+    for name, value in stored.items():
+        if name not in _FITS or not _FITS[name](value):
+            msg = f"a stored {kind} record is corrupt: {name[:40]!r}"
+            raise UnreadableRecord(msg)
     try:
         return _KINDS[kind](**stored)
     except TypeError as exc:
         msg = f"a stored {kind} record is corrupt: {exc}"
         raise UnreadableRecord(msg) from exc
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(member, str) for member in value.values())
+
+
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "id": _text,
+    "app_id": _text,
+    "user_id": _text,
+    "page_id": lambda value: value is None or isinstance(value, str),
+    "usertime": lambda value: type(value) is int,
+    "event_name": _text,
+    "event_data": lambda _value: True,
+    "device_ids": _texts,
+    "extra": lambda value: isinstance(value, dict),
+    "identities": _texts,
+    "tracker": _text,
+    "params": _texts,
+}

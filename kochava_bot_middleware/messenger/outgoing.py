@@ -12,6 +12,7 @@ import attrs
 import orjson
 
 from .events import Channel
+from .uploads import Upload
 
 
 class Endpoint(enum.StrEnum):
@@ -47,6 +48,27 @@ class Recipient:
     post_id: str | None = None
     token: str | None = None
     phone_number: str | None = attrs.field(default=None, repr=False)
+
+    def as_body(self) -> dict[str, str]:
+        """
+        The ``recipient`` object of a Send API body.
+
+        Raises:
+            ValueError: It names nobody.
+        """
+        members = {
+            "id": self.user_id,
+            "user_ref": self.user_ref,
+            "comment_id": self.comment_id,
+            "post_id": self.post_id,
+            "notification_messages_token": self.token,
+            "phone_number": self.phone_number,
+        }
+        named = {key: value for key, value in members.items() if value is not None}
+        if not named:
+            msg = "a recipient needs one of user_id, user_ref, comment_id, post_id, token, phone_number"
+            raise ValueError(msg)
+        return named
 
     @classmethod
     def of(cls, body: Any) -> Self:
@@ -93,7 +115,9 @@ class Outgoing:
         body: The JSON object as the caller gave it: dicts, lists, attrs instances, or JSON text in its members.
         page_id: The Page (or Instagram account) that sends; ``None`` when the bot was made without one.
         channel: Which platform delivers it.
-        method: HTTP method.
+        method: HTTP method; ``DELETE`` takes something away, so nothing is shown.
+        params: Query parameters, such as ``platform`` of a profile call.
+        upload: The file of a multipart request, whose ``recipient`` and ``message`` are in `body`; else ``None``.
         creative: Name of the creative that this message shows, given by the caller; ``None`` if not.
         greeting: The caller marked this message as a greeting.
     """
@@ -103,6 +127,8 @@ class Outgoing:
     page_id: str | None = None
     channel: Channel = Channel.MESSENGER
     method: str = "POST"
+    params: Mapping[str, str] = attrs.field(factory=dict)
+    upload: Upload | None = None
     creative: str | None = None
     greeting: bool = False
 

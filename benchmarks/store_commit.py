@@ -1,0 +1,189 @@
+"""
+What a durable commit and a claim cost, as multiples of a bare floor measured in the same run.
+
+Run ``python benchmarks/store_commit.py``. The floors are a thread, a queue and ``executemany`` inserts, one transaction
+for all that wait: once into one plain table, and once into the tables and indexes our entries need.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import queue
+import secrets
+import sqlite3
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from kochava_bot_middleware.store.contract import Entry, Lease, Outcome, Settlement, Unit
+from kochava_bot_middleware.store.sqlite import SqliteStore
+
+BODY = b"x" * 400
+
+PLAIN = ("CREATE TABLE t (place INTEGER PRIMARY KEY, id TEXT, queue TEXT, lane TEXT, created_at REAL, body BLOB)",)
+UNIQUE = (PLAIN[0].replace("id TEXT", "id TEXT UNIQUE"),)
+INDEXED = (
+    *UNIQUE,
+    "CREATE INDEX t_by_lane ON t (lane, queue)",
+    "CREATE TABLE h (queue TEXT, place INTEGER, created_at REAL, leased INTEGER, due_at REAL, token TEXT,"
+    " attempts INTEGER, PRIMARY KEY (queue, place)) WITHOUT ROWID",
+    "CREATE INDEX h_by_due ON h (queue, leased, due_at)",
+)
+
+
+class BareLoop:
+    """
+    Group commit with nothing around it.
+    """
+
+    def __init__(self, path: Path, schema: tuple[str, ...]) -> None:
+        self._path = path
+        self._schema = schema
+        self._rows: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._live)
+        self._thread.start()
+
+    async def commit(self, id: str, lane: str) -> None:
+        future = self._loop.create_future()
+        self._rows.put((future, id, lane))
+        await future
+
+    def stop(self) -> None:
+        self._rows.put(None)
+        self._thread.join()
+
+    def _live(self) -> None:
+        connection = sqlite3.connect(self._path, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        for statement in self._schema:
+            connection.execute(statement)
+        places = itertools.count(1)
+        while (row := self._rows.get()) is not None:
+            batch = [row, *(self._rows.get_nowait() for _ in range(self._rows.qsize()))]
+            rows = [(next(places), id, "track", lane, 1.0, BODY) for _, id, lane in batch]
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("INSERT INTO t VALUES (?, ?, ?, ?, ?, ?)", rows)
+            if self._schema is INDEXED:
+                heads = [("track", place, 1.0, 0, 1.0, None, 0) for place, *_ in rows]
+                connection.executemany("INSERT INTO h VALUES (?, ?, ?, ?, ?, ?, ?)", heads)
+            connection.execute("COMMIT")
+            self._loop.call_soon_threadsafe(_finish, [future for future, *_ in batch])
+        connection.close()
+
+
+def _finish(futures: list[asyncio.Future[None]]) -> None:
+    for future in futures:
+        future.set_result(None)
+
+
+async def rate(commit: Callable[[], Awaitable[object]], callers: int, commits: int) -> float:
+    """
+    Commits a second with that many callers, each waiting for its own before the next.
+    """
+    left = itertools.count(commits, -1)
+
+    async def caller() -> None:
+        while next(left) > 0:
+            await commit()
+
+    began = time.perf_counter()
+    await asyncio.gather(*(caller() for _ in range(callers)))
+    return commits / (time.perf_counter() - began)
+
+
+async def bare_rate(folder: Path, schema: tuple[str, ...], callers: int, commits: int) -> float:
+    loop = BareLoop(folder / f"{secrets.token_hex(4)}.db", schema)
+    try:
+        return await rate(lambda: loop.commit(secrets.token_hex(16), secrets.token_hex(8)), callers, commits)
+    finally:
+        loop.stop()
+
+
+def entry(id: str, lane: str, due_at: float | None = None) -> Entry:
+    return Entry(id=id, queue="track", lane=lane, created_at=1.0, body=BODY, due_at=due_at)
+
+
+async def store_rate(folder: Path, callers: int, commits: int, *, cycle: bool = False) -> float:
+    """
+    Commits of one entry each; with *cycle* each is leased with its commit and settled by a second one.
+    """
+    store = SqliteStore(folder / f"{secrets.token_hex(4)}.db")
+    lease = Lease(queue="track", seconds=60.0) if cycle else None
+
+    async def commit() -> None:
+        answer = await store.commit(Unit(appends=[entry(secrets.token_hex(16), secrets.token_hex(8))], lease=lease))
+        for claim in answer.leased:
+            await store.commit(Unit(settlements=[Settlement(claim=claim, outcome=Outcome.DONE)]))
+
+    try:
+        await store.open()
+        return await rate(commit, callers, commits) * (2 if cycle else 1)
+    finally:
+        await store.close()
+
+
+async def claim_seconds(folder: Path, waiting: int, *, in_backoff: bool) -> float:
+    """
+    Median time of a claim of 100 with that many heads waiting.
+    """
+    store = SqliteStore(folder / f"{secrets.token_hex(4)}.db")
+    due_at = time.time() + 86_400 if in_backoff else None
+    try:
+        for start in range(0, waiting, 5_000):
+            ids = [str(number) for number in range(start, min(start + 5_000, waiting))]
+            await store.commit(Unit(appends=[entry(id, id, due_at) for id in ids]))
+        times = []
+        for _ in range(9):
+            began = time.perf_counter()
+            claims = await store.claim("track", 100, 60.0)
+            times.append(time.perf_counter() - began)
+            await store.commit(Unit(settlements=[Settlement(claim=claim, outcome=Outcome.RELEASE) for claim in claims]))
+        return statistics.median(times)
+    finally:
+        await store.close()
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--callers", type=int, default=256)
+    parser.add_argument("--commits", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--waiting", type=int, default=1_000_000)
+    arguments = parser.parse_args()
+    console = Console()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        rates: dict[str, list[float]] = {}
+        for _ in range(arguments.rounds):
+            size = (arguments.callers, arguments.commits)
+            for label, schema in (("bare, one plain table", PLAIN), ("bare, unique ids", UNIQUE), ("bare, our indexes", INDEXED)):
+                rates.setdefault(label, []).append(await bare_rate(folder, schema, *size))
+            rates.setdefault("store, append", []).append(await store_rate(folder, *size))
+            rates.setdefault("store, append and settle", []).append(await store_rate(folder, *size, cycle=True))
+        commits = Table("case", "commits/s", "of plain", "of unique ids", "of our indexes")
+        median = {label: statistics.median(values) for label, values in rates.items()}
+        for label, value in median.items():
+            floors = [median[f"bare, {floor}"] for floor in ("one plain table", "unique ids", "our indexes")]
+            commits.add_row(label, f"{value:,.0f}", *(f"{value / floor:.2f}" for floor in floors))
+        console.print(commits)
+        claims = Table("claim 100", "at 1,000, ms", f"at {arguments.waiting:,}, ms", "ratio")
+        for label, in_backoff in (("all due", False), ("all in backoff", True)):
+            few = await claim_seconds(folder, 1_000, in_backoff=in_backoff)
+            many = await claim_seconds(folder, arguments.waiting, in_backoff=in_backoff)
+            claims.add_row(label, f"{few * 1000:.2f}", f"{many * 1000:.2f}", f"{many / few:.2f}")
+        console.print(claims)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,174 @@
+"""
+The settings of the middleware, and which Kochava app, links and greeting apply to which Page.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+
+import attrs
+
+from .delivery.settings import DeliverySettings
+from .kochava.destination import Destination, Destinations, Tracker, WireSettings
+from .kochava.smartlink import SmartLinks, SmartLinkSettings
+from .settings import Refusal, at_least, not_empty
+from .tracking.engagement import EngagementSettings
+from .tracking.funnel import GreetingSettings
+from .tracking.identity import IdentitySettings
+
+GREETING = "greeting"
+"""Name of the greeting's tracker."""
+
+
+class Mode(enum.StrEnum):
+    """
+    What becomes of records.
+    """
+
+    LIVE = "live"
+    """They are stored and sent."""
+
+    DRY_RUN = "dry_run"
+    """They are logged, without the person's id; links are rewritten."""
+
+    OFF = "off"
+    """None are made, and links stay as they are."""
+
+
+class WorkerPlace(enum.StrEnum):
+    """
+    Where records are sent from.
+    """
+
+    INSIDE = "inside"
+    """The bot's own process."""
+
+    SEPARATE = "separate"
+    """One or more processes of ``kochava-bot worker``."""
+
+
+@attrs.frozen(kw_only=True)
+class PageOverrides:
+    """
+    What differs for one Page; each section that is given replaces the one at the top whole.
+    """
+
+    kochava_app_id: str | None = attrs.field(default=None, validator=not_empty)
+    smartlinks: SmartLinkSettings | None = None
+    greeting: GreetingSettings | None = None
+    events: EngagementSettings | None = None
+    identity: IdentitySettings | None = None
+    wire: WireSettings | None = None
+
+
+@attrs.frozen(kw_only=True)
+class KochavaSettings:
+    """
+    The settings of a `KochavaMiddleware`.
+
+    Attributes:
+        kochava_app_id: The App GUID (``ko…``). Kochava advises one app for each bot.
+        store: Where nothing is lost: ``sqlite:///path``, or ``memory://`` for tests.
+        smartlinks: How links are rewritten.
+        greeting: The greeting's trackers.
+        events: What is tracked by itself.
+        identity: How a person is named.
+        wire: How Kochava is talked to.
+        delivery: How the worker sends.
+        pages: Overrides by Page id.
+        worker: ``inside`` the bot's process, or ``separate``.
+        mode: ``live``, ``dry_run`` or ``off``.
+        test_users: Ids of persons for whom the bot works, but nothing is sent.
+        commit_timeout_seconds: How long a `track` outside of a handling waits for the store.
+        drain_seconds: How long a shutdown waits for requests under way.
+    """
+
+    kochava_app_id: str = attrs.field(validator=not_empty)
+    store: str = attrs.field(default="sqlite:///kochava-bot.db", validator=not_empty)
+    smartlinks: SmartLinkSettings = attrs.field(factory=SmartLinkSettings)
+    greeting: GreetingSettings = attrs.field(factory=GreetingSettings)
+    events: EngagementSettings = attrs.field(factory=EngagementSettings)
+    identity: IdentitySettings = attrs.field(factory=IdentitySettings)
+    wire: WireSettings = attrs.field(factory=WireSettings)
+    delivery: DeliverySettings = attrs.field(factory=DeliverySettings)
+    pages: Mapping[str, PageOverrides] = attrs.field(factory=dict)
+    worker: WorkerPlace = WorkerPlace.INSIDE
+    mode: Mode = Mode.LIVE
+    test_users: tuple[str, ...] = ()
+    commit_timeout_seconds: float = attrs.field(default=1.0, validator=at_least(0, exclusive=True))
+    drain_seconds: float = attrs.field(default=10.0, validator=at_least(0))
+
+    def __attrs_post_init__(self) -> None:
+        for wire in (self.wire, *(page.wire for page in self.pages.values() if page.wire is not None)):
+            if GREETING in wire.trackers:
+                wanted = "the greeting's addresses under `greeting`, not under `wire.trackers`"
+                raise Refusal(wanted, "`wire.trackers.greeting`")
+
+
+@attrs.frozen(kw_only=True)
+class App:
+    """
+    What applies to one Page, ready to use.
+
+    Attributes:
+        app_id: The App GUID.
+        links: Its SmartLinks.
+        greeting: Its greeting.
+        events: Its automatic events.
+        identity: Its names for ids.
+        destination: Where its records go.
+    """
+
+    app_id: str
+    links: SmartLinks
+    greeting: GreetingSettings
+    events: EngagementSettings
+    identity: IdentitySettings
+    destination: Destination
+
+
+class Apps:
+    """
+    The app of each Page.
+    """
+
+    def __init__(self, settings: KochavaSettings) -> None:
+        self._default = _app(settings, None, PageOverrides())
+        self._of_page = {page_id: _app(settings, page_id, page) for page_id, page in settings.pages.items()}
+
+    def of(self, page_id: str | None) -> App:
+        """
+        What applies to a Page; the settings at the top apply to every Page without overrides.
+        """
+        return self._default if page_id is None else self._of_page.get(page_id, self._default)
+
+    def __iter__(self) -> Iterator[App]:
+        yield self._default
+        yield from self._of_page.values()
+
+    @property
+    def destinations(self) -> Destinations:
+        """
+        All that the worker may have to send to.
+        """
+        return Destinations(app.destination for app in self)
+
+
+def _app(settings: KochavaSettings, page_id: str | None, page: PageOverrides) -> App:
+    greeting = page.greeting or settings.greeting
+    wire = page.wire or settings.wire
+    tracker = Tracker(impression_url=greeting.impression_url, click_url=greeting.click_url)
+    app_id = page.kochava_app_id or settings.kochava_app_id
+    return App(
+        app_id=app_id,
+        links=SmartLinks(page.smartlinks or settings.smartlinks),
+        greeting=greeting,
+        events=page.events or settings.events,
+        identity=page.identity or settings.identity,
+        destination=Destination(
+            app_id=app_id,
+            page_id=page_id,
+            wire=attrs.evolve(wire, trackers={**wire.trackers, GREETING: tracker}),
+        ),
+    )

@@ -1,0 +1,78 @@
+"""
+What can be set about delivery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from ..settings import Refusal, at_least, one_of
+
+_DAY = 86_400.0
+
+
+def _waits(_instance: Any, _attribute: Any, value: Any) -> None:
+    if not value or any(seconds <= 0 for seconds in value):
+        wanted = "a list of numbers above 0"
+        raise Refusal(wanted, value)
+
+
+def _policies(_instance: Any, _attribute: Any, value: Any) -> None:
+    for policy in value.values():
+        one_of("retry", "dead")(None, None, policy)
+
+
+@attrs.frozen(kw_only=True)
+class DeliverySettings:
+    """
+    How the worker sends.
+
+    Attributes:
+        concurrency: Requests at once, for each of the queues ``track`` and ``ping``.
+        lease_seconds: How long a claim is owned without being renewed. A dead worker's lanes wait so long.
+        request_timeout_seconds: For one request; below a third of the lease, so that a lease cannot lapse under it.
+        gate_timeout_seconds: For the check of consent before each request; when it takes longer, the record waits.
+        retry_waits_seconds: Upper bounds of the first, second … wait; the last one repeats. Each wait is drawn evenly
+            from 0 to its bound. The default is that of Kochava's SDKs.
+        max_age_seconds: A record that failed is given up at this age.
+        ping_max_age_seconds: A ping is given up at this age, tried or not, since it carries no time.
+        head_tries: A record that gets a server error so often, while its destination serves others, is given up.
+        on_ambiguous: By event name: ``retry`` (perhaps counted twice) or ``dead`` (perhaps not counted) when it is not
+            known whether a request arrived.
+        on_ambiguous_default: The same for all other events.
+        failures_to_open: So many users' records must fail in a row before a destination is taken for down.
+        probe_waits_seconds: How long a destination that is down is left alone before the first, second … probe.
+        refused_waits_seconds: The same when it refuses the credentials.
+        ramp_seconds: How long the slow start after an outage lasts; 0 for none.
+        ramp_start_per_second: Requests a second at its beginning; they double every second.
+        rate_per_second: Most requests a second to one destination of one app, by this worker; ``None``: no limit.
+        poll_seconds: How often to look for what other processes appended, when nothing is due.
+        unknown_wait_seconds: How long a record that this worker cannot send is left for another worker.
+    """
+
+    concurrency: int = attrs.field(default=16, validator=at_least(1))
+    lease_seconds: float = attrs.field(default=60.0, validator=at_least(0, exclusive=True))
+    request_timeout_seconds: float = attrs.field(default=10.0, validator=at_least(0, exclusive=True))
+    gate_timeout_seconds: float = attrs.field(default=5.0, validator=at_least(0, exclusive=True))
+    retry_waits_seconds: Sequence[float] = attrs.field(default=(7.0, 30.0, 300.0, 1800.0), validator=_waits)
+    max_age_seconds: float = attrs.field(default=7 * _DAY, validator=at_least(0))
+    ping_max_age_seconds: float = attrs.field(default=_DAY, validator=at_least(0))
+    head_tries: int = attrs.field(default=20, validator=at_least(1))
+    on_ambiguous: Mapping[str, str] = attrs.field(factory=dict, validator=_policies)
+    on_ambiguous_default: str = attrs.field(default="retry", validator=one_of("retry", "dead"))
+    failures_to_open: int = attrs.field(default=5, validator=at_least(1))
+    probe_waits_seconds: Sequence[float] = attrs.field(default=(7.0, 30.0, 60.0), validator=_waits)
+    refused_waits_seconds: Sequence[float] = attrs.field(default=(7.0, 60.0, 300.0), validator=_waits)
+    ramp_seconds: float = attrs.field(default=10.0, validator=at_least(0))
+    ramp_start_per_second: float = attrs.field(default=10.0, validator=at_least(1))
+    rate_per_second: float | None = attrs.field(default=None, validator=at_least(0, exclusive=True))
+    poll_seconds: float = attrs.field(default=1.0, validator=at_least(0.01))
+    unknown_wait_seconds: float = attrs.field(default=60.0, validator=at_least(1))
+
+    def __attrs_post_init__(self) -> None:
+        if self.request_timeout_seconds * 3 >= self.lease_seconds:
+            wanted = f"`request_timeout_seconds` below a third of `lease_seconds` ({self.lease_seconds:g})"
+            raise Refusal(wanted, self.request_timeout_seconds)

@@ -1,0 +1,203 @@
+"""
+The worker: the one thing that empties the outbox, in the bot's process or alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import attrs
+
+from ..clock import Clock, SystemClock
+from ..kochava.client import Sender
+from ..kochava.destination import Destinations
+from ..store.contract import Outcome, Queue, Store
+from .circuit import Circuit, Target
+from .courier import Courier, Gate, Settled
+from .incidents import Incidents, logger
+from .pace import Pace
+from .queue_worker import QueueWorker
+from .settings import DeliverySettings
+
+QUEUES = (Queue.TRACK, Queue.PING)
+
+
+@attrs.define(kw_only=True)
+class DeliveryCounts:
+    """
+    What this worker has done since it was made.
+
+    Attributes:
+        delivered: Taken by Kochava.
+        retried: Tried, and to be tried again.
+        postponed: Claimed, but nothing was sent: the destination is down, unknown or paced.
+        dead: Given up.
+        dropped: Not sent on purpose.
+        ambiguous: Requests of which it is not known whether they arrived: suspected duplicates.
+        lost: Claims that another worker had taken over by the time they ended.
+    """
+
+    delivered: int = 0
+    retried: int = 0
+    postponed: int = 0
+    dead: int = 0
+    dropped: int = 0
+    ambiguous: int = 0
+    lost: int = 0
+
+
+class Worker:
+    """
+    Claims, sends and settles until it is stopped; neither Kochava's nor the store's failures end it.
+
+    Args:
+        store: Where the records wait.
+        sender: What sends a request.
+        destinations: The apps this worker has settings for. Records of others are left for another worker.
+        settings: See `DeliverySettings`.
+        clock: Time.
+        rng: Jitter.
+        on_settled: Told of every end, after its commit; must be quick. What it raises is logged and ignored.
+        gate: See `courier.Gate`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        sender: Sender,
+        destinations: Destinations,
+        settings: DeliverySettings | None = None,
+        *,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+        on_settled: Callable[[Settled], None] | None = None,
+        gate: Gate | None = None,
+    ) -> None:
+        settings = settings or DeliverySettings()
+        clock = clock or SystemClock()
+        rng = rng or random.Random()  # noqa: S311 - jitter
+        self._clock = clock
+        self._incidents = Incidents(clock)
+        self._told = on_settled
+        self._pace = Pace(settings, known=_targets(destinations), rng=rng)
+        self.counts = DeliveryCounts()
+        courier = Courier(
+            store=store,
+            sender=sender,
+            destinations=destinations,
+            pace=self._pace,
+            settings=settings,
+            clock=clock,
+            rng=rng,
+            incidents=self._incidents,
+            gate=gate,
+        )
+        self._queues = [
+            QueueWorker(
+                queue,
+                store=store,
+                courier=courier,
+                pace=self._pace,
+                settings=settings,
+                clock=clock,
+                rng=rng,
+                incidents=self._incidents,
+                on_settled=self._on_settled,
+                on_lost=self._on_lost,
+            )
+            for queue in QUEUES
+        ]
+        self._stopped = False
+        self._running: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """
+        Work until `stop`. Returns at once if that was called before.
+        """
+        if self._stopped:
+            return
+        self._running = asyncio.create_task(self._run())
+        try:
+            await asyncio.shield(self._running)
+        except asyncio.CancelledError:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+            if not self._stopped:
+                raise
+
+    def wake(self) -> None:
+        """
+        Something was appended: look now rather than at the next poll. Cheap; call it in the worker's own loop.
+        """
+        for queue in self._queues:
+            queue.wake()
+
+    async def stop(self, deadline_seconds: float = 10.0) -> None:
+        """
+        Claim no more, let what is under way end, give back the rest. Idempotent, also before `run`.
+
+        Args:
+            deadline_seconds: What has not ended by then is cancelled; its lease lapses and it is sent again.
+        """
+        self._stopped = True
+        for queue in self._queues:
+            queue.stop()
+        running = self._running
+        if running is None or running.done():
+            return
+        timer = asyncio.ensure_future(self._clock.sleep(deadline_seconds))
+        await asyncio.wait({running, timer}, return_when=asyncio.FIRST_COMPLETED)
+        timer.cancel()
+        if not running.done():
+            logger.warning("delivery_stopped_late after %g s", deadline_seconds)
+            running.cancel()
+        await asyncio.gather(running, timer, return_exceptions=True)
+
+    def circuits(self) -> dict[Target, Circuit]:
+        """
+        State of each destination, for health and metrics. Only read it.
+        """
+        return self._pace.circuits()
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for queue in self._queues:
+                group.create_task(queue.run())
+
+    def _on_settled(self, settled: Settled) -> None:
+        counts = self.counts
+        if settled.verdict is not None and settled.verdict.ambiguous:
+            counts.ambiguous += 1
+        match settled.settlement.outcome:
+            case Outcome.DONE:
+                counts.delivered += 1
+            case Outcome.RETRY if settled.verdict is not None:
+                counts.retried += 1
+            case Outcome.RETRY:
+                counts.postponed += 1
+            case Outcome.DEAD:
+                counts.dead += 1
+                self._incidents.report("record_given_up", settled.settlement.reason)
+            case Outcome.DROPPED:
+                counts.dropped += 1
+        if self._told is not None:
+            try:
+                self._told(settled)
+            except Exception as exc:  # noqa: BLE001 - a listener never stops delivery
+                self._incidents.report("listener_failed", type(exc).__name__)
+
+    def _on_lost(self, settled: Settled | None) -> None:
+        self.counts.lost += 1
+        if settled is not None and settled.verdict is not None and settled.verdict.ambiguous:
+            self.counts.ambiguous += 1
+
+
+def _targets(destinations: Destinations) -> set[Target]:
+    return {
+        Target(host=host, app_id=destination.app_id, queue=queue)
+        for destination in destinations
+        for queue in QUEUES
+        for host in destination.hosts(queue)
+    }

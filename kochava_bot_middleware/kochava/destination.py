@@ -1,0 +1,164 @@
+"""
+Where records go: the settings of Kochava's wire, and which of them apply to a record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import urlsplit
+
+import attrs
+
+from ..settings import Refusal, Secret, http_url, one_of
+from .records import Click, Deletion, Impression, Ping, Record
+
+
+@attrs.frozen(kw_only=True)
+class Tracker:
+    """
+    The two addresses that Campaign Manager shows for one tracker ("Click & Impression URLs"), pasted as they are.
+
+    Attributes:
+        impression_url: Hit when it was shown; ``None``: impressions are not told.
+        click_url: Hit when it was clicked; ``None``: clicks are not told.
+    """
+
+    impression_url: str | None = attrs.field(default=None, validator=http_url)
+    click_url: str | None = attrs.field(default=None, validator=http_url)
+
+
+@attrs.frozen(kw_only=True)
+class WireSettings:
+    """
+    How requests to Kochava look, and how its answers are read.
+
+    Attributes:
+        event_url: Takes events, installs, and identity links of the ``action`` form. Kochava's page prints http; its
+            own SDKs use https.
+        identity_url: Takes identity links of the ``php`` form.
+        identity_form: ``php`` is the documented endpoint, ``action`` what Kochava's SDKs do.
+        profile: ``bot`` is the body of Kochava's bot page plus ``usertime``; ``s2s`` adds what its general
+            server-to-server page requires.
+        device_ua_encoding: ``raw`` or ``percent``; Kochava's table and sample disagree.
+        currency_place: Where a purchase's currency goes: ``event_data`` (bot page), ``data`` (general page), ``both``.
+        api_key: Of strict authentication, with `api_secret`; both or neither.
+        api_secret: See `api_key`.
+        sign_identity_links: Sign the ``php`` form as well; unknown whether Kochava checks it there.
+        success: ``status_and_body``: a 2xx answer that says ``"success": false`` is a rejection. ``status``: every 2xx
+            answer is a delivery.
+        unknown_answer: What a status without a documented meaning (3xx, 404 …) says about a record: ``retry``, or
+            ``dead`` at once.
+        trackers: By name; ``greeting`` is the greeting's.
+        deletion_url: The whole address of the Data Subject Request API for this app, such as
+            ``https://nng.kochava.com/accounts/<account>/apps/<app>/privacy/scrub``; ``None``: not configured.
+        deletion_key: Its ``Authentication-Key``.
+        deletion_id_types: Other names for id types there, such as ``{"fb_user_id": "custom"}``.
+    """
+
+    event_url: str = attrs.field(default="https://control.kochava.com/track/json", validator=http_url)
+    identity_url: str = attrs.field(default="https://control.kochava.com/v1/cpi/identityLink.php", validator=http_url)
+    identity_form: str = attrs.field(default="php", validator=one_of("php", "action"))
+    profile: str = attrs.field(default="bot", validator=one_of("bot", "s2s"))
+    device_ua_encoding: str = attrs.field(default="raw", validator=one_of("raw", "percent"))
+    currency_place: str = attrs.field(default="event_data", validator=one_of("event_data", "data", "both"))
+    api_key: Secret | None = None
+    api_secret: Secret | None = None
+    sign_identity_links: bool = False
+    success: str = attrs.field(default="status_and_body", validator=one_of("status_and_body", "status"))
+    unknown_answer: str = attrs.field(default="retry", validator=one_of("retry", "dead"))
+    trackers: Mapping[str, Tracker] = attrs.field(factory=dict)
+    deletion_url: str | None = attrs.field(default=None, validator=http_url)
+    deletion_key: Secret | None = None
+    deletion_id_types: Mapping[str, str] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        if (self.api_key is None) != (self.api_secret is None):
+            wanted = "both `api_key` and `api_secret`, or neither"
+            raise Refusal(wanted, None)
+        if (self.deletion_url is None) != (self.deletion_key is None):
+            wanted = "both `deletion_url` and `deletion_key`, or neither"
+            raise Refusal(wanted, None)
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """
+        All secrets, so that they can be masked in what is kept of an answer.
+        """
+        return tuple(secret for secret in (self.api_key, self.api_secret, self.deletion_key) if secret is not None)
+
+
+@attrs.frozen(kw_only=True)
+class Destination:
+    """
+    One Kochava app, as one Page of the bot uses it.
+
+    Attributes:
+        app_id: Kochava's App GUID.
+        page_id: The Page whose records it takes; ``None``: those of every Page that has no destination of its own.
+        wire: How to talk to it.
+    """
+
+    app_id: str
+    page_id: str | None = None
+    wire: WireSettings = attrs.field(factory=WireSettings)
+
+    def address(self, record: Record) -> str | None:
+        """
+        The URL that takes *record* (of a ping: before its parameters); ``None`` when the settings have none.
+        """
+        match record:
+            case Ping():
+                return self._tracker_url(record)
+            case Deletion():
+                return self.wire.deletion_url
+            case _ if record.kind == "identity_link" and self.wire.identity_form == "php":
+                return self.wire.identity_url
+            case _:
+                return self.wire.event_url
+
+    def _tracker_url(self, record: Ping) -> str | None:
+        tracker = self.wire.trackers.get(record.tracker, Tracker())
+        match record:
+            case Impression():
+                return tracker.impression_url
+            case Click():
+                return tracker.click_url
+            case _:
+                return None
+
+    def hosts(self, queue: str) -> frozenset[str]:
+        """
+        The hosts that its records of *queue* go to; the rare deletion request is left out.
+        """
+        if queue == Ping.queue:
+            trackers = self.wire.trackers.values()
+            urls = [url for tracker in trackers for url in (tracker.impression_url, tracker.click_url)]
+        else:
+            urls = [self.wire.event_url, self.wire.identity_url if self.wire.identity_form == "php" else None]
+        return frozenset(host_of(url) for url in urls if url is not None)
+
+
+def host_of(url: str) -> str:
+    """
+    Host and port of a URL, without credentials.
+    """
+    return urlsplit(url).netloc.rpartition("@")[2].lower()
+
+
+class Destinations:
+    """
+    All destinations that a worker knows.
+    """
+
+    def __init__(self, destinations: Iterable[Destination]) -> None:
+        self._known = {(each.app_id, each.page_id): each for each in destinations}
+
+    def __iter__(self) -> Iterator[Destination]:
+        return iter(self._known.values())
+
+    def resolve(self, record: Record) -> Destination | None:
+        """
+        Where *record* goes; ``None`` when no settings here apply to it, so that it is left for another worker.
+        """
+        found = self._known.get((record.app_id, record.page_id)) or self._known.get((record.app_id, None))
+        return found if found is not None and found.address(record) is not None else None

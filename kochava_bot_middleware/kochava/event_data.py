@@ -1,0 +1,218 @@
+"""
+What an author gives as event data, made fit for Kochava: bad keys go, one by one, and the event stays.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import enum
+import math
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+import orjson
+
+from ..exceptions import TrackingError
+from .currencies import is_currency
+from .standard import MANY_KEYS, MAX_BYTES, RESERVED_KEYS
+
+_MIN_INT, _MAX_INT = -(2**63), 2**63 - 1
+_DEEPEST = 20
+_NOT_FINITE = "is not a finite number"
+
+
+class Severity(enum.Enum):
+    """
+    What a problem means for the key it names.
+    """
+
+    DROPPED = "dropped"
+    """The key was left out; in strict mode the call raises."""
+
+    WRONG = "wrong"
+    """Kept, since leaving it out would be worse; in strict mode the call raises."""
+
+    DOUBTFUL = "doubtful"
+    """Kept; never raises, since the rule is only hearsay."""
+
+
+@attrs.frozen(kw_only=True)
+class Problem:
+    """
+    One thing that is not right with an event's data.
+
+    Attributes:
+        key: The key; empty when it concerns the data as a whole.
+        reason: What is wrong with it, never the value itself.
+        severity: What became of it.
+    """
+
+    key: str
+    reason: str
+    severity: Severity = Severity.DROPPED
+
+
+class _Unfit(Exception):
+    pass
+
+
+def clean_event_data(data: Any, *, strict: bool, event_name: str = "") -> tuple[Any, tuple[Problem, ...]]:
+    """
+    Make *data* fit for the wire.
+
+    `decimal.Decimal` becomes an int when it is whole, a float when the float's shortest form is the same number, and
+    its text otherwise, so that no amount changes. Enum members become their values, dates ISO 8601 text, UUIDs text,
+    tuples lists.
+
+    Args:
+        data: A mapping, one scalar value, or ``None``.
+        strict: Raise for what would be dropped or is wrong.
+        event_name: For the message.
+
+    Returns:
+        The clean data, ``None`` when nothing is left, and what was not right.
+
+    Raises:
+        TrackingError: Only when *strict*; names event, key and reason.
+    """
+    problems: list[Problem] = []
+    clean = _clean_mapping(data, problems) if isinstance(data, Mapping) else _clean_scalar(data, problems)
+    if strict:
+        for problem in problems:
+            if problem.severity is not Severity.DOUBTFUL:
+                where = f"key {problem.key!r}" if problem.key else "data"
+                msg = f"event {event_name!r}, {where}: {problem.reason}"
+                raise TrackingError(msg)
+    return clean, tuple(problems)
+
+
+def _clean_scalar(data: Any, problems: list[Problem]) -> Any:
+    if data is None or data == "":
+        return None
+    try:
+        value = _plain(data)
+    except _Unfit as exc:
+        problems.append(Problem(key="", reason=str(exc)))
+        return None
+    if isinstance(value, (list, dict)):
+        problems.append(Problem(key="", reason="must be an object or one scalar value"))
+        return None
+    if isinstance(value, str) and len(value.encode()) > MAX_BYTES:
+        problems.append(Problem(key="", reason=f"is over {MAX_BYTES} bytes"))
+        return None
+    return value
+
+
+def _clean_mapping(data: Mapping[Any, Any], problems: list[Problem]) -> dict[str, Any] | None:
+    clean: dict[str, Any] = {}
+    for key, value in data.items():
+        try:
+            name = _key(key)
+            if name in RESERVED_KEYS:
+                msg = "is reserved by Kochava"
+                raise _Unfit(msg)
+            plain = _plain(value)
+        except _Unfit as exc:
+            problems.append(Problem(key=_shown(key), reason=str(exc)))
+            continue
+        if isinstance(plain, dict):
+            problems.append(Problem(key=name, reason="is nested", severity=Severity.DOUBTFUL))
+        clean[name] = plain
+    if "currency" in clean and not is_currency(clean["currency"]):
+        problems.append(Problem(key="currency", reason="is not a code of ISO 4217", severity=Severity.WRONG))
+    if len(clean) > MANY_KEYS:
+        reason = f"has {len(clean)} keys, over {MANY_KEYS}"
+        problems.append(Problem(key="", reason=reason, severity=Severity.DOUBTFUL))
+    _shrink(clean, problems)
+    return clean or None
+
+
+def _shrink(clean: dict[str, Any], problems: list[Problem]) -> None:
+    """
+    Leave out the largest values until the rest is small enough.
+    """
+    while len(orjson.dumps(clean)) > MAX_BYTES:
+        largest = max(clean, key=lambda key: len(key) + len(orjson.dumps(clean[key])))
+        del clean[largest]
+        problems.append(Problem(key=_shown(largest), reason=f"makes the data larger than {MAX_BYTES} bytes"))
+
+
+def _shown(key: Any) -> str:
+    return str(key)[:100].encode("utf-8", "replace").decode() if isinstance(key, str) else f"a {type(key).__name__}"
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, enum.Enum):
+        key = key.value
+    if not isinstance(key, str):
+        msg = "is not text"
+        raise _Unfit(msg)
+    return _text(str(key))
+
+
+def _text(value: str) -> str:
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            msg = "holds half a character (a lone surrogate)"
+            raise _Unfit(msg) from None
+    return value
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """
+    The value as JSON's own types.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, enum.Enum):
+        return _plain(value.value, depth + 1)
+    for kinds, convert in _CONVERSIONS:
+        if isinstance(value, kinds):
+            return convert(value)
+    if depth >= _DEEPEST:
+        msg = "is nested too deeply"
+        raise _Unfit(msg)
+    if isinstance(value, Mapping):
+        return {_key(key): _plain(member, depth + 1) for key, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(member, depth + 1) for member in value]
+    msg = f"is a {type(value).__name__}, which JSON does not have"
+    raise _Unfit(msg)
+
+
+def _integer(value: int) -> int:
+    if not _MIN_INT <= value <= _MAX_INT:
+        msg = "does not fit into 64 bits"
+        raise _Unfit(msg)
+    return int(value)
+
+
+def _float(value: float) -> float:
+    if not math.isfinite(value):
+        raise _Unfit(_NOT_FINITE)
+    return float(value)
+
+
+def _number(value: decimal.Decimal) -> int | float | str:
+    if not value.is_finite():
+        raise _Unfit(_NOT_FINITE)
+    # A huge exponent would be written out digit by digit before it could be refused.
+    if value.adjusted() <= 18 and value == value.to_integral_value() and _MIN_INT <= int(value) <= _MAX_INT:
+        return int(value)
+    number = float(value)
+    return number if decimal.Decimal(repr(number)) == value else str(value)
+
+
+_CONVERSIONS: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
+    (str, _text),
+    (int, _integer),
+    (float, _float),
+    (decimal.Decimal, _number),
+    (dt.date, lambda value: value.isoformat()),
+    (uuid.UUID, str),
+)

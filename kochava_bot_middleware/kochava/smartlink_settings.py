@@ -1,0 +1,131 @@
+"""
+The ``smartlinks`` part of the settings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from ..settings import Refusal, Secret
+from .smartlink_template import CONTEXT_PLACEHOLDERS, LinkTemplate, parts_of
+
+
+def glob(pattern: str) -> re.Pattern[str]:
+    """
+    A pattern for addresses: ``*`` stands for anything, all else for itself (``?`` too, as addresses have it).
+
+    A pattern without a scheme fits http and https. Scheme and host are compared in lower case.
+    """
+    scheme, mark, rest = pattern.rpartition("://")
+    if mark:
+        head = re.escape(scheme.lower()).replace(r"\*", ".*") + "://"
+    elif pattern.startswith("*"):
+        head = ""
+    else:
+        head = "https?://"
+    host, slash, path = rest.partition("/")
+    return re.compile(head + re.escape(host.lower() + slash + path).replace(r"\*", ".*"), re.DOTALL)
+
+
+def _template(_instance: Any, _attribute: Any, value: Any) -> None:
+    LinkTemplate.parse(value)
+
+
+def _default_template(_instance: Any, _attribute: Any, value: Any) -> None:
+    if value is not None and not LinkTemplate.parse(value).carries_url:
+        wanted = (
+            "a SmartLink template with {url} in it (without, every link would lead to one place; use `routes` for that)"
+        )
+        accepted = wanted
+        raise Refusal(accepted, value)
+
+
+def _pattern(_instance: Any, _attribute: Any, value: Any) -> None:
+    if not isinstance(value, str) or not value:
+        accepted = "a pattern such as https://shop.example/*"
+        raise Refusal(accepted, value)
+
+
+def _patterns(_instance: Any, _attribute: Any, value: tuple[object, ...]) -> None:
+    for pattern in value:
+        _pattern(None, None, pattern)
+
+
+def _hosts(_instance: Any, _attribute: Any, value: tuple[object, ...]) -> None:
+    for host in value:
+        if not isinstance(host, str) or not host or "/" in host:
+            accepted = "a host such as go.acme.example"
+            raise Refusal(accepted, host)
+
+
+def _params(_instance: Any, _attribute: Any, value: Mapping[str, str]) -> None:
+    for name, text in value.items():
+        if not name or not isinstance(text, str):
+            accepted = "names with a text each"
+            raise Refusal(accepted, {name: text})
+        parts_of(text, CONTEXT_PLACEHOLDERS, wanted="a parameter")
+
+
+def _user_param(_instance: Any, _attribute: Any, value: Any) -> None:
+    if value == "":
+        accepted = "a name, or no value at all to leave the user's id out"
+        raise Refusal(accepted, value)
+
+
+def _hash_key(instance: SmartLinkSettings, _attribute: Any, value: Any) -> None:
+    if instance.user_id_hash and value is None:
+        accepted = "a secret, since `user_id_hash` is on"
+        raise Refusal(accepted, value)
+
+
+@attrs.frozen(kw_only=True)
+class Route:
+    """
+    A SmartLink of its own for some addresses.
+
+    Attributes:
+        match: Pattern of the addresses: ``*`` stands for anything, all else for itself.
+        link: Template of the SmartLink. Without a placeholder it replaces the address whole.
+    """
+
+    match: str = attrs.field(validator=_pattern)
+    link: str = attrs.field(validator=_template)
+
+
+DEFAULT_PARAMS = {"site_id": "{channel}", "sub_site_id": "{handler}", "creative_id": "{creative}"}
+
+
+@attrs.frozen(kw_only=True)
+class SmartLinkSettings:
+    """
+    Which links become SmartLinks, and what these carry.
+
+    Attributes:
+        default: Template for every link that no route matches; must hold ``{url}``. ``None``: such links stay.
+        routes: The first that matches wins.
+        params: Parameters of every SmartLink, with placeholders of the message. One whose placeholders are all
+            empty, or that the template sets itself, is left out.
+        user_param: Name of the parameter with the recipient's id; ``None`` leaves it out.
+        user_id_hash: Send a keyed hash (hex HMAC-SHA256) instead of the id.
+        user_id_hash_key: Its key.
+        skip: Patterns of addresses that stay.
+        extensions_whitelisted: The SmartLink's host is in the Page's ``whitelisted_domains``, so buttons with
+            ``messenger_extensions`` may lead to it.
+        text_links: Also replace addresses in plain text.
+        hosts: Further hosts whose addresses are SmartLinks already.
+    """
+
+    default: str | None = attrs.field(default=None, validator=_default_template)
+    routes: tuple[Route, ...] = ()
+    params: Mapping[str, str] = attrs.field(factory=lambda: dict(DEFAULT_PARAMS), validator=_params)
+    user_param: str | None = attrs.field(default="fb_user_id", validator=_user_param)
+    user_id_hash: bool = False
+    user_id_hash_key: Secret | None = attrs.field(default=None, validator=_hash_key)
+    skip: tuple[str, ...] = attrs.field(default=(), validator=_patterns)
+    extensions_whitelisted: bool = False
+    text_links: bool = False
+    hosts: tuple[str, ...] = attrs.field(default=(), validator=_hosts)

@@ -1,0 +1,121 @@
+"""
+Kochava's own words: the names of standard events, the raw keys of their data, and the keys that must not be used.
+
+Names must be spelt exactly so, or Kochava counts them as custom events. Keys are free, but the standard ones are what
+its reports know.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class StandardEvent(enum.StrEnum):
+    """
+    Names of Kochava's standard events, as its SDKs send them.
+    """
+
+    ACHIEVEMENT = "Achievement"
+    ADD_TO_CART = "Add to Cart"
+    ADD_TO_WISH_LIST = "Add to Wish List"
+    AD_CLICK = "Ad Click"
+    AD_VIEW = "Ad View"
+    CHECKOUT_START = "Checkout Start"
+    CONSENT_GRANTED = "Consent Granted"
+    DEEPLINK = "_Deeplink"
+    LEVEL_COMPLETE = "Level Complete"
+    PURCHASE = "Purchase"
+    PUSH_OPENED = "Push Opened"
+    PUSH_RECEIVED = "Push Received"
+    RATING = "Rating"
+    REGISTRATION_COMPLETE = "Registration Complete"
+    SEARCH = "Search"
+    START_TRIAL = "Start Trial"
+    SUBSCRIBE = "Subscribe"
+    TUTORIAL_COMPLETE = "Tutorial Complete"
+    VIEW = "View"
+
+
+class StandardKey(enum.StrEnum):
+    """
+    The raw keys of ``event_data`` that Kochava knows. Each may go on any event; all are optional.
+
+    `source` is left out although the SDKs write it: Kochava's page on event data reserves it.
+    """
+
+    ACTION = "action"
+    AD_CAMPAIGN_ID = "ad_campaign_id"
+    AD_CAMPAIGN_NAME = "ad_campaign_name"
+    AD_GROUP_ID = "ad_group_id"
+    AD_GROUP_NAME = "ad_group_name"
+    AD_MEDIATION_NAME = "ad_mediation_name"
+    AD_NETWORK_NAME = "ad_network_name"
+    AD_SIZE = "ad_size"
+    AD_TYPE = "ad_type"
+    BACKGROUND = "background"
+    CHECKOUT_AS_GUEST = "checkout_as_guest"
+    COMPLETED = "completed"
+    CONTENT_ID = "content_id"
+    CONTENT_TYPE = "content_type"
+    CURRENCY = "currency"
+    DATE = "date"
+    DESCRIPTION = "description"
+    DESTINATION = "destination"
+    DEVICE_TYPE = "device_type"
+    DURATION = "duration"
+    END_DATE = "end_date"
+    ITEM_ADDED_FROM = "item_added_from"
+    LEVEL = "level"
+    MAX_RATING_VALUE = "max_rating_value"
+    NAME = "name"
+    ORDER_ID = "order_id"
+    ORIGIN = "origin"
+    PAYLOAD = "payload"
+    PLACEMENT = "placement"
+    PRICE = "price"
+    QUANTITY = "quantity"
+    RATING_VALUE = "rating_value"
+    RECEIPT_ID = "receipt_id"
+    REFERRAL_FROM = "referral_from"
+    REGISTRATION_METHOD = "registration_method"
+    RESULTS = "results"
+    SCORE = "score"
+    SEARCH_TERM = "search_term"
+    SPATIAL_X = "spatial_x"
+    SPATIAL_Y = "spatial_y"
+    SPATIAL_Z = "spatial_z"
+    START_DATE = "start_date"
+    SUCCESS = "success"
+    SUM = "sum"
+    URI = "uri"
+    USER_ID = "user_id"
+    USER_NAME = "user_name"
+    VALIDATED = "validated"
+
+
+RESERVED_KEYS = frozenset(
+    {
+        "attribution_type",
+        "campaign",
+        "cracked",
+        "creative",
+        "fb_campaign",
+        "integration_type",
+        "integration_version",
+        "jailbroken",
+        "network",
+        "site",
+        "source",
+    }
+)
+"""Keys that Kochava keeps for itself; ``event_data`` must not use them."""
+
+MANY_KEYS = 16
+"""More keys than this are said, by third parties only, not to be kept."""
+
+MAX_BYTES = 600_000
+"""
+Most bytes of one ``event_data`` as UTF-8 JSON.
+
+Third parties give 2 MB for a whole body; escaping to ASCII for strict authentication can triple the length.
+"""

@@ -1,0 +1,38 @@
+"""
+Adding parameters to a pasted tracker URL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote, unquote_plus
+
+
+def with_params(url: str, params: Mapping[str, str]) -> str:
+    """
+    *url* with *params* in its query.
+
+    What is there stays byte for byte, and wins over a parameter of the same name. Only literal placeholders, which
+    Campaign Manager leaves in the URLs it makes (``device_id=device_id``, ``click_id={click_id}``), are replaced by the
+    parameter of that name, or dropped when there is none.
+    """
+    rest, hash_sign, fragment = url.partition("#")
+    address, question_mark, query = rest.partition("?")
+    pairs: list[str] = []
+    names: set[str] = set()
+    for pair in query.split("&") if question_mark else []:
+        key, _, value = pair.partition("=")
+        name = unquote_plus(key)
+        if key and _is_placeholder(name, unquote_plus(value)):
+            continue
+        pairs.append(pair)
+        names.add(name)
+    added = [f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in params.items() if name not in names]
+    if pairs == [""]:
+        pairs = []
+    merged = "&".join([*pairs, *added])
+    return f"{address}{'?' if merged or question_mark else ''}{merged}{hash_sign}{fragment}"
+
+
+def _is_placeholder(name: str, value: str) -> bool:
+    return value == name or (len(value) > 2 and value[0] + value[-1] in ("{}", "[]", "<>"))

@@ -1,0 +1,242 @@
+"""
+Calls of the Graph API over HTTP: one shared session, time limits, and answers or typed errors.
+
+The access token travels in the ``Authorization`` header only, so that no address, log or exception can show it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import aiohttp
+import attrs
+import orjson
+
+from ..clock import Clock
+from ..exceptions import SendError
+from .graph_errors import error_from_answer, is_refusal, no_answer, not_sent
+from .graph_retry import seconds_until_retry
+from .pace import UsagePace
+from .sessions import SessionPerLoop
+from .uploads import Upload
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TIMEOUT_SECONDS: Final = 90.0
+"""Least time for a call with media: Facebook fetches or takes in a video for up to 75 s before it answers."""
+
+_LONGEST_CONNECT_SECONDS: Final = 5.0
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Credentials:
+    """
+    What one call proves itself with. Never prints.
+
+    Attributes:
+        access_token: Page or Instagram access token.
+        app_secret: Adds ``appsecret_proof``, which Facebook demands when "Require App Secret" is on; ``None`` leaves it
+            out.
+    """
+
+    access_token: str
+    app_secret: str | None = None
+
+    @property
+    def appsecret_proof(self) -> str | None:
+        """
+        HMAC-SHA256 of the token under the app secret, in hexadecimal.
+        """
+        if self.app_secret is None:
+            return None
+        return hmac.new(self.app_secret.encode(), self.access_token.encode(), hashlib.sha256).hexdigest()
+
+
+@attrs.frozen(kw_only=True)
+class GraphCall:
+    """
+    One call, as it goes onto the wire.
+
+    Attributes:
+        method: HTTP method.
+        path: Path below the version, such as ``me/messages``.
+        params: Query parameters.
+        body: JSON object; ``None`` sends no body.
+        upload: A file; makes the request a multipart form with the members of `body` as fields.
+    """
+
+    method: str
+    path: str
+    params: Mapping[str, str] = attrs.field(factory=dict)
+    body: Any = attrs.field(default=None, repr=False)
+    upload: Upload | None = None
+
+    @property
+    def delivers(self) -> bool:
+        """
+        Whether something may have happened when no answer comes.
+        """
+        return self.method != "GET"
+
+    @property
+    def repeatable(self) -> bool:
+        """
+        Whether the request can be made a second time.
+        """
+        return self.upload is None or self.upload.replayable
+
+    @property
+    def carries_media(self) -> bool:
+        """
+        Whether Facebook has to take in a file or fetch one before it answers.
+        """
+        message = self.body.get("message") if isinstance(self.body, Mapping) else None
+        if isinstance(message, str):
+            message = _decoded(message.encode())
+        attachment = message.get("attachment") if isinstance(message, Mapping) else None
+        payload = attachment.get("payload") if isinstance(attachment, Mapping) else None
+        return self.upload is not None or (isinstance(payload, Mapping) and "url" in payload)
+
+
+class Graph:
+    """
+    The Graph API at one address.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout_seconds: float,
+        clock: Clock,
+        session: aiohttp.ClientSession | None = None,
+    ) -> None:
+        self.base_url = base_url
+        self.pace = UsagePace(clock)
+        self._timeout_seconds = timeout_seconds
+        self._clock = clock
+        self._sessions = SessionPerLoop(session)
+
+    async def call(self, call: GraphCall, credentials: Credentials) -> Any:
+        """
+        Make the call, again where nothing can have been delivered, and return the decoded answer.
+
+        Raises:
+            SendError: One of its subclasses, by what the caller can do.
+            TypeError: The body holds something that is not JSON.
+        """
+        tries = 0
+        while True:
+            await self.pace.turn()
+            tries += 1
+            try:
+                return await self._exchange(call, credentials)
+            except SendError as error:
+                wait = seconds_until_retry(error, tries) if call.repeatable else None
+                if wait is None:
+                    raise
+                logger.info("Graph API call is made again in %.1f s: %s", wait, error)
+            await self._clock.sleep(wait)
+
+    async def close(self) -> None:
+        """
+        Close the sessions that were opened here.
+        """
+        await self._sessions.close()
+
+    async def _exchange(self, call: GraphCall, credentials: Credentials) -> Any:
+        headers = {"Authorization": f"Bearer {credentials.access_token}"}
+        proof = credentials.appsecret_proof
+        params = dict(call.params) if proof is None else {**call.params, "appsecret_proof": proof}
+        session = self._sessions.current()
+        async with _encoded(call) as (data, content_type):
+            try:
+                async with session.request(
+                    call.method,
+                    f"{self.base_url}/{call.path}",
+                    params=params,
+                    data=data,
+                    headers={**headers, **content_type},
+                    timeout=self._timeout_of(call),
+                    allow_redirects=False,
+                ) as response:
+                    content = await response.read()
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError) as exc:
+                raise not_sent(type(exc).__name__) from _presentable(exc)
+            except (aiohttp.ClientError, TimeoutError, ConnectionError) as exc:
+                raise no_answer(type(exc).__name__, delivers=call.delivers) from _presentable(exc)
+        retry_after_seconds = self.pace.observe(response.headers)
+        # Facebook quotes a malformed token in its answer.
+        answer = _decoded(content.replace(credentials.access_token.encode() or b"\0", b"[token]"))
+        if answer is _NOT_JSON or is_refusal(response.status, answer):
+            raise error_from_answer(
+                response.status,
+                None if answer is _NOT_JSON else answer,
+                delivers=call.delivers,
+                retry_after_seconds=retry_after_seconds,
+            )
+        return answer
+
+    def _timeout_of(self, call: GraphCall) -> aiohttp.ClientTimeout:
+        total = max(self._timeout_seconds, MEDIA_TIMEOUT_SECONDS) if call.carries_media else self._timeout_seconds
+        # Shorter than the whole, so that a connection that never came about is told from an answer that never came.
+        connect = min(_LONGEST_CONNECT_SECONDS, total / 2)
+        return aiohttp.ClientTimeout(total=total, connect=connect)
+
+
+@asynccontextmanager
+async def _encoded(call: GraphCall) -> AsyncIterator[tuple[Any, dict[str, str]]]:
+    if call.upload is None:
+        yield (None, {}) if call.body is None else (to_json(call.body).encode(), {"Content-Type": "application/json"})
+        return
+    form = aiohttp.MultipartWriter("form-data")
+    for name, value in call.body.items():
+        field = form.append(value if isinstance(value, str) else to_json(value))
+        field.set_content_disposition("form-data", name=name)
+    async with call.upload.opened() as part:
+        part.set_content_disposition("form-data", name="filedata", filename=call.upload.filename)
+        form.append_payload(part)
+        yield form, {}
+
+
+def to_json(value: Any) -> str:
+    """
+    JSON text of a body; attrs instances and mappings of any class become objects.
+
+    Raises:
+        TypeError: Something in it has no JSON form.
+        ValueError: It holds a number that JSON does not know, or itself.
+    """
+    return json.dumps(value, default=_plain, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if attrs.has(type(value)):
+        return attrs.asdict(value, recurse=False)
+    msg = f"a body for the Graph API cannot hold a {type(value).__name__}"
+    raise TypeError(msg)
+
+
+_NOT_JSON: Final = object()
+
+
+def _decoded(content: bytes) -> Any:
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return _NOT_JSON
+
+
+def _presentable(exc: BaseException) -> BaseException | None:
+    """
+    The cause to show in a traceback; aiohttp's errors about an answer print the request with its headers.
+    """
+    return None if isinstance(exc, aiohttp.ClientResponseError) else exc

@@ -1,0 +1,221 @@
+"""
+Answers to one event, for handlers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self, Unpack
+
+import attrs
+
+from ..exceptions import BadRequestError
+from .events import Event
+from .outgoing import Endpoint, Outgoing
+from .send_options import MessagingType, Notification, SendKeywords, SendOptions
+from .sender import Sender
+from .upload_api import is_web_address
+from .uploads import Source, Upload
+
+
+class ReplyKeywords(SendKeywords, total=False):
+    """
+    The keywords of `SendOptions`, for signatures.
+    """
+
+    notification_type: Notification
+
+
+@attrs.frozen(kw_only=True)
+class SendResult:
+    """
+    What Facebook said to a message it took.
+
+    Attributes:
+        message_id: The mid; ``None`` of a sender action, or when a middleware kept the message back.
+        recipient_id: ``None`` for a `user_ref`.
+        attachment_id: Of media saved for reuse on the way.
+        raw: The decoded answer.
+    """
+
+    message_id: str | None = None
+    recipient_id: str | None = None
+    attachment_id: str | None = None
+    raw: Any = attrs.field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, answer: Any) -> Self:
+        """
+        Read an answer; one that is no object gives an empty result.
+        """
+        members = answer if isinstance(answer, Mapping) else {}
+        return cls(
+            message_id=members.get("message_id"),
+            recipient_id=members.get("recipient_id"),
+            attachment_id=members.get("attachment_id"),
+            raw=answer,
+        )
+
+
+class Reply:
+    """
+    Sends to the person an event came from, as a ``RESPONSE`` unless *messaging_type* or *tag* say otherwise.
+
+    Every message takes the keywords of `SendOptions`, passes the send chain once, and raises `SendError` when it was not
+    taken, whatever the bot's `raise_errors` is.
+
+    Attributes:
+        bot: For everything else.
+    """
+
+    def __init__(self, bot: Sender, event: Event) -> None:
+        self.bot = bot
+        self._event = event
+
+    def __repr__(self) -> str:
+        return f"<Reply to {self._event.kind.value} by {self.bot!r}>"
+
+    async def text(self, text: str, **options: Unpack[ReplyKeywords]) -> SendResult:
+        """
+        Plain text.
+        """
+        return await self.raw({"text": text}, **options)
+
+    async def quick_replies(
+        self, text: str, replies: Sequence[Mapping[str, Any]], **options: Unpack[ReplyKeywords]
+    ) -> SendResult:
+        """
+        Text with up to 13 quick replies under it.
+        """
+        return await self.raw({"text": text, "quick_replies": replies}, **options)
+
+    async def buttons(
+        self, text: str, buttons: Sequence[Mapping[str, Any]], **options: Unpack[ReplyKeywords]
+    ) -> SendResult:
+        """
+        Button template: text with up to three buttons.
+        """
+        return await self.template({"template_type": "button", "text": text, "buttons": buttons}, **options)
+
+    async def generic(self, elements: Sequence[Mapping[str, Any]], **options: Unpack[ReplyKeywords]) -> SendResult:
+        """
+        Generic template: up to ten cards.
+        """
+        return await self.template({"template_type": "generic", "elements": elements}, **options)
+
+    async def media(self, elements: Sequence[Mapping[str, Any]], **options: Unpack[ReplyKeywords]) -> SendResult:
+        """
+        Media template: a picture or video on Facebook, with buttons.
+        """
+        return await self.template({"template_type": "media", "elements": elements}, **options)
+
+    async def template(self, payload: Mapping[str, Any], **options: Unpack[ReplyKeywords]) -> SendResult:
+        """
+        Any template: *payload* is what stands beside ``"type": "template"``.
+        """
+        return await self.raw({"attachment": {"type": "template", "payload": payload}}, **options)
+
+    async def image(self, source: Source, **options: Unpack[ReplyKeywords]) -> SendResult:
+        """
+        An image; see `attachment`.
+        """
+        return await self.attachment("image", source, **options)
+
+    async def audio(self, source: Source, **options: Unpack[ReplyKeywords]) -> SendResult:
+        """
+        A sound; see `attachment`.
+        """
+        return await self.attachment("audio", source, **options)
+
+    async def video(self, source: Source, **options: Unpack[ReplyKeywords]) -> SendResult:
+        """
+        A video; see `attachment`.
+        """
+        return await self.attachment("video", source, **options)
+
+    async def file(self, source: Source, **options: Unpack[ReplyKeywords]) -> SendResult:
+        """
+        Any file; see `attachment`.
+        """
+        return await self.attachment("file", source, **options)
+
+    async def attachment(
+        self,
+        attachment_type: str,
+        source: Source,
+        *,
+        filename: str | None = None,
+        **options: Unpack[ReplyKeywords],
+    ) -> SendResult:
+        """
+        Media from an http(s) address that Facebook fetches, from a path, from bytes or from an open binary file.
+
+        Args:
+            filename: Name to tell Facebook, where *source* has none.
+
+        Raises:
+            FileNotFoundError: There is no file at the path; nothing was sent.
+        """
+        if is_web_address(source):
+            return await self.raw({"attachment": {"type": attachment_type, "payload": {"url": source}}}, **options)
+        message = {"attachment": {"type": attachment_type, "payload": {}}}
+        return await self._send({"message": message}, options, upload=Upload.of(source, filename=filename))
+
+    async def raw(self, message: Mapping[str, Any], **options: Unpack[ReplyKeywords]) -> SendResult:
+        """
+        A whole ``message`` object.
+        """
+        return await self._send({"message": message}, options)
+
+    async def typing(self, on: bool = True) -> SendResult:  # noqa: FBT001, FBT002 - reads as it is spoken
+        """
+        Show that an answer is being written, for 20 seconds or until the next message; or stop showing it.
+        """
+        return await self._act("typing_on" if on else "typing_off")
+
+    async def seen(self) -> SendResult:
+        """
+        Mark the conversation as read.
+        """
+        return await self._act("mark_seen")
+
+    async def _act(self, action: str) -> SendResult:
+        return await self._deliver({"recipient": recipient_of(self._event), "sender_action": action}, SendOptions())
+
+    async def _send(
+        self, content: Mapping[str, Any], keywords: ReplyKeywords, *, upload: Upload | None = None
+    ) -> SendResult:
+        options = SendOptions(**keywords)
+        if options.messaging_type is None and options.tag is None:
+            options = attrs.evolve(options, messaging_type=MessagingType.RESPONSE)
+        return await self._deliver({"recipient": recipient_of(self._event), **content}, options, upload)
+
+    async def _deliver(self, body: Mapping[str, Any], options: SendOptions, upload: Upload | None = None) -> SendResult:
+        outgoing = Outgoing(
+            endpoint=Endpoint.MESSAGES,
+            body=options.applied_to(body),
+            page_id=self.bot.page_id,
+            channel=self._event.channel,
+            upload=upload,
+            creative=options.creative,
+            greeting=options.greeting,
+        )
+        return SendResult.of(await self.bot.send(outgoing))
+
+
+def recipient_of(event: Event) -> dict[str, str]:
+    """
+    Whom an answer to *event* is for: the person's id, or the `user_ref` a plugin knows them by.
+
+    Raises:
+        BadRequestError: The event names no person, such as a policy warning.
+    """
+    if event.user_id is None:
+        msg = f"nobody can be answered: the {event.kind.value} event names no person"
+        raise BadRequestError(msg)
+    places = (event.raw.get("sender"), event.raw.get("optin"))
+    by_reference = any(
+        isinstance(place, Mapping) and not place.get("id") and str(place.get("user_ref")) == event.user_id
+        for place in places
+    )
+    return {"user_ref" if by_reference else "id": event.user_id}

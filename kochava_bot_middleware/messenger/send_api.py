@@ -1,0 +1,222 @@
+"""
+pymessenger's `Bot` with every method awaitable, over one shared HTTP session, and the send chain around all it sends.
+
+Its own builders make the bodies; what 0.0.7.0 gets wrong or does not have comes from the modules beside this one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Unpack
+
+import aiohttp
+from pymessenger.bot import Bot
+
+from ..clock import Clock
+from ..settings import Secret
+from .account_api import AccountMethods
+from .events import Channel
+from .message_api import MessageMethods
+from .send_options import Notification, SendKeywords, To, recipient_body
+from .sender import DEFAULT_API_VERSION, FACEBOOK_GRAPH_URL, Sender
+from .unreleased_api import UnreleasedMethods
+from .upload_api import UploadMethods
+
+
+class _Builder(Bot):  # type: ignore[misc]
+    """
+    pymessenger's methods with the network taken away: each returns the body it would have sent.
+    """
+
+    def send_raw(self, payload: Any) -> Any:
+        return payload
+
+
+_BUILDER = _Builder("")
+
+
+class AsyncBot(UnreleasedMethods, UploadMethods, MessageMethods, AccountMethods, Bot):  # type: ignore[misc]
+    """
+    The Messenger bot of pymessenger, for asyncio.
+
+    Methods that pymessenger has return Facebook's decoded answer also when it is an error, as there; with
+    *raise_errors*, and where no answer came, they raise `SendError`. Methods it does not have always raise.
+
+    Each send takes the keywords of `SendOptions`; a *recipient_id* may also be a ``recipient`` object or a `Recipient`.
+
+    Args:
+        access_token: Page or Instagram access token; travels in the ``Authorization`` header.
+        app_secret: Adds ``appsecret_proof`` to each call.
+        api_version: Such as ``"v26.0"``, ``"26.0"`` or ``26.0``.
+        graph_url: Scheme and host of the Graph API, ``https://graph.instagram.com`` for Instagram Login.
+        page_id: The Page or Instagram account that sends; the send chain sees it.
+        channel: Which platform delivers.
+        timeout_seconds: For a whole call; calls with media get at least 90 s.
+        raise_errors: Raise `SendError` also from the methods that pymessenger has.
+        session: Used instead of an own one, and left open.
+        middlewares: Layers of the send chain, outermost first.
+        clock: Measures pace and waits; ``None`` is the machine's.
+
+    Raises:
+        ValueError: The token is empty or holds white space, or *graph_url* is no address.
+        RegistrationError: One of *middlewares* could never work.
+    """
+
+    def __init__(
+        self,
+        access_token: str | Secret,
+        app_secret: str | Secret | None = None,
+        api_version: str | float = DEFAULT_API_VERSION,
+        graph_url: str = FACEBOOK_GRAPH_URL,
+        *,
+        page_id: str | None = None,
+        channel: Channel = Channel.MESSENGER,
+        timeout_seconds: float = 20.0,
+        raise_errors: bool = False,
+        session: aiohttp.ClientSession | None = None,
+        middlewares: Sequence[object] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        # pymessenger's own sets the same attributes, with a version that Facebook no longer serves.
+        Sender.__init__(
+            self,
+            access_token,
+            app_secret,
+            api_version,
+            graph_url,
+            page_id=page_id,
+            channel=channel,
+            timeout_seconds=timeout_seconds,
+            raise_errors=raise_errors,
+            session=session,
+            middlewares=middlewares,
+            clock=clock,
+        )
+
+    @property
+    def auth_args(self) -> dict[str, str]:
+        """
+        Token and proof as query parameters, for code that makes its own calls; made anew each time.
+        """
+        credentials = self._credentials()
+        proof = credentials.appsecret_proof
+        return {"access_token": credentials.access_token} | ({} if proof is None else {"appsecret_proof": proof})
+
+    async def _send_payload(self, payload: Mapping[str, Any]) -> Any:
+        return await self.send_raw(payload)
+
+    async def send_text_message(
+        self, recipient_id: To, message: str, notification_type: Notification = None, **options: Unpack[SendKeywords]
+    ) -> Any:
+        """
+        Plain text.
+        """
+        body = _built(_BUILDER.send_text_message, recipient_id, message)
+        return await self._send_raw_with(body, notification_type, options)
+
+    async def send_message(
+        self,
+        recipient_id: To,
+        message: Mapping[str, Any],
+        notification_type: Notification = None,
+        **options: Unpack[SendKeywords],
+    ) -> Any:
+        """
+        A whole ``message`` object.
+        """
+        body = _built(_BUILDER.send_message, recipient_id, message)
+        return await self._send_raw_with(body, notification_type, options)
+
+    async def send_generic_message(
+        self,
+        recipient_id: To,
+        elements: Sequence[Mapping[str, Any]],
+        notification_type: Notification = None,
+        **options: Unpack[SendKeywords],
+    ) -> Any:
+        """
+        Generic template: up to ten cards.
+        """
+        body = _built(_BUILDER.send_generic_message, recipient_id, elements)
+        return await self._send_raw_with(body, notification_type, options)
+
+    async def send_button_message(
+        self,
+        recipient_id: To,
+        text: str,
+        buttons: Sequence[Mapping[str, Any]],
+        notification_type: Notification = None,
+        **options: Unpack[SendKeywords],
+    ) -> Any:
+        """
+        Button template: text with up to three buttons.
+        """
+        body = _built(_BUILDER.send_button_message, recipient_id, text, buttons)
+        return await self._send_raw_with(body, notification_type, options)
+
+    async def send_action(
+        self,
+        recipient_id: To,
+        action: str,
+        notification_type: Notification = None,
+        *,
+        payload: Mapping[str, Any] | None = None,
+        **options: Unpack[SendKeywords],
+    ) -> Any:
+        """
+        A sender action: ``typing_on``, ``typing_off``, ``mark_seen``; ``react`` and ``unreact`` with a *payload*.
+        """
+        body = _built(_BUILDER.send_action, recipient_id, action)
+        if payload is not None:
+            body["payload"] = payload
+        return await self._send_raw_with(body, notification_type, options)
+
+    async def send_image_url(
+        self, recipient_id: To, image_url: str, notification_type: Notification = None, **options: Unpack[SendKeywords]
+    ) -> Any:
+        """
+        An image that Facebook fetches.
+        """
+        body = _built(_BUILDER.send_image_url, recipient_id, image_url)
+        return await self._send_raw_with(body, notification_type, options)
+
+    async def send_audio_url(
+        self, recipient_id: To, audio_url: str, notification_type: Notification = None, **options: Unpack[SendKeywords]
+    ) -> Any:
+        """
+        A sound that Facebook fetches.
+        """
+        body = _built(_BUILDER.send_audio_url, recipient_id, audio_url)
+        return await self._send_raw_with(body, notification_type, options)
+
+    async def send_video_url(
+        self, recipient_id: To, video_url: str, notification_type: Notification = None, **options: Unpack[SendKeywords]
+    ) -> Any:
+        """
+        A video that Facebook fetches; 0.0.7.0 calls it ``audio``.
+        """
+        body = _built(_BUILDER.send_video_url, recipient_id, video_url)
+        body["message"] = json.dumps({"attachment": {"type": "video", "payload": {"url": video_url}}})
+        return await self._send_raw_with(body, notification_type, options)
+
+    async def send_file_url(
+        self, recipient_id: To, file_url: str, notification_type: Notification = None, **options: Unpack[SendKeywords]
+    ) -> Any:
+        """
+        A file that Facebook fetches.
+        """
+        body = _built(_BUILDER.send_file_url, recipient_id, file_url)
+        return await self._send_raw_with(body, notification_type, options)
+
+
+def _built(build: Callable[..., dict[str, Any]], recipient_id: To, *content: Any) -> dict[str, Any]:
+    """
+    The body that pymessenger's method *build* makes, for any form of recipient.
+    """
+    if isinstance(recipient_id, (str, int)):
+        return build(recipient_id, *content)
+    body = build("", *content)
+    recipient = dict(recipient_body(recipient_id))
+    body["recipient"] = json.dumps(recipient) if isinstance(body["recipient"], str) else recipient
+    return body

@@ -1,0 +1,143 @@
+"""
+A file on its way to Facebook: from a path, from bytes, or from an open file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import mimetypes
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import IO, Any, Final, Self
+
+import attrs
+from aiohttp import Payload
+from aiohttp.abc import AbstractStreamWriter
+
+Source = str | os.PathLike[str] | bytes | bytearray | IO[bytes]
+
+_CHUNK_BYTES: Final = 1 << 18
+
+
+@attrs.frozen(kw_only=True)
+class Upload:
+    """
+    What the ``filedata`` part of a multipart request is made from.
+
+    Attributes:
+        source: A path, the bytes, or a file opened for reading bytes. A file given open is never closed.
+        filename: Name that Facebook is told, without folders.
+        content_type: Guessed from the name; ``application/octet-stream`` when it tells nothing.
+        start: Where an open file stood; ``None`` when it cannot be wound back.
+    """
+
+    source: Path | bytes | IO[bytes] = attrs.field(repr=False)
+    filename: str
+    content_type: str
+    start: int | None = 0
+
+    @classmethod
+    def of(cls, source: Source, *, filename: str | None = None) -> Self:
+        """
+        Check the source before anything leaves.
+
+        Raises:
+            FileNotFoundError: There is no file at the path.
+            IsADirectoryError: The path is a folder.
+            TypeError: It is none of the kinds accepted, or a file opened for text.
+        """
+        start: int | None = 0
+        kept: Path | bytes | IO[bytes]
+        if isinstance(source, (bytes, bytearray)):
+            kept, name = bytes(source), "attachment"
+        elif isinstance(source, (str, os.PathLike)):
+            kept, name = _existing(Path(source)), os.fspath(source)
+        elif isinstance(source, io.TextIOBase) or not hasattr(source, "read"):
+            msg = f"an upload is a path, bytes, or a file opened in binary mode, got {type(source).__name__}"
+            raise TypeError(msg)
+        else:
+            kept, start = source, _position(source)
+            name = source.name if isinstance(getattr(source, "name", None), str) else "attachment"
+        filename = re.split(r"[\\/]", filename or name)[-1] or "attachment"
+        guess, _encoding = mimetypes.guess_type(filename)
+        return cls(source=kept, filename=filename, content_type=guess or "application/octet-stream", start=start)
+
+    @property
+    def replayable(self) -> bool:
+        """
+        Whether it can be sent a second time.
+        """
+        return self.start is not None
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[FilePart]:
+        """
+        The part to send, read in threads; valid inside of the context.
+        """
+        if isinstance(self.source, Path):
+            file: IO[bytes] = await asyncio.to_thread(self.source.open, "rb")
+        else:
+            file = io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source
+        try:
+            size = await asyncio.to_thread(self._rewind, file)
+            yield FilePart(file, size=size, filename=self.filename, content_type=self.content_type)
+        finally:
+            if file is not self.source:
+                await asyncio.to_thread(file.close)
+
+    def _rewind(self, file: IO[bytes]) -> int | None:
+        if self.start is None:
+            return None
+        end = file.seek(0, os.SEEK_END)
+        file.seek(self.start)
+        return end - self.start
+
+
+class FilePart(Payload):
+    """
+    A file as part of a multipart request, of known length where the file has one. aiohttp's own would close the file.
+    """
+
+    def __init__(self, file: IO[bytes], *, size: int | None, filename: str, content_type: str) -> None:
+        super().__init__(file, filename=filename, content_type=content_type)
+        self._length = size
+
+    @property
+    def size(self) -> int | None:
+        return self._length
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """
+        Refused: a file is sent, not shown.
+        """
+        msg = "an upload has no text form"
+        raise TypeError(msg)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """
+        Hand the file over piece by piece.
+        """
+        file: Any = self._value
+        while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
+            await writer.write(chunk)
+
+
+def _existing(path: Path) -> Path:
+    if path.is_dir():
+        msg = f"the file to upload is a folder: {path}"
+        raise IsADirectoryError(msg)
+    if not path.exists():
+        msg = f"there is no file to upload at {path}"
+        raise FileNotFoundError(msg)
+    return path
+
+
+def _position(file: IO[bytes]) -> int | None:
+    try:
+        return file.tell() if file.seekable() else None
+    except (AttributeError, OSError):
+        return None

@@ -1,0 +1,87 @@
+"""
+What the local Kochava remembers, in the order it came.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+
+class RecordKind(enum.StrEnum):
+    """
+    What was recorded; the value is the word Kochava's pages use.
+    """
+
+    EVENT = "event"
+    INSTALL = "install"
+    IDENTITY_LINK = "identityLink"
+    IMPRESSION = "impression"
+    CLICK = "click"
+    SMARTLINK_CLICK = "smartlink"
+    SCRUB = "scrub"
+
+
+@attrs.frozen(kw_only=True)
+class KochavaRecord:
+    """
+    One accepted request.
+
+    Attributes:
+        kind: Which of the lists it is in.
+        at: Wall-clock time of its arrival, in seconds since the epoch.
+        app_id: Kochava's App GUID; ``None`` for pings and taps.
+        device_ids: As sent; empty for pings and taps.
+        name: Event name, SmartLink path, or ``campaign_id``.
+        params: Query of a ping or tap; identities of an identity link.
+        event_data: Of an event; ``None`` if it had none.
+        usertime: Of an event or install; ``None`` if it had none.
+        body: The whole decoded body; empty for pings and taps.
+        location: Where a tap was sent to; ``None`` for all else.
+    """
+
+    kind: RecordKind
+    at: float
+    app_id: str | None = None
+    device_ids: Mapping[str, str] = attrs.field(factory=dict)
+    name: str = ""
+    params: Mapping[str, str] = attrs.field(factory=dict)
+    event_data: Any = None
+    usertime: int | None = None
+    body: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    location: str | None = None
+
+    def user_id(self, *keys: str) -> str | None:
+        """
+        The first of *keys* that is in `device_ids` or `params`; by default ``fb_user_id``, then ``ig_user_id``.
+        """
+        for key in keys or ("fb_user_id", "ig_user_id"):
+            value = self.device_ids.get(key) or self.params.get(key)
+            if value:
+                return value
+        return None
+
+
+@attrs.frozen(kw_only=True)
+class Rejection:
+    """
+    One request that was not accepted.
+
+    Attributes:
+        at: Wall-clock time in seconds since the epoch.
+        method: HTTP method.
+        path: Path with query.
+        status: HTTP status of the answer.
+        reason: What was wrong.
+        raw: The body as it came.
+    """
+
+    at: float
+    method: str
+    path: str
+    status: int
+    reason: str
+    raw: bytes = attrs.field(default=b"", repr=False)

@@ -1,0 +1,322 @@
+"""
+A Messenger on this machine: checks what the bot sends as Facebook does, and brings it what people do.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import yarl
+from aiohttp import web
+
+from ..clock import Clock, SystemClock
+from .browser import Visit, visit
+from .graph_calls import GraphCall, read_call
+from .graph_errors import NO_MATCHING_USER, WINDOW_CLOSED, GraphRefusal, refuse_unless
+from .messenger_edges import EDGES, user_profile
+from .messenger_pages import Gate, Page
+from .messenger_rules import RECIPIENT_KEYS, check_send
+from .people import Person
+from .sent import RefusedCall, SentMessage
+from .servers import LocalServer
+from .webhooks import RETRY_WAITS, Outcome, Redelivery, Webhook, WebhookPost, facebook_json
+
+WINDOW_SECONDS = 24 * 3600
+HUMAN_AGENT_SECONDS = 7 * 24 * 3600
+
+
+class LocalMessenger(LocalServer):
+    """
+    Stands in for ``graph.facebook.com`` (set the bot's ``graph_url`` to `url`) and for Facebook's webhooks.
+
+    Attributes:
+        sent: Every accepted send, in order, sender actions included.
+        refused: Every call that was answered with an error.
+        pages: What is kept of each Page, by id.
+        hosts: Host names that another local server stands in for when a person opens a link, such as
+            ``{"acme.smart.link": kochava.url}``; may be changed. Other hosts are never asked.
+
+    Args:
+        app_secret: Signs the webhooks and makes ``appsecret_proof``.
+        verify_token: What `verify` sends.
+        page_tokens: Page access tokens, and the id of the Page or Instagram account of each.
+        instagram_ids: Which of these ids are Instagram accounts.
+        webhook_url: Where the bot listens; `webhook_url` may be set later.
+        clock: Tells the time, and makes the waits between deliveries of a webhook.
+        deliveries: Whether a delivery webhook follows each accepted message.
+        delivery_mids: Whether it has ``mids``, which Facebook often leaves out.
+        echoes: Whether an echo follows each accepted message.
+        require_proof: Whether every call needs an ``appsecret_proof``.
+        answer_within_seconds: How long the bot may take to answer a webhook.
+        retry_waits: Seconds before each further delivery of an unanswered webhook; their number is the limit.
+        redelivery: Whether webhooks come twice although they were answered.
+        redelivery_probability: Which part of them.
+        seed: Of the chance in redelivery.
+        app_id: In echoes.
+    """
+
+    def __init__(
+        self,
+        *,
+        app_secret: str,
+        verify_token: str,
+        page_tokens: Mapping[str, str],
+        instagram_ids: Collection[str] = (),
+        webhook_url: str | None = None,
+        clock: Clock | None = None,
+        deliveries: bool = True,
+        delivery_mids: bool = True,
+        echoes: bool = False,
+        require_proof: bool = False,
+        answer_within_seconds: float = 5.0,
+        retry_waits: Sequence[float] = RETRY_WAITS,
+        redelivery: Redelivery = Redelivery.NEVER,
+        redelivery_probability: float = 1.0,
+        seed: int = 0,
+        app_id: str = "1517776481860111",
+    ) -> None:
+        super().__init__(clock=clock or SystemClock())
+        self.sent: list[SentMessage] = []
+        self.refused: list[RefusedCall] = []
+        self.pages = {
+            page_id: Page(page_id=page_id, instagram=page_id in instagram_ids) for page_id in page_tokens.values()
+        }
+        self.hosts: dict[str, str] = {}
+        self.webhooks = WebhookPost(
+            app_secret=app_secret,
+            clock=self.clock,
+            chance=random.Random(seed),  # noqa: S311 - not for secrets
+            answer_within_seconds=answer_within_seconds,
+            retry_waits=retry_waits,
+            redelivery=redelivery,
+            redelivery_probability=redelivery_probability,
+        )
+        self.webhook_url = webhook_url
+        self._gate = Gate(tokens=dict(page_tokens), app_secret=app_secret, require_proof=require_proof)
+        self._verify_token = verify_token
+        self._deliveries = deliveries
+        self._delivery_mids = delivery_mids
+        self._echoes = echoes
+        self._app_id = app_id
+        self._numbers = itertools.count(1)
+
+    @property
+    def webhook_url(self) -> str | None:
+        """
+        Where the bot listens; ``None``: nothing is delivered.
+        """
+        return self.webhooks.url
+
+    @webhook_url.setter
+    def webhook_url(self, url: str | None) -> None:
+        self.webhooks.url = url
+
+    @property
+    def acknowledged(self) -> list[Outcome]:
+        """
+        The webhooks that were answered 200, in the order of their acknowledgement.
+        """
+        return self.webhooks.acknowledged
+
+    @property
+    def abandoned(self) -> list[Outcome]:
+        """
+        The webhooks that were given up.
+        """
+        return self.webhooks.abandoned
+
+    def person(self, user_id: str | None = None, *, page_id: str | None = None, **profile: Any) -> Person:
+        """
+        A person who can use a Page; the same one for the same id.
+
+        Args:
+            user_id: PSID or IGSID; ``None`` makes a new one.
+            page_id: Which Page; ``None`` for the first.
+            **profile: What the User Profile API answers, such as ``first_name``.
+        """
+        page = self.pages[page_id if page_id is not None else next(iter(self.pages))]
+        key = user_id if user_id is not None else str(5_000_000_000_000_000 + next(self._numbers))
+        if key not in page.people:
+            shown = {"first_name": "Ada", "last_name": "Example", **profile}
+            page.people[key] = Person(self, key, page.page_id, instagram=page.instagram, profile=shown)
+        return page.people[key]
+
+    def join(self, kind: str, value: str, person: Person) -> None:
+        """
+        Let sends to ``recipient: {kind: value}``, such as ``user_ref`` or ``comment_id``, reach *person*.
+        """
+        self.pages[person.page_id].joined[kind, value] = person
+
+    def next_mid(self) -> str:
+        """
+        A new message id.
+        """
+        return f"m_{next(self._numbers):08d}"
+
+    async def verify(self, *, verify_token: str | None = None) -> bool:
+        """
+        Ask the bot to confirm its address, as the dashboard does; true if it answers 200 with the bare challenge.
+
+        Args:
+            verify_token: Another token than the right one.
+        """
+        challenge = str(1_158_201_444 + next(self._numbers))
+        query = {
+            "hub.mode": "subscribe",
+            "hub.verify_token": self._verify_token if verify_token is None else verify_token,
+            "hub.challenge": challenge,
+        }
+        url = yarl.URL(self.webhook_url or "").update_query(query)
+        async with self.webhooks.session().get(url, allow_redirects=False) as response:
+            return response.status == 200 and await response.text() == challenge
+
+    async def visit(self, url: str) -> Visit:
+        """
+        Open *url* as a person's browser does: redirects are followed as long as they stay on local servers.
+        """
+        return await visit(self.webhooks.session(), url, self.hosts)
+
+    async def emit(self, person: Person, kind: str, content: Mapping[str, Any]) -> Outcome | None:
+        """
+        Bring a webhook of *person* to the bot and wait until it is settled; see `Person` for the usual ways.
+        """
+        return await self.webhooks.deliver(self._webhook(person, kind, content))
+
+    async def redeliver_everything(self) -> list[int | None]:
+        """
+        Bring every acknowledged webhook once more, byte for byte, in order; gives the statuses.
+        """
+        return [await self.webhooks.post(outcome.webhook) for outcome in tuple(self.acknowledged)]
+
+    async def settled(self) -> None:
+        """
+        Wait until no delivery or echo webhook is under way.
+        """
+        await self.webhooks.settled()
+
+    async def stop(self) -> None:
+        await super().stop()
+        await self.webhooks.close()
+
+    def application(self) -> web.Application:
+        application = web.Application(client_max_size=30 * 1024**2)
+        for path in (r"/{version:v\d+\.\d+}/{node}", r"/{version:v\d+\.\d+}/{node}/{edge}"):
+            application.router.add_route("*", path, self._graph)
+        return application
+
+    async def _graph(self, request: web.Request) -> web.Response:
+        body: Mapping[str, Any] = {}
+        try:
+            call = await read_call(request)
+            body = call.body
+            return web.json_response(self._serve(call))
+        except GraphRefusal as refusal:
+            answer = refusal.body(f"A{next(self._numbers):010x}")
+            self.refused.append(RefusedCall(path=request.path, body=body, error=answer["error"]))
+            return web.json_response(answer, status=400)
+
+    def _serve(self, call: GraphCall) -> dict[str, Any]:
+        page = self.pages[self._gate.admit(call)]
+        if not call.edge and call.node not in ("me", page.page_id):
+            return user_profile(call, page)
+        if call.node not in ("me", page.page_id):
+            msg = f"Unsupported {call.method.lower()} request. Object with ID '{call.node}' does not exist"
+            raise GraphRefusal(msg, subcode=33, kind="GraphMethodException")
+        if not call.edge:
+            return {"id": page.page_id, "name": "Example Shop"}
+        if (call.method, call.edge) == ("POST", "messages"):
+            return self._send(call, page)
+        if (call.method, call.edge) == ("GET", "thread_owner"):
+            owner = page.thread_owners.get(str(call.field("recipient")), self._app_id)
+            return {"data": [{"thread_owner": {"app_id": owner}}] if owner else []}
+        edge = EDGES.get((call.method, call.edge))
+        if edge is None:
+            msg = f"Unknown path components: /{call.edge}"
+            raise GraphRefusal(msg, code=2500)
+        return edge(call, page, self._next_id)
+
+    def _next_id(self) -> str:
+        return str(1_000_000_000_000_000 + next(self._numbers))
+
+    def _send(self, call: GraphCall, page: Page) -> dict[str, Any]:
+        body = {name: value for name, value in call.body.items() if name not in ("access_token", "appsecret_proof")}
+        check_send(body, page.facts(has_file=call.file is not None))
+        name = next(name for name in RECIPIENT_KEYS if body["recipient"].get(name))
+        person = self._reach(page, name, str(body["recipient"][name]), body)
+        answer: dict[str, Any] = {} if name == "user_ref" else {"recipient_id": person.user_id}
+        mid = None if "sender_action" in body else self.next_mid()
+        sent = SentMessage(mid=mid, page_id=page.page_id, user_id=person.user_id, body=body, at=self.clock.now())
+        self.sent.append(sent)
+        if mid is None:
+            return answer
+        person.receive(sent)
+        self._announce(person, sent, mid)
+        return {**answer, "message_id": mid, **self._kept(sent, page)}
+
+    def _kept(self, sent: SentMessage, page: Page) -> dict[str, str]:
+        payload = (sent.message.get("attachment") or {}).get("payload") or {}
+        if "order_number" in payload:
+            page.order_numbers.add(payload["order_number"])
+        if payload.get("is_reusable") is not True:
+            return {}
+        attachment_id = self._next_id()
+        page.attachment_ids.add(attachment_id)
+        return {"attachment_id": attachment_id}
+
+    def _reach(self, page: Page, name: str, value: str, body: Mapping[str, Any]) -> Person:
+        person = page.people.get(value) if name == "id" else page.joined.get((name, value))
+        if person is None:
+            msg = "No matching user found"
+            raise GraphRefusal(msg, subcode=NO_MATCHING_USER)
+        if name == "id":
+            limit = HUMAN_AGENT_SECONDS if body.get("tag") else WINDOW_SECONDS
+            last = person.last_action_at
+            refuse_unless(
+                body.get("messaging_type") == "UTILITY" or (last is not None and self.clock.now() - last <= limit),
+                "This message is sent outside of allowed window.",
+                code=10,
+                subcode=WINDOW_CLOSED,
+            )
+        return person
+
+    def _announce(self, person: Person, sent: SentMessage, mid: str) -> None:
+        if self._echoes:
+            self.webhooks.later(self._webhook(person, "echo", {"message": self._echo(person, sent, mid)}))
+        if self._deliveries and not person.instagram:
+            delivery: dict[str, Any] = {"watermark": int(self.clock.now() * 1000)}
+            if self._delivery_mids:
+                delivery["mids"] = [mid]
+            self.webhooks.later(self._webhook(person, "delivery", {"delivery": delivery}))
+
+    def _echo(self, person: Person, sent: SentMessage, mid: str) -> dict[str, Any]:
+        echo: dict[str, Any] = {"mid": mid, "is_echo": True}
+        if not person.instagram:
+            echo["app_id"] = int(self._app_id)
+        for name in ("text", "metadata"):
+            if name in sent.message:
+                echo[name] = sent.message[name]
+        if "attachment" in sent.message:
+            echo["attachments"] = [sent.message["attachment"]]
+        return echo
+
+    def _webhook(self, person: Person, kind: str, content: Mapping[str, Any]) -> Webhook:
+        page, user = {"id": person.page_id}, {"id": person.user_id}
+        sender, recipient = (page, user) if kind == "echo" else (user, page)
+        at = int(self.clock.now() * 1000)
+        item = {"sender": sender, "recipient": recipient, "timestamp": at, **content}
+        envelope = {
+            "object": "instagram" if person.instagram else "page",
+            "entry": [{"id": person.page_id, "time": at, "messaging": [item]}],
+        }
+        mids = (part.get("mid") for part in content.values() if isinstance(part, Mapping))
+        return Webhook(
+            kind=kind,
+            page_id=person.page_id,
+            user_id=person.user_id,
+            mid=next((mid for mid in mids if mid is not None), None),
+            item=item,
+            raw=facebook_json(envelope),
+        )

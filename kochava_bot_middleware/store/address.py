@@ -1,0 +1,68 @@
+"""
+From a store's address to the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import attrs
+
+from ..clock import Clock
+from ..exceptions import SettingsError, Violation
+from .contract import Store
+from .memory import MemoryStore
+from .settings import SYNCHRONOUS, StoreSettings
+from .sqlite import SqliteStore
+
+KNOWN = "memory://, sqlite:///file.db (beneath the current folder) or sqlite:////folder/file.db"
+"""The addresses that can be opened, for messages."""
+
+
+def open_store(url: str, *, settings: StoreSettings | None = None, clock: Clock | None = None) -> Store:
+    """
+    The store at *url*. Nothing is touched before its first call.
+
+    Args:
+        url: ``memory://``; ``sqlite:///`` and a path, absolute if it begins with another slash. SQLite knows the option
+            ``?synchronous=NORMAL``, which goes before *settings*.
+        settings: See `StoreSettings`.
+        clock: Defaults to the machine's.
+
+    Raises:
+        SettingsError: The address is of an unknown kind, incomplete, or has an unknown option.
+    """
+    settings = settings or StoreSettings()
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme not in ("memory", "sqlite"):
+        # Not the whole address, which may hold a password.
+        raise _wrong(KNOWN, f"{scheme}://…" if separator else f"{len(url)} characters without ://")
+    address = urlsplit(url)
+    options = dict(parse_qsl(address.query, keep_blank_values=True))
+    if scheme == "memory":
+        _refuse_unknown(options, known=())
+        return MemoryStore(settings=settings, clock=clock)
+    path = unquote(address.path)
+    if address.netloc or path in ("", "/", "/:memory:"):
+        raise _wrong(KNOWN, url.partition("?")[0])
+    _refuse_unknown(options, known=("synchronous",))
+    return SqliteStore(path[1:], settings=_with_options(settings, options), clock=clock)
+
+
+def _with_options(settings: StoreSettings, options: Mapping[str, str]) -> StoreSettings:
+    synchronous = options.get("synchronous", settings.synchronous)
+    if synchronous.upper() not in SYNCHRONOUS:
+        raise _wrong(f"synchronous to be one of {', '.join(SYNCHRONOUS)}", synchronous)
+    return attrs.evolve(settings, synchronous=synchronous.upper())
+
+
+def _refuse_unknown(options: Mapping[str, str], *, known: tuple[str, ...]) -> None:
+    for option in options:
+        if option not in known:
+            wanted = f"only the option {', '.join(known)}" if known else "no option"
+            raise _wrong(wanted, f"the option {option}")
+
+
+def _wrong(wanted: str, got: str) -> SettingsError:
+    return SettingsError([Violation(key="store", wanted=wanted, got=got)])

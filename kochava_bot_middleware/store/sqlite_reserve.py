@@ -1,0 +1,53 @@
+"""
+Room put by for the day the disk is full: then nothing new is accepted, but what is stored can still be sent and deleted.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+RESERVE_BYTES = 8 * 1024 * 1024
+"""Some hundred settlements, each of a few pages, before the log is folded and its room used again."""
+
+
+class Reserve:
+    """
+    A file beside the store that is deleted when the disk is full, and written again once there is room.
+
+    It cannot keep other programs from taking the room it gives up.
+
+    Attributes:
+        is_held: Whether the room is put by.
+    """
+
+    def __init__(self, store: Path, size: int = RESERVE_BYTES) -> None:
+        self._path = store.with_name(f"{store.name}-reserve")
+        self._size = size
+        self.is_held = False
+
+    def restore(self) -> bool:
+        """
+        Put the room by, unless it is; returns whether that worked.
+        """
+        try:
+            if not self._path.exists() or self._path.stat().st_size < self._size:
+                self._fill()
+        except OSError:
+            self.release()
+            return False
+        self.is_held = True
+        return True
+
+    def release(self) -> None:
+        """
+        Give the room up, for whoever writes next.
+        """
+        self.is_held = False
+        self._path.unlink(missing_ok=True)
+
+    def _fill(self) -> None:
+        # Written rather than made sparse: only then does the room belong to it.
+        with open(self._path, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            for _ in range(0, self._size, 65_536):
+                file.write(bytes(min(65_536, self._size)))

@@ -1,0 +1,147 @@
+"""
+The SQL of the SQLite store. Lists travel as one JSON array, so that a batch of any size is one prepared statement.
+"""
+
+from __future__ import annotations
+
+ENTRY = "e.id, e.queue, e.lane, e.schema, e.created_at, e.due_at, e.body"
+"""The columns that make an `Entry`."""
+
+# A commit.
+
+SEEN = """
+SELECT value FROM json_each(?1) WHERE EXISTS (SELECT 1 FROM entries WHERE id = value)
+OR EXISTS (SELECT 1 FROM remembered WHERE id = value AND until > ?2) OR EXISTS (SELECT 1 FROM ended WHERE id = value)
+"""
+
+BUSY_LANES = "SELECT value FROM json_each(?1) WHERE EXISTS (SELECT 1 FROM entries WHERE lane = value AND queue = ?2)"
+
+LEASED = f"""
+SELECT own.id, own.queue, own.lane, own.place, heads.token, e.place, {ENTRY}
+FROM json_each(?1) CROSS JOIN entries AS own ON own.id = json_each.value
+CROSS JOIN heads ON heads.queue = own.queue AND heads.place = own.place
+LEFT JOIN entries AS e ON e.place = (
+    SELECT MIN(place) FROM entries WHERE lane = own.lane AND queue = own.queue AND place > own.place)
+"""
+
+INSERT_ENTRY = "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+
+INSERT_HEAD = "INSERT INTO heads VALUES (?, ?, ?, ?, ?, ?, ?, '', '')"
+
+KEEP_HEAD = """
+UPDATE heads SET leased = 0, token = NULL, due_at = ?1, attempts = attempts - ?2,
+reason = ifnull(?3, reason), detail = ifnull(?4, detail) WHERE queue = ?5 AND place = ?6
+"""
+
+END_ENTRY = """
+INSERT INTO ended SELECT e.place, e.id, e.queue, e.lane, e.schema, e.created_at,
+CASE WHEN ?1 THEN e.body ELSE x'' END, ?2, ifnull(heads.attempts, 0), ?3, ?4, ?5
+FROM entries AS e LEFT JOIN heads ON heads.queue = e.queue AND heads.place = e.place WHERE e.place = ?6
+"""
+
+REMEMBER = """
+INSERT INTO remembered VALUES (?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET until = excluded.until, place = excluded.place
+"""
+
+DELETE_HEAD = "DELETE FROM heads WHERE queue = ? AND place = ?"
+
+DELETE_ENTRY = "DELETE FROM entries WHERE place = ?"
+
+PUT_MARK = """
+INSERT INTO marks VALUES (?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at
+"""
+
+DELETE_MARK = "DELETE FROM marks WHERE key = ?"
+
+RECALL = """
+SELECT marks.key, marks.value FROM json_each(?1) CROSS JOIN marks ON marks.key = json_each.value
+WHERE expires_at IS NULL OR expires_at > ?2
+"""
+
+# Counts.
+
+ADD_COUNTS = """
+INSERT INTO counts VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (queue) DO UPDATE SET
+accepted = accepted + ?2, done = done + ?3, dead = dead + ?4, dropped = dropped + ?5
+"""
+
+COUNTS = "SELECT queue, accepted, done, dead, dropped FROM counts"
+
+IN_FLIGHT = "SELECT COUNT(*) FROM heads WHERE queue = ? AND leased = 1 AND due_at > ?"
+
+FIRST_HEAD = "SELECT created_at FROM heads WHERE queue = ? ORDER BY place LIMIT 1"
+
+# Claims.
+
+DUE_HEADS = f"""
+SELECT due.place, heads.attempts, {ENTRY} FROM (
+    SELECT * FROM (SELECT place, due_at FROM heads
+        WHERE queue = ?1 AND leased = 0 AND due_at <= ?2 ORDER BY due_at, place LIMIT ?3)
+    UNION ALL
+    SELECT * FROM (SELECT place, due_at FROM heads
+        WHERE queue = ?1 AND leased = 1 AND due_at <= ?2 ORDER BY due_at, place LIMIT ?3)
+    ORDER BY due_at, place LIMIT ?3) AS due
+CROSS JOIN heads ON heads.queue = ?1 AND heads.place = due.place CROSS JOIN entries AS e ON e.place = due.place
+ORDER BY due.due_at, due.place
+"""
+
+LEASE_HEAD = "UPDATE heads SET leased = 1, token = ?, due_at = ?, attempts = ? WHERE queue = ? AND place = ?"
+
+RENEW_HEAD = """
+UPDATE heads SET due_at = ?1 WHERE token = ?2 AND queue = ?3 AND place = (SELECT place FROM entries WHERE id = ?4)
+"""
+
+NEXT_DUE = """
+SELECT MIN(due_at) FROM (
+    SELECT * FROM (SELECT due_at FROM heads WHERE queue = ?1 AND leased = 0 ORDER BY due_at LIMIT 1)
+    UNION ALL
+    SELECT * FROM (SELECT due_at FROM heads WHERE queue = ?1 AND leased = 1 ORDER BY due_at LIMIT 1))
+"""
+
+# What a person asks for.
+
+PLACE_OF = """
+SELECT place FROM entries WHERE id = ?1 UNION ALL SELECT place FROM ended WHERE id = ?1
+UNION ALL SELECT place FROM remembered WHERE id = ?1 LIMIT 1
+"""
+
+LIST_LIVING = f"""
+SELECT e.place, {ENTRY}, heads.due_at, heads.attempts, heads.reason, heads.detail,
+    ifnull(heads.leased = 1 AND heads.due_at > :now, 0) AS in_flight
+FROM entries AS e {{hint}} LEFT JOIN heads ON heads.queue = e.queue AND heads.place = e.place
+WHERE e.queue = :queue AND e.place > :after {{lane}} {{state}} ORDER BY e.place LIMIT :limit
+"""
+
+LIST_IN_FLIGHT = f"""
+SELECT e.place, {ENTRY}, heads.due_at, heads.attempts, heads.reason, heads.detail, 1 AS in_flight
+FROM heads CROSS JOIN entries AS e ON e.place = heads.place
+WHERE heads.queue = :queue AND heads.leased = 1 AND heads.due_at > :now AND e.place > :after {{lane}}
+ORDER BY e.place LIMIT :limit
+"""
+
+LIST_ENDED = """
+SELECT place, id, queue, lane, schema, created_at, NULL, body, state, attempts, reason, detail, ended_at FROM ended
+WHERE queue = :queue AND place > :after {lane} {state} ORDER BY place LIMIT :limit
+"""
+
+DEAD_BY_ID = """
+SELECT place, id, queue, lane, schema, created_at, NULL, body FROM ended WHERE id = ? AND state = 'dead'
+"""
+
+DELETE_ENDED = "DELETE FROM ended WHERE place = ?"
+
+PURGE = "DELETE FROM ended WHERE place IN (SELECT place FROM ended WHERE ended_at < ? LIMIT ?)"
+
+LIVING_IN_LANES = "SELECT place, id, queue FROM entries WHERE lane IN (SELECT value FROM json_each(?))"
+
+DEAD_IN_LANES = "SELECT place, id, queue FROM ended WHERE state = 'dead' AND lane IN (SELECT value FROM json_each(?))"
+
+DROP_DEAD = "UPDATE ended SET state = 'dropped', body = x'', reason = ?, detail = '', ended_at = ? WHERE place = ?"
+
+SWEEP_REMEMBERED = "DELETE FROM remembered WHERE id IN (SELECT id FROM remembered WHERE until <= ? LIMIT ?)"
+
+SWEEP_MARKS = """
+DELETE FROM marks WHERE key IN (SELECT key FROM marks WHERE expires_at IS NOT NULL AND expires_at <= ? LIMIT ?)
+"""

@@ -1,0 +1,289 @@
+"""
+The one thread that owns the connection, and group commit: all operations that wait become one transaction.
+
+Callers put operations into a queue and await their futures; the answers of a batch go back in one call to the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from ..clock import Clock
+from ..exceptions import StoreError, StoreUnavailable
+from .contract import Unit
+from .settings import NewToken, StoreSettings
+from .sqlite_commit import CommitGroup
+from .sqlite_reserve import Reserve
+from .sqlite_schema import connect, is_full, unavailable
+
+IDLE_SECONDS = 5.0
+"""After so long without work the log is folded into the file and emptied."""
+
+CHECKPOINT_CHANGES = 2_000
+"""Rows changed since the last checkpoint that make one worth it when nothing waits."""
+
+CHECKPOINT_CHANGES_BUSY = 50_000
+"""Rows changed that make a checkpoint due though operations wait, lest the log grow without end."""
+
+
+@attrs.frozen(eq=False)
+class Commit:
+    """
+    A unit to be written.
+    """
+
+    future: asyncio.Future[Any]
+    unit: Unit
+
+    @property
+    def grows(self) -> bool:
+        return bool(self.unit.appends) or any(mark.value is not None for mark in self.unit.marks)
+
+
+@attrs.frozen(eq=False)
+class Work:
+    """
+    Anything else: *run* is given the connection and the time.
+
+    Attributes:
+        future: Takes the answer.
+        run: What to do.
+        writes: Whether it needs a write transaction.
+        grows: Whether it adds to the file, so that it must not use the reserve.
+    """
+
+    future: asyncio.Future[Any]
+    run: Callable[[sqlite3.Connection, float], Any]
+    writes: bool
+    grows: bool
+
+
+Operation = Commit | Work
+Answer = tuple[asyncio.Future[Any], Any, BaseException | None]
+
+
+class Writer:
+    """
+    Runs operations in its own thread until it is stopped.
+
+    The file is opened with the first batch. If that fails the batch is refused, and the next one tries again.
+    """
+
+    def __init__(self, path: Path, settings: StoreSettings, clock: Clock, new_token: NewToken) -> None:
+        self._path = path
+        self._settings = settings
+        self._clock = clock
+        self.new_token = new_token
+        self._reserve = Reserve(path)
+        self._operations: queue.SimpleQueue[Operation | asyncio.Future[None]] = queue.SimpleQueue()
+        self._connection: sqlite3.Connection | None = None
+        self._folded_changes = 0
+        self._emptied_changes = 0
+        self._thread = threading.Thread(target=self._live, name="kochava-bot-store", daemon=True)
+        self._thread.start()
+
+    def put(self, operation: Operation) -> None:
+        """
+        Hand over an operation; its future is set when it is done.
+        """
+        self._operations.put(operation)
+
+    async def stop(self) -> None:
+        """
+        Finish what was handed over, close the file and end the thread.
+        """
+        stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._operations.put(stopped)
+        await asyncio.shield(stopped)
+        self._thread.join()
+
+    def _live(self) -> None:
+        for batch, stopped in self._batches():
+            if batch:
+                _hand_back(self._run(batch))
+                self._checkpoint()
+            elif stopped is None:
+                self._rest()
+            if stopped is not None:
+                self._disconnect()
+                _hand_back([(stopped, None, None)])
+                return
+
+    def _batches(self) -> Iterator[tuple[list[Operation], asyncio.Future[None] | None]]:
+        while True:
+            batch: list[Operation] = []
+            stopped: asyncio.Future[None] | None = None
+            try:
+                next = self._operations.get(timeout=IDLE_SECONDS if self._has_log() else None)
+                while True:
+                    if isinstance(next, (Commit, Work)):
+                        batch.append(next)
+                    else:
+                        stopped = next
+                    next = self._operations.get_nowait()
+            except queue.Empty:
+                yield batch, stopped
+
+    def _run(self, batch: Sequence[Operation]) -> list[Answer]:
+        try:
+            if self._connection is None:
+                self._connection = connect(self._path, self._settings)
+                self._folded_changes = self._emptied_changes = self._connection.total_changes
+            return self._run_batch(self._connection, batch)
+        except Exception as exc:
+            return [(operation.future, None, self._public(exc)) for operation in batch]
+
+    def _run_batch(self, connection: sqlite3.Connection, batch: Sequence[Operation]) -> list[Answer]:
+        writes = [operation for operation in batch if isinstance(operation, Commit) or operation.writes]
+        answers: list[Answer] = []
+        if not self._reserve.is_held and not self._reserve.restore():
+            # What is left of the disk is for what empties the store.
+            full = StoreUnavailable(f"the store {self._path} cannot grow, since the disk is full; make room on it")
+            answers = [(operation.future, None, full) for operation in writes if operation.grows]
+            writes = [operation for operation in writes if not operation.grows]
+        if writes:
+            try:
+                answers += self._transact(connection, writes)
+            except Exception as exc:
+                if not connection.in_transaction and _is_busy(exc):
+                    answers += [(operation.future, None, self._public(exc)) for operation in writes]
+                else:
+                    # One of them is the cause; alone, the others go through.
+                    answers += [self._transact_alone(connection, operation) for operation in writes]
+        for operation in batch:
+            if isinstance(operation, Work) and not operation.writes:
+                answers.append(self._look(connection, operation))
+        return answers
+
+    def _transact(self, connection: sqlite3.Connection, writes: Sequence[Operation]) -> list[Answer]:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            answers = self._write(connection, writes)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return answers
+
+    def _write(self, connection: sqlite3.Connection, writes: Sequence[Operation]) -> list[Answer]:
+        now = self._clock.now()
+        commits = [operation for operation in writes if isinstance(operation, Commit)]
+        group = CommitGroup(
+            connection, now=now, new_token=self.new_token, dedupe_seconds=self._settings.dedupe_seconds
+        )
+        committed = group.run([commit.unit for commit in commits])
+        answers: list[Answer] = [
+            (commit.future, answer, None) for commit, answer in zip(commits, committed, strict=True)
+        ]
+        for operation in writes:
+            if isinstance(operation, Work):
+                answers.append((operation.future, operation.run(connection, now), None))
+        return answers
+
+    def _transact_alone(self, connection: sqlite3.Connection, operation: Operation) -> Answer:
+        try:
+            try:
+                return self._transact(connection, [operation])[0]
+            except sqlite3.Error as exc:
+                if operation.grows or not is_full(exc):
+                    raise
+            self._reserve.release()
+            return self._transact(connection, [operation])[0]
+        except Exception as exc:
+            return (operation.future, None, self._public(exc))
+
+    def _look(self, connection: sqlite3.Connection, work: Work) -> Answer:
+        try:
+            connection.execute("BEGIN")
+            try:
+                return (work.future, work.run(connection, self._clock.now()), None)
+            finally:
+                connection.execute("COMMIT")
+        except Exception as exc:
+            return (work.future, None, self._public(exc))
+
+    def _public(self, exc: Exception) -> StoreError:
+        """
+        What the caller is told. A connection that failed in an unforeseen way is not used again.
+        """
+        if isinstance(exc, StoreError):
+            return exc
+        if not isinstance(exc, sqlite3.Error):
+            refused = StoreError(f"the store {self._path} cannot keep this: {exc}")
+            refused.__cause__ = exc
+            return refused
+        if getattr(exc, "sqlite_errorname", "").startswith(("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB")):
+            self._disconnect()
+        error = unavailable(exc, self._path)
+        error.__cause__ = exc
+        return error
+
+    def _checkpoint(self) -> None:
+        """
+        Fold the log into the file, when nobody waits for it or it has grown too long.
+        """
+        connection = self._connection
+        if connection is None:
+            return
+        changes = connection.total_changes - self._folded_changes
+        if changes >= (CHECKPOINT_CHANGES if self._operations.empty() else CHECKPOINT_CHANGES_BUSY):
+            self._fold(connection, "PASSIVE")
+            self._folded_changes = connection.total_changes
+
+    def _fold(self, connection: sqlite3.Connection, mode: str) -> None:
+        # Folding can wait; what cannot be done now is done by a later one.
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("PRAGMA busy_timeout = 0")
+            connection.execute(f"PRAGMA wal_checkpoint({mode})")
+        connection.execute(f"PRAGMA busy_timeout = {round(self._settings.busy_timeout_seconds * 1000)}")
+
+    def _rest(self) -> None:
+        """
+        Use a quiet moment to empty the log, so that what was deleted is readable nowhere.
+        """
+        if self._connection is not None:
+            self._fold(self._connection, "TRUNCATE")
+            self._emptied_changes = self._folded_changes = self._connection.total_changes
+
+    def _has_log(self) -> bool:
+        return self._connection is not None and self._connection.total_changes != self._emptied_changes
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+
+def _hand_back(answers: Iterable[Answer]) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, list[Answer]] = {}
+    for answer in answers:
+        by_loop.setdefault(answer[0].get_loop(), []).append(answer)
+    for loop, of_loop in by_loop.items():
+        # A loop that was closed has nobody left who waits.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_resolve, of_loop)
+
+
+def _resolve(answers: Iterable[Answer]) -> None:
+    for future, result, exc in answers:
+        if future.done():
+            continue
+        if exc is None:
+            future.set_result(result)
+        else:
+            future.set_exception(exc)
+
+
+def _is_busy(exc: Exception) -> bool:
+    return str(getattr(exc, "sqlite_errorname", "")).startswith("SQLITE_BUSY")

@@ -1,0 +1,191 @@
+"""
+What a Messenger event tells Kochava without anybody asking for it: its name and a few facts that are not personal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from ..messenger.events import (
+    AccountLinkingEvent,
+    Event,
+    Kind,
+    MessageEvent,
+    OptinEvent,
+    PostbackEvent,
+    ReactionEvent,
+    Referral,
+)
+from ..settings import Refusal, one_of
+
+PAYLOAD_LENGTH = 100
+"""Characters of a postback's payload that go into its event."""
+
+OPT_OUT = "opt_out"
+"""Key in `EngagementSettings.names` for an opt-in event that is a stop."""
+
+ACCOUNT_UNLINKED = "account_unlinked"
+"""Key in `EngagementSettings.names` for an account-linking event that ends a link."""
+
+DEFAULT_NAMES: Mapping[str, str | None] = {
+    Kind.MESSAGE: "Message",
+    Kind.QUICK_REPLY: "Quick Reply",
+    Kind.MESSAGE_UNSUPPORTED: "Message",
+    Kind.POSTBACK: "Postback",
+    Kind.REFERRAL: "Referral",
+    Kind.OPTIN: "Opt In",
+    OPT_OUT: "Opt Out",
+    Kind.REACTION: "Reaction",
+    Kind.ACCOUNT_LINKING: "Account Linked",
+    ACCOUNT_UNLINKED: "Account Unlinked",
+    Kind.ORDER: "Order",
+    Kind.COUPON: "Coupon",
+    Kind.FORM: "Form",
+    Kind.GAME_PLAY: "Game Play",
+    Kind.RESPONSE_FEEDBACK: "Feedback",
+    Kind.MESSAGING_FEEDBACK: "Feedback",
+    Kind.CUSTOMER_INFORMATION: "Customer Information",
+    Kind.MESSAGE_REQUEST: "Message Request",
+    Kind.PAYMENT: "Payment",
+    Kind.CHECKOUT_UPDATE: "Checkout Update",
+    Kind.PRE_CHECKOUT: "Checkout",
+    Kind.BRANDED_CAMERA: "Camera",
+    Kind.PASS_THREAD_CONTROL: "Handover",
+    Kind.TAKE_THREAD_CONTROL: "Handover",
+    Kind.REQUEST_THREAD_CONTROL: "Handover",
+    Kind.ECHO: None,
+    Kind.DELIVERY: None,
+    Kind.READ: None,
+    Kind.MESSAGE_EDIT: None,
+    Kind.MESSAGE_DELETED: None,
+    Kind.APP_ROLES: None,
+    Kind.POLICY_ENFORCEMENT: None,
+    Kind.INBOX_LABELS: None,
+    Kind.CHANGE: None,
+    Kind.UNKNOWN: None,
+}
+"""Event name by kind; ``None`` is off. Of two facts that only a machine cares for, none is an engagement."""
+
+
+def _known_kinds(_instance: Any, _attribute: Any, names: Mapping[str, str | None]) -> None:
+    for kind in names:
+        if kind not in DEFAULT_NAMES:
+            wanted = f"kinds of events as keys ({', '.join(DEFAULT_NAMES)})"
+            raise Refusal(wanted, kind)
+
+
+@attrs.frozen(kw_only=True)
+class EngagementSettings:
+    """
+    Which events are tracked by themselves, and as what.
+
+    Attributes:
+        automatic: ``unless_named``: a handling that records a named event gives only that one. ``always``: both.
+            ``off``: only named ones.
+        names: By kind of event, over `DEFAULT_NAMES`; ``None`` turns a kind off.
+        strict: Raise at the call when an event has a key that Kochava refuses. Otherwise that key alone is left out,
+            counted and logged, since a purchase must not be lost for a bad key. Meant for development.
+    """
+
+    automatic: str = attrs.field(default="unless_named", validator=one_of("unless_named", "always", "off"))
+    names: Mapping[str, str | None] = attrs.field(factory=dict, validator=_known_kinds)
+    strict: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Draft:
+    """
+    An event before it has an id, an app and a person.
+
+    Attributes:
+        name: As Kochava shall show it.
+        data: Its ``event_data``; ``None`` for none.
+    """
+
+    name: str
+    data: Any = None
+
+
+def automatic_event(
+    event: Event, *, handler: str | None, handled: bool, settings: EngagementSettings, named: bool = False
+) -> Draft | None:
+    """
+    The event that *event* gives by itself, or ``None``.
+
+    Args:
+        handler: Name of the handler that matched; ``None`` if none did.
+        handled: It ran to its end.
+        named: The handling recorded a named event.
+    """
+    if settings.automatic == "off" or (named and settings.automatic == "unless_named"):
+        return None
+    if event.user_id is None or event.standby:
+        return None
+    name = _name(event, settings)
+    if name is None:
+        return None
+    return Draft(name=name, data=_facts(event, handler=handler, handled=handled))
+
+
+def _name(event: Event, settings: EngagementSettings) -> str | None:
+    kind: str = event.kind
+    if isinstance(event, OptinEvent) and event.opted_out:
+        kind = OPT_OUT
+    elif isinstance(event, AccountLinkingEvent) and event.status == "unlinked":
+        kind = ACCOUNT_UNLINKED
+    elif isinstance(event, ReactionEvent) and event.action == "unreact":
+        return None
+    return settings.names[kind] if kind in settings.names else DEFAULT_NAMES.get(kind)
+
+
+def _facts(event: Event, *, handler: str | None, handled: bool) -> dict[str, Any]:
+    facts: dict[str, Any] = {"kind": str(event.kind), "channel": str(event.channel)}
+    payload = _payload(event)
+    if payload is not None:
+        facts["postback_payload"] = payload[:PAYLOAD_LENGTH]
+    if handler is not None:
+        facts["handler"] = handler
+    facts["handled"] = handled
+    if isinstance(event, MessageEvent) and event.attachments:
+        facts["attachment_types"] = ",".join(sorted({attachment.type or "" for attachment in event.attachments}))
+    facts.update(referral_facts(event.referral))
+    return facts
+
+
+def referral_facts(referral: Referral | None) -> dict[str, str]:
+    """
+    Where the person came from, as event data.
+    """
+    if referral is None:
+        return {}
+    facts = {
+        "referral_from": referral.ref,
+        "referral_source": referral.source,
+        "referral_ad_id": referral.ad_id,
+    }
+    return {key: value for key, value in facts.items() if value}
+
+
+def _payload(event: Event) -> str | None:
+    if isinstance(event, PostbackEvent):
+        payload = event.payload
+    elif isinstance(event, MessageEvent):
+        # Of an e-mail or phone quick reply, both payload and text are the address or number itself.
+        payload = None if event.quick_reply_payload == event.text else event.quick_reply_payload
+    else:
+        return None
+    return None if payload is None or _is_personal(payload) else payload
+
+
+_PERSONAL = re.compile(r"\S@\S|^[+\d][\d\s()./-]{6,}$")
+
+
+def _is_personal(payload: str) -> bool:
+    """
+    Whether a payload looks like an e-mail address or a phone number.
+    """
+    return _PERSONAL.search(payload) is not None

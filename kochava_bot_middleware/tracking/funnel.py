@@ -1,0 +1,270 @@
+"""
+Greeting → impression → click, as a pure state machine for one person.
+
+A *showing* is one greeting in front of one person: all messages that one handler run or one marked send consists of,
+and any further greeting within the window, since a person is counted once a window.
+
+::
+
+    (none) ──sent──▶ sent ──delivered, read, or the person acts──▶ shown: one impression
+                                                                     │
+                                             a button it offered, or any message, within the window
+                                                                     ▼
+                                                                  clicked: one click
+
+Send and delivery may arrive in either order, so deliveries that match nothing yet are remembered for a while.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import orjson
+
+from ..settings import at_least, http_url
+
+REMEMBERED_MIDS = 20
+"""Delivered messages that are remembered for a send that is not recorded yet."""
+
+
+@attrs.frozen(kw_only=True)
+class GreetingSettings:
+    """
+    The greeting's trackers and rules.
+
+    Attributes:
+        impression_url: From Kochava's Campaign Manager; ``None``: impressions are not pinged.
+        click_url: From Kochava's Campaign Manager; ``None``: clicks are not pinged.
+        window_seconds: One impression and one click a person within this time.
+        user_param: Query parameter for the person's id; ``None`` leaves it out. Kochava names none.
+        params: Further query parameters, placeholders ``{channel}``, ``{page_id}``, ``{handler}``, ``{creative}``.
+    """
+
+    impression_url: str | None = attrs.field(default=None, validator=http_url)
+    click_url: str | None = attrs.field(default=None, validator=http_url)
+    window_seconds: float = attrs.field(default=86400.0, validator=at_least(0, exclusive=True))
+    user_param: str | None = "fb_user_id"
+    params: Mapping[str, str] = attrs.field(factory=dict)
+
+    @property
+    def is_on(self) -> bool:
+        """
+        Whether there is anything to ping.
+        """
+        return self.impression_url is not None or self.click_url is not None
+
+
+@attrs.frozen(kw_only=True)
+class Sent:
+    """
+    A message of a greeting was accepted by Facebook.
+
+    Attributes:
+        at: When the call began, in seconds since the epoch.
+        mid: Its id; ``None`` when Facebook gave none.
+        greeting: Which greeting it belongs to; the same for all messages of one handler run.
+        offers: Payloads of its postback buttons and quick replies.
+        handler: Handler that sent it.
+        creative: Name of the creative shown.
+    """
+
+    at: float
+    mid: str | None
+    greeting: str
+    offers: Sequence[str] = ()
+    handler: str | None = None
+    creative: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Delivered:
+    """
+    Messages reached the person, or were read.
+
+    Attributes:
+        at: When we were told, in seconds since the epoch.
+        mids: Which ones; may be empty.
+        watermark: Everything sent before this time was; ``None`` when not told.
+    """
+
+    at: float
+    mids: Sequence[str] = ()
+    watermark: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Acted:
+    """
+    The person did something.
+
+    Attributes:
+        at: When, in seconds since the epoch.
+        payload: Of the button or quick reply tapped; ``None`` when it was neither.
+        is_message: They wrote a message.
+    """
+
+    at: float
+    payload: str | None = None
+    is_message: bool = False
+
+
+Signal = Sent | Delivered | Acted
+
+
+class Step(enum.StrEnum):
+    """
+    What a signal brought to light.
+    """
+
+    IMPRESSION = "impression"
+    CLICK = "click"
+
+
+@attrs.frozen(kw_only=True)
+class Showing:
+    """
+    One greeting in front of one person.
+
+    Attributes:
+        greeting: Id of the first greeting in it; the ids of the pings are made from it.
+        sent_at: When its first message was sent.
+        mids: Messages it consists of.
+        offers: Payloads it offers.
+        handler: Handler that sent it first.
+        creative: Creative shown first.
+        shown_at: When it was proven shown; ``None`` before.
+        clicked_at: When the person stepped in; ``None`` before.
+    """
+
+    greeting: str
+    sent_at: float
+    mids: tuple[str, ...] = ()
+    offers: tuple[str, ...] = ()
+    handler: str | None = None
+    creative: str | None = None
+    shown_at: float | None = None
+    clicked_at: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class FunnelState:
+    """
+    What is known of one person's greeting.
+
+    Attributes:
+        showing: The latest; ``None`` before the first.
+        delivered_mids: Recently delivered messages that belong to no showing.
+        watermark: Newest delivery watermark.
+    """
+
+    showing: Showing | None = None
+    delivered_mids: tuple[str, ...] = ()
+    watermark: float | None = None
+
+    def to_bytes(self) -> bytes:
+        """
+        The stored form.
+        """
+        return orjson.dumps(attrs.asdict(self))
+
+    @classmethod
+    def from_bytes(cls, stored: bytes | None) -> FunnelState:
+        """
+        Read the stored form; what is missing or not readable is a fresh state.
+        """
+        if stored is None:
+            return cls()
+        try:
+            fields: dict[str, Any] = orjson.loads(stored)
+            showing = fields.get("showing")
+            return cls(
+                showing=None if showing is None else _showing(showing),
+                delivered_mids=tuple(fields.get("delivered_mids", ())),
+                watermark=fields.get("watermark"),
+            )
+        except (orjson.JSONDecodeError, AttributeError, TypeError):
+            return cls()
+
+
+def _showing(fields: dict[str, Any]) -> Showing:
+    return Showing(**{**fields, "mids": tuple(fields["mids"]), "offers": tuple(fields["offers"])})
+
+
+def advance(state: FunnelState, signal: Signal, *, window_seconds: float) -> tuple[FunnelState, tuple[Step, ...]]:
+    """
+    Take one signal in.
+
+    Returns:
+        The new state, and what is to be pinged now, the impression always before the click.
+    """
+    match signal:
+        case Sent():
+            return _sent(state, signal, window_seconds)
+        case Delivered():
+            return _delivered(state, signal)
+        case Acted():
+            return _acted(state, signal, window_seconds)
+
+
+def _sent(state: FunnelState, sent: Sent, window_seconds: float) -> tuple[FunnelState, tuple[Step, ...]]:
+    showing = state.showing
+    mids = () if sent.mid is None else (sent.mid,)
+    if showing is None or sent.at - (showing.shown_at or showing.sent_at) >= window_seconds:
+        showing = Showing(
+            greeting=sent.greeting,
+            sent_at=sent.at,
+            mids=mids,
+            offers=tuple(sent.offers),
+            handler=sent.handler,
+            creative=sent.creative,
+        )
+    else:
+        showing = attrs.evolve(
+            showing,
+            mids=_joined(showing.mids, mids),
+            offers=_joined(showing.offers, tuple(sent.offers)),
+        )
+    state = attrs.evolve(state, showing=showing)
+    proven = sent.mid in state.delivered_mids or (state.watermark is not None and state.watermark >= sent.at)
+    return _show(state, sent.at) if proven else (state, ())
+
+
+def _delivered(state: FunnelState, delivered: Delivered) -> tuple[FunnelState, tuple[Step, ...]]:
+    showing = state.showing
+    if showing is not None:
+        named = not set(showing.mids).isdisjoint(delivered.mids)
+        passed = delivered.watermark is not None and delivered.watermark >= showing.sent_at
+        # A list of messages is exact; the watermark counts only where there is none.
+        if named or (passed and not delivered.mids):
+            return _show(state, delivered.at)
+    unknown = _joined(state.delivered_mids, tuple(delivered.mids))[-REMEMBERED_MIDS:]
+    watermarks = [mark for mark in (state.watermark, None if delivered.mids else delivered.watermark) if mark]
+    return attrs.evolve(state, delivered_mids=unknown, watermark=max(watermarks, default=None)), ()
+
+
+def _acted(state: FunnelState, acted: Acted, window_seconds: float) -> tuple[FunnelState, tuple[Step, ...]]:
+    showing = state.showing
+    # What was done before the greeting left proves nothing about it.
+    if showing is None or acted.at < showing.sent_at or acted.at - showing.sent_at >= window_seconds:
+        return state, ()
+    state, steps = _show(state, acted.at)
+    showing = state.showing
+    assert showing is not None
+    stepped_in = acted.is_message or (acted.payload is not None and acted.payload in showing.offers)
+    if not stepped_in or showing.clicked_at is not None:
+        return state, steps
+    return attrs.evolve(state, showing=attrs.evolve(showing, clicked_at=acted.at)), (*steps, Step.CLICK)
+
+
+def _show(state: FunnelState, at: float) -> tuple[FunnelState, tuple[Step, ...]]:
+    showing = state.showing
+    if showing is None or showing.shown_at is not None:
+        return state, ()
+    return attrs.evolve(state, showing=attrs.evolve(showing, shown_at=at)), (Step.IMPRESSION,)
+
+
+def _joined(known: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+    return (*known, *(item for item in dict.fromkeys(more) if item not in known))

@@ -1,0 +1,71 @@
+"""
+Who a record is about, and what makes two records the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+
+import attrs
+
+from ..messenger.events import Channel
+from ..settings import not_empty
+
+
+@attrs.frozen(kw_only=True)
+class IdentitySettings:
+    """
+    Under which name a person's id travels to Kochava.
+
+    A page-scoped id (PSID) is not the app-scoped id of Facebook Login: the same person has another id for each Page,
+    each app, and on Instagram.
+
+    Attributes:
+        messenger_device_id_key: Member of ``device_ids`` for a PSID.
+        instagram_device_id_key: Member of ``device_ids`` for an Instagram-scoped id.
+    """
+
+    messenger_device_id_key: str = attrs.field(default="fb_user_id", validator=not_empty)
+    instagram_device_id_key: str = attrs.field(default="ig_user_id", validator=not_empty)
+
+    def device_ids(self, channel: Channel, user_id: str) -> Mapping[str, str]:
+        """
+        What Kochava knows the person by.
+        """
+        messenger = channel is Channel.MESSENGER
+        return {self.messenger_device_id_key if messenger else self.instagram_device_id_key: user_id}
+
+
+@attrs.frozen(kw_only=True)
+class Person:
+    """
+    Whom a record is about.
+
+    Attributes:
+        user_id: PSID, IGSID or `user_ref`.
+        page_id: The Page they wrote to; ``None`` when unknown.
+        channel: Where.
+    """
+
+    user_id: str
+    page_id: str | None = None
+    channel: Channel = Channel.MESSENGER
+
+
+def record_id(*parts: str | int | None) -> str:
+    """
+    The id of a happening: the same parts give the same id, in every process and after every restart.
+    """
+    material = "\x1f".join("" if part is None else str(part) for part in parts)
+    return hashlib.blake2b(material.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def usertime(timestamp: datetime | None, now: float) -> int:
+    """
+    When it happened, in whole seconds: the webhook's time, or *now* when that is missing or in the future.
+    """
+    if timestamp is None:
+        return int(now)
+    return int(min(timestamp.timestamp(), now))

@@ -1,0 +1,110 @@
+"""
+The framework-free side of a webhook: raw bytes and headers in, a status and a text out.
+
+Signature first, on the raw bytes; then parsing; then the inbox. What is refused leaves nothing behind but its reason.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import attrs
+
+from .exceptions import StoreUnavailable, WebhookError
+from .messenger.events import Event
+from .messenger.parse import parse_webhook
+from .messenger.signature import verify_signature
+from .settings import Secret
+
+log = logging.getLogger(__name__)
+
+SIGNATURE_HEADER = "X-Hub-Signature-256"
+
+
+@attrs.frozen(kw_only=True)
+class WebhookAnswer:
+    """
+    What to answer Facebook.
+
+    Attributes:
+        status: HTTP status.
+        text: Body of the answer, plain text.
+    """
+
+    status: int
+    text: str
+
+
+class Webhook:
+    """
+    Receives what Facebook sends.
+
+    Args:
+        accept: Takes the events over; when it returns they are durable.
+        app_secrets: A signature by any of them is good: several apps, or one whose secret is being changed.
+        verify_token: What Facebook must say when the callback is configured.
+        max_body_bytes: A larger body is refused with 413.
+    """
+
+    def __init__(
+        self,
+        accept: Callable[[Sequence[Event]], Awaitable[None]],
+        *,
+        app_secrets: Sequence[Secret],
+        verify_token: Secret,
+        max_body_bytes: int,
+    ) -> None:
+        self._accept = accept
+        self._app_secrets = [secret.value for secret in app_secrets]
+        self._verify_token = verify_token
+        self.max_body_bytes = max_body_bytes
+
+    def verify(self, query: Mapping[str, str]) -> WebhookAnswer:
+        """
+        Answer the GET that Facebook sends when the callback is configured: its challenge, or 403.
+        """
+        token = query.get("hub.verify_token", "")
+        right = hmac.compare_digest(token.encode(), self._verify_token.value.encode())
+        if query.get("hub.mode") != "subscribe" or not right:
+            return _refuse(403, "the verify token is missing or wrong")
+        return WebhookAnswer(status=200, text=query.get("hub.challenge", ""))
+
+    async def receive(self, raw_body: bytes, headers: Mapping[str, str]) -> WebhookAnswer:
+        """
+        Take one POST. *raw_body* must be the bytes as they came: parsing and dumping breaks the signature.
+        """
+        if len(raw_body) > self.max_body_bytes:
+            return self.too_large()
+        try:
+            verify_signature(raw_body, _header(headers, SIGNATURE_HEADER), self._app_secrets)
+            events = parse_webhook(raw_body)
+        except WebhookError as exc:
+            return _refuse(exc.status, str(exc))
+        try:
+            await self._accept(events)
+        except StoreUnavailable as exc:
+            return _refuse(503, str(exc))
+        return WebhookAnswer(status=200, text="EVENT_RECEIVED")
+
+    def too_large(self) -> WebhookAnswer:
+        """
+        The answer to a body over the limit, for hosts that stop reading there.
+        """
+        return _refuse(413, f"the body is larger than {self.max_body_bytes} bytes")
+
+
+def _header(headers: Mapping[str, str], name: str) -> str | None:
+    """
+    Header names have no case, but not every host's mapping knows that.
+    """
+    value = headers.get(name)
+    if value is None:
+        value = next((text for key, text in headers.items() if key.lower() == name.lower()), None)
+    return value
+
+
+def _refuse(status: int, reason: str) -> WebhookAnswer:
+    log.warning("webhook_refused: %d %s", status, reason)
+    return WebhookAnswer(status=status, text=reason)

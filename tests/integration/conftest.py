@@ -1,0 +1,117 @@
+"""
+A whole shop on one machine: Messenger, Kochava and the bot, each a real HTTP server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from aiohttp.test_utils import TestServer
+
+from kochava_bot_middleware import KochavaMiddleware, MessengerBot
+from kochava_bot_middleware.sandbox.kochava_server import LocalKochava
+from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
+
+APP_ID = "kobotdemo1234"
+SMARTLINK = "https://acme.smart.link/ab12cd34e"
+
+
+@attrs.define
+class Shop:
+    """
+    The three servers, not started.
+    """
+
+    messenger: LocalMessenger
+    kochava: LocalKochava
+    bot: MessengerBot
+    middleware: KochavaMiddleware
+    server: TestServer | None = None
+
+    async def open(self) -> None:
+        """
+        Serve the bot and tell Messenger where.
+        """
+        self.server = TestServer(self.bot.app())
+        await self.server.start_server()
+        self.messenger.webhook_url = str(self.server.make_url("/webhook"))
+
+    async def close(self) -> None:
+        """
+        Let all webhooks and handlers end, then stop the bot; what waits has been delivered if Kochava was up.
+        """
+        await self.messenger.settled()
+        if self.server is not None:
+            await self.server.close()
+
+    async def delivered(self, count: int = 1) -> None:
+        """
+        Wait until nothing is left to deliver and Kochava has at least *count* records.
+        """
+        await self.messenger.settled()
+        store = self.middleware.provide_store()
+        while True:
+            stats = await store.stats()
+            if len(self.kochava.records) >= count and not any(q.waiting + q.in_flight for q in stats.values()):
+                return
+            await self.messenger.clock.sleep(0.01)
+
+
+MakeShop = Callable[..., Shop]
+
+
+@pytest.fixture
+async def servers() -> AsyncIterator[tuple[LocalMessenger, LocalKochava]]:
+    """
+    The two platforms, up.
+    """
+    messenger = LocalMessenger(app_secret="app-secret", verify_token="verify", page_tokens={"page-token": "1001"})
+    kochava = LocalKochava(app_ids=[APP_ID], smartlinks={"/ab12cd34e": "{url}"})
+    async with messenger, kochava:
+        messenger.hosts["acme.smart.link"] = kochava.url
+        yield messenger, kochava
+
+
+@pytest.fixture
+async def make_shop(servers: tuple[LocalMessenger, LocalKochava], tmp_path: Path) -> AsyncIterator[MakeShop]:
+    """
+    Makes a bot against the two platforms; settings given are laid over the usual ones.
+    """
+    messenger, kochava = servers
+    shops: list[Shop] = []
+
+    def make(*, bot: Mapping[str, Any] | None = None, kochava_settings: Mapping[str, Any] | None = None) -> Shop:
+        made = MessengerBot.from_dict(
+            {
+                "page_access_token": "page-token",
+                "app_secret": "app-secret",
+                "verify_token": "verify",
+                "graph_url": messenger.url,
+                **(bot or {}),
+            }
+        )
+        middleware = KochavaMiddleware.from_dict(
+            {
+                "kochava_app_id": APP_ID,
+                "store": f"sqlite:///{tmp_path / 'bot.db'}",
+                "smartlinks": {"default": SMARTLINK + "?url={url}"},
+                "greeting": {
+                    "impression_url": f"{kochava.url}/track/impression?campaign_id=kogreet&network_id=1",
+                    "click_url": f"{kochava.url}/v1/cpi/click?campaign_id=kogreet&network_id=1",
+                },
+                "wire": {"event_url": f"{kochava.url}/track/json"},
+                **(kochava_settings or {}),
+            }
+        )
+        made.add_middleware(middleware)
+        shop = Shop(messenger, kochava, made, middleware)
+        shops.append(shop)
+        return shop
+
+    yield make
+    for shop in shops:
+        await shop.close()

@@ -1,0 +1,18 @@
+"""
+What the tests of the Messenger room share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.messenger.local_graph import LocalGraph
+
+
+@pytest.fixture(name="graph")
+async def _graph() -> AsyncIterator[LocalGraph]:
+    graph = await LocalGraph.start()
+    yield graph
+    await graph.stop()

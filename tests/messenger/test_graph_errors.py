@@ -1,0 +1,172 @@
+"""
+The platform's error table, row by row.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from kochava_bot_middleware.exceptions import (
+    BadRequestError,
+    DeliveryUnknownError,
+    PermissionDeniedError,
+    PersonUnavailableError,
+    RateLimitedError,
+    SendError,
+    TemporarySendError,
+    TokenInvalidError,
+    WindowClosedError,
+)
+from kochava_bot_middleware.messenger.graph_errors import error_from_answer, is_refusal
+
+ROWS: list[tuple[int, int | None, type[SendError]]] = [
+    (1, 99, DeliveryUnknownError),
+    (1, 1357046, DeliveryUnknownError),
+    (2, None, TemporarySendError),
+    (4, None, RateLimitedError),
+    (4, 2018022, RateLimitedError),
+    (4, 2018354, RateLimitedError),
+    (9, 2018352, RateLimitedError),
+    (10, None, PermissionDeniedError),
+    (10, 2018065, WindowClosedError),
+    (10, 2018278, WindowClosedError),
+    (10, 2534022, WindowClosedError),
+    (10, 2018108, PersonUnavailableError),
+    (10, 1893063, PermissionDeniedError),
+    (100, None, BadRequestError),
+    (100, 2018001, PersonUnavailableError),
+    (100, 2018008, BadRequestError),
+    (100, 2018047, BadRequestError),
+    (100, 2018074, BadRequestError),
+    (100, 2018294, BadRequestError),
+    (100, 2018109, BadRequestError),
+    (105, None, BadRequestError),
+    (190, None, TokenInvalidError),
+    (200, 1545041, PermissionDeniedError),
+    (200, 2018021, PermissionDeniedError),
+    (200, 2018027, PermissionDeniedError),
+    (200, 2018028, PermissionDeniedError),
+    (230, None, PermissionDeniedError),
+    (551, None, PersonUnavailableError),
+    (551, 1545041, PersonUnavailableError),
+    (551, 1893047, PersonUnavailableError),
+    (613, None, RateLimitedError),
+    (1200, None, TemporarySendError),
+    (10303, None, BadRequestError),
+    (100, 2018185, BadRequestError),
+    (2018188, None, BadRequestError),
+    (100, 2018320, BadRequestError),
+    (100, 2018328, BadRequestError),
+    (100, 2018382, BadRequestError),
+    (100, 2018218, BadRequestError),
+    (80006, None, RateLimitedError),
+    (987654, None, BadRequestError),
+]
+
+
+@pytest.mark.parametrize(("code", "subcode", "expected"), ROWS)
+def test_code_and_subcode_choose_the_class(code: int, subcode: int | None, expected: type[SendError]) -> None:
+    """
+    Each row of the table becomes the class a caller can act on, and keeps its numbers.
+    """
+    error = error_from_answer(400, {"error": {"code": code, "error_subcode": subcode, "fbtrace_id": "T"}})
+
+    assert expected is type(error)
+    assert (400, code, subcode, "T") == (error.status, error.code, error.subcode, error.trace_id)
+
+
+def test_window_is_recognised_by_its_text() -> None:
+    """
+    Some answers name the window in words only.
+    """
+    body = {"error": {"code": 10, "message": "(#10) This message is sent outside of allowed window."}}
+
+    assert WindowClosedError is type(error_from_answer(400, body))
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "expected"),
+    [
+        (500, {"code": 987654}, TemporarySendError),
+        (400, {"code": 987654, "is_transient": True}, TemporarySendError),
+        (500, {"code": 100}, TemporarySendError),
+    ],
+)
+def test_unknown_fault_of_the_server_is_temporary(
+    status: int, error: dict[str, object], expected: type[SendError]
+) -> None:
+    """
+    A code without a row is temporary when the server is at fault or says so.
+    """
+    assert expected is type(error_from_answer(status, {"error": error}))
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (200, DeliveryUnknownError),
+        (302, BadRequestError),
+        (401, TokenInvalidError),
+        (403, PermissionDeniedError),
+        (404, BadRequestError),
+        (429, RateLimitedError),
+        (502, DeliveryUnknownError),
+    ],
+)
+def test_answer_without_json_is_judged_by_its_status(status: int, expected: type[SendError]) -> None:
+    """
+    What a proxy answers in place of the Graph API has a status only, and no body to return.
+    """
+    error = error_from_answer(status, None)
+
+    assert expected is type(error)
+    assert {} == error.body
+
+
+def test_look_up_is_never_of_unknown_delivery() -> None:
+    """
+    A GET delivers nothing, so the same fault is temporary.
+    """
+    assert TemporarySendError is type(error_from_answer(500, {"error": {"code": 1}}, delivers=False))
+
+
+def test_message_names_numbers_and_never_texts() -> None:
+    """
+    The message tells what to do, code, subcode and trace id; Facebook's text stays in the body.
+    """
+    error = error_from_answer(
+        400, {"error": {"code": 190, "error_subcode": 463, "fbtrace_id": "AbC", "message": "Malformed token EAAx"}}
+    )
+
+    assert "connect the Page again" in str(error)
+    assert "code 190/463" in str(error)
+    assert "fbtrace_id AbC" in str(error)
+    assert "EAAx" not in str(error)
+
+
+def test_rate_answer_carries_its_wait() -> None:
+    """
+    What the headers ask for is on the error, in seconds.
+    """
+    error = error_from_answer(400, {"error": {"code": 613}}, retry_after_seconds=120.0)
+
+    assert isinstance(error, RateLimitedError)
+    assert 120.0 == error.retry_after_seconds
+
+
+@pytest.mark.parametrize("error", [None, "text", [], {"code": "x"}, {"code": True}, {"error_subcode": []}])
+def test_broken_error_object_is_still_an_error(error: object) -> None:
+    """
+    Whatever stands under "error", an answer of 400 is a refusal.
+    """
+    assert is_refusal(400, {"error": error})
+    assert BadRequestError is type(error_from_answer(400, {"error": error}))
+
+
+def test_numbers_as_text_are_read() -> None:
+    """
+    Codes may come as text.
+    """
+    error = error_from_answer(400, {"error": {"code": "10", "error_subcode": "2018278"}})
+
+    assert WindowClosedError is type(error)

@@ -1,0 +1,87 @@
+"""
+Each row of the platform's event table that answers something rich gives its record.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from kochava_bot_middleware.messenger import events
+from tests.strategies import ITEMS, item, only
+
+SENT = datetime(2026, 1, 1, 0, 0, 0, 123000, tzinfo=UTC)
+
+
+def test_game_play() -> None:
+    """A round has a score."""
+    event = only(events.GamePlayEvent, ITEMS["game_play"])
+    wanted = ("77", "88", "SOLO", 12, "LEVEL_3")
+    assert wanted == (event.game_id, event.player_id, event.context_type, event.score, event.payload)
+
+
+def test_response_feedback() -> None:
+    """A thumb names the message it judges."""
+    event = only(events.ResponseFeedbackEvent, ITEMS["response_feedback"])
+    assert ("Good response", "m_echo") == (event.feedback, event.mid)
+
+
+def test_messaging_feedback() -> None:
+    """Questions are keyed by their id."""
+    (screen,) = only(events.MessagingFeedbackEvent, ITEMS["messaging_feedback"]).feedback_screens
+    question = events.FeedbackQuestion(id="hotel", type="csat", payload="5", follow_up="Quiet rooms")
+    assert ("0", (question,)) == (screen.screen_id, screen.questions)
+
+
+def test_customer_information() -> None:
+    """What a person gave is told by key."""
+    (screen,) = only(events.CustomerInformationEvent, ITEMS["customer_information"]).screens
+    assert ("address", {"name": "Ada Example"}) == (screen.screen_id, screen.responses)
+
+
+def test_cart() -> None:
+    """A cart holds its products as they came."""
+    event = only(events.OrderEvent, ITEMS["order"])
+    assert ("SHOE-1", "By Friday") == (event.products[0]["retailer_id"], event.note)
+
+
+def test_coupon_revealed() -> None:
+    """A coupon comes back as a template beside the message."""
+    event = only(events.CouponEvent, ITEMS["coupon"])
+    assert ("SPRING", "SAVE20") == (event.payload, event.coupon_code)
+
+
+def test_other_template_is_unknown() -> None:
+    """A template that no page tells of is passed on as it is."""
+    only(events.UnknownEvent, item(template={"type": "poster"}))
+
+
+@pytest.mark.parametrize("under", ["messaging", "messaging:"])
+def test_instant_form(under: str) -> None:
+    """The platform's own sample has a colon in the array's name."""
+    assert only(events.FormEvent, ITEMS["form"], under=under).id == "5550001"
+
+
+def test_payment() -> None:
+    """A payment keeps its parts as they came."""
+    event = only(events.PaymentEvent, ITEMS["payment"])
+    assert ("BUY", "29.62", "ch_1") == (event.payload, event.amount["amount"], event.payment_credential["charge_id"])
+
+
+def test_checkout_update() -> None:
+    """An address was chosen."""
+    event = only(events.CheckoutUpdateEvent, ITEMS["checkout_update"])
+    assert ("BUY", "Menlo Park") == (event.payload, event.shipping_address["city"])
+
+
+def test_pre_checkout() -> None:
+    """A payment is about to be made."""
+    event = only(events.PreCheckoutEvent, ITEMS["pre_checkout"])
+    assert ("BUY", "2.70") == (event.payload, event.amount["amount"])
+
+
+def test_branded_camera() -> None:
+    """An effect was used."""
+    event = only(events.BrandedCameraEvent, ITEMS["branded_camera"])
+    assert (("123",), "dismiss") == (event.content_ids, event.event)

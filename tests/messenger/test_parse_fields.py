@@ -1,0 +1,78 @@
+"""
+Ids and times in all the forms they come in.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kochava_bot_middleware.messenger.parse import parse_webhook
+from tests.strategies import PERSON_ID, item, webhook
+
+MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("party", "user_id"),
+    [
+        ({"id": 6200000000000001}, PERSON_ID),
+        ({"user_ref": "ref-1"}, "ref-1"),
+        ({}, None),
+        ({"id": True}, None),
+        ({"id": 1.5}, None),
+        ({"id": ""}, None),
+        (None, None),
+        (True, None),
+    ],
+)
+def test_person(party: Any, user_id: str | None) -> None:
+    """An id may be a number, a plugin's reference, or missing."""
+    (event,) = parse_webhook(webhook(item(message={"mid": "m"}, sender=party)))
+    assert user_id == event.user_id
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "wanted"),
+    [
+        (1_767_225_600_000, MOMENT),
+        (1_767_225_600, MOMENT),
+        ("1767225600000", MOMENT),
+        ("1767225600", MOMENT),
+        (1_767_225_600.0, MOMENT),
+        (999_999_999_999, None),
+        (1_000_000_000_000, datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC)),
+        (4_102_444_799_999, datetime(2099, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)),
+        (253_402_300_799_000, None),
+        (253_402_300_798.5, datetime(9999, 12, 31, 23, 59, 58, 500_000, tzinfo=UTC)),
+        (2**64 - 1, None),
+        (1e308, None),
+        (0, None),
+        ("0", None),
+        (-1, None),
+        ("-1", None),
+        ("", None),
+        ("soon", None),
+        ("²", None),
+        ("9" * 5000, None),
+        (True, None),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_timestamp(timestamp: Any, wanted: datetime | None) -> None:
+    """Seconds and milliseconds are told apart, numbers and text alike; what is no time is none."""
+    (event,) = parse_webhook(webhook(item(message={"mid": "m"}, timestamp=timestamp)))
+    assert wanted == event.timestamp
+
+
+@given(st.integers(min_value=10**12, max_value=4_102_444_799_999))
+def test_milliseconds_are_exact(timestamp: int) -> None:
+    """No millisecond is lost to rounding."""
+    (event,) = parse_webhook(webhook(item(message={"mid": "m"}, timestamp=timestamp)))
+    assert event.timestamp is not None
+    assert timestamp == round(event.timestamp.timestamp() * 1000)

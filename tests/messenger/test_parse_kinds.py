@@ -1,0 +1,37 @@
+"""
+Every kind has its class and its sample.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from kochava_bot_middleware.messenger import events
+from kochava_bot_middleware.messenger.events import Event, Kind
+from kochava_bot_middleware.messenger.parse import parse_webhook
+from tests.strategies import ITEMS, PERSON_ID, only, webhook
+
+
+@pytest.mark.parametrize("name", [name for name in ITEMS if name in set(Kind)])
+def test_item_gives_the_kind_it_is_named_after(name: str) -> None:
+    """Each sample named after a kind is read as that kind."""
+    (event,) = parse_webhook(webhook(ITEMS[name], under="changes" if "field" in ITEMS[name] else "messaging"))
+    assert Kind(name) == event.kind
+
+
+def test_samples_cover_every_kind() -> None:
+    """No kind is without a sample."""
+    assert set(Kind) <= set(ITEMS)
+
+
+def test_every_kind_has_one_class() -> None:
+    """Two classes never claim the same kind, and none is left out."""
+    classes = [value for value in vars(events).values() if isinstance(value, type) and issubclass(value, Event)]
+    abstract = {events.Event, events.ContentEvent, events.ThreadControlEvent}
+    assert sorted(Kind) == sorted(cls.kind for cls in classes if cls not in abstract)
+
+
+def test_kind_of_tomorrow() -> None:
+    """An item without a known key passes through, with whom it is about."""
+    event = only(events.UnknownEvent, ITEMS["unknown"])
+    assert (PERSON_ID, ITEMS["unknown"]) == (event.user_id, event.raw)

@@ -1,0 +1,219 @@
+"""
+Each row of the platform's event table that is around a message gives its record.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from kochava_bot_middleware.messenger import events
+from kochava_bot_middleware.messenger.parse import parse_webhook
+from tests.strategies import ITEMS, PAGE_ID, PERSON_ID, item, only, webhook
+
+SENT = datetime(2026, 1, 1, 0, 0, 0, 123000, tzinfo=UTC)
+
+
+def test_text_message() -> None:
+    """A typed message has its text, its id and who wrote when."""
+    event = only(events.MessageEvent, ITEMS["message"])
+    assert ("m_text", "Do you have these in red?") == (event.mid, event.text)
+    assert (PAGE_ID, PERSON_ID, SENT) == (event.page_id, event.user_id, event.timestamp)
+    assert event.quick_reply_payload is None
+
+
+def test_quick_reply() -> None:
+    """A tapped quick reply is a message that has a payload."""
+    event = only(events.QuickReplyEvent, ITEMS["quick_reply"])
+    assert isinstance(event, events.MessageEvent)
+    assert ("Red", "COLOR_RED") == (event.text, event.quick_reply_payload)
+
+
+def test_attachments() -> None:
+    """Each attachment keeps type, address, title and place."""
+    image, location, fallback = only(events.MessageEvent, ITEMS["attachments"]).attachments
+    assert ("image", "https://cdn.example/cat.gif") == (image.type, image.url)
+    assert events.Coordinates(lat=48.137, long=11.575) == location.coordinates
+    assert ("Shoes", "https://shop.example/shoes", None) == (fallback.title, fallback.url, fallback.payload)
+
+
+@pytest.mark.parametrize(
+    ("attachment", "url"),
+    [
+        ({"type": "fallback", "payload": "https://shop.example/old"}, "https://shop.example/old"),
+        ({"type": "fallback", "payload": "a share"}, None),
+        ({"type": "fallback"}, None),
+        ({"type": "ephemeral"}, None),
+        ({"type": "story_mention", "payload": {"url": "https://cdn.example/s"}}, "https://cdn.example/s"),
+    ],
+)
+def test_attachment_with_odd_payload(attachment: dict[str, Any], url: str | None) -> None:
+    """A payload may be text, null or absent."""
+    (read,) = only(events.MessageEvent, item(message={"mid": "m", "attachments": [attachment]})).attachments
+    assert (attachment["type"], url) == (read.type, read.url)
+
+
+def test_sticker_is_counted_once() -> None:
+    """The image that repeats a sticker is left out, whether the id is a number or text."""
+    event = only(events.MessageEvent, ITEMS["sticker"])
+    assert ["sticker"] == [attachment.type for attachment in event.attachments]
+    assert (True, "369239263222822") == (event.is_sticker, event.sticker_id)
+
+
+def test_sticker_of_old_data_is_an_image() -> None:
+    """Before 2026 a sticker came as an image with the sticker's id."""
+    image = {"type": "image", "payload": {"url": "https://cdn.example/t.png", "sticker_id": 7}}
+    event = only(events.MessageEvent, item(message={"mid": "m", "attachments": [image]}))
+    assert (["image"], "7") == ([attachment.type for attachment in event.attachments], event.sticker_id)
+
+
+def test_picture_beside_a_sticker_stays() -> None:
+    """Only the sticker's own image is a repetition."""
+    found = [
+        {"type": "image", "payload": {"url": "https://cdn.example/cat.png"}},
+        {"type": "sticker", "payload": {"url": "https://cdn.example/t.png", "sticker_id": "7"}},
+    ]
+    event = only(events.MessageEvent, item(message={"mid": "m", "attachments": found}))
+    assert ["image", "sticker"] == [attachment.type for attachment in event.attachments]
+
+
+def test_shared_instagram_post_is_counted_once() -> None:
+    """Instagram sent a shared post under its old and its new type for months."""
+    url = "https://cdn.example/post"
+    found = [{"type": kind, "payload": {"url": url}} for kind in ("share", "ig_post")]
+    event = only(events.MessageEvent, item(message={"mid": "m", "attachments": found}), about="instagram")
+    assert ["ig_post"] == [attachment.type for attachment in event.attachments]
+
+
+def test_reply() -> None:
+    """A reply names the message it answers."""
+    event = only(events.MessageEvent, item(message={"mid": "m", "reply_to": {"mid": "m_1", "is_self_reply": True}}))
+    assert events.ReplyTo(mid="m_1", is_self_reply=True) == event.reply_to
+
+
+def test_instagram_story_reply() -> None:
+    """A reply to a story names the story."""
+    story = {"url": "https://cdn.example/story", "id": 1234}
+    event = only(events.MessageEvent, item(message={"mid": "m", "reply_to": {"story": story}}), about="instagram")
+    assert events.ReplyTo(story=events.Story(id="1234", url="https://cdn.example/story")) == event.reply_to
+
+
+def test_shop_message() -> None:
+    """A message from a shop names the product."""
+    event = only(events.MessageEvent, item(message={"mid": "m", "referral": {"product": {"id": 99}}}))
+    assert events.Referral(product_id="99") == event.referral
+
+
+def test_ad_message() -> None:
+    """A message from an ad names the ad."""
+    referral = {"ref": "r", "ad_id": "1", "source": "ADS", "type": "OPEN_THREAD", "ads_context_data": {"ad_title": "t"}}
+    event = only(events.MessageEvent, item(message={"mid": "m", "referral": referral}))
+    wanted = events.Referral(ref="r", ad_id="1", source="ADS", type="OPEN_THREAD", ads_context={"ad_title": "t"})
+    assert wanted == event.referral
+
+
+def test_commands_nlp_and_tags() -> None:
+    """What the platform found in the text is kept."""
+    nlp = {"entities": {"greetings": [{"value": "true", "confidence": 0.99}]}}
+    message = {"mid": "m", "text": "/help", "commands": [{"name": "help"}], "nlp": nlp, "tags": [{"source": "plugin"}]}
+    event = only(events.MessageEvent, item(message=message))
+    assert (("help",), nlp, ("plugin",)) == (event.commands, event.nlp, event.tags)
+
+
+def test_prior_message() -> None:
+    """The plugin's reference is joined to the person."""
+    event = only(
+        events.MessageEvent,
+        item(message={"mid": "m"}, prior_message={"source": "checkbox_plugin", "identifier": "ref-4711"}),
+    )
+    assert events.PriorMessage(source="checkbox_plugin", identifier="ref-4711") == event.prior_message
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_hop_context(many: bool) -> None:
+    """The app before is named, as an object or within a list."""
+    hop = {"app_id": 498721317747541, "metadata": "messenger_lead_gen_complete"}
+    event = only(events.MessageEvent, item(message={"mid": "m"}, hop_context=[hop] if many else hop))
+    wanted = events.HopContext(app_id="498721317747541", metadata="messenger_lead_gen_complete")
+    assert (wanted,) == event.hop_context
+
+
+def test_message_deleted() -> None:
+    """A message taken back is named."""
+    assert only(events.MessageDeletedEvent, ITEMS["message_deleted"]).mid == "m_gone"
+
+
+def test_message_unsupported() -> None:
+    """A message that apps do not get is named."""
+    assert only(events.MessageUnsupportedEvent, ITEMS["message_unsupported"]).mid == "m_odd"
+
+
+def test_message_edit() -> None:
+    """The number of the edit is a number, though it comes as text."""
+    event = only(events.MessageEditEvent, ITEMS["message_edit"])
+    assert ("m_text", 2, "Do you have them in blue?") == (event.mid, event.num_edit, event.text)
+
+
+def test_echo() -> None:
+    """The person of an echo is whom it was sent to."""
+    event = only(events.EchoEvent, ITEMS["echo"])
+    assert (PERSON_ID, PAGE_ID) == (event.user_id, event.page_id)
+    assert ("1517776481860111", "greet_b", "m_echo", "Hello") == (event.app_id, event.metadata, event.mid, event.text)
+
+
+def test_echo_of_an_entry_that_names_no_page() -> None:
+    """The sender of an echo is the Page."""
+    (event,) = parse_webhook(webhook(ITEMS["echo"], page_id="0"))
+    assert (PERSON_ID, PAGE_ID) == (event.user_id, event.page_id)
+
+
+def test_echo_of_a_template() -> None:
+    """A template comes back as it was sent."""
+    payload = {"template_type": "button", "buttons": [{"type": "web_url", "url": "https://a.smart.link/x"}]}
+    sent = {**ITEMS["echo"]["message"], "attachments": [{"type": "template", "title": "t", "payload": payload}]}
+    (attachment,) = only(events.EchoEvent, {**ITEMS["echo"], "message": sent}).attachments
+    assert ("template", "t", payload) == (attachment.type, attachment.title, attachment.payload)
+
+
+def test_echo_taken_back_is_an_echo() -> None:
+    """What the Page deletes itself must not look like a deletion by the person."""
+    event = only(events.EchoEvent, {**ITEMS["echo"], "message": {"mid": "m", "is_echo": True, "is_deleted": True}})
+    assert event.is_deleted
+
+
+def test_delivery() -> None:
+    """A delivery has no time of its own, but a watermark."""
+    event = only(events.DeliveryEvent, ITEMS["delivery"])
+    assert (("m_echo",), SENT, None) == (event.mids, event.watermark, event.timestamp)
+
+
+def test_delivery_without_mids() -> None:
+    """The list of messages is often missing."""
+    event = only(events.DeliveryEvent, item(delivery={"watermark": 1458668856253, "seq": 37}, timestamp=0))
+    assert ((), None) == (event.mids, event.timestamp)
+
+
+def test_read() -> None:
+    """A read has a watermark."""
+    event = only(events.ReadEvent, ITEMS["read"])
+    assert (SENT, None) == (event.watermark, event.mid)
+
+
+def test_instagram_seen() -> None:
+    """On Instagram a read names one message and has no watermark."""
+    event = only(events.ReadEvent, item(read={"mid": "m_1"}), about="instagram")
+    assert (None, "m_1") == (event.watermark, event.mid)
+
+
+def test_reaction() -> None:
+    """A reaction names message, feeling and sign."""
+    event = only(events.ReactionEvent, ITEMS["reaction"])
+    assert ("m_echo", "react", "love", "❤") == (event.mid, event.action, event.reaction, event.emoji)
+
+
+def test_reaction_taken_back() -> None:
+    """Then the feeling may be missing."""
+    event = only(events.ReactionEvent, item(reaction={"action": "unreact", "mid": "m_echo"}))
+    assert ("unreact", None, None) == (event.action, event.reaction, event.emoji)

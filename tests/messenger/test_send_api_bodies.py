@@ -1,0 +1,158 @@
+"""
+The JSON of every public method of both pymessenger releases, as it reaches Facebook.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from kochava_bot_middleware.messenger.outgoing import Recipient
+from kochava_bot_middleware.messenger.send_options import NotificationType
+from tests.messenger.local_graph import LocalGraph
+
+R = {"id": "77"}
+N = {"notification_type": "REGULAR"}
+BUTTONS = [{"type": "web_url", "title": "Go", "url": "https://shop.example/?a=1&b=ü"}]
+ELEMENTS = [{"title": "Shoes", "buttons": BUTTONS}]
+MENU = {"persistent_menu": [{"locale": "default", "call_to_actions": BUTTONS}]}
+STARTED = {"get_started": {"payload": "GO"}}
+
+
+def _media(kind: str, url: str) -> dict[str, Any]:
+    return {"attachment": {"type": kind, "payload": {"url": url}}}
+
+
+def _template(**payload: Any) -> dict[str, Any]:
+    return {"attachment": {"type": "template", "payload": payload}}
+
+
+RELEASED = [
+    ("send_text_message", ("77", "hi"), {"recipient": R, "message": {"text": "hi"}}),
+    ("send_message", ("77", {"text": "hi"}), {"recipient": R, "message": {"text": "hi"}}),
+    (
+        "send_generic_message",
+        ("77", ELEMENTS),
+        {"recipient": R, "message": _template(template_type="generic", elements=ELEMENTS)},
+    ),
+    (
+        "send_button_message",
+        ("77", "What?", BUTTONS),
+        {"recipient": R, "message": _template(template_type="button", text="What?", buttons=BUTTONS)},
+    ),
+    ("send_action", ("77", "typing_on"), {"recipient": R, "sender_action": "typing_on"}),
+    ("send_raw", ({"recipient": R, "anything": [1]},), {"recipient": R, "anything": [1]}),
+    ("_send_payload", ({"recipient": R, "anything": [1]},), {"recipient": R, "anything": [1]}),
+]
+
+UNRELEASED = [
+    (
+        "send_attachment_url",
+        ("77", "video", "https://a.example/v.mp4"),
+        {"recipient": R, "message": _media("video", "https://a.example/v.mp4"), **N},
+    ),
+    ("send_recipient", ("77", {"message": {"text": "x"}}), {"message": {"text": "x"}, "recipient": R, **N}),
+]
+
+
+@pytest.mark.parametrize(("method", "arguments", "expected"), RELEASED + UNRELEASED)
+async def test_body_is_the_one_of_pymessenger(
+    graph: LocalGraph, method: str, arguments: tuple[Any, ...], expected: dict[str, Any]
+) -> None:
+    """
+    Each method of table 2.2 posts its body to /me/messages.
+    """
+    await getattr(graph.bot(), method)(*arguments)
+
+    (request,) = graph.seen
+    assert ("POST", "/v26.0/me/messages", expected) == (request.method, request.path, request.body)
+
+
+@pytest.mark.parametrize("kind", ["image", "audio", "video", "file"])
+async def test_media_url_body_has_json_text_members(graph: LocalGraph, kind: str) -> None:
+    """
+    The four *_url methods keep the release's JSON text inside of JSON; a video is called video.
+    """
+    await getattr(graph.bot(), f"send_{kind}_url")("77", "https://a.example/m")
+
+    body = graph.seen[0].body
+    assert {"recipient", "message"} == body.keys()
+    assert isinstance(body["recipient"], str)
+    assert isinstance(body["message"], str)
+    assert (R, _media(kind, "https://a.example/m")) == (json.loads(body["recipient"]), json.loads(body["message"]))
+
+
+PROFILE = [
+    ("set_get_started", (STARTED,), "POST", STARTED),
+    ("set_persistent_menu", (MENU,), "POST", MENU),
+    ("remove_get_started", (), "DELETE", {"fields": ["get_started"]}),
+    ("remove_persistent_menu", (), "DELETE", {"fields": ["persistent_menu"]}),
+]
+
+
+@pytest.mark.parametrize(("method", "arguments", "verb", "expected"), PROFILE)
+async def test_profile_method_is_the_one_of_main(
+    graph: LocalGraph, method: str, arguments: tuple[Any, ...], verb: str, expected: dict[str, Any]
+) -> None:
+    """
+    The four profile methods of pymessenger's main branch talk to /me/messenger_profile.
+    """
+    await getattr(graph.bot(), method)(*arguments)
+
+    (request,) = graph.seen
+    assert (verb, "/v26.0/me/messenger_profile", expected) == (request.method, request.path, request.body)
+
+
+async def test_user_info_asks_for_the_fields(graph: LocalGraph) -> None:
+    """
+    get_user_info gets /{id} with the fields joined by commas.
+    """
+    await graph.bot().get_user_info("77", ["first_name", "locale"])
+
+    (request,) = graph.seen
+    assert ("GET", "/v26.0/77", {"fields": "first_name,locale"}) == (request.method, request.path, request.query)
+
+
+async def test_user_info_is_none_when_refused(graph: LocalGraph) -> None:
+    """
+    As in pymessenger, a person without a profile gives None.
+    """
+    graph.will_refuse(100, 2018218)
+
+    assert await graph.bot().get_user_info("77") is None
+
+
+@pytest.mark.parametrize("given", [NotificationType.SILENT_PUSH, "SILENT_PUSH", NotificationType.silent_push])
+async def test_notification_type_is_taken_in_third_place(graph: LocalGraph, given: str) -> None:
+    """
+    Where main has it as last positional parameter, an enum or its text is accepted.
+    """
+    await graph.bot().send_text_message("77", "hi", given)
+
+    assert {"recipient": R, "message": {"text": "hi"}, "notification_type": "SILENT_PUSH"} == graph.seen[0].body
+
+
+async def test_recipient_mapping_replaces_the_id(graph: LocalGraph) -> None:
+    """
+    A recipient object goes out as it is, also where the release writes JSON text.
+    """
+    bot = graph.bot()
+
+    await bot.send_text_message({"user_ref": "u1"}, "hi")
+    await bot.send_image_url(Recipient(comment_id="c1"), "https://a.example/i.png")
+
+    assert {"user_ref": "u1"} == graph.seen[0].body["recipient"]
+    assert {"comment_id": "c1"} == json.loads(graph.seen[1].body["recipient"])
+
+
+async def test_payload_of_send_recipient_is_not_written_into(graph: LocalGraph) -> None:
+    """
+    Main's method changes the caller's dict; this one does not.
+    """
+    payload = {"message": {"text": "x"}}
+
+    await graph.bot().send_recipient("77", payload)
+
+    assert {"message": {"text": "x"}} == payload

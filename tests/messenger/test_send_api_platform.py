@@ -1,0 +1,243 @@
+"""
+What today's platform needs beside pymessenger's methods.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from kochava_bot_middleware.messenger.events import Channel
+from kochava_bot_middleware.messenger.outgoing import Recipient
+from kochava_bot_middleware.messenger.send_options import MessagingType
+from tests.messenger.local_graph import LocalGraph, Watcher
+
+R = {"id": "77"}
+HI = {"recipient": R, "message": {"text": "hi"}}
+QUICK = [{"content_type": "text", "title": "42", "payload": "SIZE_42"}]
+
+
+@pytest.mark.parametrize(
+    ("options", "added"),
+    [
+        ({"messaging_type": "UPDATE"}, {"messaging_type": "UPDATE"}),
+        ({"messaging_type": MessagingType.RESPONSE}, {"messaging_type": "RESPONSE"}),
+        ({"tag": "HUMAN_AGENT"}, {"tag": "HUMAN_AGENT", "messaging_type": "MESSAGE_TAG"}),
+        ({"persona_id": "9"}, {"persona_id": "9"}),
+        ({"reply_to": "m_2"}, {"reply_to": {"mid": "m_2"}}),
+        ({"reply_to": {"mid": "m_2"}}, {"reply_to": {"mid": "m_2"}}),
+        ({"notification_type": "NO_PUSH"}, {"notification_type": "NO_PUSH"}),
+        ({"quick_replies": QUICK}, {"message": {"text": "hi", "quick_replies": QUICK}}),
+        ({"creative": "a", "greeting": True}, {}),
+    ],
+)
+async def test_option_stands_where_the_platform_wants_it(
+    graph: LocalGraph, options: dict[str, Any], added: dict[str, Any]
+) -> None:
+    """
+    Each keyword of a send becomes its member of the body, and nothing else changes.
+    """
+    await graph.bot().send_text_message("77", "hi", **options)
+
+    assert {**HI, **added} == graph.seen[0].body
+
+
+async def test_quick_replies_go_into_json_text(graph: LocalGraph) -> None:
+    """
+    Where the message is JSON text, it stays JSON text.
+    """
+    await graph.bot().send_image_url("77", "https://a.example/i.png", quick_replies=QUICK)
+
+    assert QUICK == json.loads(graph.seen[0].body["message"])["quick_replies"]
+
+
+async def test_unknown_option_is_refused(graph: LocalGraph) -> None:
+    """
+    A mistyped keyword is an error, not a silent nothing.
+    """
+    with pytest.raises(TypeError, match="persona"):
+        await graph.bot().send_text_message("77", "hi", persona="9")  # type: ignore[call-arg]
+    assert [] == graph.seen
+
+
+async def test_quick_replies_need_a_message(graph: LocalGraph) -> None:
+    """
+    A sender action cannot have quick replies.
+    """
+    with pytest.raises(ValueError, match="need a message"):
+        await graph.bot().send_action("77", "typing_on", quick_replies=QUICK)
+
+
+def _template(**payload: Any) -> dict[str, Any]:
+    return {"recipient": R, "message": {"attachment": {"type": "template", "payload": payload}}}
+
+
+MESSAGES = [
+    ("send_quick_replies", ("77", "Size?", QUICK), {"recipient": R, "message": {"text": "Size?", "quick_replies": QUICK}}),
+    ("send_template", ("77", {"template_type": "product"}), _template(template_type="product")),
+    ("send_media_message", ("77", [{"media_type": "image"}]), _template(template_type="media", elements=[{"media_type": "image"}])),
+    ("send_receipt_message", ("77", {"order_number": "1"}), _template(template_type="receipt", order_number="1")),
+    ("send_coupon_message", ("77", {"coupon_code": "X"}), _template(template_type="coupon", coupon_code="X")),
+    (
+        "send_reaction",
+        ("77", "m_1", "love"),
+        {"recipient": R, "sender_action": "react", "payload": {"message_id": "m_1", "reaction": "love"}},
+    ),
+    ("remove_reaction", ("77", "m_1"), {"recipient": R, "sender_action": "unreact", "payload": {"message_id": "m_1"}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "arguments", "expected"), MESSAGES)
+async def test_message_body(
+    graph: LocalGraph, method: str, arguments: tuple[Any, ...], expected: dict[str, Any]
+) -> None:
+    """
+    Each new send method posts the platform's body.
+    """
+    await getattr(graph.bot(), method)(*arguments)
+
+    assert ("/v26.0/me/messages", expected) == (graph.seen[0].path, graph.seen[0].body)
+
+
+async def test_action_takes_a_payload(graph: LocalGraph) -> None:
+    """
+    A reaction can also be sent through pymessenger's method.
+    """
+    await graph.bot().send_action("77", "react", payload={"message_id": "m_1", "reaction": "wow"})
+
+    assert {"message_id": "m_1", "reaction": "wow"} == graph.seen[0].body["payload"]
+
+
+@pytest.mark.parametrize("place", ["comment_id", "post_id"])
+async def test_private_reply_names_what_it_answers(graph: LocalGraph, place: str) -> None:
+    """
+    A private reply has the comment or post as recipient.
+    """
+    await graph.bot().send_private_reply("hi", **{place: "c_1"})  # type: ignore[arg-type]
+
+    assert {"recipient": {place: "c_1"}, "message": {"text": "hi"}} == graph.seen[0].body
+
+
+async def test_private_reply_answers_one_thing(graph: LocalGraph) -> None:
+    """
+    Without a comment or post there is nobody to answer.
+    """
+    with pytest.raises(TypeError, match="one of comment_id and post_id"):
+        await graph.bot().send_private_reply("hi")
+
+
+async def test_batch_goes_to_the_root(graph: LocalGraph) -> None:
+    """
+    A batch is posted below the version itself.
+    """
+    requests = [{"method": "POST", "relative_url": "me/messages", "body": "recipient=%7B%7D"}]
+
+    await graph.bot().send_batch(requests)
+
+    assert ("/v26.0/", {"batch": requests}) == (graph.seen[0].path, graph.seen[0].body)
+
+
+CALLS = [
+    ("set_messenger_profile", ({"commands": []},), "POST", "me/messenger_profile", {}, {"commands": []}),
+    ("get_messenger_profile", (["greeting"],), "GET", "me/messenger_profile", {"fields": "greeting"}, None),
+    ("delete_messenger_profile", (["greeting"],), "DELETE", "me/messenger_profile", {}, {"fields": ["greeting"]}),
+    ("set_user_menu", ("77", []), "POST", "me/custom_user_settings", {}, {"psid": "77", "persistent_menu": []}),
+    ("get_user_menu", ("77",), "GET", "me/custom_user_settings", {"psid": "77"}, None),
+    (
+        "delete_user_menu",
+        ("77",),
+        "DELETE",
+        "me/custom_user_settings",
+        {"psid": "77", "params": '["persistent_menu"]'},
+        None,
+    ),
+    (
+        "create_persona",
+        ("Ann", "https://a.example/p.png"),
+        "POST",
+        "me/personas",
+        {},
+        {"name": "Ann", "profile_picture_url": "https://a.example/p.png"},
+    ),
+    ("get_persona", ("9",), "GET", "9", {}, None),
+    ("list_personas", (), "GET", "me/personas", {}, None),
+    ("delete_persona", ("9",), "DELETE", "9", {}, None),
+    ("get_user_profile", ("77", ["name"]), "GET", "77", {"fields": "name"}, None),
+    (
+        "pass_thread_control",
+        ("77", "263902037430900", "why"),
+        "POST",
+        "me/pass_thread_control",
+        {},
+        {"recipient": R, "target_app_id": "263902037430900", "metadata": "why"},
+    ),
+    ("take_thread_control", ("77",), "POST", "me/take_thread_control", {}, {"recipient": R}),
+    ("request_thread_control", ("77",), "POST", "me/request_thread_control", {}, {"recipient": R}),
+    ("release_thread_control", ("77",), "POST", "me/release_thread_control", {}, {"recipient": R}),
+    ("extend_thread_control", ("77", 60), "POST", "me/extend_thread_control", {}, {"recipient": R, "duration": 60}),
+    ("get_thread_owner", ("77",), "GET", "me/thread_owner", {"recipient": "77"}, None),
+]
+
+
+@pytest.mark.parametrize(("method", "arguments", "verb", "path", "query", "body"), CALLS)
+async def test_account_call(
+    graph: LocalGraph,
+    method: str,
+    arguments: tuple[Any, ...],
+    verb: str,
+    path: str,
+    query: dict[str, str],
+    body: dict[str, Any] | None,
+) -> None:
+    """
+    Each call beside the messages has its verb, path, query and body.
+    """
+    await getattr(graph.bot(), method)(*arguments)
+
+    (request,) = graph.seen
+    assert (verb, f"/v26.0/{path}", query) == (request.method, request.path, request.query)
+    assert body == (request.body if request.content else None)
+
+
+async def test_instagram_profile_names_its_platform(graph: LocalGraph) -> None:
+    """
+    On Instagram each profile call says so.
+    """
+    bot = graph.bot(channel=Channel.INSTAGRAM)
+
+    await bot.set_messenger_profile({"ice_breakers": []})
+    await bot.delete_messenger_profile(["ice_breakers"])
+
+    assert [{"platform": "instagram"}] * 2 == [request.query for request in graph.seen]
+
+
+async def test_identifier_cannot_leave_its_place_in_the_path(graph: LocalGraph) -> None:
+    """
+    An id from outside is one segment of the path.
+    """
+    await graph.bot().get_user_info("../me/messages?x=1")
+
+    assert "/v26.0/../me/messages?x=1" == graph.seen[0].path
+    assert {} == graph.seen[0].query
+
+
+async def test_recipient_record_writes_what_it_reads(graph: LocalGraph) -> None:
+    """
+    A recipient given as a record is the one the chain sees.
+    """
+    watcher = Watcher()
+    recipient = Recipient(token="t1")
+
+    await graph.bot(middlewares=[watcher]).send_text_message(recipient, "hi")
+
+    assert recipient == watcher.seen[0].recipient
+
+
+def test_recipient_of_nobody_is_refused() -> None:
+    """
+    An empty recipient cannot be written.
+    """
+    with pytest.raises(ValueError, match="needs one of"):
+        Recipient().as_body()

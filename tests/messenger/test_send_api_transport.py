@@ -1,0 +1,309 @@
+"""
+Credentials, sessions and pace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import inspect
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import aiohttp
+import attrs
+import pymessenger
+import pytest
+from pymessenger.bot import Bot
+
+from kochava_bot_middleware.messenger.pace import UsagePace
+from kochava_bot_middleware.messenger.send_api import AsyncBot
+from kochava_bot_middleware.settings import Secret
+from tests.messenger.local_graph import SECRET, TOKEN, Answer, LocalGraph, StillClock
+
+
+async def test_token_travels_in_the_header_only(graph: LocalGraph) -> None:
+    """
+    Neither path, query nor body holds the token.
+    """
+    await graph.bot().send_text_message("77", "hi")
+
+    (request,) = graph.seen
+    assert f"Bearer {TOKEN}" == request.headers["Authorization"]
+    assert TOKEN not in f"{request.path}{request.query}{request.content!r}"
+
+
+@pytest.mark.parametrize("secret", [SECRET, Secret(SECRET)])
+async def test_proof_is_the_hash_of_the_token(graph: LocalGraph, secret: str | Secret) -> None:
+    """
+    With an app secret each call has the HMAC-SHA256 of the token in its query.
+    """
+    bot = graph.bot(app_secret=secret)
+
+    await bot.send_text_message("77", "hi")
+    await bot.get_user_info("77")
+
+    proof = hmac.new(SECRET.encode(), TOKEN.encode(), hashlib.sha256).hexdigest()
+    assert [{"appsecret_proof": proof}] * 2 == [request.query for request in graph.seen]
+
+
+async def test_new_token_is_used_at_once(graph: LocalGraph) -> None:
+    """
+    Nothing derived from the token is kept.
+    """
+    bot = graph.bot(app_secret=SECRET)
+    bot.access_token = "EAAnew"
+
+    await bot.send_text_message("77", "hi")
+
+    assert "Bearer EAAnew" == graph.seen[0].headers["Authorization"]
+    assert hmac.new(b"app-secret", b"EAAnew", hashlib.sha256).hexdigest() == graph.seen[0].query["appsecret_proof"]
+
+
+def test_repr_shows_no_secret() -> None:
+    """
+    A bot can be printed.
+    """
+    shown = repr(AsyncBot(TOKEN, SECRET, page_id="P1"))
+
+    assert "P1" in shown
+    assert TOKEN not in shown
+    assert SECRET not in shown
+
+
+@pytest.mark.parametrize("token", ["", "two words", "line\n"])
+def test_unusable_token_is_refused_without_showing_it(token: str) -> None:
+    """
+    White space would break the header; the message does not repeat the token.
+    """
+    with pytest.raises(ValueError, match="holds white space") as caught:
+        AsyncBot(token)
+    assert token == "" or token not in str(caught.value)
+
+
+@pytest.mark.parametrize("version", ["26.0", "v26.0", 26.0, 26])
+def test_version_is_taken_in_any_form(version: str | float) -> None:
+    """
+    pymessenger's own default was a number.
+    """
+    assert "https://graph.facebook.com/v26.0" == AsyncBot(TOKEN, None, version).graph_url
+
+
+def test_graph_url_must_be_an_address() -> None:
+    """
+    A host alone is refused.
+    """
+    with pytest.raises(ValueError, match="graph_url"):
+        AsyncBot(TOKEN, graph_url="graph.facebook.com")
+
+
+def test_bot_is_a_pymessenger_bot() -> None:
+    """
+    Code that asks for pymessenger's class gets it, with its attributes.
+    """
+    bot = AsyncBot(TOKEN, SECRET)
+    original = Bot(TOKEN, app_secret=SECRET, api_version="26.0")
+
+    assert isinstance(bot, pymessenger.Bot)
+    assert (original.auth_args, original.graph_url) == (bot.auth_args, bot.graph_url)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name, _ in inspect.getmembers(Bot, inspect.isfunction) if name.startswith("send"))
+)
+def test_parameters_are_those_of_pymessenger(name: str) -> None:
+    """
+    Calls by position and by name work as they did.
+    """
+    theirs = list(inspect.signature(getattr(Bot, name)).parameters)
+    ours = list(inspect.signature(getattr(AsyncBot, name)).parameters)
+
+    assert theirs == ours[: len(theirs)]
+
+
+async def test_all_sends_share_one_connection(graph: LocalGraph) -> None:
+    """
+    One session serves one loop, so a second send needs no second connection.
+    """
+    bot = graph.bot()
+
+    for _ in range(3):
+        await bot.send_text_message("77", "hi")
+
+    assert 1 == len({request.peer for request in graph.seen})
+
+
+async def test_given_session_stays_open(graph: LocalGraph) -> None:
+    """
+    A session from outside is used and left to its owner.
+    """
+    async with aiohttp.ClientSession(headers={"X-Mine": "1"}) as session:
+        async with AsyncBot(TOKEN, graph_url=graph.url, session=session) as bot:
+            await bot.send_text_message("77", "hi")
+
+        assert not session.closed
+    assert "1" == graph.seen[0].headers["X-Mine"]
+
+
+def test_bot_outlives_its_loop() -> None:
+    """
+    Each asyncio.run has its own session; those of ended loops are let go.
+    """
+    bot = AsyncBot(TOKEN)
+
+    async def send_once() -> Any:
+        graph = await LocalGraph.start()
+        bot._graph.base_url = f"{graph.url}/v26.0"
+        try:
+            return await bot.send_text_message("77", "hi")
+        finally:
+            await graph.stop()
+
+    answers = [asyncio.run(send_once()) for _ in range(3)]
+    asyncio.run(bot.close())
+
+    assert ["m_1"] * 3 == [answer["message_id"] for answer in answers]
+
+
+async def test_close_reaches_sessions_of_other_loops(graph: LocalGraph) -> None:
+    """
+    A session that was opened in a thread's own loop is closed there.
+    """
+    bot = graph.bot()
+    opened = asyncio.Event()
+    here = asyncio.get_running_loop()
+    done: list[asyncio.AbstractEventLoop] = []
+
+    async def other() -> None:
+        await bot.send_text_message("77", "hi")
+        stop = asyncio.Event()
+        done.append(asyncio.get_running_loop())
+        here.call_soon_threadsafe(opened.set)
+        stops.append(stop)
+        await stop.wait()
+
+    stops: list[asyncio.Event] = []
+    thread = asyncio.create_task(asyncio.to_thread(asyncio.run, other()))
+    await asyncio.wait_for(opened.wait(), 10)
+    await bot.close()
+    done[0].call_soon_threadsafe(stops[0].set)
+    await thread
+
+    assert 1 == len(graph.seen)
+
+
+async def test_body_may_hold_records_and_mappings(graph: LocalGraph) -> None:
+    """
+    attrs instances, tuples and read-only mappings become JSON.
+    """
+
+    @attrs.frozen
+    class Button:
+        type: str
+        url: str
+
+    element = pymessenger.Element(title="Shoes", buttons=[pymessenger.Button(type="postback")])
+    message = MappingProxyType({"buttons": (Button("web_url", "https://a.example"),), "element": element})
+    await graph.bot().send_message("77", message)
+
+    expected = {
+        "buttons": [{"type": "web_url", "url": "https://a.example"}],
+        "element": {"title": "Shoes", "buttons": [{"type": "postback"}]},
+    }
+    assert expected == graph.seen[0].body["message"]
+
+
+async def test_body_that_is_not_json_is_refused_here(graph: LocalGraph) -> None:
+    """
+    What has no JSON form is named before anything leaves.
+    """
+    with pytest.raises(TypeError, match="cannot hold a set"):
+        await graph.bot().send_message("77", {"text": {1}})  # type: ignore[dict-item]
+    assert [] == graph.seen
+
+
+def _usage(percent: float) -> Mapping[str, str]:
+    return {"x-app-usage": json.dumps({"call_count": percent, "total_time": 1, "total_cputime": 1})}
+
+
+@pytest.mark.parametrize(("percent", "space"), [(0, 0.0), (80, 0.0), (90, 0.5), (100, 1.0), (250, 1.0)])
+def test_space_grows_above_eighty_per_cent(percent: float, space: float) -> None:
+    """
+    Up to 80 % there is none, at 100 % and beyond it is a second.
+    """
+    pace = UsagePace(StillClock())
+
+    pace.observe(_usage(percent))
+
+    assert space == pytest.approx(pace.space_seconds)
+
+
+def test_business_usage_counts_by_its_worst_figure() -> None:
+    """
+    The fullest figure of the fullest use case decides.
+    """
+    pace = UsagePace(StillClock())
+    usage = {"1": [{"type": "pages", "call_count": 3}, {"type": "messenger", "total_cputime": 95}]}
+
+    pace.observe({"x-business-use-case-usage": json.dumps(usage)})
+
+    assert 0.75 == pytest.approx(pace.space_seconds)
+
+
+def test_old_figure_is_forgotten() -> None:
+    """
+    After five minutes without news calls leave at once.
+    """
+    clock = StillClock()
+    pace = UsagePace(clock)
+    pace.observe(_usage(100))
+    clock.time += 301
+
+    assert 0.0 == pace.space_seconds
+
+
+@pytest.mark.parametrize("header", ["", "x", "[]", "7", '{"1": 2}', '{"1": [3]}', '{"call_count": "many"}'])
+def test_broken_usage_header_changes_nothing(header: str) -> None:
+    """
+    Usage headers are a courtesy; nonsense in them is left.
+    """
+    pace = UsagePace(StillClock())
+
+    assert pace.observe({"x-app-usage": header, "x-business-use-case-usage": header}) is None
+    assert 0.0 == pace.space_seconds
+
+
+async def test_calls_leave_one_after_another_near_the_limit(graph: LocalGraph) -> None:
+    """
+    At 90 % the second and later calls wait half a second each for their turn.
+    """
+    clock = StillClock()
+    bot = graph.bot(clock=clock)
+    graph.answers.extend(Answer({"message_id": "m"}, headers=_usage(90)) for _ in range(4))
+
+    for _ in range(4):
+        await bot.send_text_message("77", "hi")
+
+    assert [0.5, 0.5] == clock.sleeps
+
+
+async def test_no_call_waits_longer_than_ten_seconds() -> None:
+    """
+    However many are waiting, the pace is no wall.
+    """
+
+    class PatientClock(StillClock):
+        async def sleep(self, seconds: float) -> None:
+            self.sleeps.append(seconds)
+
+    clock = PatientClock()
+    pace = UsagePace(clock)
+    pace.observe(_usage(100))
+
+    for _ in range(30):
+        await pace.turn()
+
+    assert 10.0 == max(clock.sleeps)

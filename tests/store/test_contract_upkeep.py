@@ -1,0 +1,254 @@
+"""
+The contract of marks, listings and what an operator does, for every store.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from kochava_bot_middleware.exceptions import StoreUnavailable
+from kochava_bot_middleware.store.contract import (
+    Condition,
+    Lease,
+    Mark,
+    Outcome,
+    Settlement,
+    State,
+    Store,
+    Unit,
+    Verdict,
+)
+from tests.store.harness import START, TOMBSTONE, ManualClock, append, claim_one, claimed_ids, entry, put, settle
+
+DAY = 86_400.0
+
+
+async def test_mark_is_recalled(store: Store) -> None:
+    """Keys without a mark are missing from the answer."""
+    await put(store, Mark(key="k", value=b"\x00v"), Mark(key="empty", value=b""))
+    assert {"k": b"\x00v", "empty": b""} == dict(await store.recall(["k", "empty", "missing"]))
+
+
+async def test_mark_if_absent_is_written_once(store: Store) -> None:
+    """The second writer is refused and the first value stays."""
+    first = await put(store, Mark(key="k", value=b"1", condition=Condition.IF_ABSENT))
+    second = await put(store, Mark(key="k", value=b"2", condition=Condition.IF_ABSENT))
+    assert (Verdict.COMMITTED, Verdict.CONDITION_FAILED) == (first.verdict, second.verdict)
+    assert {"k": b"1"} == dict(await store.recall(["k"]))
+
+
+async def test_mark_if_equal_needs_the_expected_value(store: Store) -> None:
+    """Compare and set; ``None`` expects that there is none."""
+    swap = Mark(key="k", value=b"2", condition=Condition.IF_EQUAL, expected=b"1")
+    assert Verdict.CONDITION_FAILED is (await put(store, swap)).verdict
+    create = Mark(key="k", value=b"1", condition=Condition.IF_EQUAL, expected=None)
+    assert Verdict.COMMITTED is (await put(store, create)).verdict
+    assert Verdict.CONDITION_FAILED is (await put(store, create)).verdict
+    assert Verdict.COMMITTED is (await put(store, swap)).verdict
+    assert {"k": b"2"} == dict(await store.recall(["k"]))
+
+
+async def test_expired_mark_is_absent(store: Store, clock: ManualClock) -> None:
+    """At its time a mark is gone for `recall` and for conditions, swept or not."""
+    await put(store, Mark(key="k", value=b"1", expires_at=START + 5))
+    clock.advance(4)
+    assert {"k": b"1"} == dict(await store.recall(["k"]))
+    clock.advance(1)
+    assert {} == dict(await store.recall(["k"]))
+    again = Mark(key="k", value=b"2", condition=Condition.IF_ABSENT)
+    assert Verdict.COMMITTED is (await put(store, again)).verdict
+    assert {"k": b"2"} == dict(await store.recall(["k"]))
+
+
+async def test_mark_is_deleted_by_none(store: Store) -> None:
+    """A deleted mark is absent."""
+    await put(store, Mark(key="k", value=b"1"))
+    await put(store, Mark(key="k", value=None, condition=Condition.IF_EQUAL, expected=b"1"))
+    assert {} == dict(await store.recall(["k"]))
+
+
+async def test_conditions_look_at_what_was_before_the_unit(store: Store) -> None:
+    """Marks of one unit do not see each other; the last change of a key stays."""
+    absent = Condition.IF_ABSENT
+    answer = await put(store, Mark(key="k", value=b"1", condition=absent), Mark(key="k", value=b"2", condition=absent))
+    assert Verdict.COMMITTED is answer.verdict
+    assert {"k": b"2"} == dict(await store.recall(["k"]))
+
+
+async def test_dead_entry_is_retried_at_the_end_of_its_lane(store: Store) -> None:
+    """It is due after what waited meanwhile, counts as waiting again, and its attempts begin anew."""
+    await append(store, entry("a", body=b"kept"), entry("b"))
+    await settle(store, await claim_one(store), Outcome.DEAD)
+    assert 1 == await store.retry_dead(["a", "b", "missing"])
+    stats = (await store.stats())["track"]
+    assert (2, 0, 2) == (stats.accepted, stats.dead, stats.waiting)
+    await settle(store, await claim_one(store))
+    claim = await claim_one(store)
+    assert ("a", b"kept", 1) == (claim.entry.id, claim.entry.body, claim.attempt)
+
+
+async def test_retried_entry_of_an_empty_lane_is_due_at_once(store: Store) -> None:
+    """Where nothing waits the end of the lane is its head, whatever `due_at` the entry once had."""
+    await append(store, entry("a", due_at=START))
+    await settle(store, await claim_one(store), Outcome.DEAD)
+    await store.retry_dead(["a"])
+    assert ["a"] == await claimed_ids(store)
+
+
+async def test_purge_removes_what_ended_before(store: Store, clock: ManualClock) -> None:
+    """Dead and dropped rows go, younger and living ones stay, and the counts keep all."""
+    await append(store, *(entry(id, lane=id) for id in "abcd"))
+    claims = await store.claim("track", 3, 60.0)
+    await settle(store, claims[0], Outcome.DEAD)
+    await settle(store, claims[1], Outcome.DROPPED)
+    clock.advance(10)
+    await settle(store, claims[2], Outcome.DEAD)
+    before = await store.stats()
+    assert 2 == await store.purge(dead_before=START + 10)
+    assert ["c", "d"] == [row.entry.id for row in await store.browse("track")]
+    assert before == await store.stats()
+
+
+async def test_purge_removes_more_than_one_portion(store: Store, clock: ManualClock) -> None:
+    """However many rows there are, one call removes them all."""
+    ids = [f"{number}" for number in range(1_100)]
+    await append(store, *(entry(id, lane=id) for id in ids))
+    claims = await store.claim("track", 2_000, 60.0)
+    await store.commit(Unit(settlements=[Settlement(claim=claim, outcome=Outcome.DEAD) for claim in claims]))
+    clock.advance(1)
+    assert 1_100 == await store.purge(dead_before=START + 1)
+
+
+async def test_forget_drops_and_fences(store: Store) -> None:
+    """What waits, is in flight or is dead in the lane is dropped in every queue; its owner's settlement is refused."""
+    await append(store, entry("dead"), entry("flying"), entry("waiting"), entry("other", lane="bob"))
+    await append(store, entry("ping", queue="ping"))
+    (head,) = [claim for claim in await store.claim("track", 9, 60.0) if claim.entry.id == "dead"]
+    lease = Lease(queue="track", seconds=60.0)
+    (flying,) = (await settle(store, head, Outcome.DEAD, lease=lease)).leased
+    assert 4 == await store.forget(["ann"], reason="forgotten", tombstone=TOMBSTONE)
+    assert Verdict.LEASE_LOST is (await settle(store, flying)).verdict
+    assert [] == await store.renew([flying], 60.0)
+    rows = [row for row in await store.browse("track") if row.entry.lane == "ann"]
+    assert [("dead", b""), ("flying", b""), ("waiting", b"")] == [(row.entry.id, row.entry.body) for row in rows]
+    assert {(State.DROPPED, "forgotten", "", START)} == {(row.state, row.reason, row.detail, row.ended_at) for row in rows}
+    assert {TOMBSTONE.key: b"1"} == dict(await store.recall([TOMBSTONE.key]))
+    stats = await store.stats()
+    assert [(3, 0), (1, 0)] == [(stats[queue].dropped, stats[queue].dead) for queue in ("track", "ping")]
+
+
+async def test_forgotten_lane_can_be_used_again(store: Store) -> None:
+    """A new entry of a forgotten lane is its head; ids of what was dropped stay seen."""
+    await append(store, entry("a"))
+    await store.forget(["ann"], reason="forgotten", tombstone=TOMBSTONE)
+    answer = await append(store, entry("a"), entry("b"))
+    assert (("b",), ("a",)) == (answer.appended, answer.repeated)
+    assert ["b"] == await claimed_ids(store)
+
+
+async def test_renew_loses_what_was_claimed_again(store: Store, clock: ManualClock) -> None:
+    """A lapsed lease nobody took is renewed; one that somebody took is not."""
+    await append(store, entry("a"), entry("b", lane="bob"))
+    claims = await store.claim("track", 2, 60.0)
+    clock.advance(61)
+    retaken = await claim_one(store)
+    renewed = await store.renew(claims, 60.0)
+    assert {"a", "b"} - {retaken.entry.id} == {claim.entry.id for claim in renewed}
+
+
+async def test_browse_pages_in_order_of_appending(store: Store) -> None:
+    """Pages of all states follow each other without gap or repetition, also when the last row was settled meanwhile."""
+    await append(store, *(entry(f"{number}", lane=f"{number}") for number in range(7)))
+    claims = await store.claim("track", 4, 60.0)
+    await settle(store, claims[1], Outcome.DEAD)
+    first = await store.browse("track", limit=3)
+    await settle(store, claims[2])
+    second = await store.browse("track", limit=3, after="2")
+    third = await store.browse("track", limit=3, after="5")
+    assert [["0", "1", "2"], ["3", "4", "5"], ["6"]] == [
+        [row.entry.id for row in page] for page in (first, second, third)
+    ]
+    assert [] == await store.browse("track", after="never seen")
+
+
+@pytest.mark.parametrize(
+    ("state", "ids"),
+    [
+        (State.WAITING, ["behind", "retried", "fresh"]),
+        (State.IN_FLIGHT, ["flying"]),
+        (State.DEAD, ["dead"]),
+        (State.DROPPED, ["dropped"]),
+        (State.DONE, []),
+    ],
+)
+async def test_browse_filters_by_state(store: Store, state: State, ids: list[str]) -> None:
+    """Each state lists what is in it and nothing else."""
+    names = ["flying", "behind", "retried", "dead", "dropped", "done"]
+    await append(store, *(entry(name, lane="flying" if name == "behind" else name) for name in names))
+    claims = {claim.entry.id: claim for claim in await store.claim("track", 9, 60.0)}
+    await settle(store, claims["retried"], Outcome.RETRY, retry_at=START + 5)
+    await settle(store, claims["dead"], Outcome.DEAD)
+    await settle(store, claims["dropped"], Outcome.DROPPED)
+    await settle(store, claims["done"])
+    await append(store, entry("fresh", lane="fresh"))
+    assert ids == [row.entry.id for row in await store.browse("track", state=state)]
+
+
+async def test_browse_filters_by_lane_and_queue(store: Store) -> None:
+    """Other lanes, and the same lane of other queues, are left out."""
+    await append(store, entry("a"), entry("b", lane="bob"), entry("c", queue="ping"))
+    assert ["a"] == [row.entry.id for row in await store.browse("track", lane="ann")]
+    assert ["a"] == [row.entry.id for row in await store.browse("track", lane="ann", state=State.WAITING)]
+
+
+async def test_browse_tells_when_a_retry_is_due_and_why(store: Store) -> None:
+    """A waiting row has its due time, its attempts and the reason of its last retry."""
+    await append(store, entry("a"))
+    await settle(store, await claim_one(store), Outcome.RETRY, retry_at=START + 5)
+    (row,) = await store.browse("track")
+    assert (START + 5, 1, "a reason", "a detail", None) == (
+        row.due_at,
+        row.attempts,
+        row.reason,
+        row.detail,
+        row.ended_at,
+    )
+
+
+@pytest.mark.parametrize("outcome", [Outcome.RETRY, Outcome.RELEASE, Outcome.DEAD, Outcome.DROPPED])
+async def test_inbox_bodies_are_never_listed(store: Store, outcome: Outcome) -> None:
+    """What a person wrote to the bot shows in no state."""
+    await append(store, entry("a", queue="inbox", body=b"private"), entry("b", queue="inbox", body=b"private"))
+    claim = await claim_one(store, "inbox")
+    before = await store.browse("inbox")
+    await settle(store, claim, outcome)
+    assert {b""} == {row.entry.body for row in before + await store.browse("inbox")}
+
+
+async def test_sweep_removes_only_what_expired(store: Store, clock: ManualClock) -> None:
+    """Living marks, living entries and ids not yet old stay."""
+    await put(store, Mark(key="old", value=b"1", expires_at=START + 5), Mark(key="ever", value=b"1"))
+    await append(store, entry("a"), entry("b", lane="bob"))
+    await settle(store, await claim_one(store))
+    clock.advance(10)
+    await store.sweep()
+    assert {"ever": b"1"} == dict(await store.recall(["old", "ever"]))
+    assert ("a", "b") == (await append(store, entry("a"), entry("b"))).repeated
+    clock.advance(2 * DAY)
+    await store.sweep()
+    answer = await append(store, entry("a"), entry("b"))
+    assert (("a",), ("b",)) == (answer.appended, answer.repeated)
+
+
+async def test_closed_store_refuses(store: Store) -> None:
+    """Closing twice does nothing more; a call after it says that the store is closed."""
+    await store.open()
+    await store.close()
+    await store.close()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await store.stats()
+
+
+async def test_store_never_opened_can_be_closed(store: Store) -> None:
+    """There is nothing to let go of."""
+    await store.close()

@@ -1,0 +1,198 @@
+"""
+Any sequence of calls has the same answers from the SQLite store as from the memory model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import tempfile
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from kochava_bot_middleware.store.contract import (
+    Claim,
+    Committed,
+    Condition,
+    Entry,
+    Lease,
+    Mark,
+    Outcome,
+    Settlement,
+    State,
+    Store,
+    Unit,
+)
+from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.store.settings import StoreSettings
+from kochava_bot_middleware.store.sqlite import SqliteStore
+from tests.store.harness import START, ManualClock
+
+T = TypeVar("T")
+
+IDS = st.integers(0, 11).map(str)
+QUEUES = st.sampled_from(["inbox", "track"])
+LANES = st.sampled_from(["ann", "bob"])
+KEYS = st.sampled_from(["k", "l"])
+SECONDS = st.integers(0, 8).map(float)
+MAYBE_TIME = st.none() | st.integers(-5, 20).map(lambda offset: START + offset)
+ENTRIES = st.builds(
+    Entry,
+    id=IDS,
+    queue=QUEUES,
+    lane=LANES,
+    created_at=st.integers(0, 9).map(float),
+    body=st.binary(max_size=3),
+    due_at=MAYBE_TIME,
+)
+VALUES = st.sampled_from([b"", b"1", b"2"])
+MARKS = st.builds(
+    Mark,
+    key=KEYS,
+    value=st.none() | VALUES,
+    expires_at=MAYBE_TIME,
+    condition=st.sampled_from(Condition),
+    expected=st.none() | VALUES,
+)
+LEASES = st.none() | st.builds(Lease, queue=QUEUES, seconds=SECONDS)
+SETTLEMENT = st.tuples(st.integers(0, 30), st.sampled_from(Outcome), MAYBE_TIME)
+PLANS = st.tuples(
+    st.lists(ENTRIES, max_size=4), st.lists(SETTLEMENT, max_size=2), st.lists(MARKS, max_size=2), LEASES
+)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """
+    Calls both stores with the same arguments. Tokens are numbers, given in the same order by both.
+    """
+
+    @initialize()
+    def open_both(self) -> None:
+        self.clock = ManualClock()
+        self.folder = tempfile.TemporaryDirectory()
+        self.runner = asyncio.Runner()
+        self.claims: list[Claim] = []
+        self.model = self._store(MemoryStore)
+        self.real = self._store(SqliteStore, Path(self.folder.name) / "store.db")
+
+    def _store(self, kind: Any, *path: Path) -> Any:
+        numbers = itertools.count()
+        return kind(
+            *path,
+            settings=StoreSettings(dedupe_seconds=10.0),
+            clock=self.clock,
+            new_token=lambda: str(next(numbers)),
+        )
+
+    def teardown(self) -> None:
+        if hasattr(self, "runner"):
+            self.runner.run(self.real.close())
+            self.runner.close()
+            self.folder.cleanup()
+
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(coroutine)
+
+    def _both(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        expected = self._run(getattr(self.model, method)(*args, **kwargs))
+        actual = self._run(getattr(self.real, method)(*args, **kwargs))
+        assert expected == actual, method
+        return actual
+
+    def _unit(self, plan: Any) -> Unit:
+        appends, ends, marks, lease = plan
+        settlements = [
+            Settlement(
+                claim=self.claims[-1 - back % len(self.claims)],
+                outcome=outcome,
+                retry_at=retry_at,
+                reason=outcome.value,
+                detail=str(back),
+            )
+            for back, outcome, retry_at in ends
+            if self.claims
+        ]
+        return Unit(appends=appends, settlements=settlements, marks=marks, lease=lease)
+
+    @rule(plan=PLANS)
+    def commit(self, plan: Any) -> None:
+        self.claims += self._both("commit", self._unit(plan)).leased
+
+    @rule(plans=st.lists(PLANS, min_size=2, max_size=6))
+    def commit_together(self, plans: list[Any]) -> None:
+        """Units that share a transaction are as good as units one after the other."""
+        units = [self._unit(plan) for plan in plans]
+
+        async def commit_all(store: Store) -> list[Committed]:
+            return await asyncio.gather(*(store.commit(unit) for unit in units))
+
+        expected = self._run(commit_all(self.model))
+        actual = self._run(commit_all(self.real))
+        assert expected == actual
+        self.claims += [claim for answer in actual for claim in answer.leased]
+
+    @rule(queue=QUEUES, limit=st.integers(1, 3), seconds=SECONDS)
+    def claim(self, queue: str, limit: int, seconds: float) -> None:
+        self.claims += self._both("claim", queue, limit, seconds)
+
+    @rule(count=st.integers(1, 3), seconds=SECONDS)
+    def renew(self, count: int, seconds: float) -> None:
+        self._both("renew", self.claims[-count:], seconds)
+
+    @rule(back=st.integers(0, 5))
+    def forge(self, back: int) -> None:
+        if self.claims:
+            forged = attrs.evolve(self.claims[-1 - back % len(self.claims)], token="forged")
+            self._both("commit", Unit(settlements=[Settlement(claim=forged, outcome=Outcome.DONE)]))
+
+    @rule(seconds=SECONDS)
+    def wait(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule()
+    def sweep(self) -> None:
+        self._both("sweep")
+
+    @rule(ids=st.lists(IDS, max_size=3))
+    def retry_dead(self, ids: list[str]) -> None:
+        self._both("retry_dead", ids)
+
+    @rule(ago=SECONDS)
+    def purge(self, ago: float) -> None:
+        self._both("purge", dead_before=self.clock.now() - ago)
+
+    @rule(lane=LANES, mark=MARKS)
+    def forget(self, lane: str, mark: Mark) -> None:
+        self._both("forget", [lane], reason="forgotten", tombstone=mark)
+
+    @rule(
+        queue=QUEUES,
+        state=st.none() | st.sampled_from(State),
+        lane=st.none() | LANES,
+        limit=st.integers(1, 4),
+        after=st.none() | IDS,
+    )
+    def browse(self, queue: str, state: State | None, lane: str | None, limit: int, after: str | None) -> None:
+        self._both("browse", queue, state=state, lane=lane, limit=limit, after=after)
+
+    @invariant()
+    def agree(self) -> None:
+        if not hasattr(self, "runner"):
+            return
+        stats = self._both("stats")
+        for queue, counts in stats.items():
+            ends = counts.done + counts.dead + counts.dropped
+            assert counts.accepted == counts.waiting + counts.in_flight + ends, queue
+        self._both("recall", ["k", "l"])
+        for queue in ("inbox", "track"):
+            self._both("next_due_at", queue)
+
+
+TestStores = StoreMachine.TestCase
+TestStores.settings = settings(settings.default, max_examples=60, stateful_step_count=40, deadline=None)
