@@ -143,7 +143,7 @@ class Histories:
         if verdict.fate in (Fate.DELIVERED, Fate.REJECTED):
             return self.forget(entry_id)
         tried = self._tried.setdefault(entry_id, _Tried())
-        serving = served_at is not None and served_at > tried.last_at
+        serving = served_at is not None and served_at >= tried.last_at
         if serving and (verdict.server_error or verdict.fate is Fate.REFUSED):
             tried.faults_while_serving += 1
         tried.tries += 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-# A backslash ends the host for browsers but not for RFC 3986, so an address with one before the path names no sure host.
+# A backslash ends the host for browsers but not for RFC 3986: with one before the path, no host is sure.
 _ADDRESS = re.compile(
     r"(https?)://(?:[^/?#\\\s]*@)?([^/?#\\@:\s\[\]]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?(?=[/?#]|\Z)", re.IGNORECASE
 )

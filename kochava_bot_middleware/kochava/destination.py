@@ -128,13 +128,11 @@ class Destination:
 
     def hosts(self, queue: str) -> frozenset[str]:
         """
-        The hosts that its records of *queue* go to; the rare deletion request is left out.
+        The hosts that its records of *queue* go to, those of the rare identity links and deletions left out.
         """
-        if queue == Ping.queue:
-            trackers = self.wire.trackers.values()
-            urls = [url for tracker in trackers for url in (tracker.impression_url, tracker.click_url)]
-        else:
-            urls = [self.wire.event_url, self.wire.identity_url if self.wire.identity_form == "php" else None]
+        if queue != Ping.queue:
+            return frozenset({host_of(self.wire.event_url)})
+        urls = [url for each in self.wire.trackers.values() for url in (each.impression_url, each.click_url)]
         return frozenset(host_of(url) for url in urls if url is not None)
 
 

@@ -137,10 +137,7 @@ class SmartLinks:
             return True
         if self._hosts and (name in self._hosts or address.host in self._hosts):
             return True
-        for template in self._templates:
-            if template.owns(address):
-                return True
-        return False
+        return any(template.owns(address) for template in self._templates)
 
 
 def _with_ref(url: str, ref: str) -> str:

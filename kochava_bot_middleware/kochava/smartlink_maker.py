@@ -5,6 +5,7 @@ From the plan of an address and the facts of a message to one SmartLink.
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -83,6 +84,10 @@ class Param(NamedTuple):
     is_fixed: bool
 
 
+_encoded_again = functools.lru_cache(maxsize=1024)(encoded)
+"""Parameters are few: the same handlers and users come again."""
+
+
 class LinkMaker:
     """
     Makes the SmartLinks of one message: what all its links have in common is worked out once.
@@ -109,7 +114,7 @@ class LinkMaker:
         self._shared_suffixes: dict[LinkTemplate, str] = {}
 
     def make(
-        self, url: str, template: str = "", title: str = "", index: int | None = None, shared: bool = False
+        self, url: str, template: str = "", title: str = "", index: int | None = None, *, shared: bool = False
     ) -> str | NotMade:
         """
         The SmartLink for *url*, or why there is none.
@@ -141,15 +146,27 @@ class LinkMaker:
         return plan.open_head + suffix + plan.tail if suffix else plan.head + plan.tail
 
     def _values(self, *, shared: bool) -> dict[str, str]:
-        values = {name: _text(getattr(self._context, name)) for name in CONTEXT_PLACEHOLDERS}
-        values["creative"] = values["creative"] or values["handler"]
-        values["user_id"] = "" if shared or not values["user_id"] else self._user_id(values["user_id"])
-        return values
+        context = self._context
+        return {
+            "user_id": "" if shared or not context.user_id else self._user_id(_text(context.user_id)),
+            "page_id": _text(context.page_id),
+            "channel": _text(context.channel),
+            "handler": _text(context.handler),
+            "creative": _text(context.creative or context.handler),
+            "template": _text(context.template),
+            "title": _text(context.title),
+            "index": _text(context.index),
+            "ref": _text(context.ref),
+            "ad_id": _text(context.ad_id),
+        }
 
 
 def _text(value: object) -> str:
+    if value is None:
+        return ""
+    text = str(value)
     # Half a surrogate pair has no percent-encoded form.
-    return "" if value is None else str(value).encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def param_of(name: str, text: str) -> Param:
@@ -162,14 +179,12 @@ def param_of(name: str, text: str) -> Param:
 
 def _query(params: tuple[Param, ...], taken: frozenset[str], values: dict[str, str]) -> str:
     fields = []
-    for param in params:
-        if param.name in taken:
+    for name, parts, is_fixed in params:
+        if name in taken:
             continue
-        filled = [part if isinstance(part, str) else values[part.name] for part in param.parts]
-        if param.is_fixed or any(
-            text for text, part in zip(filled, param.parts, strict=True) if isinstance(part, Placeholder)
-        ):
-            fields.append(f"{encoded(param.name)}={encoded(''.join(filled))}")
+        if is_fixed or any(isinstance(part, Placeholder) and values[part.name] for part in parts):
+            text = "".join([part if isinstance(part, str) else values[part.name] for part in parts])
+            fields.append(f"{_encoded_again(name)}={_encoded_again(text)}")
     return "&".join(fields)
 
 
@@ -180,8 +195,7 @@ def planned(template: LinkTemplate, parts: tuple[Part, ...]) -> Plan:
     if len(parts) != 1 or not isinstance(parts[0], str):
         return Plan(template, "", "", "", parts)
     head, mark, fragment = parts[0].partition("#")
-    if "?" not in head:
-        joiner = "?"
-    else:
-        joiner = "" if head.endswith(("?", "&")) else "&"
+    joiner = "&" if "?" in head else "?"
+    if head.endswith(("?", "&")):
+        joiner = ""
     return Plan(template, head, head + joiner, mark + fragment, ())

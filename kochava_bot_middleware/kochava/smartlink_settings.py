@@ -76,12 +76,6 @@ def _user_param(_instance: Any, _attribute: Any, value: Any) -> None:
         raise Refusal(accepted, value)
 
 
-def _hash_key(instance: SmartLinkSettings, _attribute: Any, value: Any) -> None:
-    if instance.user_id_hash and value is None:
-        accepted = "a secret, since `user_id_hash` is on"
-        raise Refusal(accepted, value)
-
-
 @attrs.frozen(kw_only=True)
 class Route:
     """
@@ -124,8 +118,13 @@ class SmartLinkSettings:
     params: Mapping[str, str] = attrs.field(factory=lambda: dict(DEFAULT_PARAMS), validator=_params)
     user_param: str | None = attrs.field(default="fb_user_id", validator=_user_param)
     user_id_hash: bool = False
-    user_id_hash_key: Secret | None = attrs.field(default=None, validator=_hash_key)
+    user_id_hash_key: Secret | None = None
     skip: tuple[str, ...] = attrs.field(default=(), validator=_patterns)
     extensions_whitelisted: bool = False
     text_links: bool = False
     hosts: tuple[str, ...] = attrs.field(default=(), validator=_hosts)
+
+    def __attrs_post_init__(self) -> None:
+        if self.user_id_hash and self.user_id_hash_key is None:
+            accepted = "`user_id_hash_key` to be set, since `user_id_hash` is on"
+            raise Refusal(accepted, self.user_id_hash_key)

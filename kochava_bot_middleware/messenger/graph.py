@@ -154,7 +154,7 @@ class Graph:
         headers = {"Authorization": f"Bearer {credentials.access_token}"}
         proof = credentials.appsecret_proof
         params = dict(call.params) if proof is None else {**call.params, "appsecret_proof": proof}
-        session = self._sessions.current()
+        session = await self._sessions.current()
         async with _encoded(call) as (data, content_type):
             try:
                 async with session.request(

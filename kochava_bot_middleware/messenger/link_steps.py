@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from .link_site import KeepReason, LinkKind, LinkSite, Path, UNTAPPED, make_site, reason_to_keep
+from .link_site import UNTAPPED, KeepReason, LinkKind, LinkSite, Path, make_site, reason_to_keep
 from .link_tree import Changes, ChangesOf, map_mapping, map_sequence
 from .text_links import addresses
 
@@ -16,6 +16,9 @@ Visit = Callable[[LinkSite], str | None]
 
 DEEPEST = 40
 """Length of a path at which the walk stops; the platform's own bodies stay below 20."""
+
+
+_BUTTON = LinkKind.BUTTON
 
 
 class Scope(NamedTuple):
@@ -100,7 +103,7 @@ class LinkSteps:
         if isinstance(url, str) and url:
             template, title, shared, user_id = scope
             replaced = self._visit(
-                make_site((path + (key,), url, kind, template, title, 0, reason, shared, False, user_id, None))
+                make_site(((*path, key), url, kind, template, title, 0, reason, shared, False, user_id, None))
             )
             if replaced is not None and replaced != url:
                 changes[key] = replaced
@@ -134,10 +137,28 @@ class LinkSteps:
         template, _, _, user_id = scope
         keep = keep or reason_to_keep(url)
         replaced = self._visit(
-            make_site((path + (key,), url, kind, template, title, number, keep, shared, extensions, user_id, None))
+            make_site(((*path, key), url, kind, template, title, number, keep, shared, extensions, user_id, None))
         )
         if replaced is not None and replaced != url:
             changes[key] = replaced
+
+    def plain_link(self, button: Mapping[str, Any], path: Path, scope: Scope) -> Changes:
+        """
+        Show the address of a URL button that has nothing but a title beside it.
+        """
+        url = button.get("url")
+        if not isinstance(url, str):
+            return {}
+        template, title, shared, user_id = scope
+        own_title = button.get("title")
+        if isinstance(own_title, str):
+            title = own_title
+        self._number = number = self._number + 1
+        keep = reason_to_keep(url)
+        replaced = self._visit(
+            make_site(((*path, "url"), url, _BUTTON, template, title, number, keep, shared, False, user_id, None))
+        )
+        return {} if replaced is None or replaced == url else {"url": replaced}
 
     def text(
         self,

@@ -54,7 +54,7 @@ def map_sequence(node: Any, path: Path, scope: Scope, changes_of: ChangesOf[Scop
     items: list[Any] | None = None
     for index, item in enumerate(node):
         if type(item) is dict:
-            changes = changes_of(item, path + (index,), scope)
+            changes = changes_of(item, (*path, index), scope)
             if not changes:
                 continue
             replaced = item | changes

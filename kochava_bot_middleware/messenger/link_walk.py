@@ -22,6 +22,8 @@ _PICTURES = (
     "barcode_image_url",
 )
 
+_MODIFIERS = frozenset({"webview_share_button", "messenger_extensions", "fallback_url"})
+
 _PAYLOAD_LINKS = {
     "coupon": ("coupon_url", LinkKind.COUPON_URL),
     "receipt": ("order_url", LinkKind.ORDER_URL),
@@ -138,7 +140,10 @@ class MessageWalk(LinkSteps):
 
     def _button(self, button: Mapping[str, Any], path: Path, scope: Scope) -> Changes:
         kind = button.get("type")
-        if kind == "web_url" or word(kind) == "web_url":
+        if kind == "web_url" and _MODIFIERS.isdisjoint(button):
+            # Nearly all buttons: the same as below without what only modifiers need.
+            return self.plain_link(button, path, scope)
+        if word(kind) == "web_url":
             return self._tapped(button, path, scope, LinkKind.BUTTON)
         return self._untapped(button, path, scope)
 

@@ -171,6 +171,8 @@ class MessageMethods(Sender):
         body = {"recipient": recipient_body(recipient_id), "message": message}
         return await self._send_body(body, notification_type, keywords)
 
-    async def _send_body(self, body: Mapping[str, Any], notification_type: Notification, keywords: PlainKeywords) -> Any:
+    async def _send_body(
+        self, body: Mapping[str, Any], notification_type: Notification, keywords: PlainKeywords
+    ) -> Any:
         options = SendOptions(notification_type=notification_type, **keywords)
         return await self.send(self._outgoing(Endpoint.MESSAGES, options.applied_to(body), **options.marks))

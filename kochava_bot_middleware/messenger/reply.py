@@ -61,8 +61,8 @@ class Reply:
     """
     Sends to the person an event came from, as a ``RESPONSE`` unless *messaging_type* or *tag* say otherwise.
 
-    Every message takes the keywords of `SendOptions`, passes the send chain once, and raises `SendError` when it was not
-    taken, whatever the bot's `raise_errors` is.
+    Every message takes the keywords of `SendOptions`, passes the send chain once, and raises `SendError` when it was
+    not taken, whatever the bot's `raise_errors` is.
 
     Attributes:
         bot: For everything else.

@@ -5,9 +5,7 @@ One HTTP session for each event loop: a session belongs to the loop it was made 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
-from weakref import WeakKeyDictionary
 
 import aiohttp
 
@@ -23,9 +21,9 @@ class SessionPerLoop:
     def __init__(self, given: aiohttp.ClientSession | None = None) -> None:
         self._given = given
         self._lock = threading.Lock()
-        self._own: WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession] = WeakKeyDictionary()
+        self._own: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
 
-    def current(self) -> aiohttp.ClientSession:
+    async def current(self) -> aiohttp.ClientSession:
         """
         The session to use now. After `close` a new one is made.
         """
@@ -34,40 +32,33 @@ class SessionPerLoop:
         loop = asyncio.get_running_loop()
         with self._lock:
             session = self._own.get(loop)
+            orphans = []
             if session is None or session.closed:
-                self._drop_orphans()
+                orphans = self._orphans()
                 session = self._own[loop] = aiohttp.ClientSession()
+        for orphan in orphans:
+            await orphan.close()
         return session
 
     async def close(self) -> None:
         """
         Close every session made here, each in its own loop.
         """
-        running = asyncio.get_running_loop()
+        here = asyncio.get_running_loop()
         with self._lock:
-            self._drop_orphans()
-            own = dict(self._own)
-            self._own.clear()
-        for loop, session in own.items():
-            if loop is running:
+            orphans = self._orphans()
+            # A loop that neither runs nor has ended keeps its session: it may run again.
+            reachable = {loop: self._own.pop(loop) for loop in list(self._own) if loop.is_running()}
+        for session in orphans:
+            await session.close()
+        for loop, session in reachable.items():
+            if loop is here:
                 await session.close()
-            elif loop.is_running():
-                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(session.close(), loop))
             else:
-                _abandon(session)
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(session.close(), loop))
 
-    def _drop_orphans(self) -> None:
+    def _orphans(self) -> list[aiohttp.ClientSession]:
         """
-        Let go of sessions whose loop has ended, as after `asyncio.run`.
+        Take out the sessions whose loop has ended, as after `asyncio.run`; they can be closed from anywhere.
         """
-        for loop in [loop for loop in self._own if loop.is_closed()]:
-            _abandon(self._own.pop(loop))
-
-
-def _abandon(session: aiohttp.ClientSession) -> None:
-    connector = session.connector
-    session.detach()
-    if connector is not None:
-        # Its sockets cannot say goodbye any more without their loop.
-        with contextlib.suppress(RuntimeError):
-            connector.close()
+        return [self._own.pop(loop) for loop in list(self._own) if loop.is_closed()]

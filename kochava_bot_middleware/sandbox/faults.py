@@ -61,9 +61,13 @@ class Fault:
 class Faults:
     """
     The faults still to come, oldest first.
+
+    Attributes:
+        started: How many requests were spoiled so far.
     """
 
     def __init__(self, clock: Clock) -> None:
+        self.started = 0
         self._clock = clock
         self._waiting: list[Fault] = []
         self._released = asyncio.Event()
@@ -89,6 +93,7 @@ class Faults:
         fault = self._next(request.path)
         if fault is None:
             return await handler(request)
+        self.started += 1
         if fault.misdeed is Misdeed.ANSWER:
             await request.read()
             return web.Response(status=fault.status, headers=fault.headers, body=fault.body)

@@ -4,7 +4,9 @@ The Graph API's way to say no.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
+from urllib.parse import urlsplit
 
 WINDOW_CLOSED = 2018278
 NO_MATCHING_USER = 2018001
@@ -53,6 +55,14 @@ def refuse_unless(condition: object, message: str, *, code: int = 100, subcode: 
         raise GraphRefusal(message, code=code, subcode=subcode)
 
 
+def need_one_of(param: str, value: Any, known: Collection[str]) -> None:
+    """
+    Refuse what is not one of the words in *known*.
+    """
+    choice = ", ".join(sorted(known)).upper()
+    refuse_unless(isinstance(value, str) and value in known, f"param {param} must be one of {{{choice}}}.")
+
+
 def refuse_other_keys(param: str, value: Any, known: frozenset[str]) -> None:
     """
     Refuse an object with keys that Facebook does not know at this place.
@@ -90,7 +100,10 @@ def need_web_url(param: str, value: Any) -> None:
     Refuse what is not an http or https address.
     """
     refuse_unless(isinstance(value, str) and value, f"param {param} must be non-empty.")
-    scheme, mark, rest = value.partition("://")
-    host = rest.partition("/")[0].partition("?")[0]
-    fine = mark and scheme.lower() in ("http", "https") and host and not any(c.isspace() for c in value)
+    try:
+        parts = urlsplit(value)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    fine = host is not None and parts.scheme in ("http", "https") and not any(map(str.isspace, value))
     refuse_unless(fine, f"param {param} must be a valid URI.")

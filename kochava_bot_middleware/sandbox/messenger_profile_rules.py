@@ -8,7 +8,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from .graph_errors import GraphRefusal, need_list, need_text, refuse_unless
+from .graph_errors import GraphRefusal, need_list, need_text, need_web_url, refuse_unless
 from .messenger_buttons import MAXIMUM_PAYLOAD, PageFacts, check_button
 
 PROPERTIES = frozenset(
@@ -46,7 +46,8 @@ def check_profile(body: dict[str, Any], facts: PageFacts) -> None:
     if "greeting" in named:
         need_list("greeting", body["greeting"], 100)
         for greeting in body["greeting"]:
-            need_text("greeting[text]", greeting.get("text"), 160)
+            text = greeting.get("text") if isinstance(greeting, dict) else None
+            need_text("greeting[text]", text, 160)
     if "whitelisted_domains" in named:
         need_list("whitelisted_domains", body["whitelisted_domains"], MAXIMUM_DOMAINS)
         for domain in body["whitelisted_domains"]:
@@ -56,10 +57,11 @@ def check_profile(body: dict[str, Any], facts: PageFacts) -> None:
 
 
 def _check_domain(domain: Any) -> None:
-    parts = urlsplit(domain) if isinstance(domain, str) else None
-    host = (parts.hostname or "") if parts is not None else ""
+    need_web_url("whitelisted_domains", domain)
+    parts = urlsplit(domain)
+    host = parts.hostname or ""
     named = "." in host and not re.fullmatch(r"[\d.]+", host)
-    refuse_unless(parts is not None and parts.scheme == "https" and named, "whitelisted_domains must be https domains.")
+    refuse_unless(parts.scheme == "https" and named, "whitelisted_domains must be https domains.")
 
 
 def check_menu(menu: Any, facts: PageFacts) -> None:
@@ -70,7 +72,9 @@ def check_menu(menu: Any, facts: PageFacts) -> None:
         GraphRefusal: Facebook would refuse it.
     """
     need_list("persistent_menu", menu, 100)
-    locales = [level.get("locale") for level in menu if isinstance(level, dict)]
+    for level in menu:
+        refuse_unless(isinstance(level, dict), "param persistent_menu must hold objects.")
+    locales = [level.get("locale") for level in menu]
     if "default" not in locales:
         msg = "param persistent_menu must have one with locale default."
         raise GraphRefusal(msg)

@@ -9,6 +9,7 @@ from typing import Any
 from .graph_errors import (
     ATTACHMENT_NOT_OWNED,
     need_list,
+    need_one_of,
     need_text,
     need_web_url,
     refuse_other_keys,
@@ -76,20 +77,20 @@ def _check_recipient(recipient: Any) -> None:
 def _check_envelope(body: dict[str, Any]) -> None:
     kind, tag = body.get("messaging_type"), body.get("tag")
     if kind is not None:
-        refuse_unless(kind in _MESSAGING_TYPES, "param messaging_type must be one of {RESPONSE, UPDATE, MESSAGE_TAG}.")
+        need_one_of("messaging_type", kind, _MESSAGING_TYPES)
         refuse_unless(kind != "MESSAGE_TAG" or tag, "param tag is required for messaging_type MESSAGE_TAG.")
     if tag is not None:
-        refuse_unless(tag in LIVE_TAGS, f"param tag is not supported: {tag}")
+        need_one_of("tag", tag, LIVE_TAGS)
     notification = body.get("notification_type")
     if notification is not None:
-        refuse_unless(notification in _NOTIFICATION_TYPES, "param notification_type is not supported.")
+        need_one_of("notification_type", notification, _NOTIFICATION_TYPES)
     reply_to = body.get("reply_to")
     if reply_to is not None:
         refuse_unless(isinstance(reply_to, dict) and reply_to.get("mid"), "param reply_to[mid] must be non-empty.")
 
 
 def _check_action(action: Any, body: dict[str, Any]) -> None:
-    refuse_unless(action in _SENDER_ACTIONS, "param sender_action must be one of {TYPING_ON, TYPING_OFF, MARK_SEEN}.")
+    need_one_of("sender_action", action, _SENDER_ACTIONS)
     if action in ("react", "unreact"):
         payload = body.get("payload")
         refuse_unless(isinstance(payload, dict) and payload.get("message_id"), "param payload[message_id] is required.")
@@ -144,7 +145,7 @@ def check_attachment(attachment: Any, facts: PageFacts) -> None:
         return
     if facts.instagram and kind in ("MEDIA_SHARE", "like_heart"):
         return
-    refuse_unless(kind in _MEDIA_TYPES, "param message[attachment][type] must be image, audio, video, file, template.")
+    need_one_of("message[attachment][type]", kind, _MEDIA_TYPES)
     if facts.has_file:
         return
     refuse_unless(isinstance(payload, dict), "param message[attachment][payload] must be an object.")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import yarl
@@ -22,7 +22,8 @@ from .messenger_rules import RECIPIENT_KEYS, check_send
 from .people import Person
 from .sent import RefusedCall, SentMessage
 from .servers import LocalServer
-from .webhooks import RETRY_WAITS, Outcome, Redelivery, Webhook, WebhookPost, facebook_json
+from .webhook_items import delivery_content, echo_content, make_webhook
+from .webhooks import RETRY_WAITS, Outcome, Redelivery, WebhookPost
 
 WINDOW_SECONDS = 24 * 3600
 HUMAN_AGENT_SECONDS = 7 * 24 * 3600
@@ -183,7 +184,7 @@ class LocalMessenger(LocalServer):
         """
         Bring a webhook of *person* to the bot and wait until it is settled; see `Person` for the usual ways.
         """
-        return await self.webhooks.deliver(self._webhook(person, kind, content))
+        return await self.webhooks.deliver(make_webhook(person, kind, content, self.clock.now()))
 
     async def redeliver_everything(self) -> list[int | None]:
         """
@@ -257,7 +258,7 @@ class LocalMessenger(LocalServer):
         return {**answer, "message_id": mid, **self._kept(sent, page)}
 
     def _kept(self, sent: SentMessage, page: Page) -> dict[str, str]:
-        payload = (sent.message.get("attachment") or {}).get("payload") or {}
+        payload = sent.payload
         if "order_number" in payload:
             page.order_numbers.add(payload["order_number"])
         if payload.get("is_reusable") is not True:
@@ -283,40 +284,10 @@ class LocalMessenger(LocalServer):
         return person
 
     def _announce(self, person: Person, sent: SentMessage, mid: str) -> None:
+        now = self.clock.now()
         if self._echoes:
-            self.webhooks.later(self._webhook(person, "echo", {"message": self._echo(person, sent, mid)}))
+            echo = echo_content(person, sent, mid, self._app_id)
+            self.webhooks.later(make_webhook(person, "echo", echo, now))
         if self._deliveries and not person.instagram:
-            delivery: dict[str, Any] = {"watermark": int(self.clock.now() * 1000)}
-            if self._delivery_mids:
-                delivery["mids"] = [mid]
-            self.webhooks.later(self._webhook(person, "delivery", {"delivery": delivery}))
-
-    def _echo(self, person: Person, sent: SentMessage, mid: str) -> dict[str, Any]:
-        echo: dict[str, Any] = {"mid": mid, "is_echo": True}
-        if not person.instagram:
-            echo["app_id"] = int(self._app_id)
-        for name in ("text", "metadata"):
-            if name in sent.message:
-                echo[name] = sent.message[name]
-        if "attachment" in sent.message:
-            echo["attachments"] = [sent.message["attachment"]]
-        return echo
-
-    def _webhook(self, person: Person, kind: str, content: Mapping[str, Any]) -> Webhook:
-        page, user = {"id": person.page_id}, {"id": person.user_id}
-        sender, recipient = (page, user) if kind == "echo" else (user, page)
-        at = int(self.clock.now() * 1000)
-        item = {"sender": sender, "recipient": recipient, "timestamp": at, **content}
-        envelope = {
-            "object": "instagram" if person.instagram else "page",
-            "entry": [{"id": person.page_id, "time": at, "messaging": [item]}],
-        }
-        mids = (part.get("mid") for part in content.values() if isinstance(part, Mapping))
-        return Webhook(
-            kind=kind,
-            page_id=person.page_id,
-            user_id=person.user_id,
-            mid=next((mid for mid in mids if mid is not None), None),
-            item=item,
-            raw=facebook_json(envelope),
-        )
+            delivery = delivery_content(mid, now, with_mids=self._delivery_mids)
+            self.webhooks.later(make_webhook(person, "delivery", delivery, now))

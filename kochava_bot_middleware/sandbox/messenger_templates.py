@@ -12,6 +12,7 @@ from .graph_errors import (
     NOT_A_FACEBOOK_URL,
     GraphRefusal,
     need_list,
+    need_one_of,
     need_text,
     need_web_url,
     refuse_other_keys,
@@ -55,7 +56,7 @@ def _generic(payload: dict[str, Any], facts: PageFacts) -> None:
     refuse_other_keys("name_placeholder", payload, _COMMON | {"elements", "image_aspect_ratio"})
     need_list(_ELEMENTS, payload.get("elements"), MAXIMUM_ELEMENTS)
     ratio = payload.get("image_aspect_ratio", "horizontal")
-    refuse_unless(ratio in ("horizontal", "square"), "param image_aspect_ratio must be one of {HORIZONTAL, SQUARE}.")
+    need_one_of("image_aspect_ratio", ratio, ("horizontal", "square"))
     for index, element in enumerate(payload["elements"]):
         param = f"{_ELEMENTS}[{index}]"
         refuse_other_keys(param, element, _ELEMENT_KEYS)
@@ -76,7 +77,7 @@ def _media(payload: dict[str, Any], facts: PageFacts) -> None:
     need_list(_ELEMENTS, payload.get("elements"), 1)
     param, element = f"{_ELEMENTS}[0]", payload["elements"][0]
     refuse_other_keys(param, element, frozenset({"media_type", "url", "attachment_id", "buttons"}))
-    refuse_unless(element.get("media_type") in ("image", "video"), f"param {param}[media_type] must be image or video.")
+    need_one_of(f"{param}[media_type]", element.get("media_type"), ("image", "video"))
     refuse_unless(("url" in element) != ("attachment_id" in element), f"param {param} needs url or attachment_id.")
     if "url" in element:
         need_web_url(f"{param}[url]", element["url"])
@@ -115,11 +116,19 @@ def _image_grid(payload: dict[str, Any], facts: PageFacts) -> None:
         refuse_unless(isinstance(element, dict), f"param {param} must be an object.")
         if "buttons" in element:
             check_buttons(f"{param}[buttons]", element["buttons"], facts)
-        for image in element.get("images") or ():
-            action = image.get("action") or {}
-            if action.get("type") == "web_url":
-                need_web_url(f"{param}[images][action][url]", action.get("url"))
-            refuse_unless(not (action.get("type") == "postback" and "url" in action), "url is illegal with postback.")
+        if "images" in element:
+            _check_images(f"{param}[images]", element["images"])
+
+
+def _check_images(param: str, images: Any) -> None:
+    need_list(param, images, MAXIMUM_ELEMENTS)
+    for image in images:
+        refuse_unless(isinstance(image, dict), f"param {param} must hold objects.")
+        action = image.get("action", {})
+        refuse_unless(isinstance(action, dict), f"param {param}[action] must be an object.")
+        if action.get("type") == "web_url":
+            need_web_url(f"{param}[action][url]", action.get("url"))
+        refuse_unless(not (action.get("type") == "postback" and "url" in action), "url is illegal with postback.")
 
 
 def _with_elements(payload: dict[str, Any], facts: PageFacts) -> None:
@@ -130,8 +139,10 @@ def _feedback(payload: dict[str, Any], facts: PageFacts) -> None:
     for name in ("title", "button_title"):
         need_text(f"name_placeholder[{name}]", payload.get(name), MAXIMUM_ELEMENT_TEXT)
     privacy = payload.get("business_privacy")
-    refuse_unless(isinstance(privacy, dict), "param name_placeholder[business_privacy] must be an object.")
-    need_web_url("name_placeholder[business_privacy][url]", privacy.get("url") if isinstance(privacy, dict) else None)
+    if not isinstance(privacy, dict):
+        msg = "param name_placeholder[business_privacy] must be an object."
+        raise GraphRefusal(msg)
+    need_web_url("name_placeholder[business_privacy][url]", privacy.get("url"))
 
 
 def _titled(payload: dict[str, Any], facts: PageFacts) -> None:

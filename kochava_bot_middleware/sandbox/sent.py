@@ -38,11 +38,20 @@ class SentMessage:
         return message
 
     @property
+    def payload(self) -> Mapping[str, Any]:
+        """
+        The ``payload`` of its attachment; empty if there is none.
+        """
+        attachment = self.message.get("attachment")
+        payload = attachment.get("payload") if isinstance(attachment, Mapping) else None
+        return payload if isinstance(payload, Mapping) else {}
+
+    @property
     def text(self) -> str | None:
         """
         What a person reads first: the text, or that of a button template.
         """
-        text = self.message.get("text") or self._payload.get("text")
+        text = self.message.get("text") or self.payload.get("text")
         return None if text is None else str(text)
 
     @property
@@ -50,8 +59,8 @@ class SentMessage:
         """
         Every button, those of elements included, in reading order.
         """
-        found = list(self._payload.get("buttons") or ())
-        for element in self._payload.get("elements") or ():
+        found = list(self.payload.get("buttons") or ())
+        for element in self.payload.get("elements") or ():
             found.extend(element.get("buttons") or ())
         return found
 
@@ -61,11 +70,6 @@ class SentMessage:
         Its quick replies.
         """
         return list(self.message.get("quick_replies") or ())
-
-    @property
-    def _payload(self) -> Mapping[str, Any]:
-        payload = (self.message.get("attachment") or {}).get("payload")
-        return payload if isinstance(payload, Mapping) else {}
 
 
 @attrs.frozen(kw_only=True)

@@ -36,7 +36,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " reason TEXT NOT NULL, detail TEXT NOT NULL, PRIMARY KEY (queue, place)) WITHOUT ROWID",
         "CREATE INDEX heads_by_due ON heads (queue, leased, due_at)",
         "CREATE TABLE ended (place INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, queue TEXT NOT NULL,"
-        " lane TEXT NOT NULL, schema INTEGER NOT NULL, created_at REAL NOT NULL, body BLOB NOT NULL,"
+        " lane TEXT NOT NULL, schema INTEGER NOT NULL, created_at REAL NOT NULL, due_at REAL, body BLOB NOT NULL,"
         " state TEXT NOT NULL, attempts INTEGER NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,"
         " ended_at REAL NOT NULL)",
         "CREATE INDEX ended_by_lane ON ended (lane)",

@@ -34,7 +34,7 @@ reason = ifnull(?3, reason), detail = ifnull(?4, detail) WHERE queue = ?5 AND pl
 """
 
 END_ENTRY = """
-INSERT INTO ended SELECT e.place, e.id, e.queue, e.lane, e.schema, e.created_at,
+INSERT INTO ended SELECT e.place, e.id, e.queue, e.lane, e.schema, e.created_at, e.due_at,
 CASE WHEN ?1 THEN e.body ELSE x'' END, ?2, ifnull(heads.attempts, 0), ?3, ?4, ?5
 FROM entries AS e LEFT JOIN heads ON heads.queue = e.queue AND heads.place = e.place WHERE e.place = ?6
 """
@@ -122,7 +122,7 @@ ORDER BY e.place LIMIT :limit
 """
 
 LIST_ENDED = """
-SELECT place, id, queue, lane, schema, created_at, NULL, body, state, attempts, reason, detail, ended_at FROM ended
+SELECT place, id, queue, lane, schema, created_at, due_at, body, state, attempts, reason, detail, ended_at FROM ended
 WHERE queue = :queue AND place > :after {lane} {state} ORDER BY place LIMIT :limit
 """
 

@@ -25,17 +25,20 @@ from .sqlite_commit import CommitGroup
 from .sqlite_reserve import Reserve
 from .sqlite_schema import connect, is_full, unavailable
 
+PAUSE_SECONDS = 0.02
+"""After so long without work a log that has grown is folded into the file."""
+
 IDLE_SECONDS = 5.0
-"""After so long without work the log is folded into the file and emptied."""
+"""After so long without work any log is folded into the file and emptied."""
 
-CHECKPOINT_CHANGES = 2_000
-"""Rows changed since the last checkpoint that make one worth it when nothing waits."""
+LONG_LOG = 2_000
+"""Rows changed since the log was folded that make it worth folding in a pause."""
 
-CHECKPOINT_CHANGES_BUSY = 50_000
-"""Rows changed that make a checkpoint due though operations wait, lest the log grow without end."""
+LONGEST_LOG = 10_000
+"""Rows changed that make folding due though operations wait, lest the log grow without end."""
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Commit:
     """
     A unit to be written.
@@ -49,7 +52,7 @@ class Commit:
         return bool(self.unit.appends) or any(mark.value is not None for mark in self.unit.marks)
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Work:
     """
     Anything else: *run* is given the connection and the time.
@@ -87,7 +90,7 @@ class Writer:
         self._operations: queue.SimpleQueue[Operation | asyncio.Future[None]] = queue.SimpleQueue()
         self._connection: sqlite3.Connection | None = None
         self._folded_changes = 0
-        self._emptied_changes = 0
+        self._is_log_empty = True
         self._thread = threading.Thread(target=self._live, name="kochava-bot-store", daemon=True)
         self._thread.start()
 
@@ -110,9 +113,11 @@ class Writer:
         for batch, stopped in self._batches():
             if batch:
                 _hand_back(self._run(batch))
-                self._checkpoint()
+                if self._unfolded() >= LONGEST_LOG:
+                    self._fold("PASSIVE")
             elif stopped is None:
-                self._rest()
+                # Emptying it too leaves nothing readable of what was deleted.
+                self._fold("PASSIVE" if self._unfolded() >= LONG_LOG else "TRUNCATE")
             if stopped is not None:
                 self._disconnect()
                 _hand_back([(stopped, None, None)])
@@ -123,7 +128,7 @@ class Writer:
             batch: list[Operation] = []
             stopped: asyncio.Future[None] | None = None
             try:
-                next = self._operations.get(timeout=IDLE_SECONDS if self._has_log() else None)
+                next = self._operations.get(timeout=self._patience())
                 while True:
                     if isinstance(next, (Commit, Work)):
                         batch.append(next)
@@ -137,7 +142,7 @@ class Writer:
         try:
             if self._connection is None:
                 self._connection = connect(self._path, self._settings)
-                self._folded_changes = self._emptied_changes = self._connection.total_changes
+                self._folded_changes = self._connection.total_changes
             return self._run_batch(self._connection, batch)
         except Exception as exc:
             return [(operation.future, None, self._public(exc)) for operation in batch]
@@ -151,6 +156,7 @@ class Writer:
             answers = [(operation.future, None, full) for operation in writes if operation.grows]
             writes = [operation for operation in writes if not operation.grows]
         if writes:
+            self._is_log_empty = False
             try:
                 answers += self._transact(connection, writes)
             except Exception as exc:
@@ -228,35 +234,28 @@ class Writer:
         error.__cause__ = exc
         return error
 
-    def _checkpoint(self) -> None:
+    def _patience(self) -> float | None:
         """
-        Fold the log into the file, when nobody waits for it or it has grown too long.
+        How long to wait for operations before turning to the log; ``None`` when it is empty.
         """
+        if self._unfolded() >= LONG_LOG:
+            return PAUSE_SECONDS
+        return None if self._is_log_empty else IDLE_SECONDS
+
+    def _unfolded(self) -> int:
+        return 0 if self._connection is None else self._connection.total_changes - self._folded_changes
+
+    def _fold(self, mode: str) -> None:
         connection = self._connection
         if connection is None:
             return
-        changes = connection.total_changes - self._folded_changes
-        if changes >= (CHECKPOINT_CHANGES if self._operations.empty() else CHECKPOINT_CHANGES_BUSY):
-            self._fold(connection, "PASSIVE")
-            self._folded_changes = connection.total_changes
-
-    def _fold(self, connection: sqlite3.Connection, mode: str) -> None:
-        # Folding can wait; what cannot be done now is done by a later one.
+        # Folding can wait: what cannot be done now is done another time.
         with contextlib.suppress(sqlite3.Error):
             connection.execute("PRAGMA busy_timeout = 0")
             connection.execute(f"PRAGMA wal_checkpoint({mode})")
         connection.execute(f"PRAGMA busy_timeout = {round(self._settings.busy_timeout_seconds * 1000)}")
-
-    def _rest(self) -> None:
-        """
-        Use a quiet moment to empty the log, so that what was deleted is readable nowhere.
-        """
-        if self._connection is not None:
-            self._fold(self._connection, "TRUNCATE")
-            self._emptied_changes = self._folded_changes = self._connection.total_changes
-
-    def _has_log(self) -> bool:
-        return self._connection is not None and self._connection.total_changes != self._emptied_changes
+        self._folded_changes = connection.total_changes
+        self._is_log_empty = mode == "TRUNCATE"
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

@@ -174,18 +174,14 @@ def _payload(event: Event) -> str | None:
     if isinstance(event, PostbackEvent):
         payload = event.payload
     elif isinstance(event, MessageEvent):
-        # Of an e-mail or phone quick reply, both payload and text are the address or number itself.
-        payload = None if event.quick_reply_payload == event.text else event.quick_reply_payload
+        payload = event.quick_reply_payload
+        # Of a phone quick reply, both payload and text are the number; an author's payload may well be a number too.
+        if payload is not None and payload == event.text and _PHONE.fullmatch(payload):
+            return None
     else:
         return None
-    return None if payload is None or _is_personal(payload) else payload
+    return None if payload is None or _ADDRESS.search(payload) else payload
 
 
-_PERSONAL = re.compile(r"\S@\S|^[+\d][\d\s()./-]{6,}$")
-
-
-def _is_personal(payload: str) -> bool:
-    """
-    Whether a payload looks like an e-mail address or a phone number.
-    """
-    return _PERSONAL.search(payload) is not None
+_ADDRESS = re.compile(r"\S@\S")
+_PHONE = re.compile(r"\+?\d[\d\s()./-]{5,}")

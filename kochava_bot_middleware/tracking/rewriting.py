@@ -166,20 +166,21 @@ class _Rewriting:
         """
         _, url, _, template, title, index, keep, shared, extensions, user_id, room = site
         if keep is not None and not (extensions and self._extensions):
-            return self._leave(site, keep)
+            return self._left(site, keep)
         if user_id != self._user_id and user_id is not None:
             self._user_id = user_id
             self._make = self._links.maker(attrs.evolve(self._context, user_id=user_id)).make
-        made = self._make(url, template, title, index, shared)
+        made = self._make(url, template, title, index, shared=shared)
         if isinstance(made, NotMade):
-            return self._leave(site, made)
+            return self._left(site, made)
         if extensions and not made.startswith("https://"):
-            return self._leave(site, LeftAlone.MESSENGER_EXTENSIONS)
+            return self._left(site, LeftAlone.MESSENGER_EXTENSIONS)
         if room is not None and len(made.encode("utf-8", "surrogatepass")) > room:
-            return self._leave(site, LeftAlone.TEXT_TOO_LONG)
+            return self._left(site, LeftAlone.TEXT_TOO_LONG)
         self.results.append((site, made))
         return made
 
-    def _leave(self, site: LinkSite, reason: str) -> None:
+    def _left(self, site: LinkSite, reason: str) -> str | None:
         self._left_count += 1
         self.results.append((site, _REASONS[reason]))
+        return None

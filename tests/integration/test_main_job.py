@@ -4,10 +4,15 @@ The main job, from a signed webhook to Kochava, over real HTTP.
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import logging
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from .conftest import SMARTLINK, MakeShop, Shop
+import pytest
+
+from .conftest import APP_ID, SMARTLINK, MakeShop, Shop
 
 
 def greeting_shop(make_shop: MakeShop) -> Shop:
@@ -88,6 +93,131 @@ async def test_a_url_button_leads_through_the_smartlink_to_its_target(make_shop:
     assert url.startswith(SMARTLINK)
     assert ["https://shop.example/shoes"] == parse_qs(urlsplit(url).query)["url"]
     assert tap.visit is not None
-    assert "https://shop.example/shoes" == tap.visit.final_url
+    assert tap.visit is not None
+    assert "https://shop.example/shoes" == tap.visit.landed
     (click,) = shop.kochava.smartlink_clicks
     assert (person.user_id, "greet") == (click.params["fb_user_id"], click.params["creative_id"])
+
+
+async def test_the_purchase_on_the_wire_is_kochavas_own_sample(make_shop: MakeShop) -> None:
+    """Field by field the sample of Kochava's bot page, but for the person, the app and the time."""
+    shop = greeting_shop(make_shop)
+    await shop.open()
+    person = shop.messenger.person()
+
+    await person.taps({"type": "postback", "title": "Buy", "payload": "BUY"})
+    await shop.delivered()
+
+    sample = {
+        "data": {
+            "device_ids": {"fb_user_id": person.user_id},
+            "event_name": "Purchase",
+            "event_data": {"id": "123", "name": "Shoes", "currency": "USD", "sum": 100},
+        },
+        "action": "event",
+        "kochava_app_id": APP_ID,
+    }
+    (event,) = shop.kochava.events
+    body = {**event.body, "data": dict(event.body["data"])}
+    assert isinstance(body["data"].pop("usertime"), int)
+    assert sample == body
+    assert list(sample) == list(body)
+
+
+async def test_the_sample_message_leaves_with_a_smartlink_and_is_otherwise_unchanged(make_shop: MakeShop) -> None:
+    """The message of Kochava's bot page, sent by `reply.buttons`."""
+    shop = make_shop()
+    buttons = [
+        {"type": "web_url", "url": "https://PLACE_SMARTLINK_URL_HERE", "title": "Show Website"},
+        {"type": "postback", "title": "Start Chatting", "payload": "USER_DEFINED_PAYLOAD"},
+    ]
+
+    @shop.bot.on_message()
+    async def ask(event: Any, reply: Any) -> None:
+        await reply.buttons("What do you want to do next?", buttons)
+
+    await shop.open()
+    person = shop.messenger.person()
+    await person.says("hi")
+    message = await person.next_message()
+
+    url = message.body["message"]["attachment"]["payload"]["buttons"][0]["url"]
+    assert url.startswith(SMARTLINK + "?url=https%3A%2F%2FPLACE_SMARTLINK_URL_HERE&")
+    assert {
+        "recipient": {"id": person.user_id},
+        "messaging_type": "RESPONSE",
+        "message": {
+            "attachment": {
+                "type": "template",
+                "payload": {
+                    "template_type": "button",
+                    "text": "What do you want to do next?",
+                    "buttons": [{**buttons[0], "url": url}, buttons[1]],
+                },
+            }
+        },
+    } == message.body
+
+
+async def test_events_made_while_kochava_is_down_arrive_in_order_when_it_is_back(make_shop: MakeShop) -> None:
+    """The bot goes on answering, and nothing is missing afterwards."""
+    shop = make_shop(
+        kochava_settings={"delivery": {"retry_waits_seconds": [0.05], "probe_waits_seconds": [0.05], "ramp_seconds": 0}}
+    )
+
+    @shop.bot.on_message()
+    @shop.middleware.event("Said", data=lambda event, _result: {"id": event.text})
+    async def answer(event: Any, reply: Any) -> None:
+        await reply.text("ok")
+
+    await shop.open()
+    person = shop.messenger.person()
+    await shop.kochava.down()
+    for number in range(5):
+        await person.says(str(number))
+        await person.next_message()
+    await shop.kochava.up()
+    await shop.delivered(5)
+
+    assert ["0", "1", "2", "3", "4"] == [event.event_data["id"] for event in shop.kochava.events]
+
+
+async def chat_of_twenty(shop: Shop) -> None:
+    """
+    Twenty people start, are greeted, and step in.
+    """
+
+    async def chat() -> None:
+        person = shop.messenger.person()
+        await person.gets_started()
+        await person.next_message()
+        await person.taps("Start Chatting")
+
+    before = len(shop.kochava.records)
+    await asyncio.gather(*(chat() for _ in range(20)))
+    await shop.delivered(before + 80)
+
+
+async def test_no_call_of_ours_blocks_the_event_loop(make_shop: MakeShop, caplog: pytest.LogCaptureFixture) -> None:
+    """The whole path under asyncio's slow-callback debug at 50 ms; a busy machine gets three attempts."""
+    shop = greeting_shop(make_shop)
+    await shop.open()
+    # A full garbage collection walks all that the test session has loaded; that is no call of ours.
+    gc.collect()
+    gc.freeze()
+    loop = asyncio.get_running_loop()
+    loop.slow_callback_duration = 0.05
+    loop.set_debug(True)
+    try:
+        for _ in range(3):
+            caplog.clear()
+            with caplog.at_level(logging.WARNING, logger="asyncio"):
+                await chat_of_twenty(shop)
+            slow = [record.getMessage() for record in caplog.records if record.name == "asyncio"]
+            if not slow:
+                break
+    finally:
+        loop.set_debug(False)
+        gc.unfreeze()
+
+    assert [] == slow

@@ -29,7 +29,7 @@ def _template(**payload: Any) -> dict[str, Any]:
     return {"attachment": {"type": "template", "payload": payload}}
 
 
-RELEASED = [
+RELEASED: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("send_text_message", ("77", "hi"), {"recipient": R, "message": {"text": "hi"}}),
     ("send_message", ("77", {"text": "hi"}), {"recipient": R, "message": {"text": "hi"}}),
     (
@@ -47,7 +47,7 @@ RELEASED = [
     ("_send_payload", ({"recipient": R, "anything": [1]},), {"recipient": R, "anything": [1]}),
 ]
 
-UNRELEASED = [
+UNRELEASED: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     (
         "send_attachment_url",
         ("77", "video", "https://a.example/v.mp4"),

@@ -183,7 +183,7 @@ async def test_middleware_may_answer_itself(graph: LocalGraph) -> None:
     """
 
     class Silent:
-        async def send(self, outgoing: Outgoing, call_next: Any) -> Any:  # noqa: ARG002
+        async def send(self, outgoing: Outgoing, call_next: Any) -> Any:
             return {"kept": True}
 
     answer = await graph.bot(middlewares=[Silent()]).send_text_message("77", "hi")

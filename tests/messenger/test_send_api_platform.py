@@ -16,6 +16,7 @@ from tests.messenger.local_graph import LocalGraph, Watcher
 
 R = {"id": "77"}
 HI = {"recipient": R, "message": {"text": "hi"}}
+MEDIA = [{"media_type": "image"}]
 QUICK = [{"content_type": "text", "title": "42", "payload": "SIZE_42"}]
 
 
@@ -74,10 +75,14 @@ def _template(**payload: Any) -> dict[str, Any]:
     return {"recipient": R, "message": {"attachment": {"type": "template", "payload": payload}}}
 
 
-MESSAGES = [
-    ("send_quick_replies", ("77", "Size?", QUICK), {"recipient": R, "message": {"text": "Size?", "quick_replies": QUICK}}),
+MESSAGES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+    (
+        "send_quick_replies",
+        ("77", "Size?", QUICK),
+        {"recipient": R, "message": {"text": "Size?", "quick_replies": QUICK}},
+    ),
     ("send_template", ("77", {"template_type": "product"}), _template(template_type="product")),
-    ("send_media_message", ("77", [{"media_type": "image"}]), _template(template_type="media", elements=[{"media_type": "image"}])),
+    ("send_media_message", ("77", MEDIA), _template(template_type="media", elements=MEDIA)),
     ("send_receipt_message", ("77", {"order_number": "1"}), _template(template_type="receipt", order_number="1")),
     ("send_coupon_message", ("77", {"coupon_code": "X"}), _template(template_type="coupon", coupon_code="X")),
     (
@@ -86,7 +91,7 @@ MESSAGES = [
         {"recipient": R, "sender_action": "react", "payload": {"message_id": "m_1", "reaction": "love"}},
     ),
     ("remove_reaction", ("77", "m_1"), {"recipient": R, "sender_action": "unreact", "payload": {"message_id": "m_1"}}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("method", "arguments", "expected"), MESSAGES)
@@ -139,7 +144,7 @@ async def test_batch_goes_to_the_root(graph: LocalGraph) -> None:
     assert ("/v26.0/", {"batch": requests}) == (graph.seen[0].path, graph.seen[0].body)
 
 
-CALLS = [
+CALLS: list[tuple[str, tuple[Any, ...], str, str, dict[str, str], dict[str, Any] | None]] = [
     ("set_messenger_profile", ({"commands": []},), "POST", "me/messenger_profile", {}, {"commands": []}),
     ("get_messenger_profile", (["greeting"],), "GET", "me/messenger_profile", {"fields": "greeting"}, None),
     ("delete_messenger_profile", (["greeting"],), "DELETE", "me/messenger_profile", {}, {"fields": ["greeting"]}),

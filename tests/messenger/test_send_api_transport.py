@@ -9,7 +9,8 @@ import hashlib
 import hmac
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -173,23 +174,21 @@ async def test_close_reaches_sessions_of_other_loops(graph: LocalGraph) -> None:
     A session that was opened in a thread's own loop is closed there.
     """
     bot = graph.bot()
-    opened = asyncio.Event()
+    sent = asyncio.Event()
     here = asyncio.get_running_loop()
-    done: list[asyncio.AbstractEventLoop] = []
+    endings: list[Callable[[], Any]] = []
 
-    async def other() -> None:
+    async def live_elsewhere() -> None:
         await bot.send_text_message("77", "hi")
-        stop = asyncio.Event()
-        done.append(asyncio.get_running_loop())
-        here.call_soon_threadsafe(opened.set)
-        stops.append(stop)
-        await stop.wait()
+        ending = asyncio.Event()
+        endings.append(partial(asyncio.get_running_loop().call_soon_threadsafe, ending.set))
+        here.call_soon_threadsafe(sent.set)
+        await ending.wait()
 
-    stops: list[asyncio.Event] = []
-    thread = asyncio.create_task(asyncio.to_thread(asyncio.run, other()))
-    await asyncio.wait_for(opened.wait(), 10)
+    thread = asyncio.create_task(asyncio.to_thread(asyncio.run, live_elsewhere()))
+    await asyncio.wait_for(sent.wait(), 10)
     await bot.close()
-    done[0].call_soon_threadsafe(stops[0].set)
+    endings[0]()
     await thread
 
     assert 1 == len(graph.seen)
@@ -221,7 +220,7 @@ async def test_body_that_is_not_json_is_refused_here(graph: LocalGraph) -> None:
     What has no JSON form is named before anything leaves.
     """
     with pytest.raises(TypeError, match="cannot hold a set"):
-        await graph.bot().send_message("77", {"text": {1}})  # type: ignore[dict-item]
+        await graph.bot().send_message("77", {"text": {1}})
     assert [] == graph.seen
 
 

@@ -32,7 +32,7 @@ async def test_local_file_goes_out_as_multipart(graph: LocalGraph, tmp_path: Pat
     await getattr(graph.bot(), f"send_{kind}")("77", str(path))
 
     request = graph.seen[0]
-    assert ("/v26.0/me/messages", {"recipient", "message", "filedata"}) == (request.path, request.fields.keys())
+    assert ("/v26.0/me/messages", {"recipient", "message", "filedata"}) == (request.path, set(request.fields))
     assert ({"id": "77"}, {"attachment": {"type": kind, "payload": {}}}) == _form(graph)
     assert b"pixels" == request.fields["filedata"].content
 

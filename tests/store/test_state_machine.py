@@ -195,4 +195,4 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 TestStores = StoreMachine.TestCase
-TestStores.settings = settings(settings.default, max_examples=60, stateful_step_count=40, deadline=None)
+TestStores.settings = settings(settings.default, max_examples=50, stateful_step_count=30, deadline=None)

@@ -1,0 +1,50 @@
+# Everything a fresh machine with Python 3.11, git and make needs: each target makes .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517
+
+.PHONY: demo test check bench lint types imports clean
+
+demo: $(VENV)/core
+	@$(BIN)/kochava-bot demo --headless
+
+test: $(VENV)/test
+	@$(BIN)/python -m pytest -q
+
+check: lint types imports
+
+lint: $(VENV)/dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/dev
+	@$(BIN)/mypy
+
+imports: $(VENV)/dev
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/test
+	@$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+$(VENV)/core: $(BIN)/python setup.cfg setup.py
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/test: $(BIN)/python setup.cfg setup.py
+	@$(PIP) --editable '.[test]'
+	@touch $@
+
+$(VENV)/dev: $(BIN)/python setup.cfg setup.py
+	@$(PIP) --editable '.[test,dev]'
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo 'Python 3.11 or newer is needed: install it, or name it: make PYTHON=/path/to/python3.11'; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo 'The venv module is missing: install it (Debian and Ubuntu: apt install python3-venv)'; exit 1; }
+	@$(PYTHON) -m venv $(VENV)

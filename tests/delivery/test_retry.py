@@ -1,0 +1,163 @@
+"""
+When to try again, and when to give up.
+"""
+
+from __future__ import annotations
+
+import random
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kochava_bot_middleware.delivery.retry import Dead, Done, Histories, History, RetryAfter, decide
+from kochava_bot_middleware.delivery.settings import DeliverySettings
+from kochava_bot_middleware.exceptions import SettingsError
+from kochava_bot_middleware.kochava.verdict import DELIVERED, Fate, Verdict
+from kochava_bot_middleware.settings import Refusal, from_mapping
+
+SETTINGS = DeliverySettings()
+FAULT = Verdict(fate=Fate.RETRY, reason="server error", server_error=True)
+WEEK = 7 * 86_400.0
+
+
+def decided(verdict: Verdict, *, tries: int = 1, age: float = 0.0, **facts: object) -> Done | Dead | RetryAfter:
+    settings = attrs.evolve(SETTINGS, **facts)  # type: ignore[arg-type]
+    return decide(
+        verdict,
+        history=History(tries=tries),
+        age_seconds=age,
+        max_age_seconds=settings.max_age_seconds,
+        settings=settings,
+        rng=random.Random(1),
+        event_name="Purchase",
+    )
+
+
+def test_delivered_is_done() -> None:
+    """Nothing else to do."""
+    assert Done() == decided(DELIVERED)
+
+
+def test_rejected_is_dead_with_its_reason() -> None:
+    """Sending it again would change nothing."""
+    assert Dead(reason="rejected by Kochava") == decided(Verdict(fate=Fate.REJECTED, reason="rejected by Kochava"))
+
+
+@given(tries=st.integers(1, 60), seed=st.integers(0, 10_000))
+def test_waits_have_full_jitter_up_to_7_30_300_1800_seconds(tries: int, seed: int) -> None:
+    """Each wait is anything from 0 to its bound; the last bound repeats."""
+    decision = decide(
+        FAULT,
+        history=History(tries=tries),
+        age_seconds=0,
+        max_age_seconds=WEEK,
+        settings=SETTINGS,
+        rng=random.Random(seed),
+    )
+    assert isinstance(decision, RetryAfter)
+    assert 0 <= decision.seconds <= (7, 30, 300, 1800)[min(tries, 4) - 1]
+
+
+def test_jitter_uses_the_whole_range() -> None:
+    """Many workers do not come back together."""
+    waits = [
+        decide(
+            FAULT,
+            history=History(tries=3),
+            age_seconds=0,
+            max_age_seconds=WEEK,
+            settings=SETTINGS,
+            rng=random.Random(n),
+        )
+        for n in range(200)
+    ]
+    seconds = [wait.seconds for wait in waits if isinstance(wait, RetryAfter)]
+    assert min(seconds) < 15
+    assert max(seconds) > 285
+
+
+@given(floor=st.floats(0, 86_400), tries=st.integers(1, 9))
+def test_retry_after_is_a_floor_of_every_wait(floor: float, tries: int) -> None:
+    """Never earlier than Kochava asked for."""
+    decision = decided(attrs.evolve(FAULT, floor_seconds=floor), tries=tries)
+    assert isinstance(decision, RetryAfter)
+    assert floor <= decision.seconds
+
+
+def test_age_ends_retrying_not_the_number_of_tries() -> None:
+    """A thousand tries in an outage are fine; a week is not."""
+    assert isinstance(decided(FAULT, tries=1000, age=WEEK - 1), RetryAfter)
+    assert Dead(reason="too old") == decided(FAULT, tries=1, age=WEEK)
+
+
+def test_refused_credentials_never_kill_by_age() -> None:
+    """Nothing is spent while the app is paused."""
+    assert isinstance(decided(Verdict(fate=Fate.REFUSED), age=10 * WEEK), RetryAfter)
+
+
+@pytest.mark.parametrize(("policy", "expected"), [("retry", RetryAfter), ("dead", Dead)])
+def test_ambiguity_is_decided_by_event_name(policy: str, expected: type) -> None:
+    """Perhaps twice, or perhaps not at all."""
+    ambiguous = Verdict(fate=Fate.RETRY, reason="no answer in time", ambiguous=True)
+    assert isinstance(decided(ambiguous, on_ambiguous={"Purchase": policy}), expected)
+    assert isinstance(decided(ambiguous, on_ambiguous_default=policy), expected)
+    assert isinstance(decided(FAULT, on_ambiguous={"Purchase": policy}), RetryAfter)
+
+
+def test_faults_count_only_when_others_were_served_since_the_last_try() -> None:
+    """An outage says nothing against a record."""
+    histories = Histories()
+    history = History()
+    for number in range(30):
+        history = histories.note("a", FAULT, now=100.0 + number, served_at=50.0)
+    assert (30, 1) == (history.tries, history.faults_while_serving)
+    for number in range(19):
+        history = histories.note("a", FAULT, now=200.0 + number, served_at=199.5 + number)
+    assert 20 == history.faults_while_serving
+    decision = decide(
+        FAULT, history=history, age_seconds=0, max_age_seconds=WEEK, settings=SETTINGS, rng=random.Random(1)
+    )
+    assert Dead(reason="fails while others are served") == decision
+
+
+def test_failures_without_an_answer_never_count_against_a_record() -> None:
+    """A broken connection is not the record's fault."""
+    histories = Histories()
+    broken = Verdict(fate=Fate.RETRY, reason="connection broke", ambiguous=True)
+    for number in range(50):
+        history = histories.note("a", broken, now=float(number), served_at=float(number))
+    assert 0 == history.faults_while_serving
+
+
+def test_histories_are_bounded_and_end_with_their_records() -> None:
+    """A long outage does not fill the memory."""
+    histories = Histories(bound=100)
+    for number in range(1000):
+        histories.note(f"e{number}", FAULT, now=0.0, served_at=None)
+    assert 100 == len(histories)
+    histories.note("e999", DELIVERED, now=1.0, served_at=1.0)
+    assert 99 == len(histories)
+
+
+def test_request_timeout_must_be_below_a_third_of_the_lease() -> None:
+    """Else a lease could lapse under a request."""
+    with pytest.raises(Refusal):
+        DeliverySettings(lease_seconds=30.0, request_timeout_seconds=10.0)
+    with pytest.raises(SettingsError, match="below a third"):
+        from_mapping(DeliverySettings, {"lease_seconds": 30, "request_timeout_seconds": 11})
+
+
+def test_settings_come_from_a_mapping() -> None:
+    """Lists and tables of a settings file."""
+    settings = from_mapping(
+        DeliverySettings, {"retry_waits_seconds": [1, 2.5], "on_ambiguous": {"Purchase": "dead"}, "concurrency": 3}
+    )
+    assert ([1, 2.5], {"Purchase": "dead"}, 3) == (
+        list(settings.retry_waits_seconds),
+        settings.on_ambiguous,
+        settings.concurrency,
+    )
+    with pytest.raises(SettingsError, match="on_ambiguous"):
+        from_mapping(DeliverySettings, {"on_ambiguous": {"Purchase": "perhaps"}})

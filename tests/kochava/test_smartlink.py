@@ -1,0 +1,320 @@
+"""
+SmartLinks: made from templates, known again, and exact when their value is decoded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kochava_bot_middleware.exceptions import SettingsError
+from kochava_bot_middleware.kochava.smartlink import LinkContext, NotMade, SmartLinks, SmartLinkSettings
+from kochava_bot_middleware.settings import Secret, from_mapping
+
+DEFAULT = "https://acme.smart.link/ab12cd34e?url={url}"
+SHOP = "https://shop.example/shoes"
+GREET = LinkContext(user_id="42", page_id="7", channel="messenger", handler="greet")
+
+
+def links(**settings: Any) -> SmartLinks:
+    """
+    SmartLinks from a settings mapping.
+    """
+    return SmartLinks(from_mapping(SmartLinkSettings, {"default": DEFAULT} | settings))
+
+
+def bare(**settings: Any) -> SmartLinks:
+    """
+    SmartLinks without parameters of their own.
+    """
+    return links(**({"params": {}, "user_param": None} | settings))
+
+
+def query(link: str | None) -> dict[str, list[str]]:
+    """
+    The query of a SmartLink, decoded.
+    """
+    assert link is not None
+    return parse_qs(urlsplit(link).query, keep_blank_values=True)
+
+
+def test_default_parameters_follow_the_address() -> None:
+    """Channel, handler, creative and the user's id are on every SmartLink."""
+    expected = (
+        "https://acme.smart.link/ab12cd34e?url=https%3A%2F%2Fshop.example%2Fshoes"
+        "&site_id=messenger&sub_site_id=greet&creative_id=greet&fb_user_id=42"
+    )
+
+    assert expected == links().make(SHOP, GREET)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://shop.example/?a=1&b=2#top",
+        "https://shop.example/a+b%20c%2Fd",
+        "https://shop.example/?url=https%3A%2F%2Fother.example%2F%3Furl%3Dx",
+        "https://shop.example/größe?farbe=weiß",
+        "https://bücher.example/日本",
+        "http://user:pass@shop.example:8080/~x",
+        "https://notsmart.link/a",
+    ],
+)
+def test_address_comes_back_exactly(url: str) -> None:
+    """Decoding the SmartLink's url value gives the original."""
+    assert [url] == query(links().make(url, GREET))["url"]
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_address_comes_back_exactly(rest: str) -> None:
+    """Whatever follows the host survives."""
+    url = f"https://shop.example/{rest}"
+
+    assert [url] == query(links().make(url, GREET))["url"]
+
+
+@given(st.text())
+def test_made_smartlink_is_known_again(text: str) -> None:
+    """Making is total, and what was made is not made again."""
+    made = links().make(f"https://{text}", GREET)
+
+    assert made is None or NotMade.ALREADY_SMARTLINK == links().why_not(made)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://smart.link/ab",
+        "https://acme.smart.link/other?x=1",
+        "HTTPS://ACME.SMART.LINK./x",
+        "https://go.acme.example/ab12?url=x",
+        "https://track.acme.example/anything",
+        "https://control.kochava.com/v1/cpi/click?campaign_id=ko1",
+        "https://imp.control.kochava.com/track/impression?campaign_id=ko1",
+    ],
+)
+def test_smartlinks_and_kochava_addresses_are_known(url: str) -> None:
+    """Kochava's hosts, the user's own, and the user's templates."""
+    known = links(
+        hosts=["track.acme.example"], routes=[{"match": "*", "link": "https://go.acme.example/ab12?url={url}"}]
+    )
+
+    assert known.is_smartlink(url)
+    assert known.make(url, GREET) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil-smart.link.example/",
+        "https://smart.link.evil.example/",
+        "https://notsmart.link/",
+        "https://smart.link@evil.example/",
+        "https://evil.example/https://acme.smart.link/x",
+        "https://evil.example\\@smart.link/",
+        "https://go.acme.example/other",
+        "https://control.kochava.com/docs",
+        "https://[",
+        "ftp://smart.link/x",
+    ],
+)
+def test_lookalikes_are_no_smartlinks(url: str) -> None:
+    """Only the host counts, and it must be sure."""
+    assert not links(routes=[{"match": "*", "link": "https://go.acme.example/ab12?u={url}"}]).is_smartlink(url)
+
+
+@pytest.mark.parametrize("url", ["https://", "https:///x", "ftp://a.example/", "https://a.example:port/", "x", ""])
+def test_unusable_address_says_so(url: str) -> None:
+    """What names no sure http host gets no SmartLink."""
+    assert NotMade.UNUSABLE_ADDRESS == links().why_not(url)
+
+
+def test_half_a_surrogate_pair_gets_no_smartlink() -> None:
+    """Such an address cannot be percent-encoded."""
+    assert NotMade.UNUSABLE_ADDRESS == links().why_not("https://shop.example/\ud800")
+
+
+def test_first_matching_route_wins() -> None:
+    """Routes come before the default, in their order, and may use parts of the address."""
+    made = bare(
+        routes=[
+            {"match": "https://shop.example/sale", "link": "https://acme.smart.link/sale"},
+            {
+                "match": "https://shop.example/*",
+                "link": "https://acme.smart.link/shop1?p={path}&h={host}&q={query:raw}",
+            },
+        ]
+    )
+
+    assert "https://acme.smart.link/sale" == made.make("https://shop.example/sale", GREET)
+    assert "https://acme.smart.link/shop1?p=%2Fa%2520b&h=shop.example&q=c=d" == made.make(
+        "https://shop.example/a%20b?c=d#e", GREET
+    )
+    assert "https://acme.smart.link/ab12cd34e?url=https%3A%2F%2Fother.example" == made.make(
+        "https://other.example", GREET
+    )
+
+
+@pytest.mark.parametrize(
+    ("pattern", "url", "fits"),
+    [
+        ("https://shop.example/*", "https://shop.example", True),
+        ("https://shop.example/*", "HTTPS://Shop.Example?a", True),
+        ("https://shop.example/*", "http://shop.example/", False),
+        ("https://shop.example/*", "https://shop.example.evil/", False),
+        ("https://shop.example/*", "https://shop.example@evil.example/", False),
+        ("shop.example/*", "http://shop.example/a", True),
+        ("shop.example/*", "https://evil.example/?x=://shop.example/a", False),
+        ("*/a?b=[1]", "https://shop.example/a?b=[1]", True),
+        ("*/a?b", "https://shop.example/axb", False),
+        ("https://*.shop.example/*", "https://de.shop.example/a", True),
+    ],
+)
+def test_pattern_fits_addresses(pattern: str, url: str, fits: bool) -> None:
+    """Only the star is special; scheme and host are compared in lower case."""
+    skipping = links(skip=[pattern])
+
+    assert (NotMade.SKIPPED if fits else None) == skipping.why_not(url)
+
+
+def test_without_templates_nothing_is_made() -> None:
+    """No default and no route: links stay, and the reason is told."""
+    assert NotMade.NO_TEMPLATE == SmartLinks(SmartLinkSettings()).why_not(SHOP)
+
+
+def test_raw_address_is_not_encoded() -> None:
+    """{url:raw} puts the address in as it is."""
+    assert "https://acme.smart.link/x?url=https://shop.example/shoes" == bare(
+        default="https://acme.smart.link/x?url={url:raw}"
+    ).make(SHOP, GREET)
+
+
+@pytest.mark.parametrize(
+    ("default", "expected"),
+    [
+        ("https://s.smart.link/x?url={url}#top", "https://s.smart.link/x?url=U&a=b#top"),
+        ("https://s.smart.link/x/{url}", "https://s.smart.link/x/U?a=b"),
+        ("https://s.smart.link/x?#{url}", "https://s.smart.link/x?a=b#U"),
+        ("https://s.smart.link/x?u={url}&", "https://s.smart.link/x?u=U&a=b"),
+        ("https://s.smart.link/x?a=c&u={url}", "https://s.smart.link/x?a=c&u=U"),
+    ],
+)
+def test_parameters_find_their_place(default: str, expected: str) -> None:
+    """They go before the fragment, after what is there, and never twice."""
+    made = bare(default=default, params={"a": "b"}).make(SHOP, GREET)
+
+    assert expected.replace("U", "https%3A%2F%2Fshop.example%2Fshoes") == made
+
+
+def test_parameter_without_any_value_is_left_out() -> None:
+    """Left out only when all of its placeholders are empty."""
+    made = bare(params={"a": "{ref}", "b": "{ref}-{channel}", "c": "fixed", "d&": "{handler}"}).make(SHOP, GREET)
+
+    assert {"url": [SHOP], "b": ["-messenger"], "c": ["fixed"], "d&": ["greet"]} == query(made)
+
+
+def test_every_placeholder_is_filled() -> None:
+    """All facts of a message can travel, in parameters and in the template itself."""
+    context = LinkContext(
+        user_id="42", page_id="7", channel="instagram", handler="h", creative="c",
+        template="generic", title="Größe & Co", index=3, ref="r", ad_id="a",
+    )  # fmt: skip
+    names = ["user_id", "page_id", "channel", "handler", "creative", "template", "title", "index", "ref", "ad_id"]
+    expected = {"user_id": ["42"], "page_id": ["7"], "channel": ["instagram"], "handler": ["h"], "creative": ["c"]}
+    expected |= {"template": ["generic"], "title": ["Größe & Co"], "index": ["3"], "ref": ["r"], "ad_id": ["a"]}
+
+    in_params = bare(params={name: f"{{{name}}}" for name in names}).make(SHOP, context)
+    in_template = bare(default=DEFAULT + "".join(f"&{name}={{{name}}}" for name in names)).make(SHOP, context)
+
+    assert expected | {"url": [SHOP]} == query(in_params)
+    assert in_params == in_template
+
+
+def test_user_id_is_hashed_with_the_key() -> None:
+    """The hash is hex HMAC-SHA256 and takes the id's place everywhere."""
+    hashed = hmac.new(b"key", b"42", hashlib.sha256).hexdigest()
+
+    made = links(user_id_hash=True, user_id_hash_key="key", params={"u": "{user_id}"}).make(SHOP, GREET)
+
+    assert [hashed] == query(made)["fb_user_id"] == query(made)["u"]
+
+
+def test_shared_link_does_not_name_the_user() -> None:
+    """Others are sure to get it, so neither the parameter nor the placeholder is filled."""
+    made = links(default=DEFAULT + "&u={user_id}").maker(GREET).make(SHOP, shared=True)
+
+    assert "42" not in str(made)
+    assert "fb_user_id" not in str(made)
+
+
+def test_user_param_none_leaves_the_id_out() -> None:
+    """The parameter's name is a setting."""
+    assert "42" not in str(links(user_param=None).make(SHOP, GREET))
+
+
+def test_entry_link_leads_into_the_bot() -> None:
+    """An m.me link gets the ref and becomes a SmartLink without a user."""
+    made = links().entry_link("https://m.me/shop?ref=old&x=1", ref="spring", creative="poster")
+
+    assert {"url": ["https://m.me/shop?x=1&ref=spring"], "creative_id": ["poster"]} == query(made)
+
+
+@pytest.mark.parametrize("ref", ["", "a b", "ä", "a\n"])
+def test_entry_link_refuses_a_ref_that_facebook_would_drop(ref: str) -> None:
+    """Only letters, digits, underscore, equals sign and hyphen."""
+    with pytest.raises(ValueError, match="ref takes"):
+        links().entry_link("https://m.me/shop", ref=ref)
+
+
+def test_entry_link_without_a_template_is_refused() -> None:
+    """A link that is not a SmartLink would silently count nothing."""
+    with pytest.raises(ValueError, match=r"smartlinks\.default"):
+        SmartLinks(SmartLinkSettings()).entry_link("https://m.me/shop")
+
+
+@pytest.mark.parametrize(
+    ("settings", "key", "told"),
+    [
+        ({"default": "https://acme.smart.link/x"}, "default", "routes"),
+        ({"default": "acme.smart.link/x?url={url}"}, "default", "https://"),
+        ({"default": "https://acme.smart.link/x?url={link}"}, "default", "{url}"),
+        ({"default": "https://acme.smart.link/x?url={url"}, "default", "pairs"),
+        ({"default": "https://acme.smart.link/x y?url={url}"}, "default", "ASCII"),
+        ({"default": "https://{host}/x?url={url}"}, "default", "host"),
+        ({"default": "https://acme.smart.link{path}?url={url}"}, "default", "host"),
+        ({"default": "https://acme.smart.link/x?url={url}&a={ref:raw}"}, "default", "placeholders"),
+        ({"routes": [{"match": "", "link": "https://acme.smart.link/x"}]}, "routes[0].match", "pattern"),
+        ({"routes": [{"match": "*", "link": "x"}]}, "routes[0].link", "https://"),
+        ({"params": {"a": "{url}"}}, "params", "placeholders"),
+        ({"user_param": ""}, "user_param", "name"),
+        ({"hosts": ["https://a.example"]}, "hosts", "host"),
+        ({"skip": [""]}, "skip", "pattern"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], key: str, told: str) -> None:
+    """The refusal names the key and what would do."""
+    with pytest.raises(SettingsError) as refused:
+        from_mapping(SmartLinkSettings, settings, key="smartlinks")
+
+    (violation,) = refused.value.violations
+    assert f"smartlinks.{key}" == violation.key
+    assert told in violation.wanted
+
+
+def test_hash_needs_a_key() -> None:
+    """A hash without a key could be undone by trying all ids."""
+    with pytest.raises(SettingsError, match="`user_id_hash_key` to be set"):
+        links(user_id_hash=True)
+
+
+def test_settings_may_be_made_directly() -> None:
+    """The class works without a mapping, and the key never prints."""
+    settings = SmartLinkSettings(default=DEFAULT, user_id_hash=True, user_id_hash_key=Secret("hush"))
+
+    assert "hush" not in repr(settings)

@@ -1,0 +1,232 @@
+"""
+The forms in which a body may come: JSON text, batch, attrs instances, tuples; and that it is never written into.
+"""
+
+from __future__ import annotations
+
+import copy
+import enum
+import json
+from collections import OrderedDict
+from typing import Any
+from urllib.parse import parse_qs, quote, urlencode
+
+import attrs
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kochava_bot_middleware.messenger.links import Path, iter_links, map_links, replace_links
+from kochava_bot_middleware.messenger.text_links import TextLimit
+
+SHOP = "https://shop.example/a?b=1&c=%C3%A4"
+NEW = "https://acme.smart.link/x?url=1&y=ä"
+
+BUTTON = {"type": "web_url", "title": "Show", "url": SHOP}
+ATTACHMENT = {"type": "template", "payload": {"template_type": "button", "text": "?", "buttons": [BUTTON]}}
+URL_PATH: Path = ("message", "attachment", "payload", "buttons", 0, "url")
+
+
+def body(message: Any) -> dict[str, Any]:
+    """
+    A Send API body.
+    """
+    return {"recipient": {"id": "42"}, "message": message}
+
+
+def replaced(given_body: Any) -> Any:
+    """
+    The body with every link replaced.
+    """
+    return map_links(given_body, lambda _site: NEW)
+
+
+def test_replacement_goes_to_its_path_alone() -> None:
+    """replace_links changes the address at the path and nothing else, in a new object."""
+    original = body({"attachment": ATTACHMENT, "metadata": "m"})
+    before = copy.deepcopy(original)
+
+    result = replace_links(original, {URL_PATH: NEW})
+
+    assert before == original
+    assert NEW == result["message"]["attachment"]["payload"]["buttons"][0]["url"]
+    assert json.dumps(before).replace(SHOP, "URL") == json.dumps(result, ensure_ascii=False).replace(NEW, "URL")
+    assert original["recipient"] is result["recipient"]
+
+
+def test_without_a_replacement_the_same_object_comes_back() -> None:
+    """Nothing is copied when nothing changes."""
+    original = body({"attachment": json.dumps(ATTACHMENT)})
+
+    assert original is replace_links(original, {("message", "elsewhere"): NEW})
+
+
+def test_json_text_members_stay_json_text() -> None:
+    """pymessenger 0.0.7.0 sends recipient and message as JSON text."""
+    original = {"recipient": json.dumps({"id": "42"}), "message": json.dumps({"attachment": ATTACHMENT})}
+
+    result = replace_links(original, {URL_PATH: NEW})
+
+    assert original["recipient"] == result["recipient"]
+    assert json.dumps({"attachment": json.loads(json.dumps(ATTACHMENT).replace(SHOP, NEW))}) == result["message"]
+    assert "42" == next(iter_links(original)).user_id
+
+
+def test_body_may_be_json_text_or_bytes() -> None:
+    """A whole body as text comes back as text, as bytes as bytes."""
+    text = json.dumps(body({"attachment": ATTACHMENT}), separators=(",", ":"))
+
+    assert text.replace(SHOP, json.dumps(NEW)[1:-1]) == replaced(text)
+    assert replaced(text).encode() == replaced(text.encode())
+
+
+def test_text_that_is_not_json_stays() -> None:
+    """Numbers that JSON does not know, broken text and endless nesting are left alone."""
+    for text in ('{"attachment": NaN}', '{"a": 1e999}', "{broken", "[" * 100_000):
+        original = body(text)
+
+        assert original is replaced(original)
+
+
+def test_big_numbers_in_json_text_survive() -> None:
+    """An id above 2^64 is not turned into a float."""
+    original = {"message": json.dumps({"attachment": ATTACHMENT, "id": 2**70})}
+
+    assert 2**70 == json.loads(replaced(original)["message"])["id"]
+
+
+class ButtonType(enum.Enum):
+    """A button type as older libraries have it."""
+
+    WEB_URL = "web_url"
+
+
+@attrs.frozen
+class URLButton:
+    """A button as an attrs class, with a field that cannot be given."""
+
+    title: str
+    url: str = attrs.field(validator=attrs.validators.max_len(40))
+    type: ButtonType = attrs.field(default=ButtonType.WEB_URL, init=False)
+
+
+@attrs.define
+class Payload:
+    """A template as an attrs class."""
+
+    buttons: tuple[Any, ...]
+    template_type: str = "button"
+
+
+def test_attrs_instances_and_tuples_come_back_as_such() -> None:
+    """Instances are evolved, tuples stay tuples, the caller's are untouched."""
+    payload = Payload((URLButton("A", SHOP), {"type": "postback", "payload": "P"}))
+    original = body({"attachment": {"type": "template", "payload": payload}})
+
+    result = replaced(original)["message"]["attachment"]["payload"]
+
+    assert Payload((URLButton("A", SHOP), {"type": "postback", "payload": "P"})) == payload
+    assert Payload((URLButton("A", NEW), {"type": "postback", "payload": "P"})) == result
+    assert isinstance(result.buttons, tuple)
+
+
+def test_attrs_instance_that_refuses_the_address_gets_it_all_the_same() -> None:
+    """A validator of the caller's class must not stop a send."""
+    original = body({"attachment": {"type": "template", "payload": Payload((URLButton("A", SHOP),))}})
+
+    result = map_links(original, lambda _site: NEW * 3)
+
+    assert NEW * 3 == result["message"]["attachment"]["payload"].buttons[0].url
+
+
+def test_dict_classes_are_kept() -> None:
+    """An OrderedDict stays one, and keeps its order."""
+    original = body({"attachment": ATTACHMENT | {"payload": OrderedDict(ATTACHMENT["payload"])}})  # type: ignore[call-overload]
+
+    result = replaced(original)["message"]["attachment"]["payload"]
+
+    assert OrderedDict is type(result)
+    assert ["template_type", "text", "buttons"] == list(result)
+
+
+def test_batch_requests_are_forms_with_recipients_of_their_own() -> None:
+    """Only the changed field of a form is written anew; each request names its own person."""
+    form = "access_token=a+b&" + urlencode(
+        {"recipient": '{"id":"7"}', "message": json.dumps({"attachment": ATTACHMENT})}
+    )
+    original = {"batch": [{"method": "POST", "relative_url": "me/messages", "body": form}, {"method": "GET"}]}
+
+    (site,) = iter_links(original)
+    result = replaced(original)["batch"][0]["body"]
+
+    assert ("batch", 0, "body", *URL_PATH) == site.path
+    assert "7" == site.user_id
+    assert result.startswith("access_token=a+b&recipient=" + quote('{"id":"7"}') + "&message=")
+    assert NEW == json.loads(parse_qs(result)["message"][0])["attachment"]["payload"]["buttons"][0]["url"]
+
+
+def test_batch_may_be_json_text_or_a_bare_array() -> None:
+    """The array is found as text, and without an object around it."""
+    requests = [{"method": "POST", "relative_url": "me/messages", "body": body({"attachment": ATTACHMENT})}]
+
+    assert ("batch", 0, "body", *URL_PATH) == next(iter_links({"batch": json.dumps(requests)})).path
+    assert (0, "body", *URL_PATH) == next(iter_links(requests)).path
+    assert (0, "body", *URL_PATH) == next(iter_links(json.dumps(requests))).path
+
+
+def test_text_room_shrinks_with_what_is_written() -> None:
+    """Each address of a text is told how long its replacement may be."""
+    text = "https://a.example https://b.example"
+    rooms = []
+
+    def visit(site: Any) -> str:
+        rooms.append(site.room)
+        return site.url + "0123456789"  # type: ignore[no-any-return]
+
+    map_links(body({"text": text}), visit, text_limit=TextLimit.INSTAGRAM)
+
+    free = 1000 - len(text)
+    assert [17 + free, 17 + free - 10] == rooms
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.sampled_from([SHOP, "web_url", "template", "button"]),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.text()
+            | st.sampled_from(
+                ["recipient", "message", "attachment", "type", "payload", "elements", "buttons", "url", "batch", "body"]
+                + [
+                    "persistent_menu",
+                    "call_to_actions",
+                    "template_type",
+                    "default_action",
+                    "text",
+                    "components",
+                    "images",
+                ]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+)
+
+
+@given(ANY_JSON)
+def test_any_json_is_walked_without_an_error_or_a_change(anything: Any) -> None:
+    """The walk is total; replacing nothing gives the same object, replacing all never writes into it."""
+    before = copy.deepcopy(anything)
+
+    assert anything is map_links(anything, lambda _site: None, text_limit=TextLimit.MESSENGER)
+    replaced(anything)
+
+    assert before == anything
+
+
+@given(st.text(alphabet="ab :/?.,)(]['\"htps\n"))
+def test_any_text_keeps_what_is_not_an_address(text: str) -> None:
+    """Replacing each address by itself in brackets, and taking the brackets off again, restores the text."""
+    marked = map_links(body({"text": text}), lambda site: f"<{site.url}>", text_limit=TextLimit.MESSENGER)
+
+    assert text == marked["message"]["text"].replace("<", "").replace(">", "")

@@ -1,0 +1,312 @@
+"""
+What is true of the SQLite file alone: opening, sharing, forking, failing and what stays on the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import sqlite3
+import stat
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from kochava_bot_middleware.exceptions import SchemaTooNew, StoreError, StoreUnavailable
+from kochava_bot_middleware.store.contract import Entry, Outcome, Settlement, State, Unit, Verdict
+from kochava_bot_middleware.store.settings import StoreSettings
+from kochava_bot_middleware.store.sqlite import SqliteStore
+from kochava_bot_middleware.store.sqlite_schema import APPLICATION_ID, MIGRATIONS
+from tests.store.harness import ManualClock, append, claim_one, claimed_ids, entry, settle
+
+IMPATIENT = StoreSettings(busy_timeout_seconds=0.05)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
+
+
+@pytest.fixture
+async def store(path: Path, clock: ManualClock) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(path, clock=clock, settings=IMPATIENT)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def other_connection(path: Path) -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(path, isolation_level=None, timeout=0)
+    yield connection
+    connection.close()
+
+
+async def open_and_close(path: Path) -> None:
+    store = SqliteStore(path)
+    try:
+        await store.open()
+    finally:
+        await store.close()
+
+
+async def test_what_is_committed_is_there_after_reopening(path: Path) -> None:
+    """Entries, counts and remembered ids outlive the store object."""
+    first = SqliteStore(path)
+    await append(first, entry("a"), entry("b", lane="bob"))
+    await settle(first, await claim_one(first))
+    await first.close()
+    second = SqliteStore(path)
+    assert ("a", "b") == (await append(second, entry("a"), entry("b"))).repeated
+    assert ["b"] == await claimed_ids(second)
+    assert (2, 1) == ((await second.stats())["track"].accepted, (await second.stats())["track"].done)
+    await second.close()
+
+
+async def test_file_is_private(store: SqliteStore, path: Path) -> None:
+    """Only the owner may read the file, its log and its reserve, since they hold user ids."""
+    await append(store, entry("a"))
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    assert dict.fromkeys(["store.db", "store.db-wal", "store.db-shm", "store.db-reserve"], 0o600) == modes
+
+
+async def test_newer_schema_is_left_untouched(path: Path) -> None:
+    """A file of a newer release is refused, and not a byte of it changes."""
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE future (x)")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(SchemaTooNew, match="upgrade the package"):
+        await open_and_close(path)
+    assert before == path.read_bytes()
+
+
+async def test_database_of_another_program_is_left_untouched(path: Path) -> None:
+    """A foreign SQLite file is refused."""
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreUnavailable, match="another program"):
+        await open_and_close(path)
+    assert before == path.read_bytes()
+
+
+async def test_what_is_not_a_database_is_left_untouched(path: Path) -> None:
+    """A text file is refused with what it is and what to do."""
+    path.write_bytes(b"hello, " * 1_000)
+    with pytest.raises(StoreUnavailable, match="not an SQLite database; name another file"):
+        await open_and_close(path)
+    assert b"hello, " * 1_000 == path.read_bytes()
+
+
+async def test_missing_folder_is_named(tmp_path: Path) -> None:
+    """The error says which folder to make."""
+    with pytest.raises(StoreUnavailable, match=f"no folder {tmp_path / 'missing'}"):
+        await open_and_close(tmp_path / "missing" / "store.db")
+
+
+async def test_folder_in_place_of_the_file_is_named(tmp_path: Path) -> None:
+    """A folder cannot be a store."""
+    with pytest.raises(StoreUnavailable, match="is a folder"):
+        await open_and_close(tmp_path)
+
+
+async def test_failed_opening_is_tried_again(tmp_path: Path) -> None:
+    """Once the cause is mended the same store works."""
+    store = SqliteStore(tmp_path / "later" / "store.db")
+    with pytest.raises(StoreUnavailable):
+        await store.open()
+    (tmp_path / "later").mkdir()
+    assert ("a",) == (await append(store, entry("a"))).appended
+    await store.close()
+
+
+async def test_lock_held_by_another_fails_the_commit_and_later_ones_work(
+    store: SqliteStore, other_connection: sqlite3.Connection
+) -> None:
+    """A locked file is an error for the units that waited; reads go on, and the thread lives on."""
+    await append(store, entry("a"))
+    other_connection.execute("BEGIN IMMEDIATE")
+    answers = await asyncio.gather(*(append(store, entry(f"{n}")) for n in range(3)), return_exceptions=True)
+    assert [StoreUnavailable] * 3 == [type(answer) for answer in answers]
+    assert "another process" in str(answers[0])
+    assert 1 == (await store.stats())["track"].waiting
+    other_connection.execute("ROLLBACK")
+    assert ("b",) == (await append(store, entry("b"))).appended
+
+
+async def test_full_store_refuses_appends_and_still_settles(store: SqliteStore, path: Path) -> None:
+    """Without room an append fails; claims and settlements go through, and afterwards there is room again."""
+    big = b"x" * 100_000
+    await append(store, *(entry(f"{n}", lane=f"{n}", body=big) for n in range(3)))
+    await store._work(  # noqa: SLF001
+        lambda connection, _now: connection.execute(
+            f"PRAGMA max_page_count = {connection.execute('PRAGMA page_count').fetchone()[0]}"
+        ).fetchone(),
+        writes=False,
+        grows=False,
+    )
+    with pytest.raises(StoreUnavailable, match="disk is full"):
+        await append(store, entry("more", lane="more", body=big))
+    claim = await claim_one(store)
+    both = await asyncio.gather(
+        append(store, entry("again", lane="again", body=big)), settle(store, claim), return_exceptions=True
+    )
+    assert (StoreUnavailable, Verdict.COMMITTED) == (type(both[0]), getattr(both[1], "verdict", both[1]))
+    assert ("again",) == (await append(store, entry("again", lane="again", body=big))).appended
+
+
+async def test_unit_that_cannot_be_stored_does_not_hurt_its_neighbours(store: SqliteStore) -> None:
+    """Units share a transaction, but not each other's errors."""
+    bad = Unit(appends=[entry("bad", lane="\udcff")])
+    answers = await asyncio.gather(
+        append(store, entry("a")), store.commit(bad), append(store, entry("b")), return_exceptions=True
+    )
+    assert [("a",), StoreError, ("b",)] == [
+        type(answer) if isinstance(answer, BaseException) else answer.appended for answer in answers
+    ]
+
+
+async def test_handled_message_is_not_readable_in_the_file(store: SqliteStore, path: Path) -> None:
+    """Once its entry is settled and the store is closed, no file has the body."""
+    await append(store, entry("a", queue="inbox", body=b"very private words " * 500), entry("b", queue="inbox"))
+    await settle(store, await claim_one(store, "inbox"))
+    await store.close()
+    assert [] == [file.name for file in path.parent.iterdir() if b"very private words" in file.read_bytes()]
+
+
+async def test_cancelled_caller_does_not_stop_the_others(store: SqliteStore) -> None:
+    """Whoever stops waiting for a commit does not take the answers of others with it."""
+    await store.open()
+    impatient = asyncio.create_task(append(store, entry("a")))
+    patient = asyncio.create_task(append(store, entry("b", lane="bob")))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    assert ("b",) == (await patient).appended
+    with pytest.raises(asyncio.CancelledError):
+        await impatient
+
+
+async def test_close_finishes_what_was_handed_over(path: Path) -> None:
+    """Commits that were begun before `close` are answered, and the thread ends."""
+    before = threading.active_count()
+    store = SqliteStore(path)
+    commits = [asyncio.create_task(append(store, entry(f"{n}"))) for n in range(20)]
+    await asyncio.sleep(0)
+    await store.close()
+    assert [(f"{n}",) for n in range(20)] == [(await commit).appended for commit in commits]
+    assert before == threading.active_count()
+
+
+def test_store_serves_one_event_loop_after_another(path: Path) -> None:
+    """A store made once may be used by a second `asyncio.run`."""
+    store = SqliteStore(path)
+    asyncio.run(append(store, entry("a")))
+
+    async def claim_and_close() -> list[str]:
+        try:
+            return await claimed_ids(store)
+        finally:
+            await store.close()
+
+    assert ["a"] == asyncio.run(claim_and_close())
+
+
+def _fill(path: Path, name: str, count: int) -> None:
+    async def fill() -> None:
+        store = SqliteStore(path)
+        await asyncio.gather(*(append(store, entry(f"{name}{n}", lane=f"{n % 7}")) for n in range(count)))
+        await store.close()
+
+    asyncio.run(fill())
+
+
+def _drain(path: Path, claimed: multiprocessing.Queue[str]) -> None:
+    async def drain() -> None:
+        store = SqliteStore(path)
+        while claims := await store.claim("track", 5, 60.0):
+            for claim in claims:
+                claimed.put(claim.entry.id)
+            await store.commit(Unit(settlements=[Settlement(claim=claim, outcome=Outcome.DONE) for claim in claims]))
+        await store.close()
+
+    asyncio.run(drain())
+
+
+def test_two_processes_share_the_file(path: Path) -> None:
+    """Two processes make the file, fill it and empty it at the same time: each entry is handled exactly once."""
+    context = multiprocessing.get_context("spawn")
+    fillers = [context.Process(target=_fill, args=(path, name, 200)) for name in "ab"]
+    for process in fillers:
+        process.start()
+    for process in fillers:
+        process.join()
+    claimed: multiprocessing.Queue[str] = context.Queue()
+    drainers = [context.Process(target=_drain, args=(path, claimed)) for _ in range(2)]
+    for process in drainers:
+        process.start()
+    ids = []
+    _drain(path, own := context.Queue())
+    while any(process.is_alive() for process in drainers) or not claimed.empty() or not own.empty():
+        for source in (claimed, own):
+            while not source.empty():
+                ids.append(source.get())
+    for process in drainers:
+        process.join()
+    for source in (claimed, own):
+        source.close()
+    assert [0, 0, 0, 0] == [process.exitcode for process in fillers + drainers]
+    assert sorted([f"a{n}" for n in range(200)] + [f"b{n}" for n in range(200)]) == sorted(ids)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_forked_child_opens_its_own(path: Path) -> None:
+    """A child commits through its own connection; the parent's goes on working."""
+    store = SqliteStore(path)
+
+    async def add(name: str) -> None:
+        await append(store, entry(name))
+
+    asyncio.run(add("before"))
+    child = os.fork()
+    if child == 0:
+        try:
+            asyncio.run(asyncio.wait_for(add("child"), 10))
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    async def look() -> list[str]:
+        await add("after")
+        rows = await store.browse("track", state=State.WAITING)
+        await store.close()
+        return [row.entry.id for row in rows]
+
+    assert ["before", "child", "after"] == asyncio.run(look())
+
+
+async def test_claim_looks_only_at_what_is_due(store: SqliteStore) -> None:
+    """The plan of a claim searches the index of heads, so its cost does not grow with what waits."""
+    from kochava_bot_middleware.store import sqlite_statements as sql
+
+    plan = await store._look(  # noqa: SLF001
+        lambda connection, _now: [
+            row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql.DUE_HEADS}", ("track", 0.0, 100))
+        ]
+    )
+    due = [line for line in plan if "heads_by_due" in line]
+    assert 2 == len(due)
+    assert all("queue=? AND leased=? AND due_at<?" in line for line in due), plan
+    assert [] == [line for line in plan if line.startswith("SCAN heads") or line.startswith("SCAN e")]
+
+
+async def test_body_of_a_claim_is_bytes(store: SqliteStore) -> None:
+    """An empty body stays an empty body."""
+    await append(store, Entry(id="a", queue="track", lane="ann", created_at=1.0, body=b""))
+    assert b"" == (await claim_one(store)).entry.body

@@ -1,0 +1,222 @@
+"""
+What a Messenger event tells Kochava by itself.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from kochava_bot_middleware.exceptions import SettingsError
+from kochava_bot_middleware.kochava.standard import RESERVED_KEYS
+from kochava_bot_middleware.messenger.events import (
+    AccountLinkingEvent,
+    Attachment,
+    Channel,
+    DeliveryEvent,
+    EchoEvent,
+    Event,
+    GamePlayEvent,
+    Kind,
+    MessageDeletedEvent,
+    MessageEditEvent,
+    MessageEvent,
+    OptinEvent,
+    OrderEvent,
+    PassThreadControlEvent,
+    PostbackEvent,
+    QuickReplyEvent,
+    ReactionEvent,
+    ReadEvent,
+    Referral,
+    ReferralEvent,
+)
+from kochava_bot_middleware.settings import from_mapping
+from kochava_bot_middleware.tracking.engagement import DEFAULT_NAMES, Draft, EngagementSettings, automatic_event
+from kochava_bot_middleware.tracking.identity import IdentitySettings, record_id, usertime
+
+
+def automatic(event: Event, **more: Any) -> Draft | None:
+    options = {"handler": "greet", "handled": True, "settings": EngagementSettings(), **more}
+    return automatic_event(event, **options)
+
+
+@pytest.mark.parametrize(
+    ("event", "name"),
+    [
+        (MessageEvent(user_id="1", text="hi"), "Message"),
+        (QuickReplyEvent(user_id="1", text="Yes", quick_reply_payload="YES"), "Quick Reply"),
+        (PostbackEvent(user_id="1", payload="BUY"), "Postback"),
+        (ReferralEvent(user_id="1"), "Referral"),
+        (OptinEvent(user_id="1"), "Opt In"),
+        (OptinEvent(user_id="1", opted_out=True), "Opt Out"),
+        (ReactionEvent(user_id="1", action="react"), "Reaction"),
+        (AccountLinkingEvent(user_id="1", status="linked"), "Account Linked"),
+        (AccountLinkingEvent(user_id="1", status="unlinked"), "Account Unlinked"),
+        (OrderEvent(user_id="1"), "Order"),
+        (GamePlayEvent(user_id="1"), "Game Play"),
+        (PassThreadControlEvent(user_id="1"), "Handover"),
+    ],
+)
+def test_each_kind_has_its_name(event: Event, name: str) -> None:
+    """What a marketer reads in Kochava without any setting."""
+    draft = automatic(event)
+
+    assert draft is not None
+    assert name == draft.name
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        EchoEvent(user_id="1"),
+        DeliveryEvent(user_id="1"),
+        ReadEvent(user_id="1"),
+        MessageEditEvent(user_id="1"),
+        MessageDeletedEvent(user_id="1"),
+        ReactionEvent(user_id="1", action="unreact"),
+        MessageEvent(user_id="1", standby=True),
+        MessageEvent(user_id=None),
+    ],
+)
+def test_what_is_no_engagement_gives_no_event(event: Event) -> None:
+    """Machine traffic, other apps' threads, and events without a person."""
+    assert automatic(event) is None
+
+
+def test_every_kind_is_decided() -> None:
+    """A new kind must be given a name or turned off on purpose."""
+    assert set(Kind) <= set(DEFAULT_NAMES)
+
+
+def test_the_facts_are_small_and_say_what_happened() -> None:
+    """Kind, channel, payload, handler, and where the person came from."""
+    event = PostbackEvent(
+        user_id="1",
+        payload="BUY",
+        channel=Channel.INSTAGRAM,
+        referral=Referral(ref="summer", source="ADS", ad_id="42"),
+    )
+    draft = automatic(event)
+
+    assert draft is not None
+    assert {
+        "kind": "postback",
+        "channel": "instagram",
+        "postback_payload": "BUY",
+        "handler": "greet",
+        "handled": True,
+        "referral_from": "summer",
+        "referral_source": "ADS",
+        "referral_ad_id": "42",
+    } == draft.data
+
+
+def test_a_long_payload_is_cut_at_100_characters() -> None:
+    """Payloads may carry a whole state."""
+    draft = automatic(PostbackEvent(user_id="1", payload="x" * 1000))
+
+    assert draft is not None
+    assert 100 == len(draft.data["postback_payload"])
+
+
+@pytest.mark.parametrize("payload", ["jane@shop.example", "+1 (555) 010-9999", "+15550109999", "5550109999"])
+def test_an_address_or_number_never_leaves(payload: str) -> None:
+    """Of an e-mail or phone quick reply, payload and text are the address or number itself."""
+    draft = automatic(QuickReplyEvent(user_id="1", text=payload, quick_reply_payload=payload))
+
+    assert draft is not None
+    assert "postback_payload" not in draft.data
+
+
+def test_an_address_within_a_payload_never_leaves() -> None:
+    """Some authors keep state in payloads."""
+    draft = automatic(PostbackEvent(user_id="1", payload="send:jane@shop.example"))
+
+    assert draft is not None
+    assert "postback_payload" not in draft.data
+
+
+def test_an_authors_own_payload_leaves() -> None:
+    """Also when it is a number, or the same as the title."""
+    replies = [
+        QuickReplyEvent(user_id="1", text="Order 7", quick_reply_payload="5550109999"),
+        QuickReplyEvent(user_id="1", text="Yes", quick_reply_payload="Yes"),
+    ]
+
+    assert ["5550109999", "Yes"] == [draft.data["postback_payload"] for reply in replies if (draft := automatic(reply))]
+
+
+def test_the_text_never_leaves() -> None:
+    """What a person wrote is nobody's business but the bot's."""
+    draft = automatic(MessageEvent(user_id="1", text="my secret", attachments=(Attachment(type="image"),)))
+
+    assert draft is not None
+    assert "my secret" not in str(draft)
+    assert "image" == draft.data["attachment_types"]
+
+
+def test_no_fact_uses_a_key_that_kochava_reserves() -> None:
+    """Kochava's reserved keys would be misread."""
+    draft = automatic(PostbackEvent(user_id="1", payload="P", referral=Referral(ref="r", source="s", ad_id="a")))
+
+    assert draft is not None
+    assert set() == set(draft.data) & set(RESERVED_KEYS)
+
+
+def test_a_named_event_replaces_the_automatic_one() -> None:
+    """A purchase is not also counted as a postback."""
+    assert automatic(PostbackEvent(user_id="1"), named=True) is None
+
+
+def test_always_gives_both() -> None:
+    """For who wants to see every message."""
+    assert automatic(PostbackEvent(user_id="1"), named=True, settings=EngagementSettings(automatic="always"))
+
+
+def test_off_gives_none() -> None:
+    """For who names everything."""
+    assert automatic(MessageEvent(user_id="1"), settings=EngagementSettings(automatic="off")) is None
+
+
+def test_a_name_can_be_changed_or_turned_off() -> None:
+    """By kind of event."""
+    settings = from_mapping(EngagementSettings, {"names": {"message": "Chat", "postback": None, "read": "Read"}})
+    events = (MessageEvent(user_id="1"), PostbackEvent(user_id="1"), ReadEvent(user_id="1"))
+    drafts = [automatic(event, settings=settings) for event in events]
+
+    assert ["Chat", None, "Read"] == [draft and draft.name for draft in drafts]
+
+
+def test_a_name_for_no_known_kind_is_refused() -> None:
+    """A misspelt kind would be silently without effect."""
+    with pytest.raises(SettingsError, match="names: wanted kinds of events as keys .* got 'mesage'"):
+        from_mapping(EngagementSettings, {"names": {"mesage": "Chat"}})
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "expected"),
+    [
+        (datetime(2026, 1, 1, tzinfo=UTC), 1_767_225_600),
+        (None, 2_000_000_000),
+        (datetime(2040, 1, 1, tzinfo=UTC), 2_000_000_000),
+    ],
+)
+def test_usertime_is_the_webhooks_time_unless_missing_or_in_the_future(
+    timestamp: datetime | None, expected: int
+) -> None:
+    """Kochava would refuse the future; receipt is the next best."""
+    assert expected == usertime(timestamp, 2_000_000_000.9)
+
+
+def test_a_record_id_tells_its_parts_apart() -> None:
+    """Joined parts must not run into each other."""
+    assert record_id("a", "bc") != record_id("ab", "c")
+
+
+@pytest.mark.parametrize(("channel", "key"), [(Channel.MESSENGER, "fb_user_id"), (Channel.INSTAGRAM, "ig_user_id")])
+def test_each_channel_has_its_own_device_id_key(channel: Channel, key: str) -> None:
+    """A page-scoped and an Instagram-scoped id are different spaces of ids."""
+    assert {key: "7"} == IdentitySettings().device_ids(channel, "7")

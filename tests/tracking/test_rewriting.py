@@ -1,0 +1,342 @@
+"""
+Bodies before and after: only what a person taps becomes a SmartLink, and every other link says why not.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kochava_bot_middleware.kochava.smartlink import LinkContext, SmartLinks, SmartLinkSettings
+from kochava_bot_middleware.messenger.events import Channel
+from kochava_bot_middleware.messenger.links import LinkKind
+from kochava_bot_middleware.messenger.outgoing import Outgoing
+from kochava_bot_middleware.settings import from_mapping
+from kochava_bot_middleware.tracking.rewriting import LeftAlone, Rewritten, context_of, rewrite
+
+DEFAULT = "https://acme.smart.link/ab12cd34e?url={url}"
+SHOP = "https://shop.example/shoes?a=1&b=2#top"
+GREET = LinkContext(user_id="42", page_id="7", channel="messenger", handler="greet")
+
+
+def smartlinks(**settings: Any) -> SmartLinks:
+    """
+    SmartLinks from a settings mapping.
+    """
+    return SmartLinks(from_mapping(SmartLinkSettings, {"default": DEFAULT} | settings))
+
+
+LINKS = smartlinks()
+
+
+def template(template_type: str, **payload: Any) -> dict[str, Any]:
+    """
+    A Send API body with a template.
+    """
+    return {
+        "recipient": {"id": "42"},
+        "message": {"attachment": {"type": "template", "payload": {"template_type": template_type, **payload}}},
+    }
+
+
+def button(**members: Any) -> dict[str, Any]:
+    """
+    A URL button.
+    """
+    return {"type": "web_url", "title": "Show", "url": SHOP, **members}
+
+
+def payload_of(rewritten: Rewritten) -> Any:
+    """
+    The template of a rewritten body.
+    """
+    return rewritten.body["message"]["attachment"]["payload"]
+
+
+def query(link: str) -> dict[str, list[str]]:
+    """
+    The query of a SmartLink, decoded.
+    """
+    return parse_qs(urlsplit(link).query)
+
+
+def test_url_button_of_the_published_sample_becomes_a_smartlink() -> None:
+    """Kochava's own bot page: the URL button changes, everything else is as it was."""
+    sample = {
+        "recipient": {"id": "USER_ID"},
+        "message": {
+            "attachment": {
+                "type": "template",
+                "payload": {
+                    "template_type": "button",
+                    "text": "What do you want to do next?",
+                    "buttons": [
+                        {"type": "web_url", "url": "https://shop.example/shoes", "title": "Show Website"},
+                        {"type": "postback", "title": "Start Chatting", "payload": "USER_DEFINED_PAYLOAD"},
+                    ],
+                },
+            }
+        },
+    }
+    before = json.dumps(sample)
+
+    rewritten = rewrite(sample, LINKS, LinkContext(user_id="USER_ID", channel="messenger", handler="greet"))
+
+    smartlink = payload_of(rewritten)["buttons"][0]["url"]
+    assert before == json.dumps(sample)
+    assert before == json.dumps(rewritten.body).replace(smartlink, "https://shop.example/shoes")
+    assert smartlink.startswith("https://acme.smart.link/ab12cd34e?url=https%3A%2F%2Fshop.example%2Fshoes&")
+    assert ["USER_ID"] == query(smartlink)["fb_user_id"]
+    assert 1 == rewritten.changed
+
+
+def test_rewriting_again_changes_nothing() -> None:
+    """What was sent can be sent again."""
+    once = rewrite(template("button", buttons=[button()]), LINKS, GREET)
+    twice = rewrite(once.body, LINKS, GREET)
+
+    assert once.body is twice.body
+    assert {LeftAlone.ALREADY_SMARTLINK: 1} == twice.left_alone
+
+
+def test_outcome_tells_what_became_of_each_link() -> None:
+    """In order: the SmartLink, or the reason."""
+    body = template("button", buttons=[button(), button(url="https://m.me/shop")])
+
+    first, second = rewrite(body, LINKS, GREET).outcomes
+
+    assert (SHOP, None) == (first.site.url, first.left_alone)
+    assert [SHOP] == query(str(first.smartlink))["url"]
+    assert (None, LeftAlone.MESSENGER_LINK) == (second.smartlink, second.left_alone)
+
+
+@pytest.mark.parametrize(
+    ("settings", "url", "reason"),
+    [
+        ({"skip": ["shop.example/*"]}, SHOP, LeftAlone.SKIPPED),
+        ({"default": None}, SHOP, LeftAlone.NO_TEMPLATE),
+        ({}, "https://a.example:port/", LeftAlone.UNUSABLE_ADDRESS),
+        ({}, "tel:+49", LeftAlone.NOT_HTTP),
+        ({}, "https://control.kochava.com/v1/cpi/click?campaign_id=k", LeftAlone.ALREADY_SMARTLINK),
+    ],
+)
+def test_link_without_a_smartlink_stays_and_is_counted(settings: dict[str, Any], url: str, reason: LeftAlone) -> None:
+    """The body is the caller's own, and the reason is counted."""
+    body = template("button", buttons=[button(url=url)])
+
+    rewritten = rewrite(body, smartlinks(**settings), GREET)
+
+    assert body is rewritten.body
+    assert {reason: 1} == rewritten.left_alone
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        template("button", buttons=[button(webview_share_button="show")]),
+        template("generic", elements=[{"buttons": [{"type": "element_share", "share_contents": template(
+            "generic", elements=[{"buttons": [button()]}])["message"]}]}]),
+        {**template("button", buttons=[button()]), "recipient": {"comment_id": "c"}},
+        {"persistent_menu": [{"call_to_actions": [button()]}]},
+    ],
+    ids=["share_button", "element_share", "no_user_id", "page_menu"],
+)  # fmt: skip
+def test_shared_link_does_not_name_the_user(body: dict[str, Any]) -> None:
+    """Others are sure to get it: the link is tracked without the id."""
+    (outcome,) = rewrite(body, LINKS, GREET).outcomes
+
+    assert outcome.smartlink is not None
+    assert "fb_user_id" not in query(outcome.smartlink)
+    assert ["messenger"] == query(outcome.smartlink)["site_id"]
+
+
+def test_user_level_menu_names_the_user() -> None:
+    """custom_user_settings is one person's, whether the body or the call names them."""
+    menu = {"persistent_menu": [{"call_to_actions": [button()]}]}
+
+    (outcome,) = rewrite(menu, LINKS, GREET, endpoint="custom_user_settings").outcomes
+
+    assert (LinkKind.MENU_ITEM, ["42"]) == (outcome.site.kind, query(str(outcome.smartlink))["fb_user_id"])
+
+
+def test_extensions_need_a_whitelisted_https_smartlink() -> None:
+    """Left alone by default; rewritten when the settings say so; never to plain http."""
+    body = template("button", buttons=[button(messenger_extensions=True, fallback_url="https://shop.example/plain")])
+
+    assert {LeftAlone.MESSENGER_EXTENSIONS: 1} == rewrite(body, LINKS, GREET).left_alone
+    assert SHOP == payload_of(rewrite(body, LINKS, GREET))["buttons"][0]["url"]
+    assert 1 == rewrite(body, LINKS, GREET).changed
+    assert 2 == rewrite(body, smartlinks(extensions_whitelisted=True), GREET).changed
+    plain = smartlinks(extensions_whitelisted=True, default=DEFAULT.replace("https", "http"))
+    assert {LeftAlone.MESSENGER_EXTENSIONS: 1} == rewrite(body, plain, GREET).left_alone
+
+
+def test_each_request_of_a_batch_names_its_own_user() -> None:
+    """The recipient is that of the request, not that of the call."""
+    requests = [
+        {
+            "method": "POST",
+            "relative_url": "me/messages",
+            "body": urlencode(
+                {
+                    "recipient": json.dumps({"id": user_id}),
+                    "message": json.dumps(template("button", buttons=[button()])["message"]),
+                }
+            ),
+        }
+        for user_id in ("1", "2", "1")
+    ]
+
+    outcomes = rewrite({"batch": requests}, LINKS, GREET, endpoint="batch").outcomes
+
+    assert [["1"], ["2"], ["1"]] == [query(str(outcome.smartlink))["fb_user_id"] for outcome in outcomes]
+
+
+def test_parameters_may_tell_the_place_of_the_link() -> None:
+    """Template, title and running number of each link."""
+    links = smartlinks(params={"cp_1": "{template}/{title}/{index}"})
+    body = template("generic", elements=[{"title": "A", "image_url": SHOP, "buttons": [button(), button(title="Buy")]}])
+
+    places = [query(str(outcome.smartlink))["cp_1"][0] for outcome in rewrite(body, links, GREET).outcomes]
+
+    assert ["generic/Show/1", "generic/Buy/2"] == places
+
+
+def test_pictures_are_told_only_on_request() -> None:
+    """Nobody taps them, so they would only drown the counts."""
+    body = template("generic", elements=[{"title": "A", "image_url": SHOP}])
+
+    assert {} == rewrite(body, LINKS, GREET).left_alone
+    assert {LeftAlone.PICTURE: 1} == rewrite(body, LINKS, GREET, every_place=True).left_alone
+
+
+def test_plain_text_is_left_by_default() -> None:
+    """The same object comes back."""
+    body = {"recipient": {"id": "42"}, "message": {"text": f"See {SHOP}"}}
+
+    assert body is rewrite(body, LINKS, GREET).body
+
+
+@pytest.mark.parametrize(
+    ("before", "address", "after"),
+    [
+        ("See ", SHOP, "."),
+        ("(", SHOP, ")"),
+        ("", "https://shop.example/a_(b)", "!"),
+        ("»", "https://shop.example/", "« …"),
+        ("a ", "HTTP://shop.example/x,y", ", b"),
+        ("见", "https://shop.example/鞋", "。"),
+    ],
+)
+def test_sentence_around_an_address_stays(before: str, address: str, after: str) -> None:
+    """Full stops and closing brackets of the sentence are not part of the address."""
+    body = {"recipient": {"id": "42"}, "message": {"text": before + address + after}}
+
+    text = rewrite(body, smartlinks(text_links=True), GREET).body["message"]["text"]
+
+    smartlink = text.removeprefix(before).removesuffix(after)
+    assert before + smartlink + after == text
+    assert [address] == query(smartlink)["url"]
+
+
+@pytest.mark.parametrize(("channel", "limit"), [("messenger", 1999), ("instagram", 1000)])
+def test_text_never_grows_beyond_its_limit(channel: str, limit: int) -> None:
+    """Characters on Messenger, bytes on Instagram: up to the limit it is rewritten, beyond it is left and counted."""
+    links = smartlinks(text_links=True)
+    context = LinkContext(channel=channel)
+    smartlink = str(links.make(SHOP, context))
+    letter, size = ("ä", 2) if channel == "instagram" else ("ä", 1)
+    room = limit - len(smartlink) - 1
+    fitting = letter * (room // size) + "x" * (room % size) + " "
+
+    fits = rewrite({"message": {"text": fitting + SHOP}}, links, context)
+    exceeds = rewrite({"message": {"text": "x" + fitting + SHOP}}, links, context)
+
+    assert fitting + smartlink == fits.body["message"]["text"]
+    assert {LeftAlone.TEXT_TOO_LONG: 1} == exceeds.left_alone
+    assert "x" + fitting + SHOP == exceeds.body["message"]["text"]
+
+
+def test_context_comes_from_the_send_itself() -> None:
+    """User, Page, channel and creative are the send's; handler and referral are its cause."""
+    outgoing = Outgoing(body=template("button"), page_id="7", channel=Channel.INSTAGRAM, creative="b")
+
+    context = context_of(outgoing, handler="greet", ref="r", ad_id="a")
+
+    assert context == LinkContext(
+        user_id="42", page_id="7", channel="instagram", creative="b", handler="greet", ref="r", ad_id="a"
+    )
+
+
+def test_creative_stands_before_the_handler() -> None:
+    """creative_id is the creative's name where one was given."""
+    rewritten = rewrite(template("button", buttons=[button()]), LINKS, LinkContext(handler="h", creative="c"))
+
+    assert ["c"] == query(payload_of(rewritten)["buttons"][0]["url"])["creative_id"]
+
+
+ADDRESSES = st.sampled_from([SHOP, "https://m.me/x", "https://acme.smart.link/x", "tel:1", "https://[", "https://ä"])
+BUTTONS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["web_url", "postback", "account_link"]), "url": ADDRESSES | st.text()},
+    optional={"fallback_url": ADDRESSES, "messenger_extensions": st.booleans(), "title": st.text(), "x": st.text()},
+)
+BODIES = st.builds(
+    lambda kind, text, elements, buttons: {
+        **template(kind, text=text, elements=elements, buttons=buttons),
+        "tag": "T",
+    },
+    st.sampled_from(["generic", "button", "list", "media", "new"]),
+    st.text() | st.lists(ADDRESSES).map(" ".join),
+    st.lists(st.fixed_dictionaries({"title": st.text(), "buttons": st.lists(BUTTONS, max_size=3)}), max_size=3),
+    st.lists(BUTTONS, max_size=3),
+)
+
+
+@given(BODIES, st.sampled_from([{}, {"extensions_whitelisted": True}, {"params": {"t": "{title}"}}]))
+def test_rewriting_is_idempotent_pure_and_keeps_order(body: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Twice is once; the caller's object is untouched; keys keep their order; each value decodes exactly."""
+    links = smartlinks(text_links=True, **settings)
+    before = copy.deepcopy(body)
+
+    once = rewrite(body, links, GREET)
+    twice = rewrite(once.body, links, GREET)
+
+    assert before == body
+    assert (0, once.body) == (twice.changed, twice.body)
+    assert [site.url for site, _ in once.results if site.url] == [
+        query(str(outcome.smartlink))["url"][0] if outcome.smartlink else outcome.site.url
+        for outcome in once.outcomes
+        if outcome.site.url
+    ]
+    restored = json.dumps(once.body)
+    for outcome in once.outcomes:
+        if outcome.smartlink:
+            restored = restored.replace(json.dumps(outcome.smartlink)[1:-1], json.dumps(outcome.site.url)[1:-1])
+    assert json.dumps(body) == restored
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text() | st.just(SHOP) | st.just("web_url"),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.text()
+            | st.sampled_from(["message", "attachment", "type", "payload", "buttons", "url", "text", "recipient"]),
+            inner,
+            max_size=4,
+        )
+    ),
+)
+
+
+@given(ANY_JSON)
+def test_no_body_makes_rewriting_raise(body: Any) -> None:
+    """A body that Facebook would refuse is passed on as it is, or with its links replaced, never lost."""
+    rewrite(body, smartlinks(text_links=True), GREET)
+    rewrite({"recipient": {"id": "42"}, "message": body}, LINKS, GREET, every_place=True)
