@@ -83,6 +83,7 @@ class LinkTemplate:
         path: Its path up to the first placeholder.
         path_is_whole: No placeholder is in the path.
         names: The query parameters it sets itself.
+        frame: What stands before and after ``{url}`` when there is no other placeholder; else ``None``.
     """
 
     text: str
@@ -91,6 +92,7 @@ class LinkTemplate:
     path: str
     path_is_whole: bool
     names: frozenset[str]
+    frame: tuple[str, str] | None
 
     @classmethod
     def parse(cls, text: object) -> LinkTemplate:
@@ -120,6 +122,7 @@ class LinkTemplate:
             path=start.path or "/",
             path_is_whole="{" not in whole.path,
             names=frozenset(unquote_plus(field.partition("=")[0]) for field in whole.query.split("&") if field),
+            frame=_frame(parts),
         )
 
     @property
@@ -145,6 +148,9 @@ class LinkTemplate:
         Raises:
             UnicodeEncodeError: The address holds half a surrogate pair.
         """
+        if self.frame is not None:
+            before, after = self.frame
+            return (before + encoded(url) + after,)
         filled: list[Part] = []
         for part in self.parts:
             piece: Part = part
@@ -156,6 +162,15 @@ class LinkTemplate:
             else:
                 filled.append(piece)
         return tuple(filled)
+
+
+def _frame(parts: tuple[Part, ...]) -> tuple[str, str] | None:
+    match parts:
+        case (str(before), Placeholder("url", False)):
+            return before, ""
+        case (str(before), Placeholder("url", False), str(after)):
+            return before, after
+    return None
 
 
 def encoded(value: str) -> str:

@@ -218,7 +218,7 @@ def check_ping(kind: str, params: Sequence[tuple[str, str]], *, trackers: Collec
         return Refusal(reason="network_id must be a number")
     other = {"impression": "click_id", "click": "impression_id"}[kind]
     if other in query:
-        return Refusal(reason=f"{other} does not belong on a {kind} URL")
+        return Refusal(reason=f"{other} is not a parameter of {kind} URLs")
     for name, value in params:
         if re.search(r"\{\w+(:\w+)?\}", value):
             return Refusal(reason=f"the placeholder of {name} was not filled")

@@ -141,7 +141,7 @@ class LocalKochava(LocalServer):
         application.router.add_get("/v1/cpi/click", self._click, allow_head=False)
         application.router.add_post("/accounts/{account}/privacy/scrub", self._scrub)
         application.router.add_post("/accounts/{account}/apps/{app}/privacy/scrub", self._scrub)
-        application.router.add_get("/{tail:.*}", self._smartlink, allow_head=False)
+        application.router.add_route("*", "/{tail:.*}", self._smartlink)
         return application
 
     async def _track(self, request: web.Request) -> web.Response:
@@ -194,9 +194,10 @@ class LocalKochava(LocalServer):
         return answer
 
     async def _smartlink(self, request: web.Request) -> web.Response:
-        template = self.smartlinks.get(request.path)
+        template = self.smartlinks.get(request.path) if request.method == hdrs.METH_GET else None
         if template is None:
-            return await self._refuse(request, Refusal(reason="no SmartLink has this path", status=404))
+            reason = f"there is nothing to {request.method} at this path"
+            return await self._refuse(request, Refusal(reason=reason, status=404))
         params = query_params(request.raw_path)
         location = fill_destination(template, params)
         if location is None:

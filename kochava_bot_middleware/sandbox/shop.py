@@ -22,7 +22,7 @@ from ..bot import MessengerBot
 from ..messenger.events import Event
 from ..messenger.reply import Reply
 from ..middleware import KochavaMiddleware
-from ..settings import from_environment, from_toml
+from ..settings import from_toml
 
 WEBSITE = "https://shop.example/shoes"
 
@@ -115,10 +115,10 @@ def _read_end(end: asyncio.Event) -> None:
 
 def main(path: str) -> None:
     """
-    Serve the shop with the settings file at *path*, overlaid by environment variables.
+    Serve the shop with the settings file at *path*.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    asyncio.run(serve(make_shop(from_environment(os.environ, over=from_toml(path)))))
+    asyncio.run(serve(make_shop(from_toml(path))))
 
 
 if __name__ == "__main__":

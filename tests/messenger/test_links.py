@@ -219,7 +219,7 @@ def test_other_address_says_why_it_must_stay(body: dict[str, Any], kind: LinkKin
         {"template_type": "airline_itinerary", "intro_message": SHOP},
         {
             "template_type": "button",
-            "buttons": [{"type": "phone_number", "payload": "+49"}, {"type": "account_unlink"}],
+            "buttons": [{"type": "phone_number", "payload": "+49"}],
         },
     ],
 )
