@@ -64,7 +64,8 @@ def php_json(value: Any) -> str:
 
 
 def _php_text(text: str) -> str:
-    return json.dumps(text).replace("/", "\\/")
+    parts = (json.dumps(part)[1:-1].replace("/", "\\/") for part in text.split("\x7f"))
+    return '"' + "\x7f".join(parts) + '"'
 
 
 def _php_float(value: float) -> str:

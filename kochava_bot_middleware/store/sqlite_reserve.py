@@ -5,10 +5,11 @@ Room put by for the day the disk is full: then nothing new is accepted, but what
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
-RESERVE_BYTES = 8 * 1024 * 1024
-"""Some hundred settlements, each of a few pages, before the log is folded and its room used again."""
+RESERVE_BYTES = 12 * 1024 * 1024
+"""More than the log holds, so that it can always be folded into the file, which makes its own room free again."""
 
 
 class Reserve:
@@ -32,6 +33,9 @@ class Reserve:
         """
         try:
             if not self._path.exists() or self._path.stat().st_size < self._size:
+                # Twice as much, lest it be given up and taken again by turns.
+                if shutil.disk_usage(self._path.parent).free < 2 * self._size:
+                    return False
                 self._fill()
         except OSError:
             self.release()

@@ -73,8 +73,8 @@ def connect(path: Path, settings: StoreSettings) -> sqlite3.Connection:
         connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
         # A handled message must not stay readable in the file. FAST would leave it on the pages that become free.
         connection.execute("PRAGMA secure_delete = ON")
-        # The writer's thread makes checkpoints between batches; this is only the limit if it never finds the time.
-        connection.execute("PRAGMA wal_autocheckpoint = 20000")
+        # The writer folds the log in pauses. Where there are none, this keeps the log below what `Reserve` can take.
+        connection.execute("PRAGMA wal_autocheckpoint = 2000")
         connection.execute("PRAGMA cache_size = -16000")
         _migrate(connection)
         return connection

@@ -34,9 +34,6 @@ IDLE_SECONDS = 5.0
 LONG_LOG = 2_000
 """Rows changed since the log was folded that make it worth folding in a pause."""
 
-LONGEST_LOG = 10_000
-"""Rows changed that make folding due though operations wait, lest the log grow without end."""
-
 
 @attrs.define(eq=False)
 class Commit:
@@ -113,8 +110,6 @@ class Writer:
         for batch, stopped in self._batches():
             if batch:
                 _hand_back(self._run(batch))
-                if self._unfolded() >= LONGEST_LOG:
-                    self._fold("PASSIVE")
             elif stopped is None:
                 # Emptying it too leaves nothing readable of what was deleted.
                 self._fold("PASSIVE" if self._unfolded() >= LONG_LOG else "TRUNCATE")
@@ -204,6 +199,7 @@ class Writer:
                 if operation.grows or not is_full(exc):
                     raise
             self._reserve.release()
+            self._fold("TRUNCATE")
             return self._transact(connection, [operation])[0]
         except Exception as exc:
             return (operation.future, None, self._public(exc))

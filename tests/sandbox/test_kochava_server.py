@@ -4,6 +4,7 @@ The local Kochava over HTTP: what it records, and what it answers.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -46,7 +47,7 @@ async def post(
     Post JSON and give status and decoded answer.
     """
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    async with client.post(url, data=raw, headers=headers) as response:
+    async with client.post(url, data=io.BytesIO(raw), headers=headers) as response:
         return response.status, await response.json()
 
 

@@ -1,0 +1,129 @@
+"""
+What a webhook costs, as a part of what a bare handler manages: signed, parsed, durable, dispatched, unit committed.
+
+Run ``python -m benchmarks.webhook``. Both servers run in processes of their own and are asked in turn, so that what
+else the machine does hits both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import hmac
+import itertools
+import json
+import socket
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from .webhook_server import SECRET
+
+_numbers = itertools.count(1)
+
+
+def request() -> bytes:
+    """
+    One signed webhook of a person of their own, as bytes on the wire.
+    """
+    number = next(_numbers)
+    item = {
+        "sender": {"id": str(10**15 + number % 5000)},
+        "recipient": {"id": "1001"},
+        "timestamp": 1_767_225_600_000 + number,
+        "message": {"mid": f"m_{number}", "text": "What is the price of these shoes, and do you have them in red?"},
+    }
+    body = json.dumps({"object": "page", "entry": [{"id": "1001", "time": 1, "messaging": [item]}]}).encode()
+    digest = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    head = (
+        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"X-Hub-Signature-256: sha256={digest}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def ask(port: int, requests: list[bytes], callers: int) -> tuple[float, float]:
+    """
+    Requests a second, and the 99th percentile of the answer's latency in seconds.
+    """
+    latencies: list[float] = []
+    left = iter(requests)
+
+    async def call() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for each in left:
+            began = time.perf_counter()
+            writer.write(each)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200"), head
+            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            await reader.readexactly(length)
+            latencies.append(time.perf_counter() - began)
+        writer.close()
+
+    began = time.perf_counter()
+    await asyncio.gather(*(call() for _ in range(callers)))
+    took = time.perf_counter() - began
+    return len(requests) / took, statistics.quantiles(latencies, n=100)[98]
+
+
+@asynccontextmanager
+async def server(which: str, folder: Path) -> AsyncIterator[int]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.webhook_server", which, str(folder), str(port)
+    )
+    try:
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                break
+            except OSError:
+                await asyncio.sleep(0.05)
+        yield port
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def run(rounds: int, size: int, callers: int) -> None:
+    rates: dict[str, list[float]] = {"floor": [], "ours": []}
+    tails: dict[str, list[float]] = {"floor": [], "ours": []}
+    with tempfile.TemporaryDirectory() as folder:
+        async with server("floor", Path(folder)) as floor, server("ours", Path(folder)) as ours:
+            ports = {"floor": floor, "ours": ours}
+            for number in range(rounds + 1):
+                for which, port in ports.items():
+                    rate, tail = await ask(port, [request() for _ in range(size)], callers)
+                    if number:  # the first round warms up
+                        rates[which].append(rate)
+                        tails[which].append(tail)
+    ratio = statistics.median(a / b for a, b in zip(rates["ours"], rates["floor"], strict=True))
+    tail = statistics.median(a / b for a, b in zip(tails["ours"], tails["floor"], strict=True))
+    for which in rates:
+        print(
+            f"{which:>6}: {statistics.median(rates[which]):7.0f} requests/s, "
+            f"p99 {statistics.median(tails[which]) * 1000:6.1f} ms"
+        )
+    print(f"ratio of requests/s {ratio:.2f} (budget ≥ 0.60), of p99 {tail:.2f} (budget ≤ 2)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--size", type=int, default=2000)
+    parser.add_argument("--callers", type=int, default=64)
+    arguments = parser.parse_args()
+    asyncio.run(run(arguments.rounds, arguments.size, arguments.callers))
+
+
+if __name__ == "__main__":
+    main()
