@@ -61,7 +61,7 @@ async def run_demo(
 
     Raises:
         ChildFailed: The bot did not start.
-        TimeoutError: The story did not come to its end.
+        StoryFailed: A step of the story went wrong.
     """
     leases = SHORT if settings.kills else Leases()
     with tempfile.TemporaryDirectory(prefix="kochava-bot-demo-") as folder:

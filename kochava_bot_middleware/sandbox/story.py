@@ -5,7 +5,8 @@ The demo's story: one person, step by step, with everything that goes over the w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..store.contract import Queue
@@ -17,8 +18,16 @@ from .town import Town
 Write = Callable[[str], None]
 
 WIDTH = 112
+"""Characters of a line; longer ones are folded."""
+
 STEP_SECONDS = 10.0
 """How long a step may take on a slow machine."""
+
+
+class StoryFailed(RuntimeError):
+    """
+    A step did not come to its end; the message says which platform refused what, or has the end of the bot's log.
+    """
 
 
 async def tell_story(town: Town, write: Write) -> None:
@@ -26,13 +35,35 @@ async def tell_story(town: Town, write: Write) -> None:
     Let one person get started, follow a link, chat and buy; at most 60 lines.
 
     Raises:
-        TimeoutError: A step did not come to its end.
+        StoryFailed: See there.
     """
     ada = town.messenger.person()
-    await _greeting(town, ada, write)
-    await _link(town, ada, write)
-    await _step_in(town, ada, write)
-    await _purchase(town, ada, write)
+
+    def fold(line: str) -> None:
+        for part in folded(line):
+            write(part)
+
+    try:
+        for step in (_greeting, _link, _step_in, _purchase):
+            await step(town, ada, fold)
+    except (TimeoutError, LookupError) as exc:
+        reasons = [one.reason for one in town.kochava.rejections]
+        reasons += [str(one.error.get("message")) for one in town.messenger.refused]
+        msg = "; ".join(reasons) or f"the end of the bot's log:\n{town.shop.log_end()}"
+        raise StoryFailed(msg) from exc
+
+
+def folded(line: str) -> list[str]:
+    """
+    *line* in parts of at most `WIDTH`, where it can be broken; what follows is indented a little more.
+    """
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    parts = [""]
+    for piece in re.split(r"(?<=\S )|(?=&)", line):
+        if len(parts[-1]) + len(piece.rstrip()) > WIDTH and parts[-1].strip():
+            parts.append(indent)
+        parts[-1] += piece
+    return [part.rstrip() for part in parts]
 
 
 async def _greeting(town: Town, ada: Person, write: Write) -> None:
@@ -46,10 +77,10 @@ async def _greeting(town: Town, ada: Person, write: Write) -> None:
     write(f"     as is   {_compact(chat)}")
     await _delivered(town)
     write("   The tap itself is an event. On the wire:")
-    _write_event(town, town.kochava.events[-1], write)
+    _write_event(town, write)
     await _write_verdict(town, write)
     write("   Messenger told that the greeting was delivered, so it was shown: one impression.")
-    _write_ping(town, "/track/impression", town.kochava.impressions[-1], write)
+    _write_ping(town, "/track/impression", town.kochava.impressions, write)
     write("")
 
 
@@ -69,7 +100,7 @@ async def _step_in(town: Town, ada: Person, write: Write) -> None:
     await ada.taps("Start Chatting")
     await ada.next_message(within_seconds=STEP_SECONDS)
     await _delivered(town)
-    _write_ping(town, "/v1/cpi/click", town.kochava.clicks[-1], write)
+    _write_ping(town, "/v1/cpi/click", town.kochava.clicks, write)
     write("")
 
 
@@ -80,18 +111,17 @@ async def _purchase(town: Town, ada: Person, write: Write) -> None:
     await ada.taps("Buy")
     await ada.next_message(within_seconds=STEP_SECONDS)
     await _delivered(town)
-    _write_event(town, town.kochava.events[-1], write)
+    _write_event(town, write)
     await _write_verdict(town, write)
 
 
 async def _delivered(town: Town) -> None:
     if not await town.drained(within_seconds=STEP_SECONDS):
-        msg = f"records still wait after {STEP_SECONDS:g} s; the end of the bot's log:\n{town.shop.log_end()}"
-        raise TimeoutError(msg)
+        raise TimeoutError
 
 
-def _write_event(town: Town, record: KochavaRecord, write: Write) -> None:
-    body = record.body
+def _write_event(town: Town, write: Write) -> None:
+    body = town.kochava.events[-1].body
     data = body["data"]
     write(f"     POST {town.kochava.url}/track/json")
     write(f"     {_opened({key: value for key, value in body.items() if key != 'data'})},")
@@ -101,14 +131,13 @@ def _write_event(town: Town, record: KochavaRecord, write: Write) -> None:
 
 async def _write_verdict(town: Town, write: Write) -> None:
     track = (await town.counts())[Queue.TRACK]
-    write(f'     200 {{"success": "1"}}; verdict: delivered (so far {track.done} of {track.accepted} events)')
+    verdict = "delivered" if track.done == track.accepted else "given up"
+    write(f'     200 {{"success": "1"}}; verdict: {verdict} ({track.done} of {track.accepted} events so far)')
 
 
-def _write_ping(town: Town, path: str, record: KochavaRecord, write: Write) -> None:
-    head = f"     GET {town.kochava.url}{path}"
-    line = f"{head}?" + "&".join(f"{key}={value}" for key, value in record.params.items())
-    for start in range(0, len(line), WIDTH):
-        write(line[start : start + WIDTH] if not start else f"         {line[start : start + WIDTH]}")
+def _write_ping(town: Town, path: str, records: Sequence[KochavaRecord], write: Write) -> None:
+    query = "&".join(f"{key}={value}" for key, value in records[-1].params.items())
+    write(f"     GET {town.kochava.url}{path}?{query}")
 
 
 def _compact(value: Mapping[str, Any] | None) -> str:

@@ -56,8 +56,8 @@ def retry_dead(connection: sqlite3.Connection, now: float, *, ids: Sequence[str]
     """
     counts = Counts()
     place = first_place = next_place(connection)
-    for id in ids:
-        row = connection.execute(sql.DEAD_BY_ID, (id,)).fetchone()
+    for entry_id in ids:
+        row = connection.execute(sql.DEAD_BY_ID, (entry_id,)).fetchone()
         if row is None:
             continue
         old_place, *columns = row
@@ -90,7 +90,7 @@ def forget_lanes(
     many(sql.DELETE_HEAD, [(queue, place) for place, _, queue in living])
     many(sql.DELETE_ENTRY, [(place,) for place, _, _ in living])
     many(sql.DROP_DEAD, [(reason, now, place) for place, _, _ in dead])
-    many(sql.REMEMBER, [(id, now + dedupe_seconds, place) for place, id, _ in living + dead])
+    many(sql.REMEMBER, [(entry_id, now + dedupe_seconds, place) for place, entry_id, _ in living + dead])
     for _, _, queue in living + dead:
         counts.add(queue, "dropped")
     for _, _, queue in dead:

@@ -90,15 +90,15 @@ class CommitGroup:
         execute = self._connection.execute
         appends = [entry for unit in units for entry in unit.appends]
         if appends:
-            self._seen = {id for (id,) in execute(sql.SEEN, (_json(entry.id for entry in appends), self._now))}
+            self._seen = {entry_id for (entry_id,) in execute(sql.SEEN, (_json(entry.id for entry in appends), self._now))}
             for queue in {entry.queue for entry in appends}:
                 lanes = _json({entry.lane for entry in appends if entry.queue == queue})
                 self._busy_lanes.update((queue, lane) for (lane,) in execute(sql.BUSY_LANES, (lanes, queue)))
             self._place = self._first_place = next_place(self._connection)
         settled = [settlement.claim.entry.id for unit in units for settlement in unit.settlements]
         if settled:
-            for id, queue, lane, place, token, *successor in execute(sql.LEASED, (_json(settled),)):
-                self._leased[id] = _Leased(
+            for entry_id, queue, lane, place, token, *successor in execute(sql.LEASED, (_json(settled),)):
+                self._leased[entry_id] = _Leased(
                     queue=queue, lane=lane, place=place, token=token, successor=self._head_of(successor)
                 )
                 self._busy_lanes.add((queue, lane))
@@ -141,11 +141,11 @@ class CommitGroup:
         if unit.settlements:
             settled: set[str] = set()
             for settlement in unit.settlements:
-                id = settlement.claim.entry.id
-                leased = self._leased.get(id)
-                if leased is None or leased.token != settlement.claim.token or id in settled:
-                    return Committed(verdict=Verdict.LEASE_LOST, failed_key=id)
-                settled.add(id)
+                entry_id = settlement.claim.entry.id
+                leased = self._leased.get(entry_id)
+                if leased is None or leased.token != settlement.claim.token or entry_id in settled:
+                    return Committed(verdict=Verdict.LEASE_LOST, failed_key=entry_id)
+                settled.add(entry_id)
         for mark in unit.marks:
             if mark.condition is Condition.ALWAYS:
                 continue
@@ -158,8 +158,8 @@ class CommitGroup:
         """
         End a claim; returns the head this made claimable.
         """
-        id = settlement.claim.entry.id
-        leased = self._leased.pop(id)
+        entry_id = settlement.claim.entry.id
+        leased = self._leased.pop(entry_id)
         if settlement.outcome is Outcome.RELEASE:
             self._kept_heads.append((self._now, 1, None, None, leased.queue, leased.place))
             return None
@@ -167,7 +167,7 @@ class CommitGroup:
             due_at = max(self._now, settlement.retry_at or self._now)
             self._kept_heads.append((due_at, 0, settlement.reason, settlement.detail, leased.queue, leased.place))
             return None
-        self._settled.append((id, leased.queue, leased.place))
+        self._settled.append((entry_id, leased.queue, leased.place))
         self._counts.add(leased.queue, settlement.outcome.value)
         if settlement.outcome is not Outcome.DONE:
             keeps_body = settlement.outcome is Outcome.DEAD
@@ -231,7 +231,7 @@ class CommitGroup:
         if self._ended:
             many(sql.END_ENTRY, self._ended)
         if self._settled:
-            many(sql.REMEMBER, [(id, self._remember_until, place) for id, _, place in self._settled])
+            many(sql.REMEMBER, [(entry_id, self._remember_until, place) for entry_id, _, place in self._settled])
             many(sql.DELETE_HEAD, [(queue, place) for _, queue, place in self._settled])
             many(sql.DELETE_ENTRY, [(place,) for _, _, place in self._settled])
         if self._new_heads:
@@ -259,9 +259,9 @@ def entry_of(columns: Sequence[Any]) -> Entry:
     """
     The entry that the columns `sqlite_statements.ENTRY` hold.
     """
-    id, queue, lane, schema, created_at, due_at, body = columns
+    entry_id, queue, lane, schema, created_at, due_at, body = columns
     return Entry(
-        id=id, queue=queue, lane=lane, schema=schema, created_at=created_at, due_at=due_at, body=body
+        id=entry_id, queue=queue, lane=lane, schema=schema, created_at=created_at, due_at=due_at, body=body
     )
 
 

@@ -1,5 +1,5 @@
 """
-Room put by for the day the disk is full: then nothing new is accepted, but what is stored can still be sent and deleted.
+Room put by for the day the disk is full: nothing new is accepted then, but what is stored can be sent and deleted.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ class Reserve:
 
     Attributes:
         is_held: Whether the room is put by.
+        needed_bytes: How much must be free to put it by: twice as much, lest it be given up and taken again by turns.
     """
 
     def __init__(self, store: Path, size: int = RESERVE_BYTES) -> None:
         self._path = store.with_name(f"{store.name}-reserve")
         self._size = size
+        self.needed_bytes = 2 * size
         self.is_held = False
 
     def restore(self) -> bool:
@@ -33,8 +35,7 @@ class Reserve:
         """
         try:
             if not self._path.exists() or self._path.stat().st_size < self._size:
-                # Twice as much, lest it be given up and taken again by turns.
-                if shutil.disk_usage(self._path.parent).free < 2 * self._size:
+                if shutil.disk_usage(self._path.parent).free < self.needed_bytes:
                     return False
                 self._fill()
         except OSError:

@@ -147,7 +147,10 @@ class Writer:
         answers: list[Answer] = []
         if not self._reserve.is_held and not self._reserve.restore():
             # What is left of the disk is for what empties the store.
-            full = StoreUnavailable(f"the store {self._path} cannot grow, since the disk is full; make room on it")
+            full = StoreUnavailable(
+                f"the store {self._path} takes nothing new while less than {self._reserve.needed_bytes >> 20} MB are free "
+                "on its disk; make room on it"
+            )
             answers = [(operation.future, None, full) for operation in writes if operation.grows]
             writes = [operation for operation in writes if not operation.grows]
         if writes:

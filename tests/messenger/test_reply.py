@@ -14,8 +14,8 @@ from kochava_bot_middleware.messenger.events import Channel, Event
 from kochava_bot_middleware.messenger.reply import Reply, SendResult
 from tests.messenger.local_graph import TOKEN, LocalGraph, Watcher
 
-R = {"id": "77"}
-EVENT = Event(user_id="77", page_id="P1", raw={"sender": {"id": "77"}})
+R = {"id": "7700112233"}
+EVENT = Event(user_id="7700112233", page_id="P1", raw={"sender": {"id": "7700112233"}})
 BUTTONS = [{"type": "postback", "title": "Chat", "payload": "CHAT"}]
 ELEMENTS = [{"title": "Shoes"}]
 QUICK = [{"content_type": "text", "title": "42", "payload": "SIZE_42"}]
@@ -118,14 +118,14 @@ async def test_missing_file_is_told_before_anything_leaves(graph: LocalGraph) ->
     assert [] == graph.seen
 
 
-@pytest.mark.parametrize("raw", [{"sender": {"user_ref": "77"}}, {"optin": {"user_ref": "77"}}])
+@pytest.mark.parametrize("raw", [{"sender": {"user_ref": "7700112233"}}, {"optin": {"user_ref": "7700112233"}}])
 async def test_plugin_user_is_answered_by_reference(graph: LocalGraph, raw: dict[str, Any]) -> None:
     """
     Who is known by user_ref only is addressed by it.
     """
-    await Reply(graph.bot(), Event(user_id="77", raw=raw)).text("hi")
+    await Reply(graph.bot(), Event(user_id="7700112233", raw=raw)).text("hi")
 
-    assert {"user_ref": "77"} == graph.seen[0].body["recipient"]
+    assert {"user_ref": "7700112233"} == graph.seen[0].body["recipient"]
 
 
 async def test_event_without_a_person_cannot_be_answered(graph: LocalGraph) -> None:
@@ -175,4 +175,4 @@ async def test_reply_can_be_printed(graph: LocalGraph) -> None:
 
     assert reply.bot is bot
     assert TOKEN not in repr(reply)
-    assert "77" not in repr(reply)
+    assert "7700112233" not in repr(reply)
