@@ -34,8 +34,10 @@ UNIQUE = (PLAIN[0].replace("id TEXT", "id TEXT UNIQUE"),)
 INDEXED = (
     *UNIQUE,
     "CREATE INDEX t_by_lane ON t (lane, queue)",
-    "CREATE TABLE h (queue TEXT, place INTEGER, created_at REAL, leased INTEGER, due_at REAL, token TEXT,"
-    " attempts INTEGER, PRIMARY KEY (queue, place)) WITHOUT ROWID",
+    """
+    CREATE TABLE h (queue TEXT, place INTEGER, created_at REAL, leased INTEGER, due_at REAL, token TEXT,
+    attempts INTEGER, PRIMARY KEY (queue, place)) WITHOUT ROWID
+    """,
     "CREATE INDEX h_by_due ON h (queue, leased, due_at)",
 )
 
@@ -53,9 +55,9 @@ class BareLoop:
         self._thread = threading.Thread(target=self._live)
         self._thread.start()
 
-    async def commit(self, id: str, lane: str) -> None:
+    async def commit(self, entry_id: str, lane: str) -> None:
         future = self._loop.create_future()
-        self._rows.put((future, id, lane))
+        self._rows.put((future, entry_id, lane))
         await future
 
     def stop(self) -> None:
@@ -71,7 +73,7 @@ class BareLoop:
         places = itertools.count(1)
         while (row := self._rows.get()) is not None:
             batch = [row, *(self._rows.get_nowait() for _ in range(self._rows.qsize()))]
-            rows = [(next(places), id, "track", lane, 1.0, BODY) for _, id, lane in batch]
+            rows = [(next(places), entry_id, "track", lane, 1.0, BODY) for _, entry_id, lane in batch]
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany("INSERT INTO t VALUES (?, ?, ?, ?, ?, ?)", rows)
             if self._schema is INDEXED:
@@ -110,8 +112,8 @@ async def bare_rate(folder: Path, schema: tuple[str, ...], callers: int, commits
         loop.stop()
 
 
-def entry(id: str, lane: str, due_at: float | None = None) -> Entry:
-    return Entry(id=id, queue="track", lane=lane, created_at=1.0, body=BODY, due_at=due_at)
+def entry(entry_id: str, lane: str, due_at: float | None = None) -> Entry:
+    return Entry(id=entry_id, queue="track", lane=lane, created_at=1.0, body=BODY, due_at=due_at)
 
 
 async def store_rate(folder: Path, callers: int, commits: int, *, cycle: bool = False) -> float:
@@ -141,10 +143,10 @@ async def claim_seconds(folder: Path, waiting: int, *, in_backoff: bool) -> floa
     due_at = time.time() + 86_400 if in_backoff else None
     try:
         for start in range(0, waiting, 5_000):
-            ids = [str(number) for number in range(start, min(start + 5_000, waiting))]
-            await store.commit(Unit(appends=[entry(id, id, due_at) for id in ids]))
+            names = [str(number) for number in range(start, min(start + 5_000, waiting))]
+            await store.commit(Unit(appends=[entry(name, name, due_at) for name in names]))
         times = []
-        for _ in range(9):
+        for _ in range(51):
             began = time.perf_counter()
             claims = await store.claim("track", 100, 60.0)
             times.append(time.perf_counter() - began)
@@ -167,15 +169,21 @@ async def main() -> None:
         rates: dict[str, list[float]] = {}
         for _ in range(arguments.rounds):
             size = (arguments.callers, arguments.commits)
-            for label, schema in (("bare, one plain table", PLAIN), ("bare, unique ids", UNIQUE), ("bare, our indexes", INDEXED)):
+            for label, schema in (
+                ("bare, one plain table", PLAIN),
+                ("bare, unique ids", UNIQUE),
+                ("bare, our indexes", INDEXED),
+            ):
                 rates.setdefault(label, []).append(await bare_rate(folder, schema, *size))
             rates.setdefault("store, append", []).append(await store_rate(folder, *size))
             rates.setdefault("store, append and settle", []).append(await store_rate(folder, *size, cycle=True))
         commits = Table("case", "commits/s", "of plain", "of unique ids", "of our indexes")
-        median = {label: statistics.median(values) for label, values in rates.items()}
-        for label, value in median.items():
-            floors = [median[f"bare, {floor}"] for floor in ("one plain table", "unique ids", "our indexes")]
-            commits.add_row(label, f"{value:,.0f}", *(f"{value / floor:.2f}" for floor in floors))
+        for label, values in rates.items():
+            floors = [rates[f"bare, {floor}"] for floor in ("one plain table", "unique ids", "our indexes")]
+            ratios = [
+                statistics.median(value / bare for value, bare in zip(values, floor, strict=True)) for floor in floors
+            ]
+            commits.add_row(label, f"{statistics.median(values):,.0f}", *(f"{ratio:.2f}" for ratio in ratios))
         console.print(commits)
         claims = Table("claim 100", "at 1,000, ms", f"at {arguments.waiting:,}, ms", "ratio")
         for label, in_backoff in (("all due", False), ("all in backoff", True)):

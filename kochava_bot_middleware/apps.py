@@ -11,11 +11,16 @@ import attrs
 
 from .delivery.settings import DeliverySettings
 from .kochava.destination import Destination, Destinations, Tracker, WireSettings
-from .kochava.smartlink import SmartLinks, SmartLinkSettings
+from .kochava.smartlink_settings import SmartLinkSettings
 from .settings import Refusal, at_least, not_empty
+from .tracking.app_links import AppLinks
+from .tracking.consent import PrivacySettings
+from .tracking.device import DeviceSettings
 from .tracking.engagement import EngagementSettings
-from .tracking.funnel import GreetingSettings
-from .tracking.identity import IdentitySettings
+from .tracking.greeting import GreetingSettings
+from .tracking.identity import IdentitySettings, Person
+from .tracking.install import InstallSettings
+from .tracking.link_provider import Catalogue, LinkProviderSettings
 
 GREETING = "greeting"
 """Name of the greeting's tracker."""
@@ -59,6 +64,8 @@ class PageOverrides:
     greeting: GreetingSettings | None = None
     events: EngagementSettings | None = None
     identity: IdentitySettings | None = None
+    device: DeviceSettings | None = None
+    install: InstallSettings | None = None
     wire: WireSettings | None = None
 
 
@@ -73,14 +80,20 @@ class KochavaSettings:
         smartlinks: How links are rewritten.
         greeting: The greeting's trackers.
         events: What is tracked by itself.
-        identity: How a person is named.
+        identity: How a person is named, and linked to their ids elsewhere.
+        device: What is known of a person's device.
+        install: Whether a first contact is an install.
+        privacy: Who is not told of, and whether ids leave as hashes.
+        link_provider: How a `LinkProvider` is asked, if the middleware is given one.
         wire: How Kochava is talked to.
         delivery: How the worker sends.
         pages: Overrides by Page id.
         worker: ``inside`` the bot's process, or ``separate``.
         mode: ``live``, ``dry_run`` or ``off``.
         test_users: Ids of persons for whom the bot works, but nothing is sent.
-        commit_timeout_seconds: How long a `track` outside of a handling waits for the store.
+        commit_timeout_seconds: How long a `track` outside of a handling waits for the store; then it goes on in the
+            background, at risk.
+        at_risk_limit: How many such commits are held in memory at most.
         drain_seconds: How long a shutdown waits for requests under way.
     """
 
@@ -90,6 +103,10 @@ class KochavaSettings:
     greeting: GreetingSettings = attrs.field(factory=GreetingSettings)
     events: EngagementSettings = attrs.field(factory=EngagementSettings)
     identity: IdentitySettings = attrs.field(factory=IdentitySettings)
+    device: DeviceSettings = attrs.field(factory=DeviceSettings)
+    install: InstallSettings = attrs.field(factory=InstallSettings)
+    privacy: PrivacySettings = attrs.field(factory=PrivacySettings)
+    link_provider: LinkProviderSettings = attrs.field(factory=LinkProviderSettings)
     wire: WireSettings = attrs.field(factory=WireSettings)
     delivery: DeliverySettings = attrs.field(factory=DeliverySettings)
     pages: Mapping[str, PageOverrides] = attrs.field(factory=dict)
@@ -97,6 +114,7 @@ class KochavaSettings:
     mode: Mode = Mode.LIVE
     test_users: tuple[str, ...] = ()
     commit_timeout_seconds: float = attrs.field(default=1.0, validator=at_least(0, exclusive=True))
+    at_risk_limit: int = attrs.field(default=10_000, validator=at_least(1))
     drain_seconds: float = attrs.field(default=10.0, validator=at_least(0))
 
     def __attrs_post_init__(self) -> None:
@@ -114,18 +132,32 @@ class App:
     Attributes:
         app_id: The App GUID.
         links: Its SmartLinks.
+        nameless_links: The same, without people's ids.
         greeting: Its greeting.
         events: Its automatic events.
         identity: Its names for ids.
+        device: What is known of devices.
+        install: When a first contact is an install.
+        privacy: Whether ids leave as hashes.
         destination: Where its records go.
     """
 
     app_id: str
-    links: SmartLinks
+    links: AppLinks
+    nameless_links: AppLinks
     greeting: GreetingSettings
     events: EngagementSettings
     identity: IdentitySettings
+    device: DeviceSettings
+    install: InstallSettings
+    privacy: PrivacySettings
     destination: Destination
+
+    def name_of(self, person: Person) -> str:
+        """
+        The id under which Kochava is told of *person*.
+        """
+        return person.user_id if person.is_hashed else self.privacy.named(person.user_id)
 
 
 class Apps:
@@ -133,9 +165,9 @@ class Apps:
     The app of each Page.
     """
 
-    def __init__(self, settings: KochavaSettings) -> None:
-        self._default = _app(settings, None, PageOverrides())
-        self._of_page = {page_id: _app(settings, page_id, page) for page_id, page in settings.pages.items()}
+    def __init__(self, settings: KochavaSettings, catalogue: Catalogue | None = None) -> None:
+        self._default = _app(settings, None, PageOverrides(), catalogue)
+        self._of_page = {page_id: _app(settings, page_id, page, catalogue) for page_id, page in settings.pages.items()}
 
     def of(self, page_id: str | None) -> App:
         """
@@ -155,17 +187,24 @@ class Apps:
         return Destinations(app.destination for app in self)
 
 
-def _app(settings: KochavaSettings, page_id: str | None, page: PageOverrides) -> App:
+def _app(settings: KochavaSettings, page_id: str | None, page: PageOverrides, catalogue: Catalogue | None) -> App:
     greeting = page.greeting or settings.greeting
     wire = page.wire or settings.wire
     tracker = Tracker(impression_url=greeting.impression_url, click_url=greeting.click_url)
     app_id = page.kochava_app_id or settings.kochava_app_id
+    links = page.smartlinks or settings.smartlinks
+    if settings.privacy.user_id_hash and not links.user_id_hash:
+        links = attrs.evolve(links, user_id_hash=True, user_id_hash_key=settings.privacy.user_id_hash_key)
     return App(
         app_id=app_id,
-        links=SmartLinks(page.smartlinks or settings.smartlinks),
+        links=AppLinks(links, catalogue=catalogue),
+        nameless_links=AppLinks(links, catalogue=catalogue, nameless=True),
         greeting=greeting,
         events=page.events or settings.events,
         identity=page.identity or settings.identity,
+        device=page.device or settings.device,
+        install=page.install or settings.install,
+        privacy=settings.privacy,
         destination=Destination(
             app_id=app_id,
             page_id=page_id,

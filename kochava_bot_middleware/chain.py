@@ -47,8 +47,12 @@ def check_middleware(middleware: object) -> None:
     Refuse what could never work as a middleware, at the moment it is added.
 
     Raises:
-        RegistrationError: It has neither ``receive`` nor ``send``, or one of them is not ``async def``.
+        RegistrationError: It is a class, has neither ``receive`` nor ``send``, or one of them, or of ``start`` and
+            ``stop``, is not ``async def``.
     """
+    if isinstance(middleware, type):
+        msg = f"a middleware is an object: add {middleware.__name__}(…), not the class"
+        raise RegistrationError(msg)
     directions = [name for name in ("receive", "send") if hasattr(middleware, name)]
     if not directions:
         msg = f"a middleware needs `async def receive` or `async def send`, got {middleware!r}"
@@ -57,11 +61,18 @@ def check_middleware(middleware: object) -> None:
         if not is_async_callable(getattr(middleware, name)):
             msg = f"`{name}` of middleware {middleware!r} must be `async def {name}(self, subject, call_next)`"
             raise RegistrationError(msg)
+    for name in ("start", "stop"):
+        if hasattr(middleware, name) and not is_async_callable(getattr(middleware, name)):
+            msg = f"`{name}` of middleware {middleware!r} must be `async def {name}(self)`"
+            raise RegistrationError(msg)
 
 
 def is_async_callable(candidate: object) -> bool:
     """
-    Whether calling *candidate* gives an awaitable, also for instances whose ``__call__`` is async.
+    Whether calling *candidate* gives an awaitable, also for partials, and for instances whose ``__call__`` is async.
     """
-    function = candidate if inspect.isroutine(candidate) else getattr(candidate, "__call__", candidate)  # noqa: B004
-    return inspect.iscoroutinefunction(function)
+    if inspect.iscoroutinefunction(candidate):
+        return True
+    if isinstance(candidate, type) or inspect.isroutine(candidate):
+        return False
+    return inspect.iscoroutinefunction(getattr(candidate, "__call__", None))  # noqa: B004

@@ -7,6 +7,8 @@ only while it is true: a task that outlives the handling finds none.
 
 from __future__ import annotations
 
+import asyncio
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -130,3 +132,19 @@ def detached() -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+def trail_of(error: BaseException) -> str:
+    """
+    Type and place of *error* for a log, without its text: that may quote what a person wrote.
+    """
+    frames = "".join(traceback.format_tb(error.__traceback__)).rstrip()
+    return f"{type(error).__name__}\n{frames}" if frames else type(error).__name__
+
+
+def is_being_cancelled() -> bool:
+    """
+    Whether the running task itself is cancelled, rather than something it waited for.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

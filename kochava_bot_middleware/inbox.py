@@ -9,78 +9,31 @@ any live process takes the event over.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 import attrs
-import orjson
 
 from .clock import Clock, SystemClock
 from .exceptions import StoreError, StoreUnavailable
-from .handling import Handling, handling_of
-from .messenger.events import Channel, Event
-from .messenger.parse import parse_item
-from .settings import at_least, one_of
+from .handling import Handling, handling_of, is_being_cancelled, trail_of
+from .inbox_entries import SCHEMA, CorruptEntry, entry_of, event_of, id_of
+from .inbox_runs import Run, Runs
+from .inbox_settings import InboxSettings
+from .inbox_watch import Watch
+from .messenger.events import Event
+from .persisting import Persister
 from .settling import Settler
-from .store.contract import (
-    Claim,
-    Committed,
-    Entry,
-    Lease,
-    Outcome,
-    Queue,
-    Settlement,
-    Store,
-    Unit,
-)
+from .store.contract import Claim, Entry, Lease, Outcome, Queue, Settlement, Store, Unit
 
 log = logging.getLogger(__name__)
 
 Dispatch = Callable[[Handling], Awaitable[None]]
 
-
-@attrs.frozen(kw_only=True)
-class InboxSettings:
-    """
-    How events are kept and handled.
-
-    Attributes:
-        concurrency: Handlers that run at the same time; further events wait, leased.
-        lease_seconds: After this long without a sign of life, another process takes an event over.
-        rerun_within_seconds: A handler is run again after its process died only if the event is younger than this;
-            an older one is recorded, but not answered.
-        commit_timeout_seconds: How long Facebook waits for the store before `on_store_failure` decides.
-        on_store_failure: ``buffer``: answer 200 and hold the event in memory, at risk. ``refuse``: answer 503, so that
-            Facebook delivers again, for at most `refuse_seconds`.
-        at_risk_limit: Events held in memory at most; beyond it, webhooks are refused.
-        refuse_seconds: After this long, ``refuse`` turns to ``buffer``, since Facebook unsubscribes a Page after an
-            hour of failures.
-        poll_seconds: How often to look for events whose process died.
-        drain_seconds: How long a shutdown waits for handlers.
-    """
-
-    concurrency: int = attrs.field(default=256, validator=at_least(1))
-    lease_seconds: float = attrs.field(default=30.0, validator=at_least(1))
-    rerun_within_seconds: float = attrs.field(default=300.0, validator=at_least(0))
-    commit_timeout_seconds: float = attrs.field(default=1.0, validator=at_least(0, exclusive=True))
-    on_store_failure: str = attrs.field(default="buffer", validator=one_of("buffer", "refuse"))
-    at_risk_limit: int = attrs.field(default=10_000, validator=at_least(0))
-    refuse_seconds: float = attrs.field(default=600.0, validator=at_least(0))
-    poll_seconds: float = attrs.field(default=1.0, validator=at_least(0, exclusive=True))
-    drain_seconds: float = attrs.field(default=25.0, validator=at_least(0))
-
-
-@attrs.define(eq=False)
-class _Run:
-    """
-    One event in the hands of this process.
-    """
-
-    entry: Entry
-    handled: asyncio.Event = attrs.field(factory=asyncio.Event)
-    claim: asyncio.Future[Claim | None] | None = None
-    """Of an event at risk: comes true when the store has it; ``None`` then says that it was known already."""
+CANCEL_SECONDS = 5.0
+"""How long a shutdown waits for what it cancelled, and for the store to take what it lets go of."""
 
 
 class Inbox:
@@ -99,31 +52,30 @@ class Inbox:
         self._dispatch = dispatch
         self._settings = settings or InboxSettings()
         self._clock = clock or SystemClock()
-        self._settler = Settler(store, self._clock)
-        self._lease = Lease(queue=Queue.INBOX, seconds=self._settings.lease_seconds)
+        self._persister = Persister(store, self._clock)
+        self._settler = Settler(store, self._clock, self._persister)
         self._slots = asyncio.Semaphore(self._settings.concurrency)
+        self._runs = Runs()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._patrolling: asyncio.Task[None] | None = None
-        self._renewing: asyncio.Task[None] | None = None
-        self._held: dict[str, Claim] = {}
-        self._at_risk: dict[str, _Run] = {}
-        self._latest: dict[str, _Run] = {}
-        self._unbegun: list[Claim] = []
+        self._watch = Watch(
+            store=store, runs=self._runs, settings=self._settings, clock=self._clock, take=self._take_all
+        )
         self._stopping = False
+        # Each event is handled in a copy of this, so that no event sees what another's handler has set.
+        self._context = contextvars.copy_context()
 
     @property
     def at_risk(self) -> int:
         """
         Events that were answered 200 but are only in memory, because the store could not write.
         """
-        return len(self._at_risk)
+        return self._runs.at_risk
 
     async def start(self) -> None:
         """
         Begin to renew leases and to take over events whose process died.
         """
-        self._patrolling = asyncio.create_task(self._patrol())
-        self._renewing = asyncio.create_task(self._renew())
+        self._watch.start()
 
     async def accept(self, events: Sequence[Event]) -> None:
         """
@@ -131,21 +83,29 @@ class Inbox:
 
         Raises:
             StoreUnavailable: They were not taken; Facebook shall deliver again.
+            StoreError: The store can never keep them.
         """
         if self._stopping:
             msg = "the bot is shutting down"
             raise StoreUnavailable(msg)
-        known = {self._entry(event): event for event in events}
-        fresh = {entry: event for entry, event in known.items() if entry.id not in self._at_risk}
+        known = {id_of(event): event for event in events}
+        now = self._clock.now()
+        fresh = [(entry_of(event, now), event) for entry_id, event in known.items() if entry_id not in self._runs]
         if not fresh:
             return
-        admission = self._own(self._settler.persist(Unit(appends=tuple(fresh), lease=self._lease)))
+        # An owned task, since a request that is cancelled must not orphan what it stored.
+        admission = self._own(self._admit(fresh))
         await asyncio.wait({admission}, timeout=self._settings.commit_timeout_seconds)
-        if not admission.done():
-            self._hold_at_risk(admission, fresh)
+        if admission.done() and not admission.cancelled():
+            admission.result()
             return
-        by_id = {entry.id: event for entry, event in fresh.items()}
-        self._begin_leased(admission.result(), by_id)
+        self._persister.note_failure("the store is slow")
+        if admission.cancelled() or self._refuses() or self._runs.at_risk + len(fresh) > self._settings.at_risk_limit:
+            self._persister.give_up(admission)
+            msg = f"the store did not take the event within {self._settings.commit_timeout_seconds:g} s"
+            raise StoreUnavailable(msg)
+        for entry, event in fresh:
+            self._begin(self._runs.hold(entry, event))
 
     async def stop(self, deadline_seconds: float | None = None) -> None:
         """
@@ -157,207 +117,183 @@ class Inbox:
         """
         self._stopping = True
         deadline = self._settings.drain_seconds if deadline_seconds is None else deadline_seconds
-        await _cancel([self._patrolling])
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=deadline)
-        await _cancel([*self._tasks, self._renewing])
-        self._patrolling = self._renewing = None
+        claiming = self._watch.claim_no_more()
+        try:
+            async with asyncio.timeout(deadline):
+                if claiming is not None:
+                    await asyncio.wait({claiming})
+                while tasks := self._others():
+                    await asyncio.wait(tasks)
+        except TimeoutError:
+            log.warning("inbox_not_drained: %d events are left to the next process", len(self._runs))
+        await _cancel([*self._others(), *self._watch.stop()])
         await self._release_unbegun()
-        if self._at_risk:
-            log.error("inbox_lost_at_risk", extra={"count": len(self._at_risk)})
+        if self.at_risk:
+            log.error("inbox_lost_at_risk: %d events", self.at_risk)
 
-    async def _release_unbegun(self) -> None:
-        unbegun, self._unbegun = self._unbegun, []
-        for claim in unbegun:
-            try:
-                await self._store.commit(Unit(settlements=[Settlement(claim=claim, outcome=Outcome.RELEASE)]))
-            except StoreError:
-                log.warning("inbox_release_failed")
+    # Taking in
 
-    def _entry(self, event: Event) -> Entry:
-        item = {"channel": event.channel, "page_id": event.page_id, "standby": event.standby, "item": event.raw}
-        # What concerns no person needs no order, so each such event has a lane of its own.
-        lane = f"{event.page_id}/{event.user_id or event.key}"
-        return Entry(
-            id=f"inbox/{event.key}",
-            queue=Queue.INBOX,
-            lane=lane,
-            created_at=self._clock.now(),
-            body=orjson.dumps(item, default=_plain),
-        )
-
-    async def _settle(self, claim: Claim, handling: Handling) -> None:
-        done = Settlement(claim=claim, outcome=Outcome.DONE)
-        committed = await self._settler.settle(handling.contributions, [done], None if self._stopping else self._lease)
-        if committed is not None:
-            self._begin_leased(committed)
-
-    def _hold_at_risk(self, admission: asyncio.Task[Committed], fresh: dict[Entry, Event]) -> None:
-        if self._refuses() or len(self._at_risk) + len(fresh) > self._settings.at_risk_limit:
-            # It may have been written all the same; then the redelivery is known, and the lease lapses.
-            admission.cancel()
-            msg = f"the store did not take the event within {self._settings.commit_timeout_seconds:g} s"
-            raise StoreUnavailable(msg)
-        self._settler.note_failure("the store is slow")
-        loop = asyncio.get_running_loop()
-        for entry, event in fresh.items():
-            run = self._at_risk[entry.id] = _Run(entry, claim=loop.create_future())
-            before = self._latest.get(entry.lane)
-            self._latest[entry.lane] = run
-            self._own(self._run_at_risk(run, event, before))
-        admission.add_done_callback(self._admitted)
+    async def _admit(self, fresh: Sequence[tuple[Entry, Event]]) -> None:
+        entries = [entry for entry, _ in fresh]
+        try:
+            committed = await self._persister.persist(Unit(appends=entries, lease=self._lease()))
+        except StoreError:
+            self._runs.given_up(entries)
+            raise
+        events = {entry.id: event for entry, event in fresh}
+        for claim in committed.leased:
+            self._take(claim, events.get(claim.entry.id))
+        self._runs.written(entries, committed)
 
     def _refuses(self) -> bool:
-        if self._settings.on_store_failure != "refuse":
+        since = self._persister.failing_since
+        if self._settings.on_store_failure != "refuse" or since is None:
             return False
-        since = self._settler.failing_since
-        return since is None or self._clock.monotonic() - since < self._settings.refuse_seconds
+        return self._clock.monotonic() - since < self._settings.refuse_seconds
 
-    def _admitted(self, admission: asyncio.Task[Committed]) -> None:
-        if admission.cancelled():
-            return
-        committed = admission.result()
-        self._begin_leased(committed)
-        for entry_id in committed.repeated:
-            run = self._at_risk.get(entry_id)
-            if run is not None and run.claim is not None and not run.claim.done():
-                run.claim.set_result(None)
+    def _take(self, claim: Claim, event: Event | None = None) -> None:
+        if self._runs.was_handled(claim.entry.id):
+            self._own(self._finish(claim))
+        else:
+            self._begin(self._runs.lease(claim, event))
 
-    def _begin_leased(self, committed: Committed, events: Mapping[str, Event] | None = None) -> None:
-        for claim in committed.leased:
-            self._begin(claim, events.get(claim.entry.id) if events else None)
+    def _begin(self, run: Run | None) -> None:
+        if run is not None:
+            self._own(self._run(run))
 
-    def _begin(self, claim: Claim, event: Event | None = None) -> None:
-        self._held[claim.entry.id] = claim
-        run = self._at_risk.get(claim.entry.id)
-        if run is not None and run.claim is not None:
-            if not run.claim.done():
-                run.claim.set_result(claim)
-            return
-        run = self._latest[claim.entry.lane] = _Run(claim.entry)
-        self._own(self._run(run, event))
+    # Handling
 
-    async def _run(self, run: _Run, event: Event | None) -> None:
-        begun = False
+    async def _run(self, run: Run) -> None:
+        before = run.before
         try:
+            if run.claim is None:
+                await run.stirred.wait()
             async with self._slots:
-                begun = True
-                claim = self._held[run.entry.id]
-                handling = self._handling(claim, event)
+                if not await self._may_begin(run):
+                    return
+                run.begun = True
+                handling, outcome, reason = self._read(run)
                 if handling is not None:
                     await self._handle(handling)
-            run.handled.set()
-            if handling is None:
-                await self._bury(claim)
-            else:
-                await self._settle(self._held.get(run.entry.id, claim), handling)
-        finally:
-            run.handled.set()
-            claim_now = self._held.pop(run.entry.id, None)
-            if not begun and claim_now is not None:
-                self._unbegun.append(claim_now)
-            self._leave_lane(run)
-
-    async def _run_at_risk(self, run: _Run, event: Event, before: _Run | None) -> None:
-        try:
+            self._runs.has_handled(run)
+            await run.stored.wait()
             if before is not None:
-                await before.handled.wait()
-            handling = Handling(event=event, store=self._store)
-            async with self._slots:
-                await self._handle(handling)
-            run.handled.set()
-            assert run.claim is not None
-            claim = await run.claim
-            if claim is not None:
-                await self._settle(claim, handling)
-            self._at_risk.pop(run.entry.id, None)
+                # Its settlement may lease this event to us, and what it records comes first.
+                await before.ended.wait()
+            await self._settle(run, handling, outcome, reason)
         finally:
-            run.handled.set()
-            self._held.pop(run.entry.id, None)
-            self._leave_lane(run)
+            # What is not begun at a shutdown is let go of at its end.
+            if run.begun or not self._stopping:
+                self._runs.leave(run)
 
-    def _leave_lane(self, run: _Run) -> None:
-        if self._latest.get(run.entry.lane) is run:
-            del self._latest[run.entry.lane]
+    async def _may_begin(self, run: Run) -> bool:
+        claim = run.claim
+        if claim is None:
+            if run.stored.is_set():
+                self._runs.leave_to_store(run)
+            return not run.stored.is_set()
+        if await self._watch.still_owns(claim):
+            return True
+        if run.claim is claim:
+            run.claim = None
+        return run.claim is not None
 
-    def _handling(self, claim: Claim, event: Event | None) -> Handling | None:
-        if event is None:
-            event = _read(claim.entry.body)
-            if event is None:
-                return None
-        if claim.attempt > 1:
-            event = attrs.evolve(event, attempt=claim.attempt)
-        age = self._clock.now() - claim.entry.created_at
-        return Handling(
-            event=event, store=self._store, rerun=claim.attempt == 1 or age <= self._settings.rerun_within_seconds
-        )
+    def _read(self, run: Run) -> tuple[Handling | None, Outcome, str]:
+        claim, event = run.claim, run.event
+        attempt = 1 if claim is None else claim.attempt
+        if run.entry.schema > SCHEMA:
+            log.warning("inbox_entry_too_new: schema %d is left to a newer release", run.entry.schema)
+            return None, Outcome.RETRY, "written by a newer release"
+        try:
+            event = event_of(run.entry, attempt) if event is None else attrs.evolve(event, attempt=attempt)
+        except CorruptEntry:
+            log.error("inbox_entry_corrupt: %s", run.entry.id)
+            return None, Outcome.DEAD, "corrupt inbox entry"
+        age = self._clock.now() - run.entry.created_at
+        rerun = attempt == 1 or age <= self._settings.rerun_within_seconds
+        return Handling(event=event, store=self._store, rerun=rerun), Outcome.DONE, ""
 
     async def _handle(self, handling: Handling) -> None:
         with handling_of(handling):
             try:
                 await self._dispatch(handling)
-            except Exception:
-                log.exception("inbox_dispatch_failed")
+            except (Exception, asyncio.CancelledError) as exc:
+                if is_being_cancelled():
+                    raise
+                log.error("inbox_dispatch_failed: %s", trail_of(exc))
 
-    async def _bury(self, claim: Claim) -> None:
-        dead = Settlement(claim=claim, outcome=Outcome.DEAD, reason="corrupt inbox entry")
-        committed = await self._settler.persist(Unit(settlements=[dead], lease=self._lease))
-        self._begin_leased(committed)
-
-    async def _patrol(self) -> None:
-        """
-        Take over what nobody holds: events of a dead process, and those whose predecessor another one handled.
-        """
+    async def _settle(self, run: Run, handling: Handling | None, outcome: Outcome, reason: str) -> None:
+        contributors = () if handling is None else handling.contributions
+        retry_at = self._clock.now() + self._settings.lease_seconds if outcome is Outcome.RETRY else None
         while True:
-            free = self._settings.concurrency - len(self._held)
-            try:
-                claims = [] if free <= 0 else await self._store.claim(Queue.INBOX, free, self._settings.lease_seconds)
-            except StoreError:
-                claims = []
-            for claim in claims:
-                self._begin(claim)
-            await self._clock.sleep(self._settings.poll_seconds)
+            claim = run.claim
+            ends = [] if claim is None else [Settlement(claim=claim, outcome=outcome, reason=reason, retry_at=retry_at)]
+            committed = await self._settler.settle(contributors, ends, self._lease())
+            if committed is not None:
+                self._take_all(committed.leased)
+                contributors = ()
+            if claim is None and run.claim is None:
+                self._runs.remember_unclaimed(run.entry.id)
+            # While the store was away, the event may have become ours, or ours anew.
+            if run.claim is None or (claim is not None and claim.token == run.claim.token):
+                return
 
-    async def _renew(self) -> None:
-        while True:
-            await self._clock.sleep(self._settings.lease_seconds / 3)
-            held = list(self._held.values())
-            if not held:
-                continue
-            try:
-                renewed = await self._store.renew(held, self._settings.lease_seconds)
-            except StoreError:
-                continue
-            for claim in renewed:
-                if claim.entry.id in self._held:
-                    self._held[claim.entry.id] = claim
+    async def _finish(self, claim: Claim) -> None:
+        """
+        Settle what was handled before it was ours.
+        """
+        done = Settlement(claim=claim, outcome=Outcome.DONE)
+        committed = await self._settler.settle((), [done], self._lease())
+        if committed is not None:
+            self._take_all(committed.leased)
 
-    def _own(self, coroutine: Any) -> asyncio.Task[Any]:
-        task: asyncio.Task[Any] = asyncio.create_task(coroutine)
+    def _take_all(self, claims: Iterable[Claim]) -> None:
+        for claim in claims:
+            self._take(claim)
+
+    def _lease(self) -> Lease | None:
+        # At a shutdown, who follows is left to the next process; if nothing outlives this one, it is handled now.
+        return None if self._stopping and self._store.durable else Lease(queue=Queue.INBOX, seconds=self._settings.lease_seconds)
+
+    # Letting go
+
+    async def _release_unbegun(self) -> None:
+        releases = [
+            asyncio.ensure_future(
+                self._store.commit(Unit(settlements=[Settlement(claim=claim, outcome=Outcome.RELEASE)]))
+            )
+            for claim in self._runs.unbegun()
+        ]
+        if releases:
+            done, pending = await asyncio.wait(releases, timeout=CANCEL_SECONDS)
+            await _cancel(pending)
+            failed = len(pending) + sum(1 for release in done if release.exception() is not None)
+            log.info("inbox_released: %d events, %d not", len(releases) - failed, failed)
+
+    # Tasks
+
+    def _own(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(coroutine, context=self._context.copy())
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._disown)
         return task
 
+    def _disown(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None and not isinstance(error, StoreUnavailable):
+            log.error("inbox_task_failed: %s", trail_of(error))
 
-async def _cancel(tasks: Sequence[asyncio.Task[Any] | None]) -> None:
-    begun = [task for task in tasks if task is not None]
-    for task in begun:
+    def _others(self) -> set[asyncio.Task[Any]]:
+        # A handler may stop its own bot.
+        return self._tasks - {asyncio.current_task()}
+
+
+async def _cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
+    tasks = list(tasks)
+    for task in tasks:
         task.cancel()
-    await asyncio.gather(*begun, return_exceptions=True)
-
-
-def _read(body: bytes) -> Event | None:
-    try:
-        stored = orjson.loads(body)
-        return parse_item(
-            stored["item"],
-            channel=Channel(stored["channel"]),
-            page_id=stored["page_id"],
-            standby=stored["standby"],
-        )
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-        return None
-
-
-def _plain(value: Any) -> Any:
-    return dict(value) if hasattr(value, "keys") else str(value)
+    if tasks:
+        await asyncio.wait(tasks, timeout=CANCEL_SECONDS)

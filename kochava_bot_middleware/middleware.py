@@ -7,41 +7,45 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import uuid
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AbstractContextManager
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import attrs
 
 from .apps import App, Apps, KochavaSettings, Mode, WorkerPlace
+from .authoring import Authoring
 from .clock import Clock, SystemClock
+from .counts import Counts, Tally
 from .delivery.incidents import Incidents
 from .delivery.worker import Worker
-from .exceptions import RegistrationError, TrackingError
-from .handling import Handling, current_handling, detached, handling_of
+from .handling import Handling, current_handling, handling_of
 from .kochava.client import KochavaClient
-from .kochava.records import Record
-from .messenger.events import Channel, Event
+from .messenger.events import Event
+from .messenger.links import iter_links
 from .messenger.outgoing import Outgoing
-from .outbound import greeting_run, greeting_sent, is_greeting, rewritten
+from .outbound import greeting_sent, is_greeting, people_named, rewritten
+from .planning import Planner
+from .privacy import Privacy
+from .recorder import Recorder
 from .recording import Recording
 from .settings import from_mapping
 from .settling import Settler
 from .store.address import open_store
 from .store.contract import Store
-from .tracking.engagement import Draft
-from .tracking.identity import Person
-from .tracking.rewriting import context_of, rewrite
-from .wrapping import wrapped
+from .timers import Timers
+from .told import Unaddressed
+from .tracking.app_links import AppLinks
+from .tracking.link_provider import Catalogue, LinkProvider
 
 log = logging.getLogger(__name__)
 
-F = TypeVar("F", bound=Callable[..., Any])
 CallNext = Callable[[Any], Coroutine[Any, Any, Any]]
 
+DRY_PREFIX = "dry_run:"
+"""Put before the keys of marks in a dry run, so that it leaves no traces in what counts later."""
 
-class KochavaMiddleware:
+
+class KochavaMiddleware(Authoring):
     """
     Makes a bot measurable in Kochava.
 
@@ -59,32 +63,71 @@ class KochavaMiddleware:
     Args:
         store: In place of the one that `KochavaSettings.store` names.
         clock: For tests.
+        link_provider: Gives SmartLinks from a catalogue of yours; see `LinkProvider`.
     """
 
-    def __init__(self, settings: KochavaSettings, *, store: Store | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: KochavaSettings,
+        *,
+        store: Store | None = None,
+        clock: Clock | None = None,
+        link_provider: LinkProvider | None = None,
+    ) -> None:
         self.settings = settings
         self._clock = clock or SystemClock()
-        self._apps = Apps(settings)
-        self._store = store or open_store(settings.store, clock=self._clock)
-        self._settler = Settler(self._store, self._clock)
         self._incidents = Incidents(self._clock)
-        self._test_users = frozenset(settings.test_users)
+        self._tally = Tally()
+        self._catalogue = self._make_catalogue(link_provider)
+        self._apps = Apps(settings, self._catalogue)
+        self._store = store or open_store(settings.store, clock=self._clock)
+        prefix = DRY_PREFIX if settings.mode is Mode.DRY_RUN else ""
+        self._privacy = Privacy(
+            settings.privacy,
+            apps=self._apps,
+            store=self._store,
+            clock=self._clock,
+            incidents=self._incidents,
+            prefix=prefix,
+        )
+        self._recorder = self._make_recorder(prefix)
+        self._timers = Timers(
+            store=self._store,
+            recorder=self._recorder,
+            apps=self._apps,
+            clock=self._clock,
+            incidents=self._incidents,
+            worthless_after_seconds=settings.delivery.ping_max_age_seconds,
+        )
         self._client: KochavaClient | None = None
         self._worker: Worker | None = None
         self._working: asyncio.Task[None] | None = None
-        self._commits: set[asyncio.Task[Any]] = set()
+        self._started = False
 
     @classmethod
-    def from_dict(cls, mapping: Mapping[str, Any], *, store: Store | None = None, clock: Clock | None = None) -> Self:
+    def from_dict(
+        cls,
+        mapping: Mapping[str, Any],
+        *,
+        store: Store | None = None,
+        clock: Clock | None = None,
+        link_provider: LinkProvider | None = None,
+    ) -> Self:
         """
         Make it from a settings mapping; see `KochavaSettings` for the keys.
 
         Raises:
             SettingsError: With everything that is wrong.
         """
-        return cls(from_mapping(KochavaSettings, mapping), store=store, clock=clock)
+        settings = from_mapping(KochavaSettings, mapping)
+        return cls(settings, store=store, clock=clock, link_provider=link_provider)
 
-    # Life
+    @property
+    def counts(self) -> Counts:
+        """
+        What was recorded, rewritten and left out since this was made.
+        """
+        return self._tally.counts(at_risk=self._recorder.at_risk)
 
     def provide_store(self) -> Store:
         """
@@ -99,10 +142,14 @@ class KochavaMiddleware:
         Raises:
             StoreUnavailable: The message says what was tried and how to mend it.
         """
-        if self._working is not None:
+        if self._started:
             return
         await self._store.open()
+        self._started = True
         log.info("kochava_started: records are kept in %s", self.settings.store)
+        if self.settings.mode is Mode.OFF:
+            return
+        self._timers.start()
         if self.settings.worker is WorkerPlace.SEPARATE or self.settings.mode is not Mode.LIVE:
             return
         self._client = KochavaClient(timeout_seconds=self.settings.delivery.request_timeout_seconds)
@@ -113,8 +160,11 @@ class KochavaMiddleware:
         """
         Finish the requests under way and close the store. What still waits is delivered after the next start.
         """
-        if self._commits:
-            await asyncio.wait(self._commits, timeout=self.settings.drain_seconds)
+        self._started = False
+        await self._timers.stop()
+        if self._catalogue is not None:
+            await self._catalogue.close()
+        await self._recorder.drain(self.settings.drain_seconds)
         if self._worker is not None and self._working is not None:
             await self._worker.stop(self.settings.drain_seconds)
             await self._working
@@ -134,9 +184,8 @@ class KochavaMiddleware:
             settings=self.settings.delivery,
             clock=self._clock,
             rng=random.Random(),  # noqa: S311 - jitter
+            gate=self._privacy.gate,
         )
-
-    # The two directions
 
     async def receive(self, event: Event, call_next: CallNext) -> Any:
         """
@@ -145,19 +194,12 @@ class KochavaMiddleware:
         if self.settings.mode is Mode.OFF:
             return await call_next(event)
         handling = current_handling()
-        if handling is not None and handling.store is self._store:
-            self._join(handling)
-            return await call_next(event)
-        # A host without an inbox of ours: the unit is committed here when handling ends.
-        handling = Handling(event=event, store=self._store)
-        recording = self._join(handling)
-        try:
+        if handling is None:
+            # A host without an inbox of ours.
+            handling = Handling(event=event, store=self._store)
             with handling_of(handling):
-                result = await call_next(event)
-                handling.handled = True
-                return result
-        finally:
-            await self._commit(recording)
+                return await self._received(handling, call_next, sets_handled=True)
+        return await self._received(handling, call_next, sets_handled=False)
 
     async def send(self, outgoing: Outgoing, call_next: CallNext) -> Any:
         """
@@ -167,236 +209,148 @@ class KochavaMiddleware:
             return await call_next(outgoing)
         handling = current_handling()
         app = self._apps.of(outgoing.page_id)
-        sent = self._rewritten(outgoing, app, handling) if app.links.is_active else outgoing
+        sent = await self._rewritten(outgoing, app, handling) if app.links.is_active else outgoing
         began_at = self._clock.now()
         answer = await call_next(sent)
         if app.greeting.is_on and is_greeting(outgoing):
             try:
                 await self._watch(outgoing, answer, began_at, handling)
-            except Exception as exc:  # noqa: BLE001
+            except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
                 self._incidents.report("greeting_not_watched", reason=type(exc).__name__)
         return answer
 
-    # What authors call
-
-    def event(
-        self,
-        name: str,
-        data: Mapping[str, Any] | Callable[[Any, Any], Any] | None = None,
-        *,
-        when: str = "success",
-    ) -> Callable[[F], F]:
+    async def opt_out(self, user_id: str) -> None:
         """
-        Record a named event when the decorated function ends. It wraps handlers, and any other function, async or not,
-        that is called while an event is handled.
-
-        Args:
-            name: As Kochava shall show it; its standard names are in `StandardEvent`.
-            data: The event's data, or a callable of (event, result) that gives it.
-            when: ``success``: only when the function did not raise; ``always``: in any case, with result ``None``.
+        Send nothing more of a person, what waits included. SmartLinks to them carry no id.
 
         Raises:
-            RegistrationError: The function is registered as a handler already, so wrapping it has no effect.
+            StoreError: It could not be written down.
         """
-        if when not in ("success", "always"):
-            msg = f"`when` is 'success' or 'always', got {when!r}"
-            raise RegistrationError(msg)
+        await self._privacy.opt_out(user_id)
 
-        def record(result: Any) -> None:
-            self._record_named(name, data, result)
-
-        def decorate(function: F) -> F:
-            return wrapped(function, f'@kochava.event("{name}")', after=record, also_after_errors=when == "always")
-
-        return decorate
-
-    def greeting(self, function: F) -> F:
+    async def opt_in(self, user_id: str) -> None:
         """
-        Mark a handler as one that greets: all it sends is one impression once shown, and its first answer a click.
+        Take back `opt_out` or `forget`: from now on the person is told of again.
 
         Raises:
-            RegistrationError: See `event`.
+            StoreError: It could not be written down.
         """
-        return wrapped(function, "@kochava.greeting", around=greeting_run)
+        await self._privacy.opt_in(user_id)
 
-    def ignore(self, function: F) -> F:
+    async def forget(self, user_id: str) -> int:
         """
-        Keep a handler's automatic event out of Kochava.
+        Delete all that is kept of a person, send nothing more of them, and ask Kochava's privacy API to delete what it
+        has (when `WireSettings.deletion_url` is set). Only a keyed hash remains, until `opt_in`.
+
+        Returns:
+            How many records and events that waited were dropped.
 
         Raises:
-            RegistrationError: See `event`.
+            StoreError: It could not be written down.
         """
+        return await self._privacy.forget(user_id)
 
-        def leave_out(_result: Any) -> None:
-            recording = self._recording()
-            if recording is not None:
-                recording.ignored = True
+    async def _received(self, handling: Handling, call_next: CallNext, *, sets_handled: bool) -> Any:
+        recording = self._join(handling)
+        by_hand = handling.store is not self._store or sets_handled
+        try:
+            result = await call_next(handling.event)
+            if sets_handled:
+                handling.handled = True
+            return result
+        finally:
+            if by_hand and recording is not None:
+                recording.is_open = False
+                await self._recorder.commit(recording)
 
-        return wrapped(function, "@kochava.ignore", after=leave_out, also_after_errors=True)
-
-    async def track(
-        self,
-        name: str,
-        data: Any = None,
-        *,
-        user_id: str | None = None,
-        id: str | None = None,  # noqa: A002
-        page_id: str | None = None,
-        channel: Channel = Channel.MESSENGER,
-    ) -> None:
-        """
-        Record a named event.
-
-        While an event is handled, it becomes part of that handling's commit. Elsewhere this call is itself the commit,
-        and returns once the event is durable, at the latest after `KochavaSettings.commit_timeout_seconds`.
-
-        Args:
-            name: As Kochava shall show it.
-            data: An object or one value.
-            user_id: Whom it is about; while an event is handled, that event's person by default.
-            id: Your own id of what happened, such as an order number; the same one again is a no-op.
-            page_id: The Page, outside of handling and only if Pages have apps of their own.
-            channel: Where the person is, if not in the event being handled.
-
-        Raises:
-            TrackingError: Nobody is named and no event is being handled; or, in strict mode, Kochava would refuse it.
-        """
-        if self.settings.mode is Mode.OFF:
-            return
-        recording = self._recording()
-        if recording is not None and recording.handling is not None:
-            event = recording.handling.event
-            own = user_id is None or user_id == event.user_id
-            person = Person(
-                user_id=user_id or event.user_id or "",
-                page_id=page_id or event.page_id,
-                channel=event.channel if own else channel,
-            )
-        elif user_id is None:
-            msg = f"event {name!r}: no event is being handled, so `user_id` must say whom it is about"
-            raise TrackingError(msg)
-        else:
-            person = Person(user_id=user_id, page_id=page_id, channel=channel)
-        if recording is not None:
-            recording.track(person, Draft(name=name, data=data), track_id=id)
-            return
-        alone = self._new_recording(None)
-        alone.track(person, Draft(name=name, data=data), track_id=id)
-        await self._commit(alone)
-
-    def rewrite(
-        self, body: Any, *, user_id: str | None = None, page_id: str | None = None, creative: str | None = None
-    ) -> Any:
-        """
-        The body as it would leave, for senders that do not pass this middleware. Pure; never writes into *body*.
-
-        Args:
-            body: A Send API body; its recipient is used unless *user_id* is given.
-        """
-        app = self._apps.of(page_id)
-        outgoing = Outgoing(body=body, page_id=page_id, creative=creative)
-        context = context_of(outgoing)
-        if user_id is not None:
-            context = attrs.evolve(context, user_id=user_id)
-        return rewrite(body, app.links, context).body
-
-    def entry_link(
-        self, target_url: str, *, ref: str | None = None, creative: str | None = None, page_id: str | None = None
-    ) -> str:
-        """
-        The SmartLink for an ad, QR code or e-mail that leads into the bot; see `SmartLinks.entry_link`.
-        """
-        return self._apps.of(page_id).links.entry_link(target_url, ref=ref, creative=creative)
-
-    def detached(self) -> AbstractContextManager[None]:
-        """
-        Start long-lived tasks within this, so that they do not belong to the event being handled.
-        """
-        return detached()
-
-    # Inside
-
-    def _join(self, handling: Handling) -> Recording:
-        recording = self._new_recording(handling)
-        handling.contributors[self] = recording
-        recording.observe(handling.event)
+    def _join(self, handling: Handling) -> Recording | None:
+        try:
+            recording = self._recorder.of(handling)
+        except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
+            self._incidents.report("event_not_recorded", reason=type(exc).__name__)
+            return None
+        if handling.store is self._store:
+            handling.contributors[self] = recording
         return recording
 
-    def _new_recording(self, handling: Handling | None) -> Recording:
-        return Recording(
+    async def _rewritten(self, outgoing: Outgoing, app: App, handling: Handling | None) -> Outgoing:
+        try:
+            links = await self._links_for(outgoing, app)
+            result = rewritten(outgoing, links, handling)
+        except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
+            self._incidents.report("links_not_rewritten", reason=type(exc).__name__)
+            return outgoing
+        self._tally.links_rewritten += result.changed
+        self._tally.links_left_alone.update(result.left_alone)
+        return attrs.evolve(outgoing, body=result.body) if result.changed else outgoing
+
+    async def _links_for(self, outgoing: Outgoing, app: App) -> AppLinks:
+        links = app.nameless_links if await self._is_nameless(outgoing, app) else app.links
+        if self._catalogue is not None:
+            sites = iter_links(outgoing.body, endpoint=outgoing.endpoint, text_links=links.text_links)
+            await links.prepare({site.url for site in sites if site.keep is None})
+        return links
+
+    async def _is_nameless(self, outgoing: Outgoing, app: App) -> bool:
+        for user_id in people_named(outgoing):
+            if user_id in self.settings.test_users or await self._privacy.is_barred(app, user_id):
+                return True
+        return False
+
+    async def _watch(self, outgoing: Outgoing, answer: Any, began_at: float, handling: Handling | None) -> None:
+        told = greeting_sent(outgoing, answer, began_at, self._apps.of(outgoing.page_id), handling)
+        if told is None:
+            return
+        recording = self._recorder.current()
+        if isinstance(told, Unaddressed):
+            # Written at once: the delivery that joins it to the person may already be on its way.
+            alone = self._recorder.alone()
+            alone.unaddressed(told)
+            await self._recorder.commit(alone)
+        elif recording is not None:
+            recording.signal(*told)
+        else:
+            alone = self._recorder.alone()
+            alone.signal(*told)
+            await self._recorder.commit(alone)
+
+    def _make_recorder(self, prefix: str) -> Recorder:
+        planner = Planner(
             apps=self._apps,
             recall=self._store.recall,
             now=self._clock.now,
-            new_id=lambda: uuid.uuid4().hex,
+            privacy=self._privacy,
             incidents=self._incidents,
-            handling=handling,
-            admit=self._admits,
+            test_users=self.settings.test_users,
+            is_dry=self.settings.mode is Mode.DRY_RUN,
+            prefix=prefix,
+        )
+        return Recorder(
+            apps=self._apps,
+            planner=planner,
+            settler=Settler(self._store, self._clock),
+            clock=self._clock,
+            incidents=self._incidents,
+            tally=self._tally,
+            commit_timeout_seconds=self.settings.commit_timeout_seconds,
+            at_risk_limit=self.settings.at_risk_limit,
             on_committed=self._wake,
         )
 
-    def _recording(self) -> Recording | None:
-        handling = current_handling()
-        recording = None if handling is None else handling.contributors.get(self)
-        return recording if isinstance(recording, Recording) else None
+    def _make_catalogue(self, provider: LinkProvider | None) -> Catalogue | None:
+        if provider is None:
+            return None
+        return Catalogue(
+            provider,
+            self.settings.link_provider,
+            monotonic=self._clock.monotonic,
+            on_failure=self._provider_failed,
+        )
 
-    def _admits(self, record: Record) -> bool:
-        if self.settings.mode is Mode.DRY_RUN:
-            log.info("dry_run: %s %s", record.kind, getattr(record, "event_name", ""))
-            return False
-        return record.user_id not in self._test_users
+    def _provider_failed(self, reason: str) -> None:
+        self._tally.provider_failures += 1
+        self._incidents.report("link_provider_failed", reason=reason)
 
     def _wake(self, appended: int) -> None:
         if appended and self._worker is not None:
             self._worker.wake()
-
-    async def _commit(self, recording: Recording) -> None:
-        """
-        Make a recording durable, waiting no longer than allowed; it goes on in the background if need be.
-        """
-        task = asyncio.create_task(self._settler.settle([recording]))
-        self._commits.add(task)
-        task.add_done_callback(self._committed)
-        await asyncio.wait({task}, timeout=self.settings.commit_timeout_seconds)
-
-    def _committed(self, task: asyncio.Task[Any]) -> None:
-        self._commits.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._incidents.report("tracking_failed", reason=type(task.exception()).__name__)
-
-    def _rewritten(self, outgoing: Outgoing, app: App, handling: Handling | None) -> Outgoing:
-        try:
-            result = rewritten(outgoing, app, handling)
-        except Exception as exc:  # noqa: BLE001
-            self._incidents.report("links_not_rewritten", reason=type(exc).__name__)
-            return outgoing
-        return attrs.evolve(outgoing, body=result.body) if result.changed else outgoing
-
-    async def _watch(self, outgoing: Outgoing, answer: Any, began_at: float, handling: Handling | None) -> None:
-        signal = greeting_sent(outgoing, answer, began_at, self._apps.of(outgoing.page_id), handling)
-        if signal is None:
-            return
-        recording = self._recording()
-        if recording is not None:
-            recording.signal(*signal)
-            return
-        alone = self._new_recording(None)
-        alone.signal(*signal)
-        await self._commit(alone)
-
-    def _record_named(self, name: str, data: Any, result: Any) -> None:
-        recording = self._recording()
-        handling = None if recording is None else recording.handling
-        if recording is None or handling is None or handling.event.user_id is None:
-            self._incidents.report("event_without_person", name, reason="called while no event is handled")
-            return
-        event = handling.event
-        strict = self._apps.of(event.page_id).events.strict
-        try:
-            value = data(event, result) if callable(data) else data
-        except Exception as exc:
-            if strict:
-                raise
-            self._incidents.report("event_data_failed", name, reason=type(exc).__name__)
-            value = None
-        person = Person(user_id=event.user_id or "", page_id=event.page_id, channel=event.channel)
-        recording.track(person, Draft(name=name, data=value))

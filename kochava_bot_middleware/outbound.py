@@ -11,12 +11,19 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import attrs
+
 from .apps import App
 from .handling import Handling, current_handling
+from .messenger.links import iter_links
 from .messenger.outgoing import Endpoint, Outgoing
+from .told import Unaddressed
+from .tracking.app_links import AppLinks
 from .tracking.funnel import Sent
 from .tracking.funnel_signals import offers_of
+from .tracking.greeting import mark_of
 from .tracking.identity import Person, record_id
+from .tracking.referral import facts_of
 from .tracking.rewriting import Rewritten, context_of, rewrite
 
 _greeting: ContextVar[str | None] = ContextVar("kochava_bot_greeting", default=None)
@@ -37,30 +44,43 @@ def greeting_run() -> Iterator[None]:
         _greeting.reset(token)
 
 
-def rewritten(outgoing: Outgoing, app: App, handling: Handling | None) -> Rewritten:
+def rewritten(outgoing: Outgoing, links: AppLinks, handling: Handling | None) -> Rewritten:
     """
     The body of *outgoing* with SmartLinks.
     """
     referral = None if handling is None else handling.event.referral
     context = context_of(
-        outgoing,
+        attrs.evolve(outgoing, creative=creative_of(outgoing)),
         handler=None if handling is None else handling.handler,
         ref=None if referral is None else referral.ref,
         ad_id=None if referral is None else referral.ad_id,
     )
-    return rewrite(outgoing.body, app.links, context, endpoint=outgoing.endpoint)
+    return rewrite(outgoing.body, links, context, endpoint=outgoing.endpoint)
 
 
 def is_greeting(outgoing: Outgoing) -> bool:
     """
-    Whether the caller or its handler marked the message as a greeting.
+    Whether the caller, its handler, or a mark on the body says that the message is a greeting.
     """
-    return outgoing.greeting or (_greeting.get() is not None and current_handling() is not None)
+    if outgoing.greeting or mark_of(outgoing.body) is not None:
+        return True
+    return _greeting.get() is not None and current_handling() is not None
+
+
+def people_named(outgoing: Outgoing) -> set[str]:
+    """
+    Ids of everybody whose id a link of *outgoing* might carry.
+    """
+    user_id = outgoing.recipient.user_id
+    named = set() if user_id is None else {user_id}
+    if outgoing.endpoint == Endpoint.BATCH:
+        named |= {site.user_id for site in iter_links(outgoing.body, endpoint=outgoing.endpoint) if site.user_id}
+    return named
 
 
 def greeting_sent(
     outgoing: Outgoing, answer: Any, began_at: float, app: App, handling: Handling | None
-) -> tuple[Person, Sent] | None:
+) -> tuple[Person, Sent] | Unaddressed | None:
     """
     What the funnel must know of a greeting that was sent, or ``None`` when nobody can have seen it.
 
@@ -69,19 +89,43 @@ def greeting_sent(
         began_at: When the call began, in seconds since the epoch.
     """
     told = answer if isinstance(answer, Mapping) else {}
-    user_id = outgoing.recipient.user_id or told.get("recipient_id")
     has_message = isinstance(outgoing.body, Mapping) and outgoing.body.get("message") is not None
-    if outgoing.endpoint != Endpoint.MESSAGES or not has_message or user_id is None or "error" in told:
+    if outgoing.endpoint != Endpoint.MESSAGES or not has_message or "error" in told:
         return None
-    mid = told.get("message_id")
-    person = Person(user_id=str(user_id), page_id=outgoing.page_id, channel=outgoing.channel)
-    run = None if handling is None else _greeting.get()
+    recipient = outgoing.recipient
+    user_id = recipient.user_id or _text(told.get("recipient_id"))
+    mid = _text(told.get("message_id"))
+    # Of somebody else than the recipient, the handled event tells nothing.
+    cause = handling.event if handling is not None and handling.event.user_id == user_id else None
     sent = Sent(
         at=began_at,
         mid=mid,
-        greeting=run or record_id(app.app_id, "greeting", user_id, mid or str(began_at)),
+        greeting=_greeting_id(outgoing, app, handling, mid or str(began_at)),
         offers=offers_of(outgoing.body),
         handler=None if handling is None else handling.handler,
-        creative=outgoing.creative,
+        creative=creative_of(outgoing),
+        referral={} if cause is None else facts_of(cause.referral),
     )
-    return person, sent
+    if user_id is not None:
+        return Person(user_id=user_id, page_id=outgoing.page_id, channel=outgoing.channel), sent
+    names = [f"mid:{mid}" if mid else None, f"user_ref:{recipient.user_ref}" if recipient.user_ref else None]
+    joined_by = tuple(name for name in names if name is not None)
+    return Unaddressed(page_id=outgoing.page_id, names=joined_by, sent=sent) if joined_by else None
+
+
+def creative_of(outgoing: Outgoing) -> str | None:
+    """
+    Name of the creative: of the send, or of the mark on its body.
+    """
+    mark = mark_of(outgoing.body)
+    return outgoing.creative or (None if mark is None else mark.creative)
+
+
+def _greeting_id(outgoing: Outgoing, app: App, handling: Handling | None, told: str) -> str:
+    run = None if handling is None else _greeting.get()
+    recipient = outgoing.recipient
+    return run or record_id(app.app_id, "greeting", recipient.user_id or recipient.user_ref, told)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or value == "" else str(value)

@@ -7,24 +7,38 @@ when somebody else changed it in between.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import attrs
 
 from .apps import App, Apps
+from .counts import LeftOut, Tally
 from .delivery.incidents import Incidents
+from .exceptions import TrackingError
 from .handling import Contribution, Handling
-from .kochava.event_data import clean_event_data
-from .kochava.records import Click, Engagement, Impression, Record, encode
-from .messenger.events import Event
-from .store.contract import Committed, Condition, Entry, Mark
+from .kochava.event_data import Severity, clean_event_data
+from .kochava.records import Engagement
+from .messenger.events import AccountLinkingEvent, Event
+from .planning import Plan, Planner
+from .store.contract import Committed
+from .told import Happening, Told, Unaddressed
+from .tracking.asking import ask
 from .tracking.engagement import Draft, automatic_event
-from .tracking.funnel import FunnelState, Showing, Signal, Step, advance
+from .tracking.funnel import Signal
 from .tracking.funnel_signals import signal_of
+from .tracking.identities import clean_identities
 from .tracking.identity import Person, record_id, usertime
-from .tracking.pings import ping_id, ping_params
 
-Recall = Callable[[Sequence[str]], Awaitable[Mapping[str, bytes]]]
+
+def person_of(event: Event) -> Person | None:
+    """
+    Whom *event* is about; ``None`` when it names nobody.
+    """
+    if not event.user_id:
+        return None
+    return Person(user_id=event.user_id, page_id=event.page_id, channel=event.channel)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -34,30 +48,32 @@ class Recording:
 
     Attributes:
         apps: Which app applies to which Page.
-        recall: Reads stored marks.
+        planner: Makes the commit of what was told.
         now: Seconds since the epoch.
         new_id: Makes a random id, for what has no cause to make a stable one from.
-        incidents: Where what is left out is counted.
+        incidents: Where what is left out is logged.
+        tally: Where it is counted.
         handling: The cause; ``None`` outside of handling.
-        admit: Which records are stored; the others are left out.
         on_committed: Called with the number of records once they are durable.
         ignored: The automatic event is kept out.
+        is_open: Whether what is told now will still be written.
     """
 
     apps: Apps
-    recall: Recall
+    planner: Planner
     now: Callable[[], float]
     new_id: Callable[[], str]
     incidents: Incidents
+    tally: Tally
     handling: Handling | None = None
-    admit: Callable[[Record], bool]
     on_committed: Callable[[int], None]
     ignored: bool = False
-    _records: list[Record] = attrs.field(factory=list)
-    _ordinals: dict[str, int] = attrs.field(factory=dict)
-    _signals: list[tuple[Person, Signal]] = attrs.field(factory=list)
-    _named: bool = False
-    _appended: int = 0
+    is_open: bool = True
+    _told: Told = attrs.field(factory=Told)
+    _ordinals: Counter[tuple[str, str]] = attrs.field(factory=Counter)
+    _bad_keys: int = 0
+    _linking_asked: bool = False
+    _plan: Plan | None = None
 
     def track(self, person: Person, draft: Draft, *, track_id: str | None = None) -> None:
         """
@@ -69,143 +85,139 @@ class Recording:
         Raises:
             TrackingError: In strict mode, when Kochava would refuse the event.
         """
-        self._named = True
         app = self.apps.of(person.page_id)
+        name = app.name_of(person)
         if track_id is not None:
             event_id = record_id(app.app_id, "track", draft.name, track_id)
         elif self.handling is None:
             event_id = self.new_id()
         else:
-            ordinal = self._ordinals[draft.name] = self._ordinals.get(draft.name, 0) + 1
+            self._ordinals[name, draft.name] += 1
+            ordinal = self._ordinals[name, draft.name]
             cause = self.handling.event.key
-            event_id = record_id(
-                app.app_id, Engagement.kind, person.page_id, person.user_id, cause, draft.name, ordinal
-            )
-        self._records.append(self._engagement(app, person, draft, event_id))
+            event_id = record_id(app.app_id, Engagement.kind, person.page_id, name, cause, draft.name, ordinal)
+        engagement = self._engagement(app, person, draft, event_id)
+        self._told.happenings.append(Happening(person=person, engagement=engagement))
+
+    def identify(self, person: Person, identities: Any) -> None:
+        """
+        Add identities to link.
+
+        Raises:
+            TrackingError: In strict mode, when one cannot be linked.
+        """
+        clean, problems = clean_identities(identities)
+        for key, reason in problems:
+            if self.apps.of(person.page_id).events.strict:
+                msg = f"identity {key!r} {reason}"
+                raise TrackingError(msg)
+            self.incidents.report("identity_problem", key, reason=reason)
+        self._bad_keys += len(problems)
+        if clean:
+            self._told.identities.append((person, clean))
 
     def signal(self, person: Person, signal: Signal) -> None:
         """
         Add something that the person's funnel must know.
         """
         if self.apps.of(person.page_id).greeting.is_on:
-            self._signals.append((person, signal))
+            self._told.signals.append((person, signal))
+
+    def unaddressed(self, send: Unaddressed) -> None:
+        """
+        Add a greeting to somebody whose id is not known yet.
+        """
+        self._told.unaddressed.append(send)
 
     def observe(self, event: Event) -> None:
         """
         Add what the event itself says to the person's funnel.
         """
-        if event.user_id is None:
-            return
-        signal = signal_of(event, self.now())
-        if signal is not None:
-            self.signal(Person(user_id=event.user_id, page_id=event.page_id, channel=event.channel), signal)
+        self._told.event = event
+        person = person_of(event)
+        signal = None if person is None else signal_of(event, self.now())
+        if person is not None and signal is not None:
+            self.signal(person, signal)
 
     async def contribute(self) -> Contribution:
         """
         See `Contributor.contribute`.
         """
-        records = [*self._records, *self._automatic()]
-        marks: list[Mark] = []
-        if self._signals:
-            pings, marks = await self._funnel()
-            records += pings
-        entries = [self._entry(record) for record in records if self.admit(record)]
-        self._appended = len(entries)
-        return Contribution(appends=entries, marks=marks)
+        await self._identify_on_linking()
+        automatic = self._automatic()
+        told = attrs.evolve(self._told, happenings=[*self._told.happenings, *automatic])
+        self._plan = await self.planner.plan(told)
+        return self._plan.contribution
 
     def committed(self, answer: Committed) -> None:
         """
         See `Contributor.committed`.
         """
-        if self._appended:
+        if self._plan is not None and self._plan.appends:
             self.on_committed(len(answer.appended))
+        self.finish()
 
-    def _automatic(self) -> list[Record]:
+    def finish(self) -> None:
+        """
+        Count what was written and left out. Idempotent.
+        """
+        self.is_open = False
+        plan, self._plan = self._plan, None
+        if plan is not None:
+            self.tally.recorded.update(plan.recorded)
+            self.tally.left_out.update(plan.left_out)
+            if self.ignored:
+                self.tally.left_out[LeftOut.IGNORED] += 1
+        self.tally.left_out.update({LeftOut.BAD_KEY: self._bad_keys} if self._bad_keys else {})
+        self._bad_keys = 0
+
+    async def _identify_on_linking(self) -> None:
+        event = self._told.event
+        person = None if event is None else person_of(event)
+        if self._linking_asked or person is None or not isinstance(event, AccountLinkingEvent):
+            return
+        self._linking_asked = True
+        identify = self.apps.of(person.page_id).identity.identify_on_linking
+        if identify is None or event.status != "linked" or event.standby:
+            return
+        try:
+            identities = await ask(identify, event)
+            if identities:
+                self.identify(person, identities)
+        except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
+            self.incidents.report("identify_on_linking_failed", reason=type(exc).__name__)
+
+    def _automatic(self) -> list[Happening]:
         handling = self.handling
-        if handling is None or self.ignored or handling.event.user_id is None:
+        person = None if handling is None else person_of(handling.event)
+        if handling is None or person is None or self.ignored:
             return []
         event = handling.event
-        person = Person(user_id=event.user_id or "", page_id=event.page_id, channel=event.channel)
         app = self.apps.of(event.page_id)
+        # An event tracked for somebody else does not speak for this one.
+        named = any(each.person.user_id == person.user_id for each in self._told.happenings)
         draft = automatic_event(
-            event, handler=handling.handler, handled=handling.handled, settings=app.events, named=self._named
+            event, handler=handling.handler, handled=handling.handled, settings=app.events, named=named
         )
         if draft is None:
             return []
         event_id = record_id(app.app_id, "automatic", event.page_id, event.key)
-        return [self._engagement(app, person, draft, event_id)]
+        return [Happening(person=person, engagement=self._engagement(app, person, draft, event_id), is_named=False)]
 
     def _engagement(self, app: App, person: Person, draft: Draft, event_id: str) -> Engagement:
         data, problems = clean_event_data(draft.data, strict=app.events.strict, event_name=draft.name)
         for problem in problems:
             self.incidents.report("event_data_problem", f"{draft.name}.{problem.key}", reason=problem.reason)
+            self._bad_keys += problem.severity is Severity.DROPPED
         timestamp = None if self.handling is None else self.handling.event.timestamp
+        name = app.name_of(person)
         return Engagement(
             id=event_id,
             app_id=app.app_id,
-            user_id=person.user_id,
+            user_id=name,
             page_id=person.page_id,
             usertime=usertime(timestamp, self.now()),
             event_name=draft.name,
             event_data=data,
-            device_ids=app.identity.device_ids(person.channel, person.user_id),
+            device_ids=app.identity.device_ids(person.channel, name),
         )
-
-    async def _funnel(self) -> tuple[list[Record], list[Mark]]:
-        keys = list(dict.fromkeys(_mark_key(self.apps.of(person.page_id), person) for person, _ in self._signals))
-        stored = await self.recall(keys)
-        states = {key: FunnelState.from_bytes(stored.get(key)) for key in keys}
-        records: list[Record] = []
-        for person, signal in self._signals:
-            app = self.apps.of(person.page_id)
-            key = _mark_key(app, person)
-            states[key], steps = advance(states[key], signal, window_seconds=app.greeting.window_seconds)
-            showing = states[key].showing
-            if showing is not None:
-                records += [self._ping(step, app, person, showing, signal.at) for step in steps if _wanted(step, app)]
-        expires_at = self.now() + 2 * max(app.greeting.window_seconds for app in self.apps)
-        marks = [
-            Mark(
-                key=key,
-                value=value,
-                expires_at=expires_at,
-                condition=Condition.IF_EQUAL,
-                expected=stored.get(key),
-            )
-            for key, state in states.items()
-            if (value := state.to_bytes()) != stored.get(key)
-        ]
-        return records, marks
-
-    def _ping(self, step: Step, app: App, person: Person, showing: Showing, at: float) -> Record:
-        impression = step is Step.IMPRESSION
-        identity = ping_id(step, showing, app.app_id, person.user_id)
-        params = ping_params(app.greeting, person, showing)
-        params["impression_id" if impression else "click_id"] = identity
-        return (Impression if impression else Click)(
-            id=identity,
-            app_id=app.app_id,
-            user_id=person.user_id,
-            page_id=person.page_id,
-            usertime=int(at),
-            params=params,
-        )
-
-    def _entry(self, record: Record) -> Entry:
-        return Entry(
-            id=record.id,
-            queue=record.queue,
-            lane=record.lane,
-            created_at=self.now(),
-            body=encode(record),
-        )
-
-
-def _wanted(step: Step, app: App) -> bool:
-    url = app.greeting.impression_url if step is Step.IMPRESSION else app.greeting.click_url
-    return url is not None
-
-
-def _mark_key(app: App, person: Person) -> str:
-    # Ids are page-scoped, so app and person are enough.
-    return f"funnel:{app.app_id}:{person.user_id}"

@@ -1,5 +1,8 @@
 """
 The end of an event's handling: what the middlewares contribute and "handled" become one commit.
+
+Nothing a contributor does can keep an event from being settled: an event that is not settled is handled again, and
+the person gets every answer twice.
 """
 
 from __future__ import annotations
@@ -7,9 +10,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+import attrs
+
 from .clock import Clock
 from .exceptions import StoreError
-from .handling import Contributor
+from .handling import Contribution, Contributor, trail_of
+from .persisting import LONGEST_PAUSE_SECONDS, PASSING, SHORTEST_PAUSE_SECONDS, Persister
 from .store.contract import Committed, Lease, Settlement, Store, Unit, Verdict
 
 log = logging.getLogger(__name__)
@@ -18,47 +24,18 @@ PLANS = 20
 """How often a unit is planned anew when a mark was changed in between. Each failure means that somebody else made
 progress, so this is reached only when something is broken."""
 
-LONGEST_PAUSE_SECONDS = 2.0
-
 
 class Settler:
     """
-    Writes units, for as long as it takes.
+    Writes what contributors give.
 
-    Attributes:
-        failing_since: Monotonic time since which the store has not taken anything; ``None`` while it works.
+    Args:
+        persister: Shared with others who write to the same store; by default an own one.
     """
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, store: Store, clock: Clock, persister: Persister | None = None) -> None:
         self._clock = clock
-        self.failing_since: float | None = None
-
-    async def persist(self, unit: Unit) -> Committed:
-        """
-        Commit *unit*, again and again until the store takes it.
-        """
-        pause = 0.05
-        while True:
-            try:
-                committed = await self._store.commit(unit)
-            except StoreError as exc:
-                self.note_failure(str(exc))
-                await self._clock.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-                continue
-            if self.failing_since is not None:
-                self.failing_since = None
-                log.warning("store_works_again")
-            return committed
-
-    def note_failure(self, reason: str) -> None:
-        """
-        Remember since when the store fails; one log line an incident.
-        """
-        if self.failing_since is None:
-            self.failing_since = self._clock.monotonic()
-            log.error("store_fails", extra={"reason": reason})
+        self._persister = persister or Persister(store, clock)
 
     async def settle(
         self,
@@ -69,12 +46,22 @@ class Settler:
         """
         Write all that *contributors* give, together with *settlements*.
 
+        A contributor that raises is left out. One whose marks never fit keeps its records but not its marks.
+
         Returns:
-            The commit, or ``None`` when the event belongs to another process by now; what that one records has the
-            same ids.
+            The commit, or ``None`` when there was nothing to write, or the event belongs to another process by now;
+            what that one records has the same ids.
+
+        Raises:
+            StoreError: The store cannot keep even the bare settlements.
         """
-        for _ in range(PLANS):
-            contributions = [await contributor.contribute() for contributor in contributors]
+        willing = list(contributors)
+        plans = 0
+        while True:
+            plans += 1
+            contributions = await self._ask(willing)
+            if plans > PLANS:
+                contributions = [attrs.evolve(contribution, marks=()) for contribution in contributions]
             unit = Unit(
                 appends=[entry for contribution in contributions for entry in contribution.appends],
                 marks=[mark for contribution in contributions for mark in contribution.marks],
@@ -83,13 +70,50 @@ class Settler:
             )
             if not (unit.appends or unit.marks or unit.settlements):
                 return None
-            committed = await self.persist(unit)
+            try:
+                committed = await self._persister.persist(unit)
+            except StoreError as exc:
+                if not willing:
+                    raise
+                log.error("contributions_refused: %s", trail_of(exc))
+                willing.clear()
+                continue
             if committed.verdict is Verdict.COMMITTED:
-                for contributor in contributors:
-                    contributor.committed(committed)
+                _tell(willing, committed)
                 return committed
             if committed.verdict is Verdict.LEASE_LOST:
                 log.warning("lease_lost")
                 return None
-        log.error("unit_never_fits", extra={"failed_key": committed.failed_key})
-        return None
+            if plans == PLANS:
+                log.error("marks_never_fit: %s", committed.failed_key)
+
+    async def _ask(self, willing: list[Contributor]) -> list[Contribution]:
+        """
+        Everybody's contribution. Who raises is taken off the list; while the store cannot be read, ask again.
+        """
+        contributions = []
+        for contributor in tuple(willing):
+            try:
+                contributions.append(await self._contribution(contributor))
+            except Exception as exc:  # noqa: BLE001 - a middleware may raise anything
+                log.error("contribution_failed: %s", trail_of(exc))
+                willing.remove(contributor)
+        return contributions
+
+    async def _contribution(self, contributor: Contributor) -> Contribution:
+        pause = SHORTEST_PAUSE_SECONDS
+        while True:
+            try:
+                return await contributor.contribute()
+            except PASSING as exc:
+                self._persister.note_failure(str(exc))
+            await self._clock.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+
+def _tell(contributors: Sequence[Contributor], committed: Committed) -> None:
+    for contributor in contributors:
+        try:
+            contributor.committed(committed)
+        except Exception as exc:  # noqa: BLE001 - it is written: the lane must go on
+            log.error("contributor_failed_after_commit: %s", trail_of(exc))

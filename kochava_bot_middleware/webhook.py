@@ -12,15 +12,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import attrs
 
-from .exceptions import StoreUnavailable, WebhookError
+from .exceptions import StoreError, StoreUnavailable, WebhookError
 from .messenger.events import Event
 from .messenger.parse import parse_webhook
-from .messenger.signature import verify_signature
+from .messenger.signature import HEADER, verify_signature
 from .settings import Secret
 
 log = logging.getLogger(__name__)
-
-SIGNATURE_HEADER = "X-Hub-Signature-256"
 
 
 @attrs.frozen(kw_only=True)
@@ -66,7 +64,8 @@ class Webhook:
         Answer the GET that Facebook sends when the callback is configured: its challenge, or 403.
         """
         token = query.get("hub.verify_token", "")
-        right = hmac.compare_digest(token.encode(), self._verify_token.value.encode())
+        # Some hosts decode what is no UTF-8 to surrogates.
+        right = hmac.compare_digest(token.encode(errors="surrogatepass"), self._verify_token.value.encode())
         if query.get("hub.mode") != "subscribe" or not right:
             return _refuse(403, "the verify token is missing or wrong")
         return WebhookAnswer(status=200, text=query.get("hub.challenge", ""))
@@ -78,7 +77,7 @@ class Webhook:
         if len(raw_body) > self.max_body_bytes:
             return self.too_large()
         try:
-            verify_signature(raw_body, _header(headers, SIGNATURE_HEADER), self._app_secrets)
+            verify_signature(raw_body, _header(headers, HEADER), self._app_secrets)
             events = parse_webhook(raw_body)
         except WebhookError as exc:
             return _refuse(exc.status, str(exc))
@@ -86,6 +85,9 @@ class Webhook:
             await self._accept(events)
         except StoreUnavailable as exc:
             return _refuse(503, str(exc))
+        except StoreError:
+            # Its text may quote what it could not keep.
+            return _refuse(503, "the store cannot keep the event")
         return WebhookAnswer(status=200, text="EVENT_RECEIVED")
 
     def too_large(self) -> WebhookAnswer:

@@ -20,6 +20,10 @@ _LEAST_WAIT_SECONDS = 0.02
 """A due head that cannot be claimed (another worker was quicker) must not make a busy loop."""
 
 
+_AHEAD = 4
+"""How many records are claimed for each hand, so that a claim is rare and no hand waits for one."""
+
+
 class QueueWorker:
     """
     Keeps one queue moving until it is stopped.
@@ -65,6 +69,7 @@ class QueueWorker:
             settings=settings,
             clock=clock,
             incidents=incidents,
+            is_busy=self._is_busy,
             wants_next=self._wants_next,
             on_leased=self._take,
             on_settled=self._settled,
@@ -117,12 +122,12 @@ class QueueWorker:
 
     def _want(self, now: float) -> int:
         """
-        How many to claim now: at most enough to keep every hand busy twice.
+        How many to claim now: a little more than the hands can carry at once.
         """
         concurrency, backlog = self._settings.concurrency, self._ready.qsize()
         if backlog > concurrency // 2:
             return 0
-        most = 2 * concurrency - backlog
+        most = _AHEAD * concurrency - backlog
         room = self._pace.room(self._queue, now, most=most)
         return most if room >= most else room - backlog
 
@@ -172,6 +177,9 @@ class QueueWorker:
     def _take(self, held: Sequence[Held]) -> None:
         for each in held:
             self._ready.put_nowait(each)
+
+    def _is_busy(self) -> bool:
+        return not self._ready.empty() and not self._stopping.is_set()
 
     def _wants_next(self) -> bool:
         going_on = not self._stopping.is_set()

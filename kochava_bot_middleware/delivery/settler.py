@@ -13,6 +13,9 @@ from .courier import Held, Settled
 from .incidents import Incidents
 from .settings import DeliverySettings
 
+_LINGER_SECONDS = 0.002
+"""While other records are being sent anyway, a commit waits so long for their ends, which makes each one cheaper."""
+
 _ENDS = (Outcome.DONE, Outcome.DEAD, Outcome.DROPPED)
 
 
@@ -21,6 +24,7 @@ class Settler:
     Of one queue.
 
     Args:
+        is_busy: Whether more ends are about to come.
         wants_next: Whether the lanes' next records shall be leased by the very commit that ends their predecessors.
         on_leased: Takes those.
         on_settled: Told of each end once it is committed.
@@ -35,6 +39,7 @@ class Settler:
         settings: DeliverySettings,
         clock: Clock,
         incidents: Incidents,
+        is_busy: Callable[[], bool],
         wants_next: Callable[[], bool],
         on_leased: Callable[[Sequence[Held]], None],
         on_settled: Callable[[Settled], None],
@@ -45,6 +50,7 @@ class Settler:
         self._lease = Lease(queue=queue, seconds=settings.lease_seconds)
         self._clock = clock
         self._incidents = incidents
+        self._is_busy = is_busy
         self._wants_next = wants_next
         self._on_leased = on_leased
         self._on_settled = on_settled
@@ -64,8 +70,11 @@ class Settler:
         """
         going_on = True
         while going_on:
+            first = await self._waiting.get()
+            if first is not None and self._is_busy() and self._waiting.qsize() < self._most // 4:
+                await self._clock.sleep(_LINGER_SECONDS)
             batch: list[Settled] = []
-            settled = await self._waiting.get()
+            settled = first
             while settled is not None:
                 batch.append(settled)
                 if len(batch) >= self._most or self._waiting.empty():

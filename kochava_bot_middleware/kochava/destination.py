@@ -4,6 +4,7 @@ Where records go: the settings of Kochava's wire, and which of them apply to a r
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import urlsplit
 
@@ -136,6 +137,7 @@ class Destination:
         return frozenset(host_of(url) for url in urls if url is not None)
 
 
+@functools.lru_cache(maxsize=256)
 def host_of(url: str) -> str:
     """
     Host and port of a URL, without credentials.

@@ -114,7 +114,12 @@ class LinkMaker:
         self._shared_suffixes: dict[LinkTemplate, str] = {}
 
     def make(
-        self, url: str, template: str = "", title: str = "", index: int | None = None, *, shared: bool = False
+        self,
+        url: str,
+        template: str = "",
+        title: str = "",
+        index: int | None = None,
+        shared: bool = False,  # noqa: FBT001, FBT002  called for every link of every message
     ) -> str | NotMade:
         """
         The SmartLink for *url*, or why there is none.
@@ -126,7 +131,7 @@ class LinkMaker:
         if isinstance(plan, NotMade):
             return plan
         source, head, open_head, tail, parts = plan
-        if self._varies or parts:
+        if parts or self._varies:
             return self._varied(plan, template, title, index, shared=shared)
         suffixes = self._shared_suffixes if shared else self._suffixes
         suffix = suffixes.get(source)

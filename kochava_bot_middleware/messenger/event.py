@@ -144,7 +144,7 @@ class Event:
         timestamp: When it happened, aware, in UTC; ``None`` when missing or zero.
         standby: Another app owns the thread; this one only listens.
         raw: The item as it came; of a change its ``{"field", "value"}``. An item that is no object stands under
-            ``item``.
+            ``item``; a ``hop_context`` that the entry has for all of its items is put in.
         attempt: How often handling began; above 1 only when a process died while handling.
         referral: Where the person came from, if this event tells.
         prior_message: See `PriorMessage`.

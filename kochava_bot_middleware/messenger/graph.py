@@ -6,6 +6,7 @@ The access token travels in the ``Authorization`` header only, so that no addres
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import hmac
 import json
@@ -22,6 +23,7 @@ from ..clock import Clock
 from ..exceptions import SendError
 from .graph_errors import error_from_answer, is_refusal, no_answer, not_sent
 from .graph_retry import seconds_until_retry
+from .link_tree import members_of
 from .pace import UsagePace
 from .sessions import SessionPerLoop
 from .uploads import Upload
@@ -207,7 +209,8 @@ async def _encoded(call: GraphCall) -> AsyncIterator[tuple[Any, dict[str, str]]]
 
 def to_json(value: Any) -> str:
     """
-    JSON text of a body; attrs instances and mappings of any class become objects.
+    JSON text of a body. Mappings of any class and instances of attrs and data classes become objects, the latter
+    without their fields that are ``None``; enums become their values.
 
     Raises:
         TypeError: Something in it has no JSON form.
@@ -219,8 +222,11 @@ def to_json(value: Any) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
-    if attrs.has(type(value)):
-        return attrs.asdict(value, recurse=False)
+    if isinstance(value, enum.Enum):
+        return value.value
+    members = members_of(value)
+    if members is not None:
+        return {name: member for name, member in members.items() if member is not None}
     msg = f"a body for the Graph API cannot hold a {type(value).__name__}"
     raise TypeError(msg)
 

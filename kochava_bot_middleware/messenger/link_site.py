@@ -7,10 +7,13 @@ from __future__ import annotations
 import enum
 import functools
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 Path = tuple[str | int, ...]
 """Keys and indexes from the body down to the address, through JSON text and form text as if they were objects."""
+
+Trail = tuple[Any, ...]
+"""A `Path` as the walk carries it: the trail so far and one more key; empty at the body. See `path_of`."""
 
 
 class LinkKind(enum.StrEnum):
@@ -60,7 +63,7 @@ class KeepReason(enum.StrEnum):
     HOME_URL = "home_url"
     """Its domain must be whitelisted."""
     MESSENGER_LINK = "messenger_link"
-    """m.me and ig.me open inside Messenger and are attributed by their ``ref``."""
+    """m.me, ig.me and messenger.com/t open inside Messenger and are attributed by their ``ref``."""
     MESSENGER_EXTENSIONS = "messenger_extensions"
     """The send fails with code 100 unless the host is in ``whitelisted_domains``."""
     UTILITY_TEMPLATE = "utility_template"
@@ -76,8 +79,6 @@ class KeepReason(enum.StrEnum):
 class LinkSite(NamedTuple):
     """
     One address in an outgoing body.
-
-    A named tuple, since thirty of them are made for one carousel and attrs takes three times as long.
 
     Attributes:
         path: Where it is. In plain text the last item is the position of the address in the text.
@@ -106,13 +107,67 @@ class LinkSite(NamedTuple):
     room: int | None = None
 
 
-make_site = functools.partial(tuple.__new__, LinkSite)
-"""`LinkSite` from a tuple of all its fields, in half the time of a call."""
+class Show(Protocol):
+    """
+    Is told of a link during the walk and gives its replacement, or ``None`` to leave it.
+
+    The arguments are the fields of a `LinkSite`, which costs too much to be made for every link of every message. Of
+    reasons to stay, *keep* has only what is around the link; `reason_to_keep` adds what the address says.
+    """
+
+    def __call__(
+        self,
+        trail: Trail,
+        url: str,
+        kind: LinkKind,
+        template: str,
+        title: str,
+        index: int,
+        keep: KeepReason | None,
+        shared: bool,  # noqa: FBT001  positional, since it is called for every link of every message
+        extensions: bool,  # noqa: FBT001
+        user_id: str | None,
+        room: int | None,
+        /,
+    ) -> str | None:
+        """
+        The new address, or ``None``.
+        """
+
+
+def site_of(
+    trail: Trail,
+    url: str,
+    kind: LinkKind,
+    template: str,
+    title: str,
+    index: int,
+    keep: KeepReason | None,
+    *others: Any,
+) -> LinkSite:
+    """
+    The site of what a `Show` is told.
+    """
+    return LinkSite(path_of(trail), url, kind, template, title, index, keep or reason_to_keep(url), *others)
+
+
+def path_of(trail: Trail) -> Path:
+    """
+    The keys of a trail, from the body down.
+    """
+    keys: list[str | int] = []
+    while trail:
+        trail, key = trail
+        keys.append(key)
+    return tuple(reversed(keys))
+
 
 MESSENGER_HOSTS = frozenset({"m.me", "www.m.me", "ig.me", "www.ig.me"})
+CONVERSATION_HOSTS = frozenset({"messenger.com", "www.messenger.com", "m.messenger.com"})
+"""Where only ``/t/…`` is a conversation."""
 
 _SCHEMES = ("https://", "http://")
-_HOST = re.compile(r"https?://(?:[^/?#\\@]*@)?([^/?#\\@:]+)", re.IGNORECASE)
+_HOST = re.compile(r"https?://(?:[^/?#\\@]*@)?([^/?#\\@:]+)(?::[0-9]*)?(/t/)?")
 
 
 @functools.lru_cache(maxsize=4096)
@@ -123,8 +178,10 @@ def reason_to_keep(url: str) -> KeepReason | None:
     lowered = url.lower()
     if not lowered.startswith(_SCHEMES):
         return KeepReason.NOT_HTTP
-    if ".me" in lowered:
-        host = _HOST.match(lowered)
-        if host is not None and host[1].rstrip(".") in MESSENGER_HOSTS:
-            return KeepReason.MESSENGER_LINK
+    if ".me" in lowered or "messenger.com" in lowered:
+        address = _HOST.match(lowered)
+        if address is not None:
+            host = address[1].rstrip(".")
+            if host in MESSENGER_HOSTS or (host in CONVERSATION_HOSTS and address[2]):
+                return KeepReason.MESSENGER_LINK
     return None

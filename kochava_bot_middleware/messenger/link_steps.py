@@ -1,24 +1,19 @@
 """
-The steps that every walk over links takes: down into a member, or to an address, which a visitor is shown.
+The steps that every walk over links takes: down into a member, or to an address, which is shown.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from .link_site import UNTAPPED, KeepReason, LinkKind, LinkSite, Path, make_site, reason_to_keep
+from .link_site import UNTAPPED, KeepReason, LinkKind, Show, Trail
 from .link_tree import Changes, ChangesOf, map_mapping, map_sequence
 from .text_links import addresses
 
-Visit = Callable[[LinkSite], str | None]
-"""Is shown a link and gives its replacement, or ``None`` to leave it."""
-
-DEEPEST = 40
-"""Length of a path at which the walk stops; the platform's own bodies stay below 20."""
-
-
-_BUTTON = LinkKind.BUTTON
+DEEPEST = 12
+"""How often a place may hold the like of itself (menus in menus, shared contents) before the walk stops there."""
 
 
 class Scope(NamedTuple):
@@ -38,21 +33,26 @@ class Scope(NamedTuple):
     user_id: str | None = None
 
 
+make_scope = functools.partial(tuple.__new__, Scope)
+"""A `Scope` from a tuple of all its fields, in half the time of a call."""
+
+
 class LinkSteps:
     """
-    Shows each link to a visitor and gathers the replacements. Serves one body, since it numbers the links.
+    Shows each link and gathers the replacements. Serves one body, since it numbers the links.
     """
 
-    def __init__(self, visit: Visit, *, every_place: bool) -> None:
-        self._visit = visit
-        self._ignored = frozenset() if every_place else UNTAPPED
+    def __init__(self, show: Show, *, every_place: bool) -> None:
+        self._show = show
+        self.every_place = every_place
         self._number = 0
+        self._depth = 0
 
     def mapping(
         self,
         parent: Mapping[str, Any],
         key: str,
-        path: Path,
+        trail: Trail,
         scope: Scope,
         changes: Changes,
         changes_of: ChangesOf[Scope],
@@ -61,8 +61,8 @@ class LinkSteps:
         Walk on into the object under *key*, if there is one.
         """
         node = parent.get(key)
-        if node is not None and len(path) < DEEPEST:
-            replaced = map_mapping(node, (*path, key), scope, changes_of)
+        if node is not None:
+            replaced = map_mapping(node, (trail, key), scope, changes_of)
             if replaced is not node:
                 changes[key] = replaced
 
@@ -70,7 +70,7 @@ class LinkSteps:
         self,
         parent: Mapping[str, Any],
         key: str,
-        path: Path,
+        trail: Trail,
         scope: Scope,
         changes: Changes,
         changes_of: ChangesOf[Scope],
@@ -79,16 +79,25 @@ class LinkSteps:
         Walk on into each item of the array under *key*, if there is one.
         """
         node = parent.get(key)
-        if node is not None and len(path) < DEEPEST:
-            replaced = map_sequence(node, (*path, key), scope, changes_of)
+        if node is not None:
+            replaced = map_sequence(node, (trail, key), scope, changes_of)
             if replaced is not node:
                 changes[key] = replaced
+
+    def deeper(self, step: Callable[..., None], *arguments: Any) -> None:
+        """
+        Take a step into something that may hold the like of itself.
+        """
+        if self._depth < DEEPEST:
+            self._depth += 1
+            step(*arguments)
+            self._depth -= 1
 
     def kept(
         self,
         parent: Mapping[str, Any],
         key: str,
-        path: Path,
+        trail: Trail,
         scope: Scope,
         changes: Changes,
         kind: LinkKind,
@@ -97,14 +106,12 @@ class LinkSteps:
         """
         Show an address that is not for replacing.
         """
-        if kind in self._ignored:
+        if kind in UNTAPPED and not self.every_place:
             return
         url = parent.get(key)
         if isinstance(url, str) and url:
             template, title, shared, user_id = scope
-            replaced = self._visit(
-                make_site(((*path, key), url, kind, template, title, 0, reason, shared, False, user_id, None))
-            )
+            replaced = self._show((trail, key), url, kind, template, title, 0, reason, shared, False, user_id, None)
             if replaced is not None and replaced != url:
                 changes[key] = replaced
 
@@ -112,7 +119,7 @@ class LinkSteps:
         self,
         parent: Mapping[str, Any],
         key: str,
-        path: Path,
+        trail: Trail,
         scope: Scope,
         changes: Changes,
         kind: LinkKind,
@@ -135,35 +142,47 @@ class LinkSteps:
             return
         self._number = number = self._number + 1
         template, _, _, user_id = scope
-        keep = keep or reason_to_keep(url)
-        replaced = self._visit(
-            make_site(((*path, key), url, kind, template, title, number, keep, shared, extensions, user_id, None))
-        )
+        replaced = self._show((trail, key), url, kind, template, title, number, keep, shared, extensions, user_id, None)
         if replaced is not None and replaced != url:
             changes[key] = replaced
 
-    def plain_link(self, button: Mapping[str, Any], path: Path, scope: Scope) -> Changes:
+    def plain_links(self, buttons: list[Any], trail: Trail, scope: Scope, changes_of: ChangesOf[Scope]) -> list[Any]:
         """
-        Show the address of a URL button that has nothing but a title beside it.
+        Show the addresses of an array of buttons: at once those of URL buttons that say no more of themselves.
+
+        Nearly all buttons are such; the others go to *changes_of*.
         """
-        url = button.get("url")
-        if not isinstance(url, str):
-            return {}
-        template, title, shared, user_id = scope
-        own_title = button.get("title")
-        if isinstance(own_title, str):
-            title = own_title
-        self._number = number = self._number + 1
-        keep = reason_to_keep(url)
-        replaced = self._visit(
-            make_site(((*path, "url"), url, _BUTTON, template, title, number, keep, shared, False, user_id, None))
-        )
-        return {} if replaced is None or replaced == url else {"url": replaced}
+        show = self._show
+        template, element_title, shared, user_id = scope
+        items: list[Any] | None = None
+        for position, button in enumerate(buttons):
+            if type(button) is dict and button.get("type") == "web_url" and _SAYING_MORE.isdisjoint(button):
+                url = button.get("url")
+                if type(url) is not str:
+                    continue
+                title = button.get("title")
+                if type(title) is not str:
+                    title = element_title
+                self._number = number = self._number + 1
+                link = ((trail, position), "url")
+                new = show(link, url, LinkKind.BUTTON, template, title, number, None, shared, False, user_id, None)
+                if new is None or new == url:
+                    continue
+                replaced: Any = button.copy()
+                replaced["url"] = new
+            else:
+                replaced = map_mapping(button, (trail, position), scope, changes_of)
+                if replaced is button:
+                    continue
+            if items is None:
+                items = buttons.copy()
+            items[position] = replaced
+        return buttons if items is None else items
 
     def text(
         self,
         parent: Mapping[str, Any],
-        path: Path,
+        trail: Trail,
         scope: Scope,
         changes: Changes,
         limit: int,
@@ -175,21 +194,24 @@ class LinkSteps:
         text = parent.get("text")
         if not isinstance(text, str) or "://" not in text:
             return
+        template, _, shared, user_id = scope
         written, position, free = [], 0, limit - size(text)
         for start, url in addresses(text):
             self._number += 1
             room = free + size(url)
-            site = LinkSite(
-                (*path, "text", start), url, LinkKind.TEXT, scope.template, "", self._number,
-                reason_to_keep(url), scope.shared, False, scope.user_id, room,
-            )  # fmt: skip
-            replaced = self._visit(site)
+            link = ((trail, "text"), start)
+            replaced = self._show(
+                link, url, LinkKind.TEXT, template, "", self._number, None, shared, False, user_id, room
+            )
             if replaced is not None and replaced != url:
                 free = room - size(replaced)
                 written += [text[position:start], replaced]
                 position = start + len(url)
         if written:
             changes["text"] = "".join([*written, text[position:]])
+
+
+_SAYING_MORE = frozenset({"webview_share_button", "messenger_extensions", "fallback_url"})
 
 
 def title_of(node: Mapping[str, Any]) -> str:

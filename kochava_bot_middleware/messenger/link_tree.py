@@ -1,5 +1,5 @@
 """
-Copy-on-write steps through an outgoing body: dicts, lists, tuples, attrs instances, JSON text and form text.
+Copy-on-write steps through an outgoing body: dicts, lists, tuples, attrs and data classes, JSON text and form text.
 
 Each step gives back the same object when nothing below it changed, and never writes into the caller's.
 """
@@ -7,61 +7,55 @@ Each step gives back the same object when nothing below it changed, and never wr
 from __future__ import annotations
 
 import copy
+import dataclasses
 import enum
 import json
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
-from urllib.parse import quote, unquote_plus
 
 import attrs
 
-from .link_site import Path
+from .link_site import Trail
 
 Scope = TypeVar("Scope")
 Changes = dict[str, Any]
 """The members of a mapping that get a new value; empty when none does."""
 
-ChangesOf = Callable[[Mapping[str, Any], Path, Scope], Changes]
+ChangesOf = Callable[[Mapping[str, Any], Trail, Scope], Changes]
 
 
-def map_mapping(node: Any, path: Path, scope: Scope, changes_of: ChangesOf[Scope]) -> Any:
+def map_mapping(node: Any, trail: Trail, scope: Scope, changes_of: ChangesOf[Scope]) -> Any:
     """
-    Apply *changes_of* to the members of *node*: a mapping, an attrs instance, or a JSON object as text.
+    Apply *changes_of* to the members of *node*: a mapping, an attrs or data class instance, or a JSON object as text.
 
     Anything else is given back as it is.
     """
     if type(node) is dict:
-        changes = changes_of(node, path, scope)
+        changes = changes_of(node, trail, scope)
         return node | changes if changes else node
     if isinstance(node, (str, bytes)):
-        return _map_text(node, lambda decoded: map_mapping(decoded, path, scope, changes_of))
+        return _map_text(node, lambda decoded: map_mapping(decoded, trail, scope, changes_of))
     members = members_of(node)
     if members is None:
         return node
-    changes = changes_of(members, path, scope)
+    changes = changes_of(members, trail, scope)
     return _rebuilt(node, changes) if changes else node
 
 
-def map_sequence(node: Any, path: Path, scope: Scope, changes_of: ChangesOf[Scope]) -> Any:
+def map_sequence(node: Any, trail: Trail, scope: Scope, changes_of: ChangesOf[Scope]) -> Any:
     """
     Apply *changes_of* to each item of *node*: a list, a tuple, or a JSON array as text.
     """
     if not isinstance(node, (list, tuple)):
         if isinstance(node, (str, bytes)):
-            return _map_text(node, lambda decoded: map_sequence(decoded, path, scope, changes_of))
+            return _map_text(node, lambda decoded: map_sequence(decoded, trail, scope, changes_of))
         return node
     items: list[Any] | None = None
     for index, item in enumerate(node):
-        if type(item) is dict:
-            changes = changes_of(item, (*path, index), scope)
-            if not changes:
-                continue
-            replaced = item | changes
-        else:
-            replaced = map_mapping(item, (*path, index), scope, changes_of)
-            if replaced is item:
-                continue
+        replaced = map_mapping(item, (trail, index), scope, changes_of)
+        if replaced is item:
+            continue
         if items is None:
             items = list(node)
         items[index] = replaced
@@ -70,30 +64,17 @@ def map_sequence(node: Any, path: Path, scope: Scope, changes_of: ChangesOf[Scop
     return items if type(node) is list else _sequence_like(node, items)
 
 
-def map_form(text: str, path: Path, scope: Scope, changes_of: ChangesOf[Scope]) -> str:
-    """
-    Apply *changes_of* to the fields of a form (``recipient=…&message=…``, each value JSON text, percent-encoded).
-
-    Fields that do not change keep their spelling.
-    """
-    fields = [field.partition("=") for field in text.split("&")]
-    changes = changes_of({unquote_plus(key): unquote_plus(value) for key, _, value in fields}, path, scope)
-    if not changes:
-        return text
-    return "&".join(
-        f"{key}={quote(changes[unquote_plus(key)], safe='')}" if unquote_plus(key) in changes else f"{key}{mark}{value}"
-        for key, mark, value in fields
-    )
-
-
 def members_of(node: Any) -> Mapping[str, Any] | None:
     """
-    The members of a mapping or an attrs instance; ``None`` for anything else.
+    The members of a mapping, or of an instance of an attrs or data class; ``None`` for anything else.
     """
     if isinstance(node, Mapping):
         return node
-    if attrs.has(type(node)):
-        return {field.name: getattr(node, field.name, None) for field in attrs.fields(type(node))}
+    kind = type(node)
+    if attrs.has(kind):
+        return {field.name: getattr(node, field.name, None) for field in attrs.fields(kind)}
+    if dataclasses.is_dataclass(kind):
+        return {field.name: getattr(node, field.name, None) for field in dataclasses.fields(kind)}
     return None
 
 
@@ -148,6 +129,8 @@ def _rebuilt(node: Any, changes: Changes) -> Any:
     if isinstance(node, Mapping):
         return {**node, **changes}
     try:
+        if dataclasses.is_dataclass(node):
+            return dataclasses.replace(node, **changes)  # type: ignore[type-var]
         return attrs.evolve(node, **{_argument(node, name): value for name, value in changes.items()})
     except Exception:  # noqa: BLE001  a field without an argument, or a validator that knows no longer address
         replaced = copy.copy(node)

@@ -6,12 +6,13 @@ All are pure: the caller's body is never written into, order and unknown keys st
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from .link_site import KeepReason, LinkKind, LinkSite, Path, reason_to_keep
-from .link_steps import Scope, Visit
-from .link_tree import Changes, decoded, map_form, map_mapping, map_sequence, members_of
+from .link_forms import map_body
+from .link_site import KeepReason, LinkKind, LinkSite, Path, Show, Trail, reason_to_keep, site_of
+from .link_steps import Scope
+from .link_tree import Changes, decoded, map_sequence, members_of
 from .link_walk import MessageWalk
 from .text_links import TextLimit
 
@@ -20,13 +21,18 @@ __all__ = [
     "LinkKind",
     "LinkSite",
     "Path",
+    "Show",
     "TextLimit",
     "Visit",
     "iter_links",
     "map_links",
     "reason_to_keep",
     "replace_links",
+    "show_links",
 ]
+
+Visit = Callable[[LinkSite], str | None]
+"""Is shown a link and gives its replacement, or ``None`` to leave it."""
 
 
 def iter_links(body: Any, *, endpoint: str = "messages", text_links: bool = False) -> Iterator[LinkSite]:
@@ -71,10 +77,34 @@ def map_links(
         every_place: Also visit addresses that nobody taps: pictures, media, payloads that look like one.
         text_limit: Also visit addresses in plain text, which may not grow beyond it; ``None`` leaves text alone.
     """
-    walk = _BodyWalk(MessageWalk(visit, text_limit, every_place=every_place), endpoint)
-    if type(body) is dict or not _is_array(body):
-        return map_mapping(body, (), Scope(), walk.body)
-    return map_sequence(body, (), Scope(), walk.request)
+
+    def show(*facts: Any) -> str | None:
+        return visit(site_of(*facts))
+
+    return show_links(body, show, endpoint=endpoint, text_limit=text_limit, every_place=every_place)
+
+
+def show_links(
+    body: Any,
+    show: Show,
+    *,
+    endpoint: str = "messages",
+    text_limit: TextLimit | None = None,
+    every_place: bool = True,
+) -> Any:
+    """
+    `map_links` for who asks little of each link, and is told it as arguments.
+    """
+    walk = _BodyWalk(MessageWalk(show, text_limit, every_place=every_place), endpoint)
+    if type(body) is dict:
+        changes = walk.body(body, (), _NO_SCOPE)
+        return body | changes if changes else body
+    if _is_array(body):
+        return map_sequence(body, (), _NO_SCOPE, walk.request)
+    return map_body(body, (), _NO_SCOPE, walk.body)
+
+
+_NO_SCOPE = Scope()
 
 
 def _is_array(body: Any) -> bool:
@@ -90,7 +120,7 @@ class _BodyWalk:
         self._walk = walk
         self._user_level = endpoint == "custom_user_settings"
 
-    def body(self, body: Mapping[str, Any], path: Path, _outer: Scope) -> Changes:
+    def body(self, body: Mapping[str, Any], trail: Trail, _outer: Scope) -> Changes:
         """
         What is posted to one endpoint.
         """
@@ -99,68 +129,71 @@ class _BodyWalk:
         user_id = _user_id(body)
         scope = Scope("", "", user_id is None and not self._user_level, user_id)
         if "message" in body:
-            walk.mapping(body, "message", path, scope, changes, walk.message)
-        for key in body:
-            if key in _RARE:
-                self._rare(key, body, path, scope, changes)
+            walk.mapping(body, "message", trail, scope, changes, walk.message)
+        if not _RARE.isdisjoint(body):
+            for key in body:
+                if key in _RARE:
+                    self._rare(key, body, trail, scope, changes)
         return changes
 
-    def request(self, request: Mapping[str, Any], path: Path, scope: Scope) -> Changes:
+    def request(self, request: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
         """
         One request of a Graph batch; its body is a form, or an object that a library will make one of.
+
+        Also one of several bodies in an array.
         """
+        if "body" not in request:
+            return self._form(request, trail, scope)
         content = request.get("body")
-        if isinstance(content, str) and decoded(content) is None:
-            replaced: Any = map_form(content, (*path, "body"), scope, self._form)
-        else:
-            replaced = map_mapping(content, (*path, "body"), scope, self._form)
+        replaced = map_body(content, (trail, "body"), scope, self._form)
         return {} if replaced is content else {"body": replaced}
 
-    def _form(self, body: Mapping[str, Any], path: Path, scope: Scope) -> Changes:
+    def _form(self, body: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
         outer, self._user_level = self._user_level, False
         try:
-            return self.body(body, path, scope)
+            return self.body(body, trail, scope)
         finally:
             self._user_level = outer
 
-    def _rare(self, key: str, body: Mapping[str, Any], path: Path, scope: Scope, changes: Changes) -> None:
+    def _rare(self, key: str, body: Mapping[str, Any], trail: Trail, scope: Scope, changes: Changes) -> None:
         walk = self._walk
         if key == "batch":
-            if not path:
-                walk.sequence(body, key, path, scope, changes, self.request)
+            if not trail:
+                walk.sequence(body, key, trail, scope, changes, self.request)
         elif key == "messages":
-            walk.sequence(body, key, path, scope, changes, walk.message)
+            walk.sequence(body, key, trail, scope, changes, walk.message)
         elif key == "persistent_menu":
-            walk.sequence(body, key, path, scope, changes, walk.menu)
-        elif key == "call_to_actions":
-            walk.sequence(body, key, path, scope, changes, walk.menu_item)
+            walk.sequence(body, key, trail, scope, changes, walk.menu)
+        elif key in ("call_to_actions", "welcome_message_flow"):
+            walk.sequence(body, key, trail, scope, changes, walk.menu_item)
         elif key == "components":
-            changes.update(walk.utility(body, path, scope))
+            changes.update(walk.utility(body, trail, scope))
         elif key == "library_template_button_inputs":
-            walk.sequence(body, key, path, scope, changes, self._library_button)
+            walk.sequence(body, key, trail, scope, changes, self._library_button)
         elif key == "home_url":
-            walk.mapping(body, key, path, scope, changes, self._home)
+            walk.mapping(body, key, trail, scope, changes, self._home)
         else:
-            walk.kept(body, key, path, scope, changes, *_KEPT[key])
+            walk.kept(body, key, trail, scope, changes, *_KEPT[key])
 
-    def _home(self, home: Mapping[str, Any], path: Path, scope: Scope) -> Changes:
+    def _home(self, home: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
         changes: Changes = {}
-        self._walk.kept(home, "url", path, scope, changes, LinkKind.HOME_URL, KeepReason.HOME_URL)
+        self._walk.kept(home, "url", trail, scope, changes, LinkKind.HOME_URL, KeepReason.HOME_URL)
         return changes
 
-    def _library_button(self, button: Mapping[str, Any], path: Path, scope: Scope) -> Changes:
+    def _library_button(self, button: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
         changes: Changes = {}
-        self._walk.mapping(button, "url", path, scope, changes, self._library_url)
+        self._walk.mapping(button, "url", trail, scope, changes, self._library_url)
         return changes
 
-    def _library_url(self, url: Mapping[str, Any], path: Path, scope: Scope) -> Changes:
+    def _library_url(self, url: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
         changes: Changes = {}
-        self._walk.kept(url, "base_url", path, scope, changes, LinkKind.UTILITY, KeepReason.UTILITY_TEMPLATE)
+        self._walk.kept(url, "base_url", trail, scope, changes, LinkKind.UTILITY, KeepReason.UTILITY_TEMPLATE)
         return changes
 
 
 _KEPT = {
     "account_linking_url": (LinkKind.ACCOUNT_LINK, KeepReason.ACCOUNT_LINK),
+    "payment_privacy_url": (LinkKind.PRIVACY, KeepReason.PRIVACY),
     "profile_picture_url": (LinkKind.PICTURE, KeepReason.PICTURE),
 }
 
@@ -170,6 +203,7 @@ _RARE = frozenset(
         "messages",
         "persistent_menu",
         "call_to_actions",
+        "welcome_message_flow",
         "components",
         "library_template_button_inputs",
         "home_url",

@@ -197,7 +197,8 @@ class MessageEditEvent(Event):
     Attributes:
         mid: Which one.
         text: How it reads now.
-        num_edit: 1 for the first edit.
+        num_edit: 1 for the first edit. Instagram also sends 0, without a text and often without a sender, about a
+            message that is merely new.
     """
 
     kind: ClassVar[Kind] = Kind.MESSAGE_EDIT

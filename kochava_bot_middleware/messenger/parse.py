@@ -32,6 +32,8 @@ def parse_webhook(body: bytes | str | Mapping[str, Any]) -> list[Event]:
     Read all events of a webhook, in the order they stand.
 
     An item that cannot be read becomes an `UnknownEvent` and costs its neighbours nothing; empty items give nothing.
+    Pages of the Instagram Platform show webhooks within a list, and a comment's ``field`` and ``value`` as members of
+    the entry: both are read.
 
     Args:
         body: The request's body, or what a framework decoded from it.
@@ -40,7 +42,14 @@ def parse_webhook(body: bytes | str | Mapping[str, Any]) -> list[Event]:
         NotAWebhook: The body is not JSON, or not an object of a Page or Instagram account with entries. The message
             shows nothing of the body.
     """
-    webhook = _decode(body)
+    decoded = _decode(body)
+    events: list[Event] = []
+    for webhook in decoded if isinstance(decoded, list) and decoded else [decoded]:
+        _read_webhook(webhook, events)
+    return events
+
+
+def _read_webhook(webhook: Any, events: list[Event]) -> None:
     if not isinstance(webhook, dict):
         msg = "the body is JSON but no object"
         raise NotAWebhook(msg)
@@ -50,15 +59,13 @@ def parse_webhook(body: bytes | str | Mapping[str, Any]) -> list[Event]:
     if channel is None or not isinstance(entries, list):
         msg = "the body is not about a Page or an Instagram account" if channel is None else "the body has no entries"
         raise NotAWebhook(msg)
-    events: list[Event] = []
     for entry in entries:
         if isinstance(entry, dict):
             _read_entry(entry, channel, events)
-    return events
 
 
 def _read_entry(entry: dict[str, Any], channel: Channel, events: list[Event]) -> None:
-    page_id = identifier(entry.get("id"))
+    page_id, hops = identifier(entry.get("id")), entry.get("hop_context")
     for name, standby in _ARRAYS:
         if name not in entry:
             continue
@@ -67,7 +74,12 @@ def _read_entry(entry: dict[str, Any], channel: Channel, events: list[Event]) ->
             if item is None or item == {}:
                 continue
             raw = item if isinstance(item, dict) else {"item": item}
+            if hops is not None and name != "changes":
+                raw = {"hop_context": hops, **raw}
             events.append(parse_item(raw, channel=channel, page_id=page_id, standby=standby))
+    if "field" in entry:
+        raw = {"field": entry["field"], "value": entry.get("value")}
+        events.append(parse_item(raw, channel=channel, page_id=page_id))
 
 
 def _decode(body: bytes | str | Mapping[str, Any]) -> Any:
@@ -75,10 +87,8 @@ def _decode(body: bytes | str | Mapping[str, Any]) -> Any:
     JSON values that can be written as JSON again, as an inbox must.
     """
     try:
-        if isinstance(body, bytes):
-            return _loads(body, body.count(b"{") + body.count(b"["))
-        if isinstance(body, str):
-            return _loads(body, body.count("{") + body.count("["))
+        if isinstance(body, (bytes, str)):
+            return _loads(body)
         return orjson.loads(orjson.dumps(body, default=_plain))
     except (ValueError, TypeError, RecursionError):
         # The cause holds the body, which is personal: it must not end up in somebody's log of tracebacks.
@@ -86,14 +96,21 @@ def _decode(body: bytes | str | Mapping[str, Any]) -> Any:
         raise NotAWebhook(msg) from None
 
 
-def _loads(body: bytes | str, brackets: int) -> Any:
+def _loads(body: bytes | str) -> Any:
     try:
         webhook = orjson.loads(body)
     except orjson.JSONDecodeError:
         return _loads_broken_text(body)
-    if brackets > _SURELY_SHALLOW:
+    # Each bracket that opens one level is closed by another, so a short body need not be counted.
+    if len(body) > 2 * _SURELY_SHALLOW and _opened(body) > _SURELY_SHALLOW:
         orjson.dumps(webhook)
     return webhook
+
+
+def _opened(body: bytes | str) -> int:
+    if isinstance(body, bytes):
+        return body.count(b"{") + body.count(b"[")
+    return body.count("{") + body.count("[")
 
 
 def _loads_broken_text(body: bytes | str) -> Any:

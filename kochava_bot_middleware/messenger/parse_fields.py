@@ -22,6 +22,9 @@ _END_OF_TIME = 253_402_300_799
 _LONGEST_FIGURE = 18
 """Digits of a number given as text; longer text is no number the platform would send."""
 
+_LONGEST_CALENDAR_TIME = 40
+"""Characters of a date with time, fraction and offset, and some more."""
+
 _WIDEST_ID_BITS = 64
 
 _NOTHING: dict[str, Any] = {}
@@ -77,14 +80,31 @@ def integer(value: Any) -> int | None:
 
 def moment(value: Any) -> datetime | None:
     """
-    A time in seconds or milliseconds since the epoch, told apart by size; ``None`` for zero and what is no time.
+    A time in seconds or milliseconds since the epoch, told apart by size, or in ISO 8601 with its offset.
+
+    ``None`` for zero and what is no time.
     """
     figure = value if type(value) is int or type(value) is float else integer(value)
-    if figure is None or not 0 < figure < _END_OF_TIME * 1000:
+    if figure is None:
+        return _calendar_time(value) if isinstance(value, str) else None
+    if not 0 < figure < _END_OF_TIME * 1000:
         return None
     if figure >= _FIRST_MILLISECONDS:
         figure /= 1000
     return datetime.fromtimestamp(figure, UTC) if figure < _END_OF_TIME else None
+
+
+def _calendar_time(value: str) -> datetime | None:
+    """
+    As the Graph API writes times, such as ``2026-01-01T00:00:00+0000``.
+    """
+    if len(value) > _LONGEST_CALENDAR_TIME:
+        return None
+    try:
+        time = datetime.fromisoformat(value)
+        return None if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def members(value: Any) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from .events import ChangeEvent, Channel, Event, UnknownEvent
 from .parse_fields import Frame, hop_context, identifier, members, moment, person, prior_message, referral
 
 _READERS: dict[str, Callable[[dict[str, Any], Frame], Event]] = {
-    "message": parse_messages.message,
     "postback": parse_thread.postback,
     "delivery": parse_messages.delivery,
     "read": parse_messages.read,
@@ -45,6 +44,7 @@ _MESSAGING_FIELDS = frozenset(
         "messages",
         "message_deliveries",
         "message_echoes",
+        "message_edit",
         "message_edits",
         "message_reactions",
         "message_reads",
@@ -92,13 +92,7 @@ def parse_item(
 
 def _happening(item: Mapping[str, Any], frame: Frame) -> Event:
     message = item.get("message")
-    page_id, user_id, business_id = frame["page_id"], person(item.get("sender")), person(item.get("recipient"))
-    outwards = isinstance(message, dict) and message.get("is_echo") is True
-    if outwards or (user_id is not None and user_id == page_id):
-        user_id, business_id = business_id, user_id
-    frame["user_id"] = user_id
-    if page_id in _NO_PAGE:
-        frame["page_id"] = business_id
+    frame["user_id"], frame["page_id"], outwards = _parties(item, frame["page_id"])
     frame["timestamp"] = moment(item.get("timestamp"))
     if "referral" in item:
         frame["referral"] = referral(item["referral"])
@@ -107,7 +101,8 @@ def _happening(item: Mapping[str, Any], frame: Frame) -> Event:
     if "hop_context" in item:
         frame["hop_context"] = hop_context(item["hop_context"])
     if isinstance(message, dict):
-        return parse_messages.message(message, frame)
+        is_echo = outwards or message.get("is_echo") is True
+        return (parse_messages.echo if is_echo else parse_messages.message)(message, frame)
     for key, reader in _READERS.items():
         if key in item and isinstance(value := item[key], dict):
             return reader(value, frame)
@@ -116,6 +111,22 @@ def _happening(item: Mapping[str, Any], frame: Frame) -> Event:
     if frame["referral"] is not None:
         return parse_thread.referral(item, frame)
     return UnknownEvent(**frame)
+
+
+def _parties(item: Mapping[str, Any], page_id: str | None) -> tuple[str | None, str | None, bool]:
+    """
+    The person, the Page, and whether the item went from the Page to the person.
+
+    A Page that is known tells the two apart, else the mark of an echo does. When both have one id, as in made-up
+    data, it stands for both.
+    """
+    sender, recipient = person(item.get("sender")), person(item.get("recipient"))
+    if sender != recipient and page_id in (sender, recipient) and page_id not in _NO_PAGE:
+        outwards = page_id == sender
+    else:
+        outwards = members(item.get("message")).get("is_echo") is True
+    user_id, business_id = (recipient, sender) if outwards else (sender, recipient)
+    return user_id, business_id if page_id in _NO_PAGE else page_id, outwards
 
 
 def _change(change: Mapping[str, Any], *, channel: Channel, page_id: str | None, standby: bool, attempt: int) -> Event:
@@ -138,6 +149,7 @@ def _change(change: Mapping[str, Any], *, channel: Channel, page_id: str | None,
         return _happening(value, frame)
     if page_id in _NO_PAGE:
         frame["page_id"] = None
+    frame["timestamp"] = moment(members(value).get("created_time")) or moment(members(value).get("timestamp"))
     if field == "inbox_labels" and isinstance(value, dict):
         return parse_thread.inbox_labels(value, frame)
     return ChangeEvent(**frame, field=field, value=value)

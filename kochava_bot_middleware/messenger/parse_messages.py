@@ -4,6 +4,7 @@ Readers of the keys around messages: ``message``, ``message_edit``, ``delivery``
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .events import (
@@ -27,18 +28,18 @@ from .parse_fields import Frame, identifier, identifiers, integer, members, mome
 _SUPERSEDED = {"image": "sticker", "share": "ig_post"}
 """Old types that the platform went on sending beside the new one: stickers in 2026, Instagram posts from 2025 on."""
 
+_FULL_CIRCLE = 360
+
 _TYPED = {"mid", "text", "seq"}
 """All that most messages have; the reader need not look for more."""
 
 
 def message(value: dict[str, Any], frame: Frame) -> Event:
     """
-    Whatever stands under ``message``; an echo is one first, whatever else it is.
+    Whatever a person sent under ``message``.
     """
     if "referral" in value:
         frame["referral"] = referral(value["referral"]) or frame["referral"]
-    if value.get("is_echo") is True:
-        return _echo(value, frame)
     mid = identifier(value.get("mid"))
     if value.get("is_deleted") is True:
         return MessageDeletedEvent(**frame, mid=mid)
@@ -68,7 +69,12 @@ def _rich_message(value: dict[str, Any], frame: Frame) -> MessageEvent:
     )
 
 
-def _echo(value: dict[str, Any], frame: Frame) -> EchoEvent:
+def echo(value: dict[str, Any], frame: Frame) -> EchoEvent:
+    """
+    Whatever the Page sent under ``message``; an echo is one first, whatever else it is.
+    """
+    if "referral" in value:
+        frame["referral"] = referral(value["referral"]) or frame["referral"]
     attachments = _attachments(value.get("attachments"))
     return EchoEvent(
         **frame,
@@ -85,6 +91,10 @@ def _echo(value: dict[str, Any], frame: Frame) -> EchoEvent:
 
 
 def _each(value: Any, key: str) -> tuple[str, ...]:
+    """
+    What *key* names in each of several objects; a lone one is not always in a list.
+    """
+    value = [value] if isinstance(value, dict) else value
     return identifiers([item.get(key) for item in objects(value)])
 
 
@@ -111,7 +121,7 @@ def _sticker_id(value: dict[str, Any], attachments: tuple[Attachment, ...]) -> s
 
 
 def _attachments(value: Any) -> tuple[Attachment, ...]:
-    found = [_attachment(item) for item in objects(value)]
+    found = [_attachment(item) for item in objects(value) if item]
     if len(found) > 1:
         found = [item for item in found if not any(_supersedes(other, item) for other in found)]
     return tuple(found)
@@ -120,6 +130,9 @@ def _attachments(value: Any) -> tuple[Attachment, ...]:
 def _supersedes(new: Attachment, old: Attachment) -> bool:
     if old.type is None or new.type != _SUPERSEDED.get(old.type):
         return False
+    if old.type == "share":
+        # One message shares one post, and each form of it has an address signed for itself.
+        return True
     same_sticker = new.sticker_id is not None and new.sticker_id == old.sticker_id
     return same_sticker or (new.url is not None and new.url == old.url)
 
@@ -129,7 +142,7 @@ def _attachment(value: dict[str, Any]) -> Attachment:
     inside = members(payload)
     return Attachment(
         type=identifier(value.get("type")),
-        url=identifier(inside.get("url")) or identifier(value.get("url")) or _address(payload),
+        url=identifier(inside.get("url")) or identifier(value.get("url")) or _other_address(value, payload),
         title=text(inside.get("title")) or text(value.get("title")),
         sticker_id=identifier(inside.get("sticker_id")),
         coordinates=_coordinates(inside.get("coordinates")),
@@ -137,8 +150,13 @@ def _attachment(value: dict[str, Any]) -> Attachment:
     )
 
 
-def _address(payload: Any) -> str | None:
-    return payload if isinstance(payload, str) and payload.startswith(("https://", "http://")) else None
+def _other_address(value: dict[str, Any], payload: Any) -> str | None:
+    """
+    A shared Instagram story names it differently; old samples have it as the whole payload, or in capitals.
+    """
+    if isinstance(payload, str) and payload.startswith(("https://", "http://")):
+        return payload
+    return identifier(members(payload).get("story_media_url")) or identifier(value.get("URL"))
 
 
 def _coordinates(value: Any) -> Coordinates | None:
@@ -147,8 +165,11 @@ def _coordinates(value: Any) -> Coordinates | None:
 
 
 def _degrees(value: Any) -> float | None:
-    known = isinstance(value, (int, float)) and not isinstance(value, bool) and -360 <= value <= 360
-    return float(value) if known else None
+    try:
+        figure = math.nan if isinstance(value, bool) else float(value)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return figure if -_FULL_CIRCLE <= figure <= _FULL_CIRCLE else None
 
 
 def message_edit(value: dict[str, Any], frame: Frame) -> Event:

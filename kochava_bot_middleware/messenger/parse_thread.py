@@ -25,7 +25,8 @@ from .events import (
 from .parse_fields import Frame, identifier, identifiers, members, moment, objects, person, text
 from .parse_fields import referral as read_referral
 
-_STOP = "STOP NOTIFICATIONS"
+_STOP = "STOP"
+"""How the status of an opt-out begins: ``STOP NOTIFICATIONS`` by the platform's page, with an underscore elsewhere."""
 
 
 def postback(value: dict[str, Any], frame: Frame) -> Event:
@@ -60,7 +61,7 @@ def optin(value: dict[str, Any], frame: Frame) -> Event:
     return OptinEvent(
         **frame,
         type=identifier(value.get("type")),
-        opted_out=status == _STOP,
+        opted_out=status is not None and status.upper().startswith(_STOP),
         ref=identifier(value.get("ref")),
         user_ref=user_ref,
         payload=text(value.get("payload")),
@@ -89,8 +90,9 @@ def account_linking(value: dict[str, Any], frame: Frame) -> Event:
 
 def policy_enforcement(value: dict[str, Any], frame: Frame) -> Event:
     """
-    ``unblock`` has no reason.
+    ``unblock`` has no reason. A sender, where old data has one, is the Page.
     """
+    frame["user_id"] = None if frame["user_id"] == frame["page_id"] else frame["user_id"]
     return PolicyEnforcementEvent(**frame, action=identifier(value.get("action")), reason=text(value.get("reason")))
 
 

@@ -50,7 +50,7 @@ class UnreleasedMethods(Sender):
         """
         Profile of a person, or ``None`` where Facebook gives none. See `get_user_profile` for the reason.
         """
-        params = {} if fields is None else {"fields": ",".join(fields)}
+        params = {} if fields is None else {"fields": fields if isinstance(fields, str) else ",".join(fields)}
         try:
             return await self.call("GET", quote(str(recipient_id), safe=""), params=params)
         except SendError as error:

@@ -5,19 +5,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import attrs
 
+from ..clock import Clock
 from ..store.contract import Queue
 from .books import Audit, audit
 from .crowd import Crowd
 from .figures import write_figures
 from .kochava_server import LocalKochava
+from .shop_process import Child
 from .story import Write, tell_story
 from .town import SHORT, Leases, Town, town
 
@@ -25,7 +27,7 @@ DRAIN_SECONDS = 60.0
 """After so long, what is still not delivered is called missing."""
 
 KILLED_AFTER_SECONDS = (0.0, 0.8)
-"""How long a bot lives that is going to be killed, from its first webhook on."""
+"""How long a process lives that is going to be killed, from the moment it is ready."""
 
 
 @attrs.frozen(kw_only=True)
@@ -78,7 +80,7 @@ async def run_demo(
     write("The books:")
     for line in judgement.lines():
         write(f"   {line}")
-    write("EXACT: nothing is lost." if judgement.is_good else "NOT EXACT: see above.")
+    write(_conclusion(judgement))
     return judgement.is_good
 
 
@@ -95,6 +97,12 @@ def judge(place: Town, *, killed: bool = False) -> Audit:
         refused=messenger.refused,
         killed=killed,
     )
+
+
+def _conclusion(judgement: Audit) -> str:
+    if not judgement.is_good:
+        return "The books do NOT balance."
+    return "Nothing is lost." if judgement.killed else "The books balance exactly."
 
 
 def _introduce(place: Town, write: Write) -> None:
@@ -115,36 +123,43 @@ async def _chat(place: Town, crowd: Crowd, settings: DemoSettings, write: Write)
     write(f"Now {settings.people} people chat at the same time.")
     if settings.kills:
         write(f"   Meanwhile the bot is killed (SIGKILL) and started again, {settings.kills} times.")
-    await chat_and_kill(place, crowd, settings)
+    deaths = kill_again_and_again(
+        place.shop,
+        place.open_shop,
+        kills=settings.kills,
+        chance=random.Random(settings.seed),  # noqa: S311
+        clock=place.messenger.clock,
+    )
+    await chat_and_kill(crowd, settings.seconds, deaths)
     await place.drained(within_seconds=DRAIN_SECONDS)
     await write_figures(place, write)
 
 
-async def chat_and_kill(place: Town, crowd: Crowd, settings: DemoSettings) -> None:
+async def chat_and_kill(crowd: Crowd, seconds: float, killing: Coroutine[Any, Any, None]) -> None:
     """
-    Let the crowd chat; meanwhile kill the bot as often as the settings say, and go on until that is done.
+    Let the crowd chat for so long, and again as long as *killing* goes on.
     """
-    chance = random.Random(settings.seed)  # noqa: S311
-    killing = asyncio.create_task(kill_again_and_again(place, settings.kills, chance))
+    deaths = asyncio.create_task(killing)
     try:
-        await crowd.chat(settings.seconds)
-        while not killing.done():
-            await crowd.chat(settings.seconds)
-        await killing
+        await crowd.chat(seconds)
+        while not deaths.done():
+            await crowd.chat(seconds)
+        await deaths
     finally:
-        killing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await killing
+        deaths.cancel()
+        await asyncio.gather(deaths, return_exceptions=True)
 
 
-async def kill_again_and_again(place: Town, kills: int, chance: random.Random) -> None:
+async def kill_again_and_again(
+    child: Child, start: Callable[[], Awaitable[object]], *, kills: int, chance: random.Random, clock: Clock
+) -> None:
     """
-    Kill the bot at random moments, and start it again each time.
+    Kill a process at random moments, and start it again each time.
     """
     for _ in range(kills):
-        await place.messenger.clock.sleep(chance.uniform(*KILLED_AFTER_SECONDS))
-        await place.shop.kill()
-        await place.open_shop()
+        await clock.sleep(chance.uniform(*KILLED_AFTER_SECONDS))
+        await child.kill()
+        await start()
 
 
 async def _outage(place: Town, crowd: Crowd, settings: DemoSettings, write: Write) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..store.contract import Queue, QueueStats
+from ..store.contract import QueueStats
 from .story import Write
 from .town import Town
 
@@ -28,7 +28,7 @@ async def write_figures(town: Town, write: Write) -> None:
         ("SmartLink clicks", f"{len(kochava.smartlink_clicks)}"),
     ]
     counts = await town.counts()
-    rows += [(f"store, {queue}", sums(counts[queue])) for queue in (Queue.INBOX, Queue.TRACK, Queue.PING)]
+    rows += [(f"store, {queue}", sums(count)) for queue, count in counts.items()]
     for name, value in rows:
         write(f"   {name:<26}{value}")
 

@@ -99,15 +99,35 @@ def balance(
         missing=tuple(sorted(missing.elements())),
         doubled=tuple(sorted(entry for entry in extra.elements() if entry in known)),
         unexpected=tuple(sorted(entry for entry in extra.elements() if entry not in known)),
-        out_of_order=tuple(_overtakings(promised, received)),
+        out_of_order=tuple(_out_of_order(promised, received)),
     )
 
 
+def _out_of_order(promised: Sequence[LedgerEntry], received: Sequence[LedgerEntry]) -> list[OutOfOrder]:
+    wanted, came = _by_lane(promised), _by_lane(received)
+    found = []
+    for lane in came:
+        overtakings = _overtakings(wanted[lane], came[lane])
+        if overtakings and not _has_an_order(wanted[lane], came[lane]):
+            found.extend(overtakings)
+    return found
+
+
+def _by_lane(entries: Iterable[LedgerEntry]) -> defaultdict[str, list[LedgerEntry]]:
+    lanes: defaultdict[str, list[LedgerEntry]] = defaultdict(list)
+    for entry in entries:
+        lanes[entry.lane].append(entry)
+    return lanes
+
+
 def _overtakings(promised: Sequence[LedgerEntry], received: Sequence[LedgerEntry]) -> list[OutOfOrder]:
+    """
+    What is out of order if the n-th arrival of an entry is taken for the n-th that was promised.
+    """
     places: defaultdict[LedgerEntry, list[int]] = defaultdict(list)
     for place, entry in enumerate(promised):
         places[entry].append(place)
-    furthest: dict[str, tuple[int, LedgerEntry]] = {}
+    furthest: tuple[int, LedgerEntry] | None = None
     found = []
     seen: Counter[LedgerEntry] = Counter()
     for entry in received:
@@ -116,9 +136,25 @@ def _overtakings(promised: Sequence[LedgerEntry], received: Sequence[LedgerEntry
         if occurrence >= len(places[entry]):
             continue
         place = places[entry][occurrence]
-        ahead = furthest.get(entry.lane)
-        if ahead is not None and place < ahead[0]:
-            found.append(OutOfOrder(late=entry, overtaken_by=ahead[1]))
+        if furthest is not None and place < furthest[0]:
+            found.append(OutOfOrder(late=entry, overtaken_by=furthest[1]))
         else:
-            furthest[entry.lane] = (place, entry)
+            furthest = (place, entry)
     return found
+
+
+def _has_an_order(promised: Sequence[LedgerEntry], received: Sequence[LedgerEntry]) -> bool:
+    """
+    Whether the arrivals can be matched with the promises, one to one and in order.
+
+    Where an entry was promised several times, a missing or repeated arrival may be any of them. There is such a match
+    if the longest common subsequence is as long as both sides have entries in common.
+    """
+    lengths = [0] * (len(promised) + 1)
+    for entry in received:
+        diagonal = 0
+        for place, wanted in enumerate(promised, start=1):
+            above = lengths[place]
+            lengths[place] = diagonal + 1 if entry == wanted else max(above, lengths[place - 1])
+            diagonal = above
+    return lengths[-1] == (Counter(promised) & Counter(received)).total()

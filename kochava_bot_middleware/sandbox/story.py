@@ -124,9 +124,9 @@ def _write_event(town: Town, write: Write) -> None:
     body = town.kochava.events[-1].body
     data = body["data"]
     write(f"     POST {town.kochava.url}/track/json")
-    write(f"     {_opened({key: value for key, value in body.items() if key != 'data'})},")
-    write(f'      "data": {_opened({key: value for key, value in data.items() if key != "event_data"})},')
-    write(f'               "event_data": {_compact(data.get("event_data"))}}}}}')
+    write(f'     {_opened(body, without="data")}, "data": {{')
+    write(f"       {_opened(data, without='event_data')[1:]},")
+    write(f'       "event_data": {_compact(data.get("event_data"))}}}}}')
 
 
 async def _write_verdict(town: Town, write: Write) -> None:
@@ -144,5 +144,8 @@ def _compact(value: Mapping[str, Any] | None) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _opened(value: Mapping[str, Any]) -> str:
-    return _compact(value).removesuffix("}")
+def _opened(value: Mapping[str, Any], *, without: str) -> str:
+    """
+    JSON of *value*, to which the member *without* is still to be added.
+    """
+    return _compact({key: member for key, member in value.items() if key != without}).removesuffix("}")

@@ -167,8 +167,8 @@ class WebhookPost:
         twice = self.redelivery is not Redelivery.NEVER and self._chance.random() < self._probability
         status: int | None = None
         attempts = 0
-        for wait in (None, *self._retry_waits):
-            if wait is not None:
+        for wait in (0.0, *self._retry_waits):
+            if wait > 0:
                 await self._clock.sleep(wait)
             copies = 2 if twice and self.redelivery is Redelivery.AT_ONCE else 1
             statuses = await asyncio.gather(*(self.post(webhook) for _ in range(copies)))

@@ -53,7 +53,8 @@ def open_store(url: str, *, settings: StoreSettings | None = None, clock: Clock 
 def _with_options(settings: StoreSettings, options: Mapping[str, str]) -> StoreSettings:
     synchronous = options.get("synchronous", settings.synchronous)
     if synchronous.upper() not in SYNCHRONOUS:
-        raise _wrong(f"synchronous to be one of {', '.join(SYNCHRONOUS)}", synchronous)
+        wanted = f"synchronous to be one of {', '.join(SYNCHRONOUS)}"
+        raise _wrong(wanted, synchronous)
     return attrs.evolve(settings, synchronous=synchronous.upper())
 
 
@@ -61,7 +62,8 @@ def _refuse_unknown(options: Mapping[str, str], *, known: tuple[str, ...]) -> No
     for option in options:
         if option not in known:
             wanted = f"only the option {', '.join(known)}" if known else "no option"
-            raise _wrong(wanted, f"the option {option}")
+            got = f"the option {option}"
+            raise _wrong(wanted, got)
 
 
 def _wrong(wanted: str, got: str) -> SettingsError:

@@ -1,7 +1,7 @@
 """
 What every store promises: durable queues of lanes, changed by one atomic commit.
 
-A *queue* is a kind of work (``inbox``, ``track``, ``ping``). A *lane* keeps order within a queue: only its first entry,
+A *queue* is a kind of work (``inbox``, ``track``, ``ping``, ``timer``). A *lane* keeps order within a queue: only its first entry,
 the *head*, can be claimed, and the next one only when the head is settled. Lanes never wait for each other.
 
 ::
@@ -34,6 +34,9 @@ class Queue(enum.StrEnum):
 
     PING = "ping"
     """Impression and click pings."""
+
+    TIMER = "timer"
+    """Waits for delivery events that may never come."""
 
 
 @attrs.frozen(kw_only=True)
@@ -107,7 +110,7 @@ class Settlement:
     Attributes:
         claim: What was claimed. Entry id and token must both match, else the whole unit is refused.
         outcome: How it ended.
-        retry_at: For `Outcome.RETRY`: wall-clock seconds since the epoch.
+        retry_at: For `Outcome.RETRY`: wall-clock seconds since the epoch; ``None`` means at once.
         reason: For `DEAD`, `DROPPED` and `RETRY`: one short constant phrase, such as ``"rejected by Kochava"``.
         detail: What helps a person to understand it, such as the start of the answer. Never a secret.
     """
@@ -122,6 +125,8 @@ class Settlement:
 class Condition(enum.Enum):
     """
     When a mark may be written. If one condition of a unit fails, nothing of the unit is written.
+
+    Conditions look at what was before the unit: marks of one unit do not see each other.
     """
 
     ALWAYS = "always"
@@ -196,7 +201,10 @@ class Verdict(enum.Enum):
     """A mark's condition did not hold: read the marks again and plan anew."""
 
     LEASE_LOST = "lease lost"
-    """A settlement's claim belongs to somebody else by now, or is settled: stop working on it."""
+    """
+    A settlement's claim belongs to somebody else by now, or is settled: stop working on it. A lease that lapsed and
+    that nobody took since is not lost. Where a condition fails too, this is the verdict.
+    """
 
 
 @attrs.frozen(kw_only=True)
@@ -243,7 +251,8 @@ class QueueStats:
         done: Delivered or handled.
         dead: Given up, still listed.
         dropped: Not sent on purpose.
-        oldest_waiting_at: `created_at` of the oldest lane head; ``None`` when nothing waits.
+        oldest_waiting_at: `created_at` of the lane head that was appended first, leased or not; ``None`` when there is
+            none.
     """
 
     accepted: int = 0
@@ -330,15 +339,22 @@ class Store(Protocol):
         """
 
     async def browse(
-        self, queue: str, *, state: State | None = None, lane: str | None = None, limit: int = 100, after: str | None = None
+        self,
+        queue: str,
+        *,
+        state: State | None = None,
+        lane: str | None = None,
+        limit: int = 100,
+        after: str | None = None,
     ) -> list[Listed]:
         """
-        Entries for a person to look at, oldest first; *after* is the id of the last row of the previous page.
+        Entries for a person to look at, in the order they were appended; *after* is the id of the last row of the
+        previous page. Nothing follows an id that is not, or no longer, known.
         """
 
     async def retry_dead(self, ids: Sequence[str]) -> int:
         """
-        Put dead entries back at the end of their lanes, due at once; returns how many.
+        Put dead entries back at the end of their lanes, due at once, their attempts counted anew; returns how many.
         """
 
     async def purge(self, *, dead_before: float) -> int:
@@ -349,7 +365,8 @@ class Store(Protocol):
     async def forget(self, lanes: Sequence[str], *, reason: str, tombstone: Mark) -> int:
         """
         Drop, in one transaction, all that waits, is in flight or is dead in these lanes of every queue, and write
-        *tombstone*. A claim on a dropped entry is fenced: its settlement answers `LEASE_LOST`. Returns how many.
+        *tombstone*, whatever its condition. A claim on a dropped entry is fenced: its settlement answers `LEASE_LOST`.
+        Returns how many.
         """
 
     async def sweep(self) -> None:
@@ -359,7 +376,7 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """
-        Finish what was begun and let go of the engine. Idempotent.
+        Finish what was begun and let go of the engine. Idempotent. Later calls raise `StoreUnavailable`.
         """
 
 

@@ -139,7 +139,8 @@ class MemoryStore:
 
     def _now(self) -> float:
         if self._closed:
-            raise StoreUnavailable("the memory store is closed")
+            message = "the memory store is closed"
+            raise StoreUnavailable(message)
         return self._clock.now()
 
     def _refusal(self, unit: Unit, now: float) -> Committed | None:

@@ -100,7 +100,13 @@ class SqliteStore:
         return await self._look(read_stats)
 
     async def browse(
-        self, queue: str, *, state: State | None = None, lane: str | None = None, limit: int = 100, after: str | None = None
+        self,
+        queue: str,
+        *,
+        state: State | None = None,
+        lane: str | None = None,
+        limit: int = 100,
+        after: str | None = None,
     ) -> list[Listed]:
         await self.open()
         listing = Listing(queue=queue, state=state, lane=lane, limit=limit, after=after)
@@ -148,7 +154,8 @@ class SqliteStore:
 
     def _running_writer(self) -> Writer:
         if self._closed:
-            raise StoreUnavailable(f"the store {self.path} is closed")
+            message = f"the store {self.path} is closed"
+            raise StoreUnavailable(message)
         if self._writer is not None and self._process == os.getpid():
             return self._writer
         if self._writer is not None:

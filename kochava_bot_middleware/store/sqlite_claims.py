@@ -44,9 +44,7 @@ def renew_leases(
     return [
         attrs.evolve(claim, expires_at=expires_at)
         for claim in claims
-        if connection.execute(
-            sql.RENEW_HEAD, (expires_at, claim.token, claim.entry.queue, claim.entry.id)
-        ).rowcount
+        if connection.execute(sql.RENEW_HEAD, (expires_at, claim.token, claim.entry.queue, claim.entry.id)).rowcount
     ]
 
 
@@ -76,7 +74,13 @@ def retry_dead(connection: sqlite3.Connection, now: float, *, ids: Sequence[str]
 
 
 def forget_lanes(
-    connection: sqlite3.Connection, now: float, *, lanes: Sequence[str], reason: str, tombstone: Mark, dedupe_seconds: float
+    connection: sqlite3.Connection,
+    now: float,
+    *,
+    lanes: Sequence[str],
+    reason: str,
+    tombstone: Mark,
+    dedupe_seconds: float,
 ) -> int:
     """
     Drop what lives or is dead in *lanes* of every queue, and write *tombstone*.

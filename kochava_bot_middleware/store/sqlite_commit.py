@@ -58,7 +58,9 @@ class CommitGroup:
         dedupe_seconds: See `StoreSettings`.
     """
 
-    def __init__(self, connection: sqlite3.Connection, *, now: float, new_token: NewToken, dedupe_seconds: float) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, *, now: float, new_token: NewToken, dedupe_seconds: float
+    ) -> None:
         self._connection = connection
         self._now = now
         self._new_token = new_token
@@ -90,7 +92,9 @@ class CommitGroup:
         execute = self._connection.execute
         appends = [entry for unit in units for entry in unit.appends]
         if appends:
-            self._seen = {entry_id for (entry_id,) in execute(sql.SEEN, (_json(entry.id for entry in appends), self._now))}
+            self._seen = {
+                entry_id for (entry_id,) in execute(sql.SEEN, (_json(entry.id for entry in appends), self._now))
+            }
             for queue in {entry.queue for entry in appends}:
                 lanes = _json({entry.lane for entry in appends if entry.queue == queue})
                 self._busy_lanes.update((queue, lane) for (lane,) in execute(sql.BUSY_LANES, (lanes, queue)))
@@ -257,12 +261,10 @@ def write_marks(connection: sqlite3.Connection, marks: Iterable[Mark]) -> None:
 
 def entry_of(columns: Sequence[Any]) -> Entry:
     """
-    The entry that the columns `sqlite_statements.ENTRY` hold.
+    The entry whose columns a statement of `sqlite_statements` has read.
     """
     entry_id, queue, lane, schema, created_at, due_at, body = columns
-    return Entry(
-        id=entry_id, queue=queue, lane=lane, schema=schema, created_at=created_at, due_at=due_at, body=body
-    )
+    return Entry(id=entry_id, queue=queue, lane=lane, schema=schema, created_at=created_at, due_at=due_at, body=body)
 
 
 def _head_row(head: _Head) -> tuple[object, ...]:

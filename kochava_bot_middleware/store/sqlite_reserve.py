@@ -54,5 +54,5 @@ class Reserve:
     def _fill(self) -> None:
         # Written rather than made sparse: only then does the room belong to it.
         with open(self._path, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-            for _ in range(0, self._size, 65_536):
-                file.write(bytes(min(65_536, self._size)))
+            for written in range(0, self._size, 65_536):
+                file.write(bytes(min(65_536, self._size - written)))

@@ -27,18 +27,24 @@ APPLICATION_ID = 0x4B426F74
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
-        "CREATE TABLE entries (place INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, queue TEXT NOT NULL,"
-        " lane TEXT NOT NULL, schema INTEGER NOT NULL, created_at REAL NOT NULL, due_at REAL, body BLOB NOT NULL)",
+        """
+        CREATE TABLE entries (place INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, queue TEXT NOT NULL,
+        lane TEXT NOT NULL, schema INTEGER NOT NULL, created_at REAL NOT NULL, due_at REAL, body BLOB NOT NULL)
+        """,
         "CREATE INDEX entries_by_lane ON entries (lane, queue)",
-        # Leased or not comes before due_at, so that what is in flight can be counted without passing what is in backoff.
-        "CREATE TABLE heads (queue TEXT NOT NULL, place INTEGER NOT NULL, created_at REAL NOT NULL,"
-        " leased INTEGER NOT NULL, due_at REAL NOT NULL, token TEXT, attempts INTEGER NOT NULL,"
-        " reason TEXT NOT NULL, detail TEXT NOT NULL, PRIMARY KEY (queue, place)) WITHOUT ROWID",
+        # Leased or not comes before due_at, so that what is in flight is counted without passing what is in backoff.
+        """
+        CREATE TABLE heads (queue TEXT NOT NULL, place INTEGER NOT NULL, created_at REAL NOT NULL,
+        leased INTEGER NOT NULL, due_at REAL NOT NULL, token TEXT, attempts INTEGER NOT NULL,
+        reason TEXT NOT NULL, detail TEXT NOT NULL, PRIMARY KEY (queue, place)) WITHOUT ROWID
+        """,
         "CREATE INDEX heads_by_due ON heads (queue, leased, due_at)",
-        "CREATE TABLE ended (place INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, queue TEXT NOT NULL,"
-        " lane TEXT NOT NULL, schema INTEGER NOT NULL, created_at REAL NOT NULL, due_at REAL, body BLOB NOT NULL,"
-        " state TEXT NOT NULL, attempts INTEGER NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,"
-        " ended_at REAL NOT NULL)",
+        """
+        CREATE TABLE ended (place INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, queue TEXT NOT NULL,
+        lane TEXT NOT NULL, schema INTEGER NOT NULL, created_at REAL NOT NULL, due_at REAL, body BLOB NOT NULL,
+        state TEXT NOT NULL, attempts INTEGER NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,
+        ended_at REAL NOT NULL)
+        """,
         "CREATE INDEX ended_by_lane ON ended (lane)",
         "CREATE INDEX ended_by_state ON ended (queue, state)",
         "CREATE INDEX ended_by_time ON ended (ended_at)",
@@ -46,8 +52,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX remembered_by_time ON remembered (until)",
         "CREATE TABLE marks (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires_at REAL) WITHOUT ROWID",
         "CREATE INDEX marks_by_time ON marks (expires_at) WHERE expires_at IS NOT NULL",
-        "CREATE TABLE counts (queue TEXT PRIMARY KEY, accepted INTEGER NOT NULL, done INTEGER NOT NULL,"
-        " dead INTEGER NOT NULL, dropped INTEGER NOT NULL) WITHOUT ROWID",
+        """
+        CREATE TABLE counts (queue TEXT PRIMARY KEY, accepted INTEGER NOT NULL, done INTEGER NOT NULL,
+        dead INTEGER NOT NULL, dropped INTEGER NOT NULL) WITHOUT ROWID
+        """,
         "CREATE TABLE places (next INTEGER NOT NULL)",
         "INSERT INTO places VALUES (1)",
     ),
@@ -140,24 +148,26 @@ def _make_private(path: Path) -> None:
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except FileNotFoundError:
-        raise StoreUnavailable(f"the store {path} cannot be made: there is no folder {path.parent}; make it first") from None
+        message = f"the store {path} cannot be made: there is no folder {path.parent}; make it first"
+        raise StoreUnavailable(message) from None
     except OSError as exc:
-        raise StoreUnavailable(
-            f"the store {path} cannot be made: {exc.strerror}; see that this user may write to {path.parent}"
-        ) from exc
+        message = f"the store {path} cannot be made: {exc.strerror}; see that this user may write to {path.parent}"
+        raise StoreUnavailable(message) from exc
     if path.is_dir():
-        raise StoreUnavailable(f"the store {path} is a folder; name a file in it")
+        message = f"the store {path} is a folder; name a file in it"
+        raise StoreUnavailable(message)
 
 
 def _check_origin(connection: sqlite3.Connection, path: Path) -> None:
     version = _pragma(connection, "user_version")
     has_tables = connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_schema)").fetchone()[0]
     if has_tables and _pragma(connection, "application_id") != APPLICATION_ID:
-        raise StoreUnavailable(f"the store {path} is the database of another program; name another file")
+        message = f"the store {path} is the database of another program; name another file"
+        raise StoreUnavailable(message)
     if version > len(MIGRATIONS):
-        raise SchemaTooNew(
-            f"the store {path} has schema {version}, and this release knows up to {len(MIGRATIONS)}; upgrade the package"
-        )
+        known = len(MIGRATIONS)
+        message = f"the store {path} has schema {version}, and this release knows up to {known}; upgrade the package"
+        raise SchemaTooNew(message)
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

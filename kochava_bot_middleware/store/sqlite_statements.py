@@ -1,11 +1,10 @@
 """
 The SQL of the SQLite store. Lists travel as one JSON array, so that a batch of any size is one prepared statement.
+
+An entry's columns always come in the same order, the one that `sqlite_commit.entry_of` knows.
 """
 
 from __future__ import annotations
-
-ENTRY = "e.id, e.queue, e.lane, e.schema, e.created_at, e.due_at, e.body"
-"""The columns that make an `Entry`."""
 
 # A commit.
 
@@ -16,8 +15,9 @@ OR EXISTS (SELECT 1 FROM remembered WHERE id = value AND until > ?2) OR EXISTS (
 
 BUSY_LANES = "SELECT value FROM json_each(?1) WHERE EXISTS (SELECT 1 FROM entries WHERE lane = value AND queue = ?2)"
 
-LEASED = f"""
-SELECT own.id, own.queue, own.lane, own.place, heads.token, e.place, {ENTRY}
+LEASED = """
+SELECT own.id, own.queue, own.lane, own.place, heads.token, e.place,
+    e.id, e.queue, e.lane, e.schema, e.created_at, e.due_at, e.body
 FROM json_each(?1) CROSS JOIN entries AS own ON own.id = json_each.value
 CROSS JOIN heads ON heads.queue = own.queue AND heads.place = own.place
 LEFT JOIN entries AS e ON e.place = (
@@ -75,8 +75,8 @@ FIRST_HEAD = "SELECT created_at FROM heads WHERE queue = ? ORDER BY place LIMIT 
 
 # Claims.
 
-DUE_HEADS = f"""
-SELECT due.place, heads.attempts, {ENTRY} FROM (
+DUE_HEADS = """
+SELECT due.place, heads.attempts, e.id, e.queue, e.lane, e.schema, e.created_at, e.due_at, e.body FROM (
     SELECT * FROM (SELECT place, due_at FROM heads
         WHERE queue = ?1 AND leased = 0 AND due_at <= ?2 ORDER BY due_at, place LIMIT ?3)
     UNION ALL
@@ -107,17 +107,19 @@ SELECT place FROM entries WHERE id = ?1 UNION ALL SELECT place FROM ended WHERE 
 UNION ALL SELECT place FROM remembered WHERE id = ?1 LIMIT 1
 """
 
-LIST_LIVING = f"""
-SELECT e.place, {ENTRY}, heads.due_at, heads.attempts, heads.reason, heads.detail,
+LIST_LIVING = """
+SELECT e.place, e.id, e.queue, e.lane, e.schema, e.created_at, e.due_at, e.body,
+    heads.due_at, heads.attempts, heads.reason, heads.detail,
     ifnull(heads.leased = 1 AND heads.due_at > :now, 0) AS in_flight
-FROM entries AS e {{hint}} LEFT JOIN heads ON heads.queue = e.queue AND heads.place = e.place
-WHERE e.queue = :queue AND e.place > :after {{lane}} {{state}} ORDER BY e.place LIMIT :limit
+FROM entries AS e {hint} LEFT JOIN heads ON heads.queue = e.queue AND heads.place = e.place
+WHERE e.queue = :queue AND e.place > :after {lane} {state} ORDER BY e.place LIMIT :limit
 """
 
-LIST_IN_FLIGHT = f"""
-SELECT e.place, {ENTRY}, heads.due_at, heads.attempts, heads.reason, heads.detail, 1 AS in_flight
+LIST_IN_FLIGHT = """
+SELECT e.place, e.id, e.queue, e.lane, e.schema, e.created_at, e.due_at, e.body,
+    heads.due_at, heads.attempts, heads.reason, heads.detail, 1 AS in_flight
 FROM heads CROSS JOIN entries AS e ON e.place = heads.place
-WHERE heads.queue = :queue AND heads.leased = 1 AND heads.due_at > :now AND e.place > :after {{lane}}
+WHERE heads.queue = :queue AND heads.leased = 1 AND heads.due_at > :now AND e.place > :after {lane}
 ORDER BY e.place LIMIT :limit
 """
 

@@ -123,13 +123,13 @@ class Writer:
             batch: list[Operation] = []
             stopped: asyncio.Future[None] | None = None
             try:
-                next = self._operations.get(timeout=self._patience())
+                handed = self._operations.get(timeout=self._patience())
                 while True:
-                    if isinstance(next, (Commit, Work)):
-                        batch.append(next)
+                    if isinstance(handed, (Commit, Work)):
+                        batch.append(handed)
                     else:
-                        stopped = next
-                    next = self._operations.get_nowait()
+                        stopped = handed
+                    handed = self._operations.get_nowait()
             except queue.Empty:
                 yield batch, stopped
 
@@ -139,7 +139,7 @@ class Writer:
                 self._connection = connect(self._path, self._settings)
                 self._folded_changes = self._connection.total_changes
             return self._run_batch(self._connection, batch)
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the thread lives on and the callers are told
             return [(operation.future, None, self._public(exc)) for operation in batch]
 
     def _run_batch(self, connection: sqlite3.Connection, batch: Sequence[Operation]) -> list[Answer]:
@@ -147,26 +147,23 @@ class Writer:
         answers: list[Answer] = []
         if not self._reserve.is_held and not self._reserve.restore():
             # What is left of the disk is for what empties the store.
-            full = StoreUnavailable(
-                f"the store {self._path} takes nothing new while less than {self._reserve.needed_bytes >> 20} MB are free "
-                "on its disk; make room on it"
-            )
+            needed = f"{self._reserve.needed_bytes >> 20} MB"
+            advice = f"takes nothing new while less than {needed} are free on its disk; make room on it"
+            full = StoreUnavailable(f"the store {self._path} {advice}")
             answers = [(operation.future, None, full) for operation in writes if operation.grows]
             writes = [operation for operation in writes if not operation.grows]
         if writes:
             self._is_log_empty = False
             try:
                 answers += self._transact(connection, writes)
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001 - as in _run
                 if not connection.in_transaction and _is_busy(exc):
                     answers += [(operation.future, None, self._public(exc)) for operation in writes]
                 else:
                     # One of them is the cause; alone, the others go through.
                     answers += [self._transact_alone(connection, operation) for operation in writes]
-        for operation in batch:
-            if isinstance(operation, Work) and not operation.writes:
-                answers.append(self._look(connection, operation))
-        return answers
+        reads = [operation for operation in batch if isinstance(operation, Work) and not operation.writes]
+        return answers + [self._look(connection, read) for read in reads]
 
     def _transact(self, connection: sqlite3.Connection, writes: Sequence[Operation]) -> list[Answer]:
         connection.execute("BEGIN IMMEDIATE")
@@ -182,17 +179,13 @@ class Writer:
     def _write(self, connection: sqlite3.Connection, writes: Sequence[Operation]) -> list[Answer]:
         now = self._clock.now()
         commits = [operation for operation in writes if isinstance(operation, Commit)]
-        group = CommitGroup(
-            connection, now=now, new_token=self.new_token, dedupe_seconds=self._settings.dedupe_seconds
-        )
+        group = CommitGroup(connection, now=now, new_token=self.new_token, dedupe_seconds=self._settings.dedupe_seconds)
         committed = group.run([commit.unit for commit in commits])
         answers: list[Answer] = [
             (commit.future, answer, None) for commit, answer in zip(commits, committed, strict=True)
         ]
-        for operation in writes:
-            if isinstance(operation, Work):
-                answers.append((operation.future, operation.run(connection, now), None))
-        return answers
+        others = [operation for operation in writes if isinstance(operation, Work)]
+        return answers + [(work.future, work.run(connection, now), None) for work in others]
 
     def _transact_alone(self, connection: sqlite3.Connection, operation: Operation) -> Answer:
         try:
@@ -204,7 +197,7 @@ class Writer:
             self._reserve.release()
             self._fold("TRUNCATE")
             return self._transact(connection, [operation])[0]
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - as in _run
             return (operation.future, None, self._public(exc))
 
     def _look(self, connection: sqlite3.Connection, work: Work) -> Answer:
@@ -214,7 +207,7 @@ class Writer:
                 return (work.future, work.run(connection, self._clock.now()), None)
             finally:
                 connection.execute("COMMIT")
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - as in _run
             return (work.future, None, self._public(exc))
 
     def _public(self, exc: Exception) -> StoreError:

@@ -18,9 +18,9 @@ from ..messenger.events import (
     OptinEvent,
     PostbackEvent,
     ReactionEvent,
-    Referral,
 )
-from ..settings import Refusal, one_of
+from ..settings import Refusal, at_least, one_of
+from .referral import event_keys, facts_of
 
 PAYLOAD_LENGTH = 100
 """Characters of a postback's payload that go into its event."""
@@ -89,11 +89,15 @@ class EngagementSettings:
         names: By kind of event, over `DEFAULT_NAMES`; ``None`` turns a kind off.
         strict: Raise at the call when an event has a key that Kochava refuses. Otherwise that key alone is left out,
             counted and logged, since a purchase must not be lost for a bad key. Meant for development.
+        attach_referral: Which referral of a person is told with their named events: ``last``, ``first`` or ``off``.
+        referral_seconds: For how long.
     """
 
     automatic: str = attrs.field(default="unless_named", validator=one_of("unless_named", "always", "off"))
     names: Mapping[str, str | None] = attrs.field(factory=dict, validator=_known_kinds)
     strict: bool = False
+    attach_referral: str = attrs.field(default="last", validator=one_of("last", "first", "off"))
+    referral_seconds: float = attrs.field(default=30 * 86400.0, validator=at_least(0))
 
 
 @attrs.frozen(kw_only=True)
@@ -152,22 +156,8 @@ def _facts(event: Event, *, handler: str | None, handled: bool) -> dict[str, Any
     facts["handled"] = handled
     if isinstance(event, MessageEvent) and event.attachments:
         facts["attachment_types"] = ",".join(sorted({attachment.type or "" for attachment in event.attachments}))
-    facts.update(referral_facts(event.referral))
+    facts.update(event_keys(facts_of(event.referral)))
     return facts
-
-
-def referral_facts(referral: Referral | None) -> dict[str, str]:
-    """
-    Where the person came from, as event data.
-    """
-    if referral is None:
-        return {}
-    facts = {
-        "referral_from": referral.ref,
-        "referral_source": referral.source,
-        "referral_ad_id": referral.ad_id,
-    }
-    return {key: value for key, value in facts.items() if value}
 
 
 def _payload(event: Event) -> str | None:

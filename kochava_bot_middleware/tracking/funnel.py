@@ -8,6 +8,7 @@ and any further greeting within the window, since a person is counted once a win
 
     (none) ──sent──▶ sent ──delivered, read, or the person acts──▶ shown: one impression
                                                                      │
+                          (or the wait for a delivery is over)       │
                                              a button it offered, or any message, within the window
                                                                      ▼
                                                                   clicked: one click
@@ -24,37 +25,11 @@ from typing import Any
 import attrs
 import orjson
 
-from ..settings import at_least, http_url
-
 REMEMBERED_MIDS = 20
 """Delivered messages that are remembered for a send that is not recorded yet."""
 
-
-@attrs.frozen(kw_only=True)
-class GreetingSettings:
-    """
-    The greeting's trackers and rules.
-
-    Attributes:
-        impression_url: From Kochava's Campaign Manager; ``None``: impressions are not pinged.
-        click_url: From Kochava's Campaign Manager; ``None``: clicks are not pinged.
-        window_seconds: One impression and one click a person within this time.
-        user_param: Query parameter for the person's id; ``None`` leaves it out. Kochava names none.
-        params: Further query parameters, placeholders ``{channel}``, ``{page_id}``, ``{handler}``, ``{creative}``.
-    """
-
-    impression_url: str | None = attrs.field(default=None, validator=http_url)
-    click_url: str | None = attrs.field(default=None, validator=http_url)
-    window_seconds: float = attrs.field(default=86400.0, validator=at_least(0, exclusive=True))
-    user_param: str | None = "fb_user_id"
-    params: Mapping[str, str] = attrs.field(factory=dict)
-
-    @property
-    def is_on(self) -> bool:
-        """
-        Whether there is anything to ping.
-        """
-        return self.impression_url is not None or self.click_url is not None
+CLOCKS_DIFFER_SECONDS = 5.0
+"""How much Facebook's clock may be behind ours before a tap on an offered button seems older than the offer."""
 
 
 @attrs.frozen(kw_only=True)
@@ -69,6 +44,7 @@ class Sent:
         offers: Payloads of its postback buttons and quick replies.
         handler: Handler that sent it.
         creative: Name of the creative shown.
+        referral: What led the person here: ``ref``, ``source``, ``ad_id``, as far as known.
     """
 
     at: float
@@ -77,6 +53,7 @@ class Sent:
     offers: Sequence[str] = ()
     handler: str | None = None
     creative: str | None = None
+    referral: Mapping[str, str] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -111,7 +88,21 @@ class Acted:
     is_message: bool = False
 
 
-Signal = Sent | Delivered | Acted
+@attrs.frozen(kw_only=True)
+class Elapsed:
+    """
+    The time has passed after which a greeting that Facebook took counts as shown.
+
+    Attributes:
+        at: When, in seconds since the epoch.
+        greeting: Which one.
+    """
+
+    at: float
+    greeting: str
+
+
+Signal = Sent | Delivered | Acted | Elapsed
 
 
 class Step(enum.StrEnum):
@@ -135,6 +126,7 @@ class Showing:
         offers: Payloads it offers.
         handler: Handler that sent it first.
         creative: Creative shown first.
+        referral: What led the person here.
         shown_at: When it was proven shown; ``None`` before.
         clicked_at: When the person stepped in; ``None`` before.
     """
@@ -145,6 +137,7 @@ class Showing:
     offers: tuple[str, ...] = ()
     handler: str | None = None
     creative: str | None = None
+    referral: Mapping[str, str] = attrs.field(factory=dict)
     shown_at: float | None = None
     clicked_at: float | None = None
 
@@ -207,6 +200,9 @@ def advance(state: FunnelState, signal: Signal, *, window_seconds: float) -> tup
             return _delivered(state, signal)
         case Acted():
             return _acted(state, signal, window_seconds)
+        case Elapsed():
+            meant = state.showing is not None and state.showing.greeting == signal.greeting
+            return _show(state, signal.at) if meant else (state, ())
 
 
 def _sent(state: FunnelState, sent: Sent, window_seconds: float) -> tuple[FunnelState, tuple[Step, ...]]:
@@ -220,6 +216,7 @@ def _sent(state: FunnelState, sent: Sent, window_seconds: float) -> tuple[Funnel
             offers=tuple(sent.offers),
             handler=sent.handler,
             creative=sent.creative,
+            referral=dict(sent.referral),
         )
     else:
         showing = attrs.evolve(
@@ -247,14 +244,16 @@ def _delivered(state: FunnelState, delivered: Delivered) -> tuple[FunnelState, t
 
 def _acted(state: FunnelState, acted: Acted, window_seconds: float) -> tuple[FunnelState, tuple[Step, ...]]:
     showing = state.showing
+    if showing is None or acted.at - showing.sent_at >= window_seconds:
+        return state, ()
+    offered = acted.payload is not None and acted.payload in showing.offers
     # What was done before the greeting left proves nothing about it.
-    if showing is None or acted.at < showing.sent_at or acted.at - showing.sent_at >= window_seconds:
+    if acted.at < showing.sent_at - (CLOCKS_DIFFER_SECONDS if offered else 0):
         return state, ()
     state, steps = _show(state, acted.at)
     showing = state.showing
     assert showing is not None
-    stepped_in = acted.is_message or (acted.payload is not None and acted.payload in showing.offers)
-    if not stepped_in or showing.clicked_at is not None:
+    if not (acted.is_message or offered) or showing.clicked_at is not None:
         return state, steps
     return attrs.evolve(state, showing=attrs.evolve(showing, clicked_at=acted.at)), (*steps, Step.CLICK)
 

@@ -40,7 +40,8 @@ def signal_of(event: Event, now: float) -> Signal | None:
         case PostbackEvent():
             return Acted(at=at, payload=event.payload)
         case MessageEvent():
-            return Acted(at=at, payload=event.quick_reply_payload, is_message=True)
+            # Who writes first after a link or an ad comes from there, not from the greeting.
+            return Acted(at=at, payload=event.quick_reply_payload, is_message=event.referral is None)
         case ReactionEvent():
             return Acted(at=at)
         case _ if event.kind in _NOT_AN_ACTION or event.standby:

@@ -5,8 +5,9 @@ Who a record is about, and what makes two records the same.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any
 
 import attrs
 
@@ -17,7 +18,7 @@ from ..settings import not_empty
 @attrs.frozen(kw_only=True)
 class IdentitySettings:
     """
-    Under which name a person's id travels to Kochava.
+    Under which names a person's ids travel to Kochava.
 
     A page-scoped id (PSID) is not the app-scoped id of Facebook Login: the same person has another id for each Page,
     each app, and on Instagram.
@@ -25,10 +26,18 @@ class IdentitySettings:
     Attributes:
         messenger_device_id_key: Member of ``device_ids`` for a PSID.
         instagram_device_id_key: Member of ``device_ids`` for an Instagram-scoped id.
+        identities_in_events: Names of identities that, once linked, are also members of every event's ``device_ids``.
+        identify_on_linking: A callable of an account-linking event, plain or async, that gives the identities to link,
+            or ``None``.
+        wait_for_first_record: An identity link of somebody Kochava has no record of waits for their first one, since
+            Kochava would not tie it.
     """
 
     messenger_device_id_key: str = attrs.field(default="fb_user_id", validator=not_empty)
     instagram_device_id_key: str = attrs.field(default="ig_user_id", validator=not_empty)
+    identities_in_events: tuple[str, ...] = ()
+    identify_on_linking: Callable[[Any], Any] | None = None
+    wait_for_first_record: bool = True
 
     def device_ids(self, channel: Channel, user_id: str) -> Mapping[str, str]:
         """
@@ -47,11 +56,13 @@ class Person:
         user_id: PSID, IGSID or `user_ref`.
         page_id: The Page they wrote to; ``None`` when unknown.
         channel: Where.
+        is_hashed: `user_id` is the keyed hash under which the person is told to Kochava.
     """
 
     user_id: str
     page_id: str | None = None
     channel: Channel = Channel.MESSENGER
+    is_hashed: bool = False
 
 
 def record_id(*parts: str | int | None) -> str:

@@ -12,7 +12,8 @@ import attrs
 
 from ..kochava.smartlink import LinkContext, NotMade, SmartLinks
 from ..messenger.events import Channel
-from ..messenger.links import KeepReason, LinkSite, TextLimit, map_links
+from ..messenger.link_site import Trail, site_of
+from ..messenger.links import KeepReason, LinkKind, LinkSite, TextLimit, reason_to_keep, show_links
 from ..messenger.outgoing import Outgoing
 
 
@@ -57,38 +58,46 @@ class LinkOutcome:
     left_alone: LeftAlone | None
 
 
+@attrs.frozen(kw_only=True)
+class _Origin:
+    """
+    All that a rewriting rests on; being pure, it can be repeated.
+    """
+
+    body: Any
+    links: SmartLinks
+    context: LinkContext
+    endpoint: str
+    text_limit: TextLimit | None
+    every_place: bool
+
+
 class Rewritten(NamedTuple):
     """
-    A body and what became of its links.
+    A body with SmartLinks.
 
     Attributes:
         body: The body to send; the caller's own object when nothing changed.
         changed: How many links were replaced.
-        results: Each link, with its SmartLink or the reason why it has none. `outcomes` reads better.
+        left_alone: How many links were left alone, by reason.
+        origin: What it was made from.
     """
 
     body: Any
     changed: int
-    results: tuple[tuple[LinkSite, str | LeftAlone], ...]
+    left_alone: Counter[LeftAlone]
+    origin: _Origin | None
 
     @property
     def outcomes(self) -> tuple[LinkOutcome, ...]:
         """
-        What became of each link, in order.
+        What became of each link, in order. Found out anew from the body as it is now, since sending never asks.
         """
-        return tuple(
-            LinkOutcome(site=site, smartlink=None, left_alone=result)
-            if isinstance(result, LeftAlone)
-            else LinkOutcome(site=site, smartlink=result, left_alone=None)
-            for site, result in self.results
-        )
-
-    @property
-    def left_alone(self) -> Counter[LeftAlone]:
-        """
-        How many links were left alone, by reason.
-        """
-        return Counter(result for _, result in self.results if isinstance(result, LeftAlone))
+        if self.origin is None:
+            return ()
+        record = _Recording(self.origin.links, self.origin.context)
+        record.run(self.origin)
+        return tuple(record.outcomes)
 
 
 _REASONS: dict[str, LeftAlone] = {reason.value: reason for reason in LeftAlone}
@@ -126,22 +135,27 @@ def rewrite(
         every_place: Also tell of addresses that nobody taps (pictures, media, payloads).
     """
     text_links = links.text_links
-    if not text_links and not every_place and type(body) is dict:
-        message = body.get("message")
+    if type(body) is dict and not text_links and not every_place:
         # Most messages are plain text, for which nothing needs to be walked.
+        message = body.get("message")
         if type(message) is dict and len(message) == 1 and "text" in message:
-            return tuple.__new__(Rewritten, (body, 0, ()))
+            return tuple.__new__(Rewritten, (body, 0, _NOTHING_LEFT, None))
     text_limit = None
     if text_links:
         text_limit = TextLimit.INSTAGRAM if context.channel == Channel.INSTAGRAM else TextLimit.MESSENGER
-    visitor = _Rewriting(links, context)
-    rewritten = map_links(body, visitor.visit, endpoint=endpoint, text_limit=text_limit, every_place=every_place)
-    return Rewritten(rewritten, visitor.changed, tuple(visitor.results))
+    origin = _Origin(
+        body=body, links=links, context=context, endpoint=endpoint, text_limit=text_limit, every_place=every_place
+    )
+    rewriting = _Rewriting(links, context)
+    return Rewritten(rewriting.run(origin), rewriting.changed, rewriting.left_alone, origin)
+
+
+_NOTHING_LEFT: Counter[LeftAlone] = Counter()
 
 
 class _Rewriting:
     """
-    Chooses for each link of one body.
+    Chooses for each link of one body, and counts.
     """
 
     def __init__(self, links: SmartLinks, context: LinkContext) -> None:
@@ -150,37 +164,77 @@ class _Rewriting:
         self._user_id = context.user_id
         self._make = links.maker(context).make
         self._extensions = links.settings.extensions_whitelisted
-        self._left_count = 0
-        self.results: list[tuple[LinkSite, str | LeftAlone]] = []
+        self.changed = 0
+        self.left_alone: Counter[LeftAlone] = Counter()
 
-    @property
-    def changed(self) -> int:
+    def run(self, origin: _Origin) -> Any:
         """
-        How many links were replaced so far.
+        The body with what was chosen.
         """
-        return len(self.results) - self._left_count
+        return show_links(
+            origin.body,
+            self.show,
+            endpoint=origin.endpoint,
+            text_limit=origin.text_limit,
+            every_place=origin.every_place,
+        )
 
-    def visit(self, site: LinkSite) -> str | None:
+    def show(
+        self,
+        trail: Trail,
+        url: str,
+        kind: LinkKind,
+        template: str,
+        title: str,
+        index: int,
+        keep: KeepReason | None,
+        shared: bool,  # noqa: FBT001  as `Show` has it
+        extensions: bool,  # noqa: FBT001
+        user_id: str | None,
+        room: int | None,
+        /,
+    ) -> str | None:
         """
         The SmartLink for a link, or ``None`` to leave it.
         """
-        _, url, _, template, title, index, keep, shared, extensions, user_id, room = site
         if keep is not None and not (extensions and self._extensions):
-            return self._left(site, keep)
+            return self._left(keep)
+        keep = reason_to_keep(url)
+        if keep is not None:
+            return self._left(keep)
         if user_id != self._user_id and user_id is not None:
             self._user_id = user_id
             self._make = self._links.maker(attrs.evolve(self._context, user_id=user_id)).make
-        made = self._make(url, template, title, index, shared=shared)
+        made = self._make(url, template, title, index, shared)
         if isinstance(made, NotMade):
-            return self._left(site, made)
+            return self._left(made)
         if extensions and not made.startswith("https://"):
-            return self._left(site, LeftAlone.MESSENGER_EXTENSIONS)
+            return self._left(LeftAlone.MESSENGER_EXTENSIONS)
         if room is not None and len(made.encode("utf-8", "surrogatepass")) > room:
-            return self._left(site, LeftAlone.TEXT_TOO_LONG)
-        self.results.append((site, made))
+            return self._left(LeftAlone.TEXT_TOO_LONG)
+        self.changed += 1
         return made
 
-    def _left(self, site: LinkSite, reason: str) -> str | None:
-        self._left_count += 1
-        self.results.append((site, _REASONS[reason]))
+    def _left(self, reason: str) -> str | None:
+        self.left_alone[_REASONS[reason]] += 1
         return None
+
+
+class _Recording(_Rewriting):
+    """
+    Keeps what became of each link.
+    """
+
+    def __init__(self, links: SmartLinks, context: LinkContext) -> None:
+        super().__init__(links, context)
+        self.outcomes: list[LinkOutcome] = []
+
+    def show(self, *facts: Any) -> str | None:
+        """
+        As of `_Rewriting`.
+        """
+        before = self.left_alone.copy()
+        made = super().show(*facts)
+        (reason,) = (self.left_alone - before) or (None,)
+        self.outcomes.append(LinkOutcome(site=site_of(*facts), smartlink=made, left_alone=reason))
+        return made

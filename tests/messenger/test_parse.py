@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import copy
 import json
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -17,10 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kochava_bot_middleware.exceptions import NotAWebhook
-from kochava_bot_middleware.messenger.events import ChangeEvent, Channel, Event, Kind, MessageEvent, UnknownEvent
+from kochava_bot_middleware.messenger.events import (
+    Channel,
+    Event,
+    Kind,
+    MessageEvent,
+    UnknownEvent,
+)
 from kochava_bot_middleware.messenger.parse import parse_item, parse_webhook
 from tests.strategies import (
-    INSTAGRAM_ID,
     ITEMS,
     PAGE_ID,
     PERSON_ID,
@@ -206,80 +210,6 @@ def test_array_may_be_a_single_item() -> None:
     """An item that is not in a list is read all the same."""
     body = {"object": "page", "entry": [{"id": PAGE_ID, "messaging": ITEMS["message"]}]}
     assert parse_webhook(webhook(ITEMS["message"])) == parse_webhook(body)
-
-
-def test_page_is_messenger() -> None:
-    """Webhooks of a Page come from Messenger."""
-    (event,) = parse_webhook(webhook(ITEMS["message"]))
-    assert (Channel.MESSENGER, PAGE_ID) == (event.channel, event.page_id)
-
-
-def test_instagram_is_told_apart() -> None:
-    """Webhooks of an Instagram account name that account."""
-    (event,) = parse_webhook(webhook(ITEMS["message"], about="instagram", page_id=INSTAGRAM_ID))
-    assert (Channel.INSTAGRAM, INSTAGRAM_ID) == (event.channel, event.page_id)
-
-
-def test_dashboard_test_button() -> None:
-    """The test button wraps an item in a change, with seconds as text and no Page."""
-    value = {
-        "sender": {"id": "12334"},
-        "recipient": {"id": "23245"},
-        "timestamp": "1527459824",
-        "message": {"mid": "random_mid", "text": "random_text"},
-    }
-    change = {"field": "messages", "value": value}
-    (event,) = parse_webhook(webhook(change, under="changes", page_id="0"))
-    wanted = MessageEvent(
-        page_id="23245",
-        user_id="12334",
-        timestamp=datetime(2018, 5, 27, 22, 23, 44, tzinfo=UTC),
-        raw=change,
-        mid="random_mid",
-        text="random_text",
-    )
-    assert wanted == event
-
-
-def test_dashboard_test_of_an_app_names_the_page_inside() -> None:
-    """Of a change without a Page, the value's own counts."""
-    change = {"field": "feed", "value": {"page_id": 42, "item": "post"}}
-    (event,) = parse_webhook(webhook(change, under="changes", page_id="0"))
-    assert ChangeEvent(page_id="42", raw=change, field="feed", value=change["value"]) == event
-
-
-def test_change_of_standby_is_standby() -> None:
-    """The field tells that another app owns the thread."""
-    (event,) = parse_webhook(webhook({"field": "standby", "value": ITEMS["message"]}, under="changes"))
-    assert (Kind.MESSAGE, True) == (event.kind, event.standby)
-
-
-@pytest.mark.parametrize("value", [None, 5, "hello", []])
-def test_messaging_change_without_an_item_is_a_change(value: Any) -> None:
-    """There is nothing to read, so field and value are passed on."""
-    (event,) = parse_webhook(webhook({"field": "messages", "value": value}, under="changes"))
-    assert ChangeEvent(page_id=PAGE_ID, raw=event.raw, field="messages", value=value) == event
-
-
-def test_feed_change_that_looks_like_a_message_is_a_change() -> None:
-    """Only messaging fields hold messaging items."""
-    change = {"field": "feed", "value": ITEMS["message"]}
-    (event,) = parse_webhook(webhook(change, under="changes"))
-    assert event.kind is Kind.CHANGE
-
-
-def test_template_status_is_a_change() -> None:
-    """The field begins like a messaging one, yet its value is not an item."""
-    change = {"field": "message_template_status_update", "value": {"message_template_id": 1, "event": "APPROVED"}}
-    (event,) = parse_webhook(webhook(change, under="changes"))
-    assert event.kind is Kind.CHANGE
-
-
-def test_item_of_the_page_itself_is_about_the_other_party() -> None:
-    """The person is never the Page, echo or not."""
-    value = {"sender": {"id": PAGE_ID}, "recipient": {"id": PERSON_ID}, "message_edit": {"mid": "m", "num_edit": 1}}
-    (event,) = parse_webhook(webhook(value))
-    assert (PERSON_ID, PAGE_ID) == (event.user_id, event.page_id)
 
 
 def test_attempt_is_told() -> None:

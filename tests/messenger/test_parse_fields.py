@@ -58,6 +58,13 @@ def test_person(party: Any, user_id: str | None) -> None:
         ("", None),
         ("soon", None),
         ("²", None),
+        ("2026-01-01T00:00:00+0000", MOMENT),
+        ("2026-01-01T00:00:00Z", MOMENT),
+        ("2026-01-01T02:00:00.000+02:00", MOMENT),
+        ("2026-01-01T00:00:00", None),
+        ("2026-01-01", None),
+        ("0001-01-01T00:00:00+23:59", None),
+        ("2026-13-01T00:00:00Z", None),
         ("9" * 5000, None),
         (True, None),
         ([], None),
@@ -65,7 +72,7 @@ def test_person(party: Any, user_id: str | None) -> None:
     ],
 )
 def test_timestamp(timestamp: Any, wanted: datetime | None) -> None:
-    """Seconds and milliseconds are told apart, numbers and text alike; what is no time is none."""
+    """Seconds and milliseconds are told apart, numbers and text alike, and dates read; what is no time is none."""
     (event,) = parse_webhook(webhook(item(message={"mid": "m"}, timestamp=timestamp)))
     assert wanted == event.timestamp
 

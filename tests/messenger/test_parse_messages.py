@@ -47,10 +47,12 @@ def test_attachments() -> None:
         ({"type": "fallback"}, None),
         ({"type": "ephemeral"}, None),
         ({"type": "story_mention", "payload": {"url": "https://cdn.example/s"}}, "https://cdn.example/s"),
+        ({"type": "ig_story", "payload": {"story_media_url": "https://cdn.example/t"}}, "https://cdn.example/t"),
+        ({"type": "fallback", "payload": None, "URL": "https://shop.example/big"}, "https://shop.example/big"),
     ],
 )
 def test_attachment_with_odd_payload(attachment: dict[str, Any], url: str | None) -> None:
-    """A payload may be text, null or absent."""
+    """A payload may be text, null or absent, and the address under another name."""
     (read,) = only(events.MessageEvent, item(message={"mid": "m", "attachments": [attachment]})).attachments
     assert (attachment["type"], url) == (read.type, read.url)
 
@@ -85,6 +87,47 @@ def test_shared_instagram_post_is_counted_once() -> None:
     found = [{"type": kind, "payload": {"url": url}} for kind in ("share", "ig_post")]
     event = only(events.MessageEvent, item(message={"mid": "m", "attachments": found}), about="instagram")
     assert ["ig_post"] == [attachment.type for attachment in event.attachments]
+
+
+@pytest.mark.parametrize("share", [{"title": "A post"}, {"url": "https://www.instagram.com/p/abc"}])
+def test_shared_instagram_post_is_counted_once_whatever_its_address(share: dict[str, str]) -> None:
+    """Of one post, each form has an address of its own, or none."""
+    post = {"url": "https://cdn.example/signed", "ig_post_media_id": "1"}
+    found = [{"type": "share", "payload": share}, {"type": "ig_post", "payload": post}]
+    event = only(events.MessageEvent, item(message={"mid": "m", "attachments": found}), about="instagram")
+    assert ["ig_post"] == [attachment.type for attachment in event.attachments]
+
+
+def test_empty_attachment_is_left_out() -> None:
+    """There is nothing in it to answer."""
+    event = only(events.MessageEvent, item(message={"mid": "m", "text": "Hi", "attachments": [{}]}))
+    assert () == event.attachments
+
+
+@pytest.mark.parametrize(
+    ("lat", "wanted"),
+    [
+        ("52.5", 52.5),
+        (0, 0.0),
+        ("north", None),
+        ("nan", None),
+        (True, None),
+        (None, None),
+        ("1e400", None),
+        (361, None),
+    ],
+)
+def test_place(lat: Any, wanted: float | None) -> None:
+    """Degrees may be text; what is no place on Earth is none."""
+    place = {"type": "location", "payload": {"coordinates": {"lat": lat, "long": 13.4}}}
+    (read,) = only(events.MessageEvent, item(message={"mid": "m", "attachments": [place]})).attachments
+    assert (None if wanted is None else events.Coordinates(lat=wanted, long=13.4)) == read.coordinates
+
+
+def test_tag_outside_of_a_list() -> None:
+    """Old data has a lone tag as an object."""
+    event = only(events.MessageEvent, item(message={"mid": "m", "tags": {"source": "customer_chat_plugin"}}))
+    assert ("customer_chat_plugin",) == event.tags
 
 
 def test_reply() -> None:

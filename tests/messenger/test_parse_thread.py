@@ -5,6 +5,7 @@ Each row of the platform's event table that is about a thread and its owners giv
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -97,6 +98,23 @@ def test_stop_is_an_optin_that_opted_out() -> None:
     assert only(events.OptinEvent, ITEMS["optin_stop"]).opted_out
 
 
+@pytest.mark.parametrize(
+    ("status", "opted_out"),
+    [
+        ("STOP NOTIFICATIONS", True),
+        ("STOP_NOTIFICATIONS", True),
+        ("stop notifications", True),
+        ("STOP", True),
+        ("RESUME NOTIFICATIONS", False),
+        ("RESUME_NOTIFICATIONS", False),
+    ],
+)
+def test_stop_is_told_in_any_spelling(status: str, opted_out: bool) -> None:
+    """A stop that is overlooked would mean a message to a person who said no."""
+    optin = {"type": "notification_messages", "notification_messages_status": status}
+    assert opted_out is only(events.OptinEvent, item(optin=optin)).opted_out
+
+
 def test_account_linking() -> None:
     """A login has a code."""
     event = only(events.AccountLinkingEvent, ITEMS["account_linking"])
@@ -147,6 +165,13 @@ def test_feed_change() -> None:
     """What is not messaging keeps field and value."""
     event = only(events.ChangeEvent, ITEMS["change"], under="changes")
     assert ("feed", ITEMS["change"]["value"], None) == (event.field, event.value, event.user_id)
+
+
+@pytest.mark.parametrize("told", [{"created_time": 1_767_225_600}, {"timestamp": "2026-01-01T00:00:00+0000"}])
+def test_change_has_the_time_it_tells(told: dict[str, Any]) -> None:
+    """Changes tell when they happened inside."""
+    event = only(events.ChangeEvent, {"field": "feed", "value": told}, under="changes")
+    assert datetime(2026, 1, 1, tzinfo=UTC) == event.timestamp
 
 
 def test_message_request_accepted() -> None:

@@ -4,61 +4,16 @@ A bot that remembers its webhooks, and both local servers.
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 
 from kochava_bot_middleware.sandbox.kochava_server import LocalKochava
 from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
-from kochava_bot_middleware.sandbox.servers import LocalServer
 from tests.fakes import VirtualClock
-
-APP_SECRET = "app-secret"
-TOKEN = "page-token"
-PAGE = "1111"
-
-
-class RecordingBot(LocalServer):
-    """
-    Remembers every webhook and answers with the statuses it is told, then 200.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(clock=VirtualClock())
-        self.raw: list[bytes] = []
-        self.signatures: list[str] = []
-        self.statuses: list[int] = []
-        self.challenge_answer: str | None = None
-
-    @property
-    def items(self) -> list[dict[str, Any]]:
-        """
-        The items of all webhooks, in the order they came.
-        """
-        return [item for raw in self.raw for entry in json.loads(raw)["entry"] for item in entry["messaging"]]
-
-    def application(self) -> web.Application:
-        application = web.Application()
-        application.router.add_post("/webhook", self._webhook)
-        application.router.add_get("/webhook", self._verify)
-        return application
-
-    async def _webhook(self, request: web.Request) -> web.Response:
-        self.raw.append(await request.read())
-        self.signatures.append(request.headers["X-Hub-Signature-256"])
-        return web.Response(status=self.statuses.pop(0) if self.statuses else 200)
-
-    async def _verify(self, request: web.Request) -> web.Response:
-        if request.query["hub.verify_token"] != "verify-token":
-            return web.Response(status=403)
-        return web.Response(text=self.challenge_answer or request.query["hub.challenge"])
-
-
-MakeMessenger = Callable[..., LocalMessenger]
+from tests.sandbox.recording_bot import APP_SECRET, PAGE, TOKEN, MakeMessenger, RecordingBot
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ async def test_an_app_with_credentials_needs_authentication(clock: VirtualClock,
     """
     Without its headers, 401.
     """
-    credentials = {"kodemo1": Credentials(api_key="key", app_secret="secret")}  # noqa: S106
+    credentials = {"kodemo1": Credentials(api_key="key", app_secret="secret")}
     async with LocalKochava(app_ids={"kodemo1", "kodemo2"}, credentials=credentials, clock=clock) as kochava:
         assert (await post(client, kochava.url + "/track/json", event()))[0] == 401
         other = event() | {"kochava_app_id": "kodemo2"}

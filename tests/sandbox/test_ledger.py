@@ -84,6 +84,29 @@ def test_equal_labels_are_counted() -> None:
     assert (A,) == balance([A, A], [A]).missing
 
 
+def test_a_repeated_arrival_may_be_any_of_equal_promises() -> None:
+    """
+    The first of two equal entries came twice: that is doubled, not out of order.
+    """
+    found = balance([A, B, A], [A, A, B, A])
+    assert ((A,), ()) == (found.doubled, found.out_of_order)
+
+
+def test_a_missing_arrival_may_be_any_of_equal_promises() -> None:
+    """
+    The first of two equal entries did not come: that is missing, not out of order.
+    """
+    found = balance([A, B, A], [B, A])
+    assert ((A,), ()) == (found.missing, found.out_of_order)
+
+
+def test_a_swap_beside_equal_entries_is_found() -> None:
+    """
+    No match of the equal entries explains it.
+    """
+    assert balance([A, B, A, C], [A, A, C, B]).out_of_order
+
+
 def test_the_uncertain_may_come_or_not() -> None:
     """
     Once; a second time it is doubled.

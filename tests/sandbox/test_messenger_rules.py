@@ -164,8 +164,10 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[int, int | None, str]]] = {
         (
             100,
             None,
-            "param name_placeholder[buttons][0][type] must be one of "
-            "{ACCOUNT_LINK, ACCOUNT_UNLINK, GAME_PLAY, PHONE_NUMBER, POSTBACK, WEB_URL}.",
+            (
+                "param name_placeholder[buttons][0][type] must be one of "
+                "{ACCOUNT_LINK, ACCOUNT_UNLINK, GAME_PLAY, PHONE_NUMBER, POSTBACK, WEB_URL}."
+            ),
         ),
     ),
     "foreign key in button": (

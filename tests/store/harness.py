@@ -38,9 +38,9 @@ _NUMBERS = itertools.count(1)
 
 
 def entry(
-    id: str, *, lane: str = "ann", queue: str = "track", body: bytes = b"{}", due_at: float | None = None
+    entry_id: str, *, lane: str = "ann", queue: str = "track", body: bytes = b"{}", due_at: float | None = None
 ) -> Entry:
-    return Entry(id=id, queue=queue, lane=lane, created_at=START + next(_NUMBERS), body=body, due_at=due_at)
+    return Entry(id=entry_id, queue=queue, lane=lane, created_at=START + next(_NUMBERS), body=body, due_at=due_at)
 
 
 async def append(store: Store, *entries: Entry, lease: Lease | None = None) -> Committed:
@@ -48,7 +48,12 @@ async def append(store: Store, *entries: Entry, lease: Lease | None = None) -> C
 
 
 async def settle(
-    store: Store, claim: Claim, outcome: Outcome = Outcome.DONE, *, retry_at: float | None = None, lease: Lease | None = None
+    store: Store,
+    claim: Claim,
+    outcome: Outcome = Outcome.DONE,
+    *,
+    retry_at: float | None = None,
+    lease: Lease | None = None,
 ) -> Committed:
     settlement = Settlement(claim=claim, outcome=outcome, retry_at=retry_at, reason="a reason", detail="a detail")
     return await store.commit(Unit(settlements=[settlement], lease=lease))

@@ -15,7 +15,6 @@ from kochava_bot_middleware.store.contract import (
     Outcome,
     QueueStats,
     Settlement,
-    State,
     Store,
     Unit,
     Verdict,
@@ -109,7 +108,9 @@ async def test_unit_whose_condition_fails_writes_nothing(store: Store) -> None:
     )
     assert (Verdict.CONDITION_FAILED, "k", ()) == (answer.verdict, answer.failed_key, answer.appended)
     assert {"k": b"old"} == dict(await store.recall(["k", "other"]))
-    assert QueueStats(accepted=1, in_flight=1, oldest_waiting_at=claim.entry.created_at) == (await store.stats())["track"]
+    assert (
+        QueueStats(accepted=1, in_flight=1, oldest_waiting_at=claim.entry.created_at) == (await store.stats())["track"]
+    )
 
 
 async def test_settlement_needs_the_token(store: Store) -> None:
@@ -254,7 +255,9 @@ async def test_concurrent_settlements_and_appends_keep_the_lane(store: Store) ->
     """An append that shares a transaction with the settlement of its lane's head still comes next."""
     (claim,) = (await append(store, entry("a"), lease=TRACK)).leased
     behind, settled, later = await asyncio.gather(
-        append(store, entry("b"), lease=TRACK), settle(store, claim, lease=TRACK), append(store, entry("c"), lease=TRACK)
+        append(store, entry("b"), lease=TRACK),
+        settle(store, claim, lease=TRACK),
+        append(store, entry("c"), lease=TRACK),
     )
     assert ((), ["b"], ()) == (behind.leased, [claim.entry.id for claim in settled.leased], later.leased)
     (second,) = settled.leased
@@ -272,34 +275,3 @@ async def test_renewed_lease_lasts_longer(store: Store, clock: ManualClock) -> N
     clock.advance(59)
     assert [] == await claimed_ids(store)
     assert Verdict.COMMITTED is (await settle(store, renewed)).verdict
-
-
-async def test_stats_add_up(store: Store, clock: ManualClock) -> None:
-    """Every entry is counted in exactly one state, and a lapsed lease counts as waiting."""
-    entries = [entry(f"{number}", lane=f"{number}") for number in range(6)]
-    await append(store, *entries, entry("behind", lane="5"))
-    claims = await store.claim("track", 5, 60.0)
-    for claim, outcome in zip(claims, [Outcome.DONE, Outcome.DEAD, Outcome.DROPPED, Outcome.RETRY], strict=False):
-        await settle(store, claim, outcome, retry_at=START + 9)
-    expected = QueueStats(
-        accepted=7, waiting=3, in_flight=1, done=1, dead=1, dropped=1, oldest_waiting_at=entries[3].created_at
-    )
-    assert {"track": expected} == dict(await store.stats())
-    clock.advance(60)
-    after = (await store.stats())["track"]
-    assert (4, 0) == (after.waiting, after.in_flight)
-
-
-async def test_dead_keeps_its_body_and_dropped_does_not(store: Store) -> None:
-    """Both are listed with why and when they ended."""
-    await append(store, entry("a", body=b"kept"), entry("b", lane="bob", body=b"erased"))
-    first, second = await store.claim("track", 2, 60.0)
-    await settle(store, first, Outcome.DEAD)
-    await settle(store, second, Outcome.DROPPED)
-    rows = await store.browse("track")
-    assert [("a", State.DEAD, b"kept"), ("b", State.DROPPED, b"")] == [
-        (row.entry.id, row.state, row.entry.body) for row in rows
-    ]
-    assert {("a reason", "a detail", START, 1)} == {
-        (row.reason, row.detail, row.ended_at, row.attempts) for row in rows
-    }

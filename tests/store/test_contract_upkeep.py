@@ -12,6 +12,7 @@ from kochava_bot_middleware.store.contract import (
     Lease,
     Mark,
     Outcome,
+    QueueStats,
     Settlement,
     State,
     Store,
@@ -97,7 +98,7 @@ async def test_retried_entry_of_an_empty_lane_is_due_at_once(store: Store) -> No
 
 async def test_purge_removes_what_ended_before(store: Store, clock: ManualClock) -> None:
     """Dead and dropped rows go, younger and living ones stay, and the counts keep all."""
-    await append(store, *(entry(id, lane=id) for id in "abcd"))
+    await append(store, *(entry(name, lane=name) for name in "abcd"))
     claims = await store.claim("track", 3, 60.0)
     await settle(store, claims[0], Outcome.DEAD)
     await settle(store, claims[1], Outcome.DROPPED)
@@ -112,7 +113,7 @@ async def test_purge_removes_what_ended_before(store: Store, clock: ManualClock)
 async def test_purge_removes_more_than_one_portion(store: Store, clock: ManualClock) -> None:
     """However many rows there are, one call removes them all."""
     ids = [f"{number}" for number in range(1_100)]
-    await append(store, *(entry(id, lane=id) for id in ids))
+    await append(store, *(entry(name, lane=name) for name in ids))
     claims = await store.claim("track", 2_000, 60.0)
     await store.commit(Unit(settlements=[Settlement(claim=claim, outcome=Outcome.DEAD) for claim in claims]))
     clock.advance(1)
@@ -131,7 +132,9 @@ async def test_forget_drops_and_fences(store: Store) -> None:
     assert [] == await store.renew([flying], 60.0)
     rows = [row for row in await store.browse("track") if row.entry.lane == "ann"]
     assert [("dead", b""), ("flying", b""), ("waiting", b"")] == [(row.entry.id, row.entry.body) for row in rows]
-    assert {(State.DROPPED, "forgotten", "", START)} == {(row.state, row.reason, row.detail, row.ended_at) for row in rows}
+    assert {(State.DROPPED, "forgotten", "", START)} == {
+        (row.state, row.reason, row.detail, row.ended_at) for row in rows
+    }
     assert {TOMBSTONE.key: b"1"} == dict(await store.recall([TOMBSTONE.key]))
     stats = await store.stats()
     assert [(3, 0), (1, 0)] == [(stats[queue].dropped, stats[queue].dead) for queue in ("track", "ping")]
@@ -154,6 +157,37 @@ async def test_renew_loses_what_was_claimed_again(store: Store, clock: ManualClo
     retaken = await claim_one(store)
     renewed = await store.renew(claims, 60.0)
     assert {"a", "b"} - {retaken.entry.id} == {claim.entry.id for claim in renewed}
+
+
+async def test_stats_add_up(store: Store, clock: ManualClock) -> None:
+    """Every entry is counted in exactly one state, and a lapsed lease counts as waiting."""
+    entries = [entry(f"{number}", lane=f"{number}") for number in range(6)]
+    await append(store, *entries, entry("behind", lane="5"))
+    claims = await store.claim("track", 5, 60.0)
+    for claim, outcome in zip(claims, [Outcome.DONE, Outcome.DEAD, Outcome.DROPPED, Outcome.RETRY], strict=False):
+        await settle(store, claim, outcome, retry_at=START + 9)
+    expected = QueueStats(
+        accepted=7, waiting=3, in_flight=1, done=1, dead=1, dropped=1, oldest_waiting_at=entries[3].created_at
+    )
+    assert {"track": expected} == dict(await store.stats())
+    clock.advance(60)
+    after = (await store.stats())["track"]
+    assert (4, 0) == (after.waiting, after.in_flight)
+
+
+async def test_dead_keeps_its_body_and_dropped_does_not(store: Store) -> None:
+    """Both are listed with why and when they ended."""
+    await append(store, entry("a", body=b"kept"), entry("b", lane="bob", body=b"erased"))
+    first, second = await store.claim("track", 2, 60.0)
+    await settle(store, first, Outcome.DEAD)
+    await settle(store, second, Outcome.DROPPED)
+    rows = await store.browse("track")
+    assert [("a", State.DEAD, b"kept"), ("b", State.DROPPED, b"")] == [
+        (row.entry.id, row.state, row.entry.body) for row in rows
+    ]
+    assert {("a reason", "a detail", START, 1)} == {
+        (row.reason, row.detail, row.ended_at, row.attempts) for row in rows
+    }
 
 
 async def test_browse_pages_in_order_of_appending(store: Store) -> None:

@@ -5,8 +5,6 @@ What is true of the SQLite file alone: opening, sharing, forking, failing and wh
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import os
 import sqlite3
 import stat
 import threading
@@ -16,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from kochava_bot_middleware.exceptions import SchemaTooNew, StoreError, StoreUnavailable
-from kochava_bot_middleware.store.contract import Entry, Outcome, Settlement, State, Unit, Verdict
+from kochava_bot_middleware.store import sqlite_statements as sql
+from kochava_bot_middleware.store.contract import Entry, Unit, Verdict
 from kochava_bot_middleware.store.settings import StoreSettings
 from kochava_bot_middleware.store.sqlite import SqliteStore
 from kochava_bot_middleware.store.sqlite_schema import APPLICATION_ID, MIGRATIONS
@@ -144,7 +143,7 @@ async def test_full_store_refuses_appends_and_still_settles(store: SqliteStore, 
     """Without room an append fails; claims and settlements go through, and afterwards there is room again."""
     big = b"x" * 100_000
     await append(store, *(entry(f"{n}", lane=f"{n}", body=big) for n in range(3)))
-    await store._work(  # noqa: SLF001
+    await store._work(
         lambda connection, _now: connection.execute(
             f"PRAGMA max_page_count = {connection.execute('PRAGMA page_count').fetchone()[0]}"
         ).fetchone(),
@@ -217,85 +216,9 @@ def test_store_serves_one_event_loop_after_another(path: Path) -> None:
     assert ["a"] == asyncio.run(claim_and_close())
 
 
-def _fill(path: Path, name: str, count: int) -> None:
-    async def fill() -> None:
-        store = SqliteStore(path)
-        await asyncio.gather(*(append(store, entry(f"{name}{n}", lane=f"{n % 7}")) for n in range(count)))
-        await store.close()
-
-    asyncio.run(fill())
-
-
-def _drain(path: Path, claimed: multiprocessing.Queue[str]) -> None:
-    async def drain() -> None:
-        store = SqliteStore(path)
-        while claims := await store.claim("track", 5, 60.0):
-            for claim in claims:
-                claimed.put(claim.entry.id)
-            await store.commit(Unit(settlements=[Settlement(claim=claim, outcome=Outcome.DONE) for claim in claims]))
-        await store.close()
-
-    asyncio.run(drain())
-
-
-def test_two_processes_share_the_file(path: Path) -> None:
-    """Two processes make the file, fill it and empty it at the same time: each entry is handled exactly once."""
-    context = multiprocessing.get_context("spawn")
-    fillers = [context.Process(target=_fill, args=(path, name, 200)) for name in "ab"]
-    for process in fillers:
-        process.start()
-    for process in fillers:
-        process.join()
-    claimed: multiprocessing.Queue[str] = context.Queue()
-    drainers = [context.Process(target=_drain, args=(path, claimed)) for _ in range(2)]
-    for process in drainers:
-        process.start()
-    ids = []
-    _drain(path, own := context.Queue())
-    while any(process.is_alive() for process in drainers) or not claimed.empty() or not own.empty():
-        for source in (claimed, own):
-            while not source.empty():
-                ids.append(source.get())
-    for process in drainers:
-        process.join()
-    for source in (claimed, own):
-        source.close()
-    assert [0, 0, 0, 0] == [process.exitcode for process in fillers + drainers]
-    assert sorted([f"a{n}" for n in range(200)] + [f"b{n}" for n in range(200)]) == sorted(ids)
-
-
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_forked_child_opens_its_own(path: Path) -> None:
-    """A child commits through its own connection; the parent's goes on working."""
-    store = SqliteStore(path)
-
-    async def add(name: str) -> None:
-        await append(store, entry(name))
-
-    asyncio.run(add("before"))
-    child = os.fork()
-    if child == 0:
-        try:
-            asyncio.run(asyncio.wait_for(add("child"), 10))
-            os._exit(0)
-        finally:
-            os._exit(1)
-    assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-    async def look() -> list[str]:
-        await add("after")
-        rows = await store.browse("track", state=State.WAITING)
-        await store.close()
-        return [row.entry.id for row in rows]
-
-    assert ["before", "child", "after"] == asyncio.run(look())
-
-
 async def test_claim_looks_only_at_what_is_due(store: SqliteStore) -> None:
     """The plan of a claim searches the index of heads, so its cost does not grow with what waits."""
-    from kochava_bot_middleware.store import sqlite_statements as sql
-
-    plan = await store._look(  # noqa: SLF001
+    plan = await store._look(
         lambda connection, _now: [
             row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql.DUE_HEADS}", ("track", 0.0, 100))
         ]
@@ -303,7 +226,7 @@ async def test_claim_looks_only_at_what_is_due(store: SqliteStore) -> None:
     due = [line for line in plan if "heads_by_due" in line]
     assert 2 == len(due)
     assert all("queue=? AND leased=? AND due_at<?" in line for line in due), plan
-    assert [] == [line for line in plan if line.startswith("SCAN heads") or line.startswith("SCAN e")]
+    assert [] == [line for line in plan if line.startswith(("SCAN heads", "SCAN e"))]
 
 
 async def test_body_of_a_claim_is_bytes(store: SqliteStore) -> None:

@@ -62,9 +62,7 @@ MARKS = st.builds(
 )
 LEASES = st.none() | st.builds(Lease, queue=QUEUES, seconds=SECONDS)
 SETTLEMENT = st.tuples(st.integers(0, 30), st.sampled_from(Outcome), MAYBE_TIME)
-PLANS = st.tuples(
-    st.lists(ENTRIES, max_size=4), st.lists(SETTLEMENT, max_size=2), st.lists(MARKS, max_size=2), LEASES
-)
+PLANS = st.tuples(st.lists(ENTRIES, max_size=4), st.lists(SETTLEMENT, max_size=2), st.lists(MARKS, max_size=2), LEASES)
 
 
 class StoreMachine(RuleBasedStateMachine):

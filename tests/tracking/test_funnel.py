@@ -16,12 +16,12 @@ from kochava_bot_middleware.tracking.funnel import (
     Acted,
     Delivered,
     FunnelState,
-    GreetingSettings,
     Sent,
     Signal,
     Step,
     advance,
 )
+from kochava_bot_middleware.tracking.greeting import GreetingSettings
 
 WINDOW = 86400.0
 

@@ -309,7 +309,7 @@ def test_rewriting_is_idempotent_pure_and_keeps_order(body: dict[str, Any], sett
 
     assert before == body
     assert (0, once.body) == (twice.changed, twice.body)
-    assert [site.url for site, _ in once.results if site.url] == [
+    assert [one.site.url for one in once.outcomes if one.site.url] == [
         query(str(outcome.smartlink))["url"][0] if outcome.smartlink else outcome.site.url
         for outcome in once.outcomes
         if outcome.site.url

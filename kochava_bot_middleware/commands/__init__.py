@@ -1,0 +1,3 @@
+"""
+The commands of ``kochava-bot``, one module each.
+"""

@@ -1,0 +1,49 @@
+"""
+Where commands get the settings from: a TOML file, with environment variables laid over it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+from collections.abc import Mapping
+
+from ..apps import KochavaSettings
+from ..exceptions import SettingsError, Violation
+from ..settings import describe, from_environment, from_mapping, from_toml
+
+TABLE = "kochava"
+
+
+def add_settings_argument(parser: argparse.ArgumentParser) -> None:
+    """
+    Add ``--settings``.
+    """
+    parser.add_argument(
+        "--settings",
+        metavar="FILE",
+        help="TOML file with a table [kochava]; environment variables such as KOCHAVA_BOT__KOCHAVA__STORE go over it",
+    )
+
+
+def read_settings(path: str | None, environment: Mapping[str, str] = os.environ) -> KochavaSettings:
+    """
+    The middleware's settings.
+
+    Args:
+        path: The file; ``None`` if all is in the environment.
+
+    Raises:
+        SettingsError: With everything that is wrong.
+    """
+    tables = from_environment(environment, over={} if path is None else from_toml(path))
+    if TABLE not in tables:
+        near = difflib.get_close_matches(TABLE, tables, n=1)
+        place = "the environment; name a file with --settings" if path is None else path
+        got = f"[{near[0]}], probably misspelt" if near else f"none in {place}"
+        raise SettingsError([Violation(key=TABLE, wanted=f"a table [{TABLE}]", got=got)])
+    table = tables[TABLE]
+    if not isinstance(table, Mapping):
+        raise SettingsError([Violation(key=TABLE, wanted=f"a table [{TABLE}]", got=describe(table))])
+    return from_mapping(KochavaSettings, table, key=TABLE)

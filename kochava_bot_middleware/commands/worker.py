@@ -1,0 +1,109 @@
+"""
+``kochava-bot worker``: delivers what bots with ``worker = "separate"`` record.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Iterator
+
+import attrs
+
+from ..apps import KochavaSettings, Mode
+from ..delivery.worker import QUEUES, DeliveryCounts, Worker
+from ..exceptions import SettingsError, Violation
+from ..kochava.client import KochavaClient
+from ..middleware import KochavaMiddleware
+from ..store.contract import Store
+from .command import GOOD, Parsers, add_command, number_from
+from .settings_source import add_settings_argument, read_settings
+
+READY = "kochava-bot worker: "
+"""How both lines begin that it prints."""
+
+
+def add_worker(parsers: Parsers) -> None:
+    """
+    Add the command.
+    """
+    parser = add_command(parsers, "worker", run, "Deliver records, until SIGTERM or SIGINT; any number may run.")
+    add_settings_argument(parser)
+    parser.add_argument(
+        "--concurrency", metavar="N", type=number_from(int, 1), help="requests at once, in place of the settings'"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Deliver until told to end.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = read_settings(arguments.settings)
+    if arguments.concurrency is not None:
+        delivery = attrs.evolve(settings.delivery, concurrency=arguments.concurrency)
+        settings = attrs.evolve(settings, delivery=delivery)
+    _check(settings)
+    asyncio.run(_work(settings))
+    return GOOD
+
+
+def _check(settings: KochavaSettings) -> None:
+    violations = []
+    if settings.mode is not Mode.LIVE:
+        violations.append(Violation(key="kochava.mode", wanted="'live' for a worker", got=repr(str(settings.mode))))
+    if settings.store.startswith("memory://"):
+        wanted = "a store that processes can share"
+        violations.append(Violation(key="kochava.store", wanted=wanted, got=repr(settings.store)))
+    if violations:
+        raise SettingsError(violations)
+
+
+async def _work(settings: KochavaSettings) -> None:
+    middleware = KochavaMiddleware(settings)
+    store = middleware.provide_store()
+    client = KochavaClient(timeout_seconds=settings.delivery.request_timeout_seconds)
+    try:
+        await store.open()
+        worker = middleware.make_worker(client)
+        with _stopped_by_signals(worker, settings.drain_seconds):
+            print(f"{READY}delivers from {settings.store}, {settings.delivery.concurrency} at once", flush=True)
+            await worker.run()
+        print(f"{READY}stopped; {told(worker.counts)}; {await _waiting(store)} wait", flush=True)
+    finally:
+        await client.close()
+        await store.close()
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(worker: Worker, drain_seconds: float) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    stopping: list[asyncio.Task[None]] = []
+
+    def stop() -> None:
+        # Asked again, it does not wait any longer.
+        stopping.append(loop.create_task(worker.stop(0 if stopping else drain_seconds)))
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def told(counts: DeliveryCounts) -> str:
+    """
+    The counts in words; those that are zero are left out, but for the first.
+    """
+    numbers = attrs.asdict(counts)
+    return ", ".join(f"{number} {name}" for name, number in numbers.items() if number or name == "delivered")
+
+
+async def _waiting(store: Store) -> int:
+    stats = await store.stats()
+    return sum(stats[queue].waiting for queue in QUEUES if queue in stats)

@@ -1,0 +1,119 @@
+"""
+What one handling told, before it is planned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from .apps import App
+from .kochava.records import Engagement
+from .marks import Keys
+from .messenger.events import Event
+from .tracking.consent import Decision
+from .tracking.funnel import Delivered, Sent, Signal
+from .tracking.identity import Person
+
+
+@attrs.frozen(kw_only=True)
+class PersonFacts:
+    """
+    What the author's callables say of a person.
+
+    Attributes:
+        decision: Whether they may be told of.
+        device: Facts of their device.
+        installs: Whether their first record is preceded by an install; ``None`` when that cannot be told now.
+    """
+
+    decision: Decision = attrs.field(factory=Decision)
+    device: Mapping[str, str] = attrs.field(factory=dict)
+    installs: bool | None = False
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """
+        Further members of an event's ``data``.
+        """
+        consent = self.decision.consent
+        return {**self.device, **({} if consent is None else {"gdpr_privacy_consent": consent.as_body()})}
+
+
+@attrs.frozen(kw_only=True)
+class Happening:
+    """
+    One event of a person.
+
+    Attributes:
+        person: Whom it is about.
+        engagement: What is told.
+        is_named: The author named it; it carries the person's referral.
+    """
+
+    person: Person
+    engagement: Engagement
+    is_named: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class Unaddressed:
+    """
+    A greeting to somebody whose id Facebook has not told: to a `user_ref`, a comment, or by a token.
+
+    Attributes:
+        page_id: The Page that sent.
+        names: What will join it to the person later: ``mid:…``, ``user_ref:…``.
+        sent: The send.
+    """
+
+    page_id: str | None
+    names: tuple[str, ...]
+    sent: Sent
+
+
+@attrs.define(kw_only=True, eq=False)
+class Told:
+    """
+    All that one handling, or one call outside of handling, told.
+
+    Attributes:
+        event: What was handled; ``None`` outside of handling.
+        happenings: In order.
+        identities: In order.
+        signals: In order.
+        unaddressed: In order.
+        facts: What the author's callables answered; they are asked once, however often is planned.
+    """
+
+    event: Event | None = None
+    happenings: list[Happening] = attrs.field(factory=list)
+    identities: list[tuple[Person, Mapping[str, str]]] = attrs.field(factory=list)
+    signals: list[tuple[Person, Signal]] = attrs.field(factory=list)
+    unaddressed: list[Unaddressed] = attrs.field(factory=list)
+    facts: dict[tuple[str, str], PersonFacts] = attrs.field(factory=dict)
+
+
+@attrs.define(kw_only=True, eq=False)
+class Subject:
+    """
+    One person's share in what was told.
+    """
+
+    person: Person
+    app: App
+    name: str
+    keys: Keys
+    event: Event | None
+    happenings: list[Happening] = attrs.field(factory=list)
+    identities: dict[str, str] = attrs.field(factory=dict)
+    signals: list[Signal] = attrs.field(factory=list)
+
+    @property
+    def is_only_delivery(self) -> bool:
+        """
+        Whether there is nothing but deliveries, which mostly concern no greeting.
+        """
+        return not self.happenings and not self.identities and all(isinstance(one, Delivered) for one in self.signals)

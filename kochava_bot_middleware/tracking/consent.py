@@ -1,0 +1,135 @@
+"""
+Whether a person may be told of, and under which id.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import hmac
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from ..settings import Refusal, Secret, at_least, one_of
+
+
+class Barred(enum.StrEnum):
+    """
+    Why nothing of a person is sent; the value is the reason with which records are dropped.
+    """
+
+    OPTED_OUT = "opted out"
+    FORGOTTEN = "forgotten"
+    CONSENT_REFUSED = "consent refused"
+    CONSENT_UNKNOWN = "consent unknown"
+
+
+@attrs.frozen(kw_only=True)
+class Consent:
+    """
+    What a person agreed to, as Kochava's ``gdpr_privacy_consent`` wants it.
+
+    Attributes:
+        gdpr_applies: Needed when no IP address of the person is sent.
+        ad_user_data: May their data be used for advertising? Needed, with `ad_personalization`, without a `tc_string`.
+        ad_personalization: May advertising be personalised for them?
+        tc_string: Of a consent management platform; needed without the other two.
+
+    Raises:
+        ValueError: Neither a `tc_string` nor both of the others.
+    """
+
+    gdpr_applies: bool = True
+    ad_user_data: bool | None = None
+    ad_personalization: bool | None = None
+    tc_string: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.tc_string is None and (self.ad_user_data is None or self.ad_personalization is None):
+            msg = "a Consent needs a tc_string, or both ad_user_data and ad_personalization"
+            raise ValueError(msg)
+
+    def as_body(self) -> dict[str, int | str]:
+        """
+        The object on the wire, its flags 0 or 1.
+        """
+        members: dict[str, bool | str | None] = attrs.asdict(self)
+        return {
+            name: int(value) if isinstance(value, bool) else value
+            for name, value in members.items()
+            if value is not None
+        }
+
+
+@attrs.frozen(kw_only=True)
+class PrivacySettings:
+    """
+    Who is not told of, and how people are named.
+
+    Attributes:
+        consent: A callable of the person's id, plain or async, that answers a `Consent` (sent along), ``True``,
+            ``False`` (nothing is sent) or ``None`` (not known).
+        consent_unknown: What ``None``, or a callable that keeps failing, means: ``withhold`` or ``send``.
+        consent_seconds: For how long an answer is taken for granted where a record is about to be sent.
+        user_id_hash: Everything that leaves names people by a keyed hash (hex HMAC-SHA256) of their id: events,
+            identity links, pings and SmartLinks. Then ids of apps cannot be joined unless these hash alike.
+        user_id_hash_key: Its key.
+        tombstone_key: Key of the hashes under which opted-out and forgotten people are remembered; by default the
+            App GUID. Changing it forgets them.
+    """
+
+    consent: Callable[[str], Any] | None = None
+    consent_unknown: str = attrs.field(default="withhold", validator=one_of("withhold", "send"))
+    consent_seconds: float = attrs.field(default=60.0, validator=at_least(0))
+    user_id_hash: bool = False
+    user_id_hash_key: Secret | None = None
+    tombstone_key: Secret | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.user_id_hash and self.user_id_hash_key is None:
+            wanted = "`user_id_hash_key` to be set, since `user_id_hash` is on"
+            raise Refusal(wanted, None)
+
+    def named(self, user_id: str) -> str:
+        """
+        A person's id as it leaves: itself, or its keyed hash.
+        """
+        if not self.user_id_hash or self.user_id_hash_key is None:
+            return user_id
+        return keyed_hash(self.user_id_hash_key.value, user_id)
+
+
+def keyed_hash(key: str, text: str) -> str:
+    """
+    Hex HMAC-SHA256.
+    """
+    return hmac.new(key.encode(), text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+
+
+@attrs.frozen(kw_only=True)
+class Decision:
+    """
+    What the author's consent callable means for one person.
+
+    Attributes:
+        barred: Why nothing may be sent; ``None`` when it may.
+        consent: To be sent along; ``None`` for nothing.
+    """
+
+    barred: Barred | None = None
+    consent: Consent | None = None
+
+
+def decided(answer: Any, settings: PrivacySettings) -> Decision:
+    """
+    Read the answer of a consent callable. What is none of the forms it may have is not known.
+    """
+    if isinstance(answer, Consent):
+        return Decision(consent=answer)
+    if answer is True:
+        return Decision()
+    if answer is False:
+        return Decision(barred=Barred.CONSENT_REFUSED)
+    return Decision(barred=None if settings.consent_unknown == "send" else Barred.CONSENT_UNKNOWN)

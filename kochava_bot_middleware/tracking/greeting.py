@@ -1,0 +1,122 @@
+"""
+The ``greeting`` part of the settings, and how a body is marked as a greeting.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from ..settings import Refusal, at_least, http_url, not_empty, one_of
+
+PLACEHOLDERS = ("user_id", "page_id", "channel", "handler", "creative", "greeting", "ref", "source", "ad_id")
+"""What a ping's parameter may hold in braces."""
+
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+
+def _params(_instance: Any, _attribute: Any, params: Mapping[str, str]) -> None:
+    for template in params.values():
+        for name in _PLACEHOLDER.findall(template):
+            if name not in PLACEHOLDERS:
+                wanted = "placeholders among " + ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
+                raise Refusal(wanted, f"{{{name}}}")
+
+
+def filled(template: str, facts: Mapping[str, str]) -> str:
+    """
+    *template* with its placeholders replaced; empty when all of them are.
+    """
+    names = _PLACEHOLDER.findall(template)
+    if names and not any(facts.get(name) for name in names):
+        return ""
+    return _PLACEHOLDER.sub(lambda match: facts.get(match[1], ""), template)
+
+
+@attrs.frozen(kw_only=True)
+class GreetingSettings:
+    """
+    The greeting's trackers and rules. A parameter whose name is ``None`` is left out.
+
+    Kochava documents no parameter for a bot's user, and its partners' names for the others differ, so all are settable.
+    What the pasted address has already wins over a parameter of the same name.
+
+    Attributes:
+        impression_url: From Kochava's Campaign Manager; ``None``: impressions are not pinged.
+        click_url: From Kochava's Campaign Manager; ``None``: clicks are not pinged.
+        window_seconds: One impression and one click a person within this time.
+        delivery_wait_seconds: Where no delivery event can be expected, a greeting that Facebook took counts as shown
+            after this time; ``None``: it never does.
+        delivery_events: Whether to expect delivery events: ``auto`` expects them of a Messenger Page that has sent one
+            within a week, ``expected`` of every Messenger Page, ``absent`` of none. Instagram has none.
+        user_param: Parameter for the person's id.
+        impression_id_param: Parameter for an impression's own stable id.
+        click_id_param: Parameter for a click's own stable id.
+        site_id_param: Parameter for the channel.
+        creative_id_param: Parameter for the creative's name, or else the handler's.
+        ref_param: Parameter for the ``ref`` that led the person here.
+        source_param: Parameter for that referral's source.
+        ad_id_param: Parameter for that referral's ad.
+        ip_param: Parameter for the person's IP address, where `DeviceSettings` knows it. Never this server's own: many
+            clicks from one address look like fraud.
+        device_ua_param: Parameter for the person's user agent, where `DeviceSettings` knows it.
+        params: Further parameters, with placeholders: ``{user_id}``, ``{page_id}``, ``{channel}``, ``{handler}``,
+            ``{creative}``, ``{greeting}``, ``{ref}``, ``{source}``, ``{ad_id}``.
+    """
+
+    impression_url: str | None = attrs.field(default=None, validator=http_url)
+    click_url: str | None = attrs.field(default=None, validator=http_url)
+    window_seconds: float = attrs.field(default=86400.0, validator=at_least(0, exclusive=True))
+    delivery_wait_seconds: float | None = attrs.field(default=60.0, validator=at_least(0))
+    delivery_events: str = attrs.field(default="auto", validator=one_of("auto", "expected", "absent"))
+    user_param: str | None = attrs.field(default="fb_user_id", validator=not_empty)
+    impression_id_param: str | None = attrs.field(default="impression_id", validator=not_empty)
+    click_id_param: str | None = attrs.field(default="click_id", validator=not_empty)
+    site_id_param: str | None = attrs.field(default="site_id", validator=not_empty)
+    creative_id_param: str | None = attrs.field(default="creative_id", validator=not_empty)
+    ref_param: str | None = attrs.field(default="referral_from", validator=not_empty)
+    source_param: str | None = attrs.field(default="referral_source", validator=not_empty)
+    ad_id_param: str | None = attrs.field(default="referral_ad_id", validator=not_empty)
+    ip_param: str | None = attrs.field(default="ip_address", validator=not_empty)
+    device_ua_param: str | None = attrs.field(default="device_ua", validator=not_empty)
+    params: Mapping[str, str] = attrs.field(factory=dict, validator=_params)
+
+    @property
+    def is_on(self) -> bool:
+        """
+        Whether there is anything to ping.
+        """
+        return self.impression_url is not None or self.click_url is not None
+
+
+class GreetingBody(dict[str, Any]):
+    """
+    A Send API body, or its ``message``, that is a greeting. On the wire it is the object it was made from.
+
+    Attributes:
+        creative: Name of what it shows; ``None`` if not told.
+    """
+
+    creative: str | None = None
+
+
+def marked(body: Mapping[str, Any], creative: str | None = None) -> GreetingBody:
+    """
+    A copy of *body* that counts as a greeting when it is sent.
+    """
+    greeting = GreetingBody(body)
+    greeting.creative = creative
+    return greeting
+
+
+def mark_of(body: Any) -> GreetingBody | None:
+    """
+    The mark on a body or on its message, if there is one.
+    """
+    if isinstance(body, GreetingBody):
+        return body
+    message = body.get("message") if isinstance(body, Mapping) else None
+    return message if isinstance(message, GreetingBody) else None

@@ -1,0 +1,184 @@
+"""
+Event data: what is left out, what is changed, what is only said.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import uuid
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kochava_bot_middleware.exceptions import TrackingError
+from kochava_bot_middleware.kochava.event_data import Problem, Severity, clean_event_data
+from kochava_bot_middleware.kochava.standard import MAX_BYTES, RESERVED_KEYS
+
+
+class Size(enum.Enum):
+    LARGE = "L"
+
+
+BAD: dict[str, Any] = {
+    "nan": float("nan"),
+    "infinity": float("inf"),
+    "bytes": b"x",
+    "set": {1},
+    "object": object(),
+    "huge": 2**64,
+    "surrogate": "\ud800",
+    "inner": {"deep": [float("nan")]},
+    "no_number": Decimal("NaN"),
+}
+
+
+@pytest.mark.parametrize("key", sorted(RESERVED_KEYS))
+def test_reserved_key_is_left_out_alone(key: str) -> None:
+    """Kochava keeps it for itself; the purchase is not lost because of it."""
+    clean, problems = clean_event_data({key: "x", "sum": 5}, strict=False)
+    assert {"sum": 5} == clean
+    assert (Problem(key=key, reason="is reserved by Kochava"),) == problems
+
+
+@pytest.mark.parametrize("key", sorted(BAD))
+def test_value_without_json_form_is_left_out_alone(key: str) -> None:
+    """One bad value does not lose the event."""
+    clean, (problem,) = clean_event_data({key: BAD[key], "sum": 5}, strict=False)
+    assert {"sum": 5} == clean
+    assert (key, Severity.DROPPED) == (problem.key, problem.severity)
+
+
+@pytest.mark.parametrize("data", [{"source": "ad"}, {"sum": float("nan")}, {"currency": "Dollar"}, b"x", {1: 2}])
+def test_strict_mode_names_event_key_and_reason(data: Any) -> None:
+    """Found in development, not in the reports."""
+    with pytest.raises(TrackingError, match="event 'Purchase', (key '|data).*: (is|must)"):
+        clean_event_data(data, strict=True, event_name="Purchase")
+
+
+@pytest.mark.parametrize(
+    ("given_amount", "sent"),
+    [
+        (Decimal("19.99"), 19.99),
+        (Decimal("20.00"), 20),
+        (Decimal("1E+3"), 1000),
+        (Decimal("0.1000"), 0.1),
+        (Decimal("12345678901234567890.12"), "12345678901234567890.12"),
+        (Decimal("1E+400"), "1E+400"),
+        (Decimal("-0.5"), -0.5),
+    ],
+)
+def test_decimal_keeps_its_exact_amount(given_amount: Decimal, sent: float | str) -> None:
+    """A number where JSON's numbers can hold it, else its text."""
+    clean, problems = clean_event_data({"sum": given_amount}, strict=True)
+    assert ({"sum": sent}, ()) == (clean, problems)
+    assert type(sent) is type(clean["sum"])
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False))
+def test_no_decimal_changes_its_amount(amount: Decimal) -> None:
+    """Whatever its size."""
+    clean, _ = clean_event_data(amount, strict=True)
+    written = orjson.loads(orjson.dumps(clean))
+    assert amount == Decimal(repr(written) if not isinstance(written, str) else written)
+
+
+def test_common_types_become_json() -> None:
+    """What authors pass without thinking."""
+    number = uuid.UUID(int=7)
+    data = {
+        "size": Size.LARGE,
+        "date": dt.date(2026, 5, 1),
+        "at": dt.datetime(2026, 5, 1, 12, tzinfo=dt.UTC),
+        "order_id": number,
+        "items": ("a", "b"),
+    }
+    clean, _ = clean_event_data(data, strict=True)
+    assert {
+        "size": "L",
+        "date": "2026-05-01",
+        "at": "2026-05-01T12:00:00+00:00",
+        "order_id": str(number),
+        "items": ["a", "b"],
+    } == clean
+
+
+@pytest.mark.parametrize(
+    ("data", "clean"), [({}, None), (None, None), ("", None), ("20", "20"), (20, 20), (True, True)]
+)
+def test_data_is_an_object_or_a_scalar_and_left_out_when_empty(data: Any, clean: Any) -> None:
+    """Kochava's bot page speaks of a plain value, its sample shows an object."""
+    assert (clean, ()) == clean_event_data(data, strict=True)
+
+
+def test_list_as_data_is_refused() -> None:
+    """Neither form."""
+    clean, (problem,) = clean_event_data([1, 2], strict=False)
+    assert (None, "must be an object or one scalar value") == (clean, problem.reason)
+
+
+def test_more_than_sixteen_keys_is_only_a_warning() -> None:
+    """That limit is hearsay, so nothing is left out, even in strict mode."""
+    data = {f"k{number}": number for number in range(17)}
+    clean, (problem,) = clean_event_data(data, strict=True)
+    assert data == clean
+    assert Severity.DOUBTFUL is problem.severity
+    assert () == clean_event_data(dict(list(data.items())[:16]), strict=True)[1]
+
+
+def test_nesting_is_only_a_warning() -> None:
+    """As above."""
+    clean, (problem,) = clean_event_data({"payload": {"a": 1}}, strict=True)
+    assert ({"payload": {"a": 1}}, "payload", Severity.DOUBTFUL) == (clean, problem.key, problem.severity)
+
+
+@pytest.mark.parametrize("currency", ["usd", "US$", "XXX", 840, None, ""])
+def test_wrong_currency_is_kept_and_said(currency: Any) -> None:
+    """Without one, Kochava would take another currency for granted."""
+    clean, (problem,) = clean_event_data({"sum": 1, "currency": currency}, strict=False)
+    assert ({"sum": 1, "currency": currency}, Severity.WRONG) == (clean, problem.severity)
+
+
+@pytest.mark.parametrize("currency", ["USD", "EUR", "JPY", "VES", "XOF"])
+def test_currency_of_iso_4217_passes(currency: str) -> None:
+    """In capitals."""
+    assert () == clean_event_data({"currency": currency}, strict=True)[1]
+
+
+def test_too_large_data_loses_its_largest_keys_only() -> None:
+    """The rest, and the event, go out."""
+    clean, problems = clean_event_data({"sum": 1, "a": "x" * MAX_BYTES, "b": "y" * 100}, strict=False)
+    assert {"sum": 1, "b": "y" * 100} == clean
+    assert ["a"] == [problem.key for problem in problems]
+
+
+def test_caller_s_object_is_not_changed() -> None:
+    """Cleaning makes a new one."""
+    data = {"source": "x", "items": (1,)}
+    clean_event_data(data, strict=False)
+    assert {"source": "x", "items": (1,)} == data
+
+
+def test_problem_never_shows_the_value() -> None:
+    """It may be private."""
+    _, problems = clean_event_data({"a": {"Ann Miller"}, "currency": "Ann Miller"}, strict=False)
+    assert 2 == len(problems)
+    assert "Ann" not in repr(problems)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.decimals() | st.dates(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner) | st.tuples(inner),
+)
+
+
+@given(ANYTHING)
+def test_whatever_is_given_the_result_has_a_json_form(data: Any) -> None:
+    """And without strict mode nothing is raised."""
+    clean, _ = clean_event_data(data, strict=False)
+    orjson.dumps(clean)
+    assert clean_event_data(clean, strict=False)[0] == clean

@@ -1,0 +1,75 @@
+"""
+Kochava's words, and the builders that use them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from kochava_bot_middleware.exceptions import TrackingError
+from kochava_bot_middleware.kochava import event_builders as events
+from kochava_bot_middleware.kochava.event_data import clean_event_data
+from kochava_bot_middleware.kochava.standard import RESERVED_KEYS, StandardEvent, StandardKey
+
+
+def test_names_are_spelt_as_kochava_spells_them() -> None:
+    """Wish List in two words."""
+    assert "Add to Wish List" == StandardEvent.ADD_TO_WISH_LIST
+    assert "Purchase" == f"{StandardEvent.PURCHASE}"
+    assert 19 == len(StandardEvent)
+
+
+def test_no_standard_key_is_reserved() -> None:
+    """The SDKs' `source` is left out for that."""
+    assert set() == RESERVED_KEYS & set(StandardKey)
+
+
+@pytest.mark.parametrize(
+    ("revenue_key", "amounts"), [("sum", {"sum": 5}), ("price", {"price": 5}), ("both", {"sum": 5, "price": 5})]
+)
+def test_purchase_has_its_amount_under_the_chosen_key(revenue_key: Any, amounts: dict[str, int]) -> None:
+    """Kochava's pages disagree."""
+    built = events.purchase(price=5, currency="EUR", revenue_key=revenue_key)
+    assert ("Purchase", {"currency": "EUR", **amounts}) == (built.name, built.data)
+
+
+@pytest.mark.parametrize(
+    ("builder", "arguments", "name", "data"),
+    [
+        (events.add_to_cart, {"name": "Shoes", "quantity": 2}, "Add to Cart", {"name": "Shoes", "quantity": 2}),
+        (events.add_to_wish_list, {"content_id": "1"}, "Add to Wish List", {"content_id": "1"}),
+        (events.checkout_start, {"price": 3, "currency": "USD"}, "Checkout Start", {"price": 3, "currency": "USD"}),
+        (
+            events.registration_complete,
+            {"registration_method": "bot"},
+            "Registration Complete",
+            {"registration_method": "bot"},
+        ),
+        (events.search, {"results": "3", "shop": "b"}, "Search", {"results": "3", "shop": "b"}),
+        (events.rating, {"rating_value": 4}, "Rating", {"rating_value": 4}),
+        (events.view, {"name": "Shoes"}, "View", {"name": "Shoes"}),
+        (events.level_complete, {"duration": 9}, "Level Complete", {"duration": 9}),
+        (events.tutorial_complete, {"name": "tour"}, "Tutorial Complete", {"name": "tour"}),
+    ],
+)
+def test_builder(builder: Callable[..., Any], arguments: dict[str, Any], name: str, data: dict[str, Any]) -> None:
+    """Keys left at None are left out, others are passed on, and strict mode has nothing against it."""
+    built = builder(**arguments)
+    assert (name, data) == (built.name, built.data)
+    assert (data, ()) == clean_event_data(built.data, strict=True)
+
+
+def test_purchase_takes_a_decimal() -> None:
+    """Money is not a float."""
+    assert Decimal("1.10") == events.purchase(price=Decimal("1.10"), currency="USD").data["sum"]
+
+
+@pytest.mark.parametrize("arguments", [{"currency": "usd"}, {"currency": "USD", "source": "ad"}])
+def test_builder_refuses_what_kochava_would(arguments: dict[str, Any]) -> None:
+    """With event and key."""
+    with pytest.raises(TrackingError, match="'Purchase', key '(currency|source)'"):
+        events.purchase(price=1, **arguments)

@@ -1,0 +1,136 @@
+"""
+What each answer means: the verdict table.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kochava_bot_middleware.kochava.client import Answer, Failure
+from kochava_bot_middleware.kochava.destination import WireSettings
+from kochava_bot_middleware.kochava.verdict import Fate, Verdict, judge, retry_after_seconds
+from kochava_bot_middleware.settings import Secret
+
+NOW = 1_800_000_000.0
+
+
+def judged(outcome: Answer | Failure, *, queue: str = "track", settings: WireSettings | None = None) -> Verdict:
+    return judge(outcome, queue=queue, settings=settings or WireSettings(), now=NOW)
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+@pytest.mark.parametrize(
+    "start", [b'{"success":"1"}', b'{"success":1}', b'{"success":true}', b"{}", b"", b"OK", b"<html>", b"[1]", b"1"]
+)
+def test_2xx_and_success_not_false_is_delivered(status: int, start: bytes) -> None:
+    """Also when the body cannot be parsed."""
+    assert Fate.DELIVERED is judged(Answer(status=status, start=start)).fate
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b'{"success":false}',
+        b'{"success":0}',
+        b'{"success":"0"}',
+        b'{"success":"false"}',
+        b'{"success": "False", "error": "x"}',
+        b'{"success":"0","error":"' + b"x" * 600,
+    ],
+)
+def test_2xx_with_success_false_is_rejected_with_the_answer_s_start(start: bytes) -> None:
+    """Also when only the start of a long answer is known."""
+    verdict = judged(Answer(status=200, start=start[:512]))
+    assert (Fate.REJECTED, "rejected by Kochava") == (verdict.fate, verdict.reason)
+    assert "success" in verdict.detail
+
+
+def test_success_by_status_does_not_look_at_the_body() -> None:
+    """As third parties do."""
+    verdict = judged(Answer(status=200, start=b'{"success":"0"}'), settings=WireSettings(success="status"))
+    assert Fate.DELIVERED is verdict.fate
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_400_413_and_422_are_rejected(status: int) -> None:
+    """Sending it again would change nothing."""
+    assert Fate.REJECTED is judged(Answer(status=status)).fate
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_401_and_403_refuse_the_credentials(status: int) -> None:
+    """That is not the record's fault."""
+    assert Fate.REFUSED is judged(Answer(status=status)).fate
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
+def test_429_and_5xx_are_retried(status: int) -> None:
+    """And are not ambiguous: the server has answered."""
+    verdict = judged(Answer(status=status))
+    assert (Fate.RETRY, False) == (verdict.fate, verdict.ambiguous)
+    assert (status >= 500, status == 429) == (verdict.server_error, verdict.too_fast)
+
+
+@pytest.mark.parametrize("ambiguous", [True, False])
+def test_timeout_and_connection_are_retried(ambiguous: bool) -> None:
+    """Whether it may have arrived is kept."""
+    verdict = judged(Failure(reason="no answer in time", ambiguous=ambiguous))
+    assert (Fate.RETRY, ambiguous) == (verdict.fate, verdict.ambiguous)
+
+
+def test_answer_that_broke_off_is_ambiguous() -> None:
+    """Its unknown end may have been a rejection."""
+    verdict = judged(Answer(status=200, start=b'{"succ', complete=False))
+    assert (Fate.RETRY, True) == (verdict.fate, verdict.ambiguous)
+    assert Fate.DELIVERED is judged(Answer(status=200, start=b"", complete=False), queue="ping").fate
+
+
+@pytest.mark.parametrize("status", [200, 204, 301, 302, 307])
+def test_ping_counts_with_every_2xx_and_3xx(status: int) -> None:
+    """Whatever the body says."""
+    assert Fate.DELIVERED is judged(Answer(status=status, start=b'{"success":"0"}'), queue="ping").fate
+
+
+@pytest.mark.parametrize("status", [302, 404, 405, 418])
+@pytest.mark.parametrize(("setting", "fate"), [("retry", Fate.RETRY), ("dead", Fate.REJECTED)])
+def test_unknown_answers_are_a_setting(status: int, setting: str, fate: Fate) -> None:
+    """Nobody documents them."""
+    assert fate is judged(Answer(status=status), settings=WireSettings(unknown_answer=setting)).fate
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, 0),
+        ("120", 120),
+        ("1.5", 1.5),
+        ("-5", 0),
+        ("soon", 0),
+        ("nan", 0),
+        ("inf", 0),
+        ("99999999999", 86_400),
+        ("Fri, 15 Jan 2027 08:01:00 GMT", 60),
+        ("Fri, 15 Jan 2027 07:00:00 GMT", 0),
+    ],
+)
+def test_retry_after_is_read_in_both_forms(header: str | None, seconds: float) -> None:
+    """Seconds or a date; a mistake there costs a day at most."""
+    assert seconds == retry_after_seconds(header, now=NOW)
+    assert seconds == judged(Answer(status=503, retry_after=header)).floor_seconds
+
+
+def test_secrets_in_an_answer_are_masked() -> None:
+    """A server may echo what it was sent."""
+    settings = WireSettings(api_key=Secret("k-123"), api_secret=Secret("s-456"))
+    detail = judged(Answer(status=400, start=b"bad key k-123 or s-456"), settings=settings).detail
+    assert "400 bad key … or …" == detail
+
+
+@given(st.integers(100, 599), st.binary(max_size=40), st.text(max_size=20), st.booleans())
+def test_every_answer_has_a_verdict(status: int, start: bytes, header: str, complete: bool) -> None:
+    """Never an exception."""
+    outcome = Answer(status=status, start=start, complete=complete, retry_after=header)
+    for queue in ("track", "ping"):
+        assert judged(outcome, queue=queue).floor_seconds >= 0

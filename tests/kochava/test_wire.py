@@ -1,0 +1,276 @@
+"""
+From a record to the bytes that leave.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import orjson
+import pytest
+from hypothesis import given
+
+from kochava_bot_middleware.exceptions import SettingsError
+from kochava_bot_middleware.kochava.authentication import token
+from kochava_bot_middleware.kochava.destination import Destination, Destinations, Tracker, WireSettings
+from kochava_bot_middleware.kochava.records import (
+    Click,
+    Deletion,
+    Engagement,
+    IdentityLink,
+    Impression,
+    Install,
+    Record,
+    decode,
+    encode,
+)
+from kochava_bot_middleware.kochava.wire import NoAddress, WireRequest, build_request
+from kochava_bot_middleware.settings import Secret, from_mapping
+from tests.kochava.test_records import RECORDS
+
+APP = "koconversionsdemo174ea19bc63928c"
+COMMON: dict[str, Any] = {"id": "e1", "app_id": APP, "user_id": "123456789", "usertime": 1_521_574_016}
+IDS = {"fb_user_id": "123456789"}
+PURCHASE = Engagement(
+    **COMMON,
+    event_name="Purchase",
+    event_data={"id": "123", "name": "Shoes", "currency": "USD", "sum": 100},
+    device_ids=IDS,
+)
+SAMPLE = {
+    "data": {
+        "device_ids": {"fb_user_id": "123456789"},
+        "event_name": "Purchase",
+        "event_data": {"id": "123", "name": "Shoes", "currency": "USD", "sum": 100},
+    },
+    "action": "event",
+    "kochava_app_id": APP,
+}
+KEYS = {"api_key": Secret("test-api-key"), "api_secret": Secret("test-secret")}
+
+
+def built(record: Record, **wire: Any) -> WireRequest:
+    return build_request(record, Destination(app_id=record.app_id, wire=WireSettings(**wire)))
+
+
+def body(record: Record, **wire: Any) -> dict[str, Any]:
+    read: dict[str, Any] = orjson.loads(built(record, **wire).body or b"")
+    return read
+
+
+def test_event_is_the_published_bot_sample_plus_usertime() -> None:
+    """Field by field, in the order of Kochava's page."""
+    sent = body(PURCHASE)
+    assert ["data", "action", "kochava_app_id"] == list(sent)
+    assert ["device_ids", "usertime", "event_name", "event_data"] == list(sent["data"])
+    assert 1_521_574_016 == sent["data"].pop("usertime")
+    assert SAMPLE == sent
+
+
+def test_request_is_an_https_post_that_names_no_client() -> None:
+    """A library's User-Agent would be read as the person's device."""
+    request = built(PURCHASE)
+    assert ("POST", "https://control.kochava.com/track/json") == (request.method, request.url)
+    assert {"User-Agent": "Unknown", "Content-Type": "application/json"} == request.headers
+
+
+@pytest.mark.parametrize("event_data", [None, {}])
+def test_empty_event_data_is_left_out(event_data: Any) -> None:
+    """The key is not required."""
+    assert "event_data" not in body(attrs.evolve(PURCHASE, event_data=event_data))["data"]
+
+
+@pytest.mark.parametrize("value", [20, "20", 0, False])
+def test_event_data_may_be_one_value(value: Any) -> None:
+    """As the prose of Kochava's bot page has it."""
+    assert value == body(attrs.evolve(PURCHASE, event_data=value))["data"]["event_data"]
+
+
+def test_extra_members_go_into_data_and_never_replace_the_record_s() -> None:
+    """Consent and the like, resolved when the event was recorded."""
+    consent = {"gdpr_applies": 1, "ad_user_data": 1, "ad_personalization": 0}
+    data = body(attrs.evolve(PURCHASE, extra={"gdpr_privacy_consent": consent, "event_name": "Other"}))["data"]
+    assert (consent, "Purchase") == (data["gdpr_privacy_consent"], data["event_name"])
+
+
+def test_s2s_profile_has_all_members_that_the_general_page_requires() -> None:
+    """Empty where a bot cannot know."""
+    sent = body(PURCHASE, profile="s2s")
+    assert {"data", "action", "kochava_app_id", "kochava_device_id", "nt_id"} == set(sent)
+    assert ("123456789", "e1") == (sent["kochava_device_id"], sent["nt_id"])
+    assert ("", "", "") == tuple(sent["data"][key] for key in ("origination_ip", "device_ua", "device_ver"))
+
+
+def test_s2s_profile_takes_what_the_record_knows() -> None:
+    """From the callables of the settings, by way of the record."""
+    extra = {"kochava_device_id": "stable-1", "origination_ip": "192.0.2.7", "device_ua": "A B", "device_ver": "x-y-1"}
+    sent = body(attrs.evolve(PURCHASE, extra=extra), profile="s2s", device_ua_encoding="percent")
+    assert "stable-1" == sent["kochava_device_id"]
+    assert ("192.0.2.7", "A%20B", "x-y-1") == tuple(
+        sent["data"][key] for key in ("origination_ip", "device_ua", "device_ver")
+    )
+    assert "kochava_device_id" not in sent["data"]
+
+
+@pytest.mark.parametrize(
+    ("place", "outer", "inner"), [("event_data", None, "USD"), ("data", "USD", None), ("both", "USD", "USD")]
+)
+def test_place_of_the_currency_is_a_setting(place: str, outer: str | None, inner: str | None) -> None:
+    """Kochava's two pages disagree."""
+    data = body(PURCHASE, currency_place=place)["data"]
+    assert (outer, inner) == (data.get("currency"), data["event_data"].get("currency"))
+
+
+def test_install_has_its_version_at_the_top() -> None:
+    """As in Kochava's samples for installs."""
+    sent = body(Install(**COMMON, device_ids=IDS, extra={"app_version": "2.1"}))
+    assert ("install", "2.1") == (sent["action"], sent["app_ver"])
+    assert {"device_ids": IDS, "usertime": 1_521_574_016} == sent["data"]
+
+
+LINK = IdentityLink(**COMMON, device_ids=IDS, identities={"customer_id": "C-17"})
+
+
+def test_identity_link_goes_to_the_documented_endpoint() -> None:
+    """Its member is called `device_id`, in the singular, and it has no action."""
+    request = built(LINK)
+    assert "https://control.kochava.com/v1/cpi/identityLink.php" == request.url
+    assert {"kochava_app_id": APP, "device_id": IDS, "data": {"customer_id": "C-17"}} == orjson.loads(
+        request.body or b""
+    )
+
+
+def test_identity_link_can_take_the_form_of_the_sdks() -> None:
+    """An action on the path of events."""
+    request = built(LINK, identity_form="action")
+    sent = orjson.loads(request.body or b"")
+    assert "https://control.kochava.com/track/json" == request.url
+    assert ("identityLink", {"customer_id": "C-17"}, "123456789") == (
+        sent["action"],
+        sent["data"]["identity_link"],
+        sent["kochava_device_id"],
+    )
+
+
+def test_bytes_signed_are_the_bytes_sent() -> None:
+    """Slashes escaped, ASCII only."""
+    request = built(attrs.evolve(PURCHASE, event_data={"uri": "https://a.example/é"}), **KEYS)
+    assert request.body is not None
+    assert rb"https:\/\/a.example\/\u00e9" in request.body
+    assert (
+        token(request.body, api_key="test-api-key", api_secret="test-secret") == request.headers["Kochava-Auth-Token"]
+    )
+    assert "test-api-key" == request.headers["Kochava-Api-Key"]
+
+
+@pytest.mark.parametrize(
+    ("record", "wire", "signed"),
+    [
+        (PURCHASE, {}, True),
+        (Install(**COMMON, device_ids=IDS), {}, True),
+        (LINK, {}, False),
+        (LINK, {"sign_identity_links": True}, True),
+        (LINK, {"identity_form": "action"}, True),
+    ],
+)
+def test_what_is_signed(record: Record, wire: dict[str, Any], signed: bool) -> None:
+    """Everything on the documented path; the identity endpoint if wanted."""
+    assert signed == ("Kochava-Auth-Token" in built(record, **wire, **KEYS).headers)
+
+
+def test_deletion_request_has_typed_ids_and_its_own_key() -> None:
+    """Kochava's Data Subject Request API."""
+    url = "https://nng.kochava.com/accounts/1/apps/2/privacy/scrub"
+    request = built(
+        Deletion(**COMMON, device_ids=IDS),
+        deletion_url=url,
+        deletion_key=Secret("del-key"),
+        deletion_id_types={"fb_user_id": "custom"},
+    )
+    assert (url, "del-key") == (request.url, request.headers["Authentication-Key"])
+    assert {"device_ids": [{"id_type": "custom", "id_value": "123456789"}]} == orjson.loads(request.body or b"")
+
+
+TRACKER = Tracker(
+    impression_url="https://imp.control.kochava.com/track/impression?campaign_id=kogreet&network_id=1",
+    click_url="https://control.kochava.com/v1/cpi/click?campaign_id=kogreet&network_id=1&device_id=device_id",
+)
+
+
+def test_pings_are_gets_on_the_tracker_s_urls() -> None:
+    """Impression and click have one each."""
+    params = {"device_id": "123456789", "click_id": "a/b"}
+    impression = built(Impression(**COMMON, params={"fb_user_id": "1"}), trackers={"greeting": TRACKER})
+    clicked = built(Click(**COMMON, params=params), trackers={"greeting": TRACKER})
+    assert ("GET", f"{TRACKER.impression_url}&fb_user_id=1", None) == (
+        impression.method,
+        impression.url,
+        impression.body,
+    )
+    assert (
+        "https://control.kochava.com/v1/cpi/click?campaign_id=kogreet&network_id=1&device_id=123456789&click_id=a%2Fb"
+        == clicked.url
+    )
+    assert {"User-Agent": "Unknown"} == clicked.headers
+
+
+@pytest.mark.parametrize(
+    ("record", "wire"),
+    [
+        (Impression(**COMMON), {}),
+        (Impression(**COMMON, tracker="summer"), {"trackers": {"greeting": TRACKER}}),
+        (Click(**COMMON), {"trackers": {"greeting": Tracker(impression_url="https://a.test/")}}),
+        (Deletion(**COMMON, device_ids=IDS), {}),
+    ],
+)
+def test_record_without_a_configured_address_has_no_destination(record: Record, wire: dict[str, Any]) -> None:
+    """It is left for a worker that has one."""
+    destination = Destination(app_id=APP, wire=WireSettings(**wire))
+    assert Destinations([destination]).resolve(record) is None
+    with pytest.raises(NoAddress):
+        build_request(record, destination)
+
+
+def test_destination_of_the_page_wins_over_that_of_the_app() -> None:
+    """Several Pages may share one Kochava app with different trackers."""
+    of_app, of_page = Destination(app_id=APP), Destination(app_id=APP, page_id="p1")
+    destinations = Destinations([of_page, of_app])
+    assert of_page is destinations.resolve(attrs.evolve(PURCHASE, page_id="p1"))
+    assert of_app is destinations.resolve(attrs.evolve(PURCHASE, page_id="p2"))
+    assert of_app is destinations.resolve(PURCHASE)
+    assert destinations.resolve(attrs.evolve(PURCHASE, app_id="koother")) is None
+
+
+@pytest.mark.parametrize(
+    "mapping",
+    [
+        {"api_key": "k"},
+        {"api_secret": "s"},
+        {"deletion_url": "https://a.test/"},
+        {"profile": "robot"},
+        {"event_url": "control.kochava.com"},
+        {"success": "maybe"},
+        {"trackers": {"greeting": {"impression_url": "imp"}}},
+    ],
+)
+def test_settings_that_cannot_work_are_refused(mapping: dict[str, Any]) -> None:
+    """At the start, with the key."""
+    with pytest.raises(SettingsError) as caught:
+        from_mapping(WireSettings, mapping, key="kochava")
+    assert "kochava" in str(caught.value)
+
+
+def test_settings_never_show_their_secrets() -> None:
+    """Not by repr."""
+    assert "test-secret" not in repr(WireSettings(**KEYS))
+
+
+@given(RECORDS)
+def test_every_stored_record_has_a_wire_form(record: Record) -> None:
+    """Whatever was read from the store can be sent, signed or not."""
+    trackers = {getattr(record, "tracker", "greeting"): TRACKER}
+    wire: dict[str, Any] = {"trackers": trackers, "deletion_url": "https://a.test/", "deletion_key": Secret("d")}
+    for keys in ({}, KEYS):
+        request = built(decode(encode(record)), **wire, **keys)
+        assert (request.body is None) == (record.queue == "ping")

@@ -1,0 +1,128 @@
+"""
+The onion, and what may be put into it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from kochava_bot_middleware.chain import check_middleware, compose, is_async_callable, layers_of
+from kochava_bot_middleware.exceptions import RegistrationError
+
+Next = Callable[[list[str]], Awaitable[list[str]]]
+
+
+class Named:
+    """
+    Notes when a subject passes inwards and when the answer passes outwards.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def receive(self, subject: list[str], call_next: Next) -> list[str]:
+        subject.append(f">{self.name}")
+        answer = await call_next(subject)
+        return [*answer, f"<{self.name}"]
+
+
+async def innermost(subject: list[str]) -> list[str]:
+    return [*subject, "core"]
+
+
+async def test_first_layer_is_outermost() -> None:
+    """It sees the subject first and the answer last."""
+    chain = compose(layers_of([Named("a"), Named("b")], "receive"), innermost)
+
+    assert [">a", ">b", "core", "<b", "<a"] == await chain([])
+
+
+def test_without_layers_the_innermost_is_the_chain() -> None:
+    """Nothing is put around it."""
+    assert innermost is compose([], innermost)
+
+
+async def test_layer_may_leave_out_the_rest() -> None:
+    """What it returns is the answer."""
+
+    async def drop(subject: list[str], call_next: Next) -> list[str]:
+        return ["dropped"]
+
+    assert ["dropped"] == await compose([drop], innermost)([])
+
+
+async def test_layer_may_call_the_rest_again() -> None:
+    """Each call runs the whole rest."""
+
+    async def twice(subject: list[str], call_next: Next) -> list[str]:
+        return [*await call_next(subject), *await call_next(subject)]
+
+    assert ["x", "core", "x", "core"] == await compose([twice], innermost)(["x"])
+
+
+def test_middlewares_without_a_direction_are_left_out() -> None:
+    """Each direction may be left out."""
+    assert [] == layers_of([Named("a")], "send")
+
+
+class OnlyStart:
+    async def start(self) -> None: ...
+
+
+class SyncReceive:
+    def receive(self, event: Any, call_next: Any) -> None: ...
+
+
+class SyncStop:
+    async def receive(self, event: Any, call_next: Any) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("middleware", "told"),
+    [
+        (OnlyStart(), "needs `async def receive` or `async def send`"),
+        (SyncReceive(), "`receive` of middleware"),
+        (SyncStop(), "`stop` of middleware"),
+        (Named, "not the class"),
+        (innermost, "needs `async def receive`"),
+    ],
+)
+def test_what_cannot_be_a_middleware_is_refused(middleware: object, told: str) -> None:
+    """The message says what is missing."""
+    with pytest.raises(RegistrationError, match=told):
+        check_middleware(middleware)
+
+
+class AsyncCall:
+    async def __call__(self, subject: list[str]) -> list[str]:
+        return subject
+
+
+class SyncCall:
+    def __call__(self, subject: list[str]) -> list[str]:
+        return subject
+
+
+@pytest.mark.parametrize(
+    ("candidate", "expected"),
+    [
+        (innermost, True),
+        (functools.partial(innermost, []), True),
+        (AsyncCall(), True),
+        (Named("a").receive, True),
+        (SyncCall(), False),
+        (AsyncCall, False),
+        (len, False),
+        (None, False),
+        ("innermost", False),
+    ],
+)
+def test_async_callables_are_told_apart(candidate: object, expected: bool) -> None:
+    """Whatever form they come in."""
+    assert expected is is_async_callable(candidate)

@@ -1,0 +1,43 @@
+"""
+The command line itself; its commands are tested in `commands/`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from kochava_bot_middleware import __version__
+from kochava_bot_middleware.cli import main
+
+
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """The version is that of the package."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert (0, f"kochava-bot {__version__}\n") == (ended.value.code, capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("argv", [[], ["fly"], ["store"], ["parse", "--fast"]])
+def test_unknown_arguments_show_the_usage(capsys: pytest.CaptureFixture[str], argv: list[str]) -> None:
+    """What is missing or not known ends with status 2."""
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    assert 2 == ended.value.code
+    assert capsys.readouterr().err.startswith("usage: kochava-bot")
+
+
+def test_reader_that_goes_away_is_no_error_of_ours() -> None:
+    """`kochava-bot parse … | head` ends without a traceback."""
+    webhook = b'{"object": "page", "entry": [{"messaging": [' + b", ".join([b'{"x": 1}'] * 2000) + b"]}]}"
+    command = [sys.executable, "-m", "kochava_bot_middleware", "parse"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        process.stdin.write(webhook)
+        process.stdin.close()
+        assert (b"", 1) == (process.stderr.read(), process.wait(timeout=60))
