@@ -191,6 +191,7 @@ ITEMS: dict[str, dict[str, Any]] = {
             "requested_user_info": {"contact_name": "Ada Example"},
             "payment_credential": {"provider_type": "stripe", "charge_id": "ch_1"},
             "amount": {"currency": "USD", "amount": "29.62"},
+            "shipping_option_id": 123,
         }
     ),
     "checkout_update": item(checkout_update={"payload": "BUY", "shipping_address": {"city": "Menlo Park"}}),
@@ -264,14 +265,24 @@ def items() -> st.SearchStrategy[dict[str, Any]]:
 
 def webhooks() -> st.SearchStrategy[dict[str, Any]]:
     """
-    A realistic webhook with up to three items of any kinds in one array.
+    A realistic webhook with up to three items of any kinds in one array, and at times what stands beside it.
     """
+    beside = {"hop_context": [{"app_id": 26, "metadata": "passed"}], "field": "comments", "value": {"id": "17"}}
+
+    def with_siblings(found: Any, names: list[str], **about: Any) -> dict[str, Any]:
+        body = webhook(*found, **about)
+        body["entry"][0].update({name: beside[name] for name in names})
+        return body
+
     return st.builds(
-        lambda found, under, about, page_id: webhook(*found, under=under, about=about, page_id=page_id),
+        lambda found, under, about, page_id, names: with_siblings(
+            found, names, under=under, about=about, page_id=page_id
+        ),
         st.lists(items(), max_size=3),
         st.sampled_from(["messaging", "standby", "changes"]),
         st.sampled_from(["page", "instagram"]),
-        st.sampled_from([PAGE_ID, int(PAGE_ID), "0", None]),
+        st.sampled_from([PAGE_ID, int(PAGE_ID), "0", None, PERSON_ID]),
+        st.lists(st.sampled_from(sorted(beside)), unique=True),
     )
 
 

@@ -174,6 +174,7 @@ class PaymentEvent(Event):
         requested_user_info: Name, address and so on, as it came.
         payment_credential: Provider and charge or card, as it came.
         amount: ``{"currency", "amount"}``, as it came.
+        shipping_option_id: The way of shipping chosen.
     """
 
     kind: ClassVar[Kind] = Kind.PAYMENT
@@ -182,6 +183,7 @@ class PaymentEvent(Event):
     requested_user_info: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
     payment_credential: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
     amount: Mapping[str, Any] = attrs.field(factory=dict)
+    shipping_option_id: str | None = None
 
 
 @attrs.frozen(kw_only=True)

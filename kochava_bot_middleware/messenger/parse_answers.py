@@ -123,6 +123,7 @@ def payment(value: dict[str, Any], frame: Frame) -> Event:
         requested_user_info=members(value.get("requested_user_info")),
         payment_credential=members(value.get("payment_credential")),
         amount=members(value.get("amount")),
+        shipping_option_id=identifier(value.get("shipping_option_id")),
     )
 
 

@@ -67,6 +67,7 @@ def test_payment() -> None:
     """A payment keeps its parts as they came."""
     event = only(events.PaymentEvent, ITEMS["payment"])
     assert ("BUY", "29.62", "ch_1") == (event.payload, event.amount["amount"], event.payment_credential["charge_id"])
+    assert event.shipping_option_id == "123"
 
 
 def test_checkout_update() -> None:
