@@ -7,24 +7,31 @@ from __future__ import annotations
 from .apps import KochavaSettings, Mode
 from .bot import BotSettings, MessengerBot
 from .chain import compose
+from .counts import Counts
 from .exceptions import KochavaBotError, RegistrationError, SendError, SettingsError, StoreError, TrackingError
 from .handling import current_handling, detached
-from .kochava.standard import StandardEvent
+from .kochava import event_builders as events
+from .kochava.standard import StandardEvent, StandardKey
 from .messenger.events import Channel, Event, Kind
 from .messenger.outgoing import Outgoing
 from .messenger.reply import Reply
 from .messenger.send_api import AsyncBot
 from .middleware import KochavaMiddleware
+from .tracking.consent import Consent
+from .tracking.link_provider import LinkProvider
 
 __all__ = [
     "AsyncBot",
     "BotSettings",
     "Channel",
+    "Consent",
+    "Counts",
     "Event",
     "Kind",
     "KochavaBotError",
     "KochavaMiddleware",
     "KochavaSettings",
+    "LinkProvider",
     "MessengerBot",
     "Mode",
     "Outgoing",
@@ -33,11 +40,13 @@ __all__ = [
     "SendError",
     "SettingsError",
     "StandardEvent",
+    "StandardKey",
     "StoreError",
     "TrackingError",
     "compose",
     "current_handling",
     "detached",
+    "events",
 ]
 
 __version__ = "0.1.0"

@@ -125,6 +125,7 @@ class Inbox:
                 while tasks := self._others():
                     await asyncio.wait(tasks)
         except TimeoutError:
+            # What is left is cancelled.
             log.warning("inbox_not_drained: %d events are left to the next process", len(self._runs))
         await _cancel([*self._others(), *self._watch.stop()])
         await self._release_unbegun()

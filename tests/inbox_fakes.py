@@ -73,6 +73,7 @@ class FaultyStore:
         self.poison: set[str] = set()
         self.commits = 0
         self.units: list[Unit] = []
+        self.sweeps = 0
 
     def fail(self) -> None:
         self.error = StoreUnavailable("the disk is on fire")
@@ -133,6 +134,7 @@ class FaultyStore:
         return await self.inner.forget(lanes, reason=reason, tombstone=tombstone)
 
     async def sweep(self) -> None:
+        self.sweeps += 1
         await self.inner.sweep()
 
     def _check(self) -> None:

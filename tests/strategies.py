@@ -275,14 +275,12 @@ def webhooks() -> st.SearchStrategy[dict[str, Any]]:
         return body
 
     return st.builds(
-        lambda found, under, about, page_id, names: with_siblings(
-            found, names, under=under, about=about, page_id=page_id
-        ),
+        with_siblings,
         st.lists(items(), max_size=3),
-        st.sampled_from(["messaging", "standby", "changes"]),
-        st.sampled_from(["page", "instagram"]),
-        st.sampled_from([PAGE_ID, int(PAGE_ID), "0", None, PERSON_ID]),
         st.lists(st.sampled_from(sorted(beside)), unique=True),
+        under=st.sampled_from(["messaging", "standby", "changes"]),
+        about=st.sampled_from(["page", "instagram"]),
+        page_id=st.sampled_from([PAGE_ID, int(PAGE_ID), "0", None, PERSON_ID]),
     )
 
 

@@ -32,6 +32,10 @@ PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRA
 """The one-pixel picture that an impression is answered with."""
 
 
+ACCEPTED = {"success": "1"}
+"""What each accepted event, install and identity link is answered with, beside status 200."""
+
+
 class LocalKochava(LocalServer):
     """
     Stands in for ``control.kochava.com``, ``imp.control.kochava.com``, ``nng.kochava.com`` and a ``smart.link`` host.
@@ -158,7 +162,7 @@ class LocalKochava(LocalServer):
         if refusal is not None:
             return await self._refuse(request, refusal)
         self._remember(RecordKind(body["action"]), body)
-        return web.json_response({"success": "1"})
+        return web.json_response(ACCEPTED)
 
     async def _identity_link(self, request: web.Request) -> web.Response:
         body, refusal = self._read(await request.read())
@@ -174,7 +178,7 @@ class LocalKochava(LocalServer):
             params=body["data"],
             body=body,
         )
-        return web.json_response({"success": "1"})
+        return web.json_response(ACCEPTED)
 
     async def _impression(self, request: web.Request) -> web.Response:
         answer = web.Response(body=PIXEL, content_type="image/gif")

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..store.contract import Queue
 from .kochava_records import KochavaRecord
+from .kochava_server import ACCEPTED
 from .people import Person
 from .shop import WEBSITE
 from .town import Town
@@ -132,7 +133,7 @@ def _write_event(town: Town, write: Write) -> None:
 async def _write_verdict(town: Town, write: Write) -> None:
     track = (await town.counts())[Queue.TRACK]
     verdict = "delivered" if track.done == track.accepted else "given up"
-    write(f'     200 {{"success": "1"}}; verdict: {verdict} ({track.done} of {track.accepted} events so far)')
+    write(f"     200 {json.dumps(ACCEPTED)}; verdict: {verdict} ({track.done} of {track.accepted} events so far)")
 
 
 def _write_ping(town: Town, path: str, records: Sequence[KochavaRecord], write: Write) -> None:

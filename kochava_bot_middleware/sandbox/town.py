@@ -124,8 +124,7 @@ class Town:
         await self.messenger.settled()
         counts = await self.counts()
         # What was sent in between may be followed by a delivery webhook that was not counted yet.
-        waiting = any(counts[queue].waiting + counts[queue].in_flight for queue in Queue if queue is not Queue.TIMER)
-        return sent == len(self.messenger.sent) and not waiting
+        return sent == len(self.messenger.sent) and not any(q.waiting + q.in_flight for q in counts.values())
 
 
 @asynccontextmanager

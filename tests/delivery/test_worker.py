@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
 
 import attrs
 import orjson
 import pytest
 
+from kochava_bot_middleware.delivery.courier import Settled
 from kochava_bot_middleware.kochava.client import Answer, Failure
 from kochava_bot_middleware.kochava.destination import Destination, Tracker
 from kochava_bot_middleware.kochava.records import Record
@@ -332,7 +334,7 @@ async def test_poisoned_head_as_probe_does_not_keep_its_destination_closed() -> 
 async def test_ambiguous_attempts_are_counted() -> None:
     """Suspected duplicates can be told from the counts."""
     world = World()
-    answers = iter([Failure(reason="no answer in time", ambiguous=True), OK])
+    answers: Iterator[Answer | Failure] = iter([Failure(reason="no answer in time", ambiguous=True), OK])
     world.sender.answer = lambda _request: next(answers)
     async with world.running():
         await world.append(event(1))
@@ -463,8 +465,8 @@ async def test_failing_listener_does_not_end_the_worker() -> None:
         assert 2 == (await world.stats()).done
 
 
-class _Refusing(list[object]):
-    def append(self, _item: object) -> None:
+class _Refusing(list[Settled]):
+    def append(self, _item: Settled) -> None:
         raise ValueError
 
 

@@ -18,6 +18,9 @@ from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
 from kochava_bot_middleware.store.contract import Queue
 
 APP_ID = "kobotdemo1234"
+WORK = ("inbox", "track", "ping")
+"""The queues that empty by themselves; a timer waits for its time."""
+
 SMARTLINK = "https://acme.smart.link/ab12cd34e"
 
 

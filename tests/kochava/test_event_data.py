@@ -56,7 +56,7 @@ def test_value_without_json_form_is_left_out_alone(key: str) -> None:
 @pytest.mark.parametrize("data", [{"source": "ad"}, {"sum": float("nan")}, {"currency": "Dollar"}, b"x", {1: 2}])
 def test_strict_mode_names_event_key_and_reason(data: Any) -> None:
     """Found in development, not in the reports."""
-    with pytest.raises(TrackingError, match="event 'Purchase', (key '|data).*: (is|must)"):
+    with pytest.raises(TrackingError, match=r"event 'Purchase', (key '|data).*: (is|must)"):
         clean_event_data(data, strict=True, event_name="Purchase")
 
 

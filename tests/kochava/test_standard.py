@@ -18,7 +18,7 @@ from kochava_bot_middleware.kochava.standard import RESERVED_KEYS, StandardEvent
 
 def test_names_are_spelt_as_kochava_spells_them() -> None:
     """Wish List in two words."""
-    assert "Add to Wish List" == StandardEvent.ADD_TO_WISH_LIST
+    assert "Add to Wish List" == str(StandardEvent.ADD_TO_WISH_LIST)
     assert "Purchase" == f"{StandardEvent.PURCHASE}"
     assert 19 == len(StandardEvent)
 
@@ -71,5 +71,5 @@ def test_purchase_takes_a_decimal() -> None:
 @pytest.mark.parametrize("arguments", [{"currency": "usd"}, {"currency": "USD", "source": "ad"}])
 def test_builder_refuses_what_kochava_would(arguments: dict[str, Any]) -> None:
     """With event and key."""
-    with pytest.raises(TrackingError, match="'Purchase', key '(currency|source)'"):
+    with pytest.raises(TrackingError, match=r"'Purchase', key '(currency|source)'"):
         events.purchase(price=1, **arguments)

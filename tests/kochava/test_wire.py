@@ -47,7 +47,7 @@ SAMPLE = {
     "action": "event",
     "kochava_app_id": APP,
 }
-KEYS = {"api_key": Secret("test-api-key"), "api_secret": Secret("test-secret")}
+KEYS: dict[str, Any] = {"api_key": Secret("test-api-key"), "api_secret": Secret("test-secret")}
 
 
 def built(record: Record, **wire: Any) -> WireRequest:
