@@ -155,9 +155,9 @@ class Authoring:
         if not isinstance(event_name, str) or not event_name:
             msg = f"an event has a name, got {name!r}"
             raise TrackingError(msg)
-        recording, person = self._whom(f"event {event_name!r}", user_id, page_id, channel)
         if self.settings.mode is Mode.OFF:
             return
+        recording, person = self._whom(f"event {event_name!r}", user_id, page_id, channel)
         recording.track(person, Draft(name=event_name, data=event_data), track_id=id)
         if recording.handling is None:
             await self._recorder.commit(recording)
@@ -184,9 +184,9 @@ class Authoring:
         Raises:
             TrackingError: As of `track`.
         """
-        recording, person = self._whom("identities", user_id, page_id, channel)
         if self.settings.mode is Mode.OFF:
             return
+        recording, person = self._whom("identities", user_id, page_id, channel)
         recording.identify(person, identities)
         if recording.handling is None:
             await self._recorder.commit(recording)
@@ -200,13 +200,15 @@ class Authoring:
         Of a `LinkProvider`, only what is known already is used.
 
         Args:
-            body: A Send API body; its recipient is used unless *user_id* is given.
+            body: A Send API body.
+            user_id: Whom it is for, if the body does not say.
         """
-        outgoing = Outgoing(body=body, page_id=page_id, creative=creative)
+        is_addressed = user_id is None or not isinstance(body, Mapping) or "recipient" in body
+        whole = body if is_addressed else {**body, "recipient": {"id": user_id}}
+        outgoing = Outgoing(body=whole, page_id=page_id, creative=creative)
         context = context_of(attrs.evolve(outgoing, creative=creative_of(outgoing)))
-        if user_id is not None:
-            context = attrs.evolve(context, user_id=user_id)
-        return rewrite(body, self._apps.of(page_id).links, context).body
+        rewritten = rewrite(whole, self._apps.of(page_id).links, context).body
+        return rewritten if is_addressed else {key: rewritten[key] for key in body}
 
     def entry_link(
         self, target_url: str, *, ref: str | None = None, creative: str | None = None, page_id: str | None = None

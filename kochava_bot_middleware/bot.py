@@ -195,10 +195,13 @@ class MessengerBot(Handlers):
         if (request.content_length or 0) > most:
             return _response(self._webhook.too_large())
         raw_body = bytearray()
-        async for part in request.content.iter_any():
-            raw_body += part
-            if len(raw_body) > most:
-                return _response(self._webhook.too_large())
+        try:
+            async for part in request.content.iter_any():
+                raw_body += part
+                if len(raw_body) > most:
+                    return _response(self._webhook.too_large())
+        except web.RequestPayloadError:
+            return _response(self._webhook.unreadable())
         return _response(await self.receive(bytes(raw_body), request.headers))
 
     def _store(self) -> Store:

@@ -254,7 +254,9 @@ class Inbox:
 
     def _lease(self) -> Lease | None:
         # At a shutdown, who follows is left to the next process; if nothing outlives this one, it is handled now.
-        return None if self._stopping and self._store.durable else Lease(queue=Queue.INBOX, seconds=self._settings.lease_seconds)
+        if self._stopping and self._store.durable:
+            return None
+        return Lease(queue=Queue.INBOX, seconds=self._settings.lease_seconds)
 
     # Letting go
 

@@ -7,23 +7,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Self
 
-import attrs
-
-from .apps import App, Apps, KochavaSettings, Mode, WorkerPlace
+from .apps import Apps, KochavaSettings, Mode, WorkerPlace
 from .authoring import Authoring
 from .clock import Clock, SystemClock
 from .counts import Counts, Tally
 from .delivery.incidents import Incidents
 from .delivery.worker import Worker
+from .departures import Departures
 from .handling import Handling, current_handling, handling_of
 from .kochava.client import KochavaClient
 from .messenger.events import Event
-from .messenger.links import iter_links
 from .messenger.outgoing import Outgoing
-from .outbound import greeting_sent, is_greeting, people_named, rewritten
 from .planning import Planner
 from .privacy import Privacy
 from .recorder import Recorder
@@ -33,13 +30,11 @@ from .settling import Settler
 from .store.address import open_store
 from .store.contract import Store
 from .timers import Timers
-from .told import Unaddressed
-from .tracking.app_links import AppLinks
 from .tracking.link_provider import Catalogue, LinkProvider
 
 log = logging.getLogger(__name__)
 
-CallNext = Callable[[Any], Coroutine[Any, Any, Any]]
+CallNext = Callable[[Any], Awaitable[Any]]
 
 DRY_PREFIX = "dry_run:"
 """Put before the keys of marks in a dry run, so that it leaves no traces in what counts later."""
@@ -91,6 +86,16 @@ class KochavaMiddleware(Authoring):
             prefix=prefix,
         )
         self._recorder = self._make_recorder(prefix)
+        self._departures = Departures(
+            apps=self._apps,
+            privacy=self._privacy,
+            recorder=self._recorder,
+            clock=self._clock,
+            incidents=self._incidents,
+            tally=self._tally,
+            test_users=settings.test_users,
+            asks_provider=link_provider is not None,
+        )
         self._timers = Timers(
             store=self._store,
             recorder=self._recorder,
@@ -208,15 +213,10 @@ class KochavaMiddleware(Authoring):
         if self.settings.mode is Mode.OFF:
             return await call_next(outgoing)
         handling = current_handling()
-        app = self._apps.of(outgoing.page_id)
-        sent = await self._rewritten(outgoing, app, handling) if app.links.is_active else outgoing
+        sent = await self._departures.rewritten(outgoing)
         began_at = self._clock.now()
         answer = await call_next(sent)
-        if app.greeting.is_on and is_greeting(outgoing):
-            try:
-                await self._watch(outgoing, answer, began_at, handling)
-            except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
-                self._incidents.report("greeting_not_watched", reason=type(exc).__name__)
+        await self._departures.watch(outgoing, answer, began_at, handling)
         return answer
 
     async def opt_out(self, user_id: str) -> None:
@@ -272,47 +272,6 @@ class KochavaMiddleware(Authoring):
         if handling.store is self._store:
             handling.contributors[self] = recording
         return recording
-
-    async def _rewritten(self, outgoing: Outgoing, app: App, handling: Handling | None) -> Outgoing:
-        try:
-            links = await self._links_for(outgoing, app)
-            result = rewritten(outgoing, links, handling)
-        except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
-            self._incidents.report("links_not_rewritten", reason=type(exc).__name__)
-            return outgoing
-        self._tally.links_rewritten += result.changed
-        self._tally.links_left_alone.update(result.left_alone)
-        return attrs.evolve(outgoing, body=result.body) if result.changed else outgoing
-
-    async def _links_for(self, outgoing: Outgoing, app: App) -> AppLinks:
-        links = app.nameless_links if await self._is_nameless(outgoing, app) else app.links
-        if self._catalogue is not None:
-            sites = iter_links(outgoing.body, endpoint=outgoing.endpoint, text_links=links.text_links)
-            await links.prepare({site.url for site in sites if site.keep is None})
-        return links
-
-    async def _is_nameless(self, outgoing: Outgoing, app: App) -> bool:
-        for user_id in people_named(outgoing):
-            if user_id in self.settings.test_users or await self._privacy.is_barred(app, user_id):
-                return True
-        return False
-
-    async def _watch(self, outgoing: Outgoing, answer: Any, began_at: float, handling: Handling | None) -> None:
-        told = greeting_sent(outgoing, answer, began_at, self._apps.of(outgoing.page_id), handling)
-        if told is None:
-            return
-        recording = self._recorder.current()
-        if isinstance(told, Unaddressed):
-            # Written at once: the delivery that joins it to the person may already be on its way.
-            alone = self._recorder.alone()
-            alone.unaddressed(told)
-            await self._recorder.commit(alone)
-        elif recording is not None:
-            recording.signal(*told)
-        else:
-            alone = self._recorder.alone()
-            alone.signal(*told)
-            await self._recorder.commit(alone)
 
     def _make_recorder(self, prefix: str) -> Recorder:
         planner = Planner(

@@ -114,12 +114,19 @@ class Planner:
             self._subject(subjects, person, told).identities.update(identities)
         for person, signal in told.signals:
             self._subject(subjects, person, told).signals.append(signal)
+        event = told.event
+        if event is not None and event.user_id and (event.referral is not None or self._is_entry(event)):
+            person = Person(user_id=event.user_id, page_id=event.page_id, channel=event.channel)
+            self._subject(subjects, person, told)
         for send in told.unaddressed:
             self._join_or_keep(send, subjects, told, plan)
         for subject in subjects.values():
             if subject.person.user_id in self._test_users:
                 plan.left_out[LeftOut.TEST_USER] += len(subject.happenings)
         return [each for each in subjects.values() if each.person.user_id not in self._test_users]
+
+    def _is_entry(self, event: Event) -> bool:
+        return self._apps.of(event.page_id).install.is_entry(event)
 
     def _subject(self, subjects: dict[tuple[str, str], Subject], person: Person, told: Told) -> Subject:
         app = self._apps.of(person.page_id)

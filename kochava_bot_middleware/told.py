@@ -116,4 +116,6 @@ class Subject:
         """
         Whether there is nothing but deliveries, which mostly concern no greeting.
         """
-        return not self.happenings and not self.identities and all(isinstance(one, Delivered) for one in self.signals)
+        if self.happenings or self.identities or not self.signals:
+            return False
+        return all(isinstance(signal, Delivered) for signal in self.signals)

@@ -96,6 +96,12 @@ class Webhook:
         """
         return _refuse(413, f"the body is larger than {self.max_body_bytes} bytes")
 
+    def unreadable(self) -> WebhookAnswer:
+        """
+        The answer to a request whose body does not come as its headers say, for hosts that unpack it.
+        """
+        return _refuse(400, "the body cannot be read")
+
 
 def _header(headers: Mapping[str, str], name: str) -> str | None:
     """

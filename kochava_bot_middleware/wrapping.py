@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
+from .chain import is_async_callable
 from .exceptions import RegistrationError
 from .router import REGISTERED
 
@@ -42,7 +43,7 @@ def wrapped(
         msg = f"{decorator} has no effect above a decorator of the bot: write `@bot.on_…` first, {decorator} below it"
         raise RegistrationError(msg)
 
-    if inspect.iscoroutinefunction(function):
+    if inspect.iscoroutinefunction(function) or is_async_callable(function):
 
         @functools.wraps(function)
         async def call_async(*args: Any, **kwargs: Any) -> Any:

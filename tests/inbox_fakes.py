@@ -44,9 +44,7 @@ def message(text: str, user: str = "ann") -> Event:
     """
     The event of `message_item`.
     """
-    (event,) = parse_webhook(
-        {"object": "page", "entry": [{"id": PAGE_ID, "messaging": [message_item(text, user)]}]}
-    )
+    (event,) = parse_webhook({"object": "page", "entry": [{"id": PAGE_ID, "messaging": [message_item(text, user)]}]})
     return event
 
 
@@ -120,7 +118,13 @@ class FaultyStore:
         return await self.inner.stats()
 
     async def browse(
-        self, queue: str, *, state: State | None = None, lane: str | None = None, limit: int = 100, after: str | None = None
+        self,
+        queue: str,
+        *,
+        state: State | None = None,
+        lane: str | None = None,
+        limit: int = 100,
+        after: str | None = None,
     ) -> list[Listed]:
         return await self.inner.browse(queue, state=state, lane=lane, limit=limit, after=after)
 

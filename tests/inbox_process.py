@@ -42,4 +42,4 @@ async def main(path: str, log_path: str, name: str, handler_seconds: float, leas
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:4], *map(float, sys.argv[4:])))
+    asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4]), float(sys.argv[5])))

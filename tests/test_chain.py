@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kochava_bot_middleware.chain import check_middleware, compose, is_async_callable, layers_of
+from kochava_bot_middleware.chain import Layer, check_middleware, compose, is_async_callable, layers_of
 from kochava_bot_middleware.exceptions import RegistrationError
 
 Next = Callable[[list[str]], Awaitable[list[str]]]
@@ -36,9 +36,9 @@ async def innermost(subject: list[str]) -> list[str]:
 
 async def test_first_layer_is_outermost() -> None:
     """It sees the subject first and the answer last."""
-    chain = compose(layers_of([Named("a"), Named("b")], "receive"), innermost)
+    layers: list[Layer[list[str], list[str]]] = layers_of([Named("a"), Named("b")], "receive")
 
-    assert [">a", ">b", "core", "<b", "<a"] == await chain([])
+    assert [">a", ">b", "core", "<b", "<a"] == await compose(layers, innermost)([])
 
 
 def test_without_layers_the_innermost_is_the_chain() -> None:

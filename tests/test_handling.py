@@ -53,7 +53,7 @@ def test_handling_is_closed_when_the_block_raises(handling: Handling) -> None:
 async def test_gathered_calls_find_the_cause(handling: Handling) -> None:
     """Tasks begun while handling belong to it."""
     with handling_of(handling):
-        assert [handling, handling] == await asyncio.gather(seen(), seen())
+        assert [handling, handling] == list(await asyncio.gather(seen(), seen()))
 
 
 async def test_threads_find_the_cause(handling: Handling) -> None:

@@ -132,9 +132,7 @@ async def test_people_are_served_side_by_side_up_to_the_bound(counter: Counter, 
     assert set(people) == set(counter.ended)
 
 
-async def test_successor_begins_as_soon_as_its_predecessor_is_settled(
-    counter: Counter, make_inbox: MakeInbox
-) -> None:
+async def test_successor_begins_as_soon_as_its_predecessor_is_settled(counter: Counter, make_inbox: MakeInbox) -> None:
     """It is leased by the very commit that settles; no patrol is needed."""
     inbox = make_inbox(poll_seconds=3600)
     await inbox.start()
@@ -292,9 +290,7 @@ async def test_stop_twice_is_stopping_once(make_inbox: MakeInbox) -> None:
     await asyncio.gather(started.stop(), started.stop())
 
 
-async def test_stop_lets_go_of_what_was_not_begun(
-    store: FaultyStore, counter: Counter, make_inbox: MakeInbox
-) -> None:
+async def test_stop_lets_go_of_what_was_not_begun(store: FaultyStore, counter: Counter, make_inbox: MakeInbox) -> None:
     """Another process begins it at once, as a first attempt; what was begun waits for its lease."""
     counter.hold("begun")
     inbox = make_inbox(concurrency=1)

@@ -36,7 +36,9 @@ def counter() -> Counter:
 
 @pytest.fixture(params=["memory", "sqlite"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: VirtualClock) -> AsyncIterator[FaultyStore]:
-    inner: Store = MemoryStore(clock=clock) if request.param == "memory" else SqliteStore(tmp_path / "bot.db", clock=clock)
+    inner: Store = (
+        MemoryStore(clock=clock) if request.param == "memory" else SqliteStore(tmp_path / "bot.db", clock=clock)
+    )
     store = FaultyStore(inner)
     yield store
     await store.close()
@@ -304,9 +306,7 @@ class TestInTime:
 
         assert 3 == len(await store.claim(Queue.INBOX, 10, 30))
 
-    async def test_expired_ids_are_swept(
-        self, store: FaultyStore, clock: VirtualClock, make_inbox: MakeInbox
-    ) -> None:
+    async def test_expired_ids_are_swept(self, store: FaultyStore, clock: VirtualClock, make_inbox: MakeInbox) -> None:
         """Else what is remembered would grow without end."""
         await make_inbox().start()
         await clock.advance(181)

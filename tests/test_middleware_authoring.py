@@ -345,7 +345,7 @@ async def test_rewrite_is_pure_and_takes_the_bodys_recipient() -> None:
         "&creative_id=greet_b&fb_user_id=u9"
     ) == url
     assert rewritten == on.kochava.rewrite(rewritten, creative="greet_b")
-    assert "fb_user_id=u7" in str(on.kochava.rewrite(body, user_id="u7"))
+    assert "fb_user_id=u7" in str(on.kochava.rewrite({"message": body["message"]}, user_id="u7"))
 
 
 async def test_an_integer_is_an_id_as_well() -> None:

@@ -197,4 +197,6 @@ async def test_failure_is_told_once(
     await asyncio.gather(*tasks)
 
     assert persister.failing_since is None
-    assert ["store_fails: the disk is on fire", "store_works_again"] == [record.getMessage() for record in caplog.records]
+    assert ["store_fails: the disk is on fire", "store_works_again"] == [
+        record.getMessage() for record in caplog.records
+    ]

@@ -51,9 +51,7 @@ def test_exact_text_matches_the_whole_text_only(bot: Handlers) -> None:
     """Neither a part, nor another case."""
     bot.on_message("hello")(handler())
 
-    assert ["handler", None, None, None] == [
-        found(bot, says(text)) for text in ("hello", "hello you", "Hello", None)
-    ]
+    assert ["handler", None, None, None] == [found(bot, says(text)) for text in ("hello", "hello you", "Hello", None)]
 
 
 def test_regular_expression_is_searched_for(bot: Handlers) -> None:

@@ -35,7 +35,6 @@ from kochava_bot_middleware.store.sqlite import SqliteStore
 from tests.fakes import VirtualClock
 from tests.inbox_fakes import FaultyStore, Note, message, notes, waiting
 
-
 SAID = "my number is 4711"
 
 
@@ -160,7 +159,9 @@ async def test_marks_that_never_fit_do_not_cost_the_records(
     assert "marks_never_fit: funnel:ann" in caplog.messages
 
 
-async def test_lost_lease_writes_nothing(store: FaultyStore, clock: VirtualClock, settler: Settler, claim: Claim) -> None:
+async def test_lost_lease_writes_nothing(
+    store: FaultyStore, clock: VirtualClock, settler: Settler, claim: Claim
+) -> None:
     """The event is somebody else's by now, and so are its records."""
     clock.stall(31)
     (theirs,) = await store.claim(Queue.INBOX, 1, 30)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import attrs
 
 from ..clock import Clock, SystemClock
+from ..exceptions import StoreError
 from ..kochava.client import Sender
 from ..kochava.destination import Destinations
 from ..store.contract import Outcome, Queue, Store
@@ -22,6 +23,9 @@ from .queue_worker import QueueWorker
 from .settings import DeliverySettings
 
 QUEUES = (Queue.TRACK, Queue.PING)
+
+SWEEP_SECONDS = 60.0
+"""How often expired marks and ids are removed from the store."""
 
 
 @attrs.define(kw_only=True)
@@ -78,6 +82,7 @@ class Worker:
         settings = settings or DeliverySettings()
         clock = clock or SystemClock()
         rng = rng or random.Random()  # noqa: S311 - jitter
+        self._store = store
         self._clock = clock
         self._incidents = Incidents(clock)
         self._told = on_settled
@@ -162,9 +167,25 @@ class Worker:
         return self._pace.circuits()
 
     async def _run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            for queue in self._queues:
-                group.create_task(queue.run())
+        sweeping = asyncio.create_task(self._sweep())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for queue in self._queues:
+                    group.create_task(queue.run())
+        finally:
+            sweeping.cancel()
+            await asyncio.gather(sweeping, return_exceptions=True)
+
+    async def _sweep(self) -> None:
+        """
+        Now and then, let the store forget what it need not remember any more.
+        """
+        while True:
+            await self._clock.sleep(SWEEP_SECONDS)
+            try:
+                await self._store.sweep()
+            except StoreError as exc:
+                self._incidents.report("store_failed", "sweep", reason=type(exc).__name__)
 
     def _on_settled(self, settled: Settled) -> None:
         counts = self.counts

@@ -4,6 +4,7 @@ The parts of an http(s) address, taken strictly: what browsers and libraries wou
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import NamedTuple
 
@@ -66,4 +67,8 @@ def address_of(url: str) -> Address | None:
     if match is None:
         return None
     scheme, name, port = match.groups()
-    return Address(scheme.lower(), name.lower().rstrip("."), port, url[match.end() :])
+    return _make_address((scheme.lower(), name.lower().rstrip("."), port, url[match.end() :]))
+
+
+_make_address = functools.partial(tuple.__new__, Address)
+"""An `Address` from a tuple of its fields, in half the time of a call."""

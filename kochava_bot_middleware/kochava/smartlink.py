@@ -37,6 +37,7 @@ class SmartLinks:
         self._routes = [(glob(route.match), LinkTemplate.parse(route.link)) for route in settings.routes]
         self._skip = [glob(pattern) for pattern in settings.skip]
         self._templates = [template for _, template in self._routes] + ([self._default] if self._default else [])
+        self._template_hosts = frozenset(template.host for template in self._templates)
         self._hosts = frozenset(host.lower() for host in settings.hosts)
         self._params = tuple(param_of(name, text) for name, text in settings.params.items())
         if settings.user_param is not None:
@@ -137,6 +138,8 @@ class SmartLinks:
             return True
         if self._hosts and (name in self._hosts or address.host in self._hosts):
             return True
+        if address.host not in self._template_hosts:
+            return False
         return any(template.owns(address) for template in self._templates)
 
 

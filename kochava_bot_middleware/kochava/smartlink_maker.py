@@ -201,6 +201,10 @@ def planned(template: LinkTemplate, parts: tuple[Part, ...]) -> Plan:
         return Plan(template, "", "", "", parts)
     head, mark, fragment = parts[0].partition("#")
     joiner = "&" if "?" in head else "?"
-    if head.endswith(("?", "&")):
+    if head[-1:] in ("?", "&"):
         joiner = ""
-    return Plan(template, head, head + joiner, mark + fragment, ())
+    return _make_plan((template, head, head + joiner, mark + fragment, ()))
+
+
+_make_plan = functools.partial(tuple.__new__, Plan)
+"""A `Plan` from a tuple of its fields, in half the time of a call."""

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import logging
+import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -117,12 +118,14 @@ class Graph:
         *,
         timeout_seconds: float,
         clock: Clock,
+        rng: random.Random,
         session: aiohttp.ClientSession | None = None,
     ) -> None:
         self.base_url = base_url
         self.pace = UsagePace(clock)
         self._timeout_seconds = timeout_seconds
         self._clock = clock
+        self._rng = rng
         self._sessions = SessionPerLoop(session)
 
     async def call(self, call: GraphCall, credentials: Credentials) -> Any:
@@ -140,7 +143,7 @@ class Graph:
             try:
                 return await self._exchange(call, credentials)
             except SendError as error:
-                wait = seconds_until_retry(error, tries) if call.repeatable else None
+                wait = seconds_until_retry(error, tries, self._rng) if call.repeatable else None
                 if wait is None:
                     raise
                 logger.info("Graph API call is made again in %.1f s: %s", wait, error)

@@ -158,10 +158,10 @@ class LinkSteps:
         for position, button in enumerate(buttons):
             if type(button) is dict and button.get("type") == "web_url" and _SAYING_MORE.isdisjoint(button):
                 url = button.get("url")
-                if type(url) is not str:
+                if not isinstance(url, str):
                     continue
                 title = button.get("title")
-                if type(title) is not str:
+                if not isinstance(title, str):
                     title = element_title
                 self._number = number = self._number + 1
                 link = ((trail, position), "url")

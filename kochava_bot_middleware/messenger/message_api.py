@@ -156,7 +156,8 @@ class MessageMethods(Sender):
         """
         Up to 50 Graph requests in one, each with ``method``, ``relative_url`` and a form string as ``body``.
 
-        The answer is a list; a request that failed stands in it with its code and raises nothing.
+        The answer is a list; a request that failed stands in it with its code and raises nothing. `batch_items` reads
+        it, and gives each failure the error it would have raised alone.
         """
         marks = SendOptions(creative=creative, greeting=greeting).marks
         return await self.send(self._outgoing(Endpoint.BATCH, {"batch": list(requests)}, **marks))

@@ -38,7 +38,8 @@ class Recipient:
         user_ref: From the checkbox or chat plugin; becomes a PSID only with the person's next event.
         comment_id: Private reply to a comment.
         post_id: Private reply to a visitor's post.
-        token: ``notification_messages_token`` or ``one_time_notif_token``.
+        token: ``notification_messages_token``.
+        one_time_notif_token: For the one message that a person asked for (gone from the platform, still seen).
         phone_number: Customer matching (gone from the platform, still seen in old code).
     """
 
@@ -47,6 +48,7 @@ class Recipient:
     comment_id: str | None = None
     post_id: str | None = None
     token: str | None = None
+    one_time_notif_token: str | None = None
     phone_number: str | None = attrs.field(default=None, repr=False)
 
     def as_body(self) -> dict[str, str]:
@@ -62,11 +64,12 @@ class Recipient:
             "comment_id": self.comment_id,
             "post_id": self.post_id,
             "notification_messages_token": self.token,
+            "one_time_notif_token": self.one_time_notif_token,
             "phone_number": self.phone_number,
         }
         named = {key: value for key, value in members.items() if value is not None}
         if not named:
-            msg = "a recipient needs one of user_id, user_ref, comment_id, post_id, token, phone_number"
+            msg = f"a recipient needs one of {', '.join(field.name for field in attrs.fields(Recipient))}"
             raise ValueError(msg)
         return named
 
@@ -92,11 +95,8 @@ class Recipient:
             user_ref=_text(recipient.get("user_ref")),
             comment_id=_text(recipient.get("comment_id")),
             post_id=_text(recipient.get("post_id")),
-            token=_text(
-                recipient.get("notification_messages_token")
-                or recipient.get("notification_message_token")
-                or recipient.get("one_time_notif_token")
-            ),
+            token=_text(recipient.get("notification_messages_token") or recipient.get("notification_message_token")),
+            one_time_notif_token=_text(recipient.get("one_time_notif_token")),
             phone_number=_text(recipient.get("phone_number")),
         )
 

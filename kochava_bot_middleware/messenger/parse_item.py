@@ -146,7 +146,9 @@ def _change(change: Mapping[str, Any], *, channel: Channel, page_id: str | None,
         "hop_context": (),
     }
     if field is not None and isinstance(value, dict) and _is_messaging(field):
-        return _happening(value, frame)
+        event = _happening(value, frame)
+        if type(event) is not UnknownEvent or "sender" in value or "recipient" in value:
+            return event
     if page_id in _NO_PAGE:
         frame["page_id"] = None
     frame["timestamp"] = moment(members(value).get("created_time")) or moment(members(value).get("timestamp"))

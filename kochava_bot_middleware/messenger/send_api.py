@@ -7,6 +7,7 @@ Its own builders make the bodies; what 0.0.7.0 gets wrong or does not have comes
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack
 
@@ -57,6 +58,7 @@ class AsyncBot(UnreleasedMethods, UploadMethods, MessageMethods, AccountMethods,
         session: Used instead of an own one, and left open.
         middlewares: Layers of the send chain, outermost first.
         clock: Measures pace and waits; ``None`` is the machine's.
+        rng: Spreads the waits before a call is made again; ``None`` is a new one.
 
     Raises:
         ValueError: The token is empty or holds white space, or *graph_url* is no address.
@@ -77,6 +79,7 @@ class AsyncBot(UnreleasedMethods, UploadMethods, MessageMethods, AccountMethods,
         session: aiohttp.ClientSession | None = None,
         middlewares: Sequence[object] = (),
         clock: Clock | None = None,
+        rng: random.Random | None = None,
     ) -> None:
         # pymessenger's own sets the same attributes, with a version that Facebook no longer serves.
         Sender.__init__(
@@ -92,6 +95,7 @@ class AsyncBot(UnreleasedMethods, UploadMethods, MessageMethods, AccountMethods,
             session=session,
             middlewares=middlewares,
             clock=clock,
+            rng=rng,
         )
 
     @property

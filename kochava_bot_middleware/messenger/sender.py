@@ -4,6 +4,7 @@ What every sending object has in common: credentials, the send chain, and the wa
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
@@ -53,6 +54,7 @@ class Sender:
         session: aiohttp.ClientSession | None = None,
         middlewares: Sequence[object] = (),
         clock: Clock | None = None,
+        rng: random.Random | None = None,
     ) -> None:
         self.access_token = _plain_text(access_token)
         if self.access_token.split() != [self.access_token]:
@@ -68,7 +70,11 @@ class Sender:
         self.channel = channel
         self.raise_errors = raise_errors
         self._graph = Graph(
-            self.graph_url, timeout_seconds=timeout_seconds, clock=clock or SystemClock(), session=session
+            self.graph_url,
+            timeout_seconds=timeout_seconds,
+            clock=clock or SystemClock(),
+            rng=rng or random.Random(),  # noqa: S311  it only spreads waits
+            session=session,
         )
         self._middlewares: tuple[object, ...] = ()
         self._chain: Next[Outgoing, Any] = self._deliver

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import attrs
@@ -85,7 +86,7 @@ class Rewritten(NamedTuple):
 
     body: Any
     changed: int
-    left_alone: Counter[LeftAlone]
+    left_alone: Mapping[LeftAlone, int]
     origin: _Origin | None
 
     @property
@@ -150,7 +151,7 @@ def rewrite(
     return Rewritten(rewriting.run(origin), rewriting.changed, rewriting.left_alone, origin)
 
 
-_NOTHING_LEFT: Counter[LeftAlone] = Counter()
+_NOTHING_LEFT: Mapping[LeftAlone, int] = Counter()
 
 
 class _Rewriting:

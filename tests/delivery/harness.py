@@ -107,6 +107,7 @@ class ShakyStore(MemoryStore):
         self.broken = False
         self.claims = 0
         self.commits = 0
+        self.sweeps = 0
 
     async def commit(self, unit: Unit) -> Committed:
         self._check()
@@ -121,6 +122,10 @@ class ShakyStore(MemoryStore):
     async def next_due_at(self, queue: str) -> float | None:
         self._check()
         return await super().next_due_at(queue)
+
+    async def sweep(self) -> None:
+        self.sweeps += 1
+        await super().sweep()
 
     def _check(self) -> None:
         if self.broken:

@@ -119,11 +119,17 @@ def test_change_of_standby_is_standby() -> None:
     assert (Kind.MESSAGE, True) == (event.kind, event.standby)
 
 
-@pytest.mark.parametrize("value", [None, 5, "hello", []])
+@pytest.mark.parametrize("value", [None, 5, "hello", [], {}, {"page_id": "42"}])
 def test_messaging_change_without_an_item_is_a_change(value: Any) -> None:
     """There is nothing to read, so field and value are passed on."""
     (event,) = parse_webhook(webhook({"field": "messages", "value": value}, under="changes"))
     assert ChangeEvent(page_id=PAGE_ID, raw=event.raw, field="messages", value=value) == event
+
+
+def test_unknown_messaging_change_of_a_person_is_unknown() -> None:
+    """With parties in it, it is an item of tomorrow."""
+    (event,) = parse_webhook(webhook({"field": "messaging_tomorrow", "value": ITEMS["unknown"]}, under="changes"))
+    assert (Kind.UNKNOWN, PERSON_ID) == (event.kind, event.user_id)
 
 
 def test_feed_change_that_looks_like_a_message_is_a_change() -> None:

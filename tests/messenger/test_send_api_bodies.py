@@ -4,9 +4,11 @@ The JSON of every public method of both pymessenger releases, as it reaches Face
 
 from __future__ import annotations
 
+import enum
 import json
 from typing import Any
 
+import attrs
 import pytest
 
 from kochava_bot_middleware.messenger.outgoing import Recipient
@@ -156,3 +158,37 @@ async def test_payload_of_send_recipient_is_not_written_into(graph: LocalGraph) 
     await graph.bot().send_recipient("77", payload)
 
     assert {"message": {"text": "x"}} == payload
+
+
+class Kind(enum.Enum):
+    """
+    A button type as older libraries have it.
+    """
+
+    WEB_URL = "web_url"
+
+
+@attrs.frozen
+class AttrsButton:
+    """
+    A button as pymessenger's unreleased second version has it.
+    """
+
+    title: str
+    url: str
+    fallback_url: str | None = None
+    type: Kind = Kind.WEB_URL
+
+
+async def test_fields_of_instances_that_are_none_stay_out(graph: LocalGraph) -> None:
+    """
+    As that version's encoder does; in a dict of the caller's, None is what they wrote.
+    """
+    buttons: list[Any] = [AttrsButton("A", "https://a.example"), {"type": "postback", "payload": None}]
+
+    await graph.bot().send_button_message("77", "?", buttons)
+
+    assert [
+        {"title": "A", "url": "https://a.example", "type": "web_url"},
+        {"type": "postback", "payload": None},
+    ] == graph.seen[0].body["message"]["attachment"]["payload"]["buttons"]

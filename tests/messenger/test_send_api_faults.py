@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import random
 import socket
 import traceback
 from typing import Any
@@ -22,7 +23,7 @@ from kochava_bot_middleware.exceptions import (
     TemporarySendError,
 )
 from kochava_bot_middleware.messenger.send_api import AsyncBot
-from tests.messenger.local_graph import TOKEN, Answer, LocalGraph, StillClock
+from tests.messenger.local_graph import TOKEN, Answer, LocalGraph, NoJitter, StillClock
 
 
 def _free_port() -> int:
@@ -97,6 +98,21 @@ async def test_undelivered_message_is_sent_again(
     assert ("m_1", 3, waits) == (answer["message_id"], len(graph.seen), clock.sleeps)
 
 
+async def test_waits_are_spread(graph: LocalGraph) -> None:
+    """
+    Callers who failed together do not come again together, nor earlier than they would alone.
+    """
+    clock = StillClock()
+    graph.will_refuse(613)
+    graph.will_refuse(613)
+
+    await graph.bot(clock=clock, rng=random.Random(1)).send_text_message("77", "hi")
+
+    first, second = clock.sleeps
+    assert 1.0 < first < 1.5
+    assert 4.0 < second < 6.0
+
+
 async def test_tries_are_bounded(graph: LocalGraph) -> None:
     """
     The third refusal is raised.
@@ -167,7 +183,7 @@ async def test_refused_connection_is_temporary_and_tried_again() -> None:
     Nothing left this machine, so it is tried three times; the error is raised though there is no body.
     """
     clock = StillClock()
-    async with AsyncBot(TOKEN, graph_url=f"http://127.0.0.1:{_free_port()}", clock=clock) as bot:
+    async with AsyncBot(TOKEN, graph_url=f"http://127.0.0.1:{_free_port()}", clock=clock, rng=NoJitter()) as bot:
         with pytest.raises(TemporarySendError) as caught:
             await bot.send_text_message("77", "hi")
 

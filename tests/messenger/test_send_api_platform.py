@@ -228,16 +228,26 @@ async def test_identifier_cannot_leave_its_place_in_the_path(graph: LocalGraph) 
     assert {} == graph.seen[0].query
 
 
-async def test_recipient_record_writes_what_it_reads(graph: LocalGraph) -> None:
+@pytest.mark.parametrize(
+    ("recipient", "name"),
+    [
+        (Recipient(user_id="7"), "id"),
+        (Recipient(user_ref="u"), "user_ref"),
+        (Recipient(token="t"), "notification_messages_token"),
+        (Recipient(one_time_notif_token="t"), "one_time_notif_token"),
+        (Recipient(phone_number="+49"), "phone_number"),
+    ],
+)
+async def test_recipient_record_writes_what_it_reads(graph: LocalGraph, recipient: Recipient, name: str) -> None:
     """
-    A recipient given as a record is the one the chain sees.
+    A recipient given as a record is the one the chain sees, under the platform's own name.
     """
     watcher = Watcher()
-    recipient = Recipient(token="t1")
 
     await graph.bot(middlewares=[watcher]).send_text_message(recipient, "hi")
 
     assert recipient == watcher.seen[0].recipient
+    assert [name] == list(graph.seen[0].body["recipient"])
 
 
 def test_recipient_of_nobody_is_refused() -> None:

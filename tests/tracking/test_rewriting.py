@@ -177,6 +177,26 @@ def test_extensions_need_a_whitelisted_https_smartlink() -> None:
     assert {LeftAlone.MESSENGER_EXTENSIONS: 1} == rewrite(body, plain, GREET).left_alone
 
 
+def test_whitelisted_extensions_do_not_open_what_stays_anyway() -> None:
+    """A conversation, or an address that is none, stays also in a button with extensions."""
+    buttons = [button(url=url, messenger_extensions=True) for url in ("https://m.me/shop", "tel:+49")]
+
+    rewritten = rewrite(template("button", buttons=buttons), smartlinks(extensions_whitelisted=True), GREET)
+
+    assert {LeftAlone.MESSENGER_LINK: 1, LeftAlone.NOT_HTTP: 1} == rewritten.left_alone
+
+
+def test_form_names_the_user_of_its_own_recipient() -> None:
+    """Who sends a form cannot be asked for the recipient otherwise."""
+    body = template("button", buttons=[button()])
+    form = urlencode({name: json.dumps(value) for name, value in body.items()})
+
+    rewritten = rewrite(form, LINKS, LinkContext(channel="messenger"))
+
+    (message,) = parse_qs(rewritten.body)["message"]
+    assert ["42"] == query(json.loads(message)["attachment"]["payload"]["buttons"][0]["url"])["fb_user_id"]
+
+
 def test_each_request_of_a_batch_names_its_own_user() -> None:
     """The recipient is that of the request, not that of the call."""
     requests = [

@@ -1,0 +1,213 @@
+"""
+The bot over real HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
+
+from kochava_bot_middleware.bot import MessengerBot
+from kochava_bot_middleware.store.memory import MemoryStore
+from tests.bot_fakes import Lender, make_bot, signature, webhook_body
+from tests.inbox_fakes import message_item
+
+SAID = "my number is 4711"
+BODY = webhook_body(message_item(SAID))
+LIMIT = 4096
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def bot(store: MemoryStore) -> MessengerBot:
+    bot = make_bot(max_body_bytes=LIMIT)
+    bot.add_middleware(Lender(store))
+    return bot
+
+
+@pytest.fixture
+async def url(bot: MessengerBot) -> AsyncIterator[str]:
+    server = TestServer(bot.app())
+    await server.start_server()
+    yield str(server.make_url("/webhook"))
+    await server.close()
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[ClientSession]:
+    async with ClientSession(auto_decompress=False) as session:
+        yield session
+
+
+async def chunked(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), 1000):
+        yield body[start : start + 1000]
+
+
+async def test_signed_webhook_is_stored_and_answered_before_its_handler_ends(
+    bot: MessengerBot, store: MemoryStore, http: ClientSession, url: str
+) -> None:
+    """The answer does not wait for it."""
+    may_end = asyncio.Event()
+
+    @bot.on_message()
+    async def slow(event: Any, reply: Any) -> None:
+        await may_end.wait()
+
+    answer = await http.post(url, data=BODY, headers=signature(BODY))
+    assert (200, "EVENT_RECEIVED") == (answer.status, await answer.text())
+    assert 1 == (await store.stats())["inbox"].in_flight
+    may_end.set()
+
+
+async def test_chunked_webhook_is_taken(http: ClientSession, url: str) -> None:
+    """A body need not tell its length."""
+    answer = await http.post(url, data=chunked(BODY), headers=signature(BODY))
+
+    assert 200 == answer.status
+
+
+LARGE = BODY + b" " * LIMIT
+
+
+@pytest.mark.parametrize(
+    ("status", "data", "headers"),
+    [
+        (403, BODY, signature(BODY, "guess")),
+        (403, BODY, {}),
+        (400, BODY[:-5], signature(BODY[:-5])),
+        (413, LARGE, signature(LARGE)),
+        (413, lambda: chunked(LARGE), signature(LARGE)),
+    ],
+    ids=["wrong signature", "no signature", "broken JSON", "too large by its length", "too large in chunks"],
+)
+async def test_bad_input_is_refused(
+    status: int,
+    data: Any,
+    headers: dict[str, str],
+    store: MemoryStore,
+    http: ClientSession,
+    url: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nothing is stored, nothing is logged but the reason."""
+    caplog.set_level(logging.DEBUG, logger="kochava_bot_middleware")
+    answer = await http.post(url, data=data() if callable(data) else data, headers=headers)
+    told = await answer.text()
+
+    assert (status, {}) == (answer.status, dict(await store.stats()))
+    assert [f"webhook_refused: {status} {told}"] == caplog.messages
+    for private in ("4711", "app-secret", "verify-me", "page-token", *headers.values()):
+        assert private not in caplog.text + told
+
+
+async def test_too_large_body_is_not_read_to_its_end(http: ClientSession, url: str) -> None:
+    """A stranger cannot fill the memory with a body that never ends."""
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 1
+            yield b" " * 65536
+
+    async with asyncio.timeout(20):
+        answer = await http.post(url, data=endless(), headers=signature(b""))
+        assert 413 == answer.status
+        answer.close()
+    assert sent < 1000
+
+
+async def test_body_that_is_packed_wrongly_is_refused(store: MemoryStore, http: ClientSession, url: str) -> None:
+    """Whatever its header says."""
+    answer = await http.post(url, data=BODY, headers={**signature(BODY), "Content-Encoding": "gzip"})
+
+    assert 400 <= answer.status < 500
+    assert {} == dict(await store.stats())
+
+
+async def test_body_that_unpacks_to_too_much_is_refused(http: ClientSession, url: str) -> None:
+    """The limit counts what is held in memory."""
+    packed = gzip.compress(b" " * 10_000_000)
+    assert len(packed) > LIMIT
+    packed = gzip.compress(b" " * 1_000_000)
+    assert len(packed) < LIMIT
+    answer = await http.post(url, data=packed, headers={**signature(packed), "Content-Encoding": "gzip"})
+
+    assert 413 == answer.status
+
+
+async def test_limit_is_the_bots_own_in_an_application_of_somebody_else(http: ClientSession) -> None:
+    """Whose limit for its own pages may be lower."""
+    bot = make_bot(max_body_bytes=1 << 20)
+    app = web.Application(client_max_size=1000)
+    bot.add_to(app, "/messenger")
+    server = TestServer(app)
+    await server.start_server()
+    body = webhook_body(message_item("x" * 5000))
+    answer = await http.post(server.make_url("/messenger"), data=body, headers=signature(body))
+
+    assert 200 == answer.status
+    await server.close()
+
+
+async def test_verification_answers_the_bare_challenge(http: ClientSession, url: str) -> None:
+    """As plain text."""
+    asked = {"hub.mode": "subscribe", "hub.verify_token": "verify-me", "hub.challenge": "1158201444"}
+    answer = await http.get(url, params=asked)
+
+    assert (200, b"1158201444", "text/plain") == (answer.status, await answer.read(), answer.content_type)
+
+
+@pytest.mark.parametrize("asked", [{}, {"hub.mode": "subscribe", "hub.verify_token": "guess", "hub.challenge": "1"}])
+async def test_wrong_verification_is_refused(
+    asked: dict[str, str], http: ClientSession, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With 403; the token is not told."""
+    caplog.set_level(logging.DEBUG, logger="kochava_bot_middleware")
+    answer = await http.get(url, params=asked)
+
+    assert 403 == answer.status
+    assert "verify-me" not in caplog.text + await answer.text()
+
+
+async def test_bad_input_is_followed_by_good(http: ClientSession, url: str) -> None:
+    """On the same connection, too."""
+    for _ in range(3):
+        assert 413 == (await http.post(url, data=LARGE, headers=signature(LARGE))).status
+        assert 400 == (await http.post(url, data=b"{", headers=signature(b"{"))).status
+        assert 200 == (await http.post(url, data=BODY, headers=signature(BODY))).status
+
+
+async def test_server_that_shuts_down_drains(bot: MessengerBot, store: MemoryStore, http: ClientSession) -> None:
+    """Handlers end before the store is closed."""
+    handled: list[str] = []
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    @bot.on_message()
+    async def slow(event: Any, reply: Any) -> None:
+        begun.set()
+        await may_end.wait()
+        handled.append(event.text)
+
+    server = TestServer(bot.app())
+    await server.start_server()
+    await http.post(server.make_url("/webhook"), data=BODY, headers=signature(BODY))
+    await begun.wait()
+    closing = asyncio.create_task(server.close())
+    await asyncio.sleep(0)
+    may_end.set()
+    await closing
+
+    assert [SAID] == handled

@@ -1,0 +1,216 @@
+"""
+Starting and stopping a bot and its middlewares.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kochava_bot_middleware.exceptions import KochavaBotError, RegistrationError, StoreUnavailable
+from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.store.sqlite import SqliteStore
+from tests.bot_fakes import Lender, Named, Silent, make_bot, says
+from tests.inbox_fakes import notes
+
+
+async def test_middlewares_start_in_order_and_stop_in_reverse() -> None:
+    """Who is outermost lives longest."""
+    bot = make_bot()
+    log: list[str] = []
+    for name in "abc":
+        bot.add_middleware(Named(name, log))
+    await bot.start()
+    await bot.stop()
+
+    assert ["start a", "start b", "start c", "stop c", "stop b", "stop a"] == log
+
+
+async def test_starting_and_stopping_again_changes_nothing() -> None:
+    """Also at the same time."""
+    bot = make_bot()
+    log: list[str] = []
+    bot.add_middleware(Named("a", log))
+    await asyncio.gather(bot.start(), bot.start())
+    await bot.start()
+    await asyncio.gather(bot.stop(), bot.stop())
+    await bot.stop()
+
+    assert ["start a", "stop a"] == log
+
+
+async def test_bot_that_was_never_started_can_be_stopped() -> None:
+    """Nothing happens."""
+    await make_bot().stop()
+
+
+async def test_handlers_end_before_middlewares_stop() -> None:
+    """What they send and record still passes them."""
+    bot = make_bot()
+    log: list[str] = []
+    bot.add_middleware(Named("a", log))
+    may_end = asyncio.Event()
+
+    @bot.on_message()
+    async def slow(event: Any, reply: Any) -> None:
+        await may_end.wait()
+        log.append("handled")
+
+    await bot.start()
+    await says(bot, "hello")
+    stopping = asyncio.create_task(bot.stop())
+    await asyncio.sleep(0)
+    may_end.set()
+    await stopping
+
+    assert ["handled", "stop a"] == log[-2:]
+
+
+async def test_webhook_during_and_after_the_drain_is_refused() -> None:
+    """With 503, so that Facebook delivers it again."""
+    bot = make_bot()
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    @bot.on_message()
+    async def slow(event: Any, reply: Any) -> None:
+        begun.set()
+        await may_end.wait()
+
+    await bot.start()
+    await says(bot, "hello")
+    await begun.wait()
+    stopping = asyncio.create_task(bot.stop())
+    await asyncio.sleep(0)
+    during = await says(bot, "during")
+    may_end.set()
+    await stopping
+    after = await says(bot, "after")
+
+    assert [503, 503] == [during.status, after.status]
+
+
+async def test_bot_that_was_not_started_says_so() -> None:
+    """That is the author's mistake, not Facebook's."""
+    with pytest.raises(KochavaBotError, match=r"await bot\.start\(\)"):
+        await says(make_bot(), "hello")
+
+
+async def test_middleware_is_refused_once_the_bot_runs() -> None:
+    """It would miss its start and the receive chain."""
+    bot = make_bot()
+    await bot.start()
+    with pytest.raises(RegistrationError, match="before the bot is started"):
+        bot.add_middleware(Silent())
+    await bot.stop()
+
+
+async def test_what_is_no_middleware_is_refused() -> None:
+    """At once, and without a trace."""
+    bot = make_bot()
+    with pytest.raises(RegistrationError):
+        bot.add_middleware(object())
+
+    assert () == bot.page().middlewares
+
+
+async def test_failed_start_stops_what_was_started() -> None:
+    """The error comes out, and the bot can be started again."""
+    bot = make_bot()
+    log: list[str] = []
+    first, second = Named("a", log), Named("b", log)
+    bot.add_middleware(first)
+    bot.add_middleware(second)
+    second.start_error = StoreUnavailable("cannot be opened")
+    with pytest.raises(StoreUnavailable, match="cannot be opened"):
+        await bot.start()
+    assert ["start a", "start b", "stop b", "stop a"] == log
+
+    second.start_error = None
+    log.clear()
+    await bot.start()
+    await bot.stop()
+    assert ["start a", "start b", "stop b", "stop a"] == log
+
+
+async def test_middleware_that_fails_to_stop_keeps_no_other_from_it(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and the others are stopped."""
+    bot = make_bot()
+    log: list[str] = []
+    first, second = Named("a", log), Named("b", log)
+    second.stop_error = ValueError("no")
+    bot.add_middleware(first)
+    bot.add_middleware(second)
+    await bot.start()
+    await bot.stop()
+
+    assert ["stop b", "stop a"] == log[-2:]
+    assert "middleware_stop_failed: ValueError" in caplog.text
+
+
+async def test_store_that_cannot_be_opened_stops_the_start(tmp_path: Path) -> None:
+    """One error says what was tried, and no middleware is started."""
+    bot = make_bot()
+    log: list[str] = []
+    bot.add_middleware(Lender(SqliteStore(tmp_path / "missing" / "bot.db")))
+    bot.add_middleware(Named("a", log))
+    with pytest.raises(StoreUnavailable, match=r"missing/bot\.db"):
+        await bot.start()
+
+    assert [] == log
+
+
+async def test_first_middleware_that_owns_a_store_lends_it(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    """A durable one is no cause to warn."""
+    bot = make_bot()
+    store = SqliteStore(tmp_path / "bot.db")
+    bot.add_middleware(Lender(store))
+    bot.add_middleware(Lender(MemoryStore()))
+    await bot.start()
+    await says(bot, "hello")
+
+    assert ["inbox"] == list(await store.stats())
+    await bot.stop()
+    assert "inbox_in_memory" not in caplog.text
+
+
+async def test_bot_without_a_middleware_keeps_events_in_memory_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    """It works, but a crash loses what waits."""
+    caplog.set_level(logging.WARNING)
+    bot = make_bot()
+    handled = asyncio.Event()
+
+    @bot.on_message()
+    async def note(event: Any, reply: Any) -> None:
+        handled.set()
+
+    await bot.start()
+    await says(bot, "hello")
+    await bot.stop()
+
+    assert handled.is_set()
+    assert any(message.startswith("inbox_in_memory") for message in caplog.messages)
+
+
+async def test_bot_in_memory_may_be_started_again() -> None:
+    """With an empty inbox."""
+    bot = make_bot()
+    await bot.start()
+    await bot.stop()
+    await bot.start()
+    assert 200 == (await says(bot, "hello")).status
+    await bot.stop()
+
+
+async def test_nothing_is_recorded_by_a_bot_alone() -> None:
+    """Only middlewares contribute."""
+    bot = make_bot()
+    store = MemoryStore()
+    bot.add_middleware(Lender(store))
+    await bot.start()
+    await says(bot, "hello")
+    assert [] == await notes(store)
+    await bot.stop()

@@ -1,0 +1,101 @@
+"""
+The settings of a bot.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kochava_bot_middleware.bot import BotSettings
+from kochava_bot_middleware.exceptions import SettingsError
+from kochava_bot_middleware.settings import from_mapping
+from tests.bot_fakes import SETTINGS, make_bot
+
+PAGES: dict[str, Any] = {
+    "verify_token": "verify-me",
+    "app_secret": "app-secret",
+    "pages": {"1001": {"page_access_token": "one"}, "1002": {"page_access_token": "two", "app_secret": "second"}},
+}
+
+
+def wrong(**settings: Any) -> dict[str, str]:
+    """
+    What is wanted, by key.
+    """
+    with pytest.raises(SettingsError) as caught:
+        from_mapping(BotSettings, settings)
+    return {violation.key: violation.wanted for violation in caught.value.violations}
+
+
+def test_short_form_is_for_one_page() -> None:
+    """Three lines are enough."""
+    settings = from_mapping(BotSettings, SETTINGS)
+
+    assert ("page-token", {}) == (settings.page_access_token and settings.page_access_token.value, settings.pages)
+
+
+def test_pages_form_is_for_several() -> None:
+    """Each has its own token, and may have its own secret."""
+    settings = from_mapping(BotSettings, PAGES)
+
+    assert ["one", "two"] == [page.page_access_token.value for page in settings.pages.values()]
+    assert ["app-secret", "second"] == [secret.value for secret in settings.app_secrets]
+
+
+def test_former_secrets_are_still_good() -> None:
+    """While a secret is being changed."""
+    settings = from_mapping(BotSettings, {**SETTINGS, "former_app_secrets": ["old", "older"]})
+
+    assert ["app-secret", "old", "older"] == [secret.value for secret in settings.app_secrets]
+
+
+def test_all_violations_come_at_once() -> None:
+    """Each with its key."""
+    found = wrong(
+        page_acess_token="x",
+        graph_url="graph.facebook.com",
+        max_body_bytes="4 MB",
+        inbox={"concurrency": 0, "on_store_failure": "panic", "lease": 3},
+        pages={"1001": {"page_access_token": "a b", "channel": "pigeon"}},
+    )
+
+    assert {
+        "page_acess_token",
+        "verify_token",
+        "graph_url",
+        "max_body_bytes",
+        "inbox.concurrency",
+        "inbox.on_store_failure",
+        "inbox.lease",
+        "pages.1001.page_access_token",
+        "pages.1001.channel",
+    } == set(found)
+    assert "probably `page_access_token`" == found["page_acess_token"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"verify_token": "v", "app_secret": "s"}, "either `page_access_token` .* not neither"),
+        ({**PAGES, "page_access_token": "one"}, "either `page_access_token` .* not both"),
+        ({"verify_token": "v", "page_access_token": "t"}, "an `app_secret`, at the top or in each of `pages`"),
+        ({**PAGES, "app_secret": None}, "an `app_secret`, at the top or in each of `pages`"),
+        ({"verify_token": "v"}, "either .*; and an `app_secret`"),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_refused(settings: dict[str, Any], told: str) -> None:
+    """Without a secret no webhook could be trusted, without a token nothing sent."""
+    with pytest.raises(SettingsError, match=told):
+        from_mapping(BotSettings, settings)
+
+
+def test_secrets_never_print() -> None:
+    """Neither in the settings, nor in what is wrong with them, nor in the bot."""
+    with pytest.raises(SettingsError) as caught:
+        from_mapping(BotSettings, {**SETTINGS, "page_access_token": "page token\n"})
+    shown = repr(from_mapping(BotSettings, PAGES)) + str(caught.value) + repr(make_bot()) + repr(make_bot().page())
+
+    for secret in ("page-token", "page token", "app-secret", "verify-me", "'one'", "'second'"):
+        assert secret not in shown
