@@ -9,7 +9,6 @@ from typing import Any
 import attrs
 
 from .apps import App, Apps
-from .clock import Clock
 from .counts import Tally
 from .delivery.incidents import Incidents
 from .handling import Handling, current_handling
@@ -37,7 +36,6 @@ class Departures:
         apps: Apps,
         privacy: Privacy,
         recorder: Recorder,
-        clock: Clock,
         incidents: Incidents,
         tally: Tally,
         test_users: tuple[str, ...],
@@ -46,7 +44,6 @@ class Departures:
         self._apps = apps
         self._privacy = privacy
         self._recorder = recorder
-        self._clock = clock
         self._incidents = incidents
         self._tally = tally
         self._test_users = frozenset(test_users)

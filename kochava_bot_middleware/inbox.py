@@ -125,7 +125,6 @@ class Inbox:
                 while tasks := self._others():
                     await asyncio.wait(tasks)
         except TimeoutError:
-            # What is left is cancelled.
             log.warning("inbox_not_drained: %d events are left to the next process", len(self._runs))
         await _cancel([*self._others(), *self._watch.stop()])
         await self._release_unbegun()
@@ -243,8 +242,7 @@ class Inbox:
         """
         Settle what was handled before it was ours.
         """
-        done = Settlement(claim=claim, outcome=Outcome.DONE)
-        committed = await self._settler.settle((), [done], self._lease())
+        committed = await self._settler.settle((), [Settlement(claim=claim, outcome=Outcome.DONE)], self._lease())
         if committed is not None:
             self._take_all(committed.leased)
 

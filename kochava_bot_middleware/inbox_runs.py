@@ -102,8 +102,7 @@ class Runs:
         entry = claim.entry
         known = self._by_id.get(entry.id)
         run = known or Run(entry=entry, event=event)
-        # Taken over from ourselves, it is still the same attempt.
-        run.claim = claim if run.claim is None else attrs.evolve(claim, attempt=run.claim.attempt)
+        run.claim = claim
         run.stored.set()
         head = self._heads.get(entry.lane)
         if head is not run:

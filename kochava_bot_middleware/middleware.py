@@ -10,34 +10,25 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Self
 
-from .apps import Apps, KochavaSettings, Mode, WorkerPlace
+from .apps import KochavaSettings, Mode, WorkerPlace
+from .assembly import assembled
 from .authoring import Authoring
 from .clock import Clock, SystemClock
-from .counts import Counts, Tally
-from .delivery.incidents import Incidents
+from .counts import Counts
 from .delivery.worker import Worker
-from .departures import Departures
 from .handling import Handling, current_handling, handling_of
 from .kochava.client import KochavaClient
 from .messenger.events import Event
 from .messenger.outgoing import Outgoing
-from .planning import Planner
-from .privacy import Privacy
-from .recorder import Recorder
 from .recording import Recording
 from .settings import from_mapping
-from .settling import Settler
 from .store.address import open_store
 from .store.contract import Store
-from .timers import Timers
-from .tracking.link_provider import Catalogue, LinkProvider
+from .tracking.link_provider import LinkProvider
 
 log = logging.getLogger(__name__)
 
 CallNext = Callable[[Any], Awaitable[Any]]
-
-DRY_PREFIX = "dry_run:"
-"""Put before the keys of marks in a dry run, so that it leaves no traces in what counts later."""
 
 
 class KochavaMiddleware(Authoring):
@@ -71,39 +62,18 @@ class KochavaMiddleware(Authoring):
     ) -> None:
         self.settings = settings
         self._clock = clock or SystemClock()
-        self._incidents = Incidents(self._clock)
-        self._tally = Tally()
-        self._catalogue = self._make_catalogue(link_provider)
-        self._apps = Apps(settings, self._catalogue)
         self._store = store or open_store(settings.store, clock=self._clock)
-        prefix = DRY_PREFIX if settings.mode is Mode.DRY_RUN else ""
-        self._privacy = Privacy(
-            settings.privacy,
-            apps=self._apps,
+        self._parts = assembled(
+            settings,
             store=self._store,
             clock=self._clock,
-            incidents=self._incidents,
-            prefix=prefix,
+            link_provider=link_provider,
+            on_committed=self._wake,
         )
-        self._recorder = self._make_recorder(prefix)
-        self._departures = Departures(
-            apps=self._apps,
-            privacy=self._privacy,
-            recorder=self._recorder,
-            clock=self._clock,
-            incidents=self._incidents,
-            tally=self._tally,
-            test_users=settings.test_users,
-            asks_provider=link_provider is not None,
-        )
-        self._timers = Timers(
-            store=self._store,
-            recorder=self._recorder,
-            apps=self._apps,
-            clock=self._clock,
-            incidents=self._incidents,
-            worthless_after_seconds=settings.delivery.ping_max_age_seconds,
-        )
+        self._apps = self._parts.apps
+        self._recorder = self._parts.recorder
+        self._incidents = self._parts.incidents
+        self._tally = self._parts.tally
         self._client: KochavaClient | None = None
         self._worker: Worker | None = None
         self._working: asyncio.Task[None] | None = None
@@ -154,7 +124,7 @@ class KochavaMiddleware(Authoring):
         log.info("kochava_started: records are kept in %s", self.settings.store)
         if self.settings.mode is Mode.OFF:
             return
-        self._timers.start()
+        self._parts.timers.start()
         if self.settings.worker is WorkerPlace.SEPARATE or self.settings.mode is not Mode.LIVE:
             return
         self._client = KochavaClient(timeout_seconds=self.settings.delivery.request_timeout_seconds)
@@ -166,9 +136,9 @@ class KochavaMiddleware(Authoring):
         Finish the requests under way and close the store. What still waits is delivered after the next start.
         """
         self._started = False
-        await self._timers.stop()
-        if self._catalogue is not None:
-            await self._catalogue.close()
+        await self._parts.timers.stop()
+        if self._parts.catalogue is not None:
+            await self._parts.catalogue.close()
         await self._recorder.drain(self.settings.drain_seconds)
         if self._worker is not None and self._working is not None:
             await self._worker.stop(self.settings.drain_seconds)
@@ -189,7 +159,7 @@ class KochavaMiddleware(Authoring):
             settings=self.settings.delivery,
             clock=self._clock,
             rng=random.Random(),  # noqa: S311 - jitter
-            gate=self._privacy.gate,
+            gate=self._parts.privacy.gate,
         )
 
     async def receive(self, event: Event, call_next: CallNext) -> Any:
@@ -213,10 +183,10 @@ class KochavaMiddleware(Authoring):
         if self.settings.mode is Mode.OFF:
             return await call_next(outgoing)
         handling = current_handling()
-        sent = await self._departures.rewritten(outgoing)
+        sent = await self._parts.departures.rewritten(outgoing)
         began_at = self._clock.now()
         answer = await call_next(sent)
-        await self._departures.watch(outgoing, answer, began_at, handling)
+        await self._parts.departures.watch(outgoing, answer, began_at, handling)
         return answer
 
     async def opt_out(self, user_id: str) -> None:
@@ -226,7 +196,7 @@ class KochavaMiddleware(Authoring):
         Raises:
             StoreError: It could not be written down.
         """
-        await self._privacy.opt_out(user_id)
+        await self._parts.privacy.opt_out(user_id)
 
     async def opt_in(self, user_id: str) -> None:
         """
@@ -235,7 +205,7 @@ class KochavaMiddleware(Authoring):
         Raises:
             StoreError: It could not be written down.
         """
-        await self._privacy.opt_in(user_id)
+        await self._parts.privacy.opt_in(user_id)
 
     async def forget(self, user_id: str) -> int:
         """
@@ -248,7 +218,7 @@ class KochavaMiddleware(Authoring):
         Raises:
             StoreError: It could not be written down.
         """
-        return await self._privacy.forget(user_id)
+        return await self._parts.privacy.forget(user_id)
 
     async def _received(self, handling: Handling, call_next: CallNext, *, sets_handled: bool) -> Any:
         recording = self._join(handling)
@@ -272,43 +242,6 @@ class KochavaMiddleware(Authoring):
         if handling.store is self._store:
             handling.contributors[self] = recording
         return recording
-
-    def _make_recorder(self, prefix: str) -> Recorder:
-        planner = Planner(
-            apps=self._apps,
-            recall=self._store.recall,
-            now=self._clock.now,
-            privacy=self._privacy,
-            incidents=self._incidents,
-            test_users=self.settings.test_users,
-            is_dry=self.settings.mode is Mode.DRY_RUN,
-            prefix=prefix,
-        )
-        return Recorder(
-            apps=self._apps,
-            planner=planner,
-            settler=Settler(self._store, self._clock),
-            clock=self._clock,
-            incidents=self._incidents,
-            tally=self._tally,
-            commit_timeout_seconds=self.settings.commit_timeout_seconds,
-            at_risk_limit=self.settings.at_risk_limit,
-            on_committed=self._wake,
-        )
-
-    def _make_catalogue(self, provider: LinkProvider | None) -> Catalogue | None:
-        if provider is None:
-            return None
-        return Catalogue(
-            provider,
-            self.settings.link_provider,
-            monotonic=self._clock.monotonic,
-            on_failure=self._provider_failed,
-        )
-
-    def _provider_failed(self, reason: str) -> None:
-        self._tally.provider_failures += 1
-        self._incidents.report("link_provider_failed", reason=reason)
 
     def _wake(self, appended: int) -> None:
         if appended and self._worker is not None:

@@ -72,6 +72,7 @@ class FaultyStore:
         self.commits = 0
         self.units: list[Unit] = []
         self.sweeps = 0
+        self._late: list[asyncio.Task[Committed]] = []
 
     def fail(self) -> None:
         self.error = StoreUnavailable("the disk is on fire")
@@ -88,7 +89,16 @@ class FaultyStore:
 
     async def commit(self, unit: Unit) -> Committed:
         self.commits += 1
+        await asyncio.sleep(0)
         self._check()
+        if self.open_gate.is_set():
+            return await self._write(unit)
+        # As in a real store, a commit that has left cannot be called back.
+        late = asyncio.create_task(self._write(unit))
+        self._late.append(late)
+        return await asyncio.shield(late)
+
+    async def _write(self, unit: Unit) -> Committed:
         await self.open_gate.wait()
         self._check()
         if self.poison.intersection(entry.id for entry in unit.appends):

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
+from yarl import URL
 
 from kochava_bot_middleware.bot import MessengerBot
 from kochava_bot_middleware.store.memory import MemoryStore
@@ -127,6 +128,18 @@ async def test_too_large_body_is_not_read_to_its_end(http: ClientSession, url: s
         assert 413 == answer.status
         answer.close()
     assert sent < 1000
+
+
+async def test_too_large_body_is_refused_before_it_comes(url: str) -> None:
+    """Its length is told beforehand."""
+    address = URL(url)
+    assert address.host is not None
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    writer.write(f"POST /webhook HTTP/1.1\r\nHost: here\r\nContent-Length: {LIMIT + 1}\r\n\r\n".encode())
+    async with asyncio.timeout(5):
+        assert b" 413 " in await reader.readline()
+    writer.close()
+    await writer.wait_closed()
 
 
 async def test_body_that_is_packed_wrongly_is_refused(store: MemoryStore, http: ClientSession, url: str) -> None:

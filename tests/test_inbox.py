@@ -83,7 +83,9 @@ async def test_redelivered_event_is_ignored(store: FaultyStore, counter: Counter
     inbox = make_inbox()
     await inbox.accept([message("one")])
     await counter.until(lambda: counter.begun == ["one"])
+    commits = store.commits
     await inbox.accept([message("one")])
+    assert commits == store.commits
     counter.release()
     await counter.until(lambda: counter.ended == ["one"])
     await inbox.accept([message("one"), message("end")])

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from kochava_bot_middleware.exceptions import StoreUnavailable
+from kochava_bot_middleware.handling import Contribution, Handling
 from kochava_bot_middleware.inbox import Inbox
 from kochava_bot_middleware.inbox_entries import entry_of
 from kochava_bot_middleware.inbox_settings import InboxSettings
 from kochava_bot_middleware.store.contract import Lease, Outcome, Queue, Settlement, Unit
 from kochava_bot_middleware.store.memory import MemoryStore
 from tests.fakes import VirtualClock, settle
-from tests.inbox_fakes import Counter, FaultyStore, message, notes, waiting
+from tests.inbox_fakes import Counter, FaultyStore, Note, message, notes, waiting
 
 MakeInbox = Callable[..., Inbox]
 Break = Callable[[FaultyStore], None]
@@ -201,6 +202,56 @@ async def test_event_at_risk_does_not_overtake_what_waits_in_the_store(
     texts = ["one", "two", "three", "four"]
     assert (texts, texts, 0) == (counter.ended, await notes(store), await waiting(store))
     assert [[1]] * 4 == [counter.attempts[text] for text in texts]
+
+
+async def test_event_at_risk_does_not_overtake_although_its_predecessor_has_ended(
+    store: FaultyStore, clock: VirtualClock, counter: Counter, make_inbox: MakeInbox
+) -> None:
+    """What waits in the store behind that one still comes first."""
+    counter.hold("one")
+    inbox = make_inbox()
+    await inbox.accept([message("one")])
+    await inbox.accept([message("two")])
+    store.fail()
+    counter.release()
+    await counter.until(lambda: counter.ended == ["one"])
+    await inbox.accept([message("three")])
+    await clock.advance(10)
+    assert ["one"] == counter.begun
+    store.mend()
+    await clock.advance(3)
+
+    assert ["one", "two", "three"] == counter.ended
+
+
+async def test_records_of_events_at_risk_are_written_in_the_order_of_their_person(
+    store: FaultyStore, clock: VirtualClock, make_inbox: MakeInbox
+) -> None:
+    """Though the first one's take longer to plan, since they are planned from what is stored."""
+
+    class Slow(Note):
+        async def contribute(self) -> Contribution:
+            await store.recall(["funnel:ann"])
+            return await super().contribute()
+
+    async def dispatch(handling: Handling) -> None:
+        event: Any = handling.event
+        handling.contributors[self] = (Slow if event.text == "one" else Note)(event.text, "ann")
+        await may_end.wait()
+
+    self, may_end = object(), asyncio.Event()
+    inbox = make_inbox(dispatch)
+    await inbox.accept([message("one")])
+    store.fail()
+    may_end.set()
+    # The first one asks every two seconds by now, the second one more often.
+    await clock.advance(8)
+    await inbox.accept([message("two")])
+    await settle()
+    store.mend()
+    await clock.advance(5)
+
+    assert (["one", "two"], 0) == (await notes(store), await waiting(store))
 
 
 async def test_event_at_risk_behind_another_process_is_left_to_the_store(

@@ -157,8 +157,8 @@ async def test_a_wait_goes_on_in_another_process() -> None:
     await on.clock.advance(70)
     assert ["impression"] == await pings(on)
     assert 1 == (await on.store.stats())[Queue.TIMER].done
-    await on.kochava._timers.stop()
-    await other.kochava._timers.stop()
+    await on.kochava._parts.timers.stop()
+    await other.kochava._parts.timers.stop()
 
 
 async def test_a_wait_that_ends_days_late_gives_no_impression() -> None:
@@ -338,7 +338,7 @@ class Play:
             case "time":
                 self.clock.stall(seconds)
             case "timers":
-                await on.kochava._timers.end_due()
+                await on.kochava._parts.timers.end_due()
             case _:
                 pass
 

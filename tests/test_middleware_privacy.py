@@ -27,7 +27,7 @@ async def gate(on: Stage) -> list[str | None]:
     """
     What the worker is told of each record that waits.
     """
-    return [await on.kochava._privacy.gate(record) for record in await on.records()]
+    return [await on.kochava._parts.privacy.gate(record) for record in await on.records()]
 
 
 def answering(answer: Any) -> Callable[[str], Any]:

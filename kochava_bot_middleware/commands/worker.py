@@ -14,13 +14,19 @@ from collections.abc import Iterator
 import attrs
 
 from ..apps import KochavaSettings, Mode
+from ..clock import SystemClock
 from ..delivery.worker import QUEUES, DeliveryCounts, Worker
 from ..exceptions import SettingsError, Violation
-from ..kochava.client import KochavaClient
+from ..metrics import Metrics
 from ..middleware import KochavaMiddleware
+from ..observing import ObservedClient, ObservedStore, Observers
+from ..store.address import open_store
 from ..store.contract import Store
+from ..tracing import Tracing
 from .command import GOOD, Parsers, add_command, number_from
+from .health import Health, Working, served
 from .settings_source import add_settings_argument, read_settings
+from .store_opening import address_without_secrets
 
 READY = "kochava-bot worker: "
 """How both lines begin that it prints."""
@@ -35,6 +41,15 @@ def add_worker(parsers: Parsers) -> None:
     parser.add_argument(
         "--concurrency", metavar="N", type=number_from(int, 1), help="requests at once, in place of the settings'"
     )
+    parser.add_argument(
+        "--port",
+        metavar="P",
+        type=number_from(int, 0),
+        help="answer /healthz, /readyz and /metrics there; 0 is any free port",
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", metavar="H", help="of --port (%(default)s); 0.0.0.0 in a container"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -47,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         delivery = attrs.evolve(settings.delivery, concurrency=arguments.concurrency)
         settings = attrs.evolve(settings, delivery=delivery)
     _check(settings)
-    asyncio.run(_work(settings))
+    asyncio.run(_work(settings, host=arguments.host, port=arguments.port))
     return GOOD
 
 
@@ -62,16 +77,30 @@ def _check(settings: KochavaSettings) -> None:
         raise SettingsError(violations)
 
 
-async def _work(settings: KochavaSettings) -> None:
-    middleware = KochavaMiddleware(settings)
-    store = middleware.provide_store()
-    client = KochavaClient(timeout_seconds=settings.delivery.request_timeout_seconds)
+async def _work(settings: KochavaSettings, *, host: str, port: int | None) -> None:
+    clock = SystemClock()
+    metrics, tracing = Metrics.if_installed(clock=clock), Tracing.if_installed()
+    observer = Observers(*(each for each in (metrics, tracing) if each is not None))
+    store = ObservedStore(open_store(settings.store, clock=clock), observer, clock)
+    middleware = KochavaMiddleware(settings, store=store, clock=clock)
+    client = ObservedClient(observer, timeout_seconds=settings.delivery.request_timeout_seconds)
     try:
         await store.open()
         worker = middleware.make_worker(client)
-        with _stopped_by_signals(worker, settings.drain_seconds):
-            print(f"{READY}delivers from {settings.store}, {settings.delivery.concurrency} at once", flush=True)
-            await worker.run()
+        if metrics is not None:
+            metrics.watch_worker(worker)
+        working = Working()
+        async with contextlib.AsyncExitStack() as serving:
+            address = ""
+            if port is not None:
+                application = Health(store, metrics, working.why_not).application()
+                bound = await serving.enter_async_context(served(application, host, port))
+                address = f"; answers on http://{host}:{bound}"
+            with _stopped_by_signals(worker, settings.drain_seconds, working):
+                place = f"{address_without_secrets(settings.store)}, {settings.delivery.concurrency} at once"
+                print(f"{READY}delivers from {place}{address}", flush=True)
+                working.begins()
+                await worker.run()
         print(f"{READY}stopped; {told(worker.counts)}; {await _waiting(store)} wait", flush=True)
     finally:
         await client.close()
@@ -79,11 +108,12 @@ async def _work(settings: KochavaSettings) -> None:
 
 
 @contextlib.contextmanager
-def _stopped_by_signals(worker: Worker, drain_seconds: float) -> Iterator[None]:
+def _stopped_by_signals(worker: Worker, drain_seconds: float, working: Working) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     stopping: list[asyncio.Task[None]] = []
 
     def stop() -> None:
+        working.ends()
         # Asked again, it does not wait any longer.
         stopping.append(loop.create_task(worker.stop(0 if stopping else drain_seconds)))
 

@@ -4,6 +4,7 @@ A Kochava on this machine that checks every request field by field and remembers
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -80,7 +81,21 @@ class LocalKochava(LocalServer):
         self._scrub_key = scrub_key
         self._install_first = install_first
         self._seen: set[tuple[str, str, str]] = set()
+        self._arrived = asyncio.Event()
         self._installed: set[tuple[str, str, str]] = set()
+
+    async def received(self, count: int = 1, *, within_seconds: float = 5.0) -> list[KochavaRecord]:
+        """
+        Wait until *count* records were accepted; gives them all.
+
+        Raises:
+            TimeoutError: They did not come within *within_seconds* of real time.
+        """
+        async with asyncio.timeout(within_seconds):
+            while len(self.records) < count:
+                self._arrived.clear()
+                await self._arrived.wait()
+        return self.records
 
     def of_kind(self, kind: RecordKind) -> list[KochavaRecord]:
         """
@@ -278,6 +293,7 @@ class LocalKochava(LocalServer):
 
     def _record(self, kind: RecordKind, **fields: Any) -> None:
         self.records.append(KochavaRecord(kind=kind, at=self.clock.now(), **fields))
+        self._arrived.set()
 
     def _ignore_install(self, kind: RecordKind, **fields: Any) -> None:
         self.ignored_installs.append(KochavaRecord(kind=kind, at=self.clock.now(), **fields))

@@ -1,8 +1,8 @@
 """
 What every store promises: durable queues of lanes, changed by one atomic commit.
 
-A *queue* is a kind of work (``inbox``, ``track``, ``ping``, ``timer``). A *lane* keeps order within a queue: only its first entry,
-the *head*, can be claimed, and the next one only when the head is settled. Lanes never wait for each other.
+A *queue* is a kind of work (``inbox``, ``track``, ``ping``, ``timer``). A *lane* keeps order within a queue: only its
+first entry, the *head*, can be claimed, and the next one only when the head is settled. Lanes never wait for each other.
 
 ::
 

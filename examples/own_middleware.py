@@ -1,0 +1,50 @@
+"""
+A middleware of your own: it sees each event before its handler, and each message before Facebook.
+
+Run it with a bot.toml in the working directory: python own_middleware.py
+"""
+
+import time
+import tomllib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+from aiohttp import web
+
+from kochava_bot_middleware import Event, KochavaMiddleware, MessengerBot, Outgoing, Reply
+
+
+class Polite:
+    """
+    Times the handlers, and thanks in every text.
+    """
+
+    async def receive(self, event: Event, call_next: Callable[[Event], Awaitable[Any]]) -> Any:
+        began = time.perf_counter()
+        try:
+            return await call_next(event)
+        finally:
+            print(f"{event.kind} took {time.perf_counter() - began:.3f} s", flush=True)
+
+    async def send(self, outgoing: Outgoing, call_next: Callable[[Outgoing], Awaitable[Any]]) -> Any:
+        text = outgoing.body.get("message", {}).get("text")
+        if text is not None:
+            outgoing = attrs.evolve(outgoing, body={**outgoing.body, "message": {"text": f"{text} Thank you!"}})
+        return await call_next(outgoing)
+
+
+settings = tomllib.loads(Path("bot.toml").read_text(encoding="utf-8"))
+bot = MessengerBot.from_dict(settings["bot"])
+bot.add_middleware(Polite())  # the first added is the outermost, in both directions
+bot.add_middleware(KochavaMiddleware.from_dict(settings["kochava"]))
+
+
+@bot.on_message()
+async def answer(event: Event, reply: Reply) -> None:
+    await reply.text("Got it.")
+
+
+if __name__ == "__main__":
+    web.run_app(bot.app())

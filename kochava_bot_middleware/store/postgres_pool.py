@@ -1,0 +1,157 @@
+"""
+The connections to PostgreSQL, and transactions on them that cannot hold up others for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+import asyncpg  # type: ignore[import-untyped]
+
+from ..clock import Clock
+from ..exceptions import StoreUnavailable
+from .postgres_address import PostgresAddress
+from .postgres_errors import PASSING, translated
+from .postgres_schema import check
+from .postgres_session import Session
+
+T = TypeVar("T")
+
+ATTEMPTS = 20
+"""How often a transaction is begun again after an error that passes."""
+
+_BEGIN = "; ".join(
+    (
+        "BEGIN ISOLATION LEVEL READ COMMITTED",
+        # A process that is stopped in the middle must not hold its lanes for ever.
+        "SET LOCAL idle_in_transaction_session_timeout TO 4000",
+        "SET LOCAL lock_timeout TO 6000",
+        # A plan made while the tables were empty would read them whole for as long as it is cached.
+        *(f"SET LOCAL enable_{kind} TO off" for kind in ("seqscan", "bitmapscan", "hashjoin", "mergejoin")),
+        "SET LOCAL jit TO off",
+    )
+)
+
+
+class Pool:
+    """
+    Connections, opened when first needed. Everything a transaction sets ends with it, so a pooler may sit in between.
+
+    Args:
+        address: Where, and how many.
+        clock: Counts instead of the server's clock; ``None`` leaves it to the server.
+    """
+
+    def __init__(self, address: PostgresAddress, clock: Clock | None) -> None:
+        self._address = address
+        self._clock = clock
+        self._pool: Any = None
+        self._opening = asyncio.Lock()
+        self._is_checked = False
+
+    async def open(self) -> None:
+        """
+        Connect, and see that the tables are ours.
+
+        Raises:
+            StoreUnavailable: The server cannot be reached, or `store init` was not run.
+            SchemaTooNew: A newer release made the tables.
+        """
+        if self._is_checked:
+            return
+        async with self._opening:
+            if not self._is_checked:
+                trusts_server = self._address.durability == "server"
+                async with self.raw_transaction() as session:
+                    await check(session, shown=self._address.shown, trusts_server=trusts_server)
+                self._is_checked = True
+
+    async def close(self) -> None:
+        """
+        Close every connection.
+        """
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            try:
+                await asyncio.wait_for(pool.close(), self._address.timeout_seconds)
+            except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                pool.terminate()
+
+    async def run(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """
+        Do *work* in a transaction of its own, again if another transaction was in its way.
+        """
+        await self.open()
+        for _ in range(ATTEMPTS):
+            with contextlib.suppress(*PASSING):
+                async with self.raw_transaction() as session:
+                    return await work(session)
+        message = f"the store {self._address.shown} is too busy: {ATTEMPTS} attempts met another transaction"
+        raise StoreUnavailable(message)
+
+    @contextlib.asynccontextmanager
+    async def raw_transaction(self) -> AsyncIterator[Session]:
+        """
+        A transaction, whether or not the tables are there.
+        """
+        timeout = self._address.timeout_seconds
+        with translated_except_passing(self._address.shown):
+            if self._pool is None:
+                self._pool = self._new_pool()
+            await self._pool
+            connection = await self._pool.acquire(timeout=timeout)
+            try:
+                await connection.execute(_BEGIN)
+                now = None if self._clock is None else self._clock.now()
+                yield Session(connection=connection, schema=self._address.schema, given_now=now)
+                await connection.execute("COMMIT")
+            except Exception:
+                await _roll_back(connection)
+                raise
+            except BaseException:
+                # Cancelled: it may be in the middle of an answer nobody will read.
+                connection.terminate()
+                raise
+            finally:
+                await self._pool.release(connection, timeout=timeout)
+
+    def _new_pool(self) -> Any:
+        address = self._address
+        return asyncpg.create_pool(
+            address.dsn.value,
+            min_size=0,
+            max_size=address.connections,
+            statement_cache_size=address.statement_cache,
+            timeout=address.timeout_seconds,
+            command_timeout=address.timeout_seconds,
+            reset=_leave_as_it_is,
+        )
+
+
+@contextlib.contextmanager
+def translated_except_passing(shown: str) -> Any:
+    """
+    As `translated`, but what passes is raised as it is, for whoever tries again.
+    """
+    with translated(shown):
+        try:
+            yield
+        except PASSING:
+            raise
+
+
+async def _leave_as_it_is(_connection: Any) -> None:
+    """
+    A transaction leaves nothing behind that would have to be reset, which would cost a round trip each time.
+    """
+
+
+async def _roll_back(connection: Any) -> None:
+    try:
+        if connection.is_in_transaction():
+            await connection.execute("ROLLBACK")
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        connection.terminate()

@@ -1,0 +1,206 @@
+"""
+All that Kochava is told of a person, over real HTTP: by ad and creative, joined to their ids, and no more than allowed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kochava_bot_middleware.sandbox.kochava_server import LocalKochava
+from kochava_bot_middleware.sandbox.servers import LocalServer
+from kochava_bot_middleware.store.contract import Queue
+
+from .conftest import MakeShop, Shop
+
+EVERYTHING = {
+    "install": {"mode": "entry"},
+    "identity": {"identities_in_events": ["customer_id"]},
+    "privacy": {"consent": lambda _user_id: True},
+}
+PRIVATE = ["my secret wish", "ada@example.com", "+49 171 1234567", "Ada Lovelace", "Lovelace"]
+
+
+def shop_of(make_shop: MakeShop, **settings: Any) -> Shop:
+    """
+    A shop that greets, links customers and sells.
+    """
+    shop = make_shop(kochava_settings={**EVERYTHING, **settings})
+    bot, kochava = shop.bot, shop.middleware
+
+    @bot.on_postback("GET_STARTED")
+    @kochava.ignore
+    async def greet(event: Any, reply: Any) -> None:
+        await reply.buttons(
+            "What next?",
+            [
+                {"type": "web_url", "title": "Show Website", "url": "https://shop.example/shoes"},
+                {"type": "postback", "title": "Start Chatting", "payload": "CHAT"},
+            ],
+            greeting=True,
+            creative="greet_b",
+        )
+
+    @bot.on_postback("BUY")
+    @kochava.event("Purchase", data={"currency": "USD", "sum": 100})
+    async def buy(event: Any, reply: Any) -> None:
+        await kochava.identify({"customer_id": f"C-{event.user_id}"})
+        await reply.text("Thank you!")
+
+    @bot.on_message()
+    async def hear(event: Any, reply: Any) -> None:
+        await reply.text("Tell me more")
+
+    return shop
+
+
+BUY = {"type": "postback", "title": "Buy", "payload": "BUY"}
+
+
+async def test_a_marketer_sees_the_whole_way_from_ad_to_purchase(make_shop: MakeShop) -> None:
+    """Install, impression, click, purchase with its ad, identity; each accepted by a strict Kochava."""
+    shop = shop_of(make_shop)
+    await shop.open()
+    person = shop.messenger.person()
+
+    await person.gets_started(ref="flyer", ad_id="99")
+    await person.next_message()
+    await person.taps("Start Chatting")
+    await person.taps(BUY)
+    await shop.delivered(6)
+
+    kochava = shop.kochava
+    assert [] == kochava.rejections
+    (install,), (impression,), (click,) = kochava.installs, kochava.impressions, kochava.clicks
+    assert {"fb_user_id": person.user_id} == install.device_ids
+    for ping in (impression, click):
+        assert ("greet_b", "messenger", "flyer", "99") == tuple(
+            ping.params[name] for name in ("creative_id", "site_id", "referral_from", "referral_ad_id")
+        )
+    assert impression.params["impression_id"] != click.params["click_id"]
+    (purchase,) = (event for event in kochava.events if event.name == "Purchase")
+    assert ("flyer", "99") == (purchase.event_data["referral_from"], purchase.event_data["referral_ad_id"])
+    (link,) = kochava.identity_links
+    assert {"customer_id": f"C-{person.user_id}"} == link.params
+
+    await person.taps(BUY)
+    await shop.delivered(7)
+    assert 1 == len(kochava.identity_links)
+    assert {"fb_user_id": person.user_id, "customer_id": f"C-{person.user_id}"} == kochava.events[-1].device_ids
+
+
+async def test_on_instagram_the_greeting_counts_after_the_wait(make_shop: MakeShop) -> None:
+    """No delivery event ever comes there; the id travels under its own name."""
+    shop = make_shop(
+        bot={
+            "page_access_token": None,
+            "pages": {"1001": {"page_access_token": "page-token", "channel": "instagram"}},
+        },
+        kochava_settings={},
+    )
+
+    @shop.bot.on_postback("GET_STARTED")
+    @shop.middleware.greeting
+    async def greet(event: Any, reply: Any) -> None:
+        await reply.text("Welcome!")
+
+    settings = shop.middleware.settings.greeting
+    assert 60.0 == settings.delivery_wait_seconds
+    await shop.open()
+    person = shop.messenger.person(instagram=True)
+    await person.gets_started()
+    await shop.messenger.settled()
+    stats = await shop.middleware.provide_store().stats()
+    assert (1, 0) == (stats[Queue.TIMER].waiting, len(shop.kochava.impressions))
+
+
+async def test_nobody_who_opted_out_reaches_kochava(make_shop: MakeShop) -> None:
+    """What waited while Kochava was down is dropped when it is back."""
+    shop = shop_of(
+        make_shop, delivery={"retry_waits_seconds": [0.05], "probe_waits_seconds": [0.05], "ramp_seconds": 0}
+    )
+    await shop.open()
+    person = shop.messenger.person()
+    await shop.kochava.down()
+    await person.taps(BUY)
+    await shop.messenger.settled()
+    await shop.middleware.opt_out(person.user_id)
+    await shop.kochava.up()
+    await shop.delivered(0)
+
+    assert [] == shop.kochava.records
+    stats = await shop.middleware.provide_store().stats()
+    assert (2, 0) == (stats[Queue.TRACK].dropped, stats[Queue.TRACK].done)
+
+
+async def test_kochava_is_asked_to_delete_the_forgotten(make_shop: MakeShop) -> None:
+    """Its privacy API gets one request, and nothing follows it."""
+    shop = shop_of(make_shop)
+    url = f"{shop.kochava.url}/accounts/1/apps/2/privacy/scrub"
+    shop = shop_of(
+        make_shop, wire={"event_url": f"{shop.kochava.url}/track/json", "deletion_url": url, "deletion_key": "k"}
+    )
+    await shop.open()
+    person = shop.messenger.person()
+    await person.says("hello")
+    await shop.delivered(1)
+    await shop.middleware.forget(person.user_id)
+    await person.says("hello again")
+    await shop.delivered(2)
+
+    assert ["event", "scrub"] == [record.kind for record in shop.kochava.records]
+    assert person.user_id == shop.kochava.scrubs[0].device_ids["fb_user_id"]
+
+
+class Recorder:
+    """
+    Keeps every byte that reached a server.
+    """
+
+    def __init__(self, server: LocalServer) -> None:
+        self.server = server
+        self.raw: list[bytes] = []
+
+
+async def test_nothing_private_leaves_is_kept_or_is_logged(
+    make_shop: MakeShop, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A message's text, names, e-mail and phone number: not at Kochava, not in the file, in no log and no listing."""
+    shop = shop_of(make_shop)
+
+    @shop.bot.on_error
+    async def on_error(event: Any, reply: Any, error: Exception) -> None: ...
+
+    @shop.bot.on_quick_reply()
+    async def fail(event: Any, reply: Any) -> None:
+        raise LookupError(event.text)
+
+    await shop.open()
+    with caplog.at_level(logging.DEBUG):
+        person = shop.messenger.person(profile={"first_name": "Ada", "last_name": "Lovelace"})
+        await person.gets_started()
+        for text in PRIVATE:
+            await person.says(text)
+            await person.taps_quick_reply({"title": text, "payload": text})
+            await person.taps({"type": "postback", "title": text, "payload": text})
+        await shop.messenger.settled()
+        await shop.delivered(3)
+        listed = [row for queue in Queue for row in await shop.middleware.provide_store().browse(queue)]
+        await shop.close()
+
+    told = "".join(f"{record.body} {record.params}" for record in shop.kochava.records)
+    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
+    logged = caplog.text + "".join(str(record.__dict__) for record in caplog.records)
+    assert len(shop.kochava.records) > 10
+    assert b"kobotdemo1234" in kept
+    for text in PRIVATE[:4]:
+        assert text not in told or text in ("my secret wish", "Ada Lovelace")
+        assert text not in logged
+        assert text not in str(listed)
+        assert text.encode() not in kept
+    await asyncio.sleep(0)
+    assert isinstance(shop.kochava, LocalKochava)

@@ -1,0 +1,171 @@
+"""
+Each example runs, as a process of its own, and does what it says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from kochava_bot_middleware.testing import LocalKochava, LocalMessenger
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+# The examples serve port 8080; a test must be able to run beside anything.
+RUNNER = """
+import functools, runpy, sys
+from aiohttp import web
+web.run_app = functools.partial(web.run_app, host="127.0.0.1", port=int(sys.argv[1]))
+runpy.run_path(sys.argv[2], run_name="__main__")
+"""
+
+
+@pytest.fixture
+async def messenger() -> AsyncIterator[LocalMessenger]:
+    """
+    Facebook.
+    """
+    async with LocalMessenger(app_secret="secret", verify_token="verify", page_tokens={"token": "1001"}) as server:
+        yield server
+
+
+@pytest.fixture
+async def kochava() -> AsyncIterator[LocalKochava]:
+    """
+    Kochava.
+    """
+    async with LocalKochava(app_ids=["kobotdemo1234"], smartlinks={"/ab12cd34e": "{url}"}) as server:
+        yield server
+
+
+@pytest.fixture
+def folder(tmp_path: Path, messenger: LocalMessenger, kochava: LocalKochava) -> Path:
+    """
+    A working directory with the examples' settings, pointed at this machine.
+    """
+    text = (EXAMPLES / "bot.toml").read_text(encoding="utf-8")
+    for ours, theirs in {
+        'page_access_token = "..."': 'page_access_token = "token"',
+        'app_secret = "..."': 'app_secret = "secret"',
+        'verify_token = "..."': 'verify_token = "verify"',
+        "https://graph.facebook.com": messenger.url,
+        "https://imp.control.kochava.com": kochava.url,
+        "https://control.kochava.com": kochava.url,
+    }.items():
+        assert ours in text
+        text = text.replace(ours, theirs)
+    text += f'\n[kochava.wire]\nevent_url = "{kochava.url}/track/json"\n'
+    (tmp_path / "bot.toml").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+@asynccontextmanager
+async def running(name: str, folder: Path, messenger: LocalMessenger) -> AsyncIterator[str]:
+    """
+    Serve an example until the block ends; gives its address.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", RUNNER, str(port), str(EXAMPLES / name), cwd=folder, stdout=asyncio.subprocess.PIPE
+    )
+    url = f"http://127.0.0.1:{port}"
+    messenger.webhook_url = f"{url}/webhook"
+    try:
+        assert process.stdout is not None
+        await asyncio.wait_for(process.stdout.readline(), 30)
+        yield url
+        await messenger.settled()
+        process.terminate()
+        assert 0 == await asyncio.wait_for(process.wait(), 30)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def arrived(kochava: LocalKochava, count: int) -> list[str]:
+    """
+    The names of Kochava's events, once there are *count* records.
+    """
+    await kochava.received(count, within_seconds=10)
+    return [event.name for event in kochava.events]
+
+
+async def test_shop_bot_greets_and_sells(folder: Path, messenger: LocalMessenger, kochava: LocalKochava) -> None:
+    """From get-started to a purchase with the right price."""
+    async with running("shop_bot.py", folder, messenger):
+        person = messenger.person()
+        await person.gets_started()
+        await person.next_message()
+        await person.taps("Start Chatting")
+        await person.next_message()
+        await person.taps_quick_reply("Socks")
+        assert "Thank you!" == (await person.next_message()).text
+        assert ["Postback", "Postback", "Purchase"] == await arrived(kochava, 5)
+        assert 5 == kochava.events[2].event_data["sum"]
+
+
+async def test_own_middleware_changes_what_is_sent(
+    folder: Path, messenger: LocalMessenger, kochava: LocalKochava
+) -> None:
+    """It thanks in every text, and the event is tracked all the same."""
+    async with running("own_middleware.py", folder, messenger):
+        person = messenger.person()
+        await person.says("hi")
+        assert "Got it. Thank you!" == (await person.next_message()).text
+        assert ["Message"] == await arrived(kochava, 1)
+
+
+async def test_own_server_tells_the_person_and_counts_an_order_once(
+    folder: Path, messenger: LocalMessenger, kochava: LocalKochava
+) -> None:
+    """The order system may call twice."""
+    async with running("own_server.py", folder, messenger) as url:
+        person = messenger.person()
+        await person.says("where is it?")
+        await person.next_message()
+        async with aiohttp.ClientSession() as session:
+            for _ in range(2):
+                order = {"user_id": person.user_id, "id": "order-881"}
+                async with session.post(f"{url}/parcel-left", json=order) as answer:
+                    assert "told" == await answer.text()
+        assert "Your parcel left." == (await person.next_message()).text
+        await person.says("thanks")
+        assert ["Message", "Parcel Left", "Message"] == await arrived(kochava, 3)
+
+
+async def test_other_host_is_measured_without_our_bot(
+    folder: Path, messenger: LocalMessenger, kochava: LocalKochava
+) -> None:
+    """The link is a SmartLink and the message an event."""
+    async with running("other_host.py", folder, messenger):
+        person = messenger.person()
+        await person.says("hi")
+        message = await person.next_message()
+        assert message.buttons[0]["url"].startswith("https://acme.smart.link/ab12cd34e?url=https%3A%2F%2Fshop.example")
+        assert ["Message"] == await arrived(kochava, 1)
+
+
+async def test_the_testing_example_passes(folder: Path) -> None:
+    """What it shows to others must hold."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(EXAMPLES / "test_your_bot.py"), cwd=folder, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+
+    assert (0, b"the bot answered, and Kochava knows\n") == (process.returncode, output)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_an_example_is_short(path: Path) -> None:
+    """One idea each, under 60 lines."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 60
