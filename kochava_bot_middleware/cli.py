@@ -10,13 +10,16 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
+from .commands.check import add_check
 from .commands.command import NOT_RUN, SOMETHING_WRONG, Run
 from .commands.demo import add_demo
 from .commands.parse import add_parse
 from .commands.rewrite import add_rewrite
+from .commands.send_test import add_send_test
 from .commands.store import add_store
+from .commands.trace import add_trace
 from .commands.worker import add_worker
-from .exceptions import KochavaBotError
+from .exceptions import KochavaBotError, SettingsError
 
 INTERRUPTED = 130
 """What shells expect of a program that ended by control-C."""
@@ -38,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = run(arguments)
         sys.stdout.flush()
     except KochavaBotError as exc:
-        print(f"kochava-bot: {exc}", file=sys.stderr)
+        print(f"kochava-bot: {_told(exc)}", file=sys.stderr)
         return NOT_RUN
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -49,12 +52,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
+def _told(error: KochavaBotError) -> str:
+    """
+    An error's text; a single wrong setting is one line.
+    """
+    if isinstance(error, SettingsError) and len(error.violations) == 1:
+        return str(error.violations[0])
+    return str(error)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kochava-bot", description="Makes a Facebook Messenger or Instagram bot measurable in Kochava."
     )
     parser.add_argument("--version", action="version", version=f"kochava-bot {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_demo, add_worker, add_parse, add_rewrite, add_store):
+    for add in (add_demo, add_check, add_send_test, add_worker, add_store, add_trace, add_parse, add_rewrite):
         add(commands)
     return parser

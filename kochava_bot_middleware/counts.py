@@ -52,7 +52,7 @@ class Counts:
         links_left_alone: Links that did not, by reason.
         recorded: Records made durable, by kind.
         left_out: What was not recorded, by `LeftOut`.
-        at_risk: Commits that are only in memory now, since the store does not work.
+        at_risk: Commits that are only in memory now: being written, or waiting for a store that does not work.
         provider_failures: Times that a `LinkProvider` failed or was slow.
     """
 

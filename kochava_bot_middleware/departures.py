@@ -18,7 +18,6 @@ from .outbound import greeting_sent, is_greeting, people_named, rewritten
 from .privacy import Privacy
 from .recorder import Recorder
 from .told import Unaddressed
-from .tracking.app_links import AppLinks
 
 
 class Departures:
@@ -57,8 +56,12 @@ class Departures:
         if not app.links.is_active:
             return outgoing
         try:
-            links = await self._links_for(outgoing, app)
-            result = rewritten(outgoing, links, current_handling())
+            if self._asks_provider:
+                await self._prepare(outgoing, app)
+            result = rewritten(outgoing, app.links, current_handling())
+            # Looked up only when there is a link that names somebody: it may cost a round trip to the store.
+            if result.changed and app.links.names_people and await self._is_nameless(outgoing, app):
+                result = rewritten(outgoing, app.nameless_links, current_handling())
         except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
             self._incidents.report("links_not_rewritten", reason=type(exc).__name__)
             return outgoing
@@ -83,12 +86,9 @@ class Departures:
         except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
             self._incidents.report("greeting_not_watched", reason=type(exc).__name__)
 
-    async def _links_for(self, outgoing: Outgoing, app: App) -> AppLinks:
-        links = app.nameless_links if await self._is_nameless(outgoing, app) else app.links
-        if self._asks_provider:
-            sites = iter_links(outgoing.body, endpoint=outgoing.endpoint, text_links=links.text_links)
-            await links.prepare({site.url for site in sites if site.keep is None})
-        return links
+    async def _prepare(self, outgoing: Outgoing, app: App) -> None:
+        sites = iter_links(outgoing.body, endpoint=outgoing.endpoint, text_links=app.links.text_links)
+        await app.links.prepare({site.url for site in sites if site.keep is None})
 
     async def _is_nameless(self, outgoing: Outgoing, app: App) -> bool:
         for user_id in people_named(outgoing):

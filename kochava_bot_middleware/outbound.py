@@ -26,7 +26,7 @@ from .tracking.identity import Person, record_id
 from .tracking.referral import facts_of
 from .tracking.rewriting import Rewritten, context_of, rewrite
 
-_greeting: ContextVar[str | None] = ContextVar("kochava_bot_greeting", default=None)
+_greeting: ContextVar[tuple[Handling, str] | None] = ContextVar("kochava_bot_greeting", default=None)
 
 
 @contextmanager
@@ -36,7 +36,9 @@ def greeting_run() -> Iterator[None]:
     """
     handling = current_handling()
     # Made from the cause, so that a second run after a crash is the same greeting.
-    greeting = None if handling is None else record_id("greeting", handling.event.page_id, handling.event.key)
+    greeting = (
+        None if handling is None else (handling, record_id("greeting", handling.event.page_id, handling.event.key))
+    )
     token = _greeting.set(greeting)
     try:
         yield
@@ -64,7 +66,7 @@ def is_greeting(outgoing: Outgoing) -> bool:
     """
     if outgoing.greeting or mark_of(outgoing.body) is not None:
         return True
-    return _greeting.get() is not None and current_handling() is not None
+    return _current_run() is not None
 
 
 def people_named(outgoing: Outgoing) -> set[str]:
@@ -100,7 +102,7 @@ def greeting_sent(
     sent = Sent(
         at=began_at,
         mid=mid,
-        greeting=_greeting_id(outgoing, app, handling, mid or str(began_at)),
+        greeting=_greeting_id(outgoing, app, mid or str(began_at)),
         offers=offers_of(outgoing.body),
         handler=None if handling is None else handling.handler,
         creative=creative_of(outgoing),
@@ -121,10 +123,17 @@ def creative_of(outgoing: Outgoing) -> str | None:
     return outgoing.creative or (None if mark is None else mark.creative)
 
 
-def _greeting_id(outgoing: Outgoing, app: App, handling: Handling | None, told: str) -> str:
-    run = None if handling is None else _greeting.get()
+def _current_run() -> str | None:
+    """
+    Id of the greeting that the current handling is; ``None`` also for a task that it left behind.
+    """
+    run = _greeting.get()
+    return None if run is None or run[0] is not current_handling() else run[1]
+
+
+def _greeting_id(outgoing: Outgoing, app: App, told: str) -> str:
     recipient = outgoing.recipient
-    return run or record_id(app.app_id, "greeting", recipient.user_id or recipient.user_ref, told)
+    return _current_run() or record_id(app.app_id, "greeting", recipient.user_id or recipient.user_ref, told)
 
 
 def _text(value: Any) -> str | None:

@@ -21,7 +21,7 @@ from .marks import Keys, sent_from_bytes, sent_to_bytes
 from .messenger.events import DeliveryEvent, Event
 from .person_plan import Assembled, assemble
 from .privacy import Privacy
-from .store.contract import Entry, Mark
+from .store.contract import Condition, Entry, Mark
 from .told import PersonFacts, Subject, Told, Unaddressed
 from .tracking.device import DeviceSettings, device_facts
 from .tracking.funnel import Delivered
@@ -42,11 +42,17 @@ PAGE_SEEN_SECONDS = 7 * 86400.0
 class Plan:
     """
     What to write, and what to count once it is written.
+
+    Attributes:
+        appends: Records and timers.
+        marks: Changed state.
+        kinds: Kind of each record, by its id.
+        left_out: How much is not written, by reason.
     """
 
     appends: list[Entry] = attrs.field(factory=list)
     marks: list[Mark] = attrs.field(factory=list)
-    recorded: Counter[str] = attrs.field(factory=Counter)
+    kinds: dict[str, str] = attrs.field(factory=dict)
     left_out: Counter[str] = attrs.field(factory=Counter)
 
     @property
@@ -201,6 +207,10 @@ class Planner:
             plan.left_out[facts.decision.barred] += len(subject.happenings)
             return
         self._add(assembled, plan)
+        if assembled.marks:
+            # Who is forgotten in between must not come back as a leftover of this plan.
+            unless = Mark(key=self._privacy.key_of(subject.name), value=None, condition=Condition.IF_ABSENT)
+            plan.marks.append(unless)
 
     def _join(self, subject: Subject, stored: Mapping[str, bytes], plan: Plan) -> None:
         for key in self._joins(subject):
@@ -247,7 +257,7 @@ class Planner:
                 continue
             try:
                 plan.appends.append(self._entry(record))
-                plan.recorded[record.kind] += 1
+                plan.kinds[record.id] = record.kind
             except (TypeError, ValueError) as exc:
                 self._incidents.report("record_not_storable", record.kind, reason=type(exc).__name__)
                 plan.left_out[LeftOut.NOT_STORABLE] += 1

@@ -153,18 +153,20 @@ class Recording:
         """
         See `Contributor.committed`.
         """
-        if self._plan is not None and self._plan.appends:
-            self.on_committed(len(answer.appended))
+        plan = self._plan
         self.finish()
+        if plan is not None and plan.appends:
+            new = [plan.kinds[entry_id] for entry_id in answer.appended if entry_id in plan.kinds]
+            self.tally.recorded.update(new)
+            self.on_committed(len(new))
 
     def finish(self) -> None:
         """
-        Count what was written and left out. Idempotent.
+        Count what was left out. Idempotent.
         """
         self.is_open = False
         plan, self._plan = self._plan, None
         if plan is not None:
-            self.tally.recorded.update(plan.recorded)
             self.tally.left_out.update(plan.left_out)
             if self.ignored:
                 self.tally.left_out[LeftOut.IGNORED] += 1

@@ -5,7 +5,7 @@ A middleware by itself: events are handed to it as a host does, messages leave t
 from __future__ import annotations
 
 import itertools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,10 +15,10 @@ from kochava_bot_middleware import KochavaMiddleware
 from kochava_bot_middleware.kochava.records import Engagement, Record, decode
 from kochava_bot_middleware.messenger.events import DeliveryEvent, Event, MessageEvent, PostbackEvent, Referral
 from kochava_bot_middleware.messenger.outgoing import Outgoing
-from kochava_bot_middleware.store.contract import Queue, State, Store
+from kochava_bot_middleware.store.contract import Committed, Outcome, Queue, Settlement, State, Store, Unit
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.tracking.link_provider import LinkProvider
-from tests.fakes import VirtualClock
+from tests.fakes import VirtualClock, settle
 
 PAGE_ID = "1001"
 USER_ID = "u1"
@@ -27,6 +27,22 @@ GREETING = {
     "click_url": "https://control.kochava.test/v1/cpi/click?campaign_id=kogreet&network_id=1",
 }
 SMARTLINKS = {"default": "https://acme.smart.link/ab12cd34e?url={url}"}
+
+
+class PatientStore(MemoryStore):
+    """
+    A store that takes its time, so that whatever runs at the same time meets in it.
+    """
+
+    async def commit(self, unit: Unit) -> Committed:
+        await settle(5)
+        return await super().commit(unit)
+
+    async def recall(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        found = await super().recall(keys)
+        await settle(5)
+        return found
+
 
 Handler = Callable[[Event], Awaitable[Any]]
 
@@ -108,6 +124,20 @@ class Stage:
             if row.state is not State.DROPPED
         ]
         return [decode(row.entry.body) for row in rows]
+
+    async def deliver(self) -> list[Record]:
+        """
+        Take what waits as delivered, and let two days pass, after which the store has forgotten the ids.
+        """
+        delivered = []
+        for queue in (Queue.TRACK, Queue.PING):
+            while claims := await self.store.claim(queue, 100, 60):
+                delivered += [decode(claim.entry.body) for claim in claims]
+                done = [Settlement(claim=claim, outcome=Outcome.DONE) for claim in claims]
+                await self.store.commit(Unit(settlements=done))
+        self.clock.stall(2 * 86400.0 + 1)
+        await self.store.sweep()
+        return delivered
 
     async def events(self) -> list[tuple[str, Any]]:
         """

@@ -14,7 +14,8 @@ import pytest
 from kochava_bot_middleware import MessengerBot, RegistrationError, TrackingError, events
 from kochava_bot_middleware.kochava.records import Engagement
 from kochava_bot_middleware.messenger.events import Channel, Event
-from tests.stage import PAGE_ID, SMARTLINKS, USER_ID, Stage, stage, to
+from tests.fakes import VirtualClock, settle
+from tests.stage import PAGE_ID, SMARTLINKS, USER_ID, PatientStore, Stage, stage, to
 
 
 async def only_event(on: Stage) -> Engagement:
@@ -291,6 +292,24 @@ async def test_a_task_that_outlives_the_handling_commits_by_itself() -> None:
     go.set()
     await tasks[0]
     assert ["Message", "Reminder Planned"] == await on.names()
+
+
+async def test_what_is_told_while_the_handling_is_being_written_is_not_lost() -> None:
+    """Its unit is closed by then, so the call commits by itself."""
+    clock = VirtualClock()
+    on = stage(clock, store=PatientStore(clock=clock))
+    tasks: list[asyncio.Task[None]] = []
+
+    async def later() -> None:
+        await settle(2)
+        await on.kochava.track("Late", user_id=USER_ID)
+
+    async def handler(_event: Event) -> None:
+        tasks.append(asyncio.create_task(later()))
+
+    await on.handle(on.message(), handler)
+    await tasks[0]
+    assert ["Late", "Message"] == sorted(await on.names())
 
 
 async def test_a_decorated_function_outside_of_handling_is_counted() -> None:

@@ -28,8 +28,9 @@ from kochava_bot_middleware.messenger.outgoing import Outgoing
 from kochava_bot_middleware.store.contract import Queue, Store
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.sqlite import SqliteStore
+from kochava_bot_middleware.tracking.funnel import FunnelState
 from tests.fakes import VirtualClock
-from tests.stage import GREETING, PAGE_ID, USER_ID, Stage, referral, stage, to
+from tests.stage import GREETING, PAGE_ID, USER_ID, PatientStore, Stage, referral, stage, to
 
 DAY = 86400.0
 
@@ -286,12 +287,43 @@ async def test_a_greeting_shows_the_referral_that_is_remembered(greeter: Stage) 
     assert "flyer" == (await ping(on, Impression)).params["referral_from"]
 
 
-async def test_two_processes_that_hear_of_the_same_delivery_ping_once(greeter: Stage) -> None:
-    """The mark's condition lets one of them plan anew."""
-    on, other = greeter, greeter.restarted()
+async def test_two_processes_that_hear_of_the_same_greeting_at_once_ping_once() -> None:
+    """The mark's condition lets one of them plan anew, and nothing that either learnt is lost."""
+    clock = VirtualClock()
+    on = stage(clock, store=PatientStore(clock=clock), greeting=GREETING)
+    other = on.restarted()
     mid = await on.send(to(), greeting=True)
     await asyncio.gather(on.handle(on.delivery(mid)), other.handle(on.message()), on.handle(on.delivery(mid)))
+    await asyncio.gather(on.handle(on.message()), other.handle(on.message()))
+    rows = await on.store.browse(Queue.PING)
     assert ["impression", "click"] == await pings(on)
+    assert 2 == len({row.entry.id for row in rows})
+    state = FunnelState.from_bytes((await on.store.recall([f"funnel:koapp:{USER_ID}"]))[f"funnel:koapp:{USER_ID}"])
+    assert state.showing is not None
+    assert None not in (state.showing.shown_at, state.showing.clicked_at)
+
+
+@pytest.mark.parametrize("delivery_first", [True, False])
+async def test_send_and_delivery_meet_when_two_processes_write_at_once(delivery_first: bool) -> None:  # noqa: FBT001
+    """Neither overwrites what the other has just learnt."""
+    clock = VirtualClock()
+    on = stage(clock, store=PatientStore(clock=clock), greeting=GREETING)
+    other = on.restarted()
+    both = [
+        on.send(to(), greeting=True, answer={"message_id": "mid-x", "recipient_id": USER_ID}),
+        other.handle(other.delivery("mid-x")),
+    ]
+    await asyncio.gather(*(reversed(both) if delivery_first else both))
+    assert ["impression"] == await pings(on)
+
+
+async def test_a_page_whose_deliveries_begin_during_the_wait_is_believed(greeter: Stage) -> None:
+    """Somebody else's came in the meantime, so this greeting's would have come as well."""
+    on = greeter
+    await on.send(to(), greeting=True)
+    await on.handle(on.delivery("other", user_id="somebody"))
+    await wait(on, 61)
+    assert [] == await pings(on)
 
 
 async def test_only_what_is_configured_is_pinged() -> None:
@@ -417,3 +449,26 @@ def test_whatever_happens_each_window_has_one_impression_and_one_click_at_most(
 def test_the_same_holds_in_a_file(story: list[tuple[str, int, float]]) -> None:
     """With a durable store, two processes at once."""
     asyncio.run(check_play("sqlite", story))
+
+
+async def test_a_task_left_behind_by_a_greeting_does_not_make_later_sends_greetings(greeter: Stage) -> None:
+    """A consumer that was started in a greeting handler goes on to handle other events."""
+    on = greeter
+    work: asyncio.Queue[Event] = asyncio.Queue()
+    tasks: list[asyncio.Task[None]] = []
+
+    async def answer(_event: Event) -> None:
+        await on.send(to())
+
+    async def consume() -> None:
+        await on.handle(await work.get(), answer)
+
+    @on.kochava.greeting
+    async def greet(_event: Event) -> None:
+        tasks.append(asyncio.create_task(consume()))
+
+    await on.handle(on.postback(), greet)
+    work.put_nowait(on.message())
+    await tasks[0]
+    await on.handle(on.message())
+    assert [] == await pings(on)

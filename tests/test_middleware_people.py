@@ -5,6 +5,7 @@ What is known of a person: referrals, devices, identities, installs.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -14,8 +15,8 @@ from kochava_bot_middleware.kochava.records import Engagement, IdentityLink, Ins
 from kochava_bot_middleware.kochava.wire import build_request
 from kochava_bot_middleware.messenger.events import AccountLinkingEvent, Event
 from kochava_bot_middleware.store.contract import Mark, Queue, Unit
-from tests.fakes import settle
-from tests.stage import PAGE_ID, USER_ID, Stage, referral, stage
+from tests.fakes import VirtualClock, settle
+from tests.stage import PAGE_ID, USER_ID, PatientStore, Stage, referral, stage
 
 DAY = 86400.0
 
@@ -144,6 +145,7 @@ async def test_device_facts_are_resolved_when_the_event_is_recorded() -> None:
 async def test_each_value_of_an_identity_is_linked_once() -> None:
     """In whatever process; a new value is linked again, and an old one that comes back is not."""
     on = stage()
+    linked_now: list[Mapping[str, str]] = []
     for customer in ("C-1", "C-1", "C-2", "C-1"):
         on = on.restarted()
 
@@ -151,7 +153,8 @@ async def test_each_value_of_an_identity_is_linked_once() -> None:
             await kochava.identify({"customer_id": customer})
 
         await on.handle(on.message(), handler)
-    assert [{"customer_id": "C-1"}, {"customer_id": "C-2"}] == await identities(on)
+        linked_now += [record.identities for record in await on.deliver() if isinstance(record, IdentityLink)]
+    assert [{"customer_id": "C-1"}, {"customer_id": "C-2"}] == linked_now
 
 
 async def test_an_identity_link_follows_the_persons_first_record() -> None:
@@ -272,6 +275,18 @@ async def test_an_install_is_told_once_over_all_processes() -> None:
     await other.handle(other.postback())
     names = await on.names()
     assert (1, "install") == (names.count("install"), names[0])
+
+
+@pytest.mark.parametrize("entry_first", [True, False])
+async def test_an_install_never_follows_an_event(entry_first: bool) -> None:
+    """Whichever of two processes is first: it comes before all events, or not at all."""
+    clock = VirtualClock()
+    on = stage(clock, store=PatientStore(clock=clock), install={"mode": "entry"})
+    other = on.restarted()
+    handlings = [on.handle(on.postback()), other.handle(other.message())]
+    await asyncio.gather(*(handlings if entry_first else reversed(handlings)))
+    expected = ["install", "Postback", "Message"] if entry_first else ["Message", "Postback"]
+    assert expected == await on.names()
 
 
 async def test_who_was_there_before_does_not_install_by_entering_again() -> None:

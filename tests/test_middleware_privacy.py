@@ -15,9 +15,9 @@ from kochava_bot_middleware import Consent
 from kochava_bot_middleware.handling import Handling, handling_of
 from kochava_bot_middleware.kochava.records import Deletion, Engagement, Install, Record
 from kochava_bot_middleware.messenger.events import Event
-from kochava_bot_middleware.store.contract import Entry, Queue, State, Unit
+from kochava_bot_middleware.store.contract import Entry, Queue, State, Unit, Verdict
 from tests.fakes import settle
-from tests.stage import GREETING, SMARTLINKS, USER_ID, Stage, referral, stage, to, url_of
+from tests.stage import GREETING, SMARTLINKS, USER_ID, Stage, nothing, referral, stage, to, url_of
 
 DELETION = {"deletion_url": "https://nng.kochava.test/accounts/1/apps/2/privacy/scrub", "deletion_key": "key"}
 CONSENT = Consent(ad_user_data=True, ad_personalization=False)
@@ -282,3 +282,33 @@ async def test_a_handling_that_forgets_its_own_person_writes_nothing_of_them() -
     assert [] == list(contribution.appends)
     kinds: list[type[Record]] = [type(record) for record in await on.records()]
     assert [Deletion] == kinds
+
+
+async def test_who_is_forgotten_between_plan_and_commit_does_not_come_back() -> None:
+    """What was planned before is planned anew, and then nothing is left of it."""
+    on = stage(install={"mode": "entry"}, greeting=GREETING)
+    handling = Handling(event=on.postback(referral=referral()), store=on.store)
+    with handling_of(handling):
+        await on.kochava.receive(handling.event, nothing)
+    contribution = await handling.contributions[0].contribute()
+    await on.kochava.forget(USER_ID)
+    committed = await on.store.commit(Unit(appends=contribution.appends, marks=contribution.marks))
+    assert committed.verdict is Verdict.CONDITION_FAILED
+    again = await handling.contributions[0].contribute()
+    assert ([], []) == (list(again.appends), list(again.marks))
+
+
+async def test_a_message_without_links_asks_the_store_nothing() -> None:
+    """Only a link can name somebody."""
+    asked: list[str] = []
+
+    def consent(user_id: str) -> bool:
+        asked.append(user_id)
+        return True
+
+    on = stage(smartlinks=SMARTLINKS, privacy={"consent": consent})
+    await on.send({"recipient": {"id": USER_ID}, "message": {"text": "hello"}})
+    assert [] == asked
+    await on.send(to())
+    await on.send(to())
+    assert [USER_ID] == asked

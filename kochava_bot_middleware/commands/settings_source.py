@@ -37,7 +37,7 @@ def read_settings(path: str | None, environment: Mapping[str, str] = os.environ)
     Raises:
         SettingsError: With everything that is wrong.
     """
-    tables = from_environment(environment, over={} if path is None else from_toml(path))
+    tables = _tables(path, environment)
     if TABLE not in tables:
         near = difflib.get_close_matches(TABLE, tables, n=1)
         place = "the environment; name a file with --settings" if path is None else path
@@ -47,3 +47,19 @@ def read_settings(path: str | None, environment: Mapping[str, str] = os.environ)
     if not isinstance(table, Mapping):
         raise SettingsError([Violation(key=TABLE, wanted=f"a table [{TABLE}]", got=describe(table))])
     return from_mapping(KochavaSettings, table, key=TABLE)
+
+
+def read_page_ids(path: str | None, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """
+    The Pages in the bot's own table, as far as there is one that can be read.
+
+    Args:
+        path: As of `read_settings`.
+    """
+    bot = _tables(path, environment).get("bot")
+    pages = bot.get("pages") if isinstance(bot, Mapping) else None
+    return [str(page_id) for page_id in pages] if isinstance(pages, Mapping) else []
+
+
+def _tables(path: str | None, environment: Mapping[str, str]) -> Mapping[str, object]:
+    return from_environment(environment, over={} if path is None else from_toml(path))

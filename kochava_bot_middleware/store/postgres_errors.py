@@ -45,7 +45,7 @@ _ADVICE: tuple[tuple[type[BaseException], str], ...] = (
 @contextlib.contextmanager
 def translated(shown: str) -> Iterator[None]:
     """
-    Raise what asyncpg raises as `StoreError`.
+    Raise what asyncpg raises as `StoreError`; what is `PASSING` is for whoever tries again.
 
     Args:
         shown: The address without its password.
@@ -56,13 +56,13 @@ def translated(shown: str) -> Iterator[None]:
     """
     try:
         yield
-    except StoreError:
+    except (StoreError, *PASSING):
         raise
     except _REFUSED as exc:
         # Its message may hold what a person wrote.
         message = f"the store {shown} cannot keep this ({type(exc).__name__})"
         raise StoreError(message) from None
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, ValueError) as exc:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as exc:
         advice = next((text for kind, text in _ADVICE if isinstance(exc, kind)), "cannot be used")
         said = str(exc).partition("\n")[0] or type(exc).__name__
         message = f"the store {shown} {advice} (PostgreSQL: {said})"

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg  # type: ignore[import-untyped]
@@ -60,14 +61,10 @@ class Pool:
             StoreUnavailable: The server cannot be reached, or `store init` was not run.
             SchemaTooNew: A newer release made the tables.
         """
-        if self._is_checked:
-            return
-        async with self._opening:
-            if not self._is_checked:
-                trusts_server = self._address.durability == "server"
-                async with self.raw_transaction() as session:
-                    await check(session, shown=self._address.shown, trusts_server=trusts_server)
-                self._is_checked = True
+        if not self._is_checked:
+            trusts_server = self._address.durability == "server"
+            await self.run_unchecked(partial(check, shown=self._address.shown, trusts_server=trusts_server))
+            self._is_checked = True
 
     async def close(self) -> None:
         """
@@ -85,62 +82,54 @@ class Pool:
         Do *work* in a transaction of its own, again if another transaction was in its way.
         """
         await self.open()
+        return await self.run_unchecked(work)
+
+    async def run_unchecked(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """
+        The same, whether or not the tables are there.
+        """
         for _ in range(ATTEMPTS):
-            with contextlib.suppress(*PASSING):
-                async with self.raw_transaction() as session:
+            with contextlib.suppress(*PASSING), translated(self._address.shown):
+                async with self._transaction() as session:
                     return await work(session)
         message = f"the store {self._address.shown} is too busy: {ATTEMPTS} attempts met another transaction"
         raise StoreUnavailable(message)
 
     @contextlib.asynccontextmanager
-    async def raw_transaction(self) -> AsyncIterator[Session]:
-        """
-        A transaction, whether or not the tables are there.
-        """
+    async def _transaction(self) -> AsyncIterator[Session]:
         timeout = self._address.timeout_seconds
-        with translated_except_passing(self._address.shown):
-            if self._pool is None:
-                self._pool = self._new_pool()
-            await self._pool
-            connection = await self._pool.acquire(timeout=timeout)
-            try:
-                await connection.execute(_BEGIN)
-                now = None if self._clock is None else self._clock.now()
-                yield Session(connection=connection, schema=self._address.schema, given_now=now)
-                await connection.execute("COMMIT")
-            except Exception:
-                await _roll_back(connection)
-                raise
-            except BaseException:
-                # Cancelled: it may be in the middle of an answer nobody will read.
-                connection.terminate()
-                raise
-            finally:
-                await self._pool.release(connection, timeout=timeout)
-
-    def _new_pool(self) -> Any:
-        address = self._address
-        return asyncpg.create_pool(
-            address.dsn.value,
-            min_size=0,
-            max_size=address.connections,
-            statement_cache_size=address.statement_cache,
-            timeout=address.timeout_seconds,
-            command_timeout=address.timeout_seconds,
-            reset=_leave_as_it_is,
-        )
-
-
-@contextlib.contextmanager
-def translated_except_passing(shown: str) -> Any:
-    """
-    As `translated`, but what passes is raised as it is, for whoever tries again.
-    """
-    with translated(shown):
+        pool = await self._connected()
+        connection = await pool.acquire(timeout=timeout)
         try:
-            yield
-        except PASSING:
+            await connection.execute(_BEGIN)
+            now = None if self._clock is None else self._clock.now()
+            yield Session(connection=connection, schema=self._address.schema, given_now=now)
+            await connection.execute("COMMIT")
+        except Exception:
+            await _roll_back(connection)
             raise
+        except BaseException:
+            # Cancelled: it may be in the middle of an answer nobody will read.
+            connection.terminate()
+            raise
+        finally:
+            await pool.release(connection, timeout=timeout)
+
+    async def _connected(self) -> Any:
+        if self._pool is None:
+            async with self._opening:
+                if self._pool is None:
+                    address = self._address
+                    self._pool = await asyncpg.create_pool(
+                        address.dsn.value,
+                        min_size=0,
+                        max_size=address.connections,
+                        statement_cache_size=address.statement_cache,
+                        timeout=address.timeout_seconds,
+                        command_timeout=address.timeout_seconds,
+                        reset=_leave_as_it_is,
+                    )
+        return self._pool
 
 
 async def _leave_as_it_is(_connection: Any) -> None:

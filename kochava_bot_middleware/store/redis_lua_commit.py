@@ -10,7 +10,11 @@ from __future__ import annotations
 COMMIT = """
 local answer_key = prefix .. 'answer:' .. asked.nonce
 local given = call('GET', answer_key)
-if given then return unpack_one(given) end
+if given then
+  -- A write, so that whoever waits for the log to be on the disk waits for that of the first time too.
+  call('EXPIRE', answer_key, 60)
+  return unpack_one(given)
+end
 
 local COMMITTED, CONDITION_FAILED, LEASE_LOST = 0, 1, 2
 

@@ -146,13 +146,15 @@ def merge(unit: Unit, answers: Sequence[Committed]) -> Committed:
     One answer out of those of the unit's parts, all of them committed.
     """
     new = {entry_id for answer in answers for entry_id in answer.appended}
-    appended = [entry.id for entry in unit.appends if entry.id in new]
-    # An id twice in one unit is appended the first time and repeated the second.
-    first = set(appended)
-    repeated = [entry.id for entry in unit.appends if entry.id not in first or first.discard(entry.id)]  # type: ignore[func-returns-value]
+    appended: list[str] = []
+    repeated: list[str] = []
+    for entry in unit.appends:
+        # An id that is twice in the unit is new only once.
+        (appended if entry.id in new else repeated).append(entry.id)
+        new.discard(entry.id)
     return Committed(
         verdict=Verdict.COMMITTED,
-        appended=tuple(dict.fromkeys(appended)),
+        appended=tuple(appended),
         repeated=tuple(repeated),
         leased=tuple(claim for answer in answers for claim in answer.leased),
     )

@@ -21,9 +21,9 @@ from .contract import Claim, Committed, Listed, Mark, QueueStats, State, Unit
 from .settings import NewToken, StoreSettings, unique_tokens
 from .sqlite_claims import claim_heads, forget_lanes, purge_some, renew_leases, retry_dead, sweep_some
 from .sqlite_counts import read_stats
-from .sqlite_reading import Listing, next_due_at, recall
+from .sqlite_reading import Listing, next_due_at
 from .sqlite_schema import connect_for_reading, unavailable
-from .sqlite_writer import Commit, Work, Writer
+from .sqlite_writer import Commit, Recall, Work, Writer
 
 T = TypeVar("T")
 
@@ -91,7 +91,9 @@ class SqliteStore:
         return await self._change(partial(renew_leases, claims=claims, lease_seconds=lease_seconds))
 
     async def recall(self, keys: Sequence[str]) -> Mapping[str, bytes]:
-        return await self._look(partial(recall, keys=keys))
+        future: asyncio.Future[Mapping[str, bytes]] = asyncio.get_running_loop().create_future()
+        self._running_writer().put(Recall(future, keys))
+        return await future
 
     async def next_due_at(self, queue: str) -> float | None:
         return await self._look(lambda connection, _now: next_due_at(connection, queue=queue))

@@ -8,13 +8,14 @@ import sqlite3
 from collections.abc import Sequence
 
 import attrs
-import orjson
 
 from . import sqlite_statements as sql
 from .contract import Claim, Mark
 from .settings import NewToken
-from .sqlite_commit import entry_of, write_marks
+from .sqlite_commit import write_marks
 from .sqlite_counts import Counts, next_place, set_next_place
+from .sqlite_dependencies import entry_of, json_text
+from .sqlite_rows import insert
 
 
 def claim_heads(
@@ -60,12 +61,11 @@ def retry_dead(connection: sqlite3.Connection, now: float, *, ids: Sequence[str]
             continue
         old_place, *columns = row
         entry = entry_of(columns)
-        lane = orjson.dumps([entry.lane]).decode()
-        is_head = connection.execute(sql.BUSY_LANES, (lane, entry.queue)).fetchone() is None
+        is_head = connection.execute(sql.BUSY_LANE, (entry.lane, entry.queue)).fetchone() is None
         connection.execute(sql.DELETE_ENDED, (old_place,))
-        connection.execute(sql.INSERT_ENTRY, (place, *columns))
+        insert(connection, "entries", [(place, *columns)])
         if is_head:
-            connection.execute(sql.INSERT_HEAD, (entry.queue, place, entry.created_at, 0, now, None, 0))
+            insert(connection, sql.HEADS, [(entry.queue, place, entry.created_at, 0, now, None, 0, "", "")])
         counts.add(entry.queue, "dead", -1)
         place += 1
     set_next_place(connection, place)
@@ -86,13 +86,14 @@ def forget_lanes(
     Drop what lives or is dead in *lanes* of every queue, and write *tombstone*.
     """
     counts = Counts()
-    wanted = orjson.dumps(list(lanes)).decode()
+    wanted = json_text(lanes)
     living = connection.execute(sql.LIVING_IN_LANES, (wanted,)).fetchall()
     dead = connection.execute(sql.DEAD_IN_LANES, (wanted,)).fetchall()
     many = connection.executemany
     many(sql.END_ENTRY, [(False, "dropped", reason, "", now, place) for place, _, _ in living])
-    many(sql.DELETE_HEAD, [(queue, place) for place, _, queue in living])
-    many(sql.DELETE_ENTRY, [(place,) for place, _, _ in living])
+    places = json_text(place for place, _, _ in living)
+    connection.execute(sql.DELETE_HEADS, (places,))
+    connection.execute(sql.DELETE_ENTRIES, (places,))
     many(sql.DROP_DEAD, [(reason, now, place) for place, _, _ in dead])
     many(sql.REMEMBER, [(entry_id, now + dedupe_seconds, place) for place, entry_id, _ in living + dead])
     for _, _, queue in living + dead:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from . import sqlite_statements as sql
 from .contract import QueueStats
+from .sqlite_rows import insert
 
 
 class Counts:
@@ -27,9 +28,11 @@ class Counts:
         self._changes[key] = self._changes.get(key, 0) + by
 
     def write(self, connection: sqlite3.Connection) -> None:
-        for queue in {queue for queue, _ in self._changes}:
-            changes = [self._changes.get((queue, column), 0) for column in ("accepted", "done", "dead", "dropped")]
-            connection.execute(sql.ADD_COUNTS, (queue, *changes))
+        rows = [
+            (queue, *(self._changes.get((queue, column), 0) for column in ("accepted", "done", "dead", "dropped")))
+            for queue in {queue for queue, _ in self._changes}
+        ]
+        insert(connection, "counts", rows, sql.ADD_COUNTS)
 
 
 def read_stats(connection: sqlite3.Connection, now: float) -> Mapping[str, QueueStats]:

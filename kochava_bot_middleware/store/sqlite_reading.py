@@ -9,18 +9,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
-import orjson
 
 from . import sqlite_statements as sql
 from .contract import Entry, Listed, Queue, State
-from .sqlite_commit import entry_of
+from .sqlite_dependencies import entry_of, json_text, marks_of
 
 
 def recall(connection: sqlite3.Connection, now: float, *, keys: Sequence[str]) -> Mapping[str, bytes]:
     """
     The values of those marks that exist and have not expired.
     """
-    return dict(connection.execute(sql.RECALL, (orjson.dumps(list(keys)).decode(), now)))
+    (answer,) = connection.execute(sql.RECALL, (json_text(keys), now)).fetchone()
+    return marks_of(keys, answer)
 
 
 def next_due_at(connection: sqlite3.Connection, *, queue: str) -> float | None:

@@ -1,32 +1,45 @@
 """
 The SQL of the SQLite store. Lists travel as one JSON array, so that a batch of any size is one prepared statement.
 
-An entry's columns always come in the same order, the one that `sqlite_commit.entry_of` knows.
+An entry's columns always come in the same order, the one that `sqlite_dependencies.entry_of` knows.
 """
 
 from __future__ import annotations
 
 # A commit.
 
-SEEN = """
-SELECT value FROM json_each(?1) WHERE EXISTS (SELECT 1 FROM entries WHERE id = value)
-OR EXISTS (SELECT 1 FROM remembered WHERE id = value AND until > ?2) OR EXISTS (SELECT 1 FROM ended WHERE id = value)
+DEPENDENCIES = """
+SELECT (
+    SELECT json_group_array(key) FROM json_each(?1) WHERE EXISTS (SELECT 1 FROM entries WHERE id = value)
+    OR EXISTS (SELECT 1 FROM remembered WHERE id = value AND until > ?5)
+    OR EXISTS (SELECT 1 FROM ended WHERE id = value)
+), (
+    SELECT json_group_array(lanes.key) FROM json_each(?2) AS lanes
+    WHERE EXISTS (SELECT 1 FROM entries WHERE
+        queue = json_extract(lanes.value, '$[0]') AND lane = json_extract(lanes.value, '$[1]'))
+), (
+    SELECT json_group_array(json_array(json_each.key, own.queue, own.lane, own.place, heads.token, (
+        SELECT MIN(place) FROM entries WHERE lane = own.lane AND queue = own.queue AND place > own.place)))
+    FROM json_each(?3) CROSS JOIN entries AS own ON own.id = json_each.value
+    CROSS JOIN heads ON heads.queue = own.queue AND heads.place = own.place
+), (
+    SELECT json_group_array(json_array(json_each.key, hex(marks.value)))
+    FROM json_each(?4) CROSS JOIN marks ON marks.key = json_each.value
+    WHERE expires_at IS NULL OR expires_at > ?5
+), (
+    SELECT next FROM places
+)
+"""
+"""All that a batch of commits must know. Ids, lanes and keys are answered by their index."""
+
+ENTRIES = """
+SELECT place, id, queue, lane, schema, created_at, due_at, body FROM entries
+WHERE place IN (SELECT value FROM json_each(?))
 """
 
-BUSY_LANES = "SELECT value FROM json_each(?1) WHERE EXISTS (SELECT 1 FROM entries WHERE lane = value AND queue = ?2)"
+BUSY_LANE = "SELECT 1 FROM entries WHERE lane = ? AND queue = ? LIMIT 1"
 
-LEASED = """
-SELECT own.id, own.queue, own.lane, own.place, heads.token, e.place,
-    e.id, e.queue, e.lane, e.schema, e.created_at, e.due_at, e.body
-FROM json_each(?1) CROSS JOIN entries AS own ON own.id = json_each.value
-CROSS JOIN heads ON heads.queue = own.queue AND heads.place = own.place
-LEFT JOIN entries AS e ON e.place = (
-    SELECT MIN(place) FROM entries WHERE lane = own.lane AND queue = own.queue AND place > own.place)
-"""
-
-INSERT_ENTRY = "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-
-INSERT_HEAD = "INSERT INTO heads VALUES (?, ?, ?, ?, ?, ?, ?, '', '')"
+HEADS = "heads (queue, place, created_at, leased, due_at, token, attempts, reason, detail)"
 
 KEEP_HEAD = """
 UPDATE heads SET leased = 0, token = NULL, due_at = ?1, attempts = attempts - ?2,
@@ -39,32 +52,38 @@ CASE WHEN ?1 THEN e.body ELSE x'' END, ?2, ifnull(heads.attempts, 0), ?3, ?4, ?5
 FROM entries AS e LEFT JOIN heads ON heads.queue = e.queue AND heads.place = e.place WHERE e.place = ?6
 """
 
+REMEMBER_ENTRIES = """
+INSERT INTO remembered SELECT id, ?2, place FROM entries WHERE place IN (SELECT value FROM json_each(?1))
+ON CONFLICT (id) DO UPDATE SET until = excluded.until, place = excluded.place
+"""
+
 REMEMBER = """
 INSERT INTO remembered VALUES (?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET until = excluded.until, place = excluded.place
 """
 
-DELETE_HEAD = "DELETE FROM heads WHERE queue = ? AND place = ?"
-
-DELETE_ENTRY = "DELETE FROM entries WHERE place = ?"
-
-PUT_MARK = """
-INSERT INTO marks VALUES (?, ?, ?)
-ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at
+DELETE_HEADS = """
+DELETE FROM heads WHERE (queue, place) IN (
+    SELECT queue, place FROM entries WHERE place IN (SELECT value FROM json_each(?)))
 """
+
+DELETE_ENTRIES = "DELETE FROM entries WHERE place IN (SELECT value FROM json_each(?))"
+
+REPLACE_MARK = "ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at"
 
 DELETE_MARK = "DELETE FROM marks WHERE key = ?"
 
 RECALL = """
-SELECT marks.key, marks.value FROM json_each(?1) CROSS JOIN marks ON marks.key = json_each.value
+SELECT json_group_array(json_array(json_each.key, hex(marks.value)))
+FROM json_each(?1) CROSS JOIN marks ON marks.key = json_each.value
 WHERE expires_at IS NULL OR expires_at > ?2
 """
 
 # Counts.
 
 ADD_COUNTS = """
-INSERT INTO counts VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (queue) DO UPDATE SET
-accepted = accepted + ?2, done = done + ?3, dead = dead + ?4, dropped = dropped + ?5
+ON CONFLICT (queue) DO UPDATE SET accepted = accepted + excluded.accepted, done = done + excluded.done,
+dead = dead + excluded.dead, dropped = dropped + excluded.dropped
 """
 
 COUNTS = "SELECT queue, accepted, done, dead, dropped FROM counts"

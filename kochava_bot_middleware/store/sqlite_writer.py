@@ -13,7 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 
@@ -22,6 +22,7 @@ from ..exceptions import StoreError, StoreUnavailable
 from .contract import Unit
 from .settings import NewToken, StoreSettings
 from .sqlite_commit import CommitGroup
+from .sqlite_reading import recall
 from .sqlite_reserve import Reserve
 from .sqlite_schema import connect, is_full, unavailable
 
@@ -43,6 +44,7 @@ class Commit:
 
     future: asyncio.Future[Any]
     unit: Unit
+    writes: ClassVar[bool] = True
 
     @property
     def grows(self) -> bool:
@@ -67,7 +69,18 @@ class Work:
     grows: bool
 
 
-Operation = Commit | Work
+@attrs.define(eq=False)
+class Recall:
+    """
+    Marks to be read.
+    """
+
+    future: asyncio.Future[Any]
+    keys: Sequence[str]
+
+
+Operation = Commit | Recall | Work
+Change = Commit | Work
 Answer = tuple[asyncio.Future[Any], Any, BaseException | None]
 
 
@@ -125,10 +138,10 @@ class Writer:
             try:
                 handed = self._operations.get(timeout=self._patience())
                 while True:
-                    if isinstance(handed, (Commit, Work)):
-                        batch.append(handed)
-                    else:
+                    if isinstance(handed, asyncio.Future):
                         stopped = handed
+                    else:
+                        batch.append(handed)
                     handed = self._operations.get_nowait()
             except queue.Empty:
                 yield batch, stopped
@@ -143,14 +156,15 @@ class Writer:
             return [(operation.future, None, self._public(exc)) for operation in batch]
 
     def _run_batch(self, connection: sqlite3.Connection, batch: Sequence[Operation]) -> list[Answer]:
-        writes = [operation for operation in batch if isinstance(operation, Commit) or operation.writes]
-        answers: list[Answer] = []
+        recalls = [operation for operation in batch if isinstance(operation, Recall)]
+        answers = self._recall(connection, recalls) if recalls else []
+        writes = [operation for operation in batch if not isinstance(operation, Recall) and operation.writes]
         if not self._reserve.is_held and not self._reserve.restore():
             # What is left of the disk is for what empties the store.
             needed = f"{self._reserve.needed_bytes >> 20} MB"
             advice = f"takes nothing new while less than {needed} are free on its disk; make room on it"
             full = StoreUnavailable(f"the store {self._path} {advice}")
-            answers = [(operation.future, None, full) for operation in writes if operation.grows]
+            answers += [(operation.future, None, full) for operation in writes if operation.grows]
             writes = [operation for operation in writes if not operation.grows]
         if writes:
             self._is_log_empty = False
@@ -165,7 +179,18 @@ class Writer:
         reads = [operation for operation in batch if isinstance(operation, Work) and not operation.writes]
         return answers + [self._look(connection, read) for read in reads]
 
-    def _transact(self, connection: sqlite3.Connection, writes: Sequence[Operation]) -> list[Answer]:
+    def _recall(self, connection: sqlite3.Connection, recalls: Sequence[Recall]) -> list[Answer]:
+        """
+        One statement for all: each costs a wait for the event loop's thread.
+        """
+        keys = list({key for each in recalls for key in each.keys})
+        try:
+            found = recall(connection, self._clock.now(), keys=keys)
+        except Exception as exc:  # noqa: BLE001 - as in _run
+            return [(each.future, None, self._public(exc)) for each in recalls]
+        return [(each.future, {key: found[key] for key in each.keys if key in found}, None) for each in recalls]
+
+    def _transact(self, connection: sqlite3.Connection, writes: Sequence[Change]) -> list[Answer]:
         connection.execute("BEGIN IMMEDIATE")
         try:
             answers = self._write(connection, writes)
@@ -176,18 +201,23 @@ class Writer:
             raise
         return answers
 
-    def _write(self, connection: sqlite3.Connection, writes: Sequence[Operation]) -> list[Answer]:
+    def _write(self, connection: sqlite3.Connection, writes: Sequence[Change]) -> list[Answer]:
         now = self._clock.now()
         commits = [operation for operation in writes if isinstance(operation, Commit)]
-        group = CommitGroup(connection, now=now, new_token=self.new_token, dedupe_seconds=self._settings.dedupe_seconds)
-        committed = group.run([commit.unit for commit in commits])
-        answers: list[Answer] = [
-            (commit.future, answer, None) for commit, answer in zip(commits, committed, strict=True)
-        ]
+        answers: list[Answer] = []
+        if commits:
+            group = CommitGroup(
+                connection,
+                [commit.unit for commit in commits],
+                now=now,
+                new_token=self.new_token,
+                dedupe_seconds=self._settings.dedupe_seconds,
+            )
+            answers = [(commit.future, answer, None) for commit, answer in zip(commits, group.run(), strict=True)]
         others = [operation for operation in writes if isinstance(operation, Work)]
         return answers + [(work.future, work.run(connection, now), None) for work in others]
 
-    def _transact_alone(self, connection: sqlite3.Connection, operation: Operation) -> Answer:
+    def _transact_alone(self, connection: sqlite3.Connection, operation: Change) -> Answer:
         try:
             try:
                 return self._transact(connection, [operation])[0]

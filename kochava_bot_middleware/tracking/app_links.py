@@ -35,6 +35,17 @@ class AppLinks(SmartLinks):
         """
         return self._catalogue is not None or super().is_active
 
+    @property
+    def names_people(self) -> bool:
+        """
+        Whether a link may carry the person's id.
+        """
+        settings = self.settings
+        if settings.user_param is not None or self._catalogue is not None:
+            return True
+        texts = [settings.default or "", *settings.params.values(), *(route.link for route in settings.routes)]
+        return any("{user_id}" in text for text in texts)
+
     def maker(self, context: LinkContext) -> LinkMaker:
         """
         See `SmartLinks.maker`.

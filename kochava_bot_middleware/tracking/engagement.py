@@ -163,6 +163,9 @@ def _facts(event: Event, *, handler: str | None, handled: bool) -> dict[str, Any
 def _payload(event: Event) -> str | None:
     if isinstance(event, PostbackEvent):
         payload = event.payload
+        # With its country code it is nobody's payload but a number that somebody gave.
+        if payload is not None and payload.startswith("+") and _PHONE.fullmatch(payload):
+            return None
     elif isinstance(event, MessageEvent):
         payload = event.quick_reply_payload
         # Of a phone quick reply, both payload and text are the number; an author's payload may well be a number too.

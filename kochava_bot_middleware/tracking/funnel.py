@@ -262,7 +262,9 @@ def _show(state: FunnelState, at: float) -> tuple[FunnelState, tuple[Step, ...]]
     showing = state.showing
     if showing is None or showing.shown_at is not None:
         return state, ()
-    return attrs.evolve(state, showing=attrs.evolve(showing, shown_at=at)), (Step.IMPRESSION,)
+    # Machines' clocks differ; a showing that seems older than its send would open a new window at once.
+    shown_at = max(at, showing.sent_at)
+    return attrs.evolve(state, showing=attrs.evolve(showing, shown_at=shown_at)), (Step.IMPRESSION,)
 
 
 def _joined(known: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:

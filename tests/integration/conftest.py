@@ -15,12 +15,12 @@ from aiohttp.test_utils import TestServer
 from kochava_bot_middleware import KochavaMiddleware, MessengerBot
 from kochava_bot_middleware.sandbox.kochava_server import LocalKochava
 from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
-from kochava_bot_middleware.store.contract import Queue
 
 APP_ID = "kobotdemo1234"
 WORK = ("inbox", "track", "ping")
 """The queues that empty by themselves; a timer waits for its time."""
 
+INSTAGRAM_ID = "17840000000000001"
 SMARTLINK = "https://acme.smart.link/ab12cd34e"
 
 
@@ -60,7 +60,7 @@ class Shop:
         store = self.middleware.provide_store()
         while True:
             stats = await store.stats()
-            busy = any(q.waiting + q.in_flight for name, q in stats.items() if name != Queue.TIMER)
+            busy = any(q.waiting + q.in_flight for name, q in stats.items() if name in WORK)
             if len(self.kochava.records) >= count and not busy:
                 return
             await self.messenger.clock.sleep(0.01)
@@ -74,7 +74,12 @@ async def servers() -> AsyncIterator[tuple[LocalMessenger, LocalKochava]]:
     """
     The two platforms, up.
     """
-    messenger = LocalMessenger(app_secret="app-secret", verify_token="verify", page_tokens={"page-token": "1001"})
+    messenger = LocalMessenger(
+        app_secret="app-secret",
+        verify_token="verify",
+        page_tokens={"page-token": "1001", "instagram-token": INSTAGRAM_ID},
+        instagram_ids=[INSTAGRAM_ID],
+    )
     kochava = LocalKochava(app_ids=[APP_ID], smartlinks={"/ab12cd34e": "{url}"})
     async with messenger, kochava:
         messenger.hosts["acme.smart.link"] = kochava.url
@@ -108,7 +113,10 @@ async def make_shop(servers: tuple[LocalMessenger, LocalKochava], tmp_path: Path
                     "impression_url": f"{kochava.url}/track/impression?campaign_id=kogreet&network_id=1",
                     "click_url": f"{kochava.url}/v1/cpi/click?campaign_id=kogreet&network_id=1",
                 },
-                "wire": {"event_url": f"{kochava.url}/track/json"},
+                "wire": {
+                    "event_url": f"{kochava.url}/track/json",
+                    "identity_url": f"{kochava.url}/v1/cpi/identityLink.php",
+                },
                 **(kochava_settings or {}),
             }
         )

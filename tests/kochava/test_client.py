@@ -11,7 +11,7 @@ import pytest
 
 from kochava_bot_middleware.kochava.client import KEPT_BYTES, Answer, Failure, KochavaClient
 from kochava_bot_middleware.kochava.wire import WireRequest
-from tests.delivery.fault_server import FaultServer, Mode
+from kochava_bot_middleware.sandbox.fault_server import FaultServer, Mode
 
 
 @pytest.fixture

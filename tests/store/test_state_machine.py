@@ -1,5 +1,5 @@
 """
-Any sequence of calls has the same answers from the SQLite store as from the memory model.
+Any sequence of calls has the same answers from a durable store as from the memory model.
 """
 
 from __future__ import annotations
@@ -30,9 +30,13 @@ from kochava_bot_middleware.store.contract import (
     Unit,
 )
 from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.store.postgres import PostgresStore
+from kochava_bot_middleware.store.redis import RedisStore
 from kochava_bot_middleware.store.settings import StoreSettings
 from kochava_bot_middleware.store.sqlite import SqliteStore
 from tests.store.harness import START, ManualClock
+from tests.store.postgres_server import shared_server
+from tests.store.valkey import fresh_url
 
 T = TypeVar("T")
 
@@ -77,7 +81,10 @@ class StoreMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.claims: list[Claim] = []
         self.model = self._store(MemoryStore)
-        self.real = self._store(SqliteStore, Path(self.folder.name) / "store.db")
+        self.real = self._real()
+
+    def _real(self) -> Any:
+        return self._store(SqliteStore, Path(self.folder.name) / "store.db")
 
     def _store(self, kind: Any, *path: Path) -> Any:
         numbers = itertools.count()
@@ -192,5 +199,37 @@ class StoreMachine(RuleBasedStateMachine):
             self._both("next_due_at", queue)
 
 
+class ValkeyMachine(StoreMachine):
+    """
+    The same with a Valkey server, which numbers the tokens itself.
+    """
+
+    def _real(self) -> Any:
+        def store(*, settings: StoreSettings, clock: ManualClock, **_: Any) -> RedisStore:
+            return RedisStore(fresh_url(), settings=settings, clock=clock, token_prefix="")
+
+        return self._store(store)
+
+
+class PostgresMachine(StoreMachine):
+    """
+    The same with a PostgreSQL server.
+    """
+
+    def _real(self) -> Any:
+        def store(**arguments: Any) -> PostgresStore:
+            return PostgresStore(shared_server().url(), **arguments)
+
+        real: PostgresStore = self._store(store)
+        self.runner.run(real.init())
+        return real
+
+
 TestStores = StoreMachine.TestCase
 TestStores.settings = settings(settings.default, max_examples=50, stateful_step_count=30, deadline=None)
+
+TestValkey = ValkeyMachine.TestCase
+TestValkey.settings = TestStores.settings
+
+TestPostgres = PostgresMachine.TestCase
+TestPostgres.settings = TestStores.settings

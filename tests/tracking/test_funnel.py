@@ -15,6 +15,7 @@ from kochava_bot_middleware.settings import from_mapping
 from kochava_bot_middleware.tracking.funnel import (
     Acted,
     Delivered,
+    Elapsed,
     FunnelState,
     Sent,
     Signal,
@@ -142,6 +143,22 @@ def test_an_offer_of_a_later_message_of_the_greeting_counts() -> None:
     assert [Step.IMPRESSION, Step.CLICK] == run(sent(10, "m1", ()), sent(10.1, "m2"), Acted(at=20, payload="CHAT"))[1]
 
 
+def test_a_delivery_that_seems_older_than_its_send_opens_no_new_window() -> None:
+    """Two machines whose clocks differ tell of one greeting."""
+    later = 10 + WINDOW + 1
+
+    assert [Step.IMPRESSION] == run(
+        sent(later), Delivered(at=10, mids=["m1"]), sent(later + 1, mid="m2"), Delivered(at=later + 2, mids=["m2"])
+    )[1]
+
+
+def test_the_end_of_the_wait_shows_the_greeting_it_belongs_to_and_no_other() -> None:
+    """A later greeting has a wait of its own."""
+    assert [Step.IMPRESSION] == run(sent(10), Elapsed(at=70, greeting="g-m1"), Elapsed(at=71, greeting="g-m1"))[1]
+    assert [] == run(sent(10), Elapsed(at=70, greeting="g-other"))[1]
+    assert [] == run(Elapsed(at=70, greeting="g-m1"))[1]
+
+
 def test_an_unreadable_state_is_a_fresh_one() -> None:
     """A broken mark must not stop the bot's events."""
     assert FunnelState() == FunnelState.from_bytes(b"{")
@@ -167,6 +184,7 @@ signals = st.one_of(
         payload=st.none() | st.sampled_from(["CHAT", "BUY", "MENU"]),
         is_message=st.booleans(),
     ),
+    st.builds(Elapsed, at=st.integers(0, 300_000).map(float), greeting=st.sampled_from(["g1", "g2"])),
 )
 
 

@@ -1,5 +1,7 @@
 """
-A real HTTP server on a local port that fails in every way a test asks for.
+An HTTP server on a local port that answers as Kochava does, or fails in every way a test asks for.
+
+It speaks HTTP by hand, since no web framework lets an answer break off in the middle of its header.
 """
 
 from __future__ import annotations
@@ -13,6 +15,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import attrs
+
+from ..clock import Clock, SystemClock
+
+_LOOPBACK = "127.0.0.1"
 
 
 class Mode(enum.Enum):
@@ -33,6 +39,13 @@ class Mode(enum.Enum):
     HALF_HEADER = "the answer's header breaks off"
     HUGE = "200 with a megabyte"
 
+    @property
+    def takes(self) -> bool:
+        """
+        Whether the server counts the request. Where its sender cannot know, it does not: that finds what is lost.
+        """
+        return self in (Mode.OK, Mode.SLOW, Mode.HUGE)
+
 
 @attrs.frozen(kw_only=True)
 class Received:
@@ -43,43 +56,85 @@ class Received:
     method: str
     path: str
     headers: dict[str, str]
-    body: bytes
+    body: bytes = attrs.field(repr=False)
 
 
 class FaultServer:
     """
     Answers by `mode`, or by `choose` when that is set.
+
+    Attributes:
+        mode: How requests are answered.
+        choose: Decides for each request by itself. Called when the request was read whole and nothing is answered yet.
+        status: Of `Mode.STATUS`.
+        retry_after: Of the answers 429, in seconds.
+        slow_seconds: How long `Mode.SLOW` waits.
+        now: What the date of a ``Retry-After`` is counted from; ``None``: the clock's time.
+        received: All requests, in order of arrival.
+        connections: How many were made.
+
+    Args:
+        clock: Makes the waits.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Clock | None = None) -> None:
         self.mode = Mode.OK
         self.choose: Callable[[Received], Mode] | None = None
         self.status = 503
         self.retry_after = 30
-        self.now = 1_800_000_000.0
+        self.now: float | None = None
         self.slow_seconds = 0.05
         self.received: list[Received] = []
         self.connections = 0
-        self.port = 0
-        self._hanging = asyncio.Event()
+        self._clock = clock or SystemClock()
+        self._port = 0
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._released = asyncio.Event()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        """
+        Address without a slash at the end. Known from the first `up` on, also when down.
+        """
+        return f"http://{_LOOPBACK}:{self._port}"
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[FaultServer]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
+        """
+        Up, and down at the end.
+        """
+        await self.up()
         try:
             yield self
         finally:
-            self._hanging.set()
-            server.close()
-            await server.wait_closed()
+            await self.down()
+
+    async def up(self) -> None:
+        """
+        Listen, on the same port as before. Does nothing while up.
+        """
+        if self._server is None:
+            self._released = asyncio.Event()
+            self._server = await asyncio.start_server(self._serve, _LOOPBACK, self._port)
+            self._port = self._server.sockets[0].getsockname()[1]
+
+    async def down(self) -> None:
+        """
+        Break every connection and refuse new ones. Does nothing while down.
+        """
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.close()
+        self._released.set()
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+        await server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self._writers.add(writer)
         try:
             while (received := await _read(reader)) is not None:
                 self.received.append(received)
@@ -89,6 +144,7 @@ class FaultServer:
         except ConnectionError:
             pass
         finally:
+            self._writers.discard(writer)
             writer.close()
 
     async def _answer(self, mode: Mode, writer: asyncio.StreamWriter) -> bool:
@@ -99,7 +155,7 @@ class FaultServer:
         status, header = 200, ""
         match mode:
             case Mode.HANG:
-                await self._hanging.wait()
+                await self._released.wait()
                 return False
             case Mode.RESET:
                 _reset(writer)
@@ -113,7 +169,7 @@ class FaultServer:
                 await writer.drain()
                 return False
             case Mode.SLOW:
-                await asyncio.sleep(self.slow_seconds)
+                await self._clock.sleep(self.slow_seconds)
             case Mode.REJECTED:
                 body = b'{"success":"0","error":"nope"}'
             case Mode.STATUS:
@@ -121,7 +177,8 @@ class FaultServer:
             case Mode.TOO_MANY_SECONDS:
                 status, header = 429, f"Retry-After: {self.retry_after}\r\n"
             case Mode.TOO_MANY_DATE:
-                date = email.utils.formatdate(self.now + self.retry_after, usegmt=True)
+                now = self._clock.now() if self.now is None else self.now
+                date = email.utils.formatdate(now + self.retry_after, usegmt=True)
                 status, header = 429, f"Retry-After: {date}\r\n"
             case Mode.REDIRECT:
                 status, header = 302, f"Location: {self.url}/elsewhere\r\n"
@@ -144,10 +201,11 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 async def _read(reader: asyncio.StreamReader) -> Received | None:
     try:
         head = await reader.readuntil(b"\r\n\r\n")
+        first, *lines = head.decode().strip().split("\r\n")
+        method, path, _ = first.split(" ")
+        headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
     except asyncio.IncompleteReadError:
+        # Whoever sent it died in between.
         return None
-    first, *lines = head.decode().strip().split("\r\n")
-    method, path, _ = first.split(" ")
-    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    body = await reader.readexactly(int(headers.get("content-length", "0")))
     return Received(method=method, path=path, headers=headers, body=body)
