@@ -1,7 +1,7 @@
 """
-What a durable commit and a claim cost, as multiples of a bare floor measured in the same run.
+What a durable commit costs, as a part of what a bare group commit manages in the same run.
 
-Run ``python benchmarks/store_commit.py``. The floors are a thread, a queue and ``executemany`` inserts, one transaction
+Run ``python -m benchmarks.store_commit``. The floors are a thread, a queue and ``executemany`` inserts, one transaction
 for all that wait: once into one plain table, and once into the tables and indexes our entries need.
 """
 
@@ -13,7 +13,6 @@ import itertools
 import queue
 import secrets
 import sqlite3
-import statistics
 import tempfile
 import threading
 import time
@@ -22,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from kochava_bot_middleware.store.contract import Entry, Lease, Outcome, Settlement, Unit
 from kochava_bot_middleware.store.sqlite import SqliteStore
+
+from .row import Row, table_of
 
 BODY = b"x" * 400
 
@@ -112,8 +112,8 @@ async def bare_rate(folder: Path, schema: tuple[str, ...], callers: int, commits
         loop.stop()
 
 
-def entry(entry_id: str, lane: str, due_at: float | None = None) -> Entry:
-    return Entry(id=entry_id, queue="track", lane=lane, created_at=1.0, body=BODY, due_at=due_at)
+def entry(entry_id: str, lane: str) -> Entry:
+    return Entry(id=entry_id, queue="track", lane=lane, created_at=1.0, body=BODY)
 
 
 async def store_rate(folder: Path, callers: int, commits: int, *, cycle: bool = False) -> float:
@@ -135,63 +135,42 @@ async def store_rate(folder: Path, callers: int, commits: int, *, cycle: bool = 
         await store.close()
 
 
-async def claim_seconds(folder: Path, waiting: int, *, in_backoff: bool) -> float:
+async def rows(rounds: int = 3, commits: int = 20_000, callers: int = 256) -> list[Row]:
     """
-    Median time of a claim of 100 with that many heads waiting.
+    Appends alone, and appends that are settled, over each floor.
     """
-    store = SqliteStore(folder / f"{secrets.token_hex(4)}.db")
-    due_at = time.time() + 86_400 if in_backoff else None
-    try:
-        for start in range(0, waiting, 5_000):
-            names = [str(number) for number in range(start, min(start + 5_000, waiting))]
-            await store.commit(Unit(appends=[entry(name, name, due_at) for name in names]))
-        times = []
-        for _ in range(51):
-            began = time.perf_counter()
-            claims = await store.claim("track", 100, 60.0)
-            times.append(time.perf_counter() - began)
-            await store.commit(Unit(settlements=[Settlement(claim=claim, outcome=Outcome.RELEASE) for claim in claims]))
-        return statistics.median(times)
-    finally:
-        await store.close()
+    floors = {"one plain table": PLAIN, "unique ids": UNIQUE, "our tables and indexes": INDEXED}
+    bare: dict[str, list[float]] = {label: [] for label in floors}
+    ours: dict[str, list[float]] = {"append": [], "append and settle": []}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for _ in range(rounds):
+            for label, schema in floors.items():
+                bare[label].append(await bare_rate(folder, schema, callers, commits))
+            for label, rates in ours.items():
+                rates.append(await store_rate(folder, callers, commits, cycle=label != "append"))
+    return [
+        Row.of_rounds(
+            zip(rates, bare[floor], strict=True),
+            what=f"durable commits, {callers} callers: {label}",
+            floor=f"bare group commit, {floor}",
+            unit="/s",
+            budget=0.8,
+            at_most=False,
+        )
+        for label, rates in ours.items()
+        for floor in floors
+    ]
 
 
-async def main() -> None:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--callers", type=int, default=256)
     parser.add_argument("--commits", type=int, default=20_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--waiting", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    console = Console()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        rates: dict[str, list[float]] = {}
-        for _ in range(arguments.rounds):
-            size = (arguments.callers, arguments.commits)
-            for label, schema in (
-                ("bare, one plain table", PLAIN),
-                ("bare, unique ids", UNIQUE),
-                ("bare, our indexes", INDEXED),
-            ):
-                rates.setdefault(label, []).append(await bare_rate(folder, schema, *size))
-            rates.setdefault("store, append", []).append(await store_rate(folder, *size))
-            rates.setdefault("store, append and settle", []).append(await store_rate(folder, *size, cycle=True))
-        commits = Table("case", "commits/s", "of plain", "of unique ids", "of our indexes")
-        for label, values in rates.items():
-            floors = [rates[f"bare, {floor}"] for floor in ("one plain table", "unique ids", "our indexes")]
-            ratios = [
-                statistics.median(value / bare for value, bare in zip(values, floor, strict=True)) for floor in floors
-            ]
-            commits.add_row(label, f"{statistics.median(values):,.0f}", *(f"{ratio:.2f}" for ratio in ratios))
-        console.print(commits)
-        claims = Table("claim 100", "at 1,000, ms", f"at {arguments.waiting:,}, ms", "ratio")
-        for label, in_backoff in (("all due", False), ("all in backoff", True)):
-            few = await claim_seconds(folder, 1_000, in_backoff=in_backoff)
-            many = await claim_seconds(folder, arguments.waiting, in_backoff=in_backoff)
-            claims.add_row(label, f"{few * 1000:.2f}", f"{many * 1000:.2f}", f"{many / few:.2f}")
-        console.print(claims)
+    Console().print(table_of(asyncio.run(rows(arguments.rounds, arguments.commits, arguments.callers))))
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

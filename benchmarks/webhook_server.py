@@ -20,7 +20,7 @@ from aiohttp import web
 
 from kochava_bot_middleware import KochavaMiddleware, MessengerBot
 
-SECRET = "benchmark"  # noqa: S105
+SECRET = "benchmark"
 
 
 class BareGroupCommit:

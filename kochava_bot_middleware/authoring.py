@@ -21,7 +21,7 @@ from .messenger.events import Channel
 from .messenger.outgoing import Outgoing
 from .outbound import creative_of, greeting_run
 from .recorder import Recorder
-from .recording import Recording, person_of
+from .recording import Recording
 from .tracking.engagement import Draft
 from .tracking.greeting import GreetingBody, marked
 from .tracking.identity import Person
@@ -144,7 +144,8 @@ class Authoring:
             name: As Kochava shall show it, or a built standard event.
             data: An object or one value.
             user_id: Whom it is about; while an event is handled, that event's person by default.
-            id: Your own id of what happened, such as an order number; the same one again is a no-op.
+            id: Your own id of what happened, such as an order number; the same one again is a no-op, as long as the
+                first one waits and for two days after.
             page_id: The Page, outside of handling and only if Pages have apps of their own.
             channel: Where the person is, if not in the event being handled; Messenger by default.
 
@@ -228,7 +229,9 @@ class Authoring:
         self, what: str, user_id: str | None, page_id: str | None, channel: Channel | str | None
     ) -> tuple[Recording, Person]:
         current = self._recorder.current()
-        own = None if current is None or current.handling is None else person_of(current.handling.event)
+        own = None if current is None else current.person
+        if current is not None and own is not None and user_id is None and page_id is None and channel is None:
+            return current, own
         if user_id is not None:
             user_id = str(user_id)
         elif own is not None:
@@ -248,7 +251,7 @@ class Authoring:
             return
         recording = self._recorder.current()
         handling = None if recording is None else recording.handling
-        person = None if handling is None else person_of(handling.event)
+        person = None if recording is None else recording.person
         if recording is None or handling is None or person is None:
             self._tally.left_out[LeftOut.NO_PERSON] += 1
             self._incidents.report("event_without_person", name, reason="called while no event of a person is handled")

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 
@@ -64,6 +64,7 @@ class Handling:
         handled: A handler ran to its end.
         error: What the handler raised.
         contributors: By middleware, in the order in which they joined.
+        kept: What its owner wants to find again while the event is handled, by owner.
     """
 
     event: Event
@@ -73,6 +74,7 @@ class Handling:
     handled: bool = False
     error: Exception | None = None
     contributors: dict[object, Contributor] = attrs.field(factory=dict)
+    kept: dict[object, Any] = attrs.field(factory=dict)
     _open: bool = True
 
     @property
@@ -94,6 +96,7 @@ class Handling:
         End the handling.
         """
         self._open = False
+        self.kept.clear()
 
 
 _current: ContextVar[Handling | None] = ContextVar("kochava_bot_handling", default=None)

@@ -14,12 +14,11 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
-import attrs
-
 from .clock import Clock, SystemClock
 from .exceptions import StoreError, StoreUnavailable
-from .handling import Handling, handling_of, is_being_cancelled, trail_of
-from .inbox_entries import SCHEMA, CorruptEntry, entry_of, event_of, id_of
+from .handling import Contributor, Handling, handling_of, is_being_cancelled, trail_of
+from .inbox_entries import SCHEMA, CorruptEntry, as_attempt, entry_of, event_of, id_of
+from .inbox_patience import CANCEL_SECONDS, Patience, cancel
 from .inbox_runs import Run, Runs
 from .inbox_settings import InboxSettings
 from .inbox_watch import Watch
@@ -31,9 +30,6 @@ from .store.contract import Claim, Entry, Lease, Outcome, Queue, Settlement, Sto
 log = logging.getLogger(__name__)
 
 Dispatch = Callable[[Handling], Awaitable[None]]
-
-CANCEL_SECONDS = 5.0
-"""How long a shutdown waits for what it cancelled, and for the store to take what it lets go of."""
 
 
 class Inbox:
@@ -54,6 +50,8 @@ class Inbox:
         self._clock = clock or SystemClock()
         self._persister = Persister(store, self._clock)
         self._settler = Settler(store, self._clock, self._persister)
+        self._patience = Patience(self._settings.commit_timeout_seconds)
+        self._full_lease = Lease(queue=Queue.INBOX, seconds=self._settings.lease_seconds)
         self._slots = asyncio.Semaphore(self._settings.concurrency)
         self._runs = Runs()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -95,7 +93,7 @@ class Inbox:
             return
         # An owned task, since a request that is cancelled must not orphan what it stored.
         admission = self._own(self._admit(fresh))
-        await asyncio.wait({admission}, timeout=self._settings.commit_timeout_seconds)
+        await self._patience.wait(admission)
         if admission.done() and not admission.cancelled():
             admission.result()
             return
@@ -126,7 +124,7 @@ class Inbox:
                     await asyncio.wait(tasks)
         except TimeoutError:
             log.warning("inbox_not_drained: %d events are left to the next process", len(self._runs))
-        await _cancel([*self._others(), *self._watch.stop()])
+        await cancel([*self._others(), *self._watch.stop()])
         await self._release_unbegun()
         if self.at_risk:
             log.error("inbox_lost_at_risk: %d events", self.at_risk)
@@ -205,7 +203,7 @@ class Inbox:
             log.warning("inbox_entry_too_new: schema %d is left to a newer release", run.entry.schema)
             return None, Outcome.RETRY, "written by a newer release"
         try:
-            event = event_of(run.entry, attempt) if event is None else attrs.evolve(event, attempt=attempt)
+            event = event_of(run.entry, attempt) if event is None else as_attempt(event, attempt)
         except CorruptEntry:
             log.error("inbox_entry_corrupt: %s", run.entry.id)
             return None, Outcome.DEAD, "corrupt inbox entry"
@@ -223,7 +221,11 @@ class Inbox:
                 log.error("inbox_dispatch_failed: %s", trail_of(exc))
 
     async def _settle(self, run: Run, handling: Handling | None, outcome: Outcome, reason: str) -> None:
-        contributors = () if handling is None else handling.contributions
+        contributors: Sequence[Contributor] = ()
+        if handling is not None:
+            contributors = handling.contributions
+            # They know the handling. Were it to know them for longer, only a garbage collection could free both.
+            handling.contributors.clear()
         retry_at = self._clock.now() + self._settings.lease_seconds if outcome is Outcome.RETRY else None
         while True:
             claim = run.claim
@@ -254,7 +256,7 @@ class Inbox:
         # At a shutdown, who follows is left to the next process; if nothing outlives this one, it is handled now.
         if self._stopping and self._store.durable:
             return None
-        return Lease(queue=Queue.INBOX, seconds=self._settings.lease_seconds)
+        return self._full_lease
 
     # Letting go
 
@@ -267,7 +269,7 @@ class Inbox:
         ]
         if releases:
             done, pending = await asyncio.wait(releases, timeout=CANCEL_SECONDS)
-            await _cancel(pending)
+            await cancel(pending)
             failed = len(pending) + sum(1 for release in done if release.exception() is not None)
             log.info("inbox_released: %d events, %d not", len(releases) - failed, failed)
 
@@ -290,11 +292,3 @@ class Inbox:
     def _others(self) -> set[asyncio.Task[Any]]:
         # A handler may stop its own bot.
         return self._tasks - {asyncio.current_task()}
-
-
-async def _cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
-    tasks = list(tasks)
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=CANCEL_SECONDS)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import orjson
 
 from .messenger.events import Channel, Event
@@ -64,6 +65,13 @@ def event_of(entry: Entry, attempt: int = 1) -> Event:
     except (ValueError, KeyError, TypeError) as exc:
         # The cause may quote the bytes.
         raise CorruptEntry(entry.id) from (exc if isinstance(exc, CorruptEntry) else None)
+
+
+def as_attempt(event: Event, attempt: int) -> Event:
+    """
+    The same event, handled for the *attempt*-th time.
+    """
+    return event if event.attempt == attempt else attrs.evolve(event, attempt=attempt)
 
 
 def _plain(value: Any) -> Any:

@@ -19,6 +19,43 @@ REMEMBERED = 10_000
 """How many events that were handled without a claim are remembered, so that this process does not run them again."""
 
 
+class Moment:
+    """
+    Something that happens once and can be waited for. Nobody does while the store works, so the event that would wake
+    them is made only when it is needed.
+    """
+
+    __slots__ = ("_event", "_happened")
+
+    def __init__(self) -> None:
+        self._happened = False
+        self._event: asyncio.Event | None = None
+
+    def is_set(self) -> bool:
+        """
+        Whether it has happened.
+        """
+        return self._happened
+
+    def set(self) -> None:
+        """
+        It happens now.
+        """
+        self._happened = True
+        if self._event is not None:
+            self._event.set()
+
+    async def wait(self) -> None:
+        """
+        Return once it has happened.
+        """
+        if self._happened:
+            return
+        if self._event is None:
+            self._event = asyncio.Event()
+        await self._event.wait()
+
+
 @attrs.define(eq=False, kw_only=True)
 class Run:
     """
@@ -48,9 +85,9 @@ class Run:
     ready: bool = False
     begun: bool = False
     handled: bool = False
-    stirred: asyncio.Event = attrs.field(factory=asyncio.Event)
-    stored: asyncio.Event = attrs.field(factory=asyncio.Event)
-    ended: asyncio.Event = attrs.field(factory=asyncio.Event)
+    stirred: Moment = attrs.field(factory=Moment)
+    stored: Moment = attrs.field(factory=Moment)
+    ended: Moment = attrs.field(factory=Moment)
 
 
 class Runs:

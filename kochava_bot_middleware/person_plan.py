@@ -131,7 +131,7 @@ def _identity_link(subject: Subject, identities: Mapping[str, str], now: float) 
         user_id=subject.name,
         page_id=subject.person.page_id,
         usertime=int(now),
-        device_ids=app.identity.device_ids(subject.person.channel, subject.name),
+        device_ids=app.identity.link_ids(subject.person.channel, subject.name),
         identities=dict(identities),
     )
 

@@ -34,6 +34,9 @@ Recall = Callable[[Sequence[str]], Awaitable[Mapping[str, bytes]]]
 REMEMBERED_MIDS = 1000
 """Delivered messages that may belong to a send whose person is not known yet, as far as this process saw them."""
 
+NO_DEVICE = DeviceSettings()
+NO_FACTS = PersonFacts()
+
 PAGE_SEEN_SECONDS = 7 * 86400.0
 """For how long a Page that sent a delivery event is expected to send more of them."""
 
@@ -196,7 +199,7 @@ class Planner:
             plan.left_out[barred] += len(subject.happenings)
             return
         self._join(subject, stored, plan)
-        facts = PersonFacts()
+        facts = NO_FACTS
         if not subject.is_only_delivery:
             facts = await self._facts(subject, stored, told)
         assembled = assemble(subject, stored, facts, now=self._now())
@@ -236,7 +239,7 @@ class Planner:
         if decision.barred is not None:
             return PersonFacts(decision=decision)
         device: Mapping[str, str] = {}
-        if app.device != DeviceSettings():
+        if app.device != NO_DEVICE:
             device, failed = await device_facts(app.device, user_id)
             for name in failed:
                 self._incidents.report("device_fact_failed", name)

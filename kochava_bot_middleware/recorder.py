@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-import weakref
 from collections.abc import Callable, Sequence
 
 from .apps import Apps
@@ -55,7 +54,6 @@ class Recorder:
         self._commit_timeout = commit_timeout_seconds
         self._at_risk_limit = at_risk_limit
         self._on_committed = on_committed
-        self._recordings: weakref.WeakKeyDictionary[Handling, Recording] = weakref.WeakKeyDictionary()
         self._commits: set[asyncio.Task[None]] = set()
 
     @property
@@ -69,9 +67,9 @@ class Recorder:
         """
         The recording of *handling*; made when it is asked for first.
         """
-        recording = self._recordings.get(handling)
+        recording: Recording | None = handling.kept.get(self)
         if recording is None:
-            recording = self._recordings[handling] = self._new(handling)
+            recording = handling.kept[self] = self._new(handling)
             recording.observe(handling.event)
         return recording
 
@@ -80,7 +78,7 @@ class Recorder:
         The recording of the event being handled; ``None`` outside of handling, and when it is written already.
         """
         handling = current_handling()
-        recording = None if handling is None else self._recordings.get(handling)
+        recording: Recording | None = None if handling is None else handling.kept.get(self)
         return recording if recording is not None and recording.is_open else None
 
     def alone(self) -> Recording:
@@ -126,7 +124,7 @@ class Recorder:
             apps=self._apps,
             planner=self._planner,
             now=self._clock.now,
-            new_id=lambda: uuid.uuid4().hex,
+            new_id=_random_id,
             incidents=self._incidents,
             tally=self._tally,
             handling=handling,
@@ -137,3 +135,7 @@ class Recorder:
         self._commits.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self._incidents.report("tracking_failed", reason=type(task.exception()).__name__)
+
+
+def _random_id() -> str:
+    return uuid.uuid4().hex

@@ -8,7 +8,7 @@ when somebody else changed it in between.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -70,10 +70,21 @@ class Recording:
     ignored: bool = False
     is_open: bool = True
     _told: Told = attrs.field(factory=Told)
+    _noted: list[tuple[Person, Draft, str | None]] = attrs.field(factory=list)
     _ordinals: Counter[tuple[str, str]] = attrs.field(factory=Counter)
     _bad_keys: int = 0
     _linking_asked: bool = False
     _plan: Plan | None = None
+    _person: Person | None = None
+
+    @property
+    def person(self) -> Person | None:
+        """
+        Whom the event being handled is about; ``None`` outside of handling, and when it names nobody.
+        """
+        if self._person is None and self.handling is not None:
+            self._person = person_of(self.handling.event)
+        return self._person
 
     def track(self, person: Person, draft: Draft, *, track_id: str | None = None) -> None:
         """
@@ -85,19 +96,11 @@ class Recording:
         Raises:
             TrackingError: In strict mode, when Kochava would refuse the event.
         """
-        app = self.apps.of(person.page_id)
-        name = app.name_of(person)
-        if track_id is not None:
-            event_id = record_id(app.app_id, "track", draft.name, track_id)
-        elif self.handling is None:
-            event_id = self.new_id()
-        else:
-            self._ordinals[name, draft.name] += 1
-            ordinal = self._ordinals[name, draft.name]
-            cause = self.handling.event.key
-            event_id = record_id(app.app_id, Engagement.kind, person.page_id, name, cause, draft.name, ordinal)
-        engagement = self._engagement(app, person, draft, event_id)
-        self._told.happenings.append(Happening(person=person, engagement=engagement))
+        if self.apps.of(person.page_id).events.strict:
+            clean_event_data(draft.data, strict=True, event_name=draft.name)
+        if isinstance(draft.data, Mapping):
+            draft = attrs.evolve(draft, data=self._copied(draft.data, draft.name))
+        self._noted.append((person, draft, track_id))
 
     def identify(self, person: Person, identities: Any) -> None:
         """
@@ -144,6 +147,7 @@ class Recording:
         See `Contributor.contribute`.
         """
         await self._identify_on_linking()
+        self._write_out()
         automatic = self._automatic()
         told = attrs.evolve(self._told, happenings=[*self._told.happenings, *automatic])
         self._plan = await self.planner.plan(told)
@@ -173,6 +177,44 @@ class Recording:
         self.tally.left_out.update({LeftOut.BAD_KEY: self._bad_keys} if self._bad_keys else {})
         self._bad_keys = 0
 
+    def _write_out(self) -> None:
+        """
+        Turn what was noted into events; left to the end, since a handler should not wait for it.
+        """
+        noted, self._noted = self._noted, []
+        for person, draft, track_id in noted:
+            app = self.apps.of(person.page_id)
+            event_id = self._event_id(app, person, draft.name, track_id)
+            try:
+                engagement = self._engagement(app, person, draft, event_id)
+            except Exception as exc:  # noqa: BLE001 - a value of the author's may raise anything
+                self.incidents.report("event_data_unreadable", draft.name, reason=type(exc).__name__)
+                self._bad_keys += 1
+                engagement = self._engagement(app, person, Draft(name=draft.name), event_id)
+            self._told.happenings.append(Happening(person=person, engagement=engagement))
+
+    def _copied(self, data: Mapping[str, Any], event_name: str) -> dict[str, Any] | None:
+        """
+        A copy, since the caller may go on to use the object; ``None`` when it cannot even be read.
+        """
+        try:
+            return dict(data)
+        except Exception as exc:  # noqa: BLE001 - a mapping of the author's may raise anything
+            self.incidents.report("event_data_unreadable", event_name, reason=type(exc).__name__)
+            self._bad_keys += 1
+            return None
+
+    def _event_id(self, app: App, person: Person, event_name: str, track_id: str | None) -> str:
+        if track_id is not None:
+            return record_id(app.app_id, "track", event_name, track_id)
+        if self.handling is None:
+            return self.new_id()
+        name = app.name_of(person)
+        self._ordinals[name, event_name] += 1
+        ordinal = self._ordinals[name, event_name]
+        cause = self.handling.event.key
+        return record_id(app.app_id, Engagement.kind, person.page_id, name, cause, event_name, ordinal)
+
     async def _identify_on_linking(self) -> None:
         event = self._told.event
         person = None if event is None else person_of(event)
@@ -190,8 +232,7 @@ class Recording:
             self.incidents.report("identify_on_linking_failed", reason=type(exc).__name__)
 
     def _automatic(self) -> list[Happening]:
-        handling = self.handling
-        person = None if handling is None else person_of(handling.event)
+        handling, person = self.handling, self.person
         if handling is None or person is None or self.ignored:
             return []
         event = handling.event

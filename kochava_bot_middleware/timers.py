@@ -9,7 +9,6 @@ import asyncio
 from .apps import Apps
 from .clock import Clock
 from .delivery.incidents import Incidents
-from .exceptions import StoreError
 from .recorder import Recorder
 from .store.contract import Claim, Outcome, Queue, Settlement, Store
 from .timer_entry import Timer
@@ -18,7 +17,7 @@ from .tracking.identity import Person
 
 AT_ONCE = 64
 LEASE_SECONDS = 30.0
-LONGEST_PAUSE_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 1.0
 SHORTEST_PAUSE_SECONDS = 0.05
 
 
@@ -79,14 +78,23 @@ class Timers:
     async def _run(self) -> None:
         while True:
             try:
-                while await self.end_due() == AT_ONCE:
-                    pass
-                due_at = await self._store.next_due_at(Queue.TIMER)
-            except StoreError as exc:
+                await self._clock.sleep(await self._step())
+            except Exception as exc:  # noqa: BLE001 - an engine may raise anything; the waits go on when it works again
                 self._incidents.report("timers_wait", reason=type(exc).__name__)
-                due_at = None
-            pause = LONGEST_PAUSE_SECONDS if due_at is None else due_at - self._clock.now()
-            await self._clock.sleep(min(max(pause, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS))
+                await self._clock.sleep(LONGEST_PAUSE_SECONDS)
+
+    async def _step(self) -> float:
+        """
+        End what is due; gives the seconds until it is worth looking again.
+        """
+        due_at = await self._store.next_due_at(Queue.TIMER)
+        if due_at is None:
+            return LONGEST_PAUSE_SECONDS
+        pause = due_at - self._clock.now()
+        if pause <= 0:
+            await self.end_due()
+            return SHORTEST_PAUSE_SECONDS
+        return min(max(pause, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
 
     async def _end(self, claim: Claim) -> None:
         timer = Timer.from_bytes(claim.entry.body)

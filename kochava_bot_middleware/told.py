@@ -100,12 +100,16 @@ class Told:
 class Subject:
     """
     One person's share in what was told.
+
+    Attributes:
+        barred_key: Of the mark that bars the person.
     """
 
     person: Person
     app: App
     name: str
     keys: Keys
+    barred_key: str
     event: Event | None
     happenings: list[Happening] = attrs.field(factory=list)
     identities: dict[str, str] = attrs.field(factory=dict)

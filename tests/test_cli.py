@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,7 @@ def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert (0, f"kochava-bot {__version__}\n") == (ended.value.code, capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("argv", [[], ["fly"], ["store"], ["parse", "--fast"]])
+@pytest.mark.parametrize("argv", [[], ["fly"], ["store"], ["store", "fly"], ["trace"], ["parse", "--fast"]])
 def test_unknown_arguments_show_the_usage(capsys: pytest.CaptureFixture[str], argv: list[str]) -> None:
     """What is missing or not known ends with status 2."""
     with pytest.raises(SystemExit) as ended:
@@ -41,3 +42,16 @@ def test_reader_that_goes_away_is_no_error_of_ours() -> None:
         process.stdin.write(webhook)
         process.stdin.close()
         assert (b"", 1) == (process.stderr.read(), process.wait(timeout=60))
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["check"], ["send-test"], ["trace", "5"], ["worker"], ["store", "stats"], ["store", "list"], ["store", "init"]],
+)
+def test_missing_settings_file_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path, argv: list[str]) -> None:
+    """It names the file."""
+    path = tmp_path / "nowhere.toml"
+    status = main([*argv, "--settings", str(path)])
+    shown = capsys.readouterr()
+    assert (2, "", 1) == (status, shown.out, len(shown.err.splitlines()))
+    assert str(path) in shown.err

@@ -339,6 +339,41 @@ async def test_a_purchase_is_not_lost_because_of_one_bad_key() -> None:
     assert {"bad key": 2} == on.kochava.counts.left_out
 
 
+class Hostile(dict[str, Any]):
+    """
+    Data that cannot be read.
+    """
+
+    def keys(self) -> Any:
+        raise LookupError
+
+    def items(self) -> Any:
+        raise LookupError
+
+
+@pytest.mark.parametrize("data", [Hostile(a=1), {"deep": Hostile(a=1)}])
+async def test_data_that_cannot_be_read_loses_no_event(data: Any) -> None:
+    """Whatever an author's object raises, the handler never learns of it."""
+    on = stage()
+    await on.kochava.track("Purchase", data, user_id=USER_ID)
+    ((name, _),) = await on.events()
+    assert "Purchase" == name
+
+
+async def test_data_that_is_changed_after_the_call_is_told_as_it_was() -> None:
+    """The caller may go on to use the object."""
+    on = stage()
+
+    async def handler(_event: Event) -> None:
+        basket = {"quantity": 1}
+        await on.kochava.track("Add to Cart", basket)
+        basket["quantity"] = 2
+        await on.kochava.track("Add to Cart", basket)
+
+    await on.handle(on.message(), handler)
+    assert [1, 2] == [data["quantity"] for _, data in await on.events()]
+
+
 async def test_text_without_a_stored_form_loses_that_record_only() -> None:
     """Half a surrogate pair in a name cannot be written; all else of the handling is."""
     on = stage()

@@ -116,7 +116,7 @@ async def test_without_delivery_events_the_sends_success_counts_after_the_wait(g
     assert [] == await pings(on)
     await wait(on, 2)
     assert ["impression"] == await pings(on)
-    await wait(on, DAY)
+    await wait(on, 120)
     assert ["impression"] == await pings(on)
 
 
@@ -304,7 +304,7 @@ async def test_two_processes_that_hear_of_the_same_greeting_at_once_ping_once() 
 
 
 @pytest.mark.parametrize("delivery_first", [True, False])
-async def test_send_and_delivery_meet_when_two_processes_write_at_once(delivery_first: bool) -> None:  # noqa: FBT001
+async def test_send_and_delivery_meet_when_two_processes_write_at_once(delivery_first: bool) -> None:
     """Neither overwrites what the other has just learnt."""
     clock = VirtualClock()
     on = stage(clock, store=PatientStore(clock=clock), greeting=GREETING)
@@ -436,7 +436,7 @@ async def check_play(kind: str, story: list[tuple[str, int, float]]) -> None:
 
 
 @given(actions)
-@settings(max_examples=60)
+@settings(max_examples=200)
 def test_whatever_happens_each_window_has_one_impression_and_one_click_at_most(
     story: list[tuple[str, int, float]],
 ) -> None:
@@ -445,7 +445,7 @@ def test_whatever_happens_each_window_has_one_impression_and_one_click_at_most(
 
 
 @given(actions)
-@settings(max_examples=15)
+@settings(max_examples=40)
 def test_the_same_holds_in_a_file(story: list[tuple[str, int, float]]) -> None:
     """With a durable store, two processes at once."""
     asyncio.run(check_play("sqlite", story))

@@ -186,6 +186,16 @@ async def test_the_wait_for_the_first_record_can_be_turned_off() -> None:
     assert ["identity_link"] == await on.names()
 
 
+async def test_an_identity_link_may_name_the_person_by_another_key() -> None:
+    """Kochava's pages write the key in two ways."""
+    on = stage(identity={"messenger_link_key": "fb_userid", "wait_for_first_record": False})
+    for channel in ("messenger", "instagram"):
+        await on.kochava.identify({"customer_id": "C-1"}, user_id=channel, channel=channel)
+    assert [{"fb_userid": "messenger"}, {"ig_user_id": "instagram"}] == [
+        record.device_ids for record in await tracks(on) if isinstance(record, IdentityLink)
+    ]
+
+
 async def test_linked_ids_may_go_into_every_event() -> None:
     """`identities_in_events` names which; the others are kept as hashes only."""
     on = stage(identity={"identities_in_events": ["customer_id"]})

@@ -28,9 +28,10 @@ async def every_row(
     store: Store, queue: str, *, state: State | None = None, lane: str | None = None
 ) -> AsyncIterator[Listed]:
     """
-    All rows, each once, also while a worker takes some of them away.
+    All rows, each once, also while others take some of them away.
 
-    `Store.browse` gives nothing after a row that is gone. Then the walk steps back to a row that is still there.
+    `Store.browse` gives nothing after a row that was removed or, being put back, is last by now. Then the walk steps
+    back to a row that is where it was.
     """
     seen: set[str] = set()
     anchors: list[str] = []

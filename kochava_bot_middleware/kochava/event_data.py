@@ -109,6 +109,10 @@ def _clean_scalar(data: Any, problems: list[Problem]) -> Any:
 def _clean_mapping(data: Mapping[Any, Any], problems: list[Problem]) -> dict[str, Any] | None:
     clean: dict[str, Any] = {}
     for key, value in data.items():
+        # Nearly all are plain text and small numbers, which need no second look.
+        if type(key) is str and key.isascii() and key not in RESERVED_KEYS and _is_plain(value):
+            clean[key] = value
+            continue
         try:
             name = _key(key)
             if name in RESERVED_KEYS:
@@ -128,6 +132,13 @@ def _clean_mapping(data: Mapping[Any, Any], problems: list[Problem]) -> dict[str
         problems.append(Problem(key="", reason=reason, severity=Severity.DOUBTFUL))
     _shrink(clean, problems)
     return clean or None
+
+
+def _is_plain(value: Any) -> bool:
+    kind = type(value)
+    if kind is str:
+        return bool(value.isascii())
+    return (kind is int and _MIN_INT <= value <= _MAX_INT) or kind is bool or value is None
 
 
 def _shrink(clean: dict[str, Any], problems: list[Problem]) -> None:

@@ -166,13 +166,17 @@ _KINDS: dict[str, type[Record]] = {
     cls.kind: cls for cls in (Engagement, Install, IdentityLink, Impression, Click, Deletion)
 }
 
+_NAMES = {cls: tuple(attrs.fields_dict(cls)) for cls in _KINDS.values()}
+
 
 def encode(record: Record) -> bytes:
     """
     The stored form: one JSON object with ``kind`` and ``schema``.
     """
-    fields = {name: getattr(record, name) for name in attrs.fields_dict(type(record))}
-    return orjson.dumps({"kind": record.kind, "schema": SCHEMA, **fields}, default=_plain)
+    stored: dict[str, Any] = {"kind": record.kind, "schema": SCHEMA}
+    for name in _NAMES[type(record)]:
+        stored[name] = getattr(record, name)
+    return orjson.dumps(stored, default=_plain)
 
 
 def _plain(value: Any) -> Any:

@@ -16,7 +16,10 @@ from .memory import MemoryStore
 from .settings import SYNCHRONOUS, StoreSettings
 from .sqlite import SqliteStore
 
-KNOWN = "memory://, sqlite:///file.db (beneath the current folder) or sqlite:////folder/file.db"
+KNOWN = (
+    "memory://, sqlite:///file.db (beneath the current folder), sqlite:////folder/file.db "
+    "or postgresql://user:password@host/database"
+)
 """The addresses that can be opened, for messages."""
 
 
@@ -26,7 +29,8 @@ def open_store(url: str, *, settings: StoreSettings | None = None, clock: Clock 
 
     Args:
         url: ``memory://``; ``sqlite:///`` and a path, absolute if it begins with another slash. SQLite knows the option
-            ``?synchronous=NORMAL``, which goes before *settings*.
+            ``?synchronous=NORMAL``, which goes before *settings*. ``postgresql://user:password@host/database``; see
+            `store.postgres` for its options.
         settings: See `StoreSettings`.
         clock: Defaults to the machine's.
 
@@ -35,6 +39,8 @@ def open_store(url: str, *, settings: StoreSettings | None = None, clock: Clock 
     """
     settings = settings or StoreSettings()
     scheme, separator, _ = url.partition("://")
+    if separator and scheme in ("postgresql", "postgres"):
+        return _postgres_store(url, settings=settings, clock=clock)
     if not separator or scheme not in ("memory", "sqlite"):
         # Not the whole address, which may hold a password.
         raise _wrong(KNOWN, f"{scheme}://…" if separator else f"{len(url)} characters without ://")
@@ -48,6 +54,18 @@ def open_store(url: str, *, settings: StoreSettings | None = None, clock: Clock 
         raise _wrong(KNOWN, url.partition("?")[0])
     _refuse_unknown(options, known=("synchronous",))
     return SqliteStore(path[1:], settings=_with_options(settings, options), clock=clock)
+
+
+def _postgres_store(url: str, *, settings: StoreSettings, clock: Clock | None) -> Store:
+    try:
+        # Only who uses it needs its library.
+        from .postgres import PostgresStore  # noqa: PLC0415
+    except ModuleNotFoundError as exc:
+        if exc.name != "asyncpg":
+            raise
+        wanted = "asyncpg to be installed for postgresql:// (pip install 'kochava-bot-middleware[postgres]')"
+        raise _wrong(wanted, "no such library") from exc
+    return PostgresStore(url, settings=settings, clock=clock)
 
 
 def _with_options(settings: StoreSettings, options: Mapping[str, str]) -> StoreSettings:

@@ -23,8 +23,8 @@ Behind PgBouncer in transaction mode, name the pooler as host and add ``?stateme
 ``listen=off``, which leaves workers of other processes to look by themselves). Nothing else is needed: every statement
 runs within a transaction, and what a transaction sets, locks or prepares ends with it.
 
-The server's clock counts, so the clocks of the machines may differ. Where a store is given a `Clock` (tests), that one
-counts instead.
+The server's clock counts, so the clocks of the machines may differ. Where a store is given another clock than
+`SystemClock` (by a test), that one counts instead.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from typing import TypeVar
 
 import attrs
 
-from ..clock import Clock
+from ..clock import Clock, SystemClock
 from ..exceptions import StoreUnavailable
 from .contract import Claim, Committed, Listed, Mark, QueueStats, State, Unit, Verdict
 from .postgres_address import parse_postgres
@@ -79,13 +79,13 @@ class PostgresStore:
     """
     A durable store in a PostgreSQL database, 13 or later.
 
-    A unit whose answer was lost with the connection (`StoreUnavailable`) may be committed again: its appends are known
-    by their ids and its settlements by their tokens.
+    A unit whose answer was lost with the connection (`StoreUnavailable`) may be committed again. If it was written, its
+    appends are then repeated, and its settlements answer `LEASE_LOST`.
 
     Args:
         url: See the module.
         settings: Only `StoreSettings.dedupe_seconds` matters here.
-        clock: Counts instead of the server's clock.
+        clock: Counts instead of the server's clock, unless it is a `SystemClock`.
         new_token: Gives the token of each lease.
 
     Raises:
@@ -104,7 +104,7 @@ class PostgresStore:
     ) -> None:
         self._address = parse_postgres(url)
         self._settings = settings or StoreSettings()
-        self._clock = clock
+        self._clock = None if isinstance(clock, SystemClock) else clock
         self._new_token = new_token
         self._engine: _Engine | None = None
         self._callbacks: list[Callable[[], None]] = []

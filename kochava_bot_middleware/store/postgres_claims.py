@@ -63,12 +63,6 @@ async def renew_leases(session: Session, *, claims: Sequence[Claim], lease_secon
         (to_text(claim.entry.queue), to_text(claim.entry.lane), to_text(claim.entry.id), claim.token)
         for claim in claims
     ]
-    ends = {
-        token: expires_at
-        for token, expires_at in await session.fetch(sql.RENEW, *columns(owned), lease_seconds, session.given_now)
-    }
-    return [
-        attrs.evolve(claim, expires_at=ends[claim.token])
-        for claim in claims
-        if claim.token in ends
-    ]
+    rows = await session.fetch(sql.RENEW, *columns(owned), lease_seconds, session.given_now)
+    ends = {token: expires_at for token, expires_at in rows}  # noqa: C416 - a row is no pair to mypy
+    return [attrs.evolve(claim, expires_at=ends[claim.token]) for claim in claims if claim.token in ends]

@@ -50,6 +50,7 @@ class Committer:
         self._waiting: deque[_Waiting] = deque()
         self._in_flight: Counter[Hashable] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._taking = 0
 
     async def commit(self, unit: Unit) -> Committed:
         """
@@ -68,21 +69,26 @@ class Committer:
             await asyncio.wait(set(self._tasks))
 
     def _start(self) -> None:
-        if len(self._tasks) < TRANSACTIONS:
+        # Not the tasks are counted: one that found nothing more is among them until the loop's next turn.
+        if self._taking < TRANSACTIONS:
+            self._taking += 1
             task = asyncio.get_running_loop().create_task(self._live(), name="kochava-bot-commit")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def _live(self) -> None:
-        while group := self._take():
-            touched = Counter(key for waiting in group for key in waiting.touched)
-            self._in_flight.update(touched)
-            if self._waiting:
-                self._start()
-            try:
-                await self._run(group)
-            finally:
-                self._in_flight -= touched
+        try:
+            while group := self._take():
+                touched = Counter(key for waiting in group for key in waiting.touched)
+                self._in_flight.update(touched)
+                if self._waiting:
+                    self._start()
+                try:
+                    await self._run(group)
+                finally:
+                    self._in_flight -= touched
+        finally:
+            self._taking -= 1
 
     def _take(self) -> list[_Waiting]:
         """
@@ -125,7 +131,9 @@ def _refuse(group: Sequence[_Waiting], exc: Exception) -> None:
     for waiting in group:
         if not waiting.future.done():
             # Each its own, since raising one changes it.
-            waiting.future.set_exception(type(exc)(*exc.args) if isinstance(exc, StoreError) else exc)
+            own = type(exc)(*exc.args) if isinstance(exc, StoreError) else exc
+            own.__cause__ = exc.__cause__
+            waiting.future.set_exception(own)
 
 
 def _touched(unit: Unit) -> frozenset[Hashable]:

@@ -194,9 +194,7 @@ class Plan:
             return None
         if settlement.outcome is Outcome.RETRY:
             due_at = max(now, settlement.retry_at or now)
-            lane.kept = KeptHead(
-                due_at=due_at, is_uncounted=False, reason=settlement.reason, detail=settlement.detail
-            )
+            lane.kept = KeptHead(due_at=due_at, is_uncounted=False, reason=settlement.reason, detail=settlement.detail)
             return None
         assert lane.stored is not None
         self.ended.append(Ended(head=lane.stored, queue=entry.queue, settlement=settlement))

@@ -28,8 +28,8 @@ _BEGIN = "; ".join(
     (
         "BEGIN ISOLATION LEVEL READ COMMITTED",
         # A process that is stopped in the middle must not hold its lanes for ever.
-        "SET LOCAL idle_in_transaction_session_timeout TO 4000",
-        "SET LOCAL lock_timeout TO 6000",
+        "SET LOCAL idle_in_transaction_session_timeout TO 3000",
+        "SET LOCAL lock_timeout TO 5000",
         # A plan made while the tables were empty would read them whole for as long as it is cached.
         *(f"SET LOCAL enable_{kind} TO off" for kind in ("seqscan", "bitmapscan", "hashjoin", "mergejoin")),
         "SET LOCAL jit TO off",
@@ -51,6 +51,7 @@ class Pool:
         self._clock = clock
         self._pool: Any = None
         self._opening = asyncio.Lock()
+        self._working: set[asyncio.Task[Any]] = set()
         self._is_checked = False
 
     async def open(self) -> None:
@@ -68,8 +69,10 @@ class Pool:
 
     async def close(self) -> None:
         """
-        Close every connection.
+        Close every connection, once what was begun is finished.
         """
+        if self._working:
+            await asyncio.wait(set(self._working))
         pool, self._pool = self._pool, None
         if pool is not None:
             try:
@@ -86,8 +89,20 @@ class Pool:
 
     async def run_unchecked(self, work: Callable[[Session], Awaitable[T]]) -> T:
         """
-        The same, whether or not the tables are there.
+        The same, whether or not the tables are there. It is finished even if the caller is cancelled meanwhile.
         """
+        task = asyncio.get_running_loop().create_task(self._run(work))
+        self._working.add(task)
+        task.add_done_callback(self._worked)
+        return await asyncio.shield(task)
+
+    def _worked(self, task: asyncio.Task[Any]) -> None:
+        self._working.discard(task)
+        # What nobody waits for any more must not be reported as forgotten.
+        if not task.cancelled():
+            task.exception()
+
+    async def _run(self, work: Callable[[Session], Awaitable[T]]) -> T:
         for _ in range(ATTEMPTS):
             with contextlib.suppress(*PASSING), translated(self._address.shown):
                 async with self._transaction() as session:
@@ -109,7 +124,7 @@ class Pool:
             await _roll_back(connection)
             raise
         except BaseException:
-            # Cancelled: it may be in the middle of an answer nobody will read.
+            # The event loop stops: it may be in the middle of an answer nobody will read.
             connection.terminate()
             raise
         finally:

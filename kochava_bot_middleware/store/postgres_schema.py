@@ -11,8 +11,9 @@ The tables in PostgreSQL, their versions, and the check of both.
     marks     keyed state
     counts    by queue, in parts, so that no two connections wait for each other to count; read as their sum
 
-`heads` and the low end of `entries` change all the time, so their tables are vacuumed by number of dead rows rather than
-by share, and without pauses.
+Most of these rows live for seconds, so the tables are vacuumed early and without pauses (see `_BUSY`). No update of a
+head can stay on its page's chain (HOT), since the time it is due is indexed; what is left free in a page is for the
+others. A transaction that is left open for hours keeps all dead rows and makes claims slow: watch for those.
 """
 
 from __future__ import annotations
@@ -29,15 +30,16 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         "CREATE SEQUENCE {s}.places",
         f"""
-        CREATE TABLE {{s}}.entries (queue text COLLATE "C" NOT NULL, place bigint NOT NULL, id text COLLATE "C" NOT NULL,
-        lane text COLLATE "C" NOT NULL, schema integer NOT NULL, created_at float8 NOT NULL, due_at float8,
-        body bytea NOT NULL, PRIMARY KEY (queue, place)) WITH ({_BUSY})
+        CREATE TABLE {{s}}.entries (queue text COLLATE "C" NOT NULL, place bigint NOT NULL,
+        id text COLLATE "C" NOT NULL, lane text COLLATE "C" NOT NULL, schema integer NOT NULL,
+        created_at float8 NOT NULL, due_at float8, body bytea NOT NULL, PRIMARY KEY (queue, place)) WITH ({_BUSY})
         """,
         "CREATE INDEX entries_by_lane ON {s}.entries (queue, lane, place)",
         f"""
-        CREATE TABLE {{s}}.heads (queue text COLLATE "C" NOT NULL, lane text COLLATE "C" NOT NULL, place bigint NOT NULL,
-        id text COLLATE "C" NOT NULL, due_at float8 NOT NULL, token text, attempts integer NOT NULL,
-        reason text NOT NULL, detail text NOT NULL, PRIMARY KEY (queue, lane)) WITH (fillfactor = 80, {_BUSY})
+        CREATE TABLE {{s}}.heads (queue text COLLATE "C" NOT NULL, lane text COLLATE "C" NOT NULL,
+        place bigint NOT NULL, id text COLLATE "C" NOT NULL, due_at float8 NOT NULL, token text,
+        attempts integer NOT NULL, reason text NOT NULL, detail text NOT NULL,
+        PRIMARY KEY (queue, lane)) WITH (fillfactor = 80, {_BUSY})
         """,
         "CREATE INDEX heads_by_due ON {s}.heads (queue, due_at, place)",
         "CREATE INDEX heads_by_lease ON {s}.heads (queue, due_at) WHERE token IS NOT NULL",

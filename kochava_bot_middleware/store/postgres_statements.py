@@ -122,7 +122,8 @@ DELETE_MARKS = "DELETE FROM {s}.marks AS m WHERE m.key = ANY ($1::text[])"
 ADD_COUNTS = """
 INSERT INTO {s}.counts AS c (queue, part, accepted, done, dead, dropped)
 SELECT t.queue, pg_backend_pid() % 64, t.accepted, t.done, t.dead, t.dropped
-FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) AS t (queue, accepted, done, dead, dropped)
+FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+    AS t (queue, accepted, done, dead, dropped)
 ORDER BY t.queue ON CONFLICT (queue, part) DO UPDATE SET accepted = c.accepted + excluded.accepted,
     done = c.done + excluded.done, dead = c.dead + excluded.dead, dropped = c.dropped + excluded.dropped
 """

@@ -33,8 +33,8 @@ ORDER BY e.lane, e.place LIMIT $4
 """
 
 LIST_ENDED = """
-SELECT d.place, d.id, d.queue, d.lane, d.schema, d.created_at, d.due_at, d.body, d.state, d.attempts, d.reason, d.detail,
-    d.ended_at
+SELECT d.place, d.id, d.queue, d.lane, d.schema, d.created_at, d.due_at, d.body,
+    d.state, d.attempts, d.reason, d.detail, d.ended_at
 FROM {s}.ended AS d
 WHERE d.queue = $1 AND d.place > $2 AND ($4::text IS NULL OR d.lane = $4) AND ($5::text IS NULL OR d.state = $5)
 ORDER BY d.place LIMIT $3

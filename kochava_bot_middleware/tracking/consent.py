@@ -5,7 +5,6 @@ Whether a person may be told of, and under which id.
 from __future__ import annotations
 
 import enum
-import hashlib
 import hmac
 from collections.abc import Callable
 from typing import Any
@@ -105,7 +104,7 @@ def keyed_hash(key: str, text: str) -> str:
     """
     Hex HMAC-SHA256.
     """
-    return hmac.new(key.encode(), text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+    return hmac.digest(key.encode(), text.encode("utf-8", "surrogatepass"), "sha256").hex()
 
 
 @attrs.frozen(kw_only=True)

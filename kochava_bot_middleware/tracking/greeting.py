@@ -109,6 +109,10 @@ def marked(body: Mapping[str, Any], creative: str | None = None) -> GreetingBody
     """
     greeting = GreetingBody(body)
     greeting.creative = creative
+    message = body.get("message")
+    if isinstance(message, Mapping):
+        # Some senders put their own object around the message.
+        greeting["message"] = marked(message, creative)
     return greeting
 
 

@@ -58,6 +58,8 @@ class IdentityState:
         Args:
             kept: Keys whose value is needed again later.
         """
+        if not identities:
+            return self
         new = {key: value for key, value in identities.items() if _digest(value) not in self.linked.get(key, ())}
         values = {**self.values, **{key: value for key, value in identities.items() if key in kept}}
         return attrs.evolve(self, pending={**self.pending, **new}, values=values)

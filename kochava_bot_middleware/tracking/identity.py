@@ -26,6 +26,9 @@ class IdentitySettings:
     Attributes:
         messenger_device_id_key: Member of ``device_ids`` for a PSID.
         instagram_device_id_key: Member of ``device_ids`` for an Instagram-scoped id.
+        messenger_link_key: The same of an identity link; ``None``: as in events. Kochava's page on identity links
+            writes ``fb_userid`` where its bot page writes ``fb_user_id``.
+        instagram_link_key: Likewise.
         identities_in_events: Names of identities that, once linked, are also members of every event's ``device_ids``.
         identify_on_linking: A callable of an account-linking event, plain or async, that gives the identities to link,
             or ``None``.
@@ -35,6 +38,8 @@ class IdentitySettings:
 
     messenger_device_id_key: str = attrs.field(default="fb_user_id", validator=not_empty)
     instagram_device_id_key: str = attrs.field(default="ig_user_id", validator=not_empty)
+    messenger_link_key: str | None = attrs.field(default=None, validator=not_empty)
+    instagram_link_key: str | None = attrs.field(default=None, validator=not_empty)
     identities_in_events: tuple[str, ...] = ()
     identify_on_linking: Callable[[Any], Any] | None = None
     wait_for_first_record: bool = True
@@ -45,6 +50,13 @@ class IdentitySettings:
         """
         messenger = channel is Channel.MESSENGER
         return {self.messenger_device_id_key if messenger else self.instagram_device_id_key: user_id}
+
+    def link_ids(self, channel: Channel, user_id: str) -> Mapping[str, str]:
+        """
+        What an identity link names the person by.
+        """
+        key = self.messenger_link_key if channel is Channel.MESSENGER else self.instagram_link_key
+        return self.device_ids(channel, user_id) if key is None else {key: user_id}
 
 
 @attrs.frozen(kw_only=True)

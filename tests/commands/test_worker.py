@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from kochava_bot_middleware import KochavaMiddleware
@@ -17,6 +18,7 @@ from kochava_bot_middleware.sandbox.kochava_server import LocalKochava
 from kochava_bot_middleware.sandbox.shop_process import Child
 
 from .conftest import APP_ID, Run, write_settings
+from .stored import PRIVATE, fill
 
 
 def worker_in(folder: Path, settings: Path, *more: str) -> Child:
@@ -47,6 +49,45 @@ async def test_worker_delivers_and_stops_on_sigterm(tmp_path: Path) -> None:
 
     assert ready.endswith("bot.db, 3 at once")
     assert f"{READY}stopped; 1 delivered; 0 wait" == said.strip()
+
+
+async def test_worker_answers_who_watches_it(tmp_path: Path) -> None:
+    """It is alive and ready, and tells what it delivered; the store's counts are told too."""
+    async with LocalKochava(app_ids=[APP_ID]) as kochava, aiohttp.ClientSession() as session:
+        mapping: Mapping[str, Any] = {"worker": "separate", "wire.event_url": f"{kochava.url}/track/json"}
+        settings = write_settings(tmp_path, **mapping)
+        await fill(tmp_path)
+        async with worker_in(tmp_path, settings, "--port", "0") as worker:
+            address = (await worker.start()).rpartition("answers on ")[2]
+            async with asyncio.timeout(20):
+                while 'kochava_bot_delivered_total{queue="track"} 1.0' not in await got(session, address, "/metrics"):
+                    await kochava.clock.sleep(0.02)
+            alive, ready = await got(session, address, "/healthz"), await got(session, address, "/readyz")
+            metrics = await got(session, address, "/metrics")
+            await worker.stop()
+
+    assert ('200 {"status": "alive"}', '200 {"status": "ready"}') == (alive, ready)
+    assert 'kochava_bot_store_entries{queue="track",state="dead"} 1.0' in metrics
+    assert 'kochava_bot_request_seconds_count{answer="2xx"' in metrics
+    assert 'kochava_bot_destination_down{app="kobotdemo1234"' in metrics
+    assert PRIVATE not in metrics
+
+
+async def got(session: aiohttp.ClientSession, address: str, path: str) -> str:
+    """
+    Status and text.
+    """
+    async with session.get(address + path) as answer:
+        return f"{answer.status} {await answer.text()}"
+
+
+async def test_worker_whose_port_is_taken(run: Run, tmp_path: Path) -> None:
+    """One line, and it does not start."""
+    async with LocalKochava(app_ids=[APP_ID]) as kochava:
+        port = kochava.url.rpartition(":")[2]
+        ran = await run("worker", "--port", port, "--settings", write_settings(tmp_path))
+    assert (2, "", 1) == (ran.status, ran.out, len(ran.err.splitlines()))
+    assert f"cannot listen on 127.0.0.1:{port}" in ran.err
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from kochava_bot_middleware.sandbox.kochava_rules import Credentials, Profile
 from kochava_bot_middleware.sandbox.kochava_server import LocalKochava
 from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
 from kochava_bot_middleware.store.contract import Queue, QueueStats
 
-from .conftest import INSTAGRAM_ID, MakeShop, Shop
+from .conftest import APP_ID, INSTAGRAM_ID, MakeShop, Shop
 
 EVERYTHING = {
     "install": {"mode": "entry"},
@@ -92,6 +93,32 @@ async def test_a_marketer_sees_the_whole_way_from_ad_to_purchase(make_shop: Make
     assert {"fb_user_id": person.user_id, "customer_id": f"C-{person.user_id}"} == kochava.events[-1].device_ids
 
 
+@pytest.mark.parametrize("way", ["send_raw", "send_recipient", "send_message"])
+async def test_a_marked_body_is_a_greeting_by_whatever_method_it_is_sent(make_shop: MakeShop, way: str) -> None:
+    """The mark survives the builders, and Facebook never sees it."""
+    shop = shop_of(make_shop)
+    await shop.open()
+    person = shop.messenger.person()
+    await person.says("hello")
+    await person.next_message()
+    page, message = shop.bot.page(), {"text": "Welcome back!"}
+    marked = shop.middleware.greeting
+    match way:
+        case "send_raw":
+            body = {"recipient": {"id": person.user_id}, "message": message}
+            await page.send_raw(marked(body, creative="push"))
+        case "send_recipient":
+            await page.send_recipient(person.user_id, marked({"message": message}, creative="push"))
+        case _:
+            await page.send_message(person.user_id, marked(message, creative="push"))
+    arrived = await person.next_message()
+    await shop.delivered(2)
+
+    assert message == arrived.body["message"]
+    assert ["push"] == [impression.params["creative_id"] for impression in shop.kochava.impressions]
+    assert [] == shop.kochava.rejections
+
+
 async def test_on_instagram_the_greeting_counts_after_the_wait(
     make_shop: MakeShop, servers: tuple[LocalMessenger, LocalKochava]
 ) -> None:
@@ -123,6 +150,43 @@ async def test_on_instagram_the_greeting_counts_after_the_wait(
     (impression,), (event,) = kochava.impressions, kochava.events
     assert ("instagram", person.user_id) == (impression.params["site_id"], impression.params["fb_user_id"])
     assert {"ig_user_id": person.user_id} == event.device_ids
+
+
+async def test_the_general_profile_satisfies_kochavas_general_page(make_shop: MakeShop) -> None:
+    """Install first, all required fields, and strict authentication on the very bytes."""
+    credentials = Credentials(api_key="test-api-key", app_secret="test-secret")
+    strict = LocalKochava(app_ids=[APP_ID], profile=Profile.S2S, install_first=True, credentials={APP_ID: credentials})
+    async with strict:
+        shop = shop_of(
+            make_shop,
+            device={
+                "origination_ip": lambda _user_id: "192.0.2.7",
+                "device_ver": "iPhone-iOS-13.6.0",
+                "kochava_device_id": lambda user_id: f"bot-{user_id}",
+                "app_version": "2.1",
+            },
+            wire={
+                "profile": "s2s",
+                "event_url": f"{strict.url}/track/json",
+                "identity_url": f"{strict.url}/v1/cpi/identityLink.php",
+                "api_key": "test-api-key",
+                "api_secret": "test-secret",
+            },
+        )
+        await shop.open()
+        person = shop.messenger.person()
+        await person.gets_started(ref="caf\u00e9/\U0001f600")
+        await person.taps(BUY)
+        await recorded(shop, 3)
+        await shop.delivered(0)
+
+        assert [] == strict.rejections
+        assert ["install", "event", "identityLink"] == [record.kind for record in strict.records]
+        install, purchase, _ = strict.records
+        assert ("2.1", f"bot-{person.user_id}") == (install.body["app_ver"], install.body["kochava_device_id"])
+        assert ("192.0.2.7", "", "iPhone-iOS-13.6.0") == tuple(
+            purchase.body["data"][name] for name in ("origination_ip", "device_ua", "device_ver")
+        )
 
 
 async def recorded(shop: Shop, count: int) -> None:

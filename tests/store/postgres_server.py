@@ -60,14 +60,15 @@ class PostgresServer:
         """
         Return when it takes connections.
         """
-        command = [binaries() / "postgres", "-D", self.folder, "-p", str(self.port), "-h", "127.0.0.1", "-k", ""]
+        command = [str(binaries() / "postgres"), "-D", str(self.folder), "-p", str(self.port), *self._options]
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, *self._options], stdout=log, stderr=log, cwd=self.folder, **self._as_user
+            process: subprocess.Popen[bytes] = subprocess.Popen(
+                [*command, "-h", "127.0.0.1", "-k", ""], stdout=log, stderr=log, cwd=self.folder, **self._as_user
             )
+        self._process = process
         began = time.monotonic()
         while self._isready() != 0:
-            if self._process.poll() is not None or time.monotonic() - began > 30:
+            if process.poll() is not None or time.monotonic() - began > 30:
                 raise RuntimeError(f"PostgreSQL did not start:\n{(self.folder / 'log').read_text()}")
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
@@ -87,12 +88,12 @@ class PostgresServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _isready(self) -> int:
-        command = [binaries() / "pg_isready", "-h", "127.0.0.1", "-p", str(self.port), "-t", "5"]
+        command = [str(binaries() / "pg_isready"), "-h", "127.0.0.1", "-p", str(self.port), "-t", "5"]
         return subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
-            [binaries() / program, "-D", self.folder, *arguments],
+            [str(binaries() / program), "-D", str(self.folder), *arguments],
             capture_output=True,
             text=True,
             check=False,

@@ -1,0 +1,128 @@
+"""
+The checker finds what is planted, and nothing else.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from kochava_bot_middleware.sandbox.history import Finding, History, Step, StepKind, counted
+from kochava_bot_middleware.sandbox.ledger import LedgerEntry
+from kochava_bot_middleware.store.contract import QueueStats
+
+KINDS = {
+    "began": StepKind.BEGAN,
+    "taken": StepKind.TAKEN,
+    "refused": StepKind.NOT_TAKEN,
+    "unsure": StepKind.UNSURE,
+    "settled": StepKind.SETTLED,
+    "interrupted": StepKind.INTERRUPTED,
+}
+
+
+def entry(label: str) -> LedgerEntry:
+    return LedgerEntry(lane=label[0], label=label)
+
+
+def history(script: str, promised: str = "a1 a2", given_up: str = "", uncertain: str = "") -> History:
+    """
+    Steps as ``sender kind label``, one after the other, separated by semicolons.
+    """
+    steps = []
+    for line in filter(None, map(str.strip, script.split(";"))):
+        sender, kind, *label = line.split()
+        steps.append(Step(kind=KINDS[kind], sender=sender, entry=entry(label[0]) if label else None))
+    return History(
+        promised=[entry(label) for label in promised.split()],
+        steps=steps,
+        given_up={entry(label) for label in given_up.split()},
+        uncertain={entry(label) for label in uncertain.split()},
+    )
+
+
+def found(findings: list[Finding]) -> list[tuple[str, str]]:
+    return [(finding.promise, finding.entry.label if finding.entry else "") for finding in findings]
+
+
+SENT_1 = "x began a1; x taken a1; x settled a1"
+SENT_2 = "x began a2; x taken a2; x settled a2"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        f"{SENT_1}; {SENT_2}",
+        f"x began a1; x refused a1; {SENT_1}; {SENT_2}",
+        f"x began a1; x taken a1; x interrupted; y began a1; y taken a1; y settled a1; {SENT_2}",
+        f"x began a1; x taken a1; x unsure a1; {SENT_1}; {SENT_2}",
+        f"x began a1; x taken a1; * interrupted; {SENT_1}; {SENT_2}",
+        f"x began a1; x interrupted; {SENT_1}; {SENT_2}",
+    ],
+    ids=["plain", "refused", "killed after the answer", "no answer in time", "store lost", "killed before it left"],
+)
+def test_a_good_history_has_no_findings(script: str) -> None:
+    """Repeats are fine where nobody could know."""
+    assert [] == history(script).findings()
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (SENT_1, [("lost", "a2")]),
+        (f"{SENT_1}; x began a2; x refused a2; x settled a2", [("lost", "a2")]),
+        (f"{SENT_1}; {SENT_2}; x began a9; x taken a9", [("never promised", "a9")]),
+        (f"{SENT_2}; {SENT_1}", [("out of order", "a1")]),
+        (f"x began a1; x refused a1; {SENT_2}; {SENT_1}", [("overtaken", "a1")]),
+        (f"{SENT_1}; {SENT_1}; {SENT_2}", [("sent after it was settled", "a1")]),
+        (
+            f"{SENT_1}; x interrupted; y began a1; y taken a1; {SENT_2}",
+            [("sent after it was settled", "a1")],
+        ),
+        (f"x began a1; x taken a1; y began a1; y taken a1; {SENT_2}", [("doubled", "a1")]),
+        (
+            f"x began a1; x taken a1; y interrupted; y began a1; y taken a1; {SENT_2}",
+            [("doubled", "a1")],
+        ),
+        (f"x began a1; x taken a1; x taken a1; {SENT_2}", [("sent behind the sender's back", "a1")]),
+    ],
+)
+def test_a_planted_fault_is_found(script: str, expected: list[tuple[str, str]]) -> None:
+    """Each is found, and only it."""
+    assert expected == found(history(script).findings())
+
+
+def test_lanes_do_not_order_each_other() -> None:
+    """Another person's records may come whenever they like."""
+    script = "x began b1; x taken b1; x began a1; x refused a1; x began b2; x taken b2; x began a1; x taken a1"
+    assert [] == history(script, promised="a1 b1 b2").findings()
+
+
+def test_what_was_given_up_need_not_come_and_lets_others_pass() -> None:
+    """A dead letter with a reason is an end."""
+    assert [] == history(f"x began a1; x refused a1; x settled a1; {SENT_2}", given_up="a1").findings()
+
+
+def test_what_was_never_answered_may_come() -> None:
+    """A webhook that was stored by a process that died before its answer."""
+    assert [] == history(f"{SENT_1}; {SENT_2}; x began a3; x taken a3", uncertain="a3").findings()
+
+
+def test_findings_are_shown_with_their_lane() -> None:
+    """Whoever reads the failure sees what happened around it."""
+    told = history(f"{SENT_1}; x interrupted; y began a1")
+    assert "sent after it was settled: a1 (a) by y" in told.told(told.findings())
+    assert "  x settled a1\n  x interrupted\n  y began a1" in told.told(told.findings())
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        (QueueStats(accepted=4, done=2, dead=1, dropped=1), []),
+        (QueueStats(accepted=4, done=3), ["counts add up"]),
+        (QueueStats(accepted=5, done=5), ["counted once"]),
+        (QueueStats(accepted=4, done=2, waiting=1, in_flight=1), ["all is settled"]),
+    ],
+)
+def test_counts_are_checked(counts: QueueStats, expected: list[str]) -> None:
+    """accepted = done + waiting + in flight + dead + dropped, and as many as there should be."""
+    assert expected == [finding.promise for finding in counted({"track": counts}, accepted={"track": 4})]
