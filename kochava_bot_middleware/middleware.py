@@ -20,10 +20,12 @@ from .handling import Handling, current_handling, handling_of
 from .kochava.client import KochavaClient
 from .messenger.events import Event
 from .messenger.outgoing import Outgoing
+from .observing import NullObserver, ObservedClient, ObservedStore, Observer
 from .recording import Recording
 from .settings import from_mapping
 from .store.address import open_store
 from .store.contract import Store
+from .tracing import Tracing
 from .tracking.link_provider import LinkProvider
 
 log = logging.getLogger(__name__)
@@ -50,6 +52,8 @@ class KochavaMiddleware(Authoring):
         store: In place of the one that `KochavaSettings.store` names.
         clock: For tests.
         link_provider: Gives SmartLinks from a catalogue of yours; see `LinkProvider`.
+        observer: Told of handlings, requests and commits, such as `Metrics`; must be quick and must not raise. Without
+            one, spans are made if OpenTelemetry is installed.
     """
 
     def __init__(
@@ -59,10 +63,13 @@ class KochavaMiddleware(Authoring):
         store: Store | None = None,
         clock: Clock | None = None,
         link_provider: LinkProvider | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.settings = settings
         self._clock = clock or SystemClock()
-        self._store = store or open_store(settings.store, clock=self._clock)
+        self._observer = observer or Tracing.if_installed() or NullObserver()
+        kept_in = store or open_store(settings.store, clock=self._clock)
+        self._store: Store = kept_in if observer is None else ObservedStore(kept_in, observer, self._clock)
         self._parts = assembled(
             settings,
             store=self._store,
@@ -87,6 +94,7 @@ class KochavaMiddleware(Authoring):
         store: Store | None = None,
         clock: Clock | None = None,
         link_provider: LinkProvider | None = None,
+        observer: Observer | None = None,
     ) -> Self:
         """
         Make it from a settings mapping; see `KochavaSettings` for the keys.
@@ -95,7 +103,7 @@ class KochavaMiddleware(Authoring):
             SettingsError: With everything that is wrong.
         """
         settings = from_mapping(KochavaSettings, mapping)
-        return cls(settings, store=store, clock=clock, link_provider=link_provider)
+        return cls(settings, store=store, clock=clock, link_provider=link_provider, observer=observer)
 
     @property
     def counts(self) -> Counts:
@@ -127,7 +135,8 @@ class KochavaMiddleware(Authoring):
         self._parts.timers.start()
         if self.settings.worker is WorkerPlace.SEPARATE or self.settings.mode is not Mode.LIVE:
             return
-        self._client = KochavaClient(timeout_seconds=self.settings.delivery.request_timeout_seconds)
+        timeout = self.settings.delivery.request_timeout_seconds
+        self._client = ObservedClient(self._observer, timeout_seconds=timeout)
         self._worker = self.make_worker(self._client)
         self._working = asyncio.create_task(self._worker.run())
 
@@ -224,7 +233,8 @@ class KochavaMiddleware(Authoring):
         recording = self._join(handling)
         by_hand = handling.store is not self._store or sets_handled
         try:
-            result = await call_next(handling.event)
+            with self._observer.handling(handling.event):
+                result = await call_next(handling.event)
             if sets_handled:
                 handling.handled = True
             return result

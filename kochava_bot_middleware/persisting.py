@@ -58,7 +58,11 @@ class Persister:
                 await self._turn()
             while True:
                 try:
-                    committed = await self._write(unit, task)
+                    self._writing.add(task)
+                    try:
+                        committed = await self._store.commit(unit)
+                    finally:
+                        self._writing.discard(task)
                 except PASSING as exc:
                     self.note_failure(str(exc))
                     if task in self._given_up:
@@ -101,13 +105,6 @@ class Persister:
         if self.failing_since is not None:
             self.failing_since = None
             log.warning("store_works_again")
-
-    async def _write(self, unit: Unit, task: asyncio.Task[object]) -> Committed:
-        self._writing.add(task)
-        try:
-            return await self._store.commit(unit)
-        finally:
-            self._writing.discard(task)
 
     async def _turn(self) -> None:
         """

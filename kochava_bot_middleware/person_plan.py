@@ -88,12 +88,15 @@ def _event(
     if happening.is_named and referral:
         # A ref is free text of whoever made the link, so it is cleaned like any other data.
         data, _ = clean_event_data(attached(data, referral), strict=False)
+    extra = facts.extra
+    if data is engagement.event_data and not known_ids and not extra:
+        return engagement
     # The person's own id comes first, and no identity may replace it.
     return attrs.evolve(
         engagement,
         event_data=data,
         device_ids={**engagement.device_ids, **known_ids, **engagement.device_ids},
-        extra=facts.extra,
+        extra=extra,
     )
 
 

@@ -35,7 +35,6 @@ REMEMBERED_MIDS = 1000
 """Delivered messages that may belong to a send whose person is not known yet, as far as this process saw them."""
 
 NO_DEVICE = DeviceSettings()
-NO_FACTS = PersonFacts()
 
 PAGE_SEEN_SECONDS = 7 * 86400.0
 """For how long a Page that sent a delivery event is expected to send more of them."""
@@ -144,7 +143,8 @@ class Planner:
         if subject is None:
             event = told.event if told.event is not None and told.event.user_id == person.user_id else None
             keys = Keys(app_id=app.app_id, name=name, prefix=self._prefix)
-            subject = Subject(person=person, app=app, name=name, keys=keys, event=event)
+            barred_key = self._privacy.key_of(name)
+            subject = Subject(person=person, app=app, name=name, keys=keys, barred_key=barred_key, event=event)
             subjects[app.app_id, name] = subject
         return subject
 
@@ -175,7 +175,7 @@ class Planner:
 
     def _keys(self, subject: Subject) -> list[str]:
         keys = subject.keys
-        wanted = [self._privacy.key_of(subject.name), keys.referral]
+        wanted = [subject.barred_key, keys.referral]
         if subject.happenings or subject.identities or subject.app.install.is_entry(subject.event):
             wanted += [keys.known, keys.identities]
         if subject.signals:
@@ -194,14 +194,12 @@ class Planner:
         return [self._prefix + f"join:{subject.app.app_id}:{name}" for name in names]
 
     async def _plan_person(self, subject: Subject, stored: Mapping[str, bytes], told: Told, plan: Plan) -> None:
-        barred = self._privacy.barred(stored.get(self._privacy.key_of(subject.name)))
+        barred = self._privacy.barred(stored.get(subject.barred_key))
         if barred is not None:
             plan.left_out[barred] += len(subject.happenings)
             return
         self._join(subject, stored, plan)
-        facts = NO_FACTS
-        if not subject.is_only_delivery:
-            facts = await self._facts(subject, stored, told)
+        facts = PersonFacts() if subject.is_only_delivery else await self._facts(subject, stored, told)
         assembled = assemble(subject, stored, facts, now=self._now())
         if subject.is_only_delivery and assembled.records:
             facts = await self._facts(subject, stored, told)
@@ -212,7 +210,7 @@ class Planner:
         self._add(assembled, plan)
         if assembled.marks:
             # Who is forgotten in between must not come back as a leftover of this plan.
-            unless = Mark(key=self._privacy.key_of(subject.name), value=None, condition=Condition.IF_ABSENT)
+            unless = Mark(key=subject.barred_key, value=None, condition=Condition.IF_ABSENT)
             plan.marks.append(unless)
 
     def _join(self, subject: Subject, stored: Mapping[str, bytes], plan: Plan) -> None:

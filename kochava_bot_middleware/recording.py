@@ -137,9 +137,11 @@ class Recording:
         Add what the event itself says to the person's funnel.
         """
         self._told.event = event
-        person = person_of(event)
-        signal = None if person is None else signal_of(event, self.now())
-        if person is not None and signal is not None:
+        person = self.person
+        if person is None or not self.apps.of(person.page_id).greeting.is_on:
+            return
+        signal = signal_of(event, self.now())
+        if signal is not None:
             self.signal(person, signal)
 
     async def contribute(self) -> Contribution:
@@ -148,9 +150,7 @@ class Recording:
         """
         await self._identify_on_linking()
         self._write_out()
-        automatic = self._automatic()
-        told = attrs.evolve(self._told, happenings=[*self._told.happenings, *automatic])
-        self._plan = await self.planner.plan(told)
+        self._plan = await self.planner.plan(self._told.and_also(self._automatic()))
         return self._plan.contribution
 
     def committed(self, answer: Committed) -> None:
@@ -171,11 +171,13 @@ class Recording:
         self.is_open = False
         plan, self._plan = self._plan, None
         if plan is not None:
-            self.tally.left_out.update(plan.left_out)
+            if plan.left_out:
+                self.tally.left_out.update(plan.left_out)
             if self.ignored:
                 self.tally.left_out[LeftOut.IGNORED] += 1
-        self.tally.left_out.update({LeftOut.BAD_KEY: self._bad_keys} if self._bad_keys else {})
-        self._bad_keys = 0
+        if self._bad_keys:
+            self.tally.left_out[LeftOut.BAD_KEY] += self._bad_keys
+            self._bad_keys = 0
 
     def _write_out(self) -> None:
         """

@@ -4,7 +4,7 @@ What one handling told, before it is planned.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -94,6 +94,19 @@ class Told:
     signals: list[tuple[Person, Signal]] = attrs.field(factory=list)
     unaddressed: list[Unaddressed] = attrs.field(factory=list)
     facts: dict[tuple[str, str], PersonFacts] = attrs.field(factory=dict)
+
+    def and_also(self, happenings: Sequence[Happening]) -> Told:
+        """
+        The same with more happenings at its end. All else is shared, so that what the callables answer stays known.
+        """
+        return Told(
+            event=self.event,
+            happenings=[*self.happenings, *happenings],
+            identities=self.identities,
+            signals=self.signals,
+            unaddressed=self.unaddressed,
+            facts=self.facts,
+        )
 
 
 @attrs.define(kw_only=True, eq=False)

@@ -8,7 +8,7 @@ whether a record that came twice was allowed to.
 from __future__ import annotations
 
 import enum
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import attrs
@@ -18,6 +18,10 @@ from .ledger import LedgerEntry
 
 _SHOWN = 12
 """How many faults, and how many steps of a lane, are shown."""
+
+
+EVERYBODY = "*"
+"""The sender of an interruption that concerns all processes."""
 
 
 class StepKind(enum.Enum):
@@ -49,7 +53,7 @@ class Step:
 
     Attributes:
         kind: What.
-        sender: The life of a process; of `INTERRUPTED` also ``*`` for all.
+        sender: The life of a process; of `INTERRUPTED` perhaps `EVERYBODY`.
         entry: Which record; ``None`` of `INTERRUPTED`.
         note: For the reader.
     """
@@ -122,7 +126,7 @@ class History:
 
     def _around(self, entry: LedgerEntry) -> list[Step]:
         lane = [step for step in self.steps if step.entry is not None and step.entry.lane == entry.lane]
-        senders = {step.sender for step in lane} | {"*"}
+        senders = {step.sender for step in lane} | {EVERYBODY}
         shown = [
             step
             for step in self.steps
@@ -173,16 +177,15 @@ class History:
         """
         A record may be sent again only if nobody could know that it had been taken.
         """
-        begun: defaultdict[LedgerEntry, int] = defaultdict(int)
-        came: defaultdict[LedgerEntry, int] = defaultdict(int)
-        certain: dict[LedgerEntry, set[str]] = defaultdict(set)
+        begun: Counter[LedgerEntry] = Counter()
+        came: Counter[LedgerEntry] = Counter()
+        trying: defaultdict[LedgerEntry, set[str]] = defaultdict(set)
+        certain: defaultdict[LedgerEntry, set[str]] = defaultdict(set)
         settled: set[LedgerEntry] = set()
         for step in self.steps:
             entry = step.entry
-            if step.kind is StepKind.INTERRUPTED:
-                for senders in certain.values():
-                    senders.clear() if step.sender == "*" else senders.discard(step.sender)
             if entry is None:
+                _forget(step.sender, trying, certain)
                 continue
             match step.kind:
                 case StepKind.BEGAN:
@@ -193,17 +196,31 @@ class History:
                         who = ", ".join(sorted(certain[entry]))
                         detail = f"by {step.sender}, though {who} knew that it was taken"
                         yield Finding(promise="doubled", entry=entry, detail=detail)
+                    trying[entry].add(step.sender)
                 case StepKind.TAKEN | StepKind.NOT_TAKEN:
                     came[entry] += 1
                     if came[entry] > begun[entry]:
                         detail = f"came {came[entry]} times, sent {begun[entry]} times"
                         yield Finding(promise="sent behind the sender's back", entry=entry, detail=detail)
-                    if step.kind is StepKind.TAKEN:
+                    # What a dead process had sent may come after its death.
+                    if step.kind is StepKind.TAKEN and step.sender in trying[entry]:
                         certain[entry].add(step.sender)
                 case StepKind.UNSURE:
+                    trying[entry].discard(step.sender)
                     certain[entry].discard(step.sender)
                 case StepKind.SETTLED:
                     settled.add(entry)
+
+
+def _forget(sender: str, *attempts: Mapping[LedgerEntry, set[str]]) -> None:
+    """
+    An interruption: what *sender* had under way is unknown.
+    """
+    for senders in (senders for by_entry in attempts for senders in by_entry.values()):
+        if sender == EVERYBODY:
+            senders.clear()
+        else:
+            senders.discard(sender)
 
 
 def counted(stats: Mapping[str, QueueStats], *, accepted: Mapping[str, int]) -> list[Finding]:

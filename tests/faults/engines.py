@@ -7,6 +7,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from kochava_bot_middleware.clock import Clock
+from kochava_bot_middleware.store.address import open_store
+from kochava_bot_middleware.store.contract import Store
+from kochava_bot_middleware.store.redis import RedisStore
 from tests.store.postgres_server import postgres_store, shared_server
 from tests.store.valkey import fresh_url
 
@@ -48,3 +52,10 @@ class Engine(Protocol):
         """
         For good.
         """
+
+
+def opened(url: str, clock: Clock | None = None) -> Store:
+    """
+    The store at *url*.
+    """
+    return RedisStore(url, clock=clock) if url.startswith("unix://") else open_store(url, clock=clock)

@@ -17,14 +17,14 @@ import attrs
 
 from kochava_bot_middleware.clock import Clock, SystemClock
 from kochava_bot_middleware.sandbox.fault_server import FaultServer, Mode, Received
-from kochava_bot_middleware.sandbox.history import Finding, History, Step, StepKind, counted
+from kochava_bot_middleware.sandbox.history import EVERYBODY, Finding, History, Step, StepKind, counted
 from kochava_bot_middleware.sandbox.ledger import LedgerEntry
 from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
 from kochava_bot_middleware.sandbox.people import Person
 from kochava_bot_middleware.sandbox.webhooks import Redelivery
-from kochava_bot_middleware.store.address import open_store
 from kochava_bot_middleware.store.contract import Outcome, Queue, QueueStats, Store
 from tests.faults import labels
+from tests.faults.engines import opened
 from tests.faults.life import DYING, SENDER, Plan
 from tests.faults.nursery import Life, Nursery
 
@@ -143,7 +143,7 @@ class Stage:
         What nobody had settled by now is unknown: the store was away, or its leases went wrong.
         """
         self.nursery.hear()
-        self.steps.append(Step(kind=StepKind.INTERRUPTED, sender="*", note=why))
+        self.steps.append(Step(kind=StepKind.INTERRUPTED, sender=EVERYBODY, note=why))
 
     def freeze(self, life: Life) -> None:
         """
@@ -224,7 +224,7 @@ class Stage:
             await store.close()
 
     def open_store(self) -> Store:
-        return open_store(self.url)
+        return opened(self.url)
 
     async def drained(self, *, within_seconds: float = DRAIN_SECONDS) -> None:
         """

@@ -57,8 +57,9 @@ SENT_2 = "x began a2; x taken a2; x settled a2"
         f"x began a1; x taken a1; x unsure a1; {SENT_1}; {SENT_2}",
         f"x began a1; x taken a1; * interrupted; {SENT_1}; {SENT_2}",
         f"x began a1; x interrupted; {SENT_1}; {SENT_2}",
+        f"x began a1; x interrupted; x taken a1; y began a1; y taken a1; y settled a1; {SENT_2}",
     ],
-    ids=["plain", "refused", "killed after the answer", "no answer in time", "store lost", "killed before it left"],
+    ids=["plain", "refused", "killed after the answer", "no answer in time", "store lost", "killed before it left", "killed on the way"],
 )
 def test_a_good_history_has_no_findings(script: str) -> None:
     """Repeats are fine where nobody could know."""

@@ -16,8 +16,9 @@ import pytest
 
 from kochava_bot_middleware.exceptions import SchemaTooNew, SettingsError, StoreError, StoreUnavailable
 from kochava_bot_middleware.store.address import open_store
-from kochava_bot_middleware.store.contract import Condition, Entry, Mark, Unit, Verdict
+from kochava_bot_middleware.store.contract import Condition, Entry, Lease, Mark, Unit, Verdict
 from kochava_bot_middleware.store.postgres import PostgresStore
+from kochava_bot_middleware.store.postgres_session import Session
 from tests.store.harness import ManualClock, append, claim_one, entry, put, settle
 from tests.store.pooler import pooler
 from tests.store.postgres_server import PostgresServer, postgres_store, shared_server
@@ -173,6 +174,43 @@ async def test_two_processes_never_share_a_head(new_store: NewStore) -> None:
     assert 200 == len({*ids, *rest}) == len(ids) + len(rest)
 
 
+async def test_head_appended_by_two_at_once_is_leased_once(new_store: NewStore) -> None:
+    """A lane that is empty has nothing to lock, and still only one of its first two entries is its head."""
+    stores = [await new_store(), await new_store()]
+    lease = Lease(queue="track", seconds=60.0)
+    for number in range(20):
+        answers = await asyncio.gather(
+            *(
+                append(store, entry(f"{name}{number}", lane=f"{number}"), lease=lease)
+                for name, store in enumerate(stores)
+            )
+        )
+        assert [0, 1] == sorted(len(answer.leased) for answer in answers)
+
+
+async def test_unit_does_not_overtake_another_of_its_lane(new_store: NewStore) -> None:
+    """While a unit waits for another process, a later one of the same lane waits with it."""
+    other, store = await new_store(), await new_store()
+    await append(store, entry("a", lane="held"))
+    locked, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(session: Session) -> None:
+        await session.fetch("SELECT FROM {s}.heads FOR UPDATE")
+        locked.set()
+        await goes_on.wait()
+
+    holding = asyncio.create_task(other._do(hold))
+    await locked.wait()
+    first = asyncio.create_task(append(store, entry("b", lane="held"), entry("1", lane="lane")))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(append(store, entry("2", lane="lane")))
+    _, waiting = await asyncio.wait([second], timeout=0.3)
+    goes_on.set()
+    await asyncio.gather(holding, first, second)
+    assert {second} == waiting
+    assert ["1", "2"] == [row.entry.id for row in await store.browse("track", lane="lane")]
+
+
 async def test_id_appended_by_two_at_once_is_appended_once(new_store: NewStore) -> None:
     """Also when they mean different lanes, so that no lane's lock is between them."""
     stores = [await new_store(), await new_store()]
@@ -236,8 +274,8 @@ async def test_process_stopped_in_a_transaction_lets_go(new_store: NewStore) -> 
     await stopped.open()
     goes_on = asyncio.Event()
 
-    async def stop(session: object) -> None:
-        await session.fetch("DELETE FROM {s}.heads")  # type: ignore[attr-defined]
+    async def stop(session: Session) -> None:
+        await session.fetch("DELETE FROM {s}.heads")
         locked.set()
         await goes_on.wait()
 
