@@ -139,7 +139,7 @@ async def rows(rounds: int = 3, commits: int = 20_000, callers: int = 256) -> li
     """
     Appends alone, and appends that are settled, over each floor.
     """
-    floors = {"one plain table": PLAIN, "unique ids": UNIQUE, "our tables and indexes": INDEXED}
+    floors = {"one plain table": PLAIN, "our tables and indexes": INDEXED}
     bare: dict[str, list[float]] = {label: [] for label in floors}
     ours: dict[str, list[float]] = {"append": [], "append and settle": []}
     with tempfile.TemporaryDirectory() as name:

@@ -17,8 +17,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import attrs
 
-from kochava_bot_middleware.apps import KochavaSettings
-from kochava_bot_middleware.bot_settings import BotSettings
+from kochava_bot_middleware import BotSettings, KochavaSettings
 from kochava_bot_middleware.settings import Secret
 from kochava_bot_middleware.store.settings import StoreSettings
 

@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 import attrs
 
 from .delivery.settings import DeliverySettings
+from .exceptions import SettingsError, Violation
 from .kochava.destination import Destination, Destinations, Tracker, WireSettings
 from .kochava.smartlink_settings import SmartLinkSettings
-from .settings import Refusal, at_least, not_empty
+from .settings import Refusals, Rule, at_least, check_rules, not_empty
+from .store.address import open_store
 from .tracking.app_links import AppLinks
 from .tracking.consent import PrivacySettings
 from .tracking.device import DeviceSettings
@@ -69,6 +72,36 @@ class PageOverrides:
     wire: WireSettings | None = None
 
 
+def without_password(url: str) -> str:
+    """
+    The address of a store as it may be logged: without user, password and options.
+    """
+    scheme, separator, rest = url.partition("://")
+    _, at, place = rest.rpartition("@")
+    return f"{scheme}{separator}{'…@' if at else ''}{place.partition('?')[0]}"
+
+
+def _shown(url: str) -> str:
+    return repr(without_password(url))
+
+
+def _store(_instance: Any, _attribute: Any, url: Any) -> None:
+    not_empty(None, None, url)
+    try:
+        # To make a store touches nothing.
+        open_store(url)
+    except SettingsError as exc:
+        raise Refusals(attrs.evolve(violation, key="") for violation in exc.violations) from None
+
+
+def _no_second_greeting(wire: WireSettings, pages: Mapping[str, PageOverrides]) -> Iterator[Violation]:
+    wires = {"wire": wire, **{f"pages.{page_id}.wire": page.wire for page_id, page in pages.items()}}
+    for key, one in wires.items():
+        if one is not None and GREETING in one.trackers:
+            wanted = "the greeting's addresses under `greeting`, not under `wire.trackers`"
+            yield Violation(key=f"{key}.trackers.{GREETING}", wanted=wanted, got="a tracker")
+
+
 @attrs.frozen(kw_only=True)
 class KochavaSettings:
     """
@@ -98,7 +131,7 @@ class KochavaSettings:
     """
 
     kochava_app_id: str = attrs.field(validator=not_empty)
-    store: str = attrs.field(default="sqlite:///kochava-bot.db", validator=not_empty)
+    store: str = attrs.field(default="sqlite:///kochava-bot.db", validator=_store, repr=_shown)
     smartlinks: SmartLinkSettings = attrs.field(factory=SmartLinkSettings)
     greeting: GreetingSettings = attrs.field(factory=GreetingSettings)
     events: EngagementSettings = attrs.field(factory=EngagementSettings)
@@ -117,11 +150,10 @@ class KochavaSettings:
     at_risk_limit: int = attrs.field(default=10_000, validator=at_least(1))
     drain_seconds: float = attrs.field(default=10.0, validator=at_least(0))
 
+    RULES: ClassVar[tuple[Rule, ...]] = (Rule(("wire", "pages"), _no_second_greeting),)
+
     def __attrs_post_init__(self) -> None:
-        for wire in (self.wire, *(page.wire for page in self.pages.values() if page.wire is not None)):
-            if GREETING in wire.trackers:
-                wanted = "the greeting's addresses under `greeting`, not under `wire.trackers`"
-                raise Refusal(wanted, "`wire.trackers.greeting`")
+        check_rules(self)
 
 
 @attrs.frozen(kw_only=True)

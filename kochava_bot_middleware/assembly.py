@@ -4,6 +4,7 @@ The parts of one middleware, made from its settings and joined.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import attrs
@@ -11,7 +12,7 @@ import attrs
 from .apps import Apps, KochavaSettings, Mode
 from .clock import Clock
 from .counts import Tally
-from .delivery.incidents import Incidents
+from .incidents import Incidents
 from .departures import Departures
 from .planning import Planner
 from .privacy import Privacy
@@ -20,6 +21,8 @@ from .settling import Settler
 from .store.contract import Store
 from .timers import Timers
 from .tracking.link_provider import Catalogue, LinkProvider
+
+log = logging.getLogger("kochava_bot_middleware.tracking")
 
 DRY_PREFIX = "dry_run:"
 """Put before the keys of marks in a dry run, so that it leaves no traces in what counts later."""
@@ -65,7 +68,7 @@ def assembled(
     Args:
         on_committed: Called with the number of new records of each commit.
     """
-    incidents, tally = Incidents(clock), Tally()
+    incidents, tally = Incidents(clock, log), Tally()
     catalogue = None if link_provider is None else _catalogue(link_provider, settings, clock, incidents, tally)
     apps = Apps(settings, catalogue)
     is_dry = settings.mode is Mode.DRY_RUN

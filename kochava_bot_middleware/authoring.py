@@ -7,13 +7,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar, overload
+from typing import Any, NamedTuple, TypeVar, overload
 
 import attrs
 
 from .apps import Apps, KochavaSettings, Mode
 from .counts import LeftOut, Tally
-from .delivery.incidents import Incidents
+from .incidents import Incidents
 from .exceptions import RegistrationError, TrackingError
 from .handling import detached
 from .kochava.event_builders import StandardEventData
@@ -22,6 +22,7 @@ from .messenger.outgoing import Outgoing
 from .outbound import creative_of, greeting_run
 from .recorder import Recorder
 from .recording import Recording
+from .tracking.arguments import optional_channel, optional_id
 from .tracking.engagement import Draft
 from .tracking.greeting import GreetingBody, marked
 from .tracking.identity import Person
@@ -32,6 +33,30 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 EventData = Mapping[str, Any] | Callable[[Any, Any], Any] | str | int | float | None
 """An event's data: an object, one value, or a callable of (event, result) that gives either."""
+
+
+_MESSAGE = frozenset(("text", "attachment", "attachments", "quick_replies"))
+"""Keys of a message, none of which a Send API body has."""
+
+
+class _Named(NamedTuple):
+    """
+    Whom a call names; ``None`` for what it leaves to the event being handled.
+    """
+
+    user_id: str | None = None
+    page_id: str | None = None
+    channel: Channel | None = None
+
+    @classmethod
+    def checked(cls, user_id: object, page_id: object, channel: object) -> _Named:
+        """
+        From a call's arguments.
+
+        Raises:
+            TrackingError: One cannot be what it should be.
+        """
+        return cls(optional_id("user_id", user_id), optional_id("page_id", page_id), optional_channel(channel))
 
 
 class Authoring:
@@ -129,9 +154,9 @@ class Authoring:
         name: str | StandardEventData,
         data: Any = None,
         *,
-        user_id: str | None = None,
-        id: str | None = None,  # noqa: A002
-        page_id: str | None = None,
+        user_id: str | int | None = None,
+        id: str | int | None = None,  # noqa: A002
+        page_id: str | int | None = None,
         channel: Channel | str | None = None,
     ) -> None:
         """
@@ -150,16 +175,19 @@ class Authoring:
             channel: Where the person is, if not in the event being handled; Messenger by default.
 
         Raises:
-            TrackingError: Nobody is named and no event is being handled; or, in strict mode, Kochava would refuse it.
+            TrackingError: Nobody is named and no event is being handled; an argument is no id or channel; or, in strict
+                mode, Kochava would refuse it.
         """
         event_name, event_data = _apart(name, data)
         if not isinstance(event_name, str) or not event_name:
             msg = f"an event has a name, got {name!r}"
             raise TrackingError(msg)
+        named = _Named.checked(user_id, page_id, channel)
+        track_id = optional_id("id", id)
         if self.settings.mode is Mode.OFF:
             return
-        recording, person = self._whom(f"event {event_name!r}", user_id, page_id, channel)
-        recording.track(person, Draft(name=event_name, data=event_data), track_id=id)
+        recording, person = self._whom(f"event {event_name!r}", named)
+        recording.track(person, Draft(name=event_name, data=event_data), track_id=track_id)
         if recording.handling is None:
             await self._recorder.commit(recording)
 
@@ -167,8 +195,8 @@ class Authoring:
         self,
         identities: Mapping[str, str],
         *,
-        user_id: str | None = None,
-        page_id: str | None = None,
+        user_id: str | int | None = None,
+        page_id: str | int | None = None,
         channel: Channel | str | None = None,
     ) -> None:
         """
@@ -185,15 +213,21 @@ class Authoring:
         Raises:
             TrackingError: As of `track`.
         """
+        named = _Named.checked(user_id, page_id, channel)
         if self.settings.mode is Mode.OFF:
             return
-        recording, person = self._whom("identities", user_id, page_id, channel)
+        recording, person = self._whom("identities", named)
         recording.identify(person, identities)
         if recording.handling is None:
             await self._recorder.commit(recording)
 
     def rewrite(
-        self, body: Any, *, user_id: str | None = None, page_id: str | None = None, creative: str | None = None
+        self,
+        body: Any,
+        *,
+        user_id: str | int | None = None,
+        page_id: str | int | None = None,
+        creative: str | None = None,
     ) -> Any:
         """
         The body as it would leave, for senders that do not pass this middleware. Pure; never writes into *body*.
@@ -201,23 +235,24 @@ class Authoring:
         Of a `LinkProvider`, only what is known already is used.
 
         Args:
-            body: A Send API body.
+            body: A Send API body, or its ``message`` alone.
             user_id: Whom it is for, if the body does not say.
+
+        Raises:
+            TrackingError: An argument is no id.
         """
-        is_addressed = user_id is None or not isinstance(body, Mapping) or "recipient" in body
-        whole = body if is_addressed else {**body, "recipient": {"id": user_id}}
-        outgoing = Outgoing(body=whole, page_id=page_id, creative=creative)
-        context = context_of(attrs.evolve(outgoing, creative=creative_of(outgoing)))
-        rewritten = rewrite(whole, self._apps.of(page_id).links, context).body
-        return rewritten if is_addressed else {key: rewritten[key] for key in body}
+        named = _Named.checked(user_id, page_id, None)
+        if isinstance(body, Mapping) and "message" not in body and not _MESSAGE.isdisjoint(body):
+            return self._rewritten({"message": body}, named, creative)["message"]
+        return self._rewritten(body, named, creative)
 
     def entry_link(
-        self, target_url: str, *, ref: str | None = None, creative: str | None = None, page_id: str | None = None
+        self, target_url: str, *, ref: str | None = None, creative: str | None = None, page_id: str | int | None = None
     ) -> str:
         """
         The SmartLink for an ad, QR code or e-mail that leads into the bot; see `SmartLinks.entry_link`.
         """
-        return self._apps.of(page_id).links.entry_link(target_url, ref=ref, creative=creative)
+        return self._apps.of(optional_id("page_id", page_id)).links.entry_link(target_url, ref=ref, creative=creative)
 
     def detached(self) -> AbstractContextManager[None]:
         """
@@ -225,25 +260,28 @@ class Authoring:
         """
         return detached()
 
-    def _whom(
-        self, what: str, user_id: str | None, page_id: str | None, channel: Channel | str | None
-    ) -> tuple[Recording, Person]:
+    def _rewritten(self, body: Any, named: _Named, creative: str | None) -> Any:
+        is_addressed = named.user_id is None or not isinstance(body, Mapping) or "recipient" in body
+        whole = body if is_addressed else {**body, "recipient": {"id": named.user_id}}
+        outgoing = Outgoing(body=whole, page_id=named.page_id, creative=creative)
+        context = context_of(attrs.evolve(outgoing, creative=creative_of(outgoing)))
+        rewritten = rewrite(whole, self._apps.of(named.page_id).links, context).body
+        return rewritten if is_addressed else {key: rewritten[key] for key in body}
+
+    def _whom(self, what: str, named: _Named) -> tuple[Recording, Person]:
         current = self._recorder.current()
         own = None if current is None else current.person
-        if current is not None and own is not None and user_id is None and page_id is None and channel is None:
+        if current is not None and own is not None and named == _Named():
             return current, own
-        if user_id is not None:
-            user_id = str(user_id)
-        elif own is not None:
-            user_id = own.user_id
-        else:
+        user_id = named.user_id or (None if own is None else own.user_id)
+        if user_id is None:
             msg = f"{what}: no event of a person is being handled, so `user_id` must say whom it is about"
             raise TrackingError(msg)
-        if own is not None and page_id is None:
-            page_id = own.page_id
+        page_id = named.page_id or (None if own is None else own.page_id)
+        channel = named.channel
         if channel is None:
             channel = own.channel if own is not None and own.user_id == user_id else Channel.MESSENGER
-        person = Person(user_id=user_id, page_id=page_id, channel=Channel(channel))
+        person = Person(user_id=user_id, page_id=page_id, channel=channel)
         return current or self._recorder.alone(), person
 
     def _record_named(self, name: str, data: Any, result: Any) -> None:

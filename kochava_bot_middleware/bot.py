@@ -95,7 +95,7 @@ class MessengerBot(Handlers):
             if hasattr(middleware, "send"):
                 sender.add_middleware(middleware)
 
-    def page(self, page_id: str | None = None) -> AsyncBot:
+    def page(self, page_id: str | int | None = None) -> AsyncBot:
         """
         What sends in a Page's name, also outside of handlers. With one Page, its id may be left out.
 
@@ -147,7 +147,10 @@ class MessengerBot(Handlers):
             if hasattr(middleware, "start"):
                 await middleware.start()
         if not store.durable:
-            log.warning("inbox_in_memory: events that wait are lost at a crash; add a middleware with a durable store")
+            log.warning(
+                "inbox_in_memory: events that wait are lost at a crash; set `store` of KochavaMiddleware to a file, "
+                "such as sqlite:///kochava-bot.db, or add a middleware that lends a durable store"
+            )
         inbox = Inbox(store=store, dispatch=self._dispatch, settings=self.settings.inbox, clock=self._clock)
         life.push_async_callback(inbox.stop)
         await inbox.start()

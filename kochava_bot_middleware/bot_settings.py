@@ -4,14 +4,16 @@ What can be set about a bot.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 import attrs
 
+from .exceptions import Violation
 from .inbox_settings import InboxSettings
 from .messenger.events import Channel
-from .settings import Refusal, Secret, at_least, http_url
+from .settings import Refusal, Rule, Secret, at_least, check_rules, http_url
 
 MEBIBYTE = 1024 * 1024
 
@@ -20,6 +22,12 @@ def _one_word(_instance: Any, _attribute: Any, value: Any) -> None:
     # A line's end that was read together with the token is the usual mistake.
     if value is not None and value.value.split() != [value.value]:
         wanted = "a token without white space"
+        raise Refusal(wanted, value)
+
+
+def _version(_instance: Any, _attribute: Any, value: Any) -> None:
+    if re.fullmatch(r"v?\d+\.\d+", value) is None:
+        wanted = "a version such as v26.0"
         raise Refusal(wanted, value)
 
 
@@ -39,6 +47,19 @@ class PageSettings:
     app_secret: Secret | None = None
     channel: Channel = Channel.MESSENGER
     graph_url: str | None = attrs.field(default=None, validator=http_url)
+
+
+def _one_page_or_several(page_access_token: Secret | None, pages: Mapping[str, PageSettings]) -> Iterator[Violation]:
+    if (page_access_token is None) == (not pages):
+        wanted = "either `page_access_token` (one Page) or `pages` (several)"
+        yield Violation(key="page_access_token", wanted=wanted, got="both" if pages else "neither")
+
+
+def _app_secret_everywhere(app_secret: Secret | None, pages: Mapping[str, PageSettings]) -> Iterator[Violation]:
+    without = [page_id for page_id, page in pages.items() if page.app_secret is None]
+    if app_secret is None and (without or not pages):
+        got = f"none for {', '.join(without)}" if without else "nothing"
+        yield Violation(key="app_secret", wanted="an `app_secret`, at the top or in each of `pages`", got=got)
 
 
 @attrs.frozen(kw_only=True)
@@ -63,20 +84,18 @@ class BotSettings:
     app_secret: Secret | None = None
     former_app_secrets: tuple[Secret, ...] = ()
     pages: Mapping[str, PageSettings] = attrs.field(factory=dict)
-    api_version: str = "v26.0"
+    api_version: str = attrs.field(default="v26.0", validator=_version)
     graph_url: str = attrs.field(default="https://graph.facebook.com", validator=http_url)
     max_body_bytes: int = attrs.field(default=4 * MEBIBYTE, validator=at_least(1024))
     inbox: InboxSettings = attrs.field(factory=InboxSettings)
 
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(("page_access_token", "pages"), _one_page_or_several),
+        Rule(("app_secret", "pages"), _app_secret_everywhere),
+    )
+
     def __attrs_post_init__(self) -> None:
-        wanted = []
-        if (self.page_access_token is None) == (not self.pages):
-            given = "both" if self.pages else "neither"
-            wanted.append(f"either `page_access_token` (one Page) or `pages` (several), not {given}")
-        if self.app_secret is None and (not self.pages or not all(page.app_secret for page in self.pages.values())):
-            wanted.append("an `app_secret`, at the top or in each of `pages`")
-        if wanted:
-            raise Refusal("; and ".join(wanted), None)
+        check_rules(self)
 
     @property
     def app_secrets(self) -> tuple[Secret, ...]:

@@ -10,8 +10,9 @@ import attrs
 
 from .apps import App, Apps
 from .counts import Tally
-from .delivery.incidents import Incidents
+from .incidents import Incidents
 from .handling import Handling, current_handling
+from .messenger.events import Channel, Event
 from .messenger.links import iter_links
 from .messenger.outgoing import Outgoing
 from .outbound import greeting_sent, is_greeting, people_named, rewritten
@@ -47,6 +48,24 @@ class Departures:
         self._tally = tally
         self._test_users = frozenset(test_users)
         self._asks_provider = asks_provider
+        self._pages: dict[Channel, set[str]] = {}
+
+    def saw(self, event: Event) -> None:
+        """
+        Learn from *event* which Pages this bot has.
+        """
+        if event.page_id is not None:
+            self._pages.setdefault(event.channel, set()).add(event.page_id)
+
+    def of_page(self, outgoing: Outgoing) -> Outgoing:
+        """
+        *outgoing* with the Page that sends it. Of a bot that was made without a Page's id, that is the one whose
+        webhooks came to this process on the same channel; ``None`` as long as there was none, or more than one.
+        """
+        pages = self._pages.get(outgoing.channel, set())
+        if outgoing.page_id is not None or len(pages) != 1:
+            return outgoing
+        return attrs.evolve(outgoing, page_id=next(iter(pages)))
 
     async def rewritten(self, outgoing: Outgoing) -> Outgoing:
         """

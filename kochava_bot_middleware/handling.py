@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import attrs
 
+from .exceptions import KochavaBotError, RegistrationError, SettingsError
 from .messenger.events import Event
 from .store.contract import Committed, Entry, Mark, Store
 
@@ -137,12 +138,25 @@ def detached() -> Iterator[None]:
         _current.reset(token)
 
 
+_QUOTES_NOBODY = (KochavaBotError, RegistrationError, SettingsError)
+"""Errors whose texts, where this package raises them, are of its own words and the author's. Their subclasses differ."""
+
+
 def trail_of(error: BaseException) -> str:
     """
     Type and place of *error* for a log, without its text: that may quote what a person wrote.
+
+    The texts of some errors of this package say how to mend the bot and never quote anybody: these are told.
     """
+    name = type(error).__name__
+    head = f"{name}: {error}" if type(error) in _QUOTES_NOBODY and _is_raised_here(error) else name
     frames = "".join(traceback.format_tb(error.__traceback__)).rstrip()
-    return f"{type(error).__name__}\n{frames}" if frames else type(error).__name__
+    return f"{head}\n{frames}" if frames else head
+
+
+def _is_raised_here(error: BaseException) -> bool:
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(frames) and frames[-1].f_globals.get("__package__", "").partition(".")[0] == __name__.partition(".")[0]
 
 
 def is_being_cancelled() -> bool:

@@ -10,7 +10,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Self
 
-from .apps import KochavaSettings, Mode, WorkerPlace
+from .apps import KochavaSettings, Mode, WorkerPlace, without_password
 from .assembly import assembled
 from .authoring import Authoring
 from .clock import Clock, SystemClock
@@ -129,7 +129,7 @@ class KochavaMiddleware(Authoring):
             return
         await self._store.open()
         self._started = True
-        log.info("kochava_started: records are kept in %s", self.settings.store)
+        log.info("kochava_started: records are kept in %s", without_password(self.settings.store))
         if self.settings.mode is Mode.OFF:
             return
         self._parts.timers.start()
@@ -177,6 +177,7 @@ class KochavaMiddleware(Authoring):
         """
         if self.settings.mode is Mode.OFF:
             return await call_next(event)
+        self._parts.departures.saw(event)
         handling = current_handling()
         if handling is None:
             # A host without an inbox of ours.
@@ -188,10 +189,16 @@ class KochavaMiddleware(Authoring):
     async def send(self, outgoing: Outgoing, call_next: CallNext) -> Any:
         """
         Rewrite the links of *outgoing*, send it, and watch whether it is a greeting.
+
+        With settings by Page, every send must be known to be of a Page. Without its id (`BotSettings.page_access_token`
+        names none), replies have that of their event, and other sends that of the one Page whose webhooks this process
+        has seen; before the first of them, the settings at the top apply. A process that only sends should name its
+        Page under `BotSettings.pages`.
         """
         if self.settings.mode is Mode.OFF:
             return await call_next(outgoing)
         handling = current_handling()
+        outgoing = self._parts.departures.of_page(outgoing)
         sent = await self._parts.departures.rewritten(outgoing)
         began_at = self._clock.now()
         answer = await call_next(sent)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import attrs
 
 from .kochava.event_data import clean_event_data
-from .kochava.records import Engagement, IdentityLink, Install, Record
+from .kochava.records import TOP_LEVEL, Engagement, IdentityLink, Install, Record
 from .marks import Keys
 from .messenger.events import Channel
 from .store.contract import Condition, Entry, Mark
@@ -53,7 +53,7 @@ def assemble(subject: Subject, stored: Mapping[str, bytes], facts: PersonFacts, 
     part.records += events
     waits = subject.app.identity.wait_for_first_record
     if learned.pending and (is_known or events or not waits):
-        part.records.append(_identity_link(subject, learned.pending, now))
+        part.records.append(_identity_link(subject, learned.pending, facts, now))
         learned = learned.link()
     if learned != identities:
         part.marks.append(_mark(subject.keys.identities, learned.to_bytes(), stored))
@@ -125,7 +125,9 @@ def _first_record(subject: Subject, part: Assembled, facts: PersonFacts, now: fl
     return True
 
 
-def _identity_link(subject: Subject, identities: Mapping[str, str], now: float) -> IdentityLink:
+def _identity_link(
+    subject: Subject, identities: Mapping[str, str], facts: PersonFacts, now: float
+) -> IdentityLink:
     app = subject.app
     material = [part for pair in sorted(identities.items()) for part in pair]
     return IdentityLink(
@@ -136,6 +138,7 @@ def _identity_link(subject: Subject, identities: Mapping[str, str], now: float) 
         usertime=int(now),
         device_ids=app.identity.link_ids(subject.person.channel, subject.name),
         identities=dict(identities),
+        extra={key: facts.extra[key] for key in TOP_LEVEL if key in facts.extra},
     )
 
 

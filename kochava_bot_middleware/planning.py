@@ -14,7 +14,7 @@ import attrs
 
 from .apps import Apps
 from .counts import LeftOut
-from .delivery.incidents import Incidents
+from .incidents import Incidents
 from .handling import Contribution
 from .kochava.records import SCHEMA, Record, encode
 from .marks import Keys, sent_from_bytes, sent_to_bytes

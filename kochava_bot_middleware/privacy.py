@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .apps import App, Apps
 from .clock import Clock
-from .delivery.incidents import Incidents
+from .incidents import Incidents
 from .kochava.records import SCHEMA, Deletion, Record, encode
 from .marks import Keys
 from .messenger.events import Channel
 from .store.contract import Entry, Mark, Queue, Store, Unit
+from .tracking.arguments import person_id
 from .tracking.asking import ask
 from .tracking.consent import Barred, Decision, PrivacySettings, decided, keyed_hash
 
@@ -75,7 +76,10 @@ class Privacy:
 
     async def decide(self, user_id: str | None) -> Decision:
         """
-        Ask the consent callable.
+        Ask the consent callable, for no longer than `PrivacySettings.consent_timeout_seconds` in all.
+
+        What is not known by then stays so for what is written now: a record is not stored until consent is known, since
+        it would have to be kept, and could be sent by a worker that has no such callable.
 
         Args:
             user_id: ``None`` when only a hash is known: then consent was asked for when the person was still known.
@@ -83,16 +87,25 @@ class Privacy:
         consent = self._settings.consent
         if consent is None or user_id is None:
             return Decision()
+        answer = None
+        try:
+            async with asyncio.timeout(self._settings.consent_timeout_seconds):
+                answer = await self._answer(consent, user_id)
+        except TimeoutError:
+            self._incidents.report("consent_failed", reason="no answer in time")
+        return decided(answer, self._settings)
+
+    async def _answer(self, consent: Callable[[str], Any], user_id: str) -> Any:
         pause = FIRST_PAUSE_SECONDS
         for again in range(TRIES):
             if again:
                 await self._clock.sleep(pause)
                 pause *= 2
             try:
-                return decided(await ask(consent, user_id), self._settings)
+                return await ask(consent, user_id)
             except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
                 self._incidents.report("consent_failed", reason=type(exc).__name__)
-        return decided(None, self._settings)
+        return None
 
     async def gate(self, record: Record) -> str | None:
         """
@@ -137,13 +150,13 @@ class Privacy:
         """
         Send nothing more of a person, what waits included.
         """
-        await self._bar(user_id, b"opted out", Barred.OPTED_OUT)
+        await self._bar(person_id(user_id), b"opted out", Barred.OPTED_OUT)
 
     async def opt_in(self, user_id: str) -> None:
         """
         Take an opt-out back; a forgotten person is new again.
         """
-        name = self._settings.named(user_id)
+        name = self._settings.named(person_id(user_id))
         await self._store.commit(Unit(marks=[Mark(key=self.key_of(name), value=None)]))
         self._remembered.pop(name, None)
 
@@ -151,6 +164,7 @@ class Privacy:
         """
         Bar a person, delete what is kept of them, and ask Kochava to do the same. Returns how many entries went.
         """
+        user_id = person_id(user_id)
         name = self._settings.named(user_id)
         tombstone = Mark(key=self.key_of(name), value=b"forgotten")
         apps = {app.app_id: app for app in self._apps}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from .apps import Apps
 from .clock import Clock
 from .counts import LeftOut, Tally
-from .delivery.incidents import Incidents
+from .incidents import Incidents
 from .handling import Handling, current_handling
 from .planning import Planner
 from .recording import Recording

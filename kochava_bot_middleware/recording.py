@@ -15,7 +15,7 @@ import attrs
 
 from .apps import App, Apps
 from .counts import LeftOut, Tally
-from .delivery.incidents import Incidents
+from .incidents import Incidents
 from .exceptions import TrackingError
 from .handling import Contribution, Handling
 from .kochava.event_data import Severity, clean_event_data
@@ -112,9 +112,9 @@ class Recording:
         clean, problems = clean_identities(identities)
         for key, reason in problems:
             if self.apps.of(person.page_id).events.strict:
-                msg = f"identity {key!r} {reason}"
+                msg = f"identity {key!r} {reason}" if key else f"what is given as identities {reason}"
                 raise TrackingError(msg)
-            self.incidents.report("identity_problem", key, reason=reason)
+            self.incidents.report("identity_problem", key or "identities", reason=reason)
         self._bad_keys += len(problems)
         if clean:
             self._told.identities.append((person, clean))
@@ -252,7 +252,8 @@ class Recording:
     def _engagement(self, app: App, person: Person, draft: Draft, event_id: str) -> Engagement:
         data, problems = clean_event_data(draft.data, strict=app.events.strict, event_name=draft.name)
         for problem in problems:
-            self.incidents.report("event_data_problem", f"{draft.name}.{problem.key}", reason=problem.reason)
+            subject = f"{draft.name}.{problem.key}" if problem.key else f"{draft.name}: its data"
+            self.incidents.report("event_data_problem", subject, reason=problem.reason)
             self._bad_keys += problem.severity is Severity.DROPPED
         timestamp = None if self.handling is None else self.handling.event.timestamp
         name = app.name_of(person)

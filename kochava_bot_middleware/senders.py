@@ -33,7 +33,7 @@ class Senders:
         """
         return [*self._by_page.values(), *([] if self._only is None else [self._only])]
 
-    def of(self, page_id: str | None) -> AsyncBot:
+    def of(self, page_id: str | int | None) -> AsyncBot:
         """
         What sends in a Page's name. With one Page, its id may be left out.
 
@@ -52,7 +52,7 @@ class Senders:
         """
         return self.find(page_id) or _UnknownPage(page_id, self._why(page_id))
 
-    def find(self, page_id: str | None) -> AsyncBot | None:
+    def find(self, page_id: str | int | None) -> AsyncBot | None:
         """
         As `of`, but ``None`` when there is none.
         """
@@ -60,7 +60,7 @@ class Senders:
             return self._only
         if page_id is None and len(self._by_page) == 1:
             return next(iter(self._by_page.values()))
-        return None if page_id is None else self._by_page.get(page_id)
+        return None if page_id is None else self._by_page.get(str(page_id))
 
     async def close(self) -> None:
         """
@@ -81,7 +81,7 @@ class Senders:
             clock=self._clock,
         )
 
-    def _why(self, page_id: str | None) -> str:
+    def _why(self, page_id: str | int | None) -> str:
         known = ", ".join(self._by_page)
         if page_id is None:
             return f"several Pages are set up, so the Page must be named (known: {known})"

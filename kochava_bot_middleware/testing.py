@@ -18,6 +18,9 @@ import heapq
 import itertools
 from collections.abc import Callable
 
+from .sandbox.fault_server import FaultServer, Mode, Received
+from .sandbox.history import EVERYBODY, Finding, History, Step, StepKind, counted
+from .sandbox.kill_points import KillPoint, KillPoints, PointedHandling, PointedSender, PointedStore
 from .sandbox.kochava_server import LocalKochava
 from .sandbox.ledger import Balance, LedgerEntry, balance
 from .sandbox.messenger_server import LocalMessenger
@@ -26,13 +29,27 @@ from .store.memory import MemoryStore
 
 __all__ = [
     "Balance",
+    "EVERYBODY",
+    "FaultServer",
+    "Finding",
+    "History",
+    "KillPoint",
+    "KillPoints",
     "LedgerEntry",
     "LocalKochava",
     "LocalMessenger",
     "MemoryStore",
+    "Mode",
     "Person",
+    "PointedHandling",
+    "PointedSender",
+    "PointedStore",
+    "Received",
+    "Step",
+    "StepKind",
     "VirtualClock",
     "balance",
+    "counted",
     "settle",
 ]
 

@@ -8,7 +8,7 @@ import asyncio
 
 from .apps import Apps
 from .clock import Clock
-from .delivery.incidents import Incidents
+from .incidents import Incidents
 from .recorder import Recorder
 from .store.contract import Claim, Outcome, Queue, Settlement, Store
 from .timer_entry import Timer

@@ -20,7 +20,7 @@ async def test_metrics_of_a_bot_with_its_own_worker(tmp_path: Path) -> None:
             {
                 "kochava_app_id": "koapp",
                 "store": f"sqlite:///{tmp_path / 'bot.db'}",
-                "wire": {"event_url": f"{kochava.url}/track/json"},
+                **kochava.settings(),
             },
             observer=metrics,
         )

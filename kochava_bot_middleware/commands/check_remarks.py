@@ -117,7 +117,7 @@ def _query(url: str) -> Mapping[str, str]:
 
 
 def _on_wire(wire: WireSettings, key: str) -> Iterator[Remark]:
-    urls = {f"{key}.{name}": getattr(wire, name) for name in ("event_url", "identity_url", "deletion_url")}
+    urls = {f"{key}.{name}": getattr(wire, name) for name in ("base_url", "event_url", "identity_url", "deletion_url")}
     yield from _insecure(urls)
     for name, tracker in wire.trackers.items():
         yield from _on_tracker(tracker, f"{key}.trackers.{name}")

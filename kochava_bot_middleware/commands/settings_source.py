@@ -11,7 +11,8 @@ from collections.abc import Mapping
 
 from ..apps import KochavaSettings
 from ..exceptions import SettingsError, Violation
-from ..settings import describe, from_environment, from_mapping, from_toml
+from ..settings import from_mapping, kind_of
+from ..settings_sources import from_environment, from_toml
 
 TABLE = "kochava"
 
@@ -45,7 +46,7 @@ def read_settings(path: str | None, environment: Mapping[str, str] = os.environ)
         raise SettingsError([Violation(key=TABLE, wanted=f"a table [{TABLE}]", got=got)])
     table = tables[TABLE]
     if not isinstance(table, Mapping):
-        raise SettingsError([Violation(key=TABLE, wanted=f"a table [{TABLE}]", got=describe(table))])
+        raise SettingsError([Violation(key=TABLE, wanted=f"a table [{TABLE}]", got=kind_of(table))])
     return from_mapping(KochavaSettings, table, key=TABLE)
 
 

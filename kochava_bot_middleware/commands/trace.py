@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from ..apps import Apps, KochavaSettings
 from ..clock import Clock, SystemClock
-from ..delivery.incidents import Incidents
+from ..incidents import Incidents
 from ..marks import Keys
 from ..privacy import Privacy
 from ..store.contract import Listed, Queue, Store
@@ -90,7 +91,8 @@ async def _marks(
     What is remembered of the person, by name; values of identities are never told.
     """
     name = settings.privacy.named(user_id)
-    privacy = Privacy(settings.privacy, apps=apps, store=store, clock=clock, incidents=Incidents(clock), prefix="")
+    incidents = Incidents(clock, logging.getLogger(__name__))
+    privacy = Privacy(settings.privacy, apps=apps, store=store, clock=clock, incidents=incidents, prefix="")
     barred_key = privacy.key_of(name)
     all_keys = {app.app_id: Keys(app_id=app.app_id, name=name) for app in apps}
     stored = await store.recall([barred_key, *(key for keys in all_keys.values() for key in keys.all)])

@@ -13,6 +13,7 @@ from typing import Protocol
 import attrs
 
 from ..clock import Clock
+from ..incidents import Incidents
 from ..kochava.client import Sender
 from ..kochava.destination import Destination, Destinations
 from ..kochava.records import SCHEMA, Engagement, Ping, Record, UnknownRecord, UnreadableRecord, decode
@@ -20,10 +21,10 @@ from ..kochava.verdict import Fate, Verdict, judge
 from ..kochava.wire import build_request
 from ..store.contract import Claim, Entry, Outcome, Settlement, Store
 from .circuit import Cause, Circuit, State, Target
-from .incidents import Incidents
 from .pace import Pace
 from .retry import TOO_OLD, Dead, Done, Histories, RetryAfter, decide, wait_seconds
 from .settings import DeliverySettings
+from .store_clock import StoreClock
 
 Gate = Callable[[Record], Awaitable[str | None]]
 """Asked before each request. A text is the reason why the record must not be sent; it is dropped then."""
@@ -85,6 +86,7 @@ class Courier:
         pace: Pace,
         settings: DeliverySettings,
         clock: Clock,
+        store_clock: StoreClock,
         rng: random.Random,
         incidents: Incidents,
         gate: Gate | None,
@@ -95,6 +97,7 @@ class Courier:
         self._pace = pace
         self._settings = settings
         self._clock = clock
+        self._store_clock = store_clock
         self._rng = rng
         self._incidents = incidents
         self._gate = gate
@@ -250,7 +253,7 @@ class Courier:
         return self._settled(claim, Outcome.DEAD, record, reason=reason, detail=detail)
 
     def _retry(self, claim: Claim, seconds: float, reason: str, detail: str = "") -> Settlement:
-        retry_at = self._clock.now() + seconds
+        retry_at = self._store_clock.now() + seconds
         return Settlement(claim=claim, outcome=Outcome.RETRY, retry_at=retry_at, reason=reason, detail=detail)
 
     @staticmethod

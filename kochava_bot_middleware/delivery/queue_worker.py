@@ -9,12 +9,14 @@ import random
 from collections.abc import Callable, Sequence
 
 from ..clock import Clock
+from ..incidents import Incidents
 from ..store.contract import Outcome, Settlement, Store
 from .courier import Carries, Held, Settled
-from .incidents import Incidents
+from .known_ends import KnownEnds
 from .pace import Pace
 from .settings import DeliverySettings
 from .settler import Settler
+from .store_clock import StoreClock
 
 _LEAST_WAIT_SECONDS = 0.02
 """A due head that cannot be claimed (another worker was quicker) must not make a busy loop."""
@@ -42,6 +44,7 @@ class QueueWorker:
         pace: Pace,
         settings: DeliverySettings,
         clock: Clock,
+        store_clock: StoreClock,
         rng: random.Random,
         incidents: Incidents,
         on_settled: Callable[[Settled], None],
@@ -53,10 +56,12 @@ class QueueWorker:
         self._pace = pace
         self._settings = settings
         self._clock = clock
+        self._store_clock = store_clock
         self._rng = rng
         self._incidents = incidents
         self._on_settled = on_settled
         self._on_lost = on_lost
+        self._known_ends = KnownEnds()
         self._ready: asyncio.Queue[Held | None] = asyncio.Queue()
         self._stir = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -151,7 +156,7 @@ class QueueWorker:
         self._incidents.over("store_failed", self._queue)
         if due_at is None:
             return self._settings.poll_seconds
-        return min(max(due_at - self._clock.now(), _LEAST_WAIT_SECONDS), self._settings.poll_seconds)
+        return min(max(due_at - self._store_clock.now(), _LEAST_WAIT_SECONDS), self._settings.poll_seconds)
 
     async def _store_failed(self, exc: Exception) -> None:
         self._incidents.report("store_failed", self._queue, reason=type(exc).__name__)
@@ -176,6 +181,7 @@ class QueueWorker:
 
     def _take(self, held: Sequence[Held]) -> None:
         for each in held:
+            self._store_clock.note(each.claim, each.monotonic_at)
             self._ready.put_nowait(each)
 
     def _is_busy(self) -> bool:
@@ -193,13 +199,15 @@ class QueueWorker:
             if self._stopping.is_set():
                 await self._settler.put(_released(held))
                 continue
-            settled = await self._courier.carry(held)
+            settled = self._known_ends.of(held) or await self._courier.carry(held)
             if settled is None:
                 self._on_lost(None)
             else:
+                self._known_ends.note(settled)
                 await self._settler.put(settled)
 
     def _settled(self, settled: Settled) -> None:
+        self._known_ends.committed(settled)
         self._on_settled(settled)
         # What was not leased with the commit is claimed by the feeder, which must hear of it.
         if self._left_next and settled.settlement.outcome is not Outcome.RETRY:

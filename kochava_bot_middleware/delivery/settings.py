@@ -4,25 +4,28 @@ What can be set about delivery.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import attrs
 
-from ..settings import Refusal, at_least, one_of
+from ..exceptions import Violation
+from ..settings import Refusal, Rule, at_least, check_rules, describe, each, one_of
 
 _DAY = 86_400.0
 
 
 def _waits(_instance: Any, _attribute: Any, value: Any) -> None:
-    if not value or any(seconds <= 0 for seconds in value):
+    if not value:
         wanted = "a list of numbers above 0"
         raise Refusal(wanted, value)
+    each(at_least(0, exclusive=True))(None, None, value)
 
 
-def _policies(_instance: Any, _attribute: Any, value: Any) -> None:
-    for policy in value.values():
-        one_of("retry", "dead")(None, None, policy)
+def _below_a_third(request_timeout_seconds: float, lease_seconds: float) -> Iterator[Violation]:
+    if request_timeout_seconds * 3 >= lease_seconds:
+        wanted = f"`request_timeout_seconds` below a third of `lease_seconds` ({lease_seconds:g})"
+        yield Violation(key="request_timeout_seconds", wanted=wanted, got=describe(request_timeout_seconds))
 
 
 @attrs.frozen(kw_only=True)
@@ -61,7 +64,7 @@ class DeliverySettings:
     max_age_seconds: float = attrs.field(default=7 * _DAY, validator=at_least(0))
     ping_max_age_seconds: float = attrs.field(default=_DAY, validator=at_least(0))
     head_tries: int = attrs.field(default=20, validator=at_least(1))
-    on_ambiguous: Mapping[str, str] = attrs.field(factory=dict, validator=_policies)
+    on_ambiguous: Mapping[str, str] = attrs.field(factory=dict, validator=each(one_of("retry", "dead")))
     on_ambiguous_default: str = attrs.field(default="retry", validator=one_of("retry", "dead"))
     failures_to_open: int = attrs.field(default=5, validator=at_least(1))
     probe_waits_seconds: Sequence[float] = attrs.field(default=(7.0, 30.0, 60.0), validator=_waits)
@@ -72,7 +75,7 @@ class DeliverySettings:
     poll_seconds: float = attrs.field(default=1.0, validator=at_least(0.01))
     unknown_wait_seconds: float = attrs.field(default=60.0, validator=at_least(1))
 
+    RULES: ClassVar[tuple[Rule, ...]] = (Rule(("request_timeout_seconds", "lease_seconds"), _below_a_third),)
+
     def __attrs_post_init__(self) -> None:
-        if self.request_timeout_seconds * 3 >= self.lease_seconds:
-            wanted = f"`request_timeout_seconds` below a third of `lease_seconds` ({self.lease_seconds:g})"
-            raise Refusal(wanted, self.request_timeout_seconds)
+        check_rules(self)

@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from ..clock import Clock
+from ..incidents import Incidents
 from ..store.contract import Claim, Lease, Outcome, Store, Unit, Verdict
 from .courier import Held, Settled
-from .incidents import Incidents
 from .settings import DeliverySettings
 
 _LINGER_SECONDS = 0.002

@@ -5,6 +5,7 @@ The worker: the one thing that empties the outbox, in the bot's process or alone
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable
 
@@ -12,15 +13,18 @@ import attrs
 
 from ..clock import Clock, SystemClock
 from ..exceptions import StoreError
+from ..incidents import Incidents
 from ..kochava.client import Sender
 from ..kochava.destination import Destinations
 from ..store.contract import Outcome, Queue, Store
 from .circuit import Circuit, Target
 from .courier import Courier, Gate, Settled
-from .incidents import Incidents, logger
 from .pace import Pace
 from .queue_worker import QueueWorker
 from .settings import DeliverySettings
+from .store_clock import StoreClock
+
+logger = logging.getLogger(__package__)
 
 QUEUES = (Queue.TRACK, Queue.PING)
 
@@ -84,10 +88,11 @@ class Worker:
         rng = rng or random.Random()  # noqa: S311 - jitter
         self._store = store
         self._clock = clock
-        self._incidents = Incidents(clock)
+        self._incidents = Incidents(clock, logger)
         self._told = on_settled
         self._pace = Pace(settings, known=_targets(destinations), rng=rng)
         self.counts = DeliveryCounts()
+        store_clock = StoreClock(clock, settings.lease_seconds)
         courier = Courier(
             store=store,
             sender=sender,
@@ -95,6 +100,7 @@ class Worker:
             pace=self._pace,
             settings=settings,
             clock=clock,
+            store_clock=store_clock,
             rng=rng,
             incidents=self._incidents,
             gate=gate,
@@ -107,6 +113,7 @@ class Worker:
                 pace=self._pace,
                 settings=settings,
                 clock=clock,
+                store_clock=store_clock,
                 rng=rng,
                 incidents=self._incidents,
                 on_settled=self._on_settled,

@@ -6,12 +6,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping
+from typing import ClassVar
+from typing import Final
 from urllib.parse import urlsplit
 
 import attrs
 
-from ..settings import Refusal, Secret, http_url, one_of
+from ..settings import Rule, Secret, both_or_neither, check_rules, http_url, one_of
 from .records import Click, Deletion, Impression, Ping, Record
+
+EVENT_PATH: Final = "/track/json"
+IDENTITY_PATH: Final = "/v1/cpi/identityLink.php"
 
 
 @attrs.frozen(kw_only=True)
@@ -34,9 +39,11 @@ class WireSettings:
     How requests to Kochava look, and how its answers are read.
 
     Attributes:
-        event_url: Takes events, installs, and identity links of the ``action`` form. Kochava's page prints http; its
-            own SDKs use https.
-        identity_url: Takes identity links of the ``php`` form.
+        base_url: Where Kochava is, without a slash at the end. Kochava's page prints http; its own SDKs use https.
+        event_url: Takes events, installs, and identity links of the ``action`` form; by default ``/track/json`` below
+            `base_url`.
+        identity_url: Takes identity links of the ``php`` form; by default ``/v1/cpi/identityLink.php`` where events go:
+            below `base_url`, or on the host of an `event_url` that is given.
         identity_form: ``php`` is the documented endpoint, ``action`` what Kochava's SDKs do.
         profile: ``bot`` is the body of Kochava's bot page plus ``usertime``; ``s2s`` adds what its general
             server-to-server page requires.
@@ -56,8 +63,9 @@ class WireSettings:
         deletion_id_types: Other names for id types there, such as ``{"fb_user_id": "custom"}``.
     """
 
-    event_url: str = attrs.field(default="https://control.kochava.com/track/json", validator=http_url)
-    identity_url: str = attrs.field(default="https://control.kochava.com/v1/cpi/identityLink.php", validator=http_url)
+    base_url: str = attrs.field(default="https://control.kochava.com", validator=http_url)
+    event_url: str | None = attrs.field(default=None, validator=http_url)
+    identity_url: str | None = attrs.field(default=None, validator=http_url)
     identity_form: str = attrs.field(default="php", validator=one_of("php", "action"))
     profile: str = attrs.field(default="bot", validator=one_of("bot", "s2s"))
     device_ua_encoding: str = attrs.field(default="raw", validator=one_of("raw", "percent"))
@@ -72,13 +80,30 @@ class WireSettings:
     deletion_key: Secret | None = None
     deletion_id_types: Mapping[str, str] = attrs.field(factory=dict)
 
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        both_or_neither("api_key", "api_secret"),
+        both_or_neither("deletion_url", "deletion_key"),
+    )
+
     def __attrs_post_init__(self) -> None:
-        if (self.api_key is None) != (self.api_secret is None):
-            wanted = "both `api_key` and `api_secret`, or neither"
-            raise Refusal(wanted, None)
-        if (self.deletion_url is None) != (self.deletion_key is None):
-            wanted = "both `deletion_url` and `deletion_key`, or neither"
-            raise Refusal(wanted, None)
+        check_rules(self)
+
+    @property
+    def event_address(self) -> str:
+        """
+        Where events go.
+        """
+        return self.event_url or self.base_url.rstrip("/") + EVENT_PATH
+
+    @property
+    def identity_address(self) -> str:
+        """
+        Where identity links of the ``php`` form go: never to another host than events, unless that is set.
+        """
+        if self.identity_url is not None:
+            return self.identity_url
+        base_url = self.base_url if self.event_url is None else _base_of(self.event_url)
+        return base_url.rstrip("/") + IDENTITY_PATH
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
@@ -113,9 +138,9 @@ class Destination:
             case Deletion():
                 return self.wire.deletion_url
             case _ if record.kind == "identity_link" and self.wire.identity_form == "php":
-                return self.wire.identity_url
+                return self.wire.identity_address
             case _:
-                return self.wire.event_url
+                return self.wire.event_address
 
     def _tracker_url(self, record: Ping) -> str | None:
         tracker = self.wire.trackers.get(record.tracker, Tracker())
@@ -132,9 +157,17 @@ class Destination:
         The hosts that its records of *queue* go to, those of the rare identity links and deletions left out.
         """
         if queue != Ping.queue:
-            return frozenset({host_of(self.wire.event_url)})
+            return frozenset({host_of(self.wire.event_address)})
         urls = [url for each in self.wire.trackers.values() for url in (each.impression_url, each.click_url)]
         return frozenset(host_of(url) for url in urls if url is not None)
+
+
+@functools.lru_cache(maxsize=256)
+def _base_of(event_url: str) -> str:
+    if event_url.endswith(EVENT_PATH):
+        return event_url.removesuffix(EVENT_PATH)
+    parts = urlsplit(event_url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 @functools.lru_cache(maxsize=256)

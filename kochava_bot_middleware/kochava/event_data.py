@@ -152,7 +152,7 @@ def _shrink(clean: dict[str, Any], problems: list[Problem]) -> None:
 
 
 def _shown(key: Any) -> str:
-    return str(key)[:100].encode("utf-8", "replace").decode() if isinstance(key, str) else f"a {type(key).__name__}"
+    return str(key)[:100].encode("utf-8", "replace").decode() if isinstance(key, str) else f"(a key of type {type(key).__name__})"
 
 
 def _key(key: Any) -> str:
@@ -192,7 +192,7 @@ def _plain(value: Any, depth: int = 0) -> Any:
         return {_key(key): _plain(member, depth + 1) for key, member in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(member, depth + 1) for member in value]
-    msg = f"is a {type(value).__name__}, which JSON does not have"
+    msg = f"is of type {type(value).__name__}, which JSON does not have"
     raise _Unfit(msg)
 
 

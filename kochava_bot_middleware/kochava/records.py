@@ -16,8 +16,11 @@ import orjson
 
 from ..exceptions import KochavaBotError
 
-SCHEMA = 1
-"""Version of the stored form that this release writes."""
+SCHEMA = 2
+"""Version of the stored form that this release writes. Of schema 1, an identity link had no ``extra``."""
+
+TOP_LEVEL = ("kochava_device_id", "nt_id")
+"""Members of ``extra`` that stand beside ``data`` on the wire, not within."""
 
 
 class UnreadableRecord(KochavaBotError):
@@ -106,12 +109,14 @@ class IdentityLink(Record):
     Attributes:
         device_ids: As of `Engagement`.
         identities: Names and values to link, such as ``{"customer_id": "C-17"}``.
+        extra: As of `Engagement`, but only `TOP_LEVEL`: what names the person must be the same in each record.
     """
 
     kind: ClassVar[str] = "identity_link"
 
     device_ids: Mapping[str, str]
     identities: Mapping[str, str]
+    extra: Mapping[str, Any] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 
-from ..settings import Refusal, Secret
+from ..settings import Refusal, Rule, Secret, check_rules, needed_by
 from .smartlink_template import CONTEXT_PLACEHOLDERS, LinkTemplate, parts_of
 
 
@@ -124,7 +124,7 @@ class SmartLinkSettings:
     text_links: bool = False
     hosts: tuple[str, ...] = attrs.field(default=(), validator=_hosts)
 
+    RULES: ClassVar[tuple[Rule, ...]] = (needed_by("user_id_hash", "user_id_hash_key"),)
+
     def __attrs_post_init__(self) -> None:
-        if self.user_id_hash and self.user_id_hash_key is None:
-            accepted = "`user_id_hash_key` to be set, since `user_id_hash` is on"
-            raise Refusal(accepted, self.user_id_hash_key)
+        check_rules(self)

@@ -14,13 +14,12 @@ import orjson
 from ..exceptions import KochavaBotError
 from .authentication import authentication_headers, php_json
 from .destination import Destination, WireSettings, host_of
-from .records import Deletion, Engagement, IdentityLink, Install, Ping, Record
+from .records import TOP_LEVEL, Deletion, Engagement, IdentityLink, Install, Ping, Record
 from .tracker_url import with_params
 
 # A client library's own User-Agent would be read as the person's device.
 _HEADERS = {"User-Agent": "Unknown"}
 _JSON_HEADERS = {**_HEADERS, "Content-Type": "application/json"}
-_TOP_LEVEL = ("kochava_device_id", "nt_id")
 
 
 class NoAddress(KochavaBotError):
@@ -120,8 +119,8 @@ def _envelope(
     """
     The outer object. Members of *extra* never replace what the record itself says.
     """
-    inner = {key: value for key, value in extra.items() if key not in _TOP_LEVEL and key not in data}
-    outer = {key: extra[key] for key in _TOP_LEVEL if key in extra}
+    inner = {key: value for key, value in extra.items() if key not in TOP_LEVEL and key not in data}
+    outer = {key: extra[key] for key in TOP_LEVEL if key in extra}
     if wire.profile == "s2s":
         inner = {"origination_ip": "", "device_ua": "", "device_ver": "", **inner}
         outer = {"kochava_device_id": record.user_id, "nt_id": record.id, **outer}
@@ -147,6 +146,7 @@ def _identity_link(url: str, record: IdentityLink, wire: WireSettings) -> WireRe
         "action": "identityLink",
         "kochava_app_id": record.app_id,
         "kochava_device_id": record.user_id,
+        **{key: record.extra[key] for key in TOP_LEVEL if key in record.extra},
     }
     return _post(url, body, wire)
 

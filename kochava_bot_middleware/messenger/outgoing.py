@@ -113,7 +113,8 @@ class Outgoing:
     Attributes:
         endpoint: Last part of the Graph path, usually an `Endpoint`.
         body: The JSON object as the caller gave it: dicts, lists, attrs instances, or JSON text in its members.
-        page_id: The Page (or Instagram account) that sends; ``None`` when the bot was made without one.
+        page_id: The Page (or Instagram account) that sends; ``None`` when the bot was made without one
+            and does not answer an event.
         channel: Which platform delivers it.
         method: HTTP method; ``DELETE`` takes something away, so nothing is shown.
         params: Query parameters, such as ``platform`` of a profile call.

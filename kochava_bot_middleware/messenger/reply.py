@@ -64,6 +64,8 @@ class Reply:
     Every message takes the keywords of `SendOptions`, passes the send chain once, and raises `SendError` when it was
     not taken, whatever the bot's `raise_errors` is.
 
+    What is sent belongs to the bot's Page, or to the Page of the event when the bot was made without one.
+
     Attributes:
         bot: For everything else.
     """
@@ -194,7 +196,7 @@ class Reply:
         outgoing = Outgoing(
             endpoint=Endpoint.MESSAGES,
             body=options.applied_to(body),
-            page_id=self.bot.page_id,
+            page_id=self._event.page_id if self.bot.page_id is None else self.bot.page_id,
             channel=self._event.channel,
             upload=upload,
             creative=options.creative,

@@ -35,7 +35,8 @@ class Sender:
         app_secret: Likewise.
         api_version: Such as ``v26.0``.
         graph_url: Address with the version, as pymessenger has it.
-        page_id: The Page or Instagram account that sends, if told.
+        page_id: The Page or Instagram account that sends, if told. Without it, a `Reply` names the event's, and all
+            else names none: settings by Page then apply as far as a middleware can tell the Page.
         channel: Which platform delivers.
         raise_errors: Methods that pymessenger has raise, too.
     """

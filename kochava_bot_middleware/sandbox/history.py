@@ -243,4 +243,3 @@ def counted(stats: Mapping[str, QueueStats], *, accepted: Mapping[str, int]) -> 
         if queue in accepted and counts.waiting + counts.in_flight:
             findings.append(Finding(promise="all is settled", detail=f"{queue}: {counts}"))
     return findings
-

@@ -84,6 +84,25 @@ class LocalKochava(LocalServer):
         self._arrived = asyncio.Event()
         self._installed: set[tuple[str, str, str]] = set()
 
+    def settings(self) -> dict[str, Any]:
+        """
+        What a `KochavaMiddleware` needs to send everything here and nothing to the real Kochava, to be merged into its
+        settings::
+
+            KochavaMiddleware.from_dict({"kochava_app_id": "kotest", "store": "memory://", **kochava.settings()})
+
+        The greeting is told to a tracker of this server as well; ``greeting`` given after it replaces that.
+        """
+        campaign = min(self._trackers) if self._trackers else "kogreet"
+        tracker = f"campaign_id={campaign}&network_id=1"
+        return {
+            "wire": {"base_url": self.url},
+            "greeting": {
+                "impression_url": f"{self.url}/track/impression?{tracker}",
+                "click_url": f"{self.url}/v1/cpi/click?{tracker}",
+            },
+        }
+
     async def received(self, count: int = 1, *, within_seconds: float = 5.0) -> list[KochavaRecord]:
         """
         Wait until *count* records were accepted; gives them all.

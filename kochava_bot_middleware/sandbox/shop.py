@@ -22,7 +22,7 @@ from ..bot import MessengerBot
 from ..messenger.events import Event
 from ..messenger.reply import Reply
 from ..middleware import KochavaMiddleware
-from ..settings import from_toml
+from ..settings_sources import from_toml
 
 WEBSITE = "https://shop.example/shoes"
 

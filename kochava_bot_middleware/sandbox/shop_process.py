@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ..settings import ENVIRONMENT_PREFIX
+from ..settings_sources import ENVIRONMENT_PREFIX
 from .shop import READY
 
 START_SECONDS = 30.0

@@ -47,7 +47,7 @@ kochava_app_id = {app_id}
 store = {store}
 smartlinks = {{ default = {smartlink} }}
 greeting = {{ impression_url = {impression_url}, click_url = {click_url} }}
-wire = {{ event_url = {event_url} }}
+wire = {{ base_url = {base_url} }}
 worker = {worker}
 
 [kochava.delivery]
@@ -180,7 +180,7 @@ def _settings(messenger: LocalMessenger, kochava: LocalKochava, *, store: str, l
         "smartlink": f"https://{SMARTLINK_HOST}{SMARTLINK_PATH}?url={{url}}",
         "impression_url": f"{kochava.url}/track/impression?{tracker}",
         "click_url": f"{kochava.url}/v1/cpi/click?{tracker}",
-        "event_url": f"{kochava.url}/track/json",
+        "base_url": kochava.url,
         "worker": worker,
         "delivery_lease_seconds": leases.delivery_seconds,
         "request_timeout_seconds": leases.delivery_seconds / 6,

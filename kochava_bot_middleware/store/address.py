@@ -17,8 +17,8 @@ from .settings import SYNCHRONOUS, StoreSettings
 from .sqlite import SqliteStore
 
 KNOWN = (
-    "memory://, sqlite:///file.db (beneath the current folder), sqlite:////folder/file.db "
-    "or postgresql://user:password@host/database"
+    "memory://, sqlite:///file.db (beneath the current folder), sqlite:////folder/file.db, "
+    "redis://host:6379/0, rediss://, unix:///path/of/the.sock or postgresql://user:password@host/database"
 )
 """The addresses that can be opened, for messages."""
 
@@ -30,7 +30,8 @@ def open_store(url: str, *, settings: StoreSettings | None = None, clock: Clock 
     Args:
         url: ``memory://``; ``sqlite:///`` and a path, absolute if it begins with another slash. SQLite knows the option
             ``?synchronous=NORMAL``, which goes before *settings*. ``postgresql://user:password@host/database``; see
-            `store.postgres` for its options.
+            `store.postgres` for its options. ``redis://user:password@host:6379/0``, the same with ``rediss://``, and
+            ``unix:///path/of/the.sock``; see `store.redis_address.RedisAddress` for their options.
         settings: See `StoreSettings`.
         clock: Defaults to the machine's.
 
@@ -41,6 +42,8 @@ def open_store(url: str, *, settings: StoreSettings | None = None, clock: Clock 
     scheme, separator, _ = url.partition("://")
     if separator and scheme in ("postgresql", "postgres"):
         return _postgres_store(url, settings=settings, clock=clock)
+    if separator and scheme in ("redis", "rediss", "unix"):
+        return _redis_store(url, settings=settings, clock=clock)
     if not separator or scheme not in ("memory", "sqlite"):
         # Not the whole address, which may hold a password.
         raise _wrong(KNOWN, f"{scheme}://…" if separator else f"{len(url)} characters without ://")
@@ -66,6 +69,17 @@ def _postgres_store(url: str, *, settings: StoreSettings, clock: Clock | None) -
         wanted = "asyncpg to be installed for postgresql:// (pip install 'kochava-bot-middleware[postgres]')"
         raise _wrong(wanted, "no such library") from exc
     return PostgresStore(url, settings=settings, clock=clock)
+
+
+def _redis_store(url: str, *, settings: StoreSettings, clock: Clock | None) -> Store:
+    try:
+        from .redis import RedisStore  # noqa: PLC0415
+    except ModuleNotFoundError as exc:
+        if str(exc.name).partition(".")[0] != "redis":
+            raise
+        wanted = "redis to be installed for redis:// (pip install 'kochava-bot-middleware[redis]')"
+        raise _wrong(wanted, "no such library") from exc
+    return RedisStore(url, settings=settings, clock=clock)
 
 
 def _with_options(settings: StoreSettings, options: Mapping[str, str]) -> StoreSettings:

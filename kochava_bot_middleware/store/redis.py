@@ -58,8 +58,8 @@ class RedisStore:
     Args:
         url: ``redis://``, ``rediss://`` or ``unix://``; see `parse_redis_address`.
         settings: Only `StoreSettings.dedupe_seconds` matters here.
-        clock: Tells when leases lapse and entries are due. Without one, and with the machine's own, that is the server's
-            clock, since those of many machines differ.
+        clock: Tells when leases lapse and entries are due. Without one, and with the machine's own, that is the
+            server's clock, since those of many machines differ.
         token_prefix: What the token of each lease begins with; the server adds a number. Random unless given.
     """
 
@@ -78,7 +78,8 @@ class RedisStore:
         self._turns = itertools.count()
         # Should the server lose its last second, it gives numbers again, but nobody gets a prefix again.
         prefix = secrets.token_hex(8) + "-" if token_prefix is None else token_prefix
-        self._common = {"tokens": prefix, "remember": (settings or StoreSettings()).dedupe_seconds}
+        remember = (settings or StoreSettings()).dedupe_seconds
+        self._common = {"shards": self.address.shards, "tokens": prefix, "remember": remember}
         self._session: _Session | None = None
         self._opening = asyncio.Lock()
         self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
@@ -120,7 +121,9 @@ class RedisStore:
         shards = [*self._shards[first:], *self._shards[:first]]
         while shards and len(claims) < limit:
             left = limit - len(claims)
-            shares = {shard: share for turn, shard in enumerate(shards) if (share := (left - turn - 1) // len(shards) + 1)}
+            shares = {
+                shard: share for turn, shard in enumerate(shards) if (share := (left - turn - 1) // len(shards) + 1)
+            }
             asked = [
                 self._look(scripts.CLAIM, shard, queue=queue, limit=share, seconds=lease_seconds)
                 for shard, share in shares.items()
@@ -135,12 +138,16 @@ class RedisStore:
         for claim in claims:
             by_shard.setdefault(self._shard_of(claim.entry.lane), []).append(claim)
         asked = [
-            self._look(scripts.RENEW, shard, claims=[(each.entry.id, each.token) for each in some], seconds=lease_seconds)
+            self._look(
+                scripts.RENEW, shard, claims=[(each.entry.id, each.token) for each in some], seconds=lease_seconds
+            )
             for shard, some in by_shard.items()
         ]
         ends: dict[int, float] = {}
         for some, (flags, expires_at) in zip(by_shard.values(), await asyncio.gather(*asked), strict=True):
-            ends |= {id(claim): float(expires_at) for claim, flag in zip(some, flags.decode(), strict=True) if flag == "1"}
+            ends |= {
+                id(claim): float(expires_at) for claim, flag in zip(some, flags.decode(), strict=True) if flag == "1"
+            }
         return [attrs.evolve(claim, expires_at=ends[id(claim)]) for claim in claims if id(claim) in ends]
 
     async def recall(self, keys: Sequence[str]) -> Mapping[str, bytes]:
@@ -259,10 +266,10 @@ class RedisStore:
             looks=Line(client, self.address, now=self._now, common=self._common),
         )
         try:
-            asked = {"schema": SCHEMA, "shards": len(self._shards)}
-            schema, shards = await session.looks.run(scripts.OPEN, 0, asked)
+            schema, shards = await session.looks.run(scripts.OPEN, 0, {"schema": SCHEMA})
             if schema > SCHEMA:
-                message = f"the store {self.address} has schema {schema}, and this release knows up to {SCHEMA}; upgrade the package"
+                known = f"has schema {schema}, and this release knows up to {SCHEMA}"
+                message = f"the store {self.address} {known}; upgrade the package"
                 raise SchemaTooNew(message)
             if shards != len(self._shards):
                 message = f"the store {self.address} was made with shards={shards}; put that into its address"

@@ -7,6 +7,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Mapping
+from typing import NoReturn
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import attrs
@@ -32,7 +33,7 @@ class Durability(enum.StrEnum):
     """The server's settings are read, and it is refused where they would lose data."""
 
     FSYNC = "fsync"
-    """As `CHECKED`; also each commit waits until the server's log is on the disk, which Redis 7.2 and Valkey can tell."""
+    """As `CHECKED`; also each commit waits until the server's log is on the disk (Redis 7.2 and later, Valkey)."""
 
     SERVER = "server"
     """Nothing is checked: the server's owner knows."""
@@ -88,22 +89,22 @@ def parse_redis_address(url: str) -> RedisAddress:
         port = parts.port or DEFAULT_PORT
     except ValueError:
         # What Python says of it quotes the address.
-        raise _wrong("a port between 1 and 65535, and in the password / ? # @ : percent-encoded", "another") from None
+        _refuse("a port between 1 and 65535, and in the password / ? # @ : percent-encoded", "another")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     for option in options:
         if option not in _OPTIONS:
             # Half a password, perhaps, if there was a question mark in it.
-            known = option if re.fullmatch(r"[a-z_]{1,30}", option) else "another"
-            raise _wrong(f"only the options {', '.join(_OPTIONS)}", known)
+            known = "another" if "@" in parts.query else option
+            _refuse(f"only the options {', '.join(_OPTIONS)}", known)
     if parts.fragment:
-        raise _wrong("no # but percent-encoded as %23", "one")
+        _refuse("no # but percent-encoded as %23", "one")
     is_socket = parts.scheme == "unix"
     path = unquote(parts.path)
     if is_socket and (path in ("", "/") or parts.hostname):
-        raise _wrong("unix:///path/of/the.sock", "no path" if path in ("", "/") else "a host")
+        _refuse("unix:///path/of/the.sock", "no path" if path in ("", "/") else "a host")
     prefix = options.get("prefix", "kochava-bot")
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", prefix):
-        raise _wrong("prefix of letters, digits, dots, dashes and underscores", "another")
+        _refuse("prefix of letters, digits, dots, dashes and underscores", "another")
     return RedisAddress(
         scheme=parts.scheme,
         host="" if is_socket else unquote(parts.hostname or "localhost"),
@@ -123,7 +124,7 @@ def parse_redis_address(url: str) -> RedisAddress:
 def _database(option: str | None, path: str) -> int:
     text = option if option is not None else path.strip("/")
     if text and not re.fullmatch(r"[0-9]{1,5}", text):
-        raise _wrong("the number of a database, such as /0", "another path")
+        _refuse("the number of a database, such as /0", "another path")
     return int(text or 0)
 
 
@@ -131,14 +132,14 @@ def _durability(text: str) -> Durability:
     try:
         return Durability(text)
     except ValueError:
-        raise _wrong(f"durability to be one of {', '.join(Durability)}", "another") from None
+        _refuse(f"durability to be one of {', '.join(Durability)}", "another")
 
 
 def _number(name: str, text: str, *, most: int) -> int:
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= most:
-        raise _wrong(f"{name} to be a number from 1 to {most}", "another")
+        _refuse(f"{name} to be a number from 1 to {most}", "another")
     return int(text)
 
 
-def _wrong(wanted: str, got: str) -> SettingsError:
-    return SettingsError([Violation(key="store", wanted=wanted, got=got)])
+def _refuse(wanted: str, got: str) -> NoReturn:
+    raise SettingsError([Violation(key="store", wanted=wanted, got=got)]) from None

@@ -24,6 +24,10 @@ FAILURES = (Exception,)
 """What redis-py raises has no root of its own: beside its errors there are those of sockets and of clusters."""
 
 
+_REFUSED_USER = ("noauth", "wrongpass", "invalid username-password", "authentication required")
+"""How servers begin to say so where redis-py only says that there is no connection."""
+
+
 class Client(Protocol):
     """
     Sends what is handed over in one round trip.
@@ -87,7 +91,7 @@ def unavailable(exc: BaseException, address: RedisAddress) -> StoreUnavailable:
     said = " ".join(str(exc).split())[:200]
     if address.password:
         said = said.replace(address.password, "…")
-    if isinstance(exc, AuthenticationError | AuthorizationError) or said.startswith(("NOAUTH", "WRONGPASS")):
+    if isinstance(exc, AuthenticationError | AuthorizationError) or said.lower().startswith(_REFUSED_USER):
         advice = "does not accept this user and password; see those in the address"
     elif isinstance(exc, NoPermissionError):
         advice = f"does not permit this user what is needed: all keys beginning with {{{address.prefix}, and scripts"

@@ -1,9 +1,10 @@
 """
 Group commit: all that waits while the server is busy goes in one round trip, and all units of a shard in one script.
 
-A round trip whose connection breaks is made once more over a new one. That is safe: a group of units carries a nonce, under which
-the server keeps its answer for a minute. If the server cannot be reached then either, the callers are told, and whether the units were
-written is unknown to them; handing them over again is safe too, since ids count once and a claim is settled once.
+A round trip whose connection breaks is made once more over a new one. That is safe: a group of units carries a nonce,
+under which the server keeps its answer for a minute. If the server cannot be reached then either, the callers are told,
+and whether the units were written is unknown to them; handing them over again is safe too, since ids count once and a
+claim is settled once.
 """
 
 from __future__ import annotations
@@ -223,7 +224,10 @@ class Line:
                 return [self._group(request.shard, ends), self._group(request.shard, grows)]
         if isinstance(answer, Exception) and not isinstance(answer, StoreUnavailable):
             answer = unavailable(answer, self._address)
-        request.resolve(answer)
+        try:
+            request.resolve(answer)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the line goes on and the callers are told
+            request.resolve(unavailable(exc, self._address))
         return []
 
 

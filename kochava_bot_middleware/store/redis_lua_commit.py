@@ -22,7 +22,7 @@ local function refusal(settlements, marks, bytes)
   local settled = {}
   for _, each in ipairs(settlements) do
     local id, token = each[1], each[2]
-    if settled[id] or not owned_place(id, token) then return {LEASE_LOST, id} end
+    if settled[id] or not owned_place(id, token) then return {LEASE_LOST, id, '', {}} end
     settled[id] = true
   end
   for _, each in ipairs(marks) do
@@ -30,7 +30,7 @@ local function refusal(settlements, marks, bytes)
     if condition ~= 'always' then
       local expected = nil
       if condition == 'if equal' and each[5] then expected = ARGV[bytes + each[5]] end
-      if mark_value(each[1]) ~= expected then return {CONDITION_FAILED, each[1]} end
+      if mark_value(each[1]) ~= expected then return {CONDITION_FAILED, each[1], '', {}} end
     end
   end
   return nil

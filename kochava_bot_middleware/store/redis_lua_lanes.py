@@ -23,7 +23,7 @@ All keys of one shard begin with the same hash tag, so they are in one slot of a
     answer:NONCE    what was answered to a commit, kept for a minute in case the answer got lost
 
 A *place* is the time of appending in microseconds, counted up where that is not unique: 16 digits, so that places
-compare as texts and as numbers, and those of several shards interleave as they were appended.
+compare as texts and as numbers, and those of several shards interleave about as they were appended.
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ LANES = """
 local call, pack, unpack_one = redis.call, cmsgpack.pack, cmsgpack.unpack
 local META = KEYS[1]
 local prefix = string.sub(META, 1, -5)
-local ROWS, IDS, LANES, NEXT, HEADS = prefix .. 'rows', prefix .. 'ids', prefix .. 'lanes', prefix .. 'next', prefix .. 'heads'
+local ROWS, IDS, HEADS = prefix .. 'rows', prefix .. 'ids', prefix .. 'heads'
+local LANES, NEXT = prefix .. 'lanes', prefix .. 'next'
 local READY, LEASED, ORDER = prefix .. 'ready:', prefix .. 'leased:', prefix .. 'order:'
-local ENDS, ENDED, ENDED_AT, ENDED_LANES = prefix .. 'ends', prefix .. 'ended:', prefix .. 'ended_at', prefix .. 'ended_lanes'
+local ENDS, ENDED = prefix .. 'ends', prefix .. 'ended:'
+local ENDED_AT, ENDED_LANES = prefix .. 'ended_at', prefix .. 'ended_lanes'
 local REMEMBERED, COUNTS = prefix .. 'remembered', prefix .. 'counts'
 local MARKS, MARKS_UNTIL = prefix .. 'marks', prefix .. 'marks_until'
 
@@ -54,9 +56,11 @@ local now_text = text(now)
 local last_place, last_token
 local changes = {}
 
+-- Of n shards each has every n-th number, so that a place is in one of them only.
 local function next_place()
-  last_place = last_place or tonumber(call('HGET', META, 'place') or 0)
-  last_place = math.max(last_place + 1, math.floor(now * 1000000))
+  last_place = last_place or tonumber(call('HGET', META, 'place') or -asked.shards)
+  local step, shard = asked.shards, tonumber(string.match(META, ':(%d+)}:meta$'))
+  last_place = math.max(last_place + step, math.floor(now * 1000000 / step) * step + shard)
   return string.format('%016.0f', last_place)
 end
 

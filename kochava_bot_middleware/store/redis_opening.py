@@ -44,7 +44,9 @@ class Persistence:
         if not self.appendonly:
             return "has appendonly no, so a restart loses events; set appendonly yes"
         if self.appendfsync == "no":
-            return "has appendfsync no, so a power cut loses half a minute of events; set appendfsync everysec or always"
+            return (
+                "has appendfsync no, so a power cut loses half a minute of events; set appendfsync everysec or always"
+            )
         if self.maxmemory and self.policy != "noeviction":
             return f"throws away keys when its memory is full (maxmemory-policy {self.policy}); set it to noeviction"
         return None

@@ -2,17 +2,19 @@
 Which slot of a cluster a thing is in.
 
 A person's entries and marks belong together, so what decides is the last part of a lane's name or of a mark's key, what
-follows the last slash or colon: of the lanes ``page/ann`` and ``app/ann`` and of the mark ``funnel:app:ann`` it is ``ann``.
+follows the last slash or colon: of the lanes ``page/ann`` and ``app/ann`` and of the mark ``funnel:app:ann`` it is
+``ann``.
 
-With one shard, which is the default, everything is in one slot, and each unit is one transaction whatever it touches. With
-more, so is each unit about one person. A unit over several people, or with marks that are not named after one, is split:
+With one shard, which is the default, everything is in one slot, and each unit is one transaction whatever it touches.
+With more, so is each unit about one person, an id is looked for in the shard of its lane only, and a unit over several
+people, or with marks that are not named after one, is split:
 
 1. In each shard its claims and conditions are checked. If one fails, nothing is written.
 2. Each shard's part is written in one transaction: first the parts that settle nothing, then the others.
 
-If the process dies in between, the claims are not settled yet, so the work is done again and writes the same ids, which count
-once. If somebody else's unit comes in between, the answer is the refusal, and what was written of the unit before stays: the
-caller plans anew and its appends are told as repeated.
+If the process dies in between, the claims are not settled yet, so the work is done again and writes the same ids, which
+count once. If somebody else's unit comes in between, the answer is the refusal, and what was written of the unit before
+stays: the caller plans anew and its appends are told as repeated.
 """
 
 from __future__ import annotations

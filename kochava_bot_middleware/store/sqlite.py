@@ -21,9 +21,10 @@ from .contract import Claim, Committed, Listed, Mark, QueueStats, State, Unit
 from .settings import NewToken, StoreSettings, unique_tokens
 from .sqlite_claims import claim_heads, forget_lanes, purge_some, renew_leases, retry_dead, sweep_some
 from .sqlite_counts import read_stats
+from .sqlite_operations import Commit, Recall, Work
 from .sqlite_reading import Listing, next_due_at
 from .sqlite_schema import connect_for_reading, unavailable
-from .sqlite_writer import Commit, Recall, Work, Writer
+from .sqlite_writer import Writer
 
 T = TypeVar("T")
 

@@ -11,17 +11,14 @@ import contextlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
-
-import attrs
 
 from ..clock import Clock
 from ..exceptions import StoreError, StoreUnavailable
-from .contract import Unit
 from .settings import NewToken, StoreSettings
 from .sqlite_commit import CommitGroup
+from .sqlite_operations import Answer, Change, Commit, Operation, Recall, Work, hand_back
 from .sqlite_reading import recall
 from .sqlite_reserve import Reserve
 from .sqlite_schema import connect, is_full, unavailable
@@ -34,54 +31,6 @@ IDLE_SECONDS = 5.0
 
 LONG_LOG = 2_000
 """Rows changed since the log was folded that make it worth folding in a pause."""
-
-
-@attrs.define(eq=False)
-class Commit:
-    """
-    A unit to be written.
-    """
-
-    future: asyncio.Future[Any]
-    unit: Unit
-    writes: ClassVar[bool] = True
-
-    @property
-    def grows(self) -> bool:
-        return bool(self.unit.appends) or any(mark.value is not None for mark in self.unit.marks)
-
-
-@attrs.define(eq=False)
-class Work:
-    """
-    Anything else: *run* is given the connection and the time.
-
-    Attributes:
-        future: Takes the answer.
-        run: What to do.
-        writes: Whether it needs a write transaction.
-        grows: Whether it adds to the file, so that it must not use the reserve.
-    """
-
-    future: asyncio.Future[Any]
-    run: Callable[[sqlite3.Connection, float], Any]
-    writes: bool
-    grows: bool
-
-
-@attrs.define(eq=False)
-class Recall:
-    """
-    Marks to be read.
-    """
-
-    future: asyncio.Future[Any]
-    keys: Sequence[str]
-
-
-Operation = Commit | Recall | Work
-Change = Commit | Work
-Answer = tuple[asyncio.Future[Any], Any, BaseException | None]
 
 
 class Writer:
@@ -122,13 +71,13 @@ class Writer:
     def _live(self) -> None:
         for batch, stopped in self._batches():
             if batch:
-                _hand_back(self._run(batch))
+                hand_back(self._run(batch))
             elif stopped is None:
                 # Emptying it too leaves nothing readable of what was deleted.
                 self._fold("PASSIVE" if self._unfolded() >= LONG_LOG else "TRUNCATE")
             if stopped is not None:
                 self._disconnect()
-                _hand_back([(stopped, None, None)])
+                hand_back([(stopped, None, None)])
                 return
 
     def _batches(self) -> Iterator[tuple[list[Operation], asyncio.Future[None] | None]]:
@@ -284,26 +233,6 @@ class Writer:
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
-
-
-def _hand_back(answers: Iterable[Answer]) -> None:
-    by_loop: dict[asyncio.AbstractEventLoop, list[Answer]] = {}
-    for answer in answers:
-        by_loop.setdefault(answer[0].get_loop(), []).append(answer)
-    for loop, of_loop in by_loop.items():
-        # A loop that was closed has nobody left who waits.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(_resolve, of_loop)
-
-
-def _resolve(answers: Iterable[Answer]) -> None:
-    for future, result, exc in answers:
-        if future.done():
-            continue
-        if exc is None:
-            future.set_result(result)
-        else:
-            future.set_exception(exc)
 
 
 def _is_busy(exc: Exception) -> bool:

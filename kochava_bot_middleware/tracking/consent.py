@@ -68,9 +68,12 @@ class PrivacySettings:
     Who is not told of, and how people are named.
 
     Attributes:
-        consent: A callable of the person's id, plain or async, that answers a `Consent` (sent along), ``True``,
-            ``False`` (nothing is sent) or ``None`` (not known).
-        consent_unknown: What ``None``, or a callable that keeps failing, means: ``withhold`` or ``send``.
+        consent: A callable of the person's id, async or plain (then called in another thread), that answers a
+            `Consent` (sent along), ``True``, ``False`` (nothing is sent) or ``None`` (not known).
+        consent_unknown: What ``None``, or a callable that keeps failing or does not answer, means: ``withhold`` or
+            ``send``.
+        consent_timeout_seconds: How long an answer is waited for in all, second tries included. So long at most the
+            person's next message waits for it.
         consent_seconds: For how long an answer is taken for granted where a record is about to be sent.
         user_id_hash: Everything that leaves names people by a keyed hash (hex HMAC-SHA256) of their id: events,
             identity links, pings and SmartLinks. Then ids of apps cannot be joined unless these hash alike.
@@ -81,6 +84,7 @@ class PrivacySettings:
 
     consent: Callable[[str], Any] | None = None
     consent_unknown: str = attrs.field(default="withhold", validator=one_of("withhold", "send"))
+    consent_timeout_seconds: float = attrs.field(default=1.0, validator=at_least(0, exclusive=True))
     consent_seconds: float = attrs.field(default=60.0, validator=at_least(0))
     user_id_hash: bool = False
     user_id_hash_key: Secret | None = None

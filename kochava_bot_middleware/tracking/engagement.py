@@ -19,7 +19,7 @@ from ..messenger.events import (
     PostbackEvent,
     ReactionEvent,
 )
-from ..settings import Refusal, at_least, one_of
+from ..settings import Refusal, at_least, each, not_empty, one_of
 from .referral import event_keys, facts_of
 
 PAYLOAD_LENGTH = 100
@@ -76,6 +76,7 @@ def _known_kinds(_instance: Any, _attribute: Any, names: Mapping[str, str | None
         if kind not in DEFAULT_NAMES:
             wanted = f"kinds of events as keys ({', '.join(DEFAULT_NAMES)})"
             raise Refusal(wanted, kind)
+    each(not_empty)(None, None, names)
 
 
 @attrs.frozen(kw_only=True)
@@ -161,6 +162,11 @@ def _facts(event: Event, *, handler: str | None, handled: bool) -> dict[str, Any
 
 
 def _payload(event: Event) -> str | None:
+    """
+    The payload that was tapped, unless it is personal: with an e-mail address anywhere in it; of a quick reply that is
+    a telephone number, as the platform offers the person's own; of a postback, whose payload only the author writes,
+    just a number with its country code.
+    """
     if isinstance(event, PostbackEvent):
         payload = event.payload
         # With its country code it is nobody's payload but a number that somebody gave.
@@ -177,4 +183,4 @@ def _payload(event: Event) -> str | None:
 
 
 _ADDRESS = re.compile(r"\S@\S")
-_PHONE = re.compile(r"\+?\d[\d\s()./-]{5,}")
+_PHONE = re.compile(r"[+(]{0,2}\d[\d\s()./-]{5,}")

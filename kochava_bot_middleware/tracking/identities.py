@@ -26,7 +26,7 @@ def clean_identities(identities: Any) -> tuple[dict[str, str], tuple[tuple[str, 
     for key, value in identities.items():
         text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
         if not isinstance(key, str) or not key or not key.isprintable():
-            problems.append((f"a {type(key).__name__}", "is not a name"))
+            problems.append((f"(a key of type {type(key).__name__})", "is not a name"))
         elif not isinstance(text, str) or not text:
             problems.append((key[:100], "has no text as value"))
         elif not _encodable(key + text):

@@ -4,14 +4,15 @@ When a first contact with a person is an install.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 
+from ..exceptions import Violation
 from ..messenger.events import Event, PostbackEvent
-from ..settings import Refusal, one_of
+from ..settings import Refusal, Rule, check_rules, one_of
 from .asking import ask
 
 
@@ -25,6 +26,12 @@ def _moment(_instance: Any, _attribute: Any, value: str | None) -> None:
         raise Refusal(wanted, value) from None
     if moment.tzinfo is None:
         raise Refusal(wanted, value)
+
+
+def _old_users_are_known(mode: str, known_users: object, since: str | None) -> Iterator[Violation]:
+    if mode == "first_seen" and known_users is None and since is None:
+        wanted = "`known_users` or `since`, so that old users do not install once more"
+        yield Violation(key="since", wanted=wanted, got="neither")
 
 
 @attrs.frozen(kw_only=True)
@@ -46,10 +53,10 @@ class InstallSettings:
     known_users: Callable[[str], Any] | None = None
     since: str | None = attrs.field(default=None, validator=_moment)
 
+    RULES: ClassVar[tuple[Rule, ...]] = (Rule(("mode", "known_users", "since"), _old_users_are_known),)
+
     def __attrs_post_init__(self) -> None:
-        if self.mode == "first_seen" and self.known_users is None and self.since is None:
-            wanted = "`known_users` or `since`, so that old users do not install once more"
-            raise Refusal(wanted, None)
+        check_rules(self)
 
     def is_entry(self, event: Event | None) -> bool:
         """

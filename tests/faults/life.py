@@ -55,7 +55,7 @@ class Plan:
         is_bot: Whether it takes webhooks.
         is_worker: Whether it delivers.
         deaths: At which passage of a point it dies.
-        jumps: After so many seconds the wall clock is so many seconds ahead.
+        jumps: From this monotonic time on the wall clock is so many seconds ahead. That time is the whole machine's.
         handler_seconds: How long a handler takes.
     """
 
@@ -79,16 +79,11 @@ class JumpingClock(SystemClock):
     """
 
     def __init__(self, jumps: Sequence[tuple[float, float]]) -> None:
-        self._jumps = sorted(map(tuple, jumps))
-        self._began = self.monotonic()
+        self._jumps = sorted((after, ahead) for after, ahead in jumps)
 
     def now(self) -> float:
-        passed = self.monotonic() - self._began
-        ahead = 0.0
-        for after, seconds in self._jumps:
-            if passed >= after:
-                ahead = seconds
-        return super().now() + ahead
+        passed = [ahead for after, ahead in self._jumps if after <= self.monotonic()]
+        return super().now() + (passed[-1] if passed else 0.0)
 
 
 class TellingStore(PointedStore):

@@ -17,12 +17,17 @@ from typing import Any, Self
 
 import attrs
 
-from kochava_bot_middleware.sandbox.shop_process import ChildFailed
 from tests.faults.life import DYING, ENDED, READY, Plan
 from tests.faults.nursery_process import BORN, DEAD
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 30.0
+
+
+class NotBorn(RuntimeError):
+    """
+    A process did not start; the message has the end of its log.
+    """
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -70,7 +75,7 @@ class Nursery:
         Begin a life; returns when it works, or is dead already because its plan said so.
 
         Raises:
-            ChildFailed: It never worked.
+            NotBorn: It never worked.
         """
         loop = asyncio.get_running_loop()
         life = Life(plan=plan, ready=loop.create_future(), dead=loop.create_future())
@@ -79,10 +84,11 @@ class Nursery:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(attrs.asdict(plan)).encode() + b"\n")
         self._process.stdin.flush()
-        await asyncio.wait({life.ready, life.dead}, timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        outcomes: set[asyncio.Future[Any]] = {life.ready, life.dead}
+        await asyncio.wait(outcomes, timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if not life.ready.done() and life.died_at is None:
             msg = f"{plan.name} did not start:\n{self.log_end()}"
-            raise ChildFailed(msg)
+            raise NotBorn(msg)
         return life
 
     def hear(self) -> None:

@@ -88,6 +88,8 @@ class Stage:
         steps: What happened.
         deaths: How often a life ended at each point.
         unanswered: Lives that die when so many more of their requests have arrived.
+        spares_pings: Whether connections of pings are not cut, since the client would send them again by itself.
+        arrived: Told the life of each request that arrives, once it is a step.
     """
 
     messenger: LocalMessenger
@@ -102,6 +104,8 @@ class Stage:
     given_up: set[LedgerEntry] = attrs.field(factory=set)
     deaths: Counter[str] = attrs.field(factory=Counter)
     unanswered: dict[str, int] = attrs.field(factory=dict)
+    spares_pings: bool = True
+    arrived: Callable[[str], None] = lambda _name: None
     _lives: int = 0
 
     async def begin(self, name: str = "", **plan: Any) -> Life:
@@ -113,9 +117,7 @@ class Stage:
         name = f"{name or ('bot' if plan.get('is_bot') else 'worker')}-{self._lives}"
         if REQUEST_LEFT in deaths:
             self.unanswered[name] = deaths.pop(REQUEST_LEFT)
-        life = await self.nursery.begin(
-            Plan(name=name, store=self.url, settings=self.settings, deaths=deaths, **plan)
-        )
+        life = await self.nursery.begin(Plan(name=name, store=self.url, settings=self.settings, deaths=deaths, **plan))
         if life.plan.is_bot and life.ready.done():
             self.messenger.webhook_url = life.ready.result()
         return life
@@ -163,11 +165,16 @@ class Stage:
         if left:
             self.unanswered[name] = left - 1
         mode = Mode.HANG if left == 1 else self.mode()
-        kind = StepKind.TAKEN if mode.takes else StepKind.NOT_TAKEN
+        if self.spares_pings and not received.body and mode in (Mode.RESET, Mode.HALF_HEADER):
+            mode = Mode.STATUS
+        # Of the answer to a ping only the status counts.
+        takes = mode.takes or (mode is Mode.HALF_BODY and not received.body)
+        kind = StepKind.TAKEN if takes else StepKind.NOT_TAKEN
         self.steps.append(Step(kind=kind, sender=name, entry=entry, note=mode.value))
         if left == 1:
             self._interrupted(name, REQUEST_LEFT)
             self.nursery.lives[name].send(signal.SIGKILL)
+        self.arrived(name)
         return mode
 
     def heard(self, words: list[Any]) -> None:
@@ -182,6 +189,12 @@ class Stage:
         self.steps.append(Step(kind=StepKind(kind), sender=sender, entry=entry, note=note))
         if note in (Outcome.DEAD.value, Outcome.DROPPED.value):
             self.given_up.add(entry)
+
+    def wake(self, life: Life) -> None:
+        """
+        SIGCONT.
+        """
+        life.send(signal.SIGCONT)
 
     async def people(self, count: int) -> list[Person]:
         """
@@ -244,7 +257,7 @@ class Stage:
         finally:
             await store.close()
 
-    async def judge(self, *, may_give_up: bool = False) -> History:
+    async def judge(self) -> History:
         """
         Fail unless every promise was kept; the failure shows the seed and the lane's history.
         """
@@ -256,11 +269,12 @@ class Stage:
             uncertain=labels.promised(self.messenger.abandoned),
         )
         findings = [*history.findings(), *counted(await self.counts(), accepted=self._expected(history))]
-        if not may_give_up:
-            findings += [Finding(promise="given up", entry=entry) for entry in sorted(self.given_up)]
+        findings += [Finding(promise="given up", entry=entry) for entry in sorted(self.given_up)]
         findings += [Finding(promise="answered", detail=f"{outcome.webhook}") for outcome in self.messenger.abandoned]
         findings += [Finding(promise="sent well", detail=f"{call}") for call in self.messenger.refused]
-        assert not findings, f"seed {self.seed}, {dict(self.deaths)}\n{history.told(findings)}\n{self.nursery.log_end()}"
+        assert not findings, (
+            f"seed {self.seed}, {dict(self.deaths)}\n{history.told(findings)}\n{self.nursery.log_end()}"
+        )
         return history
 
     def _expected(self, history: History) -> dict[str, int]:

@@ -59,7 +59,15 @@ SENT_2 = "x began a2; x taken a2; x settled a2"
         f"x began a1; x interrupted; {SENT_1}; {SENT_2}",
         f"x began a1; x interrupted; x taken a1; y began a1; y taken a1; y settled a1; {SENT_2}",
     ],
-    ids=["plain", "refused", "killed after the answer", "no answer in time", "store lost", "killed before it left", "killed on the way"],
+    ids=[
+        "plain",
+        "refused",
+        "killed after the answer",
+        "no answer in time",
+        "store lost",
+        "killed before it left",
+        "killed on the way",
+    ],
 )
 def test_a_good_history_has_no_findings(script: str) -> None:
     """Repeats are fine where nobody could know."""
@@ -112,7 +120,7 @@ def test_findings_are_shown_with_their_lane() -> None:
     """Whoever reads the failure sees what happened around it."""
     told = history(f"{SENT_1}; x interrupted; y began a1")
     assert "sent after it was settled: a1 (a) by y" in told.told(told.findings())
-    assert "  x settled a1\n  x interrupted\n  y began a1" in told.told(told.findings())
+    assert "  x settled a1\n  x interrupted\n  y began to send a1" in told.told(told.findings())
 
 
 @pytest.mark.parametrize(

@@ -73,5 +73,5 @@ async def test_nothing_is_lost_by_a_death_at_any_named_point(address: str, tmp_p
         for life in last:
             await place.stop(life)
 
-    assert {point: TIMES for point in (*BOT_POINTS, *WORKER_POINTS)} == dict(place.deaths)
+    assert dict.fromkeys((*BOT_POINTS, *WORKER_POINTS), TIMES) == dict(place.deaths)
     assert len(history.promised) > 100

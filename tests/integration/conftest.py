@@ -4,6 +4,7 @@ A whole shop on one machine: Messenger, Kochava and the bot, each a real HTTP se
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from aiohttp.test_utils import TestServer
 from kochava_bot_middleware import KochavaMiddleware, MessengerBot
 from kochava_bot_middleware.sandbox.kochava_server import LocalKochava
 from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
+from kochava_bot_middleware.store.contract import QueueStats
 
 APP_ID = "kobotdemo1234"
 WORK = ("inbox", "track", "ping")
@@ -52,18 +54,27 @@ class Shop:
         if self.server is not None:
             await self.server.close()
 
-    async def delivered(self, count: int = 1) -> None:
+    async def delivered(self, count: int = 1, *, within_seconds: float = 60.0) -> None:
         """
         Wait until nothing is left to deliver and Kochava has at least *count* records.
+
+        Raises:
+            AssertionError: It is not so *within_seconds*; says what waits for whom.
         """
         await self.messenger.settled()
         store = self.middleware.provide_store()
-        while True:
-            stats = await store.stats()
-            busy = any(q.waiting + q.in_flight for name, q in stats.items() if name in WORK)
-            if len(self.kochava.records) >= count and not busy:
-                return
-            await self.messenger.clock.sleep(0.01)
+        try:
+            async with asyncio.timeout(within_seconds):
+                while len(self.kochava.records) < count or _is_busy(await store.stats()):
+                    await self.messenger.clock.sleep(0.01)
+        except TimeoutError:
+            kinds, stats = [record.kind for record in self.kochava.records], await store.stats()
+            msg = f"wanted {count} records and nothing left, got {kinds}, rejected {self.kochava.rejections}; {stats}"
+            raise AssertionError(msg) from None
+
+
+def _is_busy(stats: Mapping[str, QueueStats]) -> bool:
+    return any(queue.waiting + queue.in_flight for name, queue in stats.items() if name in WORK)
 
 
 MakeShop = Callable[..., Shop]
@@ -109,14 +120,7 @@ async def make_shop(servers: tuple[LocalMessenger, LocalKochava], tmp_path: Path
                 "kochava_app_id": APP_ID,
                 "store": f"sqlite:///{tmp_path / 'bot.db'}",
                 "smartlinks": {"default": SMARTLINK + "?url={url}"},
-                "greeting": {
-                    "impression_url": f"{kochava.url}/track/impression?campaign_id=kogreet&network_id=1",
-                    "click_url": f"{kochava.url}/v1/cpi/click?campaign_id=kogreet&network_id=1",
-                },
-                "wire": {
-                    "event_url": f"{kochava.url}/track/json",
-                    "identity_url": f"{kochava.url}/v1/cpi/identityLink.php",
-                },
+                **kochava.settings(),
                 **(kochava_settings or {}),
             }
         )

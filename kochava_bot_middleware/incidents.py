@@ -8,9 +8,7 @@ import logging
 
 import attrs
 
-from ..clock import Clock
-
-logger = logging.getLogger("kochava_bot_middleware.delivery")
+from .clock import Clock
 
 REPEAT_SECONDS = 60.0
 """How often an incident that lasts is told again."""
@@ -26,10 +24,15 @@ class _Lasting:
 class Incidents:
     """
     What goes wrong now, by event name and subject. Neither may hold anything private.
+
+    Args:
+        clock: Time.
+        logger: Of the room that it happens in.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, logger: logging.Logger) -> None:
         self._clock = clock
+        self._logger = logger
         self._lasting: dict[tuple[str, str], _Lasting] = {}
 
     def report(self, event: str, subject: str = "", *, reason: str = "", level: int = logging.WARNING) -> None:
@@ -40,12 +43,12 @@ class Incidents:
         lasting = self._lasting.get((event, subject))
         if lasting is None:
             self._lasting[event, subject] = _Lasting(told_at=now)
-            logger.log(level, "%s %s %s", event, subject, reason)
+            self._logger.log(level, "%s", _joined(event, subject, reason))
             return
         lasting.untold += 1
         lasting.total += 1
         if now - lasting.told_at >= REPEAT_SECONDS:
-            logger.log(level, "%s %s %s (%d more)", event, subject, reason, lasting.untold)
+            self._logger.log(level, "%s (%d more)", _joined(event, subject, reason), lasting.untold)
             lasting.told_at, lasting.untold = now, 0
 
     def over(self, event: str, subject: str = "") -> None:
@@ -56,4 +59,8 @@ class Incidents:
             return
         lasting = self._lasting.pop((event, subject), None)
         if lasting is not None:
-            logger.info("%s %s is over (%d in all)", event, subject, lasting.total)
+            self._logger.info("%s is over (%d in all)", _joined(event, subject), lasting.total)
+
+
+def _joined(*parts: str) -> str:
+    return " ".join(part for part in parts if part)

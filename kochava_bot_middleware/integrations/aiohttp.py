@@ -1,0 +1,44 @@
+"""
+An aiohttp application of yours, with the bot's webhook in it.
+
+Example::
+
+    app = web.Application()
+    setup(app, bot)
+
+
+    async def tell(request: web.Request) -> web.Response:
+        await bot_of(request).page().send_text_message("…", "Your parcel left.")
+        return web.Response()
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from ..bot import MessengerBot
+
+BOT = web.AppKey("kochava_bot_middleware.bot", MessengerBot)
+"""Where `setup` leaves the bot."""
+
+
+def setup(app: web.Application, bot: MessengerBot, path: str = "/webhook") -> None:
+    """
+    Serve the webhook of *bot* at *path*; the bot starts and stops with *app*.
+    """
+    app[BOT] = bot
+    bot.add_to(app, path)
+
+
+def bot_of(request: web.Request) -> MessengerBot:
+    """
+    The bot of the application that serves *request*.
+
+    Raises:
+        RuntimeError: The application was not set up.
+    """
+    bot = request.config_dict.get(BOT)
+    if bot is None:
+        msg = "there is no bot in this application: call `setup(app, bot)` first"
+        raise RuntimeError(msg)
+    return bot

@@ -1,0 +1,68 @@
+"""
+Many rows in few statements, and many callers in one transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kochava_bot_middleware.store.contract import Mark
+from kochava_bot_middleware.store.sqlite import SqliteStore
+from kochava_bot_middleware.store.sqlite_rows import MOST_ROWS, insert
+from tests.store.harness import append, claimed_ids, entry, put
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.execute("CREATE TABLE colours (place INTEGER PRIMARY KEY, name TEXT)")
+    yield connection
+    connection.close()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, MOST_ROWS - 1, MOST_ROWS, MOST_ROWS + 1, 3 * MOST_ROWS + 5])
+def test_all_rows_are_inserted_and_none_of_the_padding(connection: sqlite3.Connection, count: int) -> None:
+    """The rows that fill a statement up leave nothing behind, and an empty last column is kept."""
+    rows = [(place, None if place % 2 else "red") for place in range(count)]
+    insert(connection, "colours", rows)
+    assert rows == connection.execute("SELECT * FROM colours ORDER BY place").fetchall()
+
+
+def test_a_batch_of_rows_is_one_statement(connection: sqlite3.Connection) -> None:
+    """However many rows come together, the interpreter is handed over once for each `MOST_ROWS` of them."""
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    insert(connection, "colours", [(place, "red") for place in range(2 * MOST_ROWS)])
+    assert 2 == len(statements)
+
+
+def test_no_rows_are_no_statement(connection: sqlite3.Connection) -> None:
+    """Nothing to insert costs nothing."""
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    insert(connection, "colours", [])
+    assert [] == statements
+
+
+async def test_simultaneous_commits_keep_their_order(tmp_path: Path) -> None:
+    """Of hundreds of units in one transaction, each lane's entries are claimed in the order they were committed."""
+    store = SqliteStore(tmp_path / "store.db")
+    numbers = range(5 * MOST_ROWS)
+    await asyncio.gather(*(append(store, entry(f"e-{number}", lane=f"lane-{number % 100}")) for number in numbers))
+    assert [f"e-{number}" for number in range(100)] == await claimed_ids(store)
+    await store.close()
+
+
+async def test_simultaneous_recalls_get_their_own_marks(tmp_path: Path) -> None:
+    """Recalls that are read with one statement see only the keys they asked for, byte for byte."""
+    store = SqliteStore(tmp_path / "store.db")
+    values = {f"mark:{number}": bytes([number, 0, 255]) for number in range(20)}
+    await put(store, *(Mark(key=key, value=value) for key, value in values.items()))
+    found = await asyncio.gather(*(store.recall([key, "mark:none"]) for key in values))
+    assert [{key: value} for key, value in values.items()] == found
+    await store.close()
