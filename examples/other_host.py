@@ -1,17 +1,18 @@
 """
 Without `MessengerBot`: any code that gets the webhook and sends by itself can use the middleware alone.
 
-Here it is a bare aiohttp handler; in FastAPI or Django it is the same four lines.
+Here it is a bare aiohttp handler. A handler that raises is logged, and the next event is handled all the same.
 Run it with a bot.toml in the working directory: python other_host.py
 """
 
+import logging
 import tomllib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from aiohttp import web
 
-from kochava_bot_middleware import AsyncBot, Event, Kind, KochavaMiddleware
+from kochava_bot_middleware import AsyncBot, Event, Kind, KochavaMiddleware, WebhookError
 from kochava_bot_middleware.messenger.parse import parse_webhook
 from kochava_bot_middleware.messenger.signature import verify_signature
 
@@ -28,11 +29,24 @@ async def handle(event: Event) -> None:
         await sender.send_button_message(event.user_id, "Have a look:", buttons)
 
 
+async def verify(request: web.Request) -> web.Response:
+    if request.query.get("hub.verify_token") != facebook["verify_token"]:
+        return web.Response(status=403)
+    return web.Response(text=request.query.get("hub.challenge", ""))
+
+
 async def webhook(request: web.Request) -> web.Response:
     raw = await request.read()
-    verify_signature(raw, request.headers.get("X-Hub-Signature-256"), [facebook["app_secret"]])
-    for event in parse_webhook(raw):
-        await kochava.receive(event, handle)
+    try:
+        verify_signature(raw, request.headers.get("X-Hub-Signature-256"), [facebook["app_secret"]])
+        events = parse_webhook(raw)
+    except WebhookError as exc:
+        return web.Response(status=exc.status, text=str(exc))
+    for event in events:
+        try:
+            await kochava.receive(event, handle)
+        except Exception as exc:
+            logging.error("handling a %s raised %s", event.kind, type(exc).__name__)  # its text may quote a person
     return web.Response(text="EVENT_RECEIVED")
 
 
@@ -44,7 +58,7 @@ async def lifetime(_app: web.Application) -> AsyncIterator[None]:
 
 
 app = web.Application()
-app.router.add_post("/webhook", webhook)
+app.add_routes([web.get("/webhook", verify), web.post("/webhook", webhook)])
 app.cleanup_ctx.append(lifetime)
 
 if __name__ == "__main__":

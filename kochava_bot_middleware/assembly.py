@@ -12,8 +12,8 @@ import attrs
 from .apps import Apps, KochavaSettings, Mode
 from .clock import Clock
 from .counts import Tally
-from .incidents import Incidents
 from .departures import Departures
+from .incidents import Incidents
 from .planning import Planner
 from .privacy import Privacy
 from .recorder import Recorder

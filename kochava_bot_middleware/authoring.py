@@ -13,9 +13,9 @@ import attrs
 
 from .apps import Apps, KochavaSettings, Mode
 from .counts import LeftOut, Tally
-from .incidents import Incidents
 from .exceptions import RegistrationError, TrackingError
 from .handling import detached
+from .incidents import Incidents
 from .kochava.event_builders import StandardEventData
 from .messenger.events import Channel
 from .messenger.outgoing import Outgoing

@@ -10,8 +10,8 @@ import attrs
 
 from .apps import App, Apps
 from .counts import Tally
-from .incidents import Incidents
 from .handling import Handling, current_handling
+from .incidents import Incidents
 from .messenger.events import Channel, Event
 from .messenger.links import iter_links
 from .messenger.outgoing import Outgoing

@@ -139,7 +139,7 @@ def detached() -> Iterator[None]:
 
 
 _QUOTES_NOBODY = (KochavaBotError, RegistrationError, SettingsError)
-"""Errors whose texts, where this package raises them, are of its own words and the author's. Their subclasses differ."""
+"""Errors whose texts, where this package raises them, hold no word of anybody's message. Their subclasses' may."""
 
 
 def trail_of(error: BaseException) -> str:

@@ -125,9 +125,7 @@ def _first_record(subject: Subject, part: Assembled, facts: PersonFacts, now: fl
     return True
 
 
-def _identity_link(
-    subject: Subject, identities: Mapping[str, str], facts: PersonFacts, now: float
-) -> IdentityLink:
+def _identity_link(subject: Subject, identities: Mapping[str, str], facts: PersonFacts, now: float) -> IdentityLink:
     app = subject.app
     material = [part for pair in sorted(identities.items()) for part in pair]
     return IdentityLink(

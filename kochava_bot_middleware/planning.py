@@ -14,8 +14,8 @@ import attrs
 
 from .apps import Apps
 from .counts import LeftOut
-from .incidents import Incidents
 from .handling import Contribution
+from .incidents import Incidents
 from .kochava.records import SCHEMA, Record, encode
 from .marks import Keys, sent_from_bytes, sent_to_bytes
 from .messenger.events import DeliveryEvent, Event

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from .apps import Apps
 from .clock import Clock
 from .counts import LeftOut, Tally
-from .incidents import Incidents
 from .handling import Handling, current_handling
+from .incidents import Incidents
 from .planning import Planner
 from .recording import Recording
 from .settling import Settler

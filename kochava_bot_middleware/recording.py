@@ -15,9 +15,9 @@ import attrs
 
 from .apps import App, Apps
 from .counts import LeftOut, Tally
-from .incidents import Incidents
 from .exceptions import TrackingError
 from .handling import Contribution, Handling
+from .incidents import Incidents
 from .kochava.event_data import Severity, clean_event_data
 from .kochava.records import Engagement
 from .messenger.events import AccountLinkingEvent, Event

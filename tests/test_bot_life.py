@@ -151,6 +151,32 @@ async def test_middleware_that_fails_to_stop_keeps_no_other_from_it(caplog: pyte
     assert "middleware_stop_failed: ValueError" in caplog.text
 
 
+class UnopenedStore(MemoryStore):
+    """
+    A store that cannot be opened.
+    """
+
+    closed = False
+
+    async def open(self) -> None:
+        msg = "no such engine"
+        raise StoreUnavailable(msg)
+
+    async def close(self) -> None:
+        self.closed = True
+        await super().close()
+
+
+async def test_store_that_could_not_be_opened_is_closed() -> None:
+    """It may have opened half of what it needs, and its lender was never started."""
+    bot, store = make_bot(), UnopenedStore()
+    bot.add_middleware(Lender(store))
+    with pytest.raises(StoreUnavailable, match="no such engine"):
+        await bot.start()
+
+    assert store.closed
+
+
 async def test_store_that_cannot_be_opened_stops_the_start(tmp_path: Path) -> None:
     """One error says what was tried, and no middleware is started."""
     bot = make_bot()

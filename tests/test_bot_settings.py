@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kochava_bot_middleware.bot import BotSettings
+from kochava_bot_middleware.bot import BotSettings, MessengerBot
 from kochava_bot_middleware.exceptions import SettingsError
 from kochava_bot_middleware.settings import from_mapping
 from tests.bot_fakes import SETTINGS, make_bot
@@ -78,17 +78,61 @@ def test_all_violations_come_at_once() -> None:
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"verify_token": "v", "app_secret": "s"}, "either `page_access_token` .* not neither"),
-        ({**PAGES, "page_access_token": "one"}, "either `page_access_token` .* not both"),
+        ({"verify_token": "v", "app_secret": "s"}, "page_access_token: wanted either .*, got neither"),
+        ({**PAGES, "page_access_token": "one"}, "page_access_token: wanted either .*, got both"),
         ({"verify_token": "v", "page_access_token": "t"}, "an `app_secret`, at the top or in each of `pages`"),
         ({**PAGES, "app_secret": None}, "an `app_secret`, at the top or in each of `pages`"),
-        ({"verify_token": "v"}, "either .*; and an `app_secret`"),
+        ({**PAGES, "app_secret": None}, "got none for 1001"),
     ],
 )
 def test_settings_that_do_not_fit_together_are_refused(settings: dict[str, Any], told: str) -> None:
     """Without a secret no webhook could be trusted, without a token nothing sent."""
     with pytest.raises(SettingsError, match=told):
         from_mapping(BotSettings, settings)
+
+
+def test_nothing_given_tells_all_that_is_needed() -> None:
+    """In one go."""
+    assert ["verify_token", "page_access_token", "app_secret"] == list(wrong())
+
+
+@pytest.mark.parametrize("version", ["", "latest", "26", "v26.0 "])
+def test_a_version_that_cannot_be_asked_for_is_refused(version: str) -> None:
+    """It is a part of every address."""
+    assert {"api_version": "a version such as v26.0"} == wrong(**SETTINGS, api_version=version)
+
+
+@pytest.mark.parametrize("version", ["v26.0", "26.0"])
+def test_a_version_may_go_without_its_letter(version: str) -> None:
+    """As the Send API's own client takes it."""
+    assert version == from_mapping(BotSettings, {**SETTINGS, "api_version": version}).api_version
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"pages": {"1001": "EAAGtoken"}},
+        {"pages": {"1001": {"page_access_token": ["EAAGtoken"]}}},
+        {"former_app_secrets": "EAAGtoken"},
+        {"app_secret": 1234567890},
+        {"pages": "EAAGtoken"},
+    ],
+)
+def test_a_secret_in_the_wrong_place_never_prints(settings: dict[str, Any]) -> None:
+    """Only its type is told."""
+    with pytest.raises(SettingsError) as caught:
+        from_mapping(BotSettings, settings)
+    told = str(caught.value)
+
+    assert "EAAGtoken" not in told
+    assert "1234567890" not in told
+
+
+def test_a_page_may_be_asked_for_by_number() -> None:
+    """As databases keep ids."""
+    bot = MessengerBot(from_mapping(BotSettings, PAGES))
+
+    assert bot.page("1001") is bot.page(1001)
 
 
 def test_secrets_never_print() -> None:

@@ -96,10 +96,10 @@ async def test_event_is_not_taken_over_before_its_lease_lapses(
 async def test_old_event_is_recorded_but_not_answered(
     age: int, runs: bool, store: FaultyStore, clock: VirtualClock, counter: Counter, make_inbox: MakeInbox
 ) -> None:
-    """Nobody wants a reply to what they wrote long ago; that it happened still counts."""
+    """By default five minutes: nobody wants a reply to what they wrote long ago; that it happened still counts."""
     await dies_with(store, clock, "one")
     clock.stall(age)
-    inbox = make_inbox(rerun_within_seconds=300)
+    inbox = make_inbox()
     await inbox.start()
     await counter.until(lambda: counter.ended == ["one"] if runs else counter.recorded == ["one"])
     await inbox.stop()

@@ -14,7 +14,7 @@ import pytest
 from kochava_bot_middleware import Counts, KochavaMiddleware
 from kochava_bot_middleware.exceptions import SettingsError, StoreUnavailable
 from kochava_bot_middleware.handling import Handling, handling_of
-from kochava_bot_middleware.messenger.events import Event
+from kochava_bot_middleware.messenger.events import Channel, Event
 from kochava_bot_middleware.messenger.outgoing import Outgoing
 from kochava_bot_middleware.store.contract import Committed, Queue, Unit
 from kochava_bot_middleware.store.memory import MemoryStore
@@ -232,6 +232,39 @@ async def test_each_page_has_its_own_app() -> None:
 
     assert [("koapp", PAGE_ID), ("koother", "2002")] == [(r.app_id, r.page_id) for r in await on.records()]
     assert ["acme", "two", "acme"] == [url_of(sent)[8:].partition(".")[0] for sent in on.sent]
+
+
+async def test_a_send_without_a_page_is_of_the_one_page_that_was_seen() -> None:
+    """A bot with one token need not name its Page. With two Pages it would be a guess."""
+    own = {"smartlinks": {"default": "https://two.smart.link/x?url={url}"}}
+    on = stage(smartlinks=SMARTLINKS, pages={PAGE_ID: own, "ig": own})
+
+    async def host() -> str:
+        await on.send(to(), page_id=None)
+        return url_of(on.sent[-1])[8:].partition(".")[0]
+
+    hosts = [await host()]
+    for event in (
+        on.message(page_id="ig", channel=Channel.INSTAGRAM),
+        on.message(page_id=None),
+        on.message(),
+        on.message(page_id="3003"),
+    ):
+        await on.handle(event)
+        hosts.append(await host())
+    assert ["acme", "acme", "acme", "two", "acme"] == hosts
+
+
+async def test_a_greeting_without_a_page_meets_its_delivery_and_its_tap() -> None:
+    """All three tell of one app, also for a greeting that no event caused."""
+    on = stage(greeting=GREETING, pages={PAGE_ID: {"kochava_app_id": "koother"}})
+    await on.handle(on.message())
+    mid = await on.send(to(), greeting=True, page_id=None)
+    await on.handle(on.delivery(mid))
+    await on.handle(on.postback("CHAT"))
+    assert [("impression", "koother", PAGE_ID), ("click", "koother", PAGE_ID)] == [
+        (record.kind, record.app_id, record.page_id) for record in await on.records(Queue.PING)
+    ]
 
 
 async def test_a_send_to_somebody_else_names_that_person() -> None:

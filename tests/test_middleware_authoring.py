@@ -331,6 +331,18 @@ async def test_strict_mode_raises_at_the_call() -> None:
         await on.kochava.track("Purchase", {"source": "shop"}, user_id=USER_ID)
 
 
+async def test_strict_mode_raises_out_of_a_decorated_handler() -> None:
+    """Else its author would never see it."""
+    on = stage(events={"strict": True})
+
+    @on.kochava.event("Purchase", data={"usertime": 1})
+    async def buy(_event: Event) -> None:
+        pass
+
+    with pytest.raises(TrackingError, match="'usertime': is reserved"):
+        await on.handle(on.message(), buy)
+
+
 async def test_a_purchase_is_not_lost_because_of_one_bad_key() -> None:
     """That key alone is left out, and counted."""
     on = stage()

@@ -25,7 +25,7 @@ from kochava_bot_middleware.kochava.wire import build_request
 from kochava_bot_middleware.messenger.event import PriorMessage
 from kochava_bot_middleware.messenger.events import Channel, Event, ReadEvent
 from kochava_bot_middleware.messenger.outgoing import Outgoing
-from kochava_bot_middleware.store.contract import Queue, Store
+from kochava_bot_middleware.store.contract import Committed, Queue, Store, Unit
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.sqlite import SqliteStore
 from kochava_bot_middleware.tracking.funnel import FunnelState
@@ -171,6 +171,44 @@ async def test_a_wait_that_ends_days_late_gives_no_impression() -> None:
     assert [] == await pings(on)
     assert 1 == (await on.store.stats())[Queue.TIMER].dropped
     await on.kochava.stop()
+
+
+async def test_a_wait_of_a_page_that_belongs_to_another_app_now_is_dropped() -> None:
+    """Its greeting was counted for the former app, so the new one must not hear of it."""
+    on = with_greeting()
+    await on.send(to(), greeting=True)
+    moved = Stage(
+        settings={**on.settings, "pages": {PAGE_ID: {"kochava_app_id": "koother"}}}, clock=on.clock, store=on.store
+    )
+    await wait(moved, 70)
+    timers = (await on.store.stats())[Queue.TIMER]
+    assert ([], 1, 0) == (await pings(on), timers.dropped, timers.done)
+    await moved.kochava.stop()
+
+
+class MarkKeepingStore(MemoryStore):
+    """
+    A store that notes the keys of all marks it is given.
+    """
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__(clock=clock)
+        self.keys: list[str] = []
+
+    async def commit(self, unit: Unit) -> Committed:
+        self.keys += [mark.key for mark in unit.marks]
+        return await super().commit(unit)
+
+
+async def test_that_a_page_has_delivery_events_is_written_once_a_day() -> None:
+    """Not with each of them: they are most of all events."""
+    clock = VirtualClock()
+    store = MarkKeepingStore(clock)
+    on = stage(clock, store=store, greeting=GREETING)
+    for hours in (0, 1, 22, 2):
+        clock.stall(hours * 3600.0)
+        await on.handle(on.delivery(f"mid-{hours}"))
+    assert [f"deliveries:{PAGE_ID}"] * 2 == [key for key in store.keys if key.startswith("deliveries:")]
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,15 @@ async def test_device_facts_are_resolved_when_the_event_is_recorded() -> None:
 # Identities
 
 
+async def test_an_identity_link_is_of_the_same_device_as_events() -> None:
+    """Of the other facts it has none: they are not asked for there."""
+    on = stage(device={"kochava_device_id": lambda user_id: f"bot-{user_id}", "origination_ip": "192.0.2.7"})
+    await on.handle(on.message())
+    await on.kochava.identify({"customer_id": "7"}, user_id=USER_ID)
+    (link,) = (record for record in await tracks(on) if isinstance(record, IdentityLink))
+    assert {"kochava_device_id": f"bot-{USER_ID}"} == link.extra
+
+
 async def test_each_value_of_an_identity_is_linked_once() -> None:
     """In whatever process; a new value is linked again, and an old one that comes back is not."""
     on = stage()

@@ -4,23 +4,51 @@ Consent, opting out, being forgotten, and ids that leave as hashes.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from kochava_bot_middleware import Consent
+from kochava_bot_middleware.exceptions import StoreUnavailable
 from kochava_bot_middleware.handling import Handling, handling_of
 from kochava_bot_middleware.kochava.records import Deletion, Engagement, Install, Record
 from kochava_bot_middleware.messenger.events import Event
 from kochava_bot_middleware.store.contract import Entry, Queue, State, Unit, Verdict
-from tests.fakes import settle
+from kochava_bot_middleware.store.memory import MemoryStore
+from tests.fakes import VirtualClock, settle
 from tests.stage import GREETING, SMARTLINKS, USER_ID, Stage, nothing, referral, stage, to, url_of
 
 DELETION = {"deletion_url": "https://nng.kochava.test/accounts/1/apps/2/privacy/scrub", "deletion_key": "key"}
 CONSENT = Consent(ad_user_data=True, ad_personalization=False)
+
+
+class BlindStore(MemoryStore):
+    """
+    A store that cannot be read.
+    """
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__(clock=clock)
+        self.clock = clock
+        self.recalls = 0
+
+    async def recall(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        self.recalls += 1
+        msg = f"{len(keys)} keys cannot be read"
+        raise StoreUnavailable(msg)
+
+
+async def hanging(_user_id: str) -> bool:
+    """
+    A consent service that never answers.
+    """
+    await asyncio.Event().wait()
+    return True
 
 
 async def gate(on: Stage) -> list[str | None]:
@@ -82,7 +110,7 @@ async def test_a_consent_service_that_is_down_for_a_moment_loses_nothing() -> No
     """It is asked again before its answer counts as unknown."""
     answers = iter([LookupError(), LookupError(), True])
 
-    def consent(_user_id: str) -> bool:
+    async def consent(_user_id: str) -> bool:
         answer = next(answers)
         if isinstance(answer, Exception):
             raise answer
@@ -91,6 +119,30 @@ async def test_a_consent_service_that_is_down_for_a_moment_loses_nothing() -> No
     on = stage(privacy={"consent": consent}, commit_timeout_seconds=0.01)
     await on.handle(on.message())
     await on.clock.advance(5)
+    assert ["Message"] == await on.names()
+
+
+async def test_a_consent_service_that_hangs_holds_up_nobody() -> None:
+    """After one deadline, second tries included, consent is not known."""
+    on = stage(privacy={"consent": hanging, "consent_timeout_seconds": 0.05}, commit_timeout_seconds=30)
+    async with asyncio.timeout(1):
+        await on.handle(on.message())
+    assert ([], {"consent unknown": 1}) == (await on.names(), on.kochava.counts.left_out)
+
+
+async def test_a_plain_consent_callable_does_not_stop_the_event_loop() -> None:
+    """It may well ask a database; meanwhile everybody else is answered."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def consent(_user_id: str) -> bool:
+        begun.set()
+        return go_on.wait(5)
+
+    on = stage(privacy={"consent": consent, "consent_timeout_seconds": 10}, commit_timeout_seconds=30)
+    handling = asyncio.create_task(on.handle(on.message()))
+    assert await asyncio.to_thread(begun.wait, 5)
+    go_on.set()
+    await handling
     assert ["Message"] == await on.names()
 
 
@@ -124,6 +176,18 @@ async def test_of_who_opted_out_nothing_is_sent() -> None:
     assert {"opted out": 2} == other.kochava.counts.left_out
     assert "acme.smart.link" in url_of(other.sent[0])
     assert "fb_user_id" not in url_of(other.sent[0])
+
+
+async def test_a_store_that_cannot_tell_who_opted_out_is_not_asked_again_at_once() -> None:
+    """Until then no link names anybody, and no message waits for it."""
+    store = BlindStore(VirtualClock())
+    on = stage(store.clock, store=store, smartlinks=SMARTLINKS)
+    for user_id in ("u1", "u2"):
+        await on.send(to(user_id))
+    assert (1, False) == (store.recalls, any("fb_user_id" in url_of(sent) for sent in on.sent))
+    store.clock.stall(6)
+    await on.send(to("u3"))
+    assert 2 == store.recalls
 
 
 async def test_who_opts_in_again_is_told_of_again() -> None:

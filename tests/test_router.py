@@ -200,6 +200,12 @@ def test_standby_reaches_only_who_asks_for_it(bot: Handlers) -> None:
     assert ["theirs", "ours"] == [found(bot, event("message", standby=True)), found(bot, event("message"))]
 
 
+def test_who_asks_for_standby_gets_nothing_else(bot: Handlers) -> None:
+    """Else the listener would answer in a thread that is the bot's own."""
+    bot.on_message(standby=True)(handler("theirs"))
+    assert found(bot, event("message")) is None
+
+
 def test_postback_without_payload_matches_no_text(bot: Handlers) -> None:
     """In standby it is always missing."""
     bot.on_postback("GET_STARTED")(handler("exact"))

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping
-from typing import ClassVar
-from typing import Final
+from typing import ClassVar, Final
 from urllib.parse import urlsplit
 
 import attrs

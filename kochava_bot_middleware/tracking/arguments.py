@@ -40,11 +40,11 @@ def optional_channel(value: object) -> Channel | None:
     """
     if value is None:
         return None
-    try:
-        return Channel(value)
-    except ValueError:
-        msg = f"`channel` is one of {', '.join(repr(channel.value) for channel in Channel)}, got {describe(value)}"
-        raise TrackingError(msg) from None
+    channel = next((one for one in Channel if one == value), None)
+    if channel is None:
+        msg = f"`channel` is one of {', '.join(repr(one.value) for one in Channel)}, got {describe(value)}"
+        raise TrackingError(msg)
+    return channel
 
 
 def _id(name: str, value: object) -> str:

@@ -106,6 +106,23 @@ async def test_refused_credentials_are_one_loud_line(caplog: pytest.LogCaptureFi
             )
 
 
+async def test_each_outage_is_told_from_its_beginning_to_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    """What ended is not one incident with the next."""
+    world = World(probe_waits_seconds=(1.0,), ramp_seconds=0.0)
+    with caplog.at_level(logging.INFO, logger="kochava_bot_middleware.delivery"):
+        async with world.running():
+            for outage in range(2):
+                world.sender.answer = lambda _request: Answer(status=503)
+                await world.append(*(event(outage, user=f"u{outage}{number}") for number in range(10)))
+                await world.clock.advance(20)
+                world.sender.answer = lambda _request: OK
+                await world.clock.advance(200)
+    told = [line for line in caplog.messages if line.startswith("destination_down")]
+    ends = [index for index, line in enumerate(told) if " is over (" in line]
+    assert (2, len(told) - 1) == (len(ends), ends[-1])
+    assert " more)" not in told[ends[0] + 1]
+
+
 async def test_broken_impression_url_never_holds_back_a_purchase() -> None:
     """D8: queues and hosts fail by themselves, even on the same host."""
     same_host = attrs.evolve(

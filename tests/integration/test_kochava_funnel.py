@@ -188,6 +188,22 @@ async def test_the_general_profile_satisfies_kochavas_general_page(make_shop: Ma
         )
 
 
+async def test_a_bot_with_one_token_and_settings_of_its_page_tells_its_greeting(make_shop: MakeShop) -> None:
+    """Send, delivery and tap are of the same Page, although the bot was never told which one it is."""
+    async with LocalKochava(app_ids=[APP_ID, "koother"]) as other:
+        pages = {"1001": {"kochava_app_id": "koother"}}
+        shop = shop_of(make_shop, pages=pages, **other.settings())
+        await shop.open()
+        person = shop.messenger.person()
+        await person.gets_started()
+        await person.next_message()
+        await person.says("hello")
+        while not other.clicks:
+            await other.received(len(other.records) + 1)
+
+        assert ([], 1, 1) == (other.rejections, len(other.impressions), len(other.clicks))
+
+
 async def recorded(shop: Shop, count: int) -> None:
     """
     Wait until that many events are in the store.

@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from kochava_bot_middleware.kochava.client import KEPT_BYTES, Answer, Failure, KochavaClient
 from kochava_bot_middleware.kochava.wire import WireRequest
@@ -136,3 +138,21 @@ def test_request_prints_neither_address_nor_body() -> None:
     assert "imp.test" == request.host
     for private in ("psid-1", "k3y", "b0dy", "u:p"):
         assert private not in repr(request)
+
+
+async def test_cookies_are_not_kept() -> None:
+    """They would make of all people one visitor. An address without a host name would never get any."""
+    cookies: list[str | None] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        cookies.append(request.headers.get("Cookie"))
+        return web.Response(headers={"Set-Cookie": "visitor=1; Path=/"})
+
+    app = web.Application()
+    app.router.add_get("/click", answer)
+    client = KochavaClient(timeout_seconds=5)
+    async with TestServer(app) as served:
+        for _ in range(2):
+            await client.send(WireRequest(method="GET", url=f"http://localhost:{served.port}/click", headers={}))
+        await client.close()
+    assert [None, None] == cookies

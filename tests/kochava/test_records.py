@@ -44,7 +44,7 @@ OBJECT = st.dictionaries(TEXT, JSON, max_size=3)
 RECORDS: st.SearchStrategy[Record] = st.one_of(
     st.builds(Engagement, **COMMON, event_name=TEXT, event_data=JSON, device_ids=TEXTS, extra=OBJECT),
     st.builds(Install, **COMMON, device_ids=TEXTS, extra=OBJECT),
-    st.builds(IdentityLink, **COMMON, device_ids=TEXTS, identities=TEXTS),
+    st.builds(IdentityLink, **COMMON, device_ids=TEXTS, identities=TEXTS, extra=OBJECT),
     st.builds(Impression, **COMMON, tracker=TEXT, params=TEXTS),
     st.builds(Click, **COMMON, tracker=TEXT, params=TEXTS),
     st.builds(Deletion, **COMMON, device_ids=TEXTS),
@@ -129,3 +129,27 @@ def test_lane_is_the_app_and_the_user() -> None:
     """Order is kept for one user of one Kochava app."""
     assert "koapp/u1" == EVENT.lane
     assert ("track", "ping") == (Engagement.queue, Impression.queue)
+
+
+def test_an_identity_link_of_the_first_schema_is_read() -> None:
+    """What waited while the release was changed is sent as it was meant."""
+    stored = {
+        "kind": "identity_link",
+        "schema": 1,
+        "id": "i1",
+        "app_id": "koapp",
+        "user_id": "u1",
+        "page_id": None,
+        "usertime": 1,
+        "device_ids": {"fb_user_id": "u1"},
+        "identities": {"customer_id": "7"},
+    }
+    expected = IdentityLink(
+        id="i1",
+        app_id="koapp",
+        user_id="u1",
+        usertime=1,
+        device_ids={"fb_user_id": "u1"},
+        identities={"customer_id": "7"},
+    )
+    assert expected == decode(orjson.dumps(stored))

@@ -153,6 +153,36 @@ def test_identity_link_can_take_the_form_of_the_sdks() -> None:
     )
 
 
+def test_identity_link_names_the_device_as_events_do() -> None:
+    """Kochava would tie it to somebody else."""
+    link = attrs.evolve(LINK, extra={"kochava_device_id": "bot-1", "nt_id": "n1"})
+    for profile in ("bot", "s2s"):
+        sent = body(link, identity_form="action", profile=profile)
+        assert ("bot-1", "n1", body(LINK, identity_form="action")["data"]) == (
+            sent["kochava_device_id"],
+            sent["nt_id"],
+            sent["data"],
+        )
+
+
+KOCHAVA = "https://control.kochava.com"
+
+
+@pytest.mark.parametrize(
+    ("wire", "event_url", "identity_url"),
+    [
+        ({}, f"{KOCHAVA}/track/json", f"{KOCHAVA}/v1/cpi/identityLink.php"),
+        ({"base_url": "http://a:1/"}, "http://a:1/track/json", "http://a:1/v1/cpi/identityLink.php"),
+        ({"event_url": "http://a/b/track/json"}, "http://a/b/track/json", "http://a/b/v1/cpi/identityLink.php"),
+        ({"event_url": "http://a/events?x=1"}, "http://a/events?x=1", "http://a/v1/cpi/identityLink.php"),
+        ({"base_url": "http://a", "identity_url": "http://b/i"}, "http://a/track/json", "http://b/i"),
+    ],
+)
+def test_nothing_goes_elsewhere_by_itself(wire: dict[str, Any], event_url: str, identity_url: str) -> None:
+    """Who points events at a server of theirs means identity links as well."""
+    assert (event_url, identity_url) == (built(PURCHASE, **wire).url, built(LINK, **wire).url)
+
+
 def test_bytes_signed_are_the_bytes_sent() -> None:
     """Slashes escaped, ASCII only."""
     request = built(attrs.evolve(PURCHASE, event_data={"uri": "https://a.example/é"}), **KEYS)

@@ -30,6 +30,18 @@ def _media(kind: str) -> dict[str, Any]:
     return {"attachment": {"type": kind, "payload": {"url": URL}}}
 
 
+@pytest.mark.parametrize(("own", "told"), [(None, "P1"), ("P2", "P2")])
+async def test_answer_is_of_the_events_page_unless_the_bot_has_its_own(
+    graph: LocalGraph, own: str | None, told: str
+) -> None:
+    """
+    A bot with one token need not know its Page, but who sees its messages must.
+    """
+    watcher = Watcher()
+    await Reply(graph.bot(page_id=own, middlewares=[watcher]), EVENT).text("hi")
+    assert [told] == [outgoing.page_id for outgoing in watcher.seen]
+
+
 @pytest.mark.parametrize(
     ("method", "arguments", "message"),
     [

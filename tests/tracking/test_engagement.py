@@ -122,7 +122,18 @@ def test_a_long_payload_is_cut_at_100_characters() -> None:
     assert 100 == len(draft.data["postback_payload"])
 
 
-@pytest.mark.parametrize("payload", ["jane@shop.example", "+1 (555) 010-9999", "+15550109999", "5550109999"])
+@pytest.mark.parametrize(
+    "payload",
+    [
+        "jane@shop.example",
+        "+1 (555) 010-9999",
+        "(555) 123-4567",
+        "+49 171 1234567",
+        "+(49) 171/1234567",
+        "+15550109999",
+        "5550109999",
+    ],
+)
 def test_an_address_or_number_never_leaves(payload: str) -> None:
     """Of an e-mail or phone quick reply, payload and text are the address or number itself."""
     draft = automatic(QuickReplyEvent(user_id="1", text=payload, quick_reply_payload=payload))
