@@ -1,22 +1,19 @@
 """
 Without `MessengerBot`: any code that gets the webhook and sends by itself can use the middleware alone.
-
-Here it is a bare aiohttp handler. A handler that raises is logged, and the next event is handled all the same.
 Run it with a bot.toml in the working directory: python other_host.py
 """
 
 import logging
-import tomllib
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import web
 
-from kochava_bot_middleware import AsyncBot, Event, Kind, KochavaMiddleware, WebhookError
-from kochava_bot_middleware.messenger.parse import parse_webhook
-from kochava_bot_middleware.messenger.signature import verify_signature
+from kochava_bot_middleware import AsyncBot, Event, Kind, KochavaMiddleware
+from kochava_bot_middleware.settings import Secret
+from kochava_bot_middleware.settings_sources import from_toml
+from kochava_bot_middleware.webhook import Webhook
 
-settings = tomllib.loads(Path("bot.toml").read_text(encoding="utf-8"))
+settings = from_toml("bot.toml")
 facebook = settings["bot"]
 kochava = KochavaMiddleware.from_dict(settings["kochava"])
 sender = AsyncBot(facebook["page_access_token"], graph_url=facebook["graph_url"])
@@ -25,29 +22,26 @@ sender.add_middleware(kochava)
 
 async def handle(event: Event) -> None:
     if event.kind is Kind.MESSAGE and event.user_id is not None:
-        buttons = [{"type": "web_url", "title": "Shop", "url": "https://shop.example"}]
-        await sender.send_button_message(event.user_id, "Have a look:", buttons)
+        shop = {"type": "web_url", "title": "Shop", "url": "https://shop.example"}
+        await sender.send_button_message(event.user_id, "Have a look:", [shop])
 
 
-async def verify(request: web.Request) -> web.Response:
-    if request.query.get("hub.verify_token") != facebook["verify_token"]:
-        return web.Response(status=403)
-    return web.Response(text=request.query.get("hub.challenge", ""))
-
-
-async def webhook(request: web.Request) -> web.Response:
-    raw = await request.read()
-    try:
-        verify_signature(raw, request.headers.get("X-Hub-Signature-256"), [facebook["app_secret"]])
-        events = parse_webhook(raw)
-    except WebhookError as exc:
-        return web.Response(status=exc.status, text=str(exc))
+async def accept(events: Sequence[Event]) -> None:
     for event in events:
         try:
             await kochava.receive(event, handle)
-        except Exception as exc:
-            logging.error("handling a %s raised %s", event.kind, type(exc).__name__)  # its text may quote a person
-    return web.Response(text="EVENT_RECEIVED")
+        except Exception as exc:  # noqa: BLE001 - of handlers; its text may quote a person
+            logging.error("the handler of a %s raised %s", event.kind, type(exc).__name__)  # noqa: LOG015
+
+
+secret, verify_token = Secret(facebook["app_secret"]), Secret(facebook["verify_token"])
+webhook = Webhook(accept, app_secrets=[secret], verify_token=verify_token, max_body_bytes=2**20)
+
+
+async def serve(request: web.Request) -> web.Response:
+    is_get = request.method == "GET"
+    answer = webhook.verify(request.query) if is_get else await webhook.receive(await request.read(), request.headers)
+    return web.Response(status=answer.status, text=answer.text)
 
 
 async def lifetime(_app: web.Application) -> AsyncIterator[None]:
@@ -58,7 +52,7 @@ async def lifetime(_app: web.Application) -> AsyncIterator[None]:
 
 
 app = web.Application()
-app.add_routes([web.get("/webhook", verify), web.post("/webhook", webhook)])
+app.router.add_route("*", "/webhook", serve)
 app.cleanup_ctx.append(lifetime)
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ A middleware of your own: it sees each event before its handler, and each messag
 Run it with a bot.toml in the working directory: python own_middleware.py
 """
 
+import json
 import time
 import tomllib
 from collections.abc import Awaitable, Callable
@@ -29,9 +30,12 @@ class Polite:
             print(f"{event.kind} took {time.perf_counter() - began:.3f} s", flush=True)
 
     async def send(self, outgoing: Outgoing, call_next: Callable[[Outgoing], Awaitable[Any]]) -> Any:
-        text = outgoing.body.get("message", {}).get("text")
-        if text is not None:
-            outgoing = attrs.evolve(outgoing, body={**outgoing.body, "message": {"text": f"{text} Thank you!"}})
+        message = outgoing.body.get("message")
+        if isinstance(message, str):  # some senders write it as JSON
+            message = json.loads(message)
+        if message is not None and "text" in message:
+            thanks = {**message, "text": f"{message['text']} Thank you!"}
+            outgoing = attrs.evolve(outgoing, body={**outgoing.body, "message": thanks})
         return await call_next(outgoing)
 
 

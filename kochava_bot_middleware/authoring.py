@@ -7,7 +7,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import attrs
 
@@ -22,7 +22,7 @@ from .messenger.outgoing import Outgoing
 from .outbound import creative_of, greeting_run
 from .recorder import Recorder
 from .recording import Recording
-from .tracking.arguments import optional_channel, optional_id
+from .tracking.arguments import Named, optional_id
 from .tracking.engagement import Draft
 from .tracking.greeting import GreetingBody, marked
 from .tracking.identity import Person
@@ -37,26 +37,6 @@ EventData = Mapping[str, Any] | Callable[[Any, Any], Any] | str | int | float | 
 
 _MESSAGE = frozenset(("text", "attachment", "attachments", "quick_replies"))
 """Keys of a message, none of which a Send API body has."""
-
-
-class _Named(NamedTuple):
-    """
-    Whom a call names; ``None`` for what it leaves to the event being handled.
-    """
-
-    user_id: str | None = None
-    page_id: str | None = None
-    channel: Channel | None = None
-
-    @classmethod
-    def checked(cls, user_id: object, page_id: object, channel: object) -> _Named:
-        """
-        From a call's arguments.
-
-        Raises:
-            TrackingError: One cannot be what it should be.
-        """
-        return cls(optional_id("user_id", user_id), optional_id("page_id", page_id), optional_channel(channel))
 
 
 class Authoring:
@@ -182,7 +162,7 @@ class Authoring:
         if not isinstance(event_name, str) or not event_name:
             msg = f"an event has a name, got {name!r}"
             raise TrackingError(msg)
-        named = _Named.checked(user_id, page_id, channel)
+        named = Named.checked(user_id, page_id, channel)
         track_id = optional_id("id", id)
         if self.settings.mode is Mode.OFF:
             return
@@ -213,7 +193,7 @@ class Authoring:
         Raises:
             TrackingError: As of `track`.
         """
-        named = _Named.checked(user_id, page_id, channel)
+        named = Named.checked(user_id, page_id, channel)
         if self.settings.mode is Mode.OFF:
             return
         recording, person = self._whom("identities", named)
@@ -241,7 +221,7 @@ class Authoring:
         Raises:
             TrackingError: An argument is no id.
         """
-        named = _Named.checked(user_id, page_id, None)
+        named = Named.checked(user_id, page_id, None)
         if isinstance(body, Mapping) and "message" not in body and not _MESSAGE.isdisjoint(body):
             return self._rewritten({"message": body}, named, creative)["message"]
         return self._rewritten(body, named, creative)
@@ -260,7 +240,7 @@ class Authoring:
         """
         return detached()
 
-    def _rewritten(self, body: Any, named: _Named, creative: str | None) -> Any:
+    def _rewritten(self, body: Any, named: Named, creative: str | None) -> Any:
         is_addressed = named.user_id is None or not isinstance(body, Mapping) or "recipient" in body
         whole = body if is_addressed else {**body, "recipient": {"id": named.user_id}}
         outgoing = Outgoing(body=whole, page_id=named.page_id, creative=creative)
@@ -268,10 +248,10 @@ class Authoring:
         rewritten = rewrite(whole, self._apps.of(named.page_id).links, context).body
         return rewritten if is_addressed else {key: rewritten[key] for key in body}
 
-    def _whom(self, what: str, named: _Named) -> tuple[Recording, Person]:
+    def _whom(self, what: str, named: Named) -> tuple[Recording, Person]:
         current = self._recorder.current()
         own = None if current is None else current.person
-        if current is not None and own is not None and named == _Named():
+        if current is not None and own is not None and named == Named():
             return current, own
         user_id = named.user_id or (None if own is None else own.user_id)
         if user_id is None:

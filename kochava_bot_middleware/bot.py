@@ -67,6 +67,7 @@ class MessengerBot(Handlers):
             app_secrets=settings.app_secrets,
             verify_token=settings.verify_token,
             max_body_bytes=settings.max_body_bytes,
+            clock=self._clock,
         )
 
     @classmethod

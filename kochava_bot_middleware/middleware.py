@@ -205,25 +205,27 @@ class KochavaMiddleware(Authoring):
         await self._parts.departures.watch(outgoing, answer, began_at, handling)
         return answer
 
-    async def opt_out(self, user_id: str) -> None:
+    async def opt_out(self, user_id: str | int) -> None:
         """
         Send nothing more of a person, what waits included. SmartLinks to them carry no id.
 
         Raises:
+            TrackingError: `user_id` is no id.
             StoreError: It could not be written down.
         """
         await self._parts.privacy.opt_out(user_id)
 
-    async def opt_in(self, user_id: str) -> None:
+    async def opt_in(self, user_id: str | int) -> None:
         """
         Take back `opt_out` or `forget`: from now on the person is told of again.
 
         Raises:
+            TrackingError: `user_id` is no id.
             StoreError: It could not be written down.
         """
         await self._parts.privacy.opt_in(user_id)
 
-    async def forget(self, user_id: str) -> int:
+    async def forget(self, user_id: str | int) -> int:
         """
         Delete all that is kept of a person, send nothing more of them, and ask Kochava's privacy API to delete what it
         has (when `WireSettings.deletion_url` is set). Only a keyed hash remains, until `opt_in`.
@@ -232,6 +234,7 @@ class KochavaMiddleware(Authoring):
             How many records and events that waited were dropped.
 
         Raises:
+            TrackingError: `user_id` is no id.
             StoreError: It could not be written down.
         """
         return await self._parts.privacy.forget(user_id)

@@ -146,13 +146,13 @@ class Privacy:
         self._remember(name, barred)
         return barred is not None
 
-    async def opt_out(self, user_id: str) -> None:
+    async def opt_out(self, user_id: str | int) -> None:
         """
         Send nothing more of a person, what waits included.
         """
         await self._bar(person_id(user_id), b"opted out", Barred.OPTED_OUT)
 
-    async def opt_in(self, user_id: str) -> None:
+    async def opt_in(self, user_id: str | int) -> None:
         """
         Take an opt-out back; a forgotten person is new again.
         """
@@ -160,12 +160,12 @@ class Privacy:
         await self._store.commit(Unit(marks=[Mark(key=self.key_of(name), value=None)]))
         self._remembered.pop(name, None)
 
-    async def forget(self, user_id: str) -> int:
+    async def forget(self, user_id: str | int) -> int:
         """
         Bar a person, delete what is kept of them, and ask Kochava to do the same. Returns how many entries went.
         """
-        user_id = person_id(user_id)
-        name = self._settings.named(user_id)
+        person = person_id(user_id)
+        name = self._settings.named(person)
         tombstone = Mark(key=self.key_of(name), value=b"forgotten")
         apps = {app.app_id: app for app in self._apps}
         deletes = [
@@ -177,7 +177,7 @@ class Privacy:
         requests = [self._deletion(app, name) for app in apps.values() if app.destination.wire.deletion_url is not None]
         await self._store.commit(Unit(appends=requests, marks=[tombstone, *deletes]))
         self._remember(name, Barred.FORGOTTEN)
-        lanes = [f"{app_id}/{name}" for app_id in apps] + await self._inbox_lanes(user_id)
+        lanes = [f"{app_id}/{name}" for app_id in apps] + await self._inbox_lanes(person)
         return await self._store.forget(lanes, reason=str(Barred.FORGOTTEN), tombstone=tombstone)
 
     async def _bar(self, user_id: str, value: bytes, barred: Barred) -> None:

@@ -12,7 +12,6 @@ import collections.abc
 import difflib
 import enum
 import functools
-import math
 import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -39,6 +38,7 @@ from .settings_rules import (
     one_of,
 )
 from .settings_text import EnvironmentName, EnvironmentText, laid_over
+from .settings_values import callable_itself, enum_member, plain, scalar, secret, text
 
 __all__ = [
     "Refusal",
@@ -75,7 +75,7 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], *, key: str = "") -> 
     collector = _Collector()
     settings = collector.structure(key, mapping, cls)
     if collector.violations:
-        raise SettingsError([attrs.evolve(each, key=each.key or "settings") for each in collector.violations])
+        raise SettingsError([attrs.evolve(wrong, key=wrong.key or "settings") for wrong in collector.violations])
     return cast("T", settings)
 
 
@@ -108,9 +108,10 @@ class _Collector:
         try:
             field.validator(None, field, value)
         except Refusals as exc:
-            broken = exc.under(field.name)
-            masked = (attrs.evolve(violation, got="something else") for violation in broken)
-            self.violations.extend(masked if _holds_secrets(kind) else exc.under(field.name))
+            broken = list(exc.under(field.name))
+            if _holds_secrets(kind):
+                broken = [attrs.evolve(violation, got="something else") for violation in broken]
+            self.violations.extend(broken)
         except Refusal as exc:
             got = kind_of(value) if _holds_secrets(kind) else exc.got
             self.violations.append(Violation(key=field.name, wanted=exc.wanted, got=got))
@@ -177,7 +178,7 @@ def _members(value: Any, cls: Any) -> Mapping[Any, Any]:
     """
     The members of a mapping by name of field, what comes from the environment laid over the rest.
     """
-    value = _plain(value)
+    value = plain(value)
     if not isinstance(value, Mapping):
         wanted = "a mapping"
         raise Refusal(wanted, value)
@@ -203,7 +204,7 @@ def _unknown(name: str, near: list[str], known: list[str]) -> Violation:
 
 
 def _structure_sequence(value: Any, kind: Any) -> Any:
-    value = _plain(value)
+    value = plain(value)
     if isinstance(value, (str, bytes)) or not isinstance(value, (list, tuple)):
         wanted = "a list"
         raise Refusal(wanted, value)
@@ -215,7 +216,7 @@ def _structure_sequence(value: Any, kind: Any) -> Any:
 
 
 def _structure_mapping(value: Any, kind: Any) -> Any:
-    value = _plain(value)
+    value = plain(value)
     if not isinstance(value, Mapping):
         wanted = "a mapping"
         raise Refusal(wanted, value)
@@ -249,62 +250,6 @@ def _structure_union(value: Any, union: Any) -> Any:
     raise Refusal(" or ".join(wanted), value)
 
 
-def _structure_enum(value: Any, cls: Any) -> Any:
-    try:
-        return cls(_text(value))
-    except ValueError:
-        wanted = "one of " + ", ".join(repr(member.value) for member in cls)
-        raise Refusal(wanted, value) from None
-
-
-def _structure_secret(value: Any, _cls: Any) -> Secret:
-    if isinstance(value, Secret):
-        return value
-    text = _text(value)
-    if not isinstance(text, str) or not text:
-        wanted = "a non-empty text"
-        raise Refusal(wanted, None)
-    return Secret(text)
-
-
-def _structure_callable(value: Any, _kind: Any) -> Any:
-    if not callable(value):
-        wanted = "a callable"
-        raise Refusal(wanted, value)
-    return value
-
-
-def _structure_text(value: Any, kind: Any) -> Any:
-    if issubclass(kind, enum.Enum):
-        # cattrs finds a hook by class first, and a StrEnum is a str.
-        return _structure_enum(value, kind)
-    if not isinstance(value, str):
-        wanted = "a text"
-        raise Refusal(wanted, value)
-    return _text(value)
-
-
-def _scalar(kinds: type | tuple[type, ...], wanted: str) -> Callable[[Any, Any], Any]:
-    def structure(value: Any, _kind: Any) -> Any:
-        value = _plain(value)
-        # A bool is an int to Python, but never what a person meant by a number.
-        if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):
-            raise Refusal(wanted, value)
-        if isinstance(value, float) and not math.isfinite(value):
-            raise Refusal(wanted, value)
-        return value
-
-    return structure
-
-
-def _plain(value: Any) -> Any:
-    return value.parsed() if isinstance(value, EnvironmentText) else value
-
-
-def _text(value: Any) -> Any:
-    return value.unquoted() if isinstance(value, EnvironmentText) else value
-
-
 def _origin_in(*origins: Any) -> Callable[[Any], bool]:
     return lambda kind: get_origin(kind) in origins or kind in origins
 
@@ -315,15 +260,15 @@ def _converter() -> Converter:
     converter.register_structure_hook_func(_origin_in(tuple, collections.abc.Sequence), _structure_sequence)
     converter.register_structure_hook_func(_origin_in(collections.abc.Mapping), _structure_mapping)
     converter.register_structure_hook_func(_origin_in(Union, types.UnionType), _structure_union)
-    converter.register_structure_hook_func(_origin_in(collections.abc.Callable), _structure_callable)
+    converter.register_structure_hook_func(_origin_in(collections.abc.Callable), callable_itself)
     converter.register_structure_hook_func(
-        lambda kind: isinstance(kind, type) and issubclass(kind, enum.Enum), _structure_enum
+        lambda kind: isinstance(kind, type) and issubclass(kind, enum.Enum), enum_member
     )
-    converter.register_structure_hook(Secret, _structure_secret)
-    converter.register_structure_hook(str, _structure_text)
-    converter.register_structure_hook(bool, _scalar(bool, "true or false"))
-    converter.register_structure_hook(int, _scalar(int, "a whole number"))
-    converter.register_structure_hook(float, _scalar((int, float), "a number"))
+    converter.register_structure_hook(Secret, secret)
+    converter.register_structure_hook(str, text)
+    converter.register_structure_hook(bool, scalar(bool, "true or false"))
+    converter.register_structure_hook(int, scalar(int, "a whole number"))
+    converter.register_structure_hook(float, scalar((int, float), "a number"))
     return converter
 
 

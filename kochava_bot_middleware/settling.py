@@ -85,7 +85,8 @@ class Settler:
                 log.warning("lease_lost")
                 return None
             if plans == PLANS:
-                log.error("marks_never_fit: %s", committed.failed_key)
+                # Only whose mark it is: the rest of the key names a person.
+                log.error("marks_never_fit: %s", (committed.failed_key or "").partition(":")[0])
 
     async def _ask(self, willing: list[Contributor]) -> list[Contribution]:
         """

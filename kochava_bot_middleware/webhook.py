@@ -12,7 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import attrs
 
+from .clock import Clock, SystemClock
 from .exceptions import StoreError, StoreUnavailable, WebhookError
+from .incidents import Incidents
 from .messenger.events import Event
 from .messenger.parse import parse_webhook
 from .messenger.signature import HEADER, verify_signature
@@ -44,6 +46,7 @@ class Webhook:
         app_secrets: A signature by any of them is good: several apps, or one whose secret is being changed.
         verify_token: What Facebook must say when the callback is configured.
         max_body_bytes: A larger body is refused with 413.
+        clock: Time; each reason for a refusal is logged once a minute.
     """
 
     def __init__(
@@ -53,8 +56,10 @@ class Webhook:
         app_secrets: Sequence[Secret],
         verify_token: Secret,
         max_body_bytes: int,
+        clock: Clock | None = None,
     ) -> None:
         self._accept = accept
+        self._incidents = Incidents(clock or SystemClock(), log)
         self._app_secrets = [secret.value for secret in app_secrets]
         self._verify_token = verify_token
         self.max_body_bytes = max_body_bytes
@@ -67,7 +72,7 @@ class Webhook:
         # Some hosts decode what is no UTF-8 to surrogates.
         right = hmac.compare_digest(token.encode(errors="surrogatepass"), self._verify_token.value.encode())
         if query.get("hub.mode") != "subscribe" or not right:
-            return _refuse(403, "the verify token is missing or wrong")
+            return self._refuse(403, "the verify token is missing or wrong")
         return WebhookAnswer(status=200, text=query.get("hub.challenge", ""))
 
     async def receive(self, raw_body: bytes, headers: Mapping[str, str]) -> WebhookAnswer:
@@ -80,27 +85,32 @@ class Webhook:
             verify_signature(raw_body, _header(headers, HEADER), self._app_secrets)
             events = parse_webhook(raw_body)
         except WebhookError as exc:
-            return _refuse(exc.status, str(exc))
+            return self._refuse(exc.status, str(exc))
         try:
             await self._accept(events)
         except StoreUnavailable as exc:
-            return _refuse(503, str(exc))
+            return self._refuse(503, str(exc))
         except StoreError:
             # Its text may quote what it could not keep.
-            return _refuse(503, "the store cannot keep the event")
+            return self._refuse(503, "the store cannot keep the event")
         return WebhookAnswer(status=200, text="EVENT_RECEIVED")
 
     def too_large(self) -> WebhookAnswer:
         """
         The answer to a body over the limit, for hosts that stop reading there.
         """
-        return _refuse(413, f"the body is larger than {self.max_body_bytes} bytes")
+        return self._refuse(413, f"the body is larger than {self.max_body_bytes} bytes")
 
     def unreadable(self) -> WebhookAnswer:
         """
         The answer to a request whose body does not come as its headers say, for hosts that unpack it.
         """
-        return _refuse(400, "the body cannot be read")
+        return self._refuse(400, "the body cannot be read")
+
+    def _refuse(self, status: int, reason: str) -> WebhookAnswer:
+        # Anybody can send bad signatures, as many as they like: that must not fill the log.
+        self._incidents.report("webhook_refused", f"{status} {reason}")
+        return WebhookAnswer(status=status, text=reason)
 
 
 def _header(headers: Mapping[str, str], name: str) -> str | None:
@@ -111,8 +121,3 @@ def _header(headers: Mapping[str, str], name: str) -> str | None:
     if value is None:
         value = next((text for key, text in headers.items() if key.lower() == name.lower()), None)
     return value
-
-
-def _refuse(status: int, reason: str) -> WebhookAnswer:
-    log.warning("webhook_refused: %d %s", status, reason)
-    return WebhookAnswer(status=status, text=reason)

@@ -108,7 +108,7 @@ async def test_bad_input_is_refused(
     told = await answer.text()
 
     assert (status, {}) == (answer.status, dict(await store.stats()))
-    assert [f"webhook_refused: {status} {told}"] == caplog.messages
+    assert [f"webhook_refused {status} {told}"] == caplog.messages
     for private in ("4711", "app-secret", "verify-me", "page-token", *headers.values()):
         assert private not in caplog.text + told
 

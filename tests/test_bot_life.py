@@ -219,6 +219,7 @@ async def test_bot_without_a_middleware_keeps_events_in_memory_and_says_so(caplo
 
     assert handled.is_set()
     assert any(message.startswith("inbox_in_memory") for message in caplog.messages)
+    assert "set `store` of KochavaMiddleware to a file, such as sqlite:///kochava-bot.db" in caplog.text
 
 
 async def test_bot_in_memory_may_be_started_again() -> None:

@@ -5,15 +5,21 @@ Each example runs, as a process of its own, and does what it says.
 from __future__ import annotations
 
 import asyncio
+import hmac
+import json
+import runpy
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
+from kochava_bot_middleware import Outgoing
 from kochava_bot_middleware.testing import LocalKochava, LocalMessenger
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -153,6 +159,74 @@ async def test_other_host_is_measured_without_our_bot(
         message = await person.next_message()
         assert message.buttons[0]["url"].startswith("https://acme.smart.link/ab12cd34e?url=https%3A%2F%2Fshop.example")
         assert ["Message"] == await arrived(kochava, 1)
+
+
+async def test_own_middleware_leaves_the_rest_of_a_message_as_it_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Quick replies stay, and a message that is written as JSON is thanked in, too."""
+    monkeypatch.chdir(folder)
+    polite = runpy.run_path(str(EXAMPLES / "own_middleware.py"))["Polite"]()
+    goods = [{"content_type": "text", "title": "Socks", "payload": "SOCKS"}]
+    message = {"text": "What?", "quick_replies": goods}
+
+    async def sent(outgoing: Outgoing) -> Any:
+        return outgoing.body
+
+    thanked = {"message": {"text": "What? Thank you!", "quick_replies": goods}}
+    assert thanked == await polite.send(Outgoing(body={"message": message}), sent)
+    assert thanked == await polite.send(Outgoing(body={"message": json.dumps(message)}), sent)
+    others: list[dict[str, Any]] = [{"sender_action": "typing_on"}, {"message": {"attachment": {}}}]
+    for body in others:
+        assert body == await polite.send(Outgoing(body=body), sent)
+
+
+async def test_other_host_refuses_what_is_no_webhook(
+    folder: Path, messenger: LocalMessenger, kochava: LocalKochava
+) -> None:
+    """A wrong signature, broken JSON and a wrong verify token are no server errors."""
+    async with running("other_host.py", folder, messenger), aiohttp.ClientSession() as session:
+        url = messenger.webhook_url
+        assert url is not None
+
+        async def status(body: bytes, signature: str | None = None) -> int:
+            right = hmac.digest(b"secret", body, "sha256").hex()
+            headers = {"X-Hub-Signature-256": f"sha256={signature or right}"}
+            async with session.post(url, data=body, headers=headers) as answer:
+                return answer.status
+
+        assert [403, 400] == [await status(b"{}", "0" * 64), await status(b"{")]
+        asked = {"hub.mode": "subscribe", "hub.challenge": "4711"}
+        async with session.get(url, params={**asked, "hub.verify_token": "verify"}) as answer:
+            assert (200, "4711") == (answer.status, await answer.text())
+        async with session.get(url, params={**asked, "hub.verify_token": "wrong"}) as answer:
+            assert 403 == answer.status
+
+
+async def test_other_host_handles_the_events_after_one_that_failed(
+    folder: Path, messenger: LocalMessenger, kochava: LocalKochava
+) -> None:
+    """In one webhook: the answer to somebody unknown is refused by Facebook, the next person gets theirs."""
+    async with running("other_host.py", folder, messenger), aiohttp.ClientSession() as session:
+        url = messenger.webhook_url
+        assert url is not None
+        person = messenger.person()
+        await person.says("hi")
+        await person.next_message()
+        items = [
+            {
+                "sender": {"id": user_id},
+                "recipient": {"id": "1001"},
+                "timestamp": int(time.time() * 1000),
+                "message": {"mid": f"m-{user_id}", "text": "hi"},
+            }
+            for user_id in ("999999", person.user_id)
+        ]
+        body = json.dumps({"object": "page", "entry": [{"id": "1001", "time": 1, "messaging": items}]}).encode()
+        signature = hmac.digest(b"secret", body, "sha256").hex()
+        async with session.post(url, data=body, headers={"X-Hub-Signature-256": f"sha256={signature}"}) as answer:
+            assert 200 == answer.status
+        assert "Have a look:" in str((await person.next_message()).body)
 
 
 async def test_the_testing_example_passes(folder: Path) -> None:

@@ -9,6 +9,7 @@ import contextvars
 
 import pytest
 
+from kochava_bot_middleware.exceptions import KochavaBotError, SendError, TrackingError
 from kochava_bot_middleware.handling import (
     Handling,
     current_handling,
@@ -18,6 +19,7 @@ from kochava_bot_middleware.handling import (
     trail_of,
 )
 from kochava_bot_middleware.store.memory import MemoryStore
+from tests.bot_fakes import make_bot
 from tests.inbox_fakes import message
 
 
@@ -112,6 +114,24 @@ def test_trail_tells_type_and_place_but_not_the_text() -> None:
     assert trail.startswith("ValueError\n")
     assert "test_trail_tells_type_and_place_but_not_the_text" in trail
     assert said not in trail
+
+
+def test_trail_of_an_error_of_ours_says_how_to_mend_it() -> None:
+    """Nobody is quoted by it."""
+    with pytest.raises(KochavaBotError) as caught:
+        make_bot(page_access_token=None, pages={"1001": {"page_access_token": "t"}}).page("1002")
+
+    assert trail_of(caught.value).startswith("KochavaBotError: no token for Page '1002': add it to `pages`")
+
+
+@pytest.mark.parametrize("kind", [KochavaBotError, TrackingError, SendError])
+def test_trail_of_an_error_that_others_raise_does_not_tell_its_text(kind: type[Exception]) -> None:
+    """An author may raise our classes with any text; texts of some of them quote Facebook or an event."""
+    said = "my number is 4711"
+    with pytest.raises(KochavaBotError) as caught:
+        raise kind(said)
+
+    assert said not in trail_of(caught.value) + trail_of(kind(said))
 
 
 async def test_own_cancellation_is_told_from_that_of_others() -> None:

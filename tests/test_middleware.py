@@ -374,7 +374,7 @@ def test_settings_that_cannot_work_are_refused_at_once() -> None:
         "greeting.delivery_events",
         "greeting.params",
         "events.attach_referral",
-        "install",
+        "install.since",
         "privacy",
     ] == [violation.key for violation in caught.value.violations]
 

@@ -335,11 +335,11 @@ async def test_strict_mode_raises_out_of_a_decorated_handler() -> None:
     """Else its author would never see it."""
     on = stage(events={"strict": True})
 
-    @on.kochava.event("Purchase", data={"usertime": 1})
+    @on.kochava.event("Purchase", data={"source": "shop"})
     async def buy(_event: Event) -> None:
         pass
 
-    with pytest.raises(TrackingError, match="'usertime': is reserved"):
+    with pytest.raises(TrackingError, match="key 'source': is reserved"):
         await on.handle(on.message(), buy)
 
 
@@ -417,5 +417,75 @@ async def test_rewrite_is_pure_and_takes_the_bodys_recipient() -> None:
 async def test_an_integer_is_an_id_as_well() -> None:
     """Ids come as numbers out of many databases."""
     on = stage()
-    await on.kochava.track("Refund", user_id=4711, channel=Channel.MESSENGER)  # type: ignore[arg-type]
+    await on.kochava.track("Refund", user_id=4711, channel=Channel.MESSENGER)
     assert {"fb_user_id": "4711"} == (await only_event(on)).device_ids
+
+
+@pytest.mark.parametrize("call", ["track", "identify", "rewrite", "opt_out", "opt_in", "forget"])
+@pytest.mark.parametrize("user_id", ["", "  ", ["1", "2"], 7.5, True, b"77"])
+async def test_what_is_no_id_of_a_person_is_refused_everywhere(call: str, user_id: Any) -> None:
+    """With an error that names the argument and its type, but not the id."""
+    on = stage()
+    arguments = {"track": ("Purchase",), "identify": ({"customer_id": "C-17"},), "rewrite": ({"message": {}},)}
+    with pytest.raises(TrackingError, match="`user_id` is one id") as caught:
+        await getattr(on.kochava, call)(*arguments.get(call, ()), user_id=user_id)
+    assert "77" not in str(caught.value)
+    assert [] == await on.records()
+
+
+@pytest.mark.parametrize("call", ["opt_out", "opt_in", "forget"])
+async def test_nobody_cannot_opt_out(call: str) -> None:
+    """Nor be forgotten."""
+    with pytest.raises(TrackingError, match=r"`user_id` is one id, .*, got nothing"):
+        await getattr(stage().kochava, call)(None)
+
+
+async def test_ids_may_be_whole_numbers() -> None:
+    """The same person, event and Page as with the text."""
+    on = stage(pages={"7": {"kochava_app_id": "koseven"}})
+    await on.kochava.track("Order", user_id=77, id=881, page_id=7)
+    await on.kochava.track("Order", user_id="77", id="881", page_id="7")
+
+    (record,) = await on.records()
+    assert ("77", "koseven") == (record.user_id, record.app_id)
+    assert await on.kochava.forget(77) == 1
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ({"channel": "whatsapp"}, "`channel` is one of 'messenger', 'instagram', got 'whatsapp'"),
+        ({"channel": []}, "`channel` is one of 'messenger', 'instagram', got a list of 0"),
+        ({"page_id": ""}, "`page_id` is one id, .*, got an empty text"),
+        ({"page_id": ["7"]}, "`page_id` is one id, .*, got a list of 1"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["live", "off"])
+async def test_a_place_that_cannot_be_is_refused(named: dict[str, Any], told: str, mode: str) -> None:
+    """Also while the middleware is off, so that switching it on is no surprise."""
+    kochava = stage(mode=mode).kochava
+    with pytest.raises(TrackingError, match=told):
+        await kochava.track("Order", user_id="1", **named)
+    with pytest.raises(TrackingError, match=told):
+        await kochava.identify({"customer_id": "C"}, user_id="1", **named)
+
+
+@pytest.mark.parametrize("track_id", ["", " ", 1.5, ["a"], False])
+async def test_an_id_that_is_none_is_refused(track_id: Any) -> None:
+    """An empty one would make all orders one."""
+    with pytest.raises(TrackingError, match="`id` is one id"):
+        await stage().kochava.track("Order", user_id="1", id=track_id)
+
+
+def test_a_message_alone_is_rewritten_as_in_its_body() -> None:
+    """Some senders are given no more than that."""
+    kochava = stage(smartlinks=SMARTLINKS).kochava
+    button = {"type": "web_url", "title": "Shop", "url": "https://shop.example"}
+    message = {
+        "attachment": {"type": "template", "payload": {"template_type": "button", "text": "x", "buttons": [button]}}
+    }
+
+    alone = kochava.rewrite(message, user_id=77)
+    assert kochava.rewrite({"recipient": {"id": "77"}, "message": message})["message"] == alone
+    assert "fb_user_id=77" in str(alone)
+    assert "https://shop.example" == button["url"]

@@ -139,6 +139,21 @@ async def test_device_facts_are_resolved_when_the_event_is_recorded() -> None:
     assert "Unknown" == request.headers["User-Agent"]
 
 
+async def test_device_callables_are_asked_at_the_same_time() -> None:
+    """Each waits here for the other, so one after the other they would give nothing."""
+    both = asyncio.Barrier(2)
+
+    async def fact(_user_id: str) -> str:
+        async with both:
+            return "known"
+
+    on = stage(device={"device_ua": fact, "device_ver": fact}, commit_timeout_seconds=30)
+    await on.handle(on.message())
+    (record,) = await tracks(on)
+    assert isinstance(record, Engagement)
+    assert {"device_ua": "known", "device_ver": "known"} == record.extra
+
+
 # Identities
 
 

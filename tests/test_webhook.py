@@ -16,6 +16,7 @@ from kochava_bot_middleware.exceptions import StoreError, StoreUnavailable
 from kochava_bot_middleware.messenger.events import Event
 from kochava_bot_middleware.settings import Secret
 from kochava_bot_middleware.webhook import Webhook
+from tests.fakes import VirtualClock
 from tests.inbox_fakes import message_item
 from tests.strategies import webhook
 
@@ -45,12 +46,18 @@ def taker() -> Taker:
 
 
 @pytest.fixture
-def hook(taker: Taker) -> Webhook:
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+def hook(taker: Taker, clock: VirtualClock) -> Webhook:
     return Webhook(
         taker,
         app_secrets=[Secret("app-secret"), Secret("former-secret")],
         verify_token=Secret("verify-me"),
         max_body_bytes=LIMIT,
+        clock=clock,
     )
 
 
@@ -102,10 +109,22 @@ async def test_bad_input_is_refused(name: str, hook: Webhook, taker: Taker, capl
 
     assert (status, []) == (answer.status, taker.events)
     (record,) = caplog.records
-    assert f"webhook_refused: {status} {answer.text}" == record.getMessage()
+    assert f"webhook_refused {status} {answer.text}" == record.getMessage()
     logged = caplog.text + answer.text
     for private in ("4711", "app-secret", "former-secret", *[v.removeprefix("sha256=") for v in headers.values() if v]):
         assert private not in logged
+
+
+async def test_flood_of_forged_webhooks_is_one_line_a_minute(
+    hook: Webhook, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Good ones in between change nothing about it."""
+    for _ in range(70):
+        await hook.receive(BODY, signed(BODY, "guess"))
+        await hook.receive(BODY, signed(BODY))
+        clock.stall(1)
+    line = "webhook_refused 403 the signature was made with another app secret, or for another body"
+    assert [line, f"{line} (60 more)"] == caplog.messages
 
 
 async def test_forged_body_is_not_even_parsed(hook: Webhook) -> None:

@@ -3,14 +3,7 @@ The webhook as an ASGI application: serve it alone, or mount it in FastAPI, Star
 
 Example::
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await bot.start()
-
-Yield:
-        await bot.stop()
-
-    app = FastAPI(lifespan=lifespan)
+    app = FastAPI(on_startup=[bot.start], on_shutdown=[bot.stop])
     app.mount("/webhook", WebhookApp(bot))
 
 Served alone, it starts and stops the bot itself.

@@ -152,7 +152,9 @@ def _shrink(clean: dict[str, Any], problems: list[Problem]) -> None:
 
 
 def _shown(key: Any) -> str:
-    return str(key)[:100].encode("utf-8", "replace").decode() if isinstance(key, str) else f"(a key of type {type(key).__name__})"
+    if not isinstance(key, str):
+        return f"(a key of type {type(key).__name__})"
+    return str(key)[:100].encode("utf-8", "replace").decode()
 
 
 def _key(key: Any) -> str:

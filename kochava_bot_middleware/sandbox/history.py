@@ -43,7 +43,10 @@ class StepKind(enum.Enum):
     """The end is committed: nobody may send it again."""
 
     INTERRUPTED = "interrupted"
-    """The sender died, was stopped, or lost its store: what it had not settled by then is unknown."""
+    """The sender died or was stopped: what it had not settled by then is unknown. Of everybody: so it is until `CALM`,
+    since the store is away or the leases went wrong."""
+
+    CALM = "calm again"
 
 
 @attrs.frozen(kw_only=True)
@@ -53,8 +56,8 @@ class Step:
 
     Attributes:
         kind: What.
-        sender: The life of a process; of `INTERRUPTED` perhaps `EVERYBODY`.
-        entry: Which record; ``None`` of `INTERRUPTED`.
+        sender: The life of a process; of `INTERRUPTED` perhaps, and of `CALM` always, `EVERYBODY`.
+        entry: Which record; ``None`` of `INTERRUPTED` and `CALM`.
         note: For the reader.
     """
 
@@ -182,9 +185,11 @@ class History:
         trying: defaultdict[LedgerEntry, set[str]] = defaultdict(set)
         certain: defaultdict[LedgerEntry, set[str]] = defaultdict(set)
         settled: set[LedgerEntry] = set()
+        is_calm = True
         for step in self.steps:
             entry = step.entry
             if entry is None:
+                is_calm = step.kind is StepKind.CALM or (is_calm and step.sender != EVERYBODY)
                 _forget(step.sender, trying, certain)
                 continue
             match step.kind:
@@ -203,7 +208,7 @@ class History:
                         detail = f"came {came[entry]} times, sent {begun[entry]} times"
                         yield Finding(promise="sent behind the sender's back", entry=entry, detail=detail)
                     # What a dead process had sent may come after its death.
-                    if step.kind is StepKind.TAKEN and step.sender in trying[entry]:
+                    if is_calm and step.kind is StepKind.TAKEN and step.sender in trying[entry]:
                         certain[entry].add(step.sender)
                 case StepKind.UNSURE:
                     trying[entry].discard(step.sender)

@@ -6,9 +6,31 @@ Ids may be given as whole numbers, since databases keep them so. No message repe
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ..exceptions import TrackingError
 from ..messenger.events import Channel
 from ..settings import describe, kind_of
+
+
+class Named(NamedTuple):
+    """
+    Whom a call names; ``None`` for what it leaves to the event being handled.
+    """
+
+    user_id: str | None = None
+    page_id: str | None = None
+    channel: Channel | None = None
+
+    @classmethod
+    def checked(cls, user_id: object, page_id: object, channel: object) -> Named:
+        """
+        From a call's arguments.
+
+        Raises:
+            TrackingError: One cannot be what it should be.
+        """
+        return cls(optional_id("user_id", user_id), optional_id("page_id", page_id), optional_channel(channel))
 
 
 def person_id(value: object) -> str:

@@ -4,6 +4,7 @@ What can be told of the person's device. Messenger tells a bot nothing of it, so
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -48,20 +49,15 @@ async def device_facts(settings: DeviceSettings, user_id: str | None) -> tuple[d
     Returns:
         The facts, and the names of those whose callable failed or gave something that is not text.
     """
-    facts: dict[str, str] = {}
-    failed: list[str] = []
-    for field in attrs.fields(DeviceSettings):
-        value = getattr(settings, field.name)
-        if callable(value):
-            try:
-                value = None if user_id is None else await ask(value, user_id)
-            except Exception:  # noqa: BLE001 - the author's code may raise anything
-                failed.append(field.name)
-                continue
-        if value is None:
-            continue
-        if isinstance(value, str):
-            facts[field.name] = value
-        else:
-            failed.append(field.name)
-    return facts, tuple(failed)
+    names = [field.name for field in attrs.fields(DeviceSettings)]
+    # At the same time, so that several that hang take no longer than one.
+    values = await asyncio.gather(*(_fact(getattr(settings, name), user_id) for name in names), return_exceptions=True)
+    told = dict(zip(names, values, strict=True))
+    facts = {name: value for name, value in told.items() if isinstance(value, str)}
+    return facts, tuple(name for name, value in told.items() if value is not None and name not in facts)
+
+
+async def _fact(value: Fact, user_id: str | None) -> Any:
+    if not callable(value):
+        return value
+    return None if user_id is None else await ask(value, user_id)

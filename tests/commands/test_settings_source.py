@@ -28,7 +28,7 @@ async def test_all_that_is_wrong_with_the_settings_is_told(run: Run, tmp_path: P
     ("text", "told"),
     [
         ("[kochavva]\n", "[kochavva], probably misspelt"),
-        ("kochava = 5\n", "kochava: wanted a table [kochava], got 5 (int)"),
+        ("kochava = 5\n", "kochava: wanted a table [kochava], got a value of type int"),
         ("[kochava\n", "wanted a TOML file"),
         (None, "No such file"),
     ],

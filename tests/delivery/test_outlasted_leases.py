@@ -29,9 +29,23 @@ def held(claim: Claim) -> Held:
     return Held(claim=claim, monotonic_at=0, wall_at=0)
 
 
+class FullStore(ShakyStore):
+    """
+    A store that claims, but cannot commit while it is broken.
+    """
+
+    async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
+        return await MemoryStore.claim(self, queue, limit, lease_seconds)
+
+    async def next_due_at(self, queue: str) -> float | None:
+        return await MemoryStore.next_due_at(self, queue)
+
+
 async def test_a_delivery_that_outlasted_its_lease_is_settled_and_not_sent_again() -> None:
-    """The store was away for longer than the lease: Kochava has the record, and this worker knows."""
+    """The store wrote nothing for longer than the lease: Kochava has the record, and this worker knows."""
     world = World(lease_seconds=60)
+    world.store = FullStore(world.clock)
+    world.worker = world.another_worker()
     async with world.running():
         world.sender.going_on.clear()
         await world.append(event(1))

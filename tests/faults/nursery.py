@@ -60,7 +60,7 @@ class Nursery:
 
     Args:
         log: Takes the standard error of all.
-        heard: Takes every line that is not about birth and death.
+        heard: Takes deaths and all that lives tell of their work.
     """
 
     def __init__(self, log: Path, heard: Callable[[list[Any]], None]) -> None:
@@ -121,9 +121,9 @@ class Nursery:
                 life.ready.set_result(url)
             case [kind, _, int(status)] if kind == DEAD:
                 life.dead.set_result(status)
+                self._heard(words)
             case [kind, _, str(point)] if kind == DYING:
                 life.died_at = point
-                self._heard(words)
             case [kind, _] if kind == ENDED:
                 pass
             case _:

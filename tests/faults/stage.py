@@ -8,8 +8,8 @@ import asyncio
 import random
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,15 @@ from kochava_bot_middleware.sandbox.webhooks import Redelivery
 from kochava_bot_middleware.store.contract import Outcome, Queue, QueueStats, Store
 from tests.faults import labels
 from tests.faults.engines import opened
-from tests.faults.life import DYING, SENDER, Plan
+from tests.faults.life import SENDER, Plan
 from tests.faults.nursery import Life, Nursery
+from tests.faults.nursery_process import DEAD
 
 INBOX_LEASE_SECONDS = 1.0
 DELIVERY_LEASE_SECONDS = 1.2
 DRAIN_SECONDS = 40.0
+STOPPING_SECONDS = 0.2
+KILLED = "at any moment"
 REQUEST_LEFT = "after the request left"
 """The one point that only the other end of the wire can see."""
 
@@ -122,13 +125,11 @@ class Stage:
             self.messenger.webhook_url = life.ready.result()
         return life
 
-    async def kill(self, life: Life, point: str = "at any moment") -> None:
+    async def kill(self, life: Life) -> None:
         """
         SIGKILL, and wait for the death.
         """
-        if not life.dead.done():
-            self._interrupted(life.plan.name, point)
-            life.send(signal.SIGKILL)
+        life.send(signal.SIGKILL)
         await life.dead
 
     async def stop(self, life: Life) -> None:
@@ -140,19 +141,24 @@ class Stage:
             status = await life.dead
         assert 0 == status, f"{life.plan.name} ended with {status}:\n{self.nursery.log_end()}"
 
-    def everybody_is_interrupted(self, why: str) -> None:
+    @contextmanager
+    def trouble(self, why: str) -> Iterator[None]:
         """
-        What nobody had settled by now is unknown: the store was away, or its leases went wrong.
+        For so long nobody can settle what it knows, or keep what it leased.
         """
         self.nursery.hear()
         self.steps.append(Step(kind=StepKind.INTERRUPTED, sender=EVERYBODY, note=why))
+        yield
+        self.nursery.hear()
+        self.steps.append(Step(kind=StepKind.CALM, sender=EVERYBODY, note=why))
 
     def freeze(self, life: Life) -> None:
         """
         SIGSTOP.
         """
-        self._interrupted(life.plan.name, "stopped", counts=False)
         life.send(signal.SIGSTOP)
+        # It takes effect in its own time, but long before a lease lapses.
+        asyncio.get_running_loop().call_later(STOPPING_SECONDS, self._stopped, life.plan.name)
 
     def answer(self, received: Received) -> Mode:
         """
@@ -172,7 +178,7 @@ class Stage:
         kind = StepKind.TAKEN if takes else StepKind.NOT_TAKEN
         self.steps.append(Step(kind=kind, sender=name, entry=entry, note=mode.value))
         if left == 1:
-            self._interrupted(name, REQUEST_LEFT)
+            self.nursery.lives[name].died_at = REQUEST_LEFT
             self.nursery.lives[name].send(signal.SIGKILL)
         self.arrived(name)
         return mode
@@ -181,8 +187,11 @@ class Stage:
         """
         What a life tells of itself.
         """
-        if words[0] == DYING:
-            self._interrupted(words[1], words[2])
+        if words[0] == DEAD:
+            name, status = words[1:]
+            why = (self.nursery.lives[name].died_at or KILLED) if status == -signal.SIGKILL else f"ended with {status}"
+            self.deaths[why] += 1
+            self.steps.append(Step(kind=StepKind.INTERRUPTED, sender=name, note=why))
             return
         kind, sender, lane, label, note = words
         entry = LedgerEntry(lane=lane, label=label)
@@ -282,10 +291,9 @@ class Stage:
         webhooks = {outcome.webhook.raw for outcome in self.messenger.acknowledged}
         return {Queue.INBOX: len(webhooks), Queue.TRACK: len(history.promised) - pings, Queue.PING: pings}
 
-    def _interrupted(self, name: str, why: str, *, counts: bool = True) -> None:
-        self.steps.append(Step(kind=StepKind.INTERRUPTED, sender=name, note=why))
-        if counts:
-            self.deaths[why] += 1
+    def _stopped(self, name: str) -> None:
+        self.nursery.hear()
+        self.steps.append(Step(kind=StepKind.INTERRUPTED, sender=name, note="stopped"))
 
 
 @asynccontextmanager

@@ -103,13 +103,12 @@ async def test_a_disk_that_does_not_write_loses_nothing(tmp_path: Path, seed: in
         writing = asyncio.create_task(place.write(people, until=over, pause=(0.02, 0.2)))
         for _ in range(3):
             await place.clock.sleep(0.5)
-            for life in lives:
-                limit_files(life, 4096)
-            place.everybody_is_interrupted("the disk does not write")
-            await place.clock.sleep(0.7)
-            for life in lives:
-                limit_files(life, resource.RLIM_INFINITY)
-            place.everybody_is_interrupted("the disk writes")
+            with place.trouble("the disk does not write"):
+                for life in lives:
+                    limit_files(life, 4096)
+                await place.clock.sleep(0.7)
+                for life in lives:
+                    limit_files(life, resource.RLIM_INFINITY)
         over.set()
         await writing
         await place.drained()

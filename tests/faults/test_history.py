@@ -17,6 +17,7 @@ KINDS = {
     "unsure": StepKind.UNSURE,
     "settled": StepKind.SETTLED,
     "interrupted": StepKind.INTERRUPTED,
+    "calm": StepKind.CALM,
 }
 
 
@@ -57,6 +58,7 @@ SENT_2 = "x began a2; x taken a2; x settled a2"
         f"x began a1; x taken a1; x unsure a1; {SENT_1}; {SENT_2}",
         f"x began a1; x taken a1; * interrupted; {SENT_1}; {SENT_2}",
         f"x began a1; x interrupted; {SENT_1}; {SENT_2}",
+        f"* interrupted; x began a1; x taken a1; * calm; y began a1; y taken a1; y settled a1; {SENT_2}",
         f"x began a1; x interrupted; x taken a1; y began a1; y taken a1; y settled a1; {SENT_2}",
     ],
     ids=[
@@ -66,6 +68,7 @@ SENT_2 = "x began a2; x taken a2; x settled a2"
         "no answer in time",
         "store lost",
         "killed before it left",
+        "taken while the store was away",
         "killed on the way",
     ],
 )
@@ -90,6 +93,10 @@ def test_a_good_history_has_no_findings(script: str) -> None:
         (f"x began a1; x taken a1; y began a1; y taken a1; {SENT_2}", [("doubled", "a1")]),
         (
             f"x began a1; x taken a1; y interrupted; y began a1; y taken a1; {SENT_2}",
+            [("doubled", "a1")],
+        ),
+        (
+            f"* interrupted; * calm; x began a1; x taken a1; y began a1; y taken a1; {SENT_2}",
             [("doubled", "a1")],
         ),
         (f"x began a1; x taken a1; x taken a1; {SENT_2}", [("sent behind the sender's back", "a1")]),

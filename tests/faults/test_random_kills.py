@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.nursery import Life
-from tests.faults.stage import Stage, stage
+from tests.faults.stage import KILLED, Stage, stage
 
 LIVED_SECONDS = (0.0, 0.35)
 
@@ -49,4 +49,4 @@ async def test_nothing_is_lost_by_deaths_at_random_moments(address: str, tmp_pat
         for life in last:
             await place.stop(life)
 
-    assert kills + 1 == place.deaths["at any moment"]
+    assert kills + 1 == place.deaths[KILLED]

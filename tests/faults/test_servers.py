@@ -32,13 +32,12 @@ async def test_the_death_of_the_stores_server_loses_nothing(
             writing = asyncio.create_task(place.write(people, until=over, pause=(0.02, 0.2)))
             for _ in range(DEATHS):
                 await place.clock.sleep(0.6)
-                await asyncio.to_thread(engine.kill)
-                place.everybody_is_interrupted("the store's server died")
-                before = len(place.messenger.acknowledged)
-                await place.clock.sleep(AWAY_SECONDS)
-                answered = len(place.messenger.acknowledged) - before
-                await asyncio.to_thread(engine.start)
-                place.everybody_is_interrupted("the store's server is back")
+                with place.trouble("the store's server is dead"):
+                    await asyncio.to_thread(engine.kill)
+                    before = len(place.messenger.acknowledged)
+                    await place.clock.sleep(AWAY_SECONDS)
+                    answered = len(place.messenger.acknowledged) - before
+                    await asyncio.to_thread(engine.start)
                 # The answers to what was committed before the death may still have been on their way.
                 assert answered <= len(people) * 2
             over.set()

@@ -197,7 +197,7 @@ async def test_a_bot_with_one_token_and_settings_of_its_page_tells_its_greeting(
         person = shop.messenger.person()
         await person.gets_started()
         await person.next_message()
-        await person.says("hello")
+        await person.taps("Start Chatting")
         while not other.clicks:
             await other.received(len(other.records) + 1)
 

@@ -203,7 +203,7 @@ def test_a_name_can_be_changed_or_turned_off() -> None:
 
 def test_a_name_for_no_known_kind_is_refused() -> None:
     """A misspelt kind would be silently without effect."""
-    with pytest.raises(SettingsError, match="names: wanted kinds of events as keys .* got 'mesage'"):
+    with pytest.raises(SettingsError, match=r"names: wanted kinds of events as keys .* got 'mesage'"):
         from_mapping(EngagementSettings, {"names": {"mesage": "Chat"}})
 
 
