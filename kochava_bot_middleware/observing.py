@@ -14,7 +14,7 @@ from .clock import Clock
 from .kochava.client import Answer, Failure, KochavaClient
 from .kochava.wire import WireRequest
 from .messenger.events import Event
-from .store.contract import Claim, Committed, Listed, Mark, QueueStats, State, Store, Unit
+from .store.contract import AnnouncesAppends, Claim, Committed, Listed, Mark, QueueStats, State, Store, Unit
 
 Answered = Callable[[Answer | Failure], None]
 """Told what came of a request."""
@@ -143,6 +143,10 @@ class ObservedStore:
         self._observer = observer
         self._clock = clock
         self.durable = store.durable
+
+    def on_append(self, callback: Callable[[], None]) -> None:
+        if isinstance(self._store, AnnouncesAppends):
+            self._store.on_append(callback)
 
     async def open(self) -> None:
         await self._store.open()

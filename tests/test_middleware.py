@@ -375,7 +375,7 @@ def test_settings_that_cannot_work_are_refused_at_once() -> None:
         "greeting.params",
         "events.attach_referral",
         "install.since",
-        "privacy",
+        "privacy.user_id_hash_key",
     ] == [violation.key for violation in caught.value.violations]
 
 

@@ -16,7 +16,7 @@ from ..exceptions import StoreError
 from ..incidents import Incidents
 from ..kochava.client import Sender
 from ..kochava.destination import Destinations
-from ..store.contract import Outcome, Queue, Store
+from ..store.contract import AnnouncesAppends, Outcome, Queue, Store
 from .circuit import Circuit, Target
 from .courier import Courier, Gate, Settled
 from .pace import Pace
@@ -130,6 +130,8 @@ class Worker:
         """
         if self._stopped:
             return
+        if isinstance(self._store, AnnouncesAppends):
+            self._store.on_append(self.wake)
         self._running = asyncio.create_task(self._run())
         try:
             await asyncio.shield(self._running)

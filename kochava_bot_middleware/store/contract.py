@@ -2,7 +2,8 @@
 What every store promises: durable queues of lanes, changed by one atomic commit.
 
 A *queue* is a kind of work (``inbox``, ``track``, ``ping``, ``timer``). A *lane* keeps order within a queue: only its
-first entry, the *head*, can be claimed, and the next one only when the head is settled. Lanes never wait for each other.
+first entry, the *head*, can be claimed, and the next one only when the head is settled. Lanes never wait for one
+another.
 
 ::
 
@@ -15,8 +16,8 @@ first entry, the *head*, can be claimed, and the next one only when the head is 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import attrs
 
@@ -377,6 +378,18 @@ class Store(Protocol):
     async def close(self) -> None:
         """
         Finish what was begun and let go of the engine. Idempotent. Later calls raise `StoreUnavailable`.
+        """
+
+
+@runtime_checkable
+class AnnouncesAppends(Protocol):
+    """
+    A store that tells at once when another process appended something; the others are asked now and then.
+    """
+
+    def on_append(self, callback: Callable[[], None]) -> None:
+        """
+        Call *callback*, in the event loop, whenever there may be something to claim. Only a hint: it can be lost.
         """
 
 

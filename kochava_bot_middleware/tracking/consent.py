@@ -7,11 +7,11 @@ from __future__ import annotations
 import enum
 import hmac
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 
-from ..settings import Refusal, Secret, at_least, one_of
+from ..settings import Rule, Secret, at_least, check_rules, needed_by, one_of
 
 
 class Barred(enum.StrEnum):
@@ -90,10 +90,10 @@ class PrivacySettings:
     user_id_hash_key: Secret | None = None
     tombstone_key: Secret | None = None
 
+    RULES: ClassVar[tuple[Rule, ...]] = (needed_by("user_id_hash", "user_id_hash_key"),)
+
     def __attrs_post_init__(self) -> None:
-        if self.user_id_hash and self.user_id_hash_key is None:
-            wanted = "`user_id_hash_key` to be set, since `user_id_hash` is on"
-            raise Refusal(wanted, None)
+        check_rules(self)
 
     def named(self, user_id: str) -> str:
         """

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 import attrs
 import pytest
@@ -14,8 +15,8 @@ from kochava_bot_middleware.delivery.courier import Settled
 from kochava_bot_middleware.kochava.client import Answer
 from kochava_bot_middleware.kochava.records import Record
 from kochava_bot_middleware.kochava.wire import WireRequest
-from kochava_bot_middleware.store.contract import State
-from tests.delivery.harness import OK, World, event, impression
+from kochava_bot_middleware.store.contract import State, Unit
+from tests.delivery.harness import OK, ShakyStore, World, entry_of, event, impression
 
 
 async def test_record_of_an_unknown_app_is_left_for_another_worker() -> None:
@@ -276,3 +277,25 @@ async def test_the_worker_lets_the_store_forget_what_is_old() -> None:
     async with world.running():
         await world.clock.advance(130)
         assert 2 == world.store.sweeps
+
+
+class AnnouncingStore(ShakyStore):
+    """
+    Tells of appends, as PostgreSQL does.
+    """
+
+    def on_append(self, callback: Callable[[], None]) -> None:
+        self.told = callback
+
+
+async def test_an_append_of_another_process_is_seen_at_once_when_the_store_announces_it() -> None:
+    """Without waiting for the next look."""
+    world = World(poll_seconds=60.0)
+    world.store = AnnouncingStore(world.clock)
+    world.worker = world.another_worker()
+    async with world.running():
+        await world.clock.advance(1)
+        await world.store.commit(Unit(appends=[entry_of(event(1), at=world.clock.now())]))
+        world.store.told()
+        await world.clock.advance(0.5)
+        assert [("u1", 1)] == world.sender.sent

@@ -73,5 +73,6 @@ async def test_nothing_is_lost_by_a_death_at_any_named_point(address: str, tmp_p
         for life in last:
             await place.stop(life)
 
-    assert dict.fromkeys((*BOT_POINTS, *WORKER_POINTS), TIMES) == dict(place.deaths)
+    points = (*BOT_POINTS, *WORKER_POINTS)
+    assert dict.fromkeys(points, TIMES) == {point: place.deaths[point] for point in points}
     assert len(history.promised) > 100
