@@ -32,7 +32,7 @@ async def store_in(folder: Path) -> AsyncIterator[SqliteStore]:
         await store.close()
 
 
-def purchase(entry_id: str, *, user: str = "5", sum_: int = 4711) -> Engagement:
+def purchase(entry_id: str, *, user: str = "5", sum_: int = 47110815471108) -> Engagement:
     """
     An event whose data must not be listed.
     """
@@ -60,7 +60,7 @@ async def fill(folder: Path) -> None:
     """
     One waiting, one dead and one dropped event, a dead ping, a done event, and a webhook in the inbox.
     """
-    ping = Click(id="ping1", app_id=APP_ID, user_id="5", usertime=1_700_000_000, params={"click_id": "4711"})
+    ping = Click(id="ping1", app_id=APP_ID, user_id="5", usertime=1_700_000_000, params={"click_id": "47110815471108"})
     events = [purchase("dead1", user="6"), purchase("gone1", user="7"), purchase("done1", user="8")]
     now = SystemClock().now()
     webhook = Entry(

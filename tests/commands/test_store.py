@@ -88,7 +88,7 @@ async def test_store_list_tells_nothing_private(run: Run, tmp_path: Path, more: 
     ran = await run("store", "list", *more, "--settings", write_settings(tmp_path))
     assert 0 == ran.status
     assert PRIVATE not in ran.out
-    assert "4711" not in ran.out
+    assert "47110815471108" not in ran.out
 
 
 @pytest.mark.parametrize(
@@ -141,14 +141,14 @@ async def test_store_show_tells_one_entry(run: Run, tmp_path: Path) -> None:
     assert ("dead", "rejected by Kochava", "400 no such app") == tuple(
         fields[name] for name in ("state", "reason", "detail")
     )
-    assert "4711" not in ran.out
+    assert "47110815471108" not in ran.out
 
 
 async def test_store_show_body_of_a_dead_record(run: Run, tmp_path: Path) -> None:
     """What is asked for by name is shown."""
     await fill(tmp_path)
     ran = await run("store", "show", "dead1", "--show-body", "--json", "--settings", write_settings(tmp_path))
-    assert {"sum": 4711} == json.loads(ran.out)["body"]["event_data"]
+    assert {"sum": 47110815471108} == json.loads(ran.out)["body"]["event_data"]
 
 
 @pytest.mark.parametrize("entry_id", ["wait1", "gone1", "inbox/m_1"])
@@ -173,7 +173,7 @@ async def test_store_export_has_records_but_no_webhooks(run: Run, tmp_path: Path
     ran = await run("store", "export", "--settings", write_settings(tmp_path))
     rows = {row["id"]: row for row in map(json.loads, ran.out.splitlines())}
     assert {"inbox/m_1", "wait1", "dead1", "gone1", "ping1"} == set(rows)
-    assert {"sum": 4711} == rows["wait1"]["body"]["event_data"]
+    assert {"sum": 47110815471108} == rows["wait1"]["body"]["event_data"]
     assert (None, None) == (rows["inbox/m_1"]["body"], rows["gone1"]["body"])
     assert PRIVATE not in ran.out
 

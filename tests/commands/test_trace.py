@@ -52,7 +52,7 @@ async def test_trace_tells_nothing_private(run: Run, tmp_path: Path, more: list[
     await middleware.stop()
     ran = await run("trace", "5", *more, "--settings", write_settings(tmp_path))
     assert "customer_id" in ran.out
-    for private in (PRIVATE, "4711", "private-customer"):
+    for private in (PRIVATE, "47110815471108", "private-customer"):
         assert private not in ran.out
 
 

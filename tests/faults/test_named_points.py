@@ -19,17 +19,19 @@ BOT_POINTS = (
     KillPoint.BEFORE_ADMISSION,
     KillPoint.AFTER_ADMISSION,
     KillPoint.IN_HANDLER,
-    KillPoint.BEFORE_RECORDING,
     KillPoint.AFTER_RECORDING,
+    KillPoint.BEFORE_RECORDING,
     KillPoint.EVENT_TAKEOVER,
 )
+"""Who dies before a takeover leaves something to be taken over."""
+
 WORKER_POINTS = (
     KillPoint.AFTER_CLAIM,
     KillPoint.BEFORE_REQUEST,
     REQUEST_LEFT,
     KillPoint.AFTER_ANSWER,
-    KillPoint.BEFORE_SETTLEMENT,
     KillPoint.AFTER_SETTLEMENT,
+    KillPoint.BEFORE_SETTLEMENT,
     KillPoint.RECORD_TAKEOVER,
 )
 TIMES = 3
