@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from kochava_bot_middleware.store.sqlite import SqliteStore
+from kochava_bot_middleware.store.sqlite.store import SqliteStore
 
 from . import delivery, parsing, rewriting, store_commit, tracking, waiting, webhook
 from .row import Row, table_of

@@ -29,7 +29,7 @@ from kochava_bot_middleware.kochava.destination import Destination, Destinations
 from kochava_bot_middleware.kochava.records import SCHEMA, Engagement, encode
 from kochava_bot_middleware.kochava.wire import build_request
 from kochava_bot_middleware.store.contract import Entry, Store, Unit
-from kochava_bot_middleware.store.sqlite import SqliteStore
+from kochava_bot_middleware.store.sqlite.store import SqliteStore
 
 ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"success":"1"}'
 

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Sequence
 from aiohttp import web
 
 from kochava_bot_middleware import AsyncBot, Event, Kind, KochavaMiddleware
+from kochava_bot_middleware.receiving.webhook import Webhook
 from kochava_bot_middleware.settings import Secret
 from kochava_bot_middleware.settings_sources import from_toml
-from kochava_bot_middleware.webhook import Webhook
 
 settings = from_toml("bot.toml")
 facebook = settings["bot"]

@@ -16,18 +16,18 @@ from .bot_settings import BotSettings, PageSettings
 from .chain import check_middleware, compose, layers_of
 from .clock import Clock, SystemClock
 from .exceptions import KochavaBotError, RegistrationError
-from .handlers import Handlers
-from .handling import Handling, current_handling, is_being_cancelled, trail_of
-from .inbox import Inbox
-from .inbox_settings import InboxSettings
 from .messenger.events import ChangeEvent, Event
 from .messenger.reply import Reply
 from .messenger.send_api import AsyncBot
+from .receiving.handlers import Handlers
+from .receiving.handling import Handling, current_handling, is_being_cancelled, trail_of
+from .receiving.inbox import Inbox
+from .receiving.settings import InboxSettings
+from .receiving.webhook import Webhook, WebhookAnswer
 from .senders import Senders
 from .settings import from_mapping
 from .store.contract import Store, StoreProvider
 from .store.memory import MemoryStore
-from .webhook import Webhook, WebhookAnswer
 
 __all__ = ["BotSettings", "InboxSettings", "MessengerBot", "PageSettings"]
 

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import attrs
 
 from .exceptions import Violation
-from .inbox_settings import InboxSettings
 from .messenger.events import Channel
+from .receiving.settings import InboxSettings
 from .settings import Refusal, Rule, Secret, at_least, check_rules, http_url
 
 MEBIBYTE = 1024 * 1024

@@ -10,22 +10,22 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Self
 
-from .apps import KochavaSettings, Mode, WorkerPlace, without_password
-from .assembly import assembled
-from .authoring import Authoring
 from .clock import Clock, SystemClock
-from .counts import Counts
 from .delivery.worker import Worker
-from .handling import Handling, current_handling, handling_of
 from .kochava.client import KochavaClient
+from .measuring.apps import KochavaSettings, Mode, WorkerPlace, without_password
+from .measuring.assembly import assembled
+from .measuring.authoring import Authoring
+from .measuring.counts import Counts
+from .measuring.recording import Recording
 from .messenger.events import Event
 from .messenger.outgoing import Outgoing
-from .observing import NullObserver, ObservedClient, ObservedStore, Observer
-from .recording import Recording
+from .observing.observation import NullObserver, ObservedClient, ObservedStore, Observer
+from .observing.tracing import Tracing
+from .receiving.handling import Handling, current_handling, handling_of
 from .settings import from_mapping
 from .store.address import open_store
 from .store.contract import Store
-from .tracing import Tracing
 from .tracking.link_provider import LinkProvider
 
 log = logging.getLogger(__name__)

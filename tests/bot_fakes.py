@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from kochava_bot_middleware.bot import MessengerBot
+from kochava_bot_middleware.receiving.webhook import WebhookAnswer
 from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.webhook import WebhookAnswer
-from tests.inbox_fakes import PAGE_ID, message_item
+from tests.receiving.inbox_fakes import PAGE_ID, message_item
 
 SETTINGS: dict[str, Any] = {"page_access_token": "page-token", "app_secret": "app-secret", "verify_token": "verify-me"}
 

@@ -13,14 +13,14 @@ import pytest
 
 from kochava_bot_middleware.bot import MessengerBot
 from kochava_bot_middleware.exceptions import KochavaBotError
-from kochava_bot_middleware.handling import current_handling
-from kochava_bot_middleware.inbox_entries import entry_of
+from kochava_bot_middleware.receiving.entries import entry_of
+from kochava_bot_middleware.receiving.handling import current_handling
 from kochava_bot_middleware.store.contract import Lease, Queue, Unit
 from kochava_bot_middleware.store.memory import MemoryStore
 from tests.bot_fakes import Lender, Named, Silent, deliver, make_bot, says, signature, webhook_body
 from tests.fakes import VirtualClock
-from tests.inbox_fakes import message, message_item, waiting
 from tests.messenger.local_graph import LocalGraph
+from tests.receiving.inbox_fakes import message, message_item, waiting
 from tests.strategies import ITEMS
 
 Make = Callable[..., MessengerBot]

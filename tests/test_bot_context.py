@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from kochava_bot_middleware.bot import MessengerBot
-from kochava_bot_middleware.handling import current_handling, detached
+from kochava_bot_middleware.receiving.handling import current_handling, detached
 from tests.bot_fakes import make_bot, says
 
 Seen = tuple[str | None, str | None, str | None]

@@ -18,7 +18,7 @@ from yarl import URL
 from kochava_bot_middleware.bot import MessengerBot
 from kochava_bot_middleware.store.memory import MemoryStore
 from tests.bot_fakes import Lender, make_bot, signature, webhook_body
-from tests.inbox_fakes import message_item
+from tests.receiving.inbox_fakes import message_item
 
 SAID = "my number is 4711"
 BODY = webhook_body(message_item(SAID))

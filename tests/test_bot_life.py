@@ -13,9 +13,9 @@ import pytest
 
 from kochava_bot_middleware.exceptions import KochavaBotError, RegistrationError, StoreUnavailable
 from kochava_bot_middleware.store.memory import MemoryStore
-from kochava_bot_middleware.store.sqlite import SqliteStore
+from kochava_bot_middleware.store.sqlite.store import SqliteStore
 from tests.bot_fakes import Lender, Named, Silent, make_bot, says
-from tests.inbox_fakes import notes
+from tests.receiving.inbox_fakes import notes
 
 
 async def test_middlewares_start_in_order_and_stop_in_reverse() -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from kochava_bot_middleware import BotSettings, Counts, KochavaMiddleware, KochavaSettings, MessengerBot, Reply, events
 from kochava_bot_middleware.cli import _parser
-from kochava_bot_middleware.metrics import Metrics
+from kochava_bot_middleware.observing.metrics import Metrics
 from kochava_bot_middleware.store.address import open_store
 from kochava_bot_middleware.testing import MemoryStore
 from tests.docs_pages import DOCS, PAGES, ROOT, WITH_README, inline_code, prose_of

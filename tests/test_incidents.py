@@ -10,7 +10,7 @@ import pytest
 
 from kochava_bot_middleware.incidents import Incidents
 from tests.fakes import VirtualClock
-from tests.stage import USER_ID, stage
+from tests.measuring.stage import USER_ID, stage
 
 ROOM = "kochava_bot_middleware.room"
 

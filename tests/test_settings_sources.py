@@ -11,9 +11,9 @@ from typing import Any
 import attrs
 import pytest
 
-from kochava_bot_middleware.apps import KochavaSettings
 from kochava_bot_middleware.bot_settings import BotSettings
 from kochava_bot_middleware.exceptions import SettingsError
+from kochava_bot_middleware.measuring.apps import KochavaSettings
 from kochava_bot_middleware.messenger.events import Channel
 from kochava_bot_middleware.settings import Secret, from_mapping
 from kochava_bot_middleware.settings_sources import from_environment, from_toml

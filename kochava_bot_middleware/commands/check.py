@@ -9,7 +9,6 @@ import asyncio
 import uuid
 from collections.abc import Iterable, Iterator
 
-from ..apps import App, Apps
 from ..clock import SystemClock
 from ..exceptions import SettingsError, Violation
 from ..kochava.address import address_of
@@ -17,6 +16,7 @@ from ..kochava.destination import WireSettings
 from ..kochava.smartlink import LinkContext
 from ..kochava.smartlink_settings import glob
 from ..kochava.wire import NoAddress, WireRequest, build_request
+from ..measuring.apps import App, Apps
 from .check_remarks import remarks_on
 from .command import GOOD, Parsers, add_command
 from .printing import one_line, print_table

@@ -10,10 +10,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 import attrs
 
-from ..apps import Apps, KochavaSettings, Mode
 from ..kochava.destination import Tracker, WireSettings
 from ..kochava.smartlink_settings import SmartLinkSettings, glob
 from ..kochava.smartlink_template import URL_PLACEHOLDERS, LinkTemplate, Placeholder
+from ..measuring.apps import Apps, KochavaSettings, Mode
 from ..tracking.greeting import GreetingSettings
 
 T = TypeVar("T")

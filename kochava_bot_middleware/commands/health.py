@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from ..exceptions import KochavaBotError
-from ..metrics import CONTENT_TYPE, Metrics
+from ..observing.metrics import CONTENT_TYPE, Metrics
 from ..store.contract import Store
 
 READ_SECONDS = 2.0

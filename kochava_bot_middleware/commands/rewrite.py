@@ -9,8 +9,8 @@ import functools
 import json
 from collections.abc import Iterator, Sequence
 
-from ..apps import Apps, Mode
 from ..kochava.smartlink import SmartLinks, SmartLinkSettings
+from ..measuring.apps import Apps, Mode
 from ..messenger.events import Channel
 from ..messenger.outgoing import Outgoing
 from ..tracking.rewriting import LinkOutcome, context_of, rewrite

@@ -7,8 +7,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable
 
-from ..apps import App
 from ..kochava.records import Deletion, Engagement, IdentityLink, Install, Record
+from ..measuring.apps import App
 from ..messenger.events import Channel
 from ..tracking.device import device_facts
 from ..tracking.funnel import Showing, Step

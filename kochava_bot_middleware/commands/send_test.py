@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 import attrs
 
-from ..apps import App, Apps, KochavaSettings, Mode
 from ..clock import Clock, SystemClock
 from ..exceptions import KochavaBotError
 from ..kochava.client import KochavaClient, Sender
 from ..kochava.records import Record
 from ..kochava.verdict import Fate, Verdict, judge
 from ..kochava.wire import NoAddress, build_request
+from ..measuring.apps import App, Apps, KochavaSettings, Mode
 from .command import GOOD, SOMETHING_WRONG, Parsers, add_command
 from .documents import json_line
 from .printing import NOTHING, print_table

@@ -9,8 +9,8 @@ import difflib
 import os
 from collections.abc import Mapping
 
-from ..apps import KochavaSettings
 from ..exceptions import SettingsError, Violation
+from ..measuring.apps import KochavaSettings
 from ..settings import from_mapping, kind_of
 from ..settings_sources import from_environment, from_toml
 

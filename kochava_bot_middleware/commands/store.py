@@ -8,8 +8,8 @@ import argparse
 import asyncio
 from collections.abc import Callable, Coroutine
 
-from ..apps import KochavaSettings
 from ..clock import Clock, SystemClock
+from ..measuring.apps import KochavaSettings
 from ..store.contract import Queue
 from .command import Parsers, add_command, number_from
 from .settings_source import add_settings_argument, read_settings

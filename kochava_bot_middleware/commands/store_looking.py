@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 import attrs
 
-from ..apps import KochavaSettings
 from ..clock import Clock
 from ..exceptions import KochavaBotError
+from ..measuring.apps import KochavaSettings
 from ..store.contract import Listed, Queue, QueueStats, State, Store
 from .command import GOOD
 from .documents import json_line

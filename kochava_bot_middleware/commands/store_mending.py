@@ -8,9 +8,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ..apps import KochavaSettings
 from ..clock import Clock
 from ..exceptions import KochavaBotError
+from ..measuring.apps import KochavaSettings
 from ..store.contract import State, Store
 from .command import GOOD, NOT_RUN, SOMETHING_WRONG
 from .printing import progress

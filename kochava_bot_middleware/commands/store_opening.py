@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol, runtime_checkable
 
-from ..apps import KochavaSettings
 from ..clock import Clock
 from ..exceptions import SettingsError, StoreUnavailable, Violation
+from ..measuring.apps import KochavaSettings
 from ..store.address import open_store
 from ..store.contract import Store
-from ..store.sqlite import SqliteStore
+from ..store.sqlite.store import SqliteStore
 
 
 @runtime_checkable

@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 
 from ..kochava.records import Engagement, Ping, Record, UnknownRecord, UnreadableRecord, decode
+from ..measuring.timer_entry import Timer
 from ..store.contract import Listed, Queue, State, Store
-from ..timer_entry import Timer
 
 PAGE = 500
 """Rows read at once."""

@@ -10,11 +10,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from ..apps import Apps, KochavaSettings
 from ..clock import Clock, SystemClock
 from ..incidents import Incidents
-from ..marks import Keys
-from ..privacy import Privacy
+from ..measuring.apps import Apps, KochavaSettings
+from ..measuring.marks import Keys
+from ..measuring.privacy import Privacy
 from ..store.contract import Listed, Queue, Store
 from ..tracking.funnel import FunnelState
 from ..tracking.identities import IdentityState

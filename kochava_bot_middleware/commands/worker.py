@@ -13,16 +13,16 @@ from collections.abc import Iterator
 
 import attrs
 
-from ..apps import KochavaSettings, Mode
 from ..clock import SystemClock
 from ..delivery.worker import QUEUES, DeliveryCounts, Worker
 from ..exceptions import SettingsError, Violation
-from ..metrics import Metrics
+from ..measuring.apps import KochavaSettings, Mode
 from ..middleware import KochavaMiddleware
-from ..observing import ObservedClient, ObservedStore, Observers
+from ..observing.metrics import Metrics
+from ..observing.observation import ObservedClient, ObservedStore, Observers
+from ..observing.tracing import Tracing
 from ..store.address import open_store
 from ..store.contract import Store
-from ..tracing import Tracing
 from .command import GOOD, Parsers, add_command, number_from
 from .health import Health, Working, served
 from .settings_source import add_settings_argument, read_settings

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ..bot import MessengerBot
-from ..webhook import WebhookAnswer
+from ..receiving.webhook import WebhookAnswer
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -14,7 +14,7 @@ from ..exceptions import SettingsError, Violation
 from .contract import Store
 from .memory import MemoryStore
 from .settings import SYNCHRONOUS, StoreSettings
-from .sqlite import SqliteStore
+from .sqlite.store import SqliteStore
 
 KNOWN = (
     "memory://, sqlite:///file.db (beneath the current folder), sqlite:////folder/file.db, "
@@ -62,7 +62,7 @@ def open_store(url: str, *, settings: StoreSettings | None = None, clock: Clock 
 def _postgres_store(url: str, *, settings: StoreSettings, clock: Clock | None) -> Store:
     try:
         # Only who uses it needs its library.
-        from .postgres import PostgresStore  # noqa: PLC0415
+        from .postgres.store import PostgresStore  # noqa: PLC0415
     except ModuleNotFoundError as exc:
         if exc.name != "asyncpg":
             raise
@@ -73,7 +73,7 @@ def _postgres_store(url: str, *, settings: StoreSettings, clock: Clock | None) -
 
 def _redis_store(url: str, *, settings: StoreSettings, clock: Clock | None) -> Store:
     try:
-        from .redis import RedisStore  # noqa: PLC0415
+        from .redis.store import RedisStore  # noqa: PLC0415
     except ModuleNotFoundError as exc:
         if str(exc.name).partition(".")[0] != "redis":
             raise

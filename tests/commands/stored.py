@@ -13,7 +13,7 @@ import orjson
 from kochava_bot_middleware.clock import SystemClock
 from kochava_bot_middleware.kochava.records import SCHEMA, Click, Engagement, Record, encode
 from kochava_bot_middleware.store.contract import Entry, Listed, Outcome, Settlement, State, Unit
-from kochava_bot_middleware.store.sqlite import SqliteStore
+from kochava_bot_middleware.store.sqlite.store import SqliteStore
 from tests.commands.conftest import APP_ID
 
 PRIVATE = "my private words"

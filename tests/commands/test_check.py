@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from kochava_bot_middleware.apps import Apps, KochavaSettings
 from kochava_bot_middleware.commands.check import example_of
 from kochava_bot_middleware.commands.check_remarks import remarks_on
+from kochava_bot_middleware.measuring.apps import Apps, KochavaSettings
 from kochava_bot_middleware.settings import from_mapping
 from kochava_bot_middleware.testing import LocalKochava
 from tests.commands.conftest import APP_ID, SMARTLINK, Run, write_settings

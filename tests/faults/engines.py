@@ -13,7 +13,7 @@ from typing import Protocol
 from kochava_bot_middleware.clock import Clock
 from kochava_bot_middleware.store.address import open_store
 from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.redis import RedisStore
+from kochava_bot_middleware.store.redis.store import RedisStore
 from tests.store.postgres_server import PostgresServer, postgres_store, shared_server
 from tests.store.valkey import LocalValkey, fresh_url
 

@@ -28,51 +28,13 @@ from tests.faults.engines import opened
 from tests.faults.life import SENDER, Plan
 from tests.faults.nursery import Life, Nursery
 from tests.faults.nursery_process import DEAD
+from tests.faults.short_settings import settings_of
 
-INBOX_LEASE_SECONDS = 1.0
-DELIVERY_LEASE_SECONDS = 1.2
 DRAIN_SECONDS = 40.0
 STOPPING_SECONDS = 0.2
 KILLED = "at any moment"
 REQUEST_LEFT = "after the request left"
 """The one point that only the other end of the wire can see."""
-
-
-def settings_of(messenger: LocalMessenger, kochava: FaultServer) -> dict[str, Any]:
-    """
-    Waits as short as a fault of a second wants them; everything else is as in a real bot.
-    """
-    return {
-        "bot": {
-            "verify_token": "verify",
-            "page_access_token": "page-token",
-            "app_secret": "app-secret",
-            "graph_url": messenger.url,
-            "inbox": {
-                "lease_seconds": INBOX_LEASE_SECONDS,
-                "poll_seconds": 0.1,
-                "on_store_failure": "refuse",
-                "commit_timeout_seconds": 4,
-            },
-        },
-        "kochava": {
-            "kochava_app_id": "kobotdemo1234",
-            "greeting": {
-                "impression_url": f"{kochava.url}/track/impression?campaign_id=kogreet&network_id=1",
-                "click_url": f"{kochava.url}/v1/cpi/click?campaign_id=kogreet&network_id=1",
-            },
-            "wire": {"event_url": f"{kochava.url}/track/json"},
-            "delivery": {
-                "concurrency": 8,
-                "lease_seconds": DELIVERY_LEASE_SECONDS,
-                "request_timeout_seconds": DELIVERY_LEASE_SECONDS / 3.1,
-                "retry_waits_seconds": [0.05, 0.1],
-                "probe_waits_seconds": [0.1],
-                "ramp_seconds": 0,
-                "poll_seconds": 0.05,
-            },
-        },
-    }
 
 
 @attrs.define(kw_only=True)

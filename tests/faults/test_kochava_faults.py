@@ -13,7 +13,8 @@ import pytest
 
 from kochava_bot_middleware.sandbox.fault_server import Mode
 from kochava_bot_middleware.sandbox.history import StepKind
-from tests.faults.stage import DELIVERY_LEASE_SECONDS, Stage, stage
+from tests.faults.short_settings import DELIVERY_LEASE_SECONDS
+from tests.faults.stage import Stage, stage
 
 FAULTS = (
     Mode.STATUS,

@@ -7,7 +7,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tests.faults.stage import DELIVERY_LEASE_SECONDS, INBOX_LEASE_SECONDS, stage
+from tests.faults.short_settings import DELIVERY_LEASE_SECONDS, INBOX_LEASE_SECONDS
+from tests.faults.stage import stage
 
 STALLS = 2
 

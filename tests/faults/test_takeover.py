@@ -8,7 +8,8 @@ from pathlib import Path
 
 from kochava_bot_middleware.sandbox.fault_server import Mode
 from kochava_bot_middleware.sandbox.history import StepKind
-from tests.faults.stage import DELIVERY_LEASE_SECONDS, INBOX_LEASE_SECONDS, stage
+from tests.faults.short_settings import DELIVERY_LEASE_SECONDS, INBOX_LEASE_SECONDS
+from tests.faults.stage import stage
 
 GRACE_SECONDS = 1.0
 """For claiming, sending and a busy machine."""

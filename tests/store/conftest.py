@@ -11,9 +11,9 @@ import pytest
 
 from kochava_bot_middleware.store.contract import Store
 from kochava_bot_middleware.store.memory import MemoryStore
-from kochava_bot_middleware.store.postgres import PostgresStore
-from kochava_bot_middleware.store.redis import RedisStore
-from kochava_bot_middleware.store.sqlite import SqliteStore
+from kochava_bot_middleware.store.postgres.store import PostgresStore
+from kochava_bot_middleware.store.redis.store import RedisStore
+from kochava_bot_middleware.store.sqlite.store import SqliteStore
 from tests.store.harness import ManualClock
 from tests.store.postgres_server import NewStore, PostgresServer, postgres_store, shared_server
 from tests.store.valkey import fresh_url

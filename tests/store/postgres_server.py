@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from kochava_bot_middleware.store.postgres import PostgresStore
+from kochava_bot_middleware.store.postgres.store import PostgresStore
 
 QUICK = ("-c", "fsync=off", "-c", "shared_buffers=64MB", "-c", "max_wal_size=4GB")
 """For tests: a commit survives the death of the server, not that of the machine."""

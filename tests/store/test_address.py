@@ -12,7 +12,7 @@ from kochava_bot_middleware.exceptions import SettingsError
 from kochava_bot_middleware.store.address import open_store
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.settings import StoreSettings
-from kochava_bot_middleware.store.sqlite import SqliteStore
+from kochava_bot_middleware.store.sqlite.store import SqliteStore
 
 
 def sqlite_store(url: str, settings: StoreSettings | None = None) -> SqliteStore:

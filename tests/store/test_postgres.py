@@ -9,8 +9,8 @@ import time
 
 from kochava_bot_middleware.exceptions import StoreError
 from kochava_bot_middleware.store.contract import Condition, Entry, Lease, Mark, Unit, Verdict
-from kochava_bot_middleware.store.postgres import PostgresStore
-from kochava_bot_middleware.store.postgres_session import Session
+from kochava_bot_middleware.store.postgres.session import Session
+from kochava_bot_middleware.store.postgres.store import PostgresStore
 from tests.store.harness import append, claim_one, entry, put, settle
 from tests.store.postgres_server import NewStore
 

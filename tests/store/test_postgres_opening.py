@@ -13,7 +13,7 @@ import pytest
 
 from kochava_bot_middleware.exceptions import SchemaTooNew, SettingsError, StoreUnavailable
 from kochava_bot_middleware.store.address import open_store
-from kochava_bot_middleware.store.postgres import PostgresStore
+from kochava_bot_middleware.store.postgres.store import PostgresStore
 from tests.store.harness import append, claim_one, entry
 from tests.store.postgres_server import NewStore, postgres_store, shared_server
 

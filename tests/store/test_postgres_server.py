@@ -10,8 +10,8 @@ import signal
 import pytest
 
 from kochava_bot_middleware.exceptions import StoreUnavailable
-from kochava_bot_middleware.store.postgres import PostgresStore
-from kochava_bot_middleware.store.postgres_session import Session
+from kochava_bot_middleware.store.postgres.session import Session
+from kochava_bot_middleware.store.postgres.store import PostgresStore
 from tests.store.harness import ManualClock, append, claim_one, entry, settle
 from tests.store.pooler import pooler
 from tests.store.postgres_server import NewStore, PostgresServer, postgres_store, shared_server

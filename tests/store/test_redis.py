@@ -17,9 +17,9 @@ from kochava_bot_middleware.clock import SystemClock
 from kochava_bot_middleware.exceptions import SettingsError, StoreUnavailable
 from kochava_bot_middleware.store.address import open_store
 from kochava_bot_middleware.store.contract import State
-from kochava_bot_middleware.store.redis import RedisStore
-from kochava_bot_middleware.store.redis_address import RedisAddress, parse_redis_address
-from kochava_bot_middleware.store.redis_client import Client, Command
+from kochava_bot_middleware.store.redis.address import RedisAddress, parse_redis_address
+from kochava_bot_middleware.store.redis.client import Client, Command
+from kochava_bot_middleware.store.redis.store import RedisStore
 from tests.store.harness import append, entry, settle
 from tests.store.valkey import fresh_url, shared_valkey
 

@@ -13,8 +13,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from kochava_bot_middleware.exceptions import SchemaTooNew, StoreUnavailable
 from kochava_bot_middleware.store.contract import Condition, Lease, Mark, Outcome, Settlement, State, Unit, Verdict
-from kochava_bot_middleware.store.redis import RedisStore
-from kochava_bot_middleware.store.redis_client import Client, Command
+from kochava_bot_middleware.store.redis.client import Client, Command
+from kochava_bot_middleware.store.redis.store import RedisStore
 from tests.store.harness import append, claim_one, claimed_ids, entry, put, settle
 from tests.store.valkey import LocalValkey, fresh_url, shared_valkey
 

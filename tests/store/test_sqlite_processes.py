@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kochava_bot_middleware.store.contract import Outcome, Settlement, State, Unit
-from kochava_bot_middleware.store.sqlite import SqliteStore
+from kochava_bot_middleware.store.sqlite.store import SqliteStore
 from tests.store.harness import append, entry
 
 

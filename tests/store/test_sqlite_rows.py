@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from kochava_bot_middleware.store.contract import Mark
-from kochava_bot_middleware.store.sqlite import SqliteStore
-from kochava_bot_middleware.store.sqlite_rows import MOST_ROWS, insert
+from kochava_bot_middleware.store.sqlite.rows import MOST_ROWS, insert
+from kochava_bot_middleware.store.sqlite.store import SqliteStore
 from tests.store.harness import append, claimed_ids, entry, put
 
 

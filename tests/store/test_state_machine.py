@@ -30,10 +30,10 @@ from kochava_bot_middleware.store.contract import (
     Unit,
 )
 from kochava_bot_middleware.store.memory import MemoryStore
-from kochava_bot_middleware.store.postgres import PostgresStore
-from kochava_bot_middleware.store.redis import RedisStore
+from kochava_bot_middleware.store.postgres.store import PostgresStore
+from kochava_bot_middleware.store.redis.store import RedisStore
 from kochava_bot_middleware.store.settings import StoreSettings
-from kochava_bot_middleware.store.sqlite import SqliteStore
+from kochava_bot_middleware.store.sqlite.store import SqliteStore
 from tests.store.harness import START, ManualClock
 from tests.store.postgres_server import shared_server
 from tests.store.valkey import fresh_url

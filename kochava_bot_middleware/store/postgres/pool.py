@@ -1,0 +1,161 @@
+"""
+The connections to PostgreSQL, and transactions on them that cannot hold up others for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import asyncpg  # type: ignore[import-untyped]
+
+from ...clock import Clock
+from ...exceptions import StoreUnavailable
+from .address import PostgresAddress
+from .errors import PASSING, translated
+from .schema import check
+from .session import Session
+
+T = TypeVar("T")
+
+ATTEMPTS = 20
+"""How often a transaction is begun again after an error that passes."""
+
+_BEGIN = "; ".join(
+    (
+        "BEGIN ISOLATION LEVEL READ COMMITTED",
+        # A process that is stopped in the middle must not hold its lanes for ever.
+        "SET LOCAL idle_in_transaction_session_timeout TO 3000",
+        "SET LOCAL lock_timeout TO 5000",
+        # A plan made while the tables were empty would read them whole for as long as it is cached.
+        *(f"SET LOCAL enable_{kind} TO off" for kind in ("seqscan", "bitmapscan", "hashjoin", "mergejoin")),
+        "SET LOCAL jit TO off",
+    )
+)
+
+
+class Pool:
+    """
+    Connections, opened when first needed. Everything a transaction sets ends with it, so a pooler may sit in between.
+
+    Args:
+        address: Where, and how many.
+        clock: Counts instead of the server's clock; ``None`` leaves it to the server.
+    """
+
+    def __init__(self, address: PostgresAddress, clock: Clock | None) -> None:
+        self._address = address
+        self._clock = clock
+        self._pool: Any = None
+        self._opening = asyncio.Lock()
+        self._working: set[asyncio.Task[Any]] = set()
+        self._is_checked = False
+
+    async def open(self) -> None:
+        """
+        Connect, and see that the tables are ours.
+
+        Raises:
+            StoreUnavailable: The server cannot be reached, or `store init` was not run.
+            SchemaTooNew: A newer release made the tables.
+        """
+        if not self._is_checked:
+            trusts_server = self._address.durability == "server"
+            await self.run_unchecked(partial(check, shown=self._address.shown, trusts_server=trusts_server))
+            self._is_checked = True
+
+    async def close(self) -> None:
+        """
+        Close every connection, once what was begun is finished.
+        """
+        if self._working:
+            await asyncio.wait(set(self._working))
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            try:
+                await asyncio.wait_for(pool.close(), self._address.timeout_seconds)
+            except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                pool.terminate()
+
+    async def run(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """
+        Do *work* in a transaction of its own, again if another transaction was in its way.
+        """
+        await self.open()
+        return await self.run_unchecked(work)
+
+    async def run_unchecked(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        """
+        The same, whether or not the tables are there. It is finished even if the caller is cancelled meanwhile.
+        """
+        task = asyncio.get_running_loop().create_task(self._run(work))
+        self._working.add(task)
+        task.add_done_callback(self._worked)
+        return await asyncio.shield(task)
+
+    def _worked(self, task: asyncio.Task[Any]) -> None:
+        self._working.discard(task)
+        # What nobody waits for any more must not be reported as forgotten.
+        if not task.cancelled():
+            task.exception()
+
+    async def _run(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        for _ in range(ATTEMPTS):
+            with contextlib.suppress(*PASSING), translated(self._address.shown):
+                async with self._transaction() as session:
+                    return await work(session)
+        message = f"the store {self._address.shown} is too busy: {ATTEMPTS} attempts met another transaction"
+        raise StoreUnavailable(message)
+
+    @contextlib.asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Session]:
+        timeout = self._address.timeout_seconds
+        pool = await self._connected()
+        connection = await pool.acquire(timeout=timeout)
+        try:
+            await connection.execute(_BEGIN)
+            now = None if self._clock is None else self._clock.now()
+            yield Session(connection=connection, schema=self._address.schema, given_now=now)
+            await connection.execute("COMMIT")
+        except Exception:
+            await _roll_back(connection)
+            raise
+        except BaseException:
+            # The event loop stops: it may be in the middle of an answer nobody will read.
+            connection.terminate()
+            raise
+        finally:
+            await pool.release(connection, timeout=timeout)
+
+    async def _connected(self) -> Any:
+        if self._pool is None:
+            async with self._opening:
+                if self._pool is None:
+                    address = self._address
+                    self._pool = await asyncpg.create_pool(
+                        address.dsn.value,
+                        min_size=0,
+                        max_size=address.connections,
+                        statement_cache_size=address.statement_cache,
+                        timeout=address.timeout_seconds,
+                        command_timeout=address.timeout_seconds,
+                        reset=_leave_as_it_is,
+                    )
+        return self._pool
+
+
+async def _leave_as_it_is(_connection: Any) -> None:
+    """
+    A transaction leaves nothing behind that would have to be reset, which would cost a round trip each time.
+    """
+
+
+async def _roll_back(connection: Any) -> None:
+    try:
+        if connection.is_in_transaction():
+            await connection.execute("ROLLBACK")
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        connection.terminate()

@@ -1,0 +1,138 @@
+"""
+The tables in PostgreSQL, their versions, and the check of both.
+
+::
+
+    entries   everything that waits or is in flight; `place` is the order of appending
+    heads     the first entry of each lane, who leases it and until when; what a claim searches, and what is locked
+              to change a lane
+    ended     dead and dropped entries
+    ids       every id that counts as seen
+    marks     keyed state
+    counts    by queue, in parts, so that no two connections wait for each other to count; read as their sum
+
+Most of these rows live for seconds, so the tables are vacuumed early and without pauses (see `_BUSY`). No update of a
+head can stay on its page's chain (HOT), since the time it is due is indexed; what is left free in a page is for the
+others. A transaction that is left open for hours keeps all dead rows and makes claims slow: watch for those.
+"""
+
+from __future__ import annotations
+
+from ...exceptions import SchemaTooNew, StoreUnavailable
+from .session import Session
+
+_BUSY = (
+    "autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0, "
+    "autovacuum_analyze_scale_factor = 0.05"
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        "CREATE SEQUENCE {s}.places",
+        f"""
+        CREATE TABLE {{s}}.entries (queue text COLLATE "C" NOT NULL, place bigint NOT NULL,
+        id text COLLATE "C" NOT NULL, lane text COLLATE "C" NOT NULL, schema integer NOT NULL,
+        created_at float8 NOT NULL, due_at float8, body bytea NOT NULL, PRIMARY KEY (queue, place)) WITH ({_BUSY})
+        """,
+        "CREATE INDEX entries_by_lane ON {s}.entries (queue, lane, place)",
+        f"""
+        CREATE TABLE {{s}}.heads (queue text COLLATE "C" NOT NULL, lane text COLLATE "C" NOT NULL,
+        place bigint NOT NULL, id text COLLATE "C" NOT NULL, due_at float8 NOT NULL, token text,
+        attempts integer NOT NULL, reason text NOT NULL, detail text NOT NULL,
+        PRIMARY KEY (queue, lane)) WITH (fillfactor = 80, {_BUSY})
+        """,
+        "CREATE INDEX heads_by_due ON {s}.heads (queue, due_at, place)",
+        "CREATE INDEX heads_by_lease ON {s}.heads (queue, due_at) WHERE token IS NOT NULL",
+        """
+        CREATE TABLE {s}.ended (place bigint PRIMARY KEY, id text COLLATE "C" NOT NULL, queue text COLLATE "C" NOT NULL,
+        lane text COLLATE "C" NOT NULL, schema integer NOT NULL, created_at float8 NOT NULL, due_at float8,
+        body bytea NOT NULL, state text NOT NULL, attempts integer NOT NULL, reason text NOT NULL,
+        detail text NOT NULL, ended_at float8 NOT NULL)
+        """,
+        "CREATE INDEX ended_by_queue ON {s}.ended (queue, place)",
+        "CREATE INDEX ended_by_time ON {s}.ended (ended_at)",
+        "CREATE INDEX dead_by_lane ON {s}.ended (lane) WHERE state = 'dead'",
+        f"""
+        CREATE TABLE {{s}}.ids (id text COLLATE "C" PRIMARY KEY, place bigint NOT NULL, until float8 NOT NULL,
+        kept boolean NOT NULL) WITH (fillfactor = 90, {_BUSY})
+        """,
+        "CREATE INDEX ids_by_time ON {s}.ids (until) WHERE until < 'infinity' AND until > '-infinity'",
+        """
+        CREATE TABLE {s}.marks (key text COLLATE "C" PRIMARY KEY, value bytea NOT NULL, expires_at float8)
+        WITH (fillfactor = 80)
+        """,
+        "CREATE INDEX marks_by_time ON {s}.marks (expires_at) WHERE expires_at IS NOT NULL",
+        """
+        CREATE TABLE {s}.counts (queue text COLLATE "C" NOT NULL, part integer NOT NULL, accepted bigint NOT NULL,
+        done bigint NOT NULL, dead bigint NOT NULL, dropped bigint NOT NULL, PRIMARY KEY (queue, part))
+        WITH (fillfactor = 20, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0)
+        """,
+    ),
+)
+"""Step N turns version N into N + 1. A step that was released is never changed."""
+
+_VERSION = "SELECT version FROM {s}.store_version"
+_HAS_VERSION = "SELECT to_regclass('{s}.store_version') IS NOT NULL"
+_HAS_TABLES = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = to_regnamespace('{s}'))"
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('kochava-bot store init', 0))"
+
+
+async def check(session: Session, *, shown: str, trusts_server: bool) -> None:
+    """
+    See that the tables are there, are those of this release, and that a commit is durable.
+
+    Raises:
+        StoreUnavailable: They are not; says how to mend it.
+        SchemaTooNew: A newer release made them.
+    """
+    version = await _version(session)
+    _refuse_newer(version, session.schema, shown)
+    if version < len(MIGRATIONS):
+        found = f"has schema version {version}" if version else "has no tables of ours"
+        advice = f"run `kochava-bot store init` to bring {session.schema} to version {len(MIGRATIONS)}"
+        message = f"the store {shown} {found} in {session.schema}; {advice}"
+        raise StoreUnavailable(message)
+    if not trusts_server and await session.value("SELECT current_setting('synchronous_commit') = 'off'"):
+        advice = "set it on (ALTER ROLE … SET synchronous_commit = on), or accept that with ?durability=server"
+        message = f"the store {shown} could lose what it committed, since synchronous_commit is off; {advice}"
+        raise StoreUnavailable(message)
+
+
+async def initialize(session: Session, *, shown: str) -> None:
+    """
+    Make the tables, or bring those of an older release up to date. Does nothing where they are as they should be.
+
+    Raises:
+        StoreUnavailable: The schema holds the tables of another program.
+        SchemaTooNew: A newer release made them.
+    """
+    await session.fetch(_LOCK)
+    version = await _version(session)
+    _refuse_newer(version, session.schema, shown)
+    if version == 0:
+        if await session.value(_HAS_TABLES):
+            message = f"the store {shown}: {session.schema} holds other tables; name another one with ?schema="
+            raise StoreUnavailable(message)
+        # Not "IF NOT EXISTS", which wants the right to create schemas even where there is one.
+        if await session.value("SELECT to_regnamespace('{s}') IS NULL"):
+            await session.fetch("CREATE SCHEMA {s}")
+        await session.fetch("CREATE TABLE {s}.store_version (version integer NOT NULL)")
+        await session.fetch("INSERT INTO {s}.store_version VALUES (0)")
+    for step in MIGRATIONS[version:]:
+        for statement in step:
+            await session.fetch(statement)
+    await session.fetch("UPDATE {s}.store_version SET version = $1", len(MIGRATIONS))
+
+
+async def _version(session: Session) -> int:
+    return int(await session.value(_VERSION)) if await session.value(_HAS_VERSION) else 0
+
+
+def _refuse_newer(version: int, schema: str, shown: str) -> None:
+    if version > len(MIGRATIONS):
+        known = len(MIGRATIONS)
+        message = (
+            f"the store {shown} has schema version {version} in {schema}, and this release knows up to {known}; "
+            f"upgrade the package"
+        )
+        raise SchemaTooNew(message)

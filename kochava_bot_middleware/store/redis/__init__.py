@@ -1,0 +1,3 @@
+"""
+A store that many machines share, in Redis or Valkey.
+"""

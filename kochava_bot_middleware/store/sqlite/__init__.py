@@ -1,0 +1,3 @@
+"""
+The default store: one file, one writer thread, group commit.
+"""

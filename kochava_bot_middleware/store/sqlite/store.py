@@ -1,0 +1,178 @@
+"""
+The default store: one SQLite file, which several processes of one machine may share.
+
+Every operation is run by one thread, so the event loop never waits for the disk. All commits that wait while the disk
+is busy become one transaction: the more callers, the cheaper each commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from ...clock import Clock, SystemClock
+from ...exceptions import StoreUnavailable
+from ..contract import Claim, Committed, Listed, Mark, QueueStats, State, Unit
+from ..settings import NewToken, StoreSettings, unique_tokens
+from .claims import claim_heads, forget_lanes, purge_some, renew_leases, retry_dead, sweep_some
+from .counts import read_stats
+from .operations import Commit, Recall, Work
+from .reading import Listing, next_due_at
+from .schema import connect_for_reading, unavailable
+from .writer import Writer
+
+T = TypeVar("T")
+
+SOME_ROWS = 500
+"""How many rows a sweep or purge removes in one transaction, so that commits never wait long for it."""
+
+_INHERITED: list[Writer] = []
+"""Writers of a parent process. Letting go of them would close files in a way SQLite forbids after a fork."""
+
+
+class SqliteStore:
+    """
+    A durable store in one file.
+
+    The log beside the file (``-wal``) is part of it. Bodies are overwritten when they are deleted; the log's copies of
+    them go when it is emptied, which happens after some quiet seconds and at `close`.
+
+    Args:
+        path: The file; made if it is not there, its folder is not.
+        settings: See `StoreSettings`.
+        clock: Tells when leases lapse and entries are due.
+        new_token: Gives the token of each lease.
+    """
+
+    durable = True
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        settings: StoreSettings | None = None,
+        clock: Clock | None = None,
+        new_token: NewToken | None = None,
+    ) -> None:
+        self.path = Path(path).absolute()
+        self._settings = settings or StoreSettings()
+        self._clock = clock or SystemClock()
+        self._new_token = new_token
+        self._writer: Writer | None = None
+        self._process = 0
+        self._closed = False
+
+    async def open(self) -> None:
+        await self._look(lambda _connection, _now: None)
+
+    async def close(self) -> None:
+        self._closed = True
+        writer = self._writer if self._process == os.getpid() else None
+        self._writer = None
+        if writer is not None:
+            await writer.stop()
+
+    async def commit(self, unit: Unit) -> Committed:
+        future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+        self._running_writer().put(Commit(future, unit))
+        return await future
+
+    async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
+        writer = self._running_writer()
+        return await self._change(
+            partial(claim_heads, queue=queue, limit=limit, lease_seconds=lease_seconds, new_token=writer.new_token)
+        )
+
+    async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
+        return await self._change(partial(renew_leases, claims=claims, lease_seconds=lease_seconds))
+
+    async def recall(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        future: asyncio.Future[Mapping[str, bytes]] = asyncio.get_running_loop().create_future()
+        self._running_writer().put(Recall(future, keys))
+        return await future
+
+    async def next_due_at(self, queue: str) -> float | None:
+        return await self._look(lambda connection, _now: next_due_at(connection, queue=queue))
+
+    async def stats(self) -> Mapping[str, QueueStats]:
+        return await self._look(read_stats)
+
+    async def browse(
+        self,
+        queue: str,
+        *,
+        state: State | None = None,
+        lane: str | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> list[Listed]:
+        await self.open()
+        listing = Listing(queue=queue, state=state, lane=lane, limit=limit, after=after)
+        # It may read a million rows, so it does not take the writer's time.
+        return await asyncio.to_thread(self._browse, listing)
+
+    async def retry_dead(self, ids: Sequence[str]) -> int:
+        return await self._change(partial(retry_dead, ids=ids), grows=True)
+
+    async def purge(self, *, dead_before: float) -> int:
+        purged = 0
+        while True:
+            some = await self._change(
+                lambda connection, _now: purge_some(connection, dead_before=dead_before, limit=SOME_ROWS)
+            )
+            purged += some
+            if some < SOME_ROWS:
+                return purged
+
+    async def forget(self, lanes: Sequence[str], *, reason: str, tombstone: Mark) -> int:
+        return await self._change(
+            partial(
+                forget_lanes,
+                lanes=lanes,
+                reason=reason,
+                tombstone=tombstone,
+                dedupe_seconds=self._settings.dedupe_seconds,
+            )
+        )
+
+    async def sweep(self) -> None:
+        while await self._change(partial(sweep_some, limit=SOME_ROWS)):
+            pass
+
+    async def _change(self, run: Callable[[sqlite3.Connection, float], T], *, grows: bool = False) -> T:
+        return await self._work(run, writes=True, grows=grows)
+
+    async def _look(self, run: Callable[[sqlite3.Connection, float], T]) -> T:
+        return await self._work(run, writes=False, grows=False)
+
+    async def _work(self, run: Callable[[sqlite3.Connection, float], T], *, writes: bool, grows: bool) -> T:
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._running_writer().put(Work(future, run, writes, grows))
+        return await future
+
+    def _running_writer(self) -> Writer:
+        if self._closed:
+            message = f"the store {self.path} is closed"
+            raise StoreUnavailable(message)
+        if self._writer is not None and self._process == os.getpid():
+            return self._writer
+        if self._writer is not None:
+            _INHERITED.append(self._writer)
+        self._process = os.getpid()
+        self._writer = Writer(self.path, self._settings, self._clock, self._new_token or unique_tokens())
+        return self._writer
+
+    def _browse(self, listing: Listing) -> list[Listed]:
+        connection = connect_for_reading(self.path, self._settings)
+        try:
+            connection.execute("BEGIN")
+            return listing.read(connection, self._clock.now())
+        except sqlite3.Error as exc:
+            raise unavailable(exc, self.path) from exc
+        finally:
+            connection.close()

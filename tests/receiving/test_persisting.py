@@ -1,0 +1,202 @@
+"""
+Commits that are tried for as long as it takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from kochava_bot_middleware.exceptions import SchemaTooNew, StoreError, StoreUnavailable
+from kochava_bot_middleware.receiving.persisting import LONGEST_PAUSE_SECONDS, Persister
+from kochava_bot_middleware.store.contract import Entry, Queue, Unit, Verdict
+from kochava_bot_middleware.store.memory import MemoryStore
+from tests.fakes import VirtualClock, settle
+from tests.receiving.inbox_fakes import FaultyStore, notes
+
+
+def unit(text: str) -> Unit:
+    return Unit(appends=[Entry(id=text, queue=Queue.TRACK, lane="ann", created_at=0.0, body=text.encode())])
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+def store(clock: VirtualClock) -> FaultyStore:
+    return FaultyStore(MemoryStore(clock=clock))
+
+
+@pytest.fixture
+def persister(store: FaultyStore, clock: VirtualClock) -> Persister:
+    return Persister(store, clock)
+
+
+async def test_commit_is_tried_until_the_store_takes_it(
+    store: FaultyStore, clock: VirtualClock, persister: Persister
+) -> None:
+    """The caller only sees that it took longer."""
+    store.fail()
+    task = asyncio.create_task(persister.persist(unit("a")))
+    await clock.advance(30)
+    assert not task.done()
+
+    store.mend()
+    await clock.advance(LONGEST_PAUSE_SECONDS)
+
+    assert Verdict.COMMITTED is (await task).verdict
+    assert ["a"] == await notes(store)
+
+
+@pytest.mark.parametrize("kind", [StoreUnavailable, SchemaTooNew])
+async def test_passing_faults_are_waited_out(
+    kind: type[StoreError], store: FaultyStore, clock: VirtualClock, persister: Persister
+) -> None:
+    """Whatever may be over later."""
+    store.error = kind("not now")
+    task = asyncio.create_task(persister.persist(unit("a")))
+    await clock.advance(1)
+    store.mend()
+    await clock.advance(LONGEST_PAUSE_SECONDS)
+
+    await task
+
+
+async def test_what_the_store_can_never_keep_is_not_tried_again(store: FaultyStore, persister: Persister) -> None:
+    """Trying for ever would only stop the lane."""
+    store.error = StoreError("cannot keep this")
+
+    with pytest.raises(StoreError):
+        await persister.persist(unit("a"))
+    assert 1 == store.commits
+
+
+async def test_only_one_tries_while_the_store_fails(
+    store: FaultyStore, clock: VirtualClock, persister: Persister
+) -> None:
+    """A store in trouble is not stormed by all who wait."""
+    store.fail()
+    tasks = [asyncio.create_task(persister.persist(unit(str(number)))) for number in range(100)]
+    await settle()
+    before = store.commits
+    await clock.advance(60)
+
+    assert store.commits - before < 60
+    store.mend()
+    await clock.advance(LONGEST_PAUSE_SECONDS)
+    await asyncio.gather(*tasks)
+
+
+async def test_what_came_first_is_written_first(store: FaultyStore, clock: VirtualClock, persister: Persister) -> None:
+    """Also what came before, during and just after the failure."""
+    texts = [str(number) for number in range(20)]
+    store.fail()
+    tasks = [asyncio.create_task(persister.persist(unit(text))) for text in texts[:10]]
+    await clock.advance(5)
+    tasks += [asyncio.create_task(persister.persist(unit(text))) for text in texts[10:]]
+    await clock.advance(5)
+    store.mend()
+    await clock.advance(LONGEST_PAUSE_SECONDS)
+    await asyncio.gather(*tasks)
+
+    assert texts == await notes(store)
+
+
+async def test_newcomer_does_not_slip_past_those_just_woken(
+    store: FaultyStore, clock: VirtualClock, persister: Persister
+) -> None:
+    """Who was woken but did not run yet is still first."""
+    store.fail()
+    first = asyncio.create_task(persister.persist(unit("first")))
+    second = asyncio.create_task(persister.persist(unit("second")))
+    await clock.advance(1)
+    store.mend()
+    newcomers: list[asyncio.Task[object]] = []
+    # Runs right after the first one has woken the second.
+    first.add_done_callback(lambda _: newcomers.append(asyncio.create_task(persister.persist(unit("newcomer")))))
+    third = asyncio.create_task(persister.persist(unit("third")))
+    await clock.advance(LONGEST_PAUSE_SECONDS)
+    await asyncio.gather(first, second, third, *newcomers)
+
+    assert ["first", "second", "third", "newcomer"] == await notes(store)
+
+
+async def test_another_one_tries_when_the_first_is_cancelled(
+    store: FaultyStore, clock: VirtualClock, persister: Persister
+) -> None:
+    """The line never stands without somebody who tries."""
+    store.fail()
+    tasks = [asyncio.create_task(persister.persist(unit(text))) for text in "abc"]
+    await clock.advance(1)
+    tasks[0].cancel()
+    await clock.advance(1)
+    store.mend()
+    await clock.advance(LONGEST_PAUSE_SECONDS)
+    await asyncio.gather(*tasks[1:])
+
+    assert ["b", "c"] == await notes(store)
+
+
+async def test_what_was_given_up_in_line_is_not_written(
+    store: FaultyStore, clock: VirtualClock, persister: Persister
+) -> None:
+    """It has not left yet, so it can be called back."""
+    store.fail()
+    tasks = [asyncio.create_task(persister.persist(unit(text))) for text in "ab"]
+    await clock.advance(1)
+    for task in tasks:
+        persister.give_up(task)
+    store.mend()
+    await clock.advance(LONGEST_PAUSE_SECONDS)
+
+    assert [True, True] == [task.cancelled() for task in tasks]
+    assert [] == await notes(store)
+
+
+async def test_given_up_commit_that_is_being_written_goes_on(store: FaultyStore, persister: Persister) -> None:
+    """Nobody can call it back, so its outcome counts."""
+    store.open_gate.clear()
+    task = asyncio.create_task(persister.persist(unit("a")))
+    await settle()
+    persister.give_up(task)
+    store.open_gate.set()
+
+    assert Verdict.COMMITTED is (await task).verdict
+
+
+async def test_given_up_commit_that_fails_is_not_tried_again(store: FaultyStore, persister: Persister) -> None:
+    """Then it is over."""
+    store.open_gate.clear()
+    task = asyncio.create_task(persister.persist(unit("a")))
+    await settle()
+    persister.give_up(task)
+    store.fail()
+    store.open_gate.set()
+
+    with pytest.raises(StoreUnavailable):
+        await task
+    assert 1 == store.commits
+
+
+async def test_failure_is_told_once(
+    store: FaultyStore, clock: VirtualClock, persister: Persister, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line when it begins, one when it ends; in between the time since when."""
+    caplog.set_level(logging.INFO)
+    began = clock.monotonic()
+    store.fail()
+    tasks = [asyncio.create_task(persister.persist(unit(text))) for text in "abc"]
+    await clock.advance(20)
+    assert began == persister.failing_since
+    store.mend()
+    await clock.advance(LONGEST_PAUSE_SECONDS)
+    await asyncio.gather(*tasks)
+
+    assert persister.failing_since is None
+    assert ["store_fails: the disk is on fire", "store_works_again"] == [
+        record.getMessage() for record in caplog.records
+    ]
