@@ -20,7 +20,7 @@ from .messenger.events import ChangeEvent, Event
 from .messenger.reply import Reply
 from .messenger.send_api import AsyncBot
 from .receiving.handlers import Handlers
-from .receiving.handling import Handling, current_handling, is_being_cancelled, trail_of
+from .receiving.handling import Handling, current_handling, trail_of
 from .receiving.inbox import Inbox
 from .receiving.settings import InboxSettings
 from .receiving.webhook import Webhook, WebhookAnswer
@@ -225,14 +225,16 @@ class MessengerBot(Handlers):
     async def _dispatch(self, handling: Handling) -> None:
         try:
             await self._chain(handling.event)
-        except asyncio.CancelledError as exc:
-            if is_being_cancelled():
-                raise
-            # Something the handler waited for was cancelled, not the handler: that is an error like any other.
-            handling.error = RuntimeError("the handler was cancelled from within")
-            handling.error.__cause__ = exc
         except Exception as exc:  # noqa: BLE001
             handling.error = exc
+        except BaseException as exc:
+            if handling.is_ended_by(exc):
+                raise
+            # The handler, or what it waited for, was cancelled from within: that is an error like any other.
+            error = RuntimeError(f"the handler ended with {type(exc).__name__}")
+            error.__cause__ = exc
+            handling.error = error.with_traceback(exc.__traceback__)
+        await handling.go_on()
         if handling.error is not None:
             await self._report(handling, handling.error)
 
@@ -255,10 +257,11 @@ class MessengerBot(Handlers):
         for error_handler in self.router.error_handlers:
             try:
                 await error_handler(event, Reply(self._senders.answering(event.page_id), event), error)
-            except (Exception, asyncio.CancelledError) as exc:
-                if is_being_cancelled():
+            except BaseException as exc:
+                if handling.is_ended_by(exc):
                     raise
                 log.error("error_handler_failed: %s", trail_of(exc))
+                await handling.go_on()
 
 
 async def _stop(middleware: Any) -> None:

@@ -106,13 +106,17 @@ class KochavaClient:
             await session.close()
 
     def _open(self) -> aiohttp.ClientSession:
-        self._session = aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             # Half of the time for connecting, so that the error tells whether the request had left.
             timeout=aiohttp.ClientTimeout(total=self._timeout_seconds, connect=self._timeout_seconds / 2),
             connector=aiohttp.TCPConnector(limit=self._connection_limit, ttl_dns_cache=60),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
-        return self._session
+        # aiohttp repeats a GET by itself when its connection is cut, and has no public switch for it; a ping would count
+        # twice. Whether there is another attempt is for the worker to say.
+        session._retry_connection = False  # noqa: SLF001
+        self._session = session
+        return session
 
 
 async def _read_start(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -65,6 +65,7 @@ class Handling:
         handled: A handler ran to its end.
         error: What the handler raised.
         contributors: By middleware, in the order in which they joined.
+        is_let_go: Whether its task is cancelled by who handles it, rather than by the handler.
         kept: What its owner wants to find again while the event is handled, by owner.
     """
 
@@ -74,6 +75,7 @@ class Handling:
     handler: str | None = None
     handled: bool = False
     error: Exception | None = None
+    is_let_go: Callable[[], bool] = attrs.field(factory=lambda: is_being_cancelled)
     contributors: dict[object, Contributor] = attrs.field(factory=dict)
     kept: dict[object, Any] = attrs.field(factory=dict)
     _open: bool = True
@@ -91,6 +93,32 @@ class Handling:
         False once the handling has ended: what still runs then belongs to no event.
         """
         return self._open
+
+    def is_ended_by(self, error: BaseException) -> bool:
+        """
+        Whether *error* ends the handling, and likely the process, before the handler could. All else that comes out of
+        a handler, it has raised.
+        """
+        return isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit) or self.is_let_go()
+
+    async def go_on(self) -> None:
+        """
+        Undo a cancellation that came from within, so that what follows a handler can be waited for.
+
+        Raises:
+            asyncio.CancelledError: It came from who handles the event.
+        """
+        task = asyncio.current_task()
+        if task is None or not task.cancelling():
+            return
+        try:
+            # Before Python 3.13, a cancellation that is not delivered yet cannot be taken back.
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            if self.is_let_go():
+                raise
+        while task.uncancel():
+            pass
 
     def close(self) -> None:
         """

@@ -59,6 +59,7 @@ class Inbox:
             store=store, runs=self._runs, settings=self._settings, clock=self._clock, take=self._take_all
         )
         self._stopping = False
+        self._cancelling = False
         # Each event is handled in a copy of this, so that no event sees what another's handler has set.
         self._context = contextvars.copy_context()
 
@@ -124,6 +125,7 @@ class Inbox:
                     await asyncio.wait(tasks)
         except TimeoutError:
             log.warning("inbox_not_drained: %d events are left to the next process", len(self._runs))
+        self._cancelling = True
         await cancel([*self._others(), *self._watch.stop()])
         await self._release_unbegun()
         if self.at_risk:
@@ -187,8 +189,6 @@ class Inbox:
     async def _may_begin(self, run: Run) -> bool:
         claim = run.claim
         if claim is None:
-            if run.stored.is_set():
-                self._runs.leave_to_store(run)
             return not run.stored.is_set()
         if await self._watch.still_owns(claim):
             return True
@@ -209,16 +209,18 @@ class Inbox:
             return None, Outcome.DEAD, "corrupt inbox entry"
         age = self._clock.now() - run.entry.created_at
         rerun = attempt == 1 or age <= self._settings.rerun_within_seconds
-        return Handling(event=event, store=self._store, rerun=rerun), Outcome.DONE, ""
+        handling = Handling(event=event, store=self._store, rerun=rerun, is_let_go=self._lets_go)
+        return handling, Outcome.DONE, ""
 
     async def _handle(self, handling: Handling) -> None:
         with handling_of(handling):
             try:
                 await self._dispatch(handling)
-            except (Exception, asyncio.CancelledError) as exc:
-                if is_being_cancelled():
+            except BaseException as exc:
+                if handling.is_ended_by(exc):
                     raise
                 log.error("inbox_dispatch_failed: %s", trail_of(exc))
+            await handling.go_on()
 
     async def _settle(self, run: Run, handling: Handling | None, outcome: Outcome, reason: str) -> None:
         contributors: Sequence[Contributor] = ()
@@ -259,6 +261,9 @@ class Inbox:
         return self._full_lease
 
     # Letting go
+
+    def _lets_go(self) -> bool:
+        return self._cancelling and is_being_cancelled()
 
     async def _release_unbegun(self) -> None:
         releases = [

@@ -1,8 +1,9 @@
 """
 Commits that must succeed: tried for as long as it takes, in the order in which they were asked for.
 
-While the store works, every commit goes to it at once. When it fails, the first commit that failed tries again and
-again, and all others stand in line behind it: the store is not stormed, and what came first is written first.
+While the store works, every commit goes to it at once, unless an earlier one that appends to the same lane is still
+there. When it fails, the first commit that failed tries again and again, and all others stand in line behind it: the
+store is not stormed. Within a lane, what came first is written first.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import logging
 from ..clock import Clock
 from ..exceptions import SchemaTooNew, StoreUnavailable
 from ..store.contract import Committed, Store, Unit
+from .lane_order import LaneOrder
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ class Persister:
         self._store = store
         self._clock = clock
         self.failing_since: float | None = None
+        self._lanes = LaneOrder()
         self._probing = False
         self._line = 0
         self._asleep: list[asyncio.Future[None]] = []
@@ -53,7 +56,10 @@ class Persister:
         assert task is not None
         probes = False
         pause = SHORTEST_PAUSE_SECONDS
+        place = self._lanes.stand((entry.queue, entry.lane) for entry in unit.appends)
         try:
+            if place.behind:
+                await place.turn()
             if self._probing or self._line:
                 await self._turn()
             while True:
@@ -82,6 +88,7 @@ class Persister:
             if probes:
                 self._probing = False
             self._wake()
+            self._lanes.leave(place)
 
     def give_up(self, task: asyncio.Task[object]) -> None:
         """

@@ -65,7 +65,6 @@ class Run:
         entry: The event as stored.
         event: As it came; ``None`` when it was read from the store.
         claim: Proves that it is ours; renewed now and then. ``None`` while it is only in memory.
-        behind: How many entries of its lane wait in the store, as far as this process knows.
         before: Of an event at risk: whom it follows.
         after: The event at risk that follows.
         ready: Of an event at risk: its predecessor has been handled.
@@ -79,7 +78,6 @@ class Run:
     entry: Entry
     event: Event | None = None
     claim: Claim | None = None
-    behind: int = 0
     before: Run | None = None
     after: Run | None = None
     ready: bool = False
@@ -99,6 +97,8 @@ class Runs:
         self._by_id: dict[str, Run] = {}
         self._heads: dict[str, Run] = {}
         self._tails: dict[str, Run] = {}
+        # By lane, in order: what the store has behind what is in hand, as far as this process knows.
+        self._waiting: dict[str, dict[str, None]] = {}
         self._at_risk: set[str] = set()
         self._handled_unclaimed: dict[str, None] = {}
 
@@ -141,9 +141,7 @@ class Runs:
         run = known or Run(entry=entry, event=event)
         run.claim = claim
         run.stored.set()
-        head = self._heads.get(entry.lane)
-        if head is not run:
-            run.behind = 0 if head is None else max(0, head.behind - 1)
+        self._comes_first(entry, was_empty=event is not None)
         self._by_id[entry.id] = self._heads[entry.lane] = run
         return None if known else run
 
@@ -155,11 +153,9 @@ class Runs:
             return None
         before = self._tails.get(entry.lane) or self._heads.get(entry.lane)
         run = Run(entry=entry, event=event, before=before)
-        if before is None:
-            run.ready = True
-        else:
+        if before is not None:
             before.after = run
-            run.ready = before.handled and not before.behind
+        run.ready = (before is None or before.handled) and entry.lane not in self._waiting
         if run.ready:
             run.stirred.set()
         self._by_id[entry.id] = self._tails[entry.lane] = run
@@ -174,11 +170,15 @@ class Runs:
         for entry in entries:
             self._at_risk.discard(entry.id)
             run = self._by_id.get(entry.id)
-            if run is not None:
-                run.stored.set()
-                run.stirred.set()
-            elif entry.id in fresh:
-                self._waits(entry.lane)
+            if run is None:
+                if entry.id in fresh:
+                    self._waits(entry)
+                continue
+            if run.claim is None and not run.begun:
+                # Nobody begins it now: its turn comes by the store.
+                self._waits(entry)
+            run.stored.set()
+            run.stirred.set()
 
     def given_up(self, entries: Iterable[Entry]) -> None:
         """
@@ -191,20 +191,13 @@ class Runs:
                 run.stored.set()
                 run.stirred.set()
 
-    def leave_to_store(self, run: Run) -> None:
-        """
-        An event that was at risk is stored but not leased to us, and nobody has begun it: its turn comes by the store.
-        """
-        self._waits(run.entry.lane)
-        self.leave(run)
-
     def has_handled(self, run: Run) -> None:
         """
         The handler has ended, well or not.
         """
         run.handled = True
         after = run.after
-        if after is not None and not run.behind:
+        if after is not None and run.entry.lane not in self._waiting:
             after.ready = True
             after.stirred.set()
 
@@ -238,14 +231,35 @@ class Runs:
         lane = run.entry.lane
         if self._by_id.get(run.entry.id) is run:
             del self._by_id[run.entry.id]
-        if self._heads.get(lane) is run:
+        is_head = self._heads.get(lane) is run
+        if is_head:
             del self._heads[lane]
         if self._tails.get(lane) is run:
             del self._tails[lane]
+        if is_head and not run.begun:
+            # Its lease lapsed. Whoever handles it, it comes first.
+            self._waiting[lane] = {run.entry.id: None, **self._waiting.get(lane, {})}
+        elif lane not in self._heads and lane not in self._tails:
+            # Another process may go on with the lane, and would not tell.
+            self._waiting.pop(lane, None)
         run.ended.set()
         run.before = run.after = None
 
-    def _waits(self, lane: str) -> None:
-        head = self._heads.get(lane)
-        if head is not None:
-            head.behind += 1
+    def _waits(self, entry: Entry) -> None:
+        lane = entry.lane
+        if lane in self._heads or lane in self._tails or lane in self._waiting:
+            self._waiting.setdefault(lane, {})[entry.id] = None
+
+    def _comes_first(self, entry: Entry, *, was_empty: bool) -> None:
+        waiting = self._waiting.get(entry.lane)
+        if waiting is None:
+            return
+        if was_empty:
+            waiting.clear()
+        elif entry.id in waiting:
+            for entry_id in tuple(waiting):
+                del waiting[entry_id]
+                if entry_id == entry.id:
+                    break
+        if not waiting:
+            del self._waiting[entry.lane]

@@ -10,10 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from kochava_bot_middleware.clock import Clock
-from kochava_bot_middleware.store.address import open_store
-from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.redis.store import RedisStore
 from tests.store.postgres_server import PostgresServer, postgres_store, shared_server
 from tests.store.valkey import LocalValkey, fresh_url
 
@@ -31,13 +27,6 @@ async def fresh_address(engine: str, folder: Path) -> str:
         await (await postgres_store(url)).close()
         return url
     return f"sqlite:///{folder / 'bot.db'}"
-
-
-def opened(url: str, clock: Clock | None = None) -> Store:
-    """
-    The store at *url*.
-    """
-    return RedisStore(url, clock=clock) if url.startswith("unix://") else open_store(url, clock=clock)
 
 
 class Engine(Protocol):

@@ -34,9 +34,9 @@ from kochava_bot_middleware.sandbox.kill_points import (
     PointedStore,
 )
 from kochava_bot_middleware.sandbox.ledger import LedgerEntry
+from kochava_bot_middleware.store.address import open_store
 from kochava_bot_middleware.store.contract import Committed, Outcome, Queue, Store, Unit, Verdict
 from tests.faults import labels
-from tests.faults.engines import opened
 
 SENDER = "X-Life"
 READY, DYING, ENDED = "ready", "dying", "ended"
@@ -158,7 +158,7 @@ async def live(plan: Plan) -> None:
 
     points = KillPoints({KillPoint(name): count for name, count in plan.deaths.items()}, kill=die)
     clock = JumpingClock(plan.jumps)
-    store = PointedStore(TellingStore(opened(plan.store, clock), plan.name), points)
+    store = PointedStore(TellingStore(open_store(plan.store, clock=clock), plan.name), points)
     mapping = {**plan.settings["kochava"], "store": plan.store, "worker": "separate"}
     kochava = KochavaMiddleware.from_dict(mapping, store=store, clock=clock)
     end = asyncio.Event()

@@ -22,9 +22,9 @@ from kochava_bot_middleware.sandbox.ledger import LedgerEntry
 from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
 from kochava_bot_middleware.sandbox.people import Person
 from kochava_bot_middleware.sandbox.webhooks import Redelivery
+from kochava_bot_middleware.store.address import open_store
 from kochava_bot_middleware.store.contract import Outcome, Queue, QueueStats, Store
 from tests.faults import labels
-from tests.faults.engines import opened
 from tests.faults.life import SENDER, Plan
 from tests.faults.nursery import Life, Nursery
 from tests.faults.nursery_process import DEAD
@@ -53,7 +53,6 @@ class Stage:
         steps: What happened.
         deaths: How often a life ended at each point.
         unanswered: Lives that die when so many more of their requests have arrived.
-        spares_pings: Whether connections of pings are not cut, since the client would send them again by itself.
         arrived: Told the life of each request that arrives, once it is a step.
     """
 
@@ -69,7 +68,6 @@ class Stage:
     given_up: set[LedgerEntry] = attrs.field(factory=set)
     deaths: Counter[str] = attrs.field(factory=Counter)
     unanswered: dict[str, int] = attrs.field(factory=dict)
-    spares_pings: bool = True
     arrived: Callable[[str], None] = lambda _name: None
     _lives: int = 0
 
@@ -133,8 +131,6 @@ class Stage:
         if left:
             self.unanswered[name] = left - 1
         mode = Mode.HANG if left == 1 else self.mode()
-        if self.spares_pings and not received.body and mode in (Mode.RESET, Mode.HALF_HEADER):
-            mode = Mode.STATUS
         # Of the answer to a ping only the status counts.
         takes = mode.takes or (mode is Mode.HALF_BODY and not received.body)
         kind = StepKind.TAKEN if takes else StepKind.NOT_TAKEN
@@ -208,7 +204,7 @@ class Stage:
             await store.close()
 
     def open_store(self) -> Store:
-        return opened(self.url)
+        return open_store(self.url)
 
     async def drained(self, *, within_seconds: float = DRAIN_SECONDS) -> None:
         """
