@@ -180,6 +180,44 @@ async def test_handler_cancelled_from_within_runs_the_error_handlers(make: Make)
     assert (["one"], [asyncio.CancelledError]) == (runs, errors)
 
 
+class _Unusual(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("cause", [_Unusual, asyncio.CancelledError])
+async def test_handler_that_ends_in_an_unusual_way_runs_the_error_handlers(
+    cause: type[BaseException], make: Make
+) -> None:
+    """It cancelled its own task, or raised what no ``except Exception`` catches; error handlers can still wait."""
+    bot = make()
+    runs, errors = [], []
+
+    @bot.on_message()
+    async def broken(event: Any, reply: Any) -> None:
+        runs.append((event.text, event.attempt))
+        task = asyncio.current_task()
+        if cause is _Unusual or task is None:
+            raise cause
+        task.cancel()
+        await asyncio.sleep(0)
+
+    @bot.on_error
+    async def also_broken(event: Any, reply: Any, error: Exception) -> None:
+        raise _Unusual
+
+    @bot.on_error
+    async def note(event: Any, reply: Any, error: Exception) -> None:
+        async with asyncio.TaskGroup():
+            await asyncio.sleep(0)
+        errors.append(type(error.__cause__))
+
+    await bot.start()
+    await says(bot, "one")
+    await bot.stop()
+
+    assert ([("one", 1)], [cause]) == (runs, errors)
+
+
 async def test_pattern_that_raises_runs_the_error_handlers(make: Make) -> None:
     """Also one for changes, which is asked before the webhook is stored."""
     bot = make()

@@ -112,7 +112,7 @@ class KochavaClient:
             connector=aiohttp.TCPConnector(limit=self._connection_limit, ttl_dns_cache=60),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
-        # aiohttp repeats a GET by itself when its connection is cut, and has no public switch for it; a ping would count
+        # aiohttp repeats a GET by itself when its connection is cut, without a public switch for it; a ping would count
         # twice. Whether there is another attempt is for the worker to say.
         session._retry_connection = False  # noqa: SLF001
         self._session = session

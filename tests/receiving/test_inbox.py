@@ -174,6 +174,65 @@ async def test_handler_cancelled_from_within_counts_as_handled(
     assert (["one", "two"], 0) == (await notes(store), await waiting(store))
 
 
+class _Unusual(BaseException):
+    pass
+
+
+async def _raises() -> None:
+    raise _Unusual
+
+
+async def _cancels_itself() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
+
+
+async def _cancels_itself_at_its_end() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+
+
+@pytest.mark.parametrize("ends", [_raises, _cancels_itself, _cancels_itself_at_its_end])
+async def test_handler_that_ends_in_an_unusual_way_counts_as_handled(
+    ends: Callable[[], Any], store: FaultyStore, counter: Counter, make_inbox: MakeInbox
+) -> None:
+    """The process is alive, so the event must not be handled again."""
+
+    async def dispatch(handling: Handling) -> None:
+        await counter(handling)
+        await ends()
+
+    inbox = make_inbox(dispatch)
+    await inbox.accept([message("one"), message("two")])
+    await counter.until(lambda: counter.ended == ["one", "two"])
+    await inbox.stop()
+
+    assert [[1], [1]] == [counter.attempts[text] for text in ("one", "two")]
+    assert (["one", "two"], 0) == (await notes(store), await waiting(store))
+
+
+async def test_handler_cut_off_by_a_shutdown_is_not_settled(store: FaultyStore, make_inbox: MakeInbox) -> None:
+    """It did not end, whatever it makes of its cancellation: the next process handles the event."""
+    begun = asyncio.Event()
+
+    async def dispatch(handling: Handling) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise _Unusual from None
+
+    inbox = make_inbox(dispatch)
+    await inbox.accept([message("one")])
+    await begun.wait()
+    await inbox.stop(0)
+
+    assert 1 == await waiting(store)
+
+
 async def test_request_that_is_cancelled_does_not_orphan_its_event(
     store: FaultyStore, counter: Counter, make_inbox: MakeInbox
 ) -> None:

@@ -17,8 +17,8 @@ from tests.fakes import VirtualClock, settle
 from tests.receiving.inbox_fakes import FaultyStore, notes
 
 
-def unit(text: str) -> Unit:
-    return Unit(appends=[Entry(id=text, queue=Queue.TRACK, lane="ann", created_at=0.0, body=text.encode())])
+def unit(text: str, lane: str = "ann") -> Unit:
+    return Unit(appends=[Entry(id=text, queue=Queue.TRACK, lane=lane, created_at=0.0, body=text.encode())])
 
 
 @pytest.fixture
@@ -104,6 +104,72 @@ async def test_what_came_first_is_written_first(store: FaultyStore, clock: Virtu
     await asyncio.gather(*tasks)
 
     assert texts == await notes(store)
+
+
+async def test_what_came_first_is_written_first_although_it_fails_slowly(
+    store: FaultyStore, clock: VirtualClock, persister: Persister
+) -> None:
+    """A commit already issued behind it would succeed."""
+    loop = asyncio.get_running_loop()
+    store.fail()
+    first = asyncio.create_task(persister.persist(unit("first")))
+    # The store works again right after it has failed the first, and before it would answer the second.
+    loop.call_soon(loop.call_soon, store.mend)
+    second = asyncio.create_task(persister.persist(unit("second")))
+    await clock.advance(LONGEST_PAUSE_SECONDS)
+    await asyncio.gather(first, second)
+
+    assert ["first", "second"] == await notes(store)
+
+
+async def test_only_one_of_a_lane_is_with_the_store(store: FaultyStore, persister: Persister) -> None:
+    """Others of the lane follow, in their order; other lanes do not wait."""
+    store.open_gate.clear()
+    tasks = [asyncio.create_task(persister.persist(unit(text))) for text in "abc"]
+    tasks.append(asyncio.create_task(persister.persist(unit("other", "ben"))))
+    await settle()
+    assert 2 == store.commits
+    store.open_gate.set()
+    await asyncio.gather(*tasks)
+
+    assert ["a", "b", "c"] == [text for text in await notes(store) if text != "other"]
+
+
+async def test_unit_of_several_lanes_waits_for_all_of_them(store: FaultyStore, persister: Persister) -> None:
+    """A webhook may bring events of several people."""
+    store.open_gate.clear()
+    both = Unit(appends=[*unit("ann's").appends, *unit("ben's", "ben").appends])
+    units = [unit("a"), unit("b", "ben"), both, unit("c", "ben")]
+    tasks = [asyncio.create_task(persister.persist(each)) for each in units]
+    await settle()
+    assert 2 == store.commits
+    store.open_gate.set()
+    await asyncio.gather(*tasks)
+
+    assert ["ann's", "ben's", "c"] == (await notes(store))[2:]
+
+
+async def test_commit_given_up_in_its_lane_lets_nobody_slip_past(store: FaultyStore, persister: Persister) -> None:
+    """Who stood behind it now stands behind the first."""
+    store.open_gate.clear()
+    tasks = [asyncio.create_task(persister.persist(unit(text))) for text in "abc"]
+    await settle()
+    persister.give_up(tasks[1])
+    await settle()
+    assert (True, 1) == (tasks[1].cancelled(), store.commits)
+    store.open_gate.set()
+    await asyncio.gather(tasks[0], tasks[2])
+
+    assert ["a", "c"] == await notes(store)
+
+
+async def test_lanes_that_nobody_writes_to_are_forgotten(store: FaultyStore, persister: Persister) -> None:
+    """There are as many lanes as people."""
+    await asyncio.gather(
+        *(persister.persist(unit(text, lane)) for text, lane in [("a", "ann"), ("b", "ann"), ("c", "c")])
+    )
+
+    assert 0 == len(persister._lanes)
 
 
 async def test_newcomer_does_not_slip_past_those_just_woken(
