@@ -29,7 +29,7 @@ async def main() -> None:
                 {
                     "kochava_app_id": "kotest",
                     "store": "memory://",
-                    "wire": {"event_url": f"{kochava.url}/track/json"},
+                    "wire": {"base_url": kochava.url},
                 }
             )
         )
