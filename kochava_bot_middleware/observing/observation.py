@@ -6,7 +6,7 @@ An observer is told; it changes nothing. Whoever observes must be quick and must
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Protocol
 
@@ -14,7 +14,8 @@ from ..clock import Clock
 from ..kochava.client import Answer, Failure, KochavaClient
 from ..kochava.wire import WireRequest
 from ..messenger.events import Event
-from ..store.contract import AnnouncesAppends, Claim, Committed, Listed, Mark, QueueStats, State, Store, Unit
+from ..store.contract import Committed, Store, Unit
+from ..store.passing import PassingStore
 
 Answered = Callable[[Answer | Failure], None]
 """Told what came of a request."""
@@ -130,7 +131,7 @@ class ObservedClient(KochavaClient):
             return outcome
 
 
-class ObservedStore:
+class ObservedStore(PassingStore):
     """
     A `Store` whose commits are watched.
 
@@ -138,69 +139,23 @@ class ObservedStore:
         clock: Measures how long they take.
     """
 
-    def __init__(self, store: Store, observer: Observer, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, inner: Store, observer: Observer, clock: Clock) -> None:
+        super().__init__(inner)
         self._observer = observer
         self._clock = clock
-        self.durable = store.durable
-
-    def on_append(self, callback: Callable[[], None]) -> None:
-        if isinstance(self._store, AnnouncesAppends):
-            self._store.on_append(callback)
-
-    async def open(self) -> None:
-        await self._store.open()
-
-    async def close(self) -> None:
-        await self._store.close()
 
     async def commit(self, unit: Unit) -> Committed:
+        """
+        See `Store.commit`.
+        """
         began = self._clock.monotonic()
         try:
-            answer = await self._store.commit(unit)
+            answer = await self.inner.commit(unit)
         except Exception:
             self._observer.committed(unit, None, self._clock.monotonic() - began)
             raise
         self._observer.committed(unit, answer, self._clock.monotonic() - began)
         return answer
-
-    async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
-        return await self._store.claim(queue, limit, lease_seconds)
-
-    async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
-        return await self._store.renew(claims, lease_seconds)
-
-    async def recall(self, keys: Sequence[str]) -> Mapping[str, bytes]:
-        return await self._store.recall(keys)
-
-    async def next_due_at(self, queue: str) -> float | None:
-        return await self._store.next_due_at(queue)
-
-    async def stats(self) -> Mapping[str, QueueStats]:
-        return await self._store.stats()
-
-    async def browse(
-        self,
-        queue: str,
-        *,
-        state: State | None = None,
-        lane: str | None = None,
-        limit: int = 100,
-        after: str | None = None,
-    ) -> list[Listed]:
-        return await self._store.browse(queue, state=state, lane=lane, limit=limit, after=after)
-
-    async def retry_dead(self, ids: Sequence[str]) -> int:
-        return await self._store.retry_dead(ids)
-
-    async def purge(self, *, dead_before: float) -> int:
-        return await self._store.purge(dead_before=dead_before)
-
-    async def forget(self, lanes: Sequence[str], *, reason: str, tombstone: Mark) -> int:
-        return await self._store.forget(lanes, reason=reason, tombstone=tombstone)
-
-    async def sweep(self) -> None:
-        await self._store.sweep()
 
 
 def _ignore(_outcome: Answer | Failure) -> None:

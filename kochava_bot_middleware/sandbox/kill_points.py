@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from ..kochava.client import Answer, Failure, Sender
 from ..kochava.wire import WireRequest
-from ..store.contract import Claim, Committed, Listed, Mark, Queue, QueueStats, State, Store, Unit
+from ..store.contract import Claim, Committed, Queue, Store, Unit
+from ..store.passing import PassingStore
 
 _DELIVERED = (Queue.TRACK, Queue.PING)
 
@@ -99,74 +100,32 @@ class PointedHandling:
         return result
 
 
-class PointedStore:
+class PointedStore(PassingStore):
     """
     A `Store` with points; all else goes through.
     """
 
     def __init__(self, inner: Store, points: KillPoints) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._points = points
-        self.durable = inner.durable
 
     async def commit(self, unit: Unit) -> Committed:
         before, after = _points_of(unit)
         for point in before:
             self._points.reach(point)
-        committed = await self._inner.commit(unit)
+        committed = await self.inner.commit(unit)
         for point in after:
             self._points.reach(point)
         return committed
 
     async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
-        claims = await self._inner.claim(queue, limit, lease_seconds)
+        claims = await self.inner.claim(queue, limit, lease_seconds)
         is_delivered = queue in _DELIVERED
         if claims and is_delivered:
             self._points.reach(KillPoint.AFTER_CLAIM)
         if any(claim.attempt > 1 for claim in claims):
             self._points.reach(KillPoint.RECORD_TAKEOVER if is_delivered else KillPoint.EVENT_TAKEOVER)
         return claims
-
-    async def open(self) -> None:
-        await self._inner.open()
-
-    async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
-        return await self._inner.renew(claims, lease_seconds)
-
-    async def recall(self, keys: Sequence[str]) -> Mapping[str, bytes]:
-        return await self._inner.recall(keys)
-
-    async def next_due_at(self, queue: str) -> float | None:
-        return await self._inner.next_due_at(queue)
-
-    async def stats(self) -> Mapping[str, QueueStats]:
-        return await self._inner.stats()
-
-    async def browse(
-        self,
-        queue: str,
-        *,
-        state: State | None = None,
-        lane: str | None = None,
-        limit: int = 100,
-        after: str | None = None,
-    ) -> list[Listed]:
-        return await self._inner.browse(queue, state=state, lane=lane, limit=limit, after=after)
-
-    async def retry_dead(self, ids: Sequence[str]) -> int:
-        return await self._inner.retry_dead(ids)
-
-    async def purge(self, *, dead_before: float) -> int:
-        return await self._inner.purge(dead_before=dead_before)
-
-    async def forget(self, lanes: Sequence[str], *, reason: str, tombstone: Mark) -> int:
-        return await self._inner.forget(lanes, reason=reason, tombstone=tombstone)
-
-    async def sweep(self) -> None:
-        await self._inner.sweep()
-
-    async def close(self) -> None:
-        await self._inner.close()
 
 
 def _points_of(unit: Unit) -> tuple[list[KillPoint], list[KillPoint]]:

@@ -16,14 +16,12 @@ from kochava_bot_middleware.store.contract import (
     Claim,
     Committed,
     Entry,
-    Listed,
-    Mark,
     Queue,
     QueueStats,
-    State,
     Store,
     Unit,
 )
+from kochava_bot_middleware.store.passing import PassingStore
 
 PAGE_ID = "1001"
 
@@ -48,7 +46,7 @@ def message(text: str, user: str = "ann") -> Event:
     return event
 
 
-class FaultyStore:
+class FaultyStore(PassingStore):
     """
     Another store, whose commits fail or hang when told so.
 
@@ -62,8 +60,7 @@ class FaultyStore:
     """
 
     def __init__(self, store: Store) -> None:
-        self.inner = store
-        self.durable = store.durable
+        super().__init__(store)
         self.error: Exception | None = None
         self.loses_answers = False
         self.open_gate = asyncio.Event()
@@ -80,12 +77,6 @@ class FaultyStore:
     def mend(self) -> None:
         self.error = None
         self.loses_answers = False
-
-    async def open(self) -> None:
-        await self.inner.open()
-
-    async def close(self) -> None:
-        await self.inner.close()
 
     async def commit(self, unit: Unit) -> Committed:
         self.commits += 1
@@ -121,35 +112,9 @@ class FaultyStore:
         self._check()
         return await self.inner.recall(keys)
 
-    async def next_due_at(self, queue: str) -> float | None:
-        return await self.inner.next_due_at(queue)
-
-    async def stats(self) -> Mapping[str, QueueStats]:
-        return await self.inner.stats()
-
-    async def browse(
-        self,
-        queue: str,
-        *,
-        state: State | None = None,
-        lane: str | None = None,
-        limit: int = 100,
-        after: str | None = None,
-    ) -> list[Listed]:
-        return await self.inner.browse(queue, state=state, lane=lane, limit=limit, after=after)
-
-    async def retry_dead(self, ids: Sequence[str]) -> int:
-        return await self.inner.retry_dead(ids)
-
-    async def purge(self, *, dead_before: float) -> int:
-        return await self.inner.purge(dead_before=dead_before)
-
-    async def forget(self, lanes: Sequence[str], *, reason: str, tombstone: Mark) -> int:
-        return await self.inner.forget(lanes, reason=reason, tombstone=tombstone)
-
     async def sweep(self) -> None:
         self.sweeps += 1
-        await self.inner.sweep()
+        await super().sweep()
 
     def _check(self) -> None:
         if self.error is not None:

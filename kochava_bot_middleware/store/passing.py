@@ -1,0 +1,76 @@
+"""
+A store around another one: everything passes through until a subclass says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from .contract import AnnouncesAppends, Claim, Committed, Listed, Mark, QueueStats, State, Store, Unit
+
+
+class PassingStore:
+    """
+    A `Store` that hands each call on; for those that watch, disturb or count the calls of another.
+
+    Attributes:
+        inner: The store around which it stands.
+    """
+
+    def __init__(self, inner: Store) -> None:
+        self.inner = inner
+        self.durable = inner.durable
+
+    def on_append(self, callback: Callable[[], None]) -> None:
+        """
+        See `AnnouncesAppends`; of a store that announces nothing, nothing is heard.
+        """
+        if isinstance(self.inner, AnnouncesAppends):
+            self.inner.on_append(callback)
+
+    async def open(self) -> None:
+        await self.inner.open()
+
+    async def commit(self, unit: Unit) -> Committed:
+        return await self.inner.commit(unit)
+
+    async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
+        return await self.inner.claim(queue, limit, lease_seconds)
+
+    async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
+        return await self.inner.renew(claims, lease_seconds)
+
+    async def recall(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        return await self.inner.recall(keys)
+
+    async def next_due_at(self, queue: str) -> float | None:
+        return await self.inner.next_due_at(queue)
+
+    async def stats(self) -> Mapping[str, QueueStats]:
+        return await self.inner.stats()
+
+    async def browse(
+        self,
+        queue: str,
+        *,
+        state: State | None = None,
+        lane: str | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> list[Listed]:
+        return await self.inner.browse(queue, state=state, lane=lane, limit=limit, after=after)
+
+    async def retry_dead(self, ids: Sequence[str]) -> int:
+        return await self.inner.retry_dead(ids)
+
+    async def purge(self, *, dead_before: float) -> int:
+        return await self.inner.purge(dead_before=dead_before)
+
+    async def forget(self, lanes: Sequence[str], *, reason: str, tombstone: Mark) -> int:
+        return await self.inner.forget(lanes, reason=reason, tombstone=tombstone)
+
+    async def sweep(self) -> None:
+        await self.inner.sweep()
+
+    async def close(self) -> None:
+        await self.inner.close()
