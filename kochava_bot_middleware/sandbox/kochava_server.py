@@ -4,7 +4,6 @@ A Kochava on this machine that checks every request field by field and remembers
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from ..clock import Clock, SystemClock
+from .arrivals import Arrivals
 from .kochava_records import KochavaRecord, RecordKind, Rejection
 from .kochava_rules import (
     MAXIMUM_BODY_BYTES,
@@ -37,7 +37,7 @@ ACCEPTED = {"success": "1"}
 """What each accepted event, install and identity link is answered with, beside status 200."""
 
 
-class LocalKochava(LocalServer):
+class LocalKochava(Arrivals, LocalServer):
     """
     Stands in for ``control.kochava.com``, ``imp.control.kochava.com``, ``nng.kochava.com`` and a ``smart.link`` host.
 
@@ -69,9 +69,9 @@ class LocalKochava(LocalServer):
         install_first: bool = False,
         clock: Clock | None = None,
     ) -> None:
-        super().__init__(clock=clock or SystemClock())
+        Arrivals.__init__(self)
+        LocalServer.__init__(self, clock=clock or SystemClock())
         self.smartlinks = dict(smartlinks or {})
-        self.records: list[KochavaRecord] = []
         self.rejections: list[Rejection] = []
         self.ignored_installs: list[KochavaRecord] = []
         self._app_ids = frozenset(app_ids)
@@ -81,7 +81,6 @@ class LocalKochava(LocalServer):
         self._scrub_key = scrub_key
         self._install_first = install_first
         self._seen: set[tuple[str, str, str]] = set()
-        self._arrived = asyncio.Event()
         self._installed: set[tuple[str, str, str]] = set()
 
     def settings(self) -> dict[str, Any]:
@@ -102,74 +101,6 @@ class LocalKochava(LocalServer):
                 "click_url": f"{self.url}/v1/cpi/click?{tracker}",
             },
         }
-
-    async def received(self, count: int = 1, *, within_seconds: float = 5.0) -> list[KochavaRecord]:
-        """
-        Wait until *count* records were accepted; gives them all.
-
-        Raises:
-            TimeoutError: They did not come within *within_seconds* of real time.
-        """
-        async with asyncio.timeout(within_seconds):
-            while len(self.records) < count:
-                self._arrived.clear()
-                await self._arrived.wait()
-        return self.records
-
-    def of_kind(self, kind: RecordKind) -> list[KochavaRecord]:
-        """
-        The accepted records of one kind, in order of arrival.
-        """
-        return [record for record in self.records if record.kind is kind]
-
-    @property
-    def events(self) -> list[KochavaRecord]:
-        """
-        The accepted post-install events.
-        """
-        return self.of_kind(RecordKind.EVENT)
-
-    @property
-    def installs(self) -> list[KochavaRecord]:
-        """
-        The accepted installs, one a device.
-        """
-        return self.of_kind(RecordKind.INSTALL)
-
-    @property
-    def identity_links(self) -> list[KochavaRecord]:
-        """
-        The accepted identity links, from either endpoint.
-        """
-        return self.of_kind(RecordKind.IDENTITY_LINK)
-
-    @property
-    def impressions(self) -> list[KochavaRecord]:
-        """
-        The accepted impression pings.
-        """
-        return self.of_kind(RecordKind.IMPRESSION)
-
-    @property
-    def clicks(self) -> list[KochavaRecord]:
-        """
-        The accepted click pings, without the taps on SmartLinks.
-        """
-        return self.of_kind(RecordKind.CLICK)
-
-    @property
-    def smartlink_clicks(self) -> list[KochavaRecord]:
-        """
-        The taps on SmartLinks that could be resolved.
-        """
-        return self.of_kind(RecordKind.SMARTLINK_CLICK)
-
-    @property
-    def scrubs(self) -> list[KochavaRecord]:
-        """
-        The accepted deletion requests.
-        """
-        return self.of_kind(RecordKind.SCRUB)
 
     def application(self) -> web.Application:
         application = web.Application(client_max_size=2 * MAXIMUM_BODY_BYTES)
@@ -311,8 +242,7 @@ class LocalKochava(LocalServer):
         return {(app_id, name, value) for name, value in ids.items()}
 
     def _record(self, kind: RecordKind, **fields: Any) -> None:
-        self.records.append(KochavaRecord(kind=kind, at=self.clock.now(), **fields))
-        self._arrived.set()
+        self.add(KochavaRecord(kind=kind, at=self.clock.now(), **fields))
 
     def _ignore_install(self, kind: RecordKind, **fields: Any) -> None:
         self.ignored_installs.append(KochavaRecord(kind=kind, at=self.clock.now(), **fields))
