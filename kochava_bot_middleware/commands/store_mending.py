@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 from ..clock import Clock
 from ..exceptions import KochavaBotError
-from ..measuring.apps import KochavaSettings
+from ..measuring.apps import KochavaSettings, without_password
 from ..store.contract import State, Store
 from .command import GOOD, NOT_RUN, SOMETHING_WRONG
 from .printing import progress
 from .store_looking import queues_named
-from .store_opening import address_without_secrets, opened
+from .store_opening import opened
 from .store_rows import PAGE, every_row
 
 _DAY = 86400.0
@@ -26,7 +26,7 @@ async def init_store(settings: KochavaSettings, _arguments: argparse.Namespace, 
     Make the store.
     """
     async with opened(settings, clock, makes=True):
-        print(f"the store at {address_without_secrets(settings.store)} is ready")
+        print(f"the store at {without_password(settings.store)} is ready")
     return GOOD
 
 

@@ -55,11 +55,3 @@ async def opened(settings: KochavaSettings, clock: Clock, *, makes: bool = False
         yield store
     finally:
         await store.close()
-
-
-def address_without_secrets(url: str) -> str:
-    """
-    A store's address as it may be shown: without user, password and options.
-    """
-    scheme, mark, rest = url.partition("://")
-    return f"{scheme}{mark}{rest.partition('?')[0].rpartition('@')[2]}"

@@ -16,7 +16,7 @@ import attrs
 from ..clock import SystemClock
 from ..delivery.worker import QUEUES, DeliveryCounts, Worker
 from ..exceptions import SettingsError, Violation
-from ..measuring.apps import KochavaSettings, Mode
+from ..measuring.apps import KochavaSettings, Mode, without_password
 from ..middleware import KochavaMiddleware
 from ..observing.metrics import Metrics
 from ..observing.observation import ObservedClient, ObservedStore, Observers
@@ -26,7 +26,6 @@ from ..store.contract import Store
 from .command import GOOD, Parsers, add_command, number_from
 from .health import Health, Working, served
 from .settings_source import add_settings_argument, read_settings
-from .store_opening import address_without_secrets
 
 READY = "kochava-bot worker: "
 """How both lines begin that it prints."""
@@ -97,7 +96,7 @@ async def _work(settings: KochavaSettings, *, host: str, port: int | None) -> No
                 bound = await serving.enter_async_context(served(application, host, port))
                 address = f"; answers on http://{host}:{bound}"
             with _stopped_by_signals(worker, settings.drain_seconds, working):
-                place = f"{address_without_secrets(settings.store)}, {settings.delivery.concurrency} at once"
+                place = f"{without_password(settings.store)}, {settings.delivery.concurrency} at once"
                 print(f"{READY}delivers from {place}{address}", flush=True)
                 working.begins()
                 await worker.run()
