@@ -28,8 +28,9 @@ from kochava_bot_middleware.kochava.client import KochavaClient
 from kochava_bot_middleware.kochava.destination import Destination, Destinations, WireSettings
 from kochava_bot_middleware.kochava.records import SCHEMA, Engagement, encode
 from kochava_bot_middleware.kochava.wire import build_request
-from kochava_bot_middleware.store.contract import Entry, Store, Unit
+from kochava_bot_middleware.store.contract import Store
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
+from kochava_bot_middleware.store.unit import Entry, Unit
 
 ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"success":"1"}'
 

@@ -22,8 +22,8 @@ from typing import Any
 
 from rich.console import Console
 
-from kochava_bot_middleware.store.contract import Entry, Lease, Outcome, Settlement, Unit
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
+from kochava_bot_middleware.store.unit import Entry, Lease, Outcome, Settlement, Unit
 
 from .row import Row, table_of
 

@@ -20,8 +20,8 @@ from rich.console import Console
 
 from kochava_bot_middleware import KochavaMiddleware
 from kochava_bot_middleware.kochava.records import encode
-from kochava_bot_middleware.store.contract import Entry, Outcome, Settlement, Unit
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
+from kochava_bot_middleware.store.unit import Entry, Outcome, Settlement, Unit
 
 from .delivery import record
 from .row import Row, table_of

@@ -15,8 +15,8 @@ from kochava_bot_middleware.bot import MessengerBot
 from kochava_bot_middleware.exceptions import KochavaBotError
 from kochava_bot_middleware.receiving.entries import entry_of
 from kochava_bot_middleware.receiving.handling import current_handling
-from kochava_bot_middleware.store.contract import Lease, Queue, Unit
 from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.store.unit import Lease, Queue, Unit
 from tests.bot_fakes import Lender, Named, Silent, deliver, make_bot, says, signature, webhook_body
 from tests.fakes import VirtualClock
 from tests.messenger.local_graph import LocalGraph

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 
 from ..clock import Clock, SystemClock
 from ..measuring.apps import KochavaSettings
-from ..store.contract import Queue
+from ..store.unit import Queue
 from .command import Parsers, add_command, number_from
 from .settings_source import add_settings_argument, read_settings
 from .store_looking import export_rows, list_rows, show_row, show_stats

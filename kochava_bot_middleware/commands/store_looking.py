@@ -12,7 +12,9 @@ import attrs
 from ..clock import Clock
 from ..exceptions import KochavaBotError
 from ..measuring.apps import KochavaSettings
-from ..store.contract import Listed, Queue, QueueStats, State, Store
+from ..store.contract import Store
+from ..store.listing import Listed, QueueStats, State
+from ..store.unit import Queue
 from .command import GOOD
 from .documents import json_line
 from .printing import NOTHING, moment, print_table, progress

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from ..clock import Clock
 from ..exceptions import KochavaBotError
 from ..measuring.apps import KochavaSettings, without_password
-from ..store.contract import State, Store
+from ..store.contract import Store
+from ..store.listing import State
 from .command import GOOD, NOT_RUN, SOMETHING_WRONG
 from .printing import progress
 from .store_looking import queues_named

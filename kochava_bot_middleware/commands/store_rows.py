@@ -12,7 +12,9 @@ import orjson
 
 from ..kochava.records import Engagement, Ping, Record, UnknownRecord, UnreadableRecord, decode
 from ..measuring.timer_entry import Timer
-from ..store.contract import Listed, Queue, State, Store
+from ..store.contract import Store
+from ..store.listing import Listed, State
+from ..store.unit import Queue
 
 PAGE = 500
 """Rows read at once."""

@@ -15,7 +15,9 @@ from ..incidents import Incidents
 from ..measuring.apps import Apps, KochavaSettings
 from ..measuring.marks import Keys
 from ..measuring.privacy import Privacy
-from ..store.contract import Listed, Queue, Store
+from ..store.contract import Store
+from ..store.listing import Listed
+from ..store.unit import Queue
 from ..tracking.funnel import FunnelState
 from ..tracking.identities import IdentityState
 from ..tracking.referral import ReferralState

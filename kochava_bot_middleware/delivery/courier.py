@@ -19,7 +19,8 @@ from ..kochava.destination import Destination, Destinations
 from ..kochava.records import SCHEMA, Engagement, Ping, Record, UnknownRecord, UnreadableRecord, decode
 from ..kochava.verdict import Fate, Verdict, judge
 from ..kochava.wire import build_request
-from ..store.contract import Claim, Entry, Outcome, Settlement, Store
+from ..store.contract import Store
+from ..store.unit import Claim, Entry, Outcome, Settlement
 from .circuit import Cause, Circuit, State, Target
 from .pace import Pace
 from .retry import TOO_OLD, Dead, Done, Histories, RetryAfter, decide, wait_seconds

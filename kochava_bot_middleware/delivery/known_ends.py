@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import attrs
 
-from ..store.contract import Outcome
+from ..store.unit import Outcome
 from .courier import Held, Settled
 
 _MOST = 10_000

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 from ..clock import Clock
 from ..incidents import Incidents
-from ..store.contract import Outcome, Settlement, Store
+from ..store.contract import Store
+from ..store.unit import Outcome, Settlement
 from .courier import Carries, Held, Settled
 from .known_ends import KnownEnds
 from .pace import Pace

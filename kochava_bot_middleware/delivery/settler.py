@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 
 from ..clock import Clock
 from ..incidents import Incidents
-from ..store.contract import Claim, Lease, Outcome, Store, Unit, Verdict
+from ..store.contract import Store
+from ..store.unit import Claim, Lease, Outcome, Unit, Verdict
 from .courier import Held, Settled
 from .settings import DeliverySettings
 

@@ -5,7 +5,7 @@ What time it is for the store, which may be another machine.
 from __future__ import annotations
 
 from ..clock import Clock
-from ..store.contract import Claim
+from ..store.unit import Claim
 
 
 class StoreClock:

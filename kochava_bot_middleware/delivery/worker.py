@@ -16,7 +16,8 @@ from ..exceptions import StoreError
 from ..incidents import Incidents
 from ..kochava.client import Sender
 from ..kochava.destination import Destinations
-from ..store.contract import AnnouncesAppends, Outcome, Queue, Store
+from ..store.contract import AnnouncesAppends, Store
+from ..store.unit import Outcome, Queue
 from .circuit import Circuit, Target
 from .courier import Courier, Gate, Settled
 from .pace import Pace

@@ -11,7 +11,7 @@ import attrs
 from ..kochava.event_data import clean_event_data
 from ..kochava.records import TOP_LEVEL, Engagement, IdentityLink, Install, Record
 from ..messenger.events import Channel
-from ..store.contract import Condition, Entry, Mark
+from ..store.unit import Condition, Entry, Mark
 from ..tracking.funnel import Elapsed, FunnelState, Sent, Step, advance
 from ..tracking.identities import IdentityState
 from ..tracking.identity import record_id, usertime

@@ -16,7 +16,7 @@ from ..incidents import Incidents
 from ..kochava.records import SCHEMA, Record, encode
 from ..messenger.events import DeliveryEvent, Event
 from ..receiving.handling import Contribution
-from ..store.contract import Condition, Entry, Mark
+from ..store.unit import Condition, Entry, Mark
 from ..tracking.device import DeviceSettings, device_facts
 from ..tracking.funnel import Delivered
 from ..tracking.identity import Person

@@ -16,7 +16,8 @@ from ..clock import Clock
 from ..incidents import Incidents
 from ..kochava.records import SCHEMA, Deletion, Record, encode
 from ..messenger.events import Channel
-from ..store.contract import Entry, Mark, Queue, Store, Unit
+from ..store.contract import Store
+from ..store.unit import Entry, Mark, Queue, Unit
 from ..tracking.arguments import person_id
 from ..tracking.asking import ask
 from ..tracking.consent import Barred, Decision, PrivacySettings, decided, keyed_hash

@@ -13,7 +13,7 @@ from ..clock import Clock
 from ..incidents import Incidents
 from ..receiving.handling import Handling, current_handling
 from ..receiving.settling import Settler
-from ..store.contract import Settlement
+from ..store.unit import Settlement
 from .apps import Apps
 from .counts import LeftOut, Tally
 from .planning import Planner

@@ -19,7 +19,7 @@ from ..kochava.event_data import Severity, clean_event_data
 from ..kochava.records import Engagement
 from ..messenger.events import AccountLinkingEvent, Event
 from ..receiving.handling import Contribution, Handling
-from ..store.contract import Committed
+from ..store.unit import Committed
 from ..tracking.asking import ask
 from ..tracking.engagement import Draft, automatic_event
 from ..tracking.funnel import Signal

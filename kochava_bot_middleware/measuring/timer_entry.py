@@ -8,7 +8,7 @@ import attrs
 import orjson
 
 from ..messenger.events import Channel
-from ..store.contract import Entry, Queue
+from ..store.unit import Entry, Queue
 from ..tracking.identity import record_id
 
 

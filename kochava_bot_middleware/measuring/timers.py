@@ -8,7 +8,8 @@ import asyncio
 
 from ..clock import Clock
 from ..incidents import Incidents
-from ..store.contract import Claim, Outcome, Queue, Settlement, Store
+from ..store.contract import Store
+from ..store.unit import Claim, Outcome, Queue, Settlement
 from ..tracking.funnel import Elapsed
 from ..tracking.identity import Person
 from .apps import Apps

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..delivery.circuit import Target
 from ..measuring.counts import Counts
-from ..store.contract import QueueStats
+from ..store.listing import QueueStats
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric

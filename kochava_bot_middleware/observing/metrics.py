@@ -27,7 +27,9 @@ from ..kochava.client import Answer, Failure
 from ..kochava.wire import WireRequest
 from ..measuring.counts import Counts
 from ..messenger.events import Event
-from ..store.contract import Committed, Outcome, QueueStats, Store, Unit, Verdict
+from ..store.contract import Store
+from ..store.listing import QueueStats
+from ..store.unit import Committed, Outcome, Unit, Verdict
 from .metric_families import count_families, destination_families, store_families
 from .observation import Answered
 

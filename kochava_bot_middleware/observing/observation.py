@@ -14,8 +14,9 @@ from ..clock import Clock
 from ..kochava.client import Answer, Failure, KochavaClient
 from ..kochava.wire import WireRequest
 from ..messenger.events import Event
-from ..store.contract import Committed, Store, Unit
+from ..store.contract import Store
 from ..store.passing import PassingStore
+from ..store.unit import Committed, Unit
 
 Answered = Callable[[Answer | Failure], None]
 """Told what came of a request."""

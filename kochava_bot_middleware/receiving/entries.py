@@ -11,7 +11,7 @@ import orjson
 
 from ..messenger.events import Channel, Event
 from ..messenger.parse import parse_item
-from ..store.contract import Entry, Queue
+from ..store.unit import Entry, Queue
 
 SCHEMA = 1
 """Version of the stored form. An entry of a newer one is left to the release that wrote it."""

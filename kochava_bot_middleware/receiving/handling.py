@@ -18,7 +18,8 @@ import attrs
 
 from ..exceptions import KochavaBotError, RegistrationError, SettingsError
 from ..messenger.events import Event
-from ..store.contract import Committed, Entry, Mark, Store
+from ..store.contract import Store
+from ..store.unit import Committed, Entry, Mark
 
 
 @attrs.frozen(kw_only=True)

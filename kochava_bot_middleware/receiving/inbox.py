@@ -17,7 +17,8 @@ from typing import Any
 from ..clock import Clock, SystemClock
 from ..exceptions import StoreError, StoreUnavailable
 from ..messenger.events import Event
-from ..store.contract import Claim, Entry, Lease, Outcome, Queue, Settlement, Store, Unit
+from ..store.contract import Store
+from ..store.unit import Claim, Entry, Lease, Outcome, Queue, Settlement, Unit
 from .entries import SCHEMA, CorruptEntry, as_attempt, entry_of, event_of, id_of
 from .handling import Contributor, Handling, handling_of, is_being_cancelled, trail_of
 from .patience import CANCEL_SECONDS, Patience, cancel

@@ -13,7 +13,8 @@ import logging
 
 from ..clock import Clock
 from ..exceptions import SchemaTooNew, StoreUnavailable
-from ..store.contract import Committed, Store, Unit
+from ..store.contract import Store
+from ..store.unit import Committed, Unit
 from .lane_order import LaneOrder
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import attrs
 
 from ..messenger.events import Event
-from ..store.contract import Claim, Committed, Entry
+from ..store.unit import Claim, Committed, Entry
 
 REMEMBERED = 10_000
 """How many events that were handled without a claim are remembered, so that this process does not run them again."""

@@ -14,7 +14,8 @@ import attrs
 
 from ..clock import Clock
 from ..exceptions import StoreError
-from ..store.contract import Committed, Lease, Settlement, Store, Unit, Verdict
+from ..store.contract import Store
+from ..store.unit import Committed, Lease, Settlement, Unit, Verdict
 from .handling import Contribution, Contributor, trail_of
 from .persisting import LONGEST_PAUSE_SECONDS, PASSING, SHORTEST_PAUSE_SECONDS, Persister
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 
 from ..clock import Clock
 from ..exceptions import StoreError
-from ..store.contract import Claim, Queue, Store
+from ..store.contract import Store
+from ..store.unit import Claim, Queue
 from .runs import Runs
 from .settings import InboxSettings
 

@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from ..clock import Clock
-from ..store.contract import Queue
+from ..store.unit import Queue
 from .books import Audit, audit
 from .crowd import Crowd
 from .figures import write_figures

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..store.contract import QueueStats
+from ..store.listing import QueueStats
 from .story import Write
 from .town import Town
 

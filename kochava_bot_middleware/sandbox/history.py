@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import attrs
 
-from ..store.contract import QueueStats
+from ..store.listing import QueueStats
 from .ledger import LedgerEntry
 
 _SHOWN = 12

@@ -16,8 +16,9 @@ from typing import Any
 
 from ..kochava.client import Answer, Failure, Sender
 from ..kochava.wire import WireRequest
-from ..store.contract import Claim, Committed, Queue, Store, Unit
+from ..store.contract import Store
 from ..store.passing import PassingStore
+from ..store.unit import Claim, Committed, Queue, Unit
 
 _DELIVERED = (Queue.TRACK, Queue.PING)
 

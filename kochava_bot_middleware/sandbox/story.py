@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..store.contract import Queue
+from ..store.unit import Queue
 from .kochava_records import KochavaRecord
 from .kochava_server import ACCEPTED
 from .people import Person

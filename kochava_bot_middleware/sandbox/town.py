@@ -14,7 +14,9 @@ from urllib.parse import quote
 import attrs
 
 from ..store.address import open_store
-from ..store.contract import Queue, QueueStats, Store
+from ..store.contract import Store
+from ..store.listing import QueueStats
+from ..store.unit import Queue
 from .kochava_server import LocalKochava
 from .messenger_server import LocalMessenger
 from .shop_process import Child, shop_process

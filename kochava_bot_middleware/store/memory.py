@@ -14,9 +14,10 @@ import attrs
 
 from ..clock import Clock, SystemClock
 from ..exceptions import StoreUnavailable
-from .contract import Claim, Committed, Condition, Listed, Mark, QueueStats, State, Unit, Verdict
+from .listing import Listed, QueueStats, State
 from .memory_lanes import Lanes, Row
 from .settings import NewToken, StoreSettings, unique_tokens
+from .unit import Claim, Committed, Condition, Mark, Unit, Verdict
 
 
 class MemoryStore:

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 
 import attrs
 
-from .contract import Claim, Entry, Listed, Outcome, Queue, QueueStats, Settlement, State
+from .listing import Listed, QueueStats, State
 from .settings import NewToken
+from .unit import Claim, Entry, Outcome, Queue, Settlement
 
 
 @attrs.define(kw_only=True)

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from .contract import AnnouncesAppends, Claim, Committed, Listed, Mark, QueueStats, State, Store, Unit
+from .contract import AnnouncesAppends, Store
+from .listing import Listed, QueueStats, State
+from .unit import Claim, Committed, Mark, Unit
 
 
 class PassingStore:

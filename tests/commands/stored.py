@@ -12,8 +12,9 @@ import orjson
 
 from kochava_bot_middleware.clock import SystemClock
 from kochava_bot_middleware.kochava.records import SCHEMA, Click, Engagement, Record, encode
-from kochava_bot_middleware.store.contract import Entry, Listed, Outcome, Settlement, State, Unit
+from kochava_bot_middleware.store.listing import Listed, State
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
+from kochava_bot_middleware.store.unit import Entry, Outcome, Settlement, Unit
 from tests.commands.conftest import APP_ID
 
 PRIVATE = "my private words"

@@ -12,7 +12,8 @@ import pytest
 from kochava_bot_middleware.commands.health import Health, Working, served
 from kochava_bot_middleware.exceptions import StoreUnavailable
 from kochava_bot_middleware.observing.metrics import Metrics
-from kochava_bot_middleware.store.contract import QueueStats, Store
+from kochava_bot_middleware.store.contract import Store
+from kochava_bot_middleware.store.listing import QueueStats
 from kochava_bot_middleware.store.memory import MemoryStore
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from kochava_bot_middleware.clock import SystemClock
-from kochava_bot_middleware.store.contract import Outcome, Settlement, State, Unit
+from kochava_bot_middleware.store.listing import State
+from kochava_bot_middleware.store.unit import Outcome, Settlement, Unit
 from tests.commands.conftest import Run, write_settings
 from tests.commands.stored import entry_of, fill, purchase, states, store_in
 

@@ -9,8 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from kochava_bot_middleware.commands.store_rows import PAGE, every_row
-from kochava_bot_middleware.store.contract import Entry, Listed, Outcome, Settlement, State, Unit
+from kochava_bot_middleware.store.listing import Listed, State
 from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.store.unit import Entry, Outcome, Settlement, Unit
 
 ALL = 2 * PAGE + 1
 

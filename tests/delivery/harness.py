@@ -20,8 +20,9 @@ from kochava_bot_middleware.kochava.client import Answer, Failure
 from kochava_bot_middleware.kochava.destination import Destination, Destinations, Tracker, WireSettings
 from kochava_bot_middleware.kochava.records import SCHEMA, Click, Engagement, Impression, Record, encode
 from kochava_bot_middleware.kochava.wire import WireRequest
-from kochava_bot_middleware.store.contract import Claim, Committed, Entry, Listed, QueueStats, State, Unit
+from kochava_bot_middleware.store.listing import Listed, QueueStats, State
 from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.store.unit import Claim, Committed, Entry, Unit
 from tests.fakes import VirtualClock
 
 OK = Answer(status=200, start=b'{"success":"1"}')

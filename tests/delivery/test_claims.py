@@ -15,7 +15,8 @@ from kochava_bot_middleware.delivery.courier import Settled
 from kochava_bot_middleware.kochava.client import Answer
 from kochava_bot_middleware.kochava.records import Record
 from kochava_bot_middleware.kochava.wire import WireRequest
-from kochava_bot_middleware.store.contract import State, Unit
+from kochava_bot_middleware.store.listing import State
+from kochava_bot_middleware.store.unit import Unit
 from tests.delivery.harness import OK, ShakyStore, World, entry_of, event, impression
 
 

@@ -18,8 +18,9 @@ from kochava_bot_middleware.delivery.worker import Worker
 from kochava_bot_middleware.kochava.client import KochavaClient
 from kochava_bot_middleware.kochava.destination import Destination, Destinations, WireSettings
 from kochava_bot_middleware.sandbox.fault_server import FaultServer, Mode
-from kochava_bot_middleware.store.contract import Listed, State, Unit
+from kochava_bot_middleware.store.listing import Listed, State
 from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.store.unit import Unit
 from tests.delivery.harness import entry_of, event
 
 

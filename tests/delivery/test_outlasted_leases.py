@@ -11,8 +11,8 @@ from kochava_bot_middleware.delivery.courier import Held, Settled
 from kochava_bot_middleware.delivery.known_ends import KnownEnds
 from kochava_bot_middleware.kochava.client import Answer
 from kochava_bot_middleware.kochava.wire import WireRequest
-from kochava_bot_middleware.store.contract import Claim, Outcome, Settlement
 from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.store.unit import Claim, Outcome, Settlement
 from tests.delivery.harness import BUSY, OK, ShakyStore, World, entry_of, event
 from tests.fakes import VirtualClock
 

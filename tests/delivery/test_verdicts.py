@@ -11,7 +11,7 @@ import pytest
 
 from kochava_bot_middleware.kochava.client import Answer, Failure
 from kochava_bot_middleware.kochava.wire import WireRequest
-from kochava_bot_middleware.store.contract import Outcome
+from kochava_bot_middleware.store.unit import Outcome
 from tests.delivery.harness import BUSY, OK, World, event, impression
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 
-from kochava_bot_middleware.store.contract import Unit
+from kochava_bot_middleware.store.unit import Unit
 from tests.delivery.harness import BUSY, OK, World, body_of, click, entry_of, event, impression
 
 

@@ -35,7 +35,8 @@ from kochava_bot_middleware.sandbox.kill_points import (
 )
 from kochava_bot_middleware.sandbox.ledger import LedgerEntry
 from kochava_bot_middleware.store.address import open_store
-from kochava_bot_middleware.store.contract import Committed, Outcome, Queue, Store, Unit, Verdict
+from kochava_bot_middleware.store.contract import Store
+from kochava_bot_middleware.store.unit import Committed, Outcome, Queue, Unit, Verdict
 from tests.faults import labels
 
 SENDER = "X-Life"

@@ -23,7 +23,9 @@ from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
 from kochava_bot_middleware.sandbox.people import Person
 from kochava_bot_middleware.sandbox.webhooks import Redelivery
 from kochava_bot_middleware.store.address import open_store
-from kochava_bot_middleware.store.contract import Outcome, Queue, QueueStats, Store
+from kochava_bot_middleware.store.contract import Store
+from kochava_bot_middleware.store.listing import QueueStats
+from kochava_bot_middleware.store.unit import Outcome, Queue
 from tests.faults import labels
 from tests.faults.life import SENDER, Plan
 from tests.faults.nursery import Life, Nursery

@@ -8,7 +8,7 @@ import pytest
 
 from kochava_bot_middleware.sandbox.history import Finding, History, Step, StepKind, counted
 from kochava_bot_middleware.sandbox.ledger import LedgerEntry
-from kochava_bot_middleware.store.contract import QueueStats
+from kochava_bot_middleware.store.listing import QueueStats
 
 KINDS = {
     "began": StepKind.BEGAN,

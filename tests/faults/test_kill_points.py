@@ -13,8 +13,8 @@ from kochava_bot_middleware.sandbox.kill_points import (
     PointedSender,
     PointedStore,
 )
-from kochava_bot_middleware.store.contract import Committed, Entry, Outcome, Queue, Settlement, Unit
 from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.store.unit import Committed, Entry, Outcome, Queue, Settlement, Unit
 
 ALWAYS = dict.fromkeys(KillPoint, 1)
 

@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 from kochava_bot_middleware import KochavaMiddleware, MessengerBot
 from kochava_bot_middleware.sandbox.kochava_server import LocalKochava
 from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
-from kochava_bot_middleware.store.contract import QueueStats
+from kochava_bot_middleware.store.listing import QueueStats
 
 APP_ID = "kobotdemo1234"
 WORK = ("inbox", "track", "ping")

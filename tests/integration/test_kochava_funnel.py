@@ -13,7 +13,8 @@ import pytest
 from kochava_bot_middleware.sandbox.kochava_rules import Credentials, Profile
 from kochava_bot_middleware.sandbox.kochava_server import LocalKochava
 from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
-from kochava_bot_middleware.store.contract import Queue, QueueStats
+from kochava_bot_middleware.store.listing import QueueStats
+from kochava_bot_middleware.store.unit import Queue
 
 from .conftest import APP_ID, INSTAGRAM_ID, MakeShop, Shop
 

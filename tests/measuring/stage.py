@@ -15,8 +15,10 @@ from kochava_bot_middleware import KochavaMiddleware
 from kochava_bot_middleware.kochava.records import Engagement, Record, decode
 from kochava_bot_middleware.messenger.events import DeliveryEvent, Event, MessageEvent, PostbackEvent, Referral
 from kochava_bot_middleware.messenger.outgoing import Outgoing
-from kochava_bot_middleware.store.contract import Committed, Outcome, Queue, Settlement, State, Store, Unit
+from kochava_bot_middleware.store.contract import Store
+from kochava_bot_middleware.store.listing import State
 from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.store.unit import Committed, Outcome, Queue, Settlement, Unit
 from kochava_bot_middleware.tracking.link_provider import LinkProvider
 from tests.fakes import VirtualClock, settle
 

@@ -16,8 +16,8 @@ from kochava_bot_middleware.exceptions import SettingsError, StoreUnavailable
 from kochava_bot_middleware.messenger.events import Channel, Event
 from kochava_bot_middleware.messenger.outgoing import Outgoing
 from kochava_bot_middleware.receiving.handling import Handling, handling_of
-from kochava_bot_middleware.store.contract import Committed, Queue, Unit
 from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.store.unit import Committed, Queue, Unit
 from tests.fakes import VirtualClock, settle
 from tests.measuring.stage import GREETING, PAGE_ID, SMARTLINKS, USER_ID, nothing, stage, to, url_of
 

@@ -25,9 +25,10 @@ from kochava_bot_middleware.kochava.wire import build_request
 from kochava_bot_middleware.messenger.event import PriorMessage
 from kochava_bot_middleware.messenger.events import Channel, Event, ReadEvent
 from kochava_bot_middleware.messenger.outgoing import Outgoing
-from kochava_bot_middleware.store.contract import Committed, Queue, Store, Unit
+from kochava_bot_middleware.store.contract import Store
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
+from kochava_bot_middleware.store.unit import Committed, Queue, Unit
 from kochava_bot_middleware.tracking.funnel import FunnelState
 from tests.fakes import VirtualClock
 from tests.measuring.stage import GREETING, PAGE_ID, USER_ID, PatientStore, Stage, referral, stage, to

@@ -14,7 +14,7 @@ from kochava_bot_middleware import TrackingError
 from kochava_bot_middleware.kochava.records import Engagement, IdentityLink, Install, Record
 from kochava_bot_middleware.kochava.wire import build_request
 from kochava_bot_middleware.messenger.events import AccountLinkingEvent, Event
-from kochava_bot_middleware.store.contract import Mark, Queue, Unit
+from kochava_bot_middleware.store.unit import Mark, Queue, Unit
 from tests.fakes import VirtualClock, settle
 from tests.measuring.stage import PAGE_ID, USER_ID, PatientStore, Stage, referral, stage
 

@@ -18,8 +18,9 @@ from kochava_bot_middleware.exceptions import StoreUnavailable
 from kochava_bot_middleware.kochava.records import Deletion, Engagement, Install, Record
 from kochava_bot_middleware.messenger.events import Event
 from kochava_bot_middleware.receiving.handling import Handling, handling_of
-from kochava_bot_middleware.store.contract import Entry, Queue, State, Unit, Verdict
+from kochava_bot_middleware.store.listing import State
 from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.store.unit import Entry, Queue, Unit, Verdict
 from tests.fakes import VirtualClock, settle
 from tests.measuring.stage import GREETING, SMARTLINKS, USER_ID, Stage, nothing, referral, stage, to, url_of
 

@@ -22,8 +22,10 @@ from kochava_bot_middleware.measuring.counts import Counts
 from kochava_bot_middleware.messenger.events import MessageEvent
 from kochava_bot_middleware.observing.metrics import Metrics
 from kochava_bot_middleware.observing.observation import ObservedStore
-from kochava_bot_middleware.store.contract import Entry, Outcome, QueueStats, Settlement, Store, Unit
+from kochava_bot_middleware.store.contract import Store
+from kochava_bot_middleware.store.listing import QueueStats
 from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.store.unit import Entry, Outcome, Settlement, Unit
 from kochava_bot_middleware.testing import VirtualClock
 
 REQUEST = WireRequest(method="GET", url="https://imp.test/track?fb_user_id=4711", headers={})

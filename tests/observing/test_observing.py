@@ -20,8 +20,8 @@ from kochava_bot_middleware.observing.observation import (
     ObservedStore,
     Observers,
 )
-from kochava_bot_middleware.store.contract import Committed, Entry, Unit
 from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.store.unit import Committed, Entry, Unit
 from kochava_bot_middleware.testing import LocalKochava, VirtualClock
 
 ENTRY = Entry(id="e1", queue="track", lane="koapp/5", created_at=0.0, body=b"{}")

@@ -12,16 +12,10 @@ from kochava_bot_middleware.exceptions import StoreError, StoreUnavailable
 from kochava_bot_middleware.messenger.events import Event
 from kochava_bot_middleware.messenger.parse import parse_webhook
 from kochava_bot_middleware.receiving.handling import Contribution, Handling
-from kochava_bot_middleware.store.contract import (
-    Claim,
-    Committed,
-    Entry,
-    Queue,
-    QueueStats,
-    Store,
-    Unit,
-)
+from kochava_bot_middleware.store.contract import Store
+from kochava_bot_middleware.store.listing import QueueStats
 from kochava_bot_middleware.store.passing import PassingStore
+from kochava_bot_middleware.store.unit import Claim, Committed, Entry, Queue, Unit
 
 PAGE_ID = "1001"
 

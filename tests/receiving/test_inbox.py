@@ -20,9 +20,11 @@ from kochava_bot_middleware.receiving.entries import SCHEMA, entry_of
 from kochava_bot_middleware.receiving.handling import Handling
 from kochava_bot_middleware.receiving.inbox import Inbox
 from kochava_bot_middleware.receiving.settings import InboxSettings
-from kochava_bot_middleware.store.contract import Lease, Queue, State, Store, Unit
+from kochava_bot_middleware.store.contract import Store
+from kochava_bot_middleware.store.listing import State
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
+from kochava_bot_middleware.store.unit import Lease, Queue, Unit
 from tests.receiving.inbox_fakes import Counter, FaultyStore, message, notes, waiting
 
 MakeInbox = Callable[..., Inbox]

@@ -16,8 +16,8 @@ from kochava_bot_middleware.exceptions import StoreUnavailable
 from kochava_bot_middleware.receiving.handling import Handling
 from kochava_bot_middleware.receiving.inbox import Inbox
 from kochava_bot_middleware.receiving.settings import InboxSettings
-from kochava_bot_middleware.store.contract import Claim, Committed, Unit
 from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.store.unit import Claim, Committed, Unit
 from tests.receiving.inbox_fakes import FaultyStore, message, waiting
 
 _Answer = TypeVar("_Answer")

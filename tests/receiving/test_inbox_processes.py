@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from kochava_bot_middleware.store.contract import Queue
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
+from kochava_bot_middleware.store.unit import Queue
 
 ROOT = Path(__file__).parents[2]
 Begin = Callable[..., Awaitable[Process]]

@@ -15,8 +15,8 @@ from kochava_bot_middleware.receiving.entries import entry_of
 from kochava_bot_middleware.receiving.handling import Contribution, Handling
 from kochava_bot_middleware.receiving.inbox import Inbox
 from kochava_bot_middleware.receiving.settings import InboxSettings
-from kochava_bot_middleware.store.contract import Lease, Outcome, Queue, Settlement, Unit
 from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.store.unit import Lease, Outcome, Queue, Settlement, Unit
 from tests.fakes import VirtualClock, settle
 from tests.receiving.inbox_fakes import Counter, FaultyStore, Note, message, notes, waiting
 

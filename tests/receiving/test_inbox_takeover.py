@@ -14,9 +14,10 @@ import pytest
 from kochava_bot_middleware.receiving.entries import entry_of
 from kochava_bot_middleware.receiving.inbox import Inbox
 from kochava_bot_middleware.receiving.settings import InboxSettings
-from kochava_bot_middleware.store.contract import Claim, Lease, Queue, Store, Unit
+from kochava_bot_middleware.store.contract import Store
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
+from kochava_bot_middleware.store.unit import Claim, Lease, Queue, Unit
 from tests.fakes import VirtualClock
 from tests.receiving.inbox_fakes import Counter, FaultyStore, message, notes, waiting
 

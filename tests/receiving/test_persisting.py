@@ -11,8 +11,8 @@ import pytest
 
 from kochava_bot_middleware.exceptions import SchemaTooNew, StoreError, StoreUnavailable
 from kochava_bot_middleware.receiving.persisting import LONGEST_PAUSE_SECONDS, Persister
-from kochava_bot_middleware.store.contract import Entry, Queue, Unit, Verdict
 from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.store.unit import Entry, Queue, Unit, Verdict
 from tests.fakes import VirtualClock, settle
 from tests.receiving.inbox_fakes import FaultyStore, notes
 

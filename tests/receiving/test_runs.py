@@ -8,7 +8,7 @@ import pytest
 
 from kochava_bot_middleware.receiving.entries import entry_of
 from kochava_bot_middleware.receiving.runs import Run, Runs
-from kochava_bot_middleware.store.contract import Claim, Committed, Verdict
+from kochava_bot_middleware.store.unit import Claim, Committed, Verdict
 from tests.receiving.inbox_fakes import message
 
 

@@ -16,7 +16,10 @@ from kochava_bot_middleware.receiving.entries import entry_of
 from kochava_bot_middleware.receiving.handling import Contribution
 from kochava_bot_middleware.receiving.persisting import LONGEST_PAUSE_SECONDS
 from kochava_bot_middleware.receiving.settling import PLANS, Settler
-from kochava_bot_middleware.store.contract import (
+from kochava_bot_middleware.store.contract import Store
+from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.store.sqlite.store import SqliteStore
+from kochava_bot_middleware.store.unit import (
     Claim,
     Committed,
     Condition,
@@ -26,12 +29,9 @@ from kochava_bot_middleware.store.contract import (
     Outcome,
     Queue,
     Settlement,
-    Store,
     Unit,
     Verdict,
 )
-from kochava_bot_middleware.store.memory import MemoryStore
-from kochava_bot_middleware.store.sqlite.store import SqliteStore
 from tests.fakes import VirtualClock
 from tests.receiving.inbox_fakes import FaultyStore, Note, message, notes, waiting
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import itertools
 
-from kochava_bot_middleware.store.contract import Claim, Committed, Entry, Lease, Mark, Outcome, Settlement, Store, Unit
+from kochava_bot_middleware.store.contract import Store
+from kochava_bot_middleware.store.unit import Claim, Committed, Entry, Lease, Mark, Outcome, Settlement, Unit
 
 START = 1_700_000_000.0
 

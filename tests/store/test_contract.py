@@ -8,17 +8,9 @@ import asyncio
 
 import attrs
 
-from kochava_bot_middleware.store.contract import (
-    Condition,
-    Lease,
-    Mark,
-    Outcome,
-    QueueStats,
-    Settlement,
-    Store,
-    Unit,
-    Verdict,
-)
+from kochava_bot_middleware.store.contract import Store
+from kochava_bot_middleware.store.listing import QueueStats
+from kochava_bot_middleware.store.unit import Condition, Lease, Mark, Outcome, Settlement, Unit, Verdict
 from tests.store.harness import START, ManualClock, append, claim_one, claimed_ids, entry, put, settle
 
 TRACK = Lease(queue="track", seconds=60.0)

@@ -7,18 +7,9 @@ from __future__ import annotations
 import pytest
 
 from kochava_bot_middleware.exceptions import StoreUnavailable
-from kochava_bot_middleware.store.contract import (
-    Condition,
-    Lease,
-    Mark,
-    Outcome,
-    QueueStats,
-    Settlement,
-    State,
-    Store,
-    Unit,
-    Verdict,
-)
+from kochava_bot_middleware.store.contract import Store
+from kochava_bot_middleware.store.listing import QueueStats, State
+from kochava_bot_middleware.store.unit import Condition, Lease, Mark, Outcome, Settlement, Unit, Verdict
 from tests.store.harness import START, TOMBSTONE, ManualClock, append, claim_one, claimed_ids, entry, put, settle
 
 DAY = 86_400.0

@@ -8,9 +8,9 @@ import asyncio
 import time
 
 from kochava_bot_middleware.exceptions import StoreError
-from kochava_bot_middleware.store.contract import Condition, Entry, Lease, Mark, Unit, Verdict
 from kochava_bot_middleware.store.postgres.session import Session
 from kochava_bot_middleware.store.postgres.store import PostgresStore
+from kochava_bot_middleware.store.unit import Condition, Entry, Lease, Mark, Unit, Verdict
 from tests.store.harness import append, claim_one, entry, put, settle
 from tests.store.postgres_server import NewStore
 

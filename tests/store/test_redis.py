@@ -16,7 +16,7 @@ import pytest
 from kochava_bot_middleware.clock import SystemClock
 from kochava_bot_middleware.exceptions import SettingsError, StoreUnavailable
 from kochava_bot_middleware.store.address import open_store
-from kochava_bot_middleware.store.contract import State
+from kochava_bot_middleware.store.listing import State
 from kochava_bot_middleware.store.redis.address import RedisAddress, parse_redis_address
 from kochava_bot_middleware.store.redis.client import Client, Command
 from kochava_bot_middleware.store.redis.store import RedisStore

@@ -12,9 +12,10 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from kochava_bot_middleware.exceptions import SchemaTooNew, StoreUnavailable
-from kochava_bot_middleware.store.contract import Condition, Lease, Mark, Outcome, Settlement, State, Unit, Verdict
+from kochava_bot_middleware.store.listing import State
 from kochava_bot_middleware.store.redis.client import Client, Command
 from kochava_bot_middleware.store.redis.store import RedisStore
+from kochava_bot_middleware.store.unit import Condition, Lease, Mark, Outcome, Settlement, Unit, Verdict
 from tests.store.harness import append, claim_one, claimed_ids, entry, put, settle
 from tests.store.valkey import LocalValkey, fresh_url, shared_valkey
 

@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from kochava_bot_middleware.exceptions import StoreUnavailable
-from kochava_bot_middleware.store.contract import Condition, Lease, Mark, Outcome, Settlement, State, Unit, Verdict
+from kochava_bot_middleware.store.listing import State
 from kochava_bot_middleware.store.redis.shards import shard_of, split
 from kochava_bot_middleware.store.redis.store import RedisStore
+from kochava_bot_middleware.store.unit import Condition, Lease, Mark, Outcome, Settlement, Unit, Verdict
 from tests.store.harness import START, ManualClock, append, claimed_ids, entry, put, settle
 from tests.store.valkey import LocalValkey, fresh_url
 

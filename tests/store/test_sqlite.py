@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from kochava_bot_middleware.exceptions import SchemaTooNew, StoreError, StoreUnavailable
-from kochava_bot_middleware.store.contract import Entry, Unit, Verdict
 from kochava_bot_middleware.store.settings import StoreSettings
 from kochava_bot_middleware.store.sqlite import statements as sql
 from kochava_bot_middleware.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
+from kochava_bot_middleware.store.unit import Entry, Unit, Verdict
 from tests.store.harness import ManualClock, append, claim_one, claimed_ids, entry, settle
 
 IMPATIENT = StoreSettings(busy_timeout_seconds=0.05)

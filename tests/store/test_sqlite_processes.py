@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from kochava_bot_middleware.store.contract import Outcome, Settlement, State, Unit
+from kochava_bot_middleware.store.listing import State
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
+from kochava_bot_middleware.store.unit import Outcome, Settlement, Unit
 from tests.store.harness import append, entry
 
 

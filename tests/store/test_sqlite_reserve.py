@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from kochava_bot_middleware.exceptions import StoreUnavailable
-from kochava_bot_middleware.store.contract import Verdict
 from kochava_bot_middleware.store.sqlite.reserve import Reserve
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
+from kochava_bot_middleware.store.unit import Verdict
 from tests.store.harness import append, claim_one, entry, settle
 
 MORE_THAN_ANY_DISK = 1 << 60

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from kochava_bot_middleware.store.contract import Mark
 from kochava_bot_middleware.store.sqlite.rows import MOST_ROWS, insert
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
+from kochava_bot_middleware.store.unit import Mark
 from tests.store.harness import append, claimed_ids, entry, put
 
 

@@ -16,24 +16,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from kochava_bot_middleware.store.contract import (
-    Claim,
-    Committed,
-    Condition,
-    Entry,
-    Lease,
-    Mark,
-    Outcome,
-    Settlement,
-    State,
-    Store,
-    Unit,
-)
+from kochava_bot_middleware.store.contract import Store
+from kochava_bot_middleware.store.listing import State
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.postgres.store import PostgresStore
 from kochava_bot_middleware.store.redis.store import RedisStore
 from kochava_bot_middleware.store.settings import StoreSettings
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
+from kochava_bot_middleware.store.unit import Claim, Committed, Condition, Entry, Lease, Mark, Outcome, Settlement, Unit
 from tests.store.harness import START, ManualClock
 from tests.store.postgres_server import shared_server
 from tests.store.valkey import fresh_url

@@ -16,7 +16,7 @@ import asyncpg  # type: ignore[import-untyped]
 
 from ...clock import Clock, SystemClock
 from ...exceptions import StoreError
-from ..contract import Committed, Outcome, Unit
+from ..unit import Committed, Outcome, Unit
 from .address import PostgresAddress
 from .pool import Pool
 from .session import Session

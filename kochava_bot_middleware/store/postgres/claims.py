@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import attrs
 
-from ..contract import Claim
 from ..settings import NewToken
+from ..unit import Claim
 from . import statements as sql
 from .rows import entry_of
 from .session import Session

@@ -7,8 +7,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 
-from ..contract import Committed, Entry, Mark, Outcome, Unit
 from ..settings import NewToken
+from ..unit import Committed, Entry, Mark, Outcome, Unit
 from . import statements as sql
 from .counts import Counts
 from .plan import Known, Lane, NewHead, Plan, StoredHead

@@ -15,8 +15,8 @@ from functools import partial
 import attrs
 
 from ...exceptions import StoreError, StoreUnavailable
-from ..contract import Committed, Unit
 from ..settings import NewToken
+from ..unit import Committed, Unit
 from .commit import commit_units
 from .pool import Pool
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
-from ..contract import Claim, Committed, Condition, Entry, Lease, Mark, Outcome, Settlement, Unit, Verdict
 from ..settings import NewToken
+from ..unit import Claim, Committed, Condition, Entry, Lease, Mark, Outcome, Settlement, Unit, Verdict
 
 Lane = tuple[str, str]
 """Queue and lane."""

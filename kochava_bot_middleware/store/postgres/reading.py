@@ -9,7 +9,8 @@ from typing import Any
 
 import attrs
 
-from ..contract import Entry, Listed, Queue, QueueStats, State
+from ..listing import Listed, QueueStats, State
+from ..unit import Entry, Queue
 from . import statements
 from . import upkeep_statements as sql
 from .rows import entry_of

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..contract import Entry
+from ..unit import Entry
 from .text import from_text
 
 

@@ -39,8 +39,9 @@ import attrs
 
 from ...clock import Clock, SystemClock
 from ...exceptions import StoreUnavailable
-from ..contract import Claim, Committed, Listed, Mark, QueueStats, State, Unit, Verdict
+from ..listing import Listed, QueueStats, State
 from ..settings import NewToken, StoreSettings, unique_tokens
+from ..unit import Claim, Committed, Mark, Unit, Verdict
 from .address import parse_postgres
 from .bell import Bell
 from .claims import Tokens, claim_heads, renew_leases

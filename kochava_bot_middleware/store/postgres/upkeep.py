@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..contract import Mark
+from ..unit import Mark
 from . import statements
 from . import upkeep_statements as sql
 from .commit import add_heads, add_marks, add_new_entries, lock_lanes, take_places

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import attrs
 
-from ..contract import Listed, Queue, State
+from ..listing import Listed, State
+from ..unit import Queue
 from . import scripts
 from .line import Line
 from .units import listed_of

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..contract import QueueStats
+from ..listing import QueueStats
 
 _ENDS = ("done", "dead", "dropped")
 

@@ -21,7 +21,7 @@ from redis.exceptions import AuthenticationError, NoScriptError, OutOfMemoryErro
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ...exceptions import StoreUnavailable
-from ..contract import Committed
+from ..unit import Committed
 from . import scripts
 from .address import RedisAddress
 from .client import Client, Command, unavailable

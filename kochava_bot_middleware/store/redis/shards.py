@@ -24,7 +24,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from ..contract import Condition, Unit
+from ..unit import Condition, Unit
 
 
 def shard_of(name: str, shards: int) -> int:

@@ -17,8 +17,9 @@ import attrs
 
 from ...clock import Clock, SystemClock
 from ...exceptions import SchemaTooNew, StoreUnavailable
-from ..contract import Claim, Committed, Listed, Mark, QueueStats, State, Unit, Verdict
+from ..listing import Listed, QueueStats, State
 from ..settings import StoreSettings
+from ..unit import Claim, Committed, Mark, Unit, Verdict
 from . import scripts
 from .address import Durability, RedisAddress, parse_redis_address
 from .browse import Listing

@@ -10,7 +10,8 @@ from typing import Any
 import attrs
 import orjson
 
-from ..contract import Claim, Committed, Entry, Listed, Mark, State, Unit, Verdict
+from ..listing import Listed, State
+from ..unit import Claim, Committed, Entry, Mark, Unit, Verdict
 
 _VERDICTS = (Verdict.COMMITTED, Verdict.CONDITION_FAILED, Verdict.LEASE_LOST)
 

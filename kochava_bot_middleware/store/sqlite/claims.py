@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import attrs
 
-from ..contract import Claim, Mark
 from ..settings import NewToken
+from ..unit import Claim, Mark
 from . import statements as sql
 from .commit import write_marks
 from .counts import Counts, next_place, set_next_place

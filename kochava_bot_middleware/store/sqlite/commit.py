@@ -11,8 +11,8 @@ import sqlite3
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from ..contract import Claim, Committed, Condition, Entry, Lease, Mark, Outcome, Settlement, Unit, Verdict
 from ..settings import NewToken
+from ..unit import Claim, Committed, Condition, Entry, Lease, Mark, Outcome, Settlement, Unit, Verdict
 from . import statements as sql
 from .counts import Counts, set_next_place
 from .dependencies import Head, Leased, first_due_at, json_text, read_dependencies

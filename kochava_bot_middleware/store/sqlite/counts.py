@@ -7,7 +7,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 
-from ..contract import QueueStats
+from ..listing import QueueStats
 from . import statements as sql
 from .rows import insert
 

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import orjson
 
-from ..contract import Condition, Entry, Unit
+from ..unit import Condition, Entry, Unit
 from . import statements as sql
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import attrs
 
-from ..contract import Unit
+from ..unit import Unit
 
 
 @attrs.define(eq=False)

@@ -10,7 +10,8 @@ from typing import Any
 
 import attrs
 
-from ..contract import Entry, Listed, Queue, State
+from ..listing import Listed, State
+from ..unit import Entry, Queue
 from . import statements as sql
 from .dependencies import entry_of, json_text, marks_of
 

@@ -17,8 +17,9 @@ from typing import TypeVar
 
 from ...clock import Clock, SystemClock
 from ...exceptions import StoreUnavailable
-from ..contract import Claim, Committed, Listed, Mark, QueueStats, State, Unit
+from ..listing import Listed, QueueStats, State
 from ..settings import NewToken, StoreSettings, unique_tokens
+from ..unit import Claim, Committed, Mark, Unit
 from .claims import claim_heads, forget_lanes, purge_some, renew_leases, retry_dead, sweep_some
 from .counts import read_stats
 from .operations import Commit, Recall, Work
