@@ -22,6 +22,7 @@ from ..kochava.wire import build_request
 from ..store.contract import Store
 from ..store.unit import Claim, Entry, Outcome, Settlement
 from .circuit import Cause, Circuit, State, Target
+from .leases import Held, Leases, Owned
 from .pace import Pace
 from .retry import TOO_OLD, Dead, Done, Histories, RetryAfter, decide, wait_seconds
 from .settings import DeliverySettings
@@ -29,19 +30,6 @@ from .store_clock import StoreClock
 
 Gate = Callable[[Record], Awaitable[str | None]]
 """Asked before each request. A text is the reason why the record must not be sent; it is dropped then."""
-
-
-@attrs.frozen(kw_only=True)
-class Held:
-    """
-    A claim, and when the worker asked for it by its own clocks.
-
-    The store's clock may be another machine's, so the time that has passed here tells whether the lease still holds.
-    """
-
-    claim: Claim
-    monotonic_at: float
-    wall_at: float
 
 
 @attrs.frozen(kw_only=True)
@@ -92,7 +80,7 @@ class Courier:
         incidents: Incidents,
         gate: Gate | None,
     ) -> None:
-        self._store = store
+        self._leases = Leases(store, clock, settings.lease_seconds)
         self._sender = sender
         self._destinations = destinations
         self._pace = pace
@@ -138,17 +126,16 @@ class Courier:
             reason = await self._forbidden(record)
             if reason is not None:
                 return self._settled(claim, Outcome.DROPPED, record, reason=reason)
-            owned = await self._owned(held)
+            owned = await self._leases.owned(held)
             if owned is None:
                 return None
-            began = self._clock.monotonic()
             outcome = await self._sender.send(request)
             verdict = judge(outcome, queue=claim.entry.queue, settings=destination.wire, now=self._clock.now())
             reported = True
         finally:
             if not reported:
                 circuit.abandoned(self._clock.monotonic())
-        return self._judged(owned, record, verdict, circuit, host=request.host, began=began)
+        return self._judged(owned, record, verdict, circuit, host=request.host)
 
     async def _forbidden(self, record: Record) -> str | None:
         if self._gate is None:
@@ -156,22 +143,9 @@ class Courier:
         async with asyncio.timeout(self._settings.gate_timeout_seconds):
             return await self._gate(record)
 
-    async def _owned(self, held: Held) -> Claim | None:
-        """
-        The claim, renewed if its lease might lapse under the request; ``None`` when it is lost.
-        """
-        clock = self._clock
-        passed = max(clock.monotonic() - held.monotonic_at, clock.now() - held.wall_at)
-        if passed <= self._settings.lease_seconds * 2 / 3:
-            return held.claim
-        renewed = await self._store.renew([held.claim], self._settings.lease_seconds)
-        return renewed[0] if renewed else None
-
-    def _judged(
-        self, claim: Claim, record: Record, verdict: Verdict, circuit: Circuit, *, host: str, began: float
-    ) -> Settled:
+    def _judged(self, owned: Owned, record: Record, verdict: Verdict, circuit: Circuit, *, host: str) -> Settled:
         now = self._clock.monotonic()
-        entry = claim.entry
+        claim, entry = owned.claim, owned.claim.entry
         history = self._histories.note(entry.id, verdict, now=now, served_at=circuit.served_at)
         self._tell(circuit, verdict, entry, subject=f"{host} {record.app_id} {entry.queue}")
         decision = decide(
@@ -194,7 +168,7 @@ class Courier:
             case RetryAfter():
                 seconds = max(decision.seconds, self._behind_others(circuit, now))
                 settlement = self._retry(claim, seconds, verdict.reason, verdict.detail)
-        return Settled(settlement=settlement, record=record, verdict=verdict, seconds=now - began)
+        return Settled(settlement=settlement, record=record, verdict=verdict, seconds=now - owned.at)
 
     def _tell(self, circuit: Circuit, verdict: Verdict, entry: Entry, *, subject: str) -> None:
         """

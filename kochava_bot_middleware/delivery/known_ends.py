@@ -7,7 +7,8 @@ from __future__ import annotations
 import attrs
 
 from ..store.unit import Outcome
-from .courier import Held, Settled
+from .courier import Settled
+from .leases import Held
 
 _MOST = 10_000
 

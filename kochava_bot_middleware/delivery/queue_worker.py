@@ -12,8 +12,9 @@ from ..clock import Clock
 from ..incidents import Incidents
 from ..store.contract import Store
 from ..store.unit import Outcome, Settlement
-from .courier import Carries, Held, Settled
+from .courier import Carries, Settled
 from .known_ends import KnownEnds
+from .leases import Held
 from .pace import Pace
 from .settings import DeliverySettings
 from .settler import Settler

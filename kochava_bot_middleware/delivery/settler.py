@@ -11,7 +11,8 @@ from ..clock import Clock
 from ..incidents import Incidents
 from ..store.contract import Store
 from ..store.unit import Claim, Lease, Outcome, Unit, Verdict
-from .courier import Held, Settled
+from .courier import Settled
+from .leases import Held
 from .settings import DeliverySettings
 
 _LINGER_SECONDS = 0.002

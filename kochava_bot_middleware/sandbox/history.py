@@ -30,6 +30,9 @@ class StepKind(enum.Enum):
     """
 
     BEGAN = "began to send"
+    BEGAN_LATE = "began to send, late"
+    """The sender was stopped between its last look at the lease and the request: nothing on its side can prevent that."""
+
     TAKEN = "taken"
     """It came, and Kochava counted it; the sender was answered."""
 
@@ -193,6 +196,8 @@ class History:
                 _forget(step.sender, trying, certain)
                 continue
             match step.kind:
+                case StepKind.BEGAN_LATE:
+                    begun[entry] += 1
                 case StepKind.BEGAN:
                     begun[entry] += 1
                     if entry in settled:

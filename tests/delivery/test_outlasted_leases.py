@@ -7,8 +7,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 
-from kochava_bot_middleware.delivery.courier import Held, Settled
+from kochava_bot_middleware.delivery.courier import Settled
 from kochava_bot_middleware.delivery.known_ends import KnownEnds
+from kochava_bot_middleware.delivery.leases import Held
 from kochava_bot_middleware.kochava.client import Answer
 from kochava_bot_middleware.kochava.wire import WireRequest
 from kochava_bot_middleware.store.memory import MemoryStore

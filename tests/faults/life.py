@@ -14,7 +14,7 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, cast
+from typing import Any
 
 import attrs
 from aiohttp import web
@@ -41,6 +41,9 @@ from tests.faults import labels
 
 SENDER = "X-Life"
 READY, DYING, ENDED = "ready", "dying", "ended"
+STOPPED_SECONDS = 0.3
+"""No process takes so long from one line to the next unless it is stopped; a lease has more than that to spare."""
+
 SETTLING = (Outcome.DONE, Outcome.DEAD, Outcome.DROPPED)
 
 
@@ -77,10 +80,18 @@ def tell(*words: Any) -> None:
 class JumpingClock(SystemClock):
     """
     A machine's clock that somebody sets again and again.
+
+    Attributes:
+        looked_at: The monotonic time when somebody last looked at it.
     """
 
     def __init__(self, jumps: Sequence[tuple[float, float]]) -> None:
+        self.looked_at = 0.0
         self._jumps = sorted((after, ahead) for after, ahead in jumps)
+
+    def monotonic(self) -> float:
+        self.looked_at = super().monotonic()
+        return self.looked_at
 
     def now(self) -> float:
         passed = [ahead for after, ahead in self._jumps if after <= self.monotonic()]
@@ -112,13 +123,17 @@ class TellingSender:
     Tells what it is about to send, and when it cannot know whether it arrived.
     """
 
-    def __init__(self, inner: Sender, name: str) -> None:
+    def __init__(self, inner: Sender, name: str, clock: JumpingClock) -> None:
         self._inner = inner
         self._name = name
+        self._clock = clock
 
     async def send(self, request: WireRequest) -> Answer | Failure:
         entry = labels.of_request(request.url, request.body)
-        self._tell(StepKind.BEGAN, entry)
+        # The worker's last look at the clock is its look at the lease.
+        looked_at = self._clock.looked_at
+        was_stopped = self._clock.monotonic() - looked_at > STOPPED_SECONDS
+        self._tell(StepKind.BEGAN_LATE if was_stopped else StepKind.BEGAN, entry)
         named = attrs.evolve(request, headers={**request.headers, SENDER: self._name})
         outcome = await self._inner.send(named)
         if outcome.ambiguous if isinstance(outcome, Failure) else not outcome.complete:
@@ -179,8 +194,8 @@ async def live(plan: Plan) -> None:
         if plan.is_worker:
             client = KochavaClient(timeout_seconds=kochava.settings.delivery.request_timeout_seconds)
             stack.push_async_callback(client.close)
-            sender: Sender = TellingSender(PointedSender(client, points), plan.name)
-            worker = kochava.make_worker(cast(KochavaClient, sender))
+            sender: Sender = TellingSender(PointedSender(client, points), plan.name, clock)
+            worker = kochava.make_worker(sender)
             running = asyncio.create_task(worker.run())
             stack.push_async_callback(worker.stop, 5.0)
             running.add_done_callback(lambda _task: end.set())

@@ -12,6 +12,7 @@ from kochava_bot_middleware.store.listing import QueueStats
 
 KINDS = {
     "began": StepKind.BEGAN,
+    "late": StepKind.BEGAN_LATE,
     "taken": StepKind.TAKEN,
     "refused": StepKind.NOT_TAKEN,
     "unsure": StepKind.UNSURE,
@@ -58,6 +59,7 @@ SENT_2 = "x began a2; x taken a2; x settled a2"
         f"x began a1; x taken a1; x unsure a1; {SENT_1}; {SENT_2}",
         f"x began a1; x taken a1; * interrupted; {SENT_1}; {SENT_2}",
         f"x began a1; x interrupted; {SENT_1}; {SENT_2}",
+        f"y interrupted; {SENT_1}; y late a1; y taken a1; {SENT_2}",
         f"* interrupted; x began a1; x taken a1; * calm; y began a1; y taken a1; y settled a1; {SENT_2}",
         f"x began a1; x interrupted; x taken a1; y began a1; y taken a1; y settled a1; {SENT_2}",
     ],
@@ -68,6 +70,7 @@ SENT_2 = "x began a2; x taken a2; x settled a2"
         "no answer in time",
         "store lost",
         "killed before it left",
+        "stopped before it left",
         "taken while the store was away",
         "killed on the way",
     ],
