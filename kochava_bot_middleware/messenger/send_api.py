@@ -7,20 +7,14 @@ Its own builders make the bodies; what 0.0.7.0 gets wrong or does not have comes
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack
 
-import aiohttp
 from pymessenger.bot import Bot
 
-from ..clock import Clock
-from ..settings import Secret
 from .account_api import AccountMethods
-from .events import Channel
 from .message_api import MessageMethods
 from .send_options import Notification, SendKeywords, To, recipient_body
-from .sender import DEFAULT_API_VERSION, FACEBOOK_GRAPH_URL, Sender
 from .unreleased_api import UnreleasedMethods
 from .upload_api import UploadMethods
 
@@ -64,39 +58,6 @@ class AsyncBot(UnreleasedMethods, UploadMethods, MessageMethods, AccountMethods,
         ValueError: The token is empty or holds white space, or *graph_url* is no address.
         RegistrationError: One of *middlewares* could never work.
     """
-
-    def __init__(
-        self,
-        access_token: str | Secret,
-        app_secret: str | Secret | None = None,
-        api_version: str | float = DEFAULT_API_VERSION,
-        graph_url: str = FACEBOOK_GRAPH_URL,
-        *,
-        page_id: str | None = None,
-        channel: Channel = Channel.MESSENGER,
-        timeout_seconds: float = 20.0,
-        raise_errors: bool = False,
-        session: aiohttp.ClientSession | None = None,
-        middlewares: Sequence[object] = (),
-        clock: Clock | None = None,
-        rng: random.Random | None = None,
-    ) -> None:
-        # pymessenger's own sets the same attributes, with a version that Facebook no longer serves.
-        Sender.__init__(
-            self,
-            access_token,
-            app_secret,
-            api_version,
-            graph_url,
-            page_id=page_id,
-            channel=channel,
-            timeout_seconds=timeout_seconds,
-            raise_errors=raise_errors,
-            session=session,
-            middlewares=middlewares,
-            clock=clock,
-            rng=rng,
-        )
 
     @property
     def auth_args(self) -> dict[str, str]:
