@@ -50,6 +50,10 @@ def _map_form(text: str, trail: Trail, scope: Scope, changes_of: ChangesOf[Scope
     )
 
 
+_CLOSING = ("}", "]", "%7d", "%5d")
+"""How JSON text ends in a form; what does not end so need not be decoded to be seen to be incomplete."""
+
+
 def _fields(text: str) -> Iterator[_Field]:
     pieces = text.split("&")
     position = 0
@@ -59,6 +63,8 @@ def _fields(text: str) -> Iterator[_Field]:
         if field.value[:1] in ("{", "[") and decoded(field.value) is None:
             # Written by hand: the address inside the JSON has an ampersand that was not encoded.
             for longer in range(end + 1, len(pieces) + 1):
+                if not pieces[longer - 1].lower().endswith(_CLOSING):
+                    continue
                 whole = _field("&".join(pieces[position:longer]))
                 if whole.value[-1:] in ("}", "]") and decoded(whole.value) is not None:
                     field, end = whole, longer

@@ -53,6 +53,9 @@ _MESSAGING_FIELDS = frozenset(
         "standby",
     }
 )
+_OF_A_CONVERSATION = ("call", "marketing_message")
+"""How fields begin whose changes are about one person, though their values are no items of messaging."""
+
 _NO_PAGE = (None, "0")
 """Test events of the developer dashboard have ``"0"`` where the Page's id belongs."""
 
@@ -130,7 +133,7 @@ def _parties(item: Mapping[str, Any], page_id: str | None) -> tuple[str | None, 
 
 
 def _change(change: Mapping[str, Any], *, channel: Channel, page_id: str | None, standby: bool, attempt: int) -> Event:
-    field, value = identifier(change["field"]), change.get("value")
+    field, value = identifier(change["field"]), _value(change)
     if page_id in _NO_PAGE:
         page_id = identifier(members(value).get("page_id")) or page_id
     frame: Frame = {
@@ -154,7 +157,29 @@ def _change(change: Mapping[str, Any], *, channel: Channel, page_id: str | None,
     frame["timestamp"] = moment(members(value).get("created_time")) or moment(members(value).get("timestamp"))
     if field == "inbox_labels" and isinstance(value, dict):
         return parse_thread.inbox_labels(value, frame)
+    if field is not None and field.startswith(_OF_A_CONVERSATION):
+        frame["user_id"] = _other_party(members(value), page_id)
     return ChangeEvent(**frame, field=field, value=value)
+
+
+def _value(change: Mapping[str, Any]) -> Any:
+    """
+    Paid messages are reported without a ``value``: its members stand beside the field.
+    """
+    if "value" in change:
+        return change["value"]
+    return {name: member for name, member in change.items() if name != "field"} or None
+
+
+def _other_party(value: Mapping[str, Any], page_id: str | None) -> str | None:
+    """
+    The person of a call or of a paid message, who is whoever is not the Page.
+    """
+    parties = [person(value.get("sender")), identifier(value.get("from")), identifier(value.get("to"))]
+    if value.get("call_direction") == "business_initiated":
+        parties.reverse()
+    parties += identifier(value.get("recipient_id")), person(value.get("recipient"))
+    return next((party for party in parties if party is not None and party != page_id), None)
 
 
 def _is_messaging(field: str) -> bool:

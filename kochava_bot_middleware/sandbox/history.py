@@ -31,7 +31,7 @@ class StepKind(enum.Enum):
 
     BEGAN = "began to send"
     BEGAN_LATE = "began to send, late"
-    """The sender was stopped between its last look at the lease and the request: nothing on its side can prevent that."""
+    """The sender was stopped between its last look at the lease and the request, which it cannot prevent."""
 
     TAKEN = "taken"
     """It came, and Kochava counted it; the sender was answered."""

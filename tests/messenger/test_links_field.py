@@ -143,8 +143,9 @@ def url_in(form: str) -> str:
         urlencode({**FIELDS, "access_token": "a|b"}),
         f"recipient={FIELDS['recipient']}&message={quote(FIELDS['message'])}&tag=A",
         f"message={FIELDS['message']}&recipient={FIELDS['recipient']}&tag=A",
+        f"message={FIELDS['message'].replace('}', '%7D')}&recipient={FIELDS['recipient']}&tag=A",
     ],
-    ids=["encoded", "partly_encoded", "by_hand"],
+    ids=["encoded", "partly_encoded", "by_hand", "braces_encoded"],
 )
 def test_body_may_be_a_form(form: str) -> None:
     """Also one written by hand, whose JSON holds an ampersand that was not encoded."""

@@ -28,7 +28,7 @@ from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.unit import Entry, Outcome, Settlement, Unit
 from kochava_bot_middleware.testing import VirtualClock
 
-REQUEST = WireRequest(method="GET", url="https://imp.test/track?fb_user_id=4711", headers={})
+REQUEST = WireRequest(method="GET", url="https://imp.test/track?fb_user_id=somebody", headers={})
 
 
 @attrs.frozen
@@ -186,12 +186,12 @@ async def test_requests_are_timed_by_host_and_answer(metrics: Metrics, clock: Vi
     found = await scraped(metrics)
     assert 3 == found["kochava_bot_request_seconds_sum{2xx,imp.test}"]
     assert 1 == found["kochava_bot_request_seconds_count{no answer in time,imp.test}"]
-    assert b"4711" not in await metrics.text()
+    assert b"somebody" not in await metrics.text()
 
 
 async def test_handlers_are_timed_also_when_they_raise(metrics: Metrics, clock: VirtualClock) -> None:
     """By kind of event."""
-    event = MessageEvent(user_id="4711", page_id="1", timestamp=None, raw={}, mid="m_1", text="hello")
+    event = MessageEvent(user_id="somebody", page_id="1", timestamp=None, raw={}, mid="m_1", text="hello")
 
     def handle() -> None:
         with metrics.handling(event):

@@ -17,7 +17,7 @@ from kochava_bot_middleware.kochava.wire import WireRequest
 from kochava_bot_middleware.messenger.events import MessageEvent
 from kochava_bot_middleware.observing.tracing import Tracing
 
-REQUEST = WireRequest(method="GET", url="https://imp.test/track?fb_user_id=4711", headers={"X": "hidden"})
+REQUEST = WireRequest(method="GET", url="https://imp.test/track?fb_user_id=somebody", headers={"X": "hidden"})
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def tracing(exporter: InMemorySpanExporter) -> Tracing:
 
 
 def message() -> MessageEvent:
-    return MessageEvent(user_id="4711", page_id="1", timestamp=None, raw={}, mid="m_1", text="private text")
+    return MessageEvent(user_id="somebody", page_id="1", timestamp=None, raw={}, mid="m_1", text="private text")
 
 
 def all_of(span: ReadableSpan) -> str:
@@ -68,7 +68,7 @@ def test_request_is_a_span_within_its_cause(tracing: Tracing, exporter: InMemory
     assert expected == dict(request.attributes or {})
     assert request.parent is not None
     assert handling.context.span_id == request.parent.span_id
-    assert "4711" not in all_of(request) + all_of(handling)
+    assert "somebody" not in all_of(request) + all_of(handling)
 
 
 @pytest.mark.parametrize("outcome", [Answer(status=503), Failure(reason="connection broke", ambiguous=True)])
