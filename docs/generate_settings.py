@@ -19,7 +19,6 @@ import attrs
 
 from kochava_bot_middleware import BotSettings, KochavaSettings
 from kochava_bot_middleware.settings import Secret
-from kochava_bot_middleware.store.settings import StoreSettings
 
 PAGE = Path(__file__).parent / "settings.md"
 
@@ -45,11 +44,13 @@ UNITS = (("_per_second", "a second"), ("_seconds", "seconds"), ("_bytes", "bytes
 
 def meanings(cls: type) -> Mapping[str, str]:
     """
-    What the docstring's ``Attributes`` say, by name.
+    What the docstring's ``Attributes`` say, by name; of those it inherits, the docstring of their own class.
     """
-    text = inspect.getdoc(cls) or ""
+    text = inspect.cleandoc(cls.__doc__ or "")
     _, _, listed = text.partition("Attributes:\n")
     found: dict[str, str] = {}
+    for base in cls.__bases__:
+        found |= meanings(base) if attrs.has(base) else {}
     name = ""
     for line in listed.splitlines():
         begins = re.fullmatch(r" {4}(\w+): (.*)", line)
@@ -192,9 +193,10 @@ def rows(cls: type, path: str) -> Iterator[str]:
     hints, said = get_type_hints(cls), meanings(cls)
     yield "| key | takes | default | unit | meaning |"
     yield "| --- | --- | --- | --- | --- |"
-    for field in attrs.fields(cls):
+    # What a class adds goes before what it inherits.
+    for field in sorted(attrs.fields(cls), key=lambda field: field.inherited):
         kind = hints[field.name]
-        is_section = any(attrs.has(each) and each is not Secret for each in members(kind))
+        is_section = all(attrs.has(each) and each is not Secret for each in members(kind))
         takes = "table" if is_section else type_of(field, kind)
         default = "" if is_section else default_of(field)
         meaning = cell(said.get(field.name, "Replaces the one at the top for this Page."))
@@ -221,9 +223,7 @@ def page() -> str:
         HEAD,
         *part("What does `KochavaMiddleware` take?", KochavaSettings),
         *part("What does `MessengerBot` take?", BotSettings),
-        *part("What does a store take?", StoreSettings),
     ]
-    lines.append("\nThese go to `open_store(url, settings=StoreSettings(...))` in code; see [stores](stores.md).")
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
 
 

@@ -12,19 +12,19 @@ from typing import Any, Self
 
 from .clock import Clock, SystemClock
 from .delivery.worker import Worker
-from .kochava.client import KochavaClient
-from .measuring.apps import KochavaSettings, Mode, WorkerPlace, without_password
+from .kochava.client import KochavaClient, Sender
+from .measuring.apps import KochavaSettings, Mode, WorkerPlace
 from .measuring.assembly import assembled
 from .measuring.authoring import Authoring
 from .measuring.counts import Counts
 from .measuring.recording import Recording
 from .messenger.events import Event
 from .messenger.outgoing import Outgoing
+from .observing.guarding import GuardedObserver
 from .observing.observation import NullObserver, ObservedClient, ObservedStore, Observer
 from .observing.tracing import Tracing
 from .receiving.handling import Handling, current_handling, handling_of
 from .settings import from_mapping
-from .store.address import open_store
 from .store.contract import Store
 from .tracking.link_provider import LinkProvider
 
@@ -52,8 +52,8 @@ class KochavaMiddleware(Authoring):
         store: In place of the one that `KochavaSettings.store` names.
         clock: For tests.
         link_provider: Gives SmartLinks from a catalogue of yours; see `LinkProvider`.
-        observer: Told of handlings, requests and commits, such as `Metrics`; must be quick and must not raise. Without
-            one, spans are made if OpenTelemetry is installed.
+        observer: Told of handlings, requests and commits, such as `Metrics`; must be quick. What it raises is logged
+            and harms nothing. Without one, spans are made if OpenTelemetry is installed.
     """
 
     def __init__(
@@ -67,9 +67,10 @@ class KochavaMiddleware(Authoring):
     ) -> None:
         self.settings = settings
         self._clock = clock or SystemClock()
-        self._observer = observer or Tracing.if_installed() or NullObserver()
-        kept_in = store or open_store(settings.store, clock=self._clock)
-        self._store: Store = kept_in if observer is None else ObservedStore(kept_in, observer, self._clock)
+        watching = observer or Tracing.if_installed()
+        self._observer = NullObserver() if watching is None else GuardedObserver(watching, self._clock)
+        kept_in = store or settings.kept_in.make(self._clock)
+        self._store: Store = kept_in if observer is None else ObservedStore(kept_in, self._observer, self._clock)
         self._parts = assembled(
             settings,
             store=self._store,
@@ -129,7 +130,7 @@ class KochavaMiddleware(Authoring):
             return
         await self._store.open()
         self._started = True
-        log.info("kochava_started: records are kept in %s", without_password(self.settings.store))
+        log.info("kochava_started: records are kept in %s", self.settings.kept_in)
         if self.settings.mode is Mode.OFF:
             return
         self._parts.timers.start()
@@ -157,13 +158,16 @@ class KochavaMiddleware(Authoring):
         self._worker = self._working = self._client = None
         await self._store.close()
 
-    def make_worker(self, client: KochavaClient) -> Worker:
+    def make_worker(self, sender: Sender) -> Worker:
         """
         The worker that delivers this middleware's records; ``kochava-bot worker`` runs one alone.
+
+        Args:
+            sender: What each request goes through, such as a `KochavaClient`. It stays open when the worker stops.
         """
         return Worker(
             store=self._store,
-            sender=client,
+            sender=sender,
             destinations=self._apps.destinations,
             settings=self.settings.delivery,
             clock=self._clock,

@@ -6,4 +6,17 @@ from __future__ import annotations
 
 from kochava_bot_middleware.testing import VirtualClock, settle
 
-__all__ = ["VirtualClock", "settle"]
+__all__ = ["ServersClock", "VirtualClock", "settle"]
+
+
+class ServersClock(VirtualClock):
+    """
+    The clock of the store's own machine, which may be set while that of the process goes on.
+    """
+
+    def __init__(self, process: VirtualClock, ahead: float = 0.0) -> None:
+        self._process = process
+        self.ahead = ahead
+
+    def now(self) -> float:
+        return self._process.now() + self.ahead

@@ -19,7 +19,7 @@ from .command import GOOD
 from .documents import json_line
 from .printing import NOTHING, moment, print_table, progress
 from .store_opening import opened
-from .store_rows import LISTED_STATES, OUTBOX, body_of, every_row, exported, fields_of, find_row, what_of
+from .store_rows import LISTED_STATES, OUTBOX, body_of, every_row, exported, fields_of, what_of
 
 _COUNTS = ("accepted", "done", "waiting", "in_flight", "dead", "dropped")
 
@@ -77,8 +77,7 @@ async def show_row(settings: KochavaSettings, arguments: argparse.Namespace, clo
     Print all that may be shown of one entry.
     """
     async with opened(settings, clock) as store:
-        with progress("searching"):
-            row = await find_row(store, arguments.id)
+        row = await store.find(arguments.id)
     if row is None:
         msg = f"there is no entry {arguments.id!r}; what was delivered or handled is not kept"
         raise KochavaBotError(msg)

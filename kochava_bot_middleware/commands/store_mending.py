@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from ..clock import Clock
 from ..exceptions import KochavaBotError
-from ..measuring.apps import KochavaSettings, without_password
+from ..measuring.apps import KochavaSettings
 from ..store.contract import Store
 from ..store.listing import State
 from .command import GOOD, NOT_RUN, SOMETHING_WRONG
@@ -27,7 +27,7 @@ async def init_store(settings: KochavaSettings, _arguments: argparse.Namespace, 
     Make the store.
     """
     async with opened(settings, clock, makes=True):
-        print(f"the store at {without_password(settings.store)} is ready")
+        print(f"the store at {settings.kept_in} is ready")
     return GOOD
 
 

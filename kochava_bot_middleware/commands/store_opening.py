@@ -11,7 +11,6 @@ from typing import Protocol, runtime_checkable
 from ..clock import Clock
 from ..exceptions import SettingsError, StoreUnavailable, Violation
 from ..measuring.apps import KochavaSettings
-from ..store.address import open_store
 from ..store.contract import Store
 from ..store.sqlite.store import SqliteStore
 
@@ -40,10 +39,11 @@ async def opened(settings: KochavaSettings, clock: Clock, *, makes: bool = False
         SettingsError: It is in the memory of one process, where no command can look.
         StoreUnavailable: It cannot be opened, or is not there.
     """
-    if settings.store.startswith("memory://"):
+    place = settings.kept_in
+    if place.is_memory:
         wanted = "a store that processes can share"
-        raise SettingsError([Violation(key="kochava.store", wanted=wanted, got=repr(settings.store))])
-    store = open_store(settings.store, clock=clock)
+        raise SettingsError([Violation(key="kochava.store", wanted=wanted, got=repr(place.address))])
+    store = place.make(clock)
     if not makes and isinstance(store, SqliteStore) and not store.path.exists():
         # Opening it would make an empty one.
         msg = f"there is no store at {store.path}; a bot makes it when it starts, or `kochava-bot store init`"

@@ -23,7 +23,7 @@ OUTBOX = (Queue.TRACK, Queue.PING)
 """The queues whose bodies are records for Kochava."""
 
 LISTED_STATES = (State.IN_FLIGHT, State.DEAD, State.DROPPED, State.WAITING)
-"""The states of rows that still exist, those with the fewest rows first."""
+"""The states of rows that still exist."""
 
 
 async def every_row(
@@ -50,18 +50,6 @@ async def every_row(
             return
         else:
             anchors.pop()
-
-
-async def find_row(store: Store, entry_id: str) -> Listed | None:
-    """
-    The row with this id; ``None`` when there is none (any more).
-    """
-    for state in LISTED_STATES:
-        for queue in Queue:
-            async for row in every_row(store, queue, state=state):
-                if row.entry.id == entry_id:
-                    return row
-    return None
 
 
 def what_of(row: Listed) -> str:

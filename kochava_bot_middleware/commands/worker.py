@@ -16,12 +16,12 @@ import attrs
 from ..clock import SystemClock
 from ..delivery.worker import QUEUES, DeliveryCounts, Worker
 from ..exceptions import SettingsError, Violation
-from ..measuring.apps import KochavaSettings, Mode, without_password
+from ..measuring.apps import KochavaSettings, Mode
 from ..middleware import KochavaMiddleware
+from ..observing.guarding import GuardedObserver
 from ..observing.metrics import Metrics
 from ..observing.observation import ObservedClient, ObservedStore, Observers
 from ..observing.tracing import Tracing
-from ..store.address import open_store
 from ..store.contract import Store
 from .command import GOOD, Parsers, add_command, number_from
 from .health import Health, Working, served
@@ -69,9 +69,9 @@ def _check(settings: KochavaSettings) -> None:
     violations = []
     if settings.mode is not Mode.LIVE:
         violations.append(Violation(key="kochava.mode", wanted="'live' for a worker", got=repr(str(settings.mode))))
-    if settings.store.startswith("memory://"):
+    if settings.kept_in.is_memory:
         wanted = "a store that processes can share"
-        violations.append(Violation(key="kochava.store", wanted=wanted, got=repr(settings.store)))
+        violations.append(Violation(key="kochava.store", wanted=wanted, got=repr(settings.kept_in.address)))
     if violations:
         raise SettingsError(violations)
 
@@ -79,8 +79,8 @@ def _check(settings: KochavaSettings) -> None:
 async def _work(settings: KochavaSettings, *, host: str, port: int | None) -> None:
     clock = SystemClock()
     metrics, tracing = Metrics.if_installed(clock=clock), Tracing.if_installed()
-    observer = Observers(*(each for each in (metrics, tracing) if each is not None))
-    store = ObservedStore(open_store(settings.store, clock=clock), observer, clock)
+    observer = Observers(*(GuardedObserver(each, clock) for each in (metrics, tracing) if each is not None))
+    store = ObservedStore(settings.kept_in.make(clock), observer, clock)
     middleware = KochavaMiddleware(settings, store=store, clock=clock)
     client = ObservedClient(observer, timeout_seconds=settings.delivery.request_timeout_seconds)
     try:
@@ -96,7 +96,7 @@ async def _work(settings: KochavaSettings, *, host: str, port: int | None) -> No
                 bound = await serving.enter_async_context(served(application, host, port))
                 address = f"; answers on http://{host}:{bound}"
             with _stopped_by_signals(worker, settings.drain_seconds, working):
-                place = f"{without_password(settings.store)}, {settings.delivery.concurrency} at once"
+                place = f"{settings.kept_in}, {settings.delivery.concurrency} at once"
                 print(f"{READY}delivers from {place}{address}", flush=True)
                 working.begins()
                 await worker.run()

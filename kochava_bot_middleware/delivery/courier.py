@@ -22,6 +22,7 @@ from ..kochava.wire import build_request
 from ..store.contract import Store
 from ..store.unit import Claim, Entry, Outcome, Settlement
 from .circuit import Cause, Circuit, State, Target
+from .horizon import Horizon
 from .leases import Held, Leases, Owned
 from .pace import Pace
 from .retry import TOO_OLD, Dead, Done, Histories, RetryAfter, decide, wait_seconds
@@ -76,6 +77,7 @@ class Courier:
         settings: DeliverySettings,
         clock: Clock,
         store_clock: StoreClock,
+        horizon: Horizon,
         rng: random.Random,
         incidents: Incidents,
         gate: Gate | None,
@@ -87,6 +89,7 @@ class Courier:
         self._settings = settings
         self._clock = clock
         self._store_clock = store_clock
+        self._horizon = horizon
         self._rng = rng
         self._incidents = incidents
         self._gate = gate
@@ -228,6 +231,7 @@ class Courier:
         return self._settled(claim, Outcome.DEAD, record, reason=reason, detail=detail)
 
     def _retry(self, claim: Claim, seconds: float, reason: str, detail: str = "") -> Settlement:
+        self._horizon.note(seconds)
         retry_at = self._store_clock.now() + seconds
         return Settlement(claim=claim, outcome=Outcome.RETRY, retry_at=retry_at, reason=reason, detail=detail)
 

@@ -13,6 +13,7 @@ from ..incidents import Incidents
 from ..store.contract import Store
 from ..store.unit import Outcome, Settlement
 from .courier import Carries, Settled
+from .horizon import Horizon
 from .known_ends import KnownEnds
 from .leases import Held
 from .pace import Pace
@@ -47,6 +48,7 @@ class QueueWorker:
         settings: DeliverySettings,
         clock: Clock,
         store_clock: StoreClock,
+        horizon: Horizon,
         rng: random.Random,
         incidents: Incidents,
         on_settled: Callable[[Settled], None],
@@ -59,6 +61,7 @@ class QueueWorker:
         self._settings = settings
         self._clock = clock
         self._store_clock = store_clock
+        self._horizon = horizon
         self._rng = rng
         self._incidents = incidents
         self._on_settled = on_settled
@@ -141,7 +144,9 @@ class QueueWorker:
     async def _claim(self, want: int) -> int:
         monotonic_at, wall_at = self._clock.monotonic(), self._clock.now()
         try:
-            claims = await self._store.claim(self._queue, want, self._settings.lease_seconds)
+            claims = await self._store.claim(
+                self._queue, want, self._settings.lease_seconds, at_most_ahead_seconds=self._horizon.seconds()
+            )
         except Exception as exc:  # noqa: BLE001 - an engine may raise anything; the worker goes on when it works again
             await self._store_failed(exc)
             return want
@@ -151,7 +156,7 @@ class QueueWorker:
 
     async def _idle_seconds(self) -> float:
         try:
-            due_at = await self._store.next_due_at(self._queue)
+            due_at = await self._store.next_due_at(self._queue, at_most_ahead_seconds=self._horizon.seconds())
         except Exception as exc:  # noqa: BLE001 - as in _claim
             await self._store_failed(exc)
             return _LEAST_WAIT_SECONDS

@@ -20,6 +20,7 @@ from ..store.contract import AnnouncesAppends, Store
 from ..store.unit import Outcome, Queue
 from .circuit import Circuit, Target
 from .courier import Courier, Gate, Settled
+from .horizon import Horizon
 from .pace import Pace
 from .queue_worker import QueueWorker
 from .settings import DeliverySettings
@@ -94,6 +95,7 @@ class Worker:
         self._pace = Pace(settings, known=_targets(destinations), rng=rng)
         self.counts = DeliveryCounts()
         store_clock = StoreClock(clock, settings.lease_seconds)
+        horizon = Horizon(settings, clock)
         courier = Courier(
             store=store,
             sender=sender,
@@ -102,6 +104,7 @@ class Worker:
             settings=settings,
             clock=clock,
             store_clock=store_clock,
+            horizon=horizon,
             rng=rng,
             incidents=self._incidents,
             gate=gate,
@@ -115,6 +118,7 @@ class Worker:
                 settings=settings,
                 clock=clock,
                 store_clock=store_clock,
+                horizon=horizon,
                 rng=rng,
                 incidents=self._incidents,
                 on_settled=self._on_settled,

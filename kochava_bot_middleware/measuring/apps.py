@@ -6,16 +6,16 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import attrs
 
 from ..delivery.settings import DeliverySettings
-from ..exceptions import SettingsError, Violation
+from ..exceptions import Violation
 from ..kochava.destination import Destination, Destinations, Tracker, WireSettings
 from ..kochava.smartlink_settings import SmartLinkSettings
-from ..settings import Refusals, Rule, at_least, check_rules, not_empty
-from ..store.address import open_store
+from ..settings import Rule, at_least, check_rules, not_empty
+from ..store.place import DEFAULT_ADDRESS, StorePlace, openable, shown
 from ..tracking.app_links import AppLinks
 from ..tracking.consent import PrivacySettings
 from ..tracking.device import DeviceSettings
@@ -72,28 +72,6 @@ class PageOverrides:
     wire: WireSettings | None = None
 
 
-def without_password(url: str) -> str:
-    """
-    The address of a store as it may be logged: without user, password and options.
-    """
-    scheme, separator, rest = url.partition("://")
-    _, at, place = rest.rpartition("@")
-    return f"{scheme}{separator}{'…@' if at else ''}{place.partition('?')[0]}"
-
-
-def _shown(url: str) -> str:
-    return repr(without_password(url))
-
-
-def _store(_instance: Any, _attribute: Any, url: Any) -> None:
-    not_empty(None, None, url)
-    try:
-        # To make a store touches nothing.
-        open_store(url)
-    except SettingsError as exc:
-        raise Refusals(attrs.evolve(violation, key="") for violation in exc.violations) from None
-
-
 def _no_second_greeting(wire: WireSettings, pages: Mapping[str, PageOverrides]) -> Iterator[Violation]:
     wires = {"wire": wire, **{f"pages.{page_id}.wire": page.wire for page_id, page in pages.items()}}
     for key, one in wires.items():
@@ -109,7 +87,8 @@ class KochavaSettings:
 
     Attributes:
         kochava_app_id: The App GUID (``ko…``). Kochava advises one app for each bot.
-        store: Where nothing is lost: ``sqlite:///path``, or ``memory://`` for tests.
+        store: Where nothing is lost: an address such as ``sqlite:///path``, or ``memory://`` for tests; or a table
+            with ``address`` and more.
         smartlinks: How links are rewritten.
         greeting: The greeting's trackers.
         events: What is tracked by itself.
@@ -131,7 +110,7 @@ class KochavaSettings:
     """
 
     kochava_app_id: str = attrs.field(validator=not_empty)
-    store: str = attrs.field(default="sqlite:///kochava-bot.db", validator=_store, repr=_shown)
+    store: str | StorePlace = attrs.field(default=DEFAULT_ADDRESS, validator=openable, repr=shown)
     smartlinks: SmartLinkSettings = attrs.field(factory=SmartLinkSettings)
     greeting: GreetingSettings = attrs.field(factory=GreetingSettings)
     events: EngagementSettings = attrs.field(factory=EngagementSettings)
@@ -154,6 +133,13 @@ class KochavaSettings:
 
     def __attrs_post_init__(self) -> None:
         check_rules(self)
+
+    @property
+    def kept_in(self) -> StorePlace:
+        """
+        `store` as a table, whichever way it was given.
+        """
+        return StorePlace(address=self.store) if isinstance(self.store, str) else self.store
 
 
 @attrs.frozen(kw_only=True)

@@ -46,6 +46,8 @@ class Timers:
         self._clock = clock
         self._incidents = incidents
         self._worthless_after = worthless_after_seconds
+        longest = max(app.greeting.delivery_wait_seconds or 0.0 for app in apps)
+        self._at_most_ahead = 2 * (longest + LEASE_SECONDS)
         self._running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -71,7 +73,7 @@ class Timers:
         Raises:
             StoreError: The store cannot be read or written.
         """
-        claims = await self._store.claim(Queue.TIMER, AT_ONCE, LEASE_SECONDS)
+        claims = await self._store.claim(Queue.TIMER, AT_ONCE, LEASE_SECONDS, at_most_ahead_seconds=self._at_most_ahead)
         for claim in claims:
             await self._end(claim)
         return len(claims)
@@ -88,13 +90,13 @@ class Timers:
         """
         End what is due; gives the seconds until it is worth looking again.
         """
-        due_at = await self._store.next_due_at(Queue.TIMER)
+        due_at = await self._store.next_due_at(Queue.TIMER, at_most_ahead_seconds=self._at_most_ahead)
         if due_at is None:
             return LONGEST_PAUSE_SECONDS
         pause = due_at - self._clock.now()
-        if pause <= 0:
-            await self.end_due()
-            return SHORTEST_PAUSE_SECONDS
+        # More than any wait means that the store's clock, another machine's, is ahead; then it may know of an end now.
+        if pause <= 0 or pause > self._at_most_ahead:
+            return SHORTEST_PAUSE_SECONDS if await self.end_due() else LONGEST_PAUSE_SECONDS
         return min(max(pause, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
 
     async def _end(self, claim: Claim) -> None:
@@ -109,10 +111,20 @@ class Timers:
         if self._clock.now() - timer.due_at > self._worthless_after:
             await self._settle(claim, Outcome.DROPPED, "too late")
             return
+        left = timer.due_at - self._clock.now()
+        if 0 < left <= self._at_most_ahead:
+            # This clock and the store's, which is another machine's, differ. If both were set back, more is left.
+            await self._put_off(claim, left)
+            return
         recording = self._recorder.alone()
         person = Person(user_id=timer.name, page_id=timer.page_id, channel=timer.channel, is_hashed=timer.is_hashed)
         recording.signal(person, Elapsed(at=timer.due_at, greeting=timer.greeting))
         await self._recorder.settle(recording, [Settlement(claim=claim, outcome=Outcome.DONE)])
+
+    async def _put_off(self, claim: Claim, seconds: float) -> None:
+        retry_at = claim.expires_at - LEASE_SECONDS + seconds
+        settlement = Settlement(claim=claim, outcome=Outcome.RETRY, retry_at=retry_at, reason="not over yet")
+        await self._recorder.settle(self._recorder.alone(), [settlement])
 
     async def _settle(self, claim: Claim, outcome: Outcome, reason: str) -> None:
         settlement = Settlement(claim=claim, outcome=outcome, reason=reason)

@@ -1,7 +1,8 @@
 """
 What can be watched of a bot at work, for metrics and traces: handlings, requests and commits.
 
-An observer is told; it changes nothing. Whoever observes must be quick and must not raise.
+An observer is told; it changes nothing. Whoever observes must be quick. `GuardedObserver` keeps what one raises from
+harming what it watches.
 """
 
 from __future__ import annotations

@@ -229,9 +229,9 @@ class Inbox:
             contributors = handling.contributions
             # They know the handling. Were it to know them for longer, only a garbage collection could free both.
             handling.contributors.clear()
-        retry_at = self._clock.now() + self._settings.lease_seconds if outcome is Outcome.RETRY else None
         while True:
             claim = run.claim
+            retry_at = claim.expires_at if claim is not None and outcome is Outcome.RETRY else None
             ends = [] if claim is None else [Settlement(claim=claim, outcome=outcome, reason=reason, retry_at=retry_at)]
             committed = await self._settler.settle(contributors, ends, self._lease())
             if committed is not None:

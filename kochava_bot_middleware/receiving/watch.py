@@ -17,6 +17,9 @@ from .settings import InboxSettings
 SWEEP_SECONDS = 60.0
 """How often the store is asked to remove what has expired."""
 
+SPARE = 4.0
+"""An event waits no longer than its lease; another process may have one that is so many times as long."""
+
 
 class Watch:
     """
@@ -97,11 +100,13 @@ class Watch:
             await self._clock.sleep(self._settings.poll_seconds)
 
     async def _claim(self) -> None:
-        free = self._settings.concurrency - len(self._runs)
+        free, lease_seconds = self._settings.concurrency - len(self._runs), self._settings.lease_seconds
         if free <= 0:
             return
         try:
-            claims = await self._store.claim(Queue.INBOX, free, self._settings.lease_seconds)
+            claims = await self._store.claim(
+                Queue.INBOX, free, lease_seconds, at_most_ahead_seconds=SPARE * lease_seconds
+            )
         except StoreError:
             return
         self._take(claims)

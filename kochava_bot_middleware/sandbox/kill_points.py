@@ -119,8 +119,10 @@ class PointedStore(PassingStore):
             self._points.reach(point)
         return committed
 
-    async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
-        claims = await self.inner.claim(queue, limit, lease_seconds)
+    async def claim(
+        self, queue: str, limit: int, lease_seconds: float, *, at_most_ahead_seconds: float | None = None
+    ) -> list[Claim]:
+        claims = await self.inner.claim(queue, limit, lease_seconds, at_most_ahead_seconds=at_most_ahead_seconds)
         is_delivered = queue in _DELIVERED
         if claims and is_delivered:
             self._points.reach(KillPoint.AFTER_CLAIM)

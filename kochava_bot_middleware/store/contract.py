@@ -47,9 +47,17 @@ class Store(Protocol):
         Write *unit* in one transaction, durable when this returns.
         """
 
-    async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
+    async def claim(
+        self, queue: str, limit: int, lease_seconds: float, *, at_most_ahead_seconds: float | None = None
+    ) -> list[Claim]:
         """
         Lease up to *limit* due heads of *queue*, longest due first. A lapsed lease makes a head due again.
+
+        Args:
+            at_most_ahead_seconds: Nothing of *queue* is ever put off or leased for longer; above 0. So a head that is
+                due later than that from now was put off before the store's clock was set back. It counts as due now,
+                after all that is due by the clock. If it is leased, its owner may live: its lease is only made to end
+                so many seconds from now. ``None``: the clock is trusted.
         """
 
     async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
@@ -62,9 +70,13 @@ class Store(Protocol):
         The values of those marks that exist and have not expired.
         """
 
-    async def next_due_at(self, queue: str) -> float | None:
+    async def next_due_at(self, queue: str, *, at_most_ahead_seconds: float | None = None) -> float | None:
         """
         When the next head of *queue* is due (a lease counts as due at its end); ``None`` when the queue is empty.
+
+        Args:
+            at_most_ahead_seconds: See `claim`. If anything is due later than so many seconds from now, leased or not,
+                a claim is worth while now.
         """
 
     async def stats(self) -> Mapping[str, QueueStats]:
@@ -84,6 +96,12 @@ class Store(Protocol):
         """
         Entries for a person to look at, in the order they were appended; *after* is the id of the last row of the
         previous page. Nothing follows an id that is not, or no longer, known.
+        """
+
+    async def find(self, entry_id: str) -> Listed | None:
+        """
+        The entry of that id as `browse` lists it, whichever queue and state it is in; ``None`` when the id is unknown,
+        or only remembered since it is done.
         """
 
     async def retry_dead(self, ids: Sequence[str]) -> int:

@@ -51,7 +51,7 @@ class QueueStats:
 @attrs.frozen(kw_only=True)
 class Listed:
     """
-    One row of `Store.browse`.
+    One row of `Store.browse` and `Store.find`.
 
     Attributes:
         entry: The entry; the body of an inbox or dropped one is always empty here.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 
 import attrs
@@ -76,9 +77,16 @@ class MemoryStore:
             verdict=Verdict.COMMITTED, appended=tuple(appended), repeated=tuple(repeated), leased=tuple(leased)
         )
 
-    async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
+    async def claim(
+        self, queue: str, limit: int, lease_seconds: float, *, at_most_ahead_seconds: float | None = None
+    ) -> list[Claim]:
         now = self._now()
-        due = [row for row in self._lanes.heads(queue) if row.due_at <= now]
+        furthest = math.inf if at_most_ahead_seconds is None else now + at_most_ahead_seconds
+        heads = self._lanes.heads(queue)
+        for row in heads:
+            if row.token is not None:
+                row.due_at = min(row.due_at, furthest)
+        due = [row for row in heads if row.due_at <= now or row.due_at > furthest]
         chosen = heapq.nsmallest(limit, due, key=lambda row: (row.due_at, row.place))
         return [self._lanes.lease(row, now, lease_seconds) for row in chosen]
 
@@ -97,9 +105,11 @@ class MemoryStore:
         values = {key: self._value(key, now) for key in keys}
         return {key: value for key, value in values.items() if value is not None}
 
-    async def next_due_at(self, queue: str) -> float | None:
-        self._now()
-        return min((row.due_at for row in self._lanes.heads(queue)), default=None)
+    async def next_due_at(self, queue: str, *, at_most_ahead_seconds: float | None = None) -> float | None:
+        now = self._now()
+        furthest = math.inf if at_most_ahead_seconds is None else now + at_most_ahead_seconds
+        times = [row.due_at for row in self._lanes.heads(queue)]
+        return min((now if due_at > furthest else due_at for due_at in times), default=None)
 
     async def stats(self) -> Mapping[str, QueueStats]:
         return self._lanes.stats(self._now())
@@ -119,6 +129,9 @@ class MemoryStore:
             if listed.entry.queue == queue and lane in (None, listed.entry.lane) and state in (None, listed.state)
         )
         return list(itertools.islice(found, limit))
+
+    async def find(self, entry_id: str) -> Listed | None:
+        return self._lanes.find(entry_id, self._now())
 
     async def retry_dead(self, ids: Sequence[str]) -> int:
         now = self._now()

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 import attrs
 
 from .listing import Listed, QueueStats, State
+from .page import without_private_body
 from .settings import NewToken
-from .unit import Claim, Entry, Outcome, Queue, Settlement
+from .unit import Claim, Entry, Outcome, Settlement
 
 
 @attrs.define(kw_only=True)
@@ -155,6 +156,13 @@ class Lanes:
             if place is not None and row.place > place:
                 yield self._listed(row, now)
 
+    def find(self, entry_id: str, now: float) -> Listed | None:
+        """
+        The row of that id.
+        """
+        row = self._living.get(entry_id) or self._ended.get(entry_id)
+        return None if row is None else self._listed(row, now)
+
     def _rows(self) -> list[Row]:
         return [*self._living.values(), *self._ended.values()]
 
@@ -202,9 +210,8 @@ class Lanes:
         )
 
     def _listed(self, row: Row, now: float) -> Listed:
-        entry = attrs.evolve(row.entry, body=b"") if row.entry.queue == Queue.INBOX else row.entry
         return Listed(
-            entry=entry,
+            entry=without_private_body(row.entry),
             state=row.ended or (State.IN_FLIGHT if row.is_in_flight(now) else State.WAITING),
             attempts=row.attempts,
             due_at=self._listed_due_at(row),

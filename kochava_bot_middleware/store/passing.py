@@ -36,8 +36,10 @@ class PassingStore:
     async def commit(self, unit: Unit) -> Committed:
         return await self.inner.commit(unit)
 
-    async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
-        return await self.inner.claim(queue, limit, lease_seconds)
+    async def claim(
+        self, queue: str, limit: int, lease_seconds: float, *, at_most_ahead_seconds: float | None = None
+    ) -> list[Claim]:
+        return await self.inner.claim(queue, limit, lease_seconds, at_most_ahead_seconds=at_most_ahead_seconds)
 
     async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
         return await self.inner.renew(claims, lease_seconds)
@@ -45,8 +47,8 @@ class PassingStore:
     async def recall(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         return await self.inner.recall(keys)
 
-    async def next_due_at(self, queue: str) -> float | None:
-        return await self.inner.next_due_at(queue)
+    async def next_due_at(self, queue: str, *, at_most_ahead_seconds: float | None = None) -> float | None:
+        return await self.inner.next_due_at(queue, at_most_ahead_seconds=at_most_ahead_seconds)
 
     async def stats(self) -> Mapping[str, QueueStats]:
         return await self.inner.stats()
@@ -61,6 +63,9 @@ class PassingStore:
         after: str | None = None,
     ) -> list[Listed]:
         return await self.inner.browse(queue, state=state, lane=lane, limit=limit, after=after)
+
+    async def find(self, entry_id: str) -> Listed | None:
+        return await self.inner.find(entry_id)
 
     async def retry_dead(self, ids: Sequence[str]) -> int:
         return await self.inner.retry_dead(ids)

@@ -58,3 +58,24 @@ async def test_environment_goes_over_the_file(run: Run, tmp_path: Path, monkeypa
     path = write_json(tmp_path / "send.json", BUTTONS)
     ran = await run("rewrite", "--settings", write_settings(tmp_path), path)
     assert "https://other.smart.link/x" in ran.out
+
+
+@pytest.mark.parametrize("command", [("store", "stats"), ("worker",)])
+async def test_a_store_given_as_a_table_is_the_commands_store(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    """They look into the table for its address, and refuse one that only a single process can open."""
+    monkeypatch.setenv("KOCHAVA_BOT__KOCHAVA__KOCHAVA_APP_ID", "kobotdemo1234")
+    monkeypatch.setenv("KOCHAVA_BOT__KOCHAVA__STORE__ADDRESS", "memory://")
+    ran = await run(*command)
+    assert (2, True) == (ran.status, "kochava.store: wanted a store that processes can share" in ran.err)
+
+
+async def test_store_init_makes_what_a_table_names(run: Run, tmp_path: Path) -> None:
+    """And says where."""
+    path = tmp_path / "bot.toml"
+    table = f"[kochava.store]\naddress = 'sqlite:///{tmp_path}/bot.db'\ndedupe_seconds = 60\n"
+    path.write_text(f"[kochava]\nkochava_app_id = 'kobotdemo1234'\n{table}")
+    ran = await run("store", "init", "--settings", path)
+    assert (0, True) == (ran.status, (tmp_path / "bot.db").exists())
+    assert f"sqlite:///{tmp_path}/bot.db is ready" in ran.out

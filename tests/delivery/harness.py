@@ -115,14 +115,16 @@ class ShakyStore(MemoryStore):
         self.commits += 1
         return await super().commit(unit)
 
-    async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
+    async def claim(
+        self, queue: str, limit: int, lease_seconds: float, *, at_most_ahead_seconds: float | None = None
+    ) -> list[Claim]:
         self._check()
         self.claims += 1
-        return await super().claim(queue, limit, lease_seconds)
+        return await super().claim(queue, limit, lease_seconds, at_most_ahead_seconds=at_most_ahead_seconds)
 
-    async def next_due_at(self, queue: str) -> float | None:
+    async def next_due_at(self, queue: str, *, at_most_ahead_seconds: float | None = None) -> float | None:
         self._check()
-        return await super().next_due_at(queue)
+        return await super().next_due_at(queue, at_most_ahead_seconds=at_most_ahead_seconds)
 
     async def sweep(self) -> None:
         self.sweeps += 1

@@ -15,7 +15,7 @@ from kochava_bot_middleware.kochava.wire import WireRequest
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.unit import Claim, Outcome, Settlement
 from tests.delivery.harness import BUSY, OK, ShakyStore, World, entry_of, event
-from tests.fakes import VirtualClock
+from tests.fakes import ServersClock
 
 
 def claim_of(number: int, token: str = "first") -> Claim:
@@ -35,11 +35,13 @@ class FullStore(ShakyStore):
     A store that claims, but cannot commit while it is broken.
     """
 
-    async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
-        return await MemoryStore.claim(self, queue, limit, lease_seconds)
+    async def claim(
+        self, queue: str, limit: int, lease_seconds: float, *, at_most_ahead_seconds: float | None = None
+    ) -> list[Claim]:
+        return await MemoryStore.claim(self, queue, limit, lease_seconds, at_most_ahead_seconds=at_most_ahead_seconds)
 
-    async def next_due_at(self, queue: str) -> float | None:
-        return await MemoryStore.next_due_at(self, queue)
+    async def next_due_at(self, queue: str, *, at_most_ahead_seconds: float | None = None) -> float | None:
+        return await MemoryStore.next_due_at(self, queue, at_most_ahead_seconds=at_most_ahead_seconds)
 
 
 async def test_a_delivery_that_outlasted_its_lease_is_settled_and_not_sent_again() -> None:
@@ -83,25 +85,12 @@ def next_of(answers: Iterator[Answer], _request: WireRequest) -> Answer:
     return next(answers, OK)
 
 
-class SkewedClock(VirtualClock):
-    """
-    The clock of another machine, an hour ahead.
-    """
-
-    def __init__(self, true: VirtualClock, ahead: float) -> None:
-        self._true = true
-        self._ahead = ahead
-
-    def now(self) -> float:
-        return self._true.now() + self._ahead
-
-
 async def test_a_retry_comes_by_the_stores_clock() -> None:
     """A worker whose clock is an hour ahead does not retry an hour late; one behind does not retry at once."""
     for ahead in (3600.0, -3600.0):
         world = World(retry_waits_seconds=[4.0], probe_waits_seconds=[1.0])
         store = ShakyStore(world.clock)
-        MemoryStore.__init__(store, clock=SkewedClock(world.clock, ahead))
+        MemoryStore.__init__(store, clock=ServersClock(world.clock, ahead))
         world.store = store
         world.worker = world.another_worker()
         world.sender.answer = functools.partial(next_of, iter([BUSY]))

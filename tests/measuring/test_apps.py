@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from kochava_bot_middleware.exceptions import SettingsError
-from kochava_bot_middleware.measuring.apps import KochavaSettings, without_password
+from kochava_bot_middleware.measuring.apps import KochavaSettings
 from kochava_bot_middleware.middleware import KochavaMiddleware
 from kochava_bot_middleware.settings import from_mapping
 from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.store.place import without_password
 
 
 def wrong(**settings: Any) -> dict[str, str]:

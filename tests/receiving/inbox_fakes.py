@@ -94,9 +94,11 @@ class FaultyStore(PassingStore):
         self.units.append(unit)
         return committed
 
-    async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
+    async def claim(
+        self, queue: str, limit: int, lease_seconds: float, *, at_most_ahead_seconds: float | None = None
+    ) -> list[Claim]:
         self._check()
-        return await self.inner.claim(queue, limit, lease_seconds)
+        return await super().claim(queue, limit, lease_seconds, at_most_ahead_seconds=at_most_ahead_seconds)
 
     async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
         self._check()

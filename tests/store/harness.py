@@ -65,8 +65,9 @@ async def claim_one(store: Store, queue: str = "track") -> Claim:
     return claim
 
 
-async def claimed_ids(store: Store, queue: str = "track") -> list[str]:
-    return [claim.entry.id for claim in await store.claim(queue, 100, 60.0)]
+async def claimed_ids(store: Store, queue: str = "track", *, at_most_ahead_seconds: float | None = None) -> list[str]:
+    claims = await store.claim(queue, 100, 60.0, at_most_ahead_seconds=at_most_ahead_seconds)
+    return [claim.entry.id for claim in claims]
 
 
 async def put(store: Store, *marks: Mark) -> Committed:

@@ -22,8 +22,8 @@ NAMES = [f"user{number}" for number in range(40)]
 
 
 @pytest.fixture
-async def store() -> AsyncIterator[RedisStore]:
-    store = RedisStore(fresh_url("&shards=4"), clock=ManualClock())
+async def store(clock: ManualClock) -> AsyncIterator[RedisStore]:
+    store = RedisStore(fresh_url("&shards=4"), clock=clock)
     yield store
     await store.close()
 
@@ -119,6 +119,25 @@ async def test_listing_counts_and_upkeep_reach_all_shards(store: RedisStore) -> 
     assert 15 == await store.purge(dead_before=START + 1)
     assert 25 == len(await claimed_ids(store))
     assert {"barred:x": b"1"} == dict(await store.recall(["barred:x"]))
+
+
+async def test_entry_is_found_in_whichever_shard(store: RedisStore) -> None:
+    """Its id does not tell, so each is asked."""
+    await append(store, *(entry(f"id of {name}", lane=name) for name in NAMES))
+    found = [await store.find(f"id of {name}") for name in NAMES]
+    assert NAMES == [row.entry.lane for row in found if row is not None]
+    assert await store.find("another id") is None
+
+
+async def test_clock_set_back_delays_no_shard(store: RedisStore, clock: ManualClock) -> None:
+    """Each gives what waits for a time too far ahead, and shortens its leases."""
+    await append(store, *(entry(name, lane=name) for name in NAMES))
+    await store.claim("track", 20, 60.0)
+    clock.advance(-3600.0)
+    assert clock.now() == await store.next_due_at("track", at_most_ahead_seconds=120.0)
+    assert 20 == len(await claimed_ids(store, at_most_ahead_seconds=120.0))
+    clock.advance(120.0)
+    assert 40 == len(await claimed_ids(store, at_most_ahead_seconds=120.0))
 
 
 async def test_number_of_shards_stays(store: RedisStore) -> None:

@@ -10,6 +10,7 @@ import stat
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -216,16 +217,24 @@ def test_store_serves_one_event_loop_after_another(path: Path) -> None:
     assert ["a"] == asyncio.run(claim_and_close())
 
 
-async def test_claim_looks_only_at_what_is_due(store: SqliteStore) -> None:
-    """The plan of a claim searches the index of heads, so its cost does not grow with what waits."""
+@pytest.mark.parametrize(
+    ("statement", "arguments", "ranges"),
+    [
+        (sql.DUE_HEADS, ("track", 0.0, 100, 60.0), ["due_at<", "due_at<", "due_at>"]),
+        (sql.SHORTEN_LEASES, ("track", 60.0), ["due_at>"]),
+        (sql.NEXT_DUE, ("track", 0.0, 60.0), ["", "", "due_at>", "due_at>"]),
+        (sql.FIND, {"id": "a", "now": 0.0}, []),
+    ],
+)
+async def test_claim_looks_only_at_what_is_due(
+    store: SqliteStore, statement: str, arguments: Any, ranges: list[str]
+) -> None:
+    """What is asked all the time searches ranges of an index, so its cost does not grow with what waits."""
     plan = await store._look(
-        lambda connection, _now: [
-            row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql.DUE_HEADS}", ("track", 0.0, 100))
-        ]
+        lambda connection, _now: [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", arguments)]
     )
-    due = [line for line in plan if "heads_by_due" in line]
-    assert 2 == len(due)
-    assert all("queue=? AND leased=? AND due_at<?" in line for line in due), plan
+    searched = [line.partition("(queue=? AND leased=?")[2] for line in plan if "heads_by_due" in line]
+    assert [f" AND {each}?)" if each else ")" for each in ranges] == searched, plan
     assert [] == [line for line in plan if line.startswith(("SCAN heads", "SCAN e"))]
 
 

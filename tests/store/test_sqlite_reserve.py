@@ -4,6 +4,8 @@ The room put by for a full disk.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,42 @@ import pytest
 from kochava_bot_middleware.exceptions import StoreUnavailable
 from kochava_bot_middleware.store.sqlite.reserve import Reserve
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
-from kochava_bot_middleware.store.unit import Verdict
-from tests.store.harness import append, claim_one, entry, settle
+from kochava_bot_middleware.store.unit import Claim, Committed, Entry, Outcome, Settlement, Unit, Verdict
+from tests.store.harness import append, claim_one, claimed_ids, entry, settle
+from tests.store.small_disk import LimitedReserve, fill, limited, make_room
 
 MORE_THAN_ANY_DISK = 1 << 60
+LARGE = 200_000
+"""More than is free within a file that nothing was deleted from."""
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "store.db")
+    await store.open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def reserve(store: SqliteStore) -> LimitedReserve:
+    return await limited(store)
+
+
+def large(entry_id: str) -> Entry:
+    return entry(entry_id, lane=entry_id, body=bytes(LARGE))
+
+
+async def explain(store: SqliteStore, claim: Claim) -> Committed:
+    """
+    Let it wait, with a reason that needs room.
+    """
+    waits = Settlement(claim=claim, outcome=Outcome.RETRY, retry_at=0.0, reason="a reason", detail="x" * LARGE)
+    return await store.commit(Unit(settlements=[waits]))
+
+
+def reserve_file(store: SqliteStore) -> Path:
+    return store.path.with_name("store.db-reserve")
 
 
 def test_reserve_is_put_by_and_given_up(tmp_path: Path) -> None:
@@ -32,6 +66,50 @@ def test_reserve_is_not_begun_without_room(tmp_path: Path) -> None:
     """A disk that is nearly full is not filled by the attempt."""
     reserve = Reserve(tmp_path / "store.db", size=MORE_THAN_ANY_DISK)
     assert (False, False, []) == (reserve.restore(), reserve.is_held, list(tmp_path.iterdir()))
+
+
+async def test_a_full_disk_takes_nothing_new_and_keeps_the_reserve(store: SqliteStore, reserve: LimitedReserve) -> None:
+    """An append is refused with the remedy; the room that was put by is not for it."""
+    await fill(store, reserve)
+    with pytest.raises(StoreUnavailable, match="the disk is full; make room on it"):
+        await append(store, large("a"))
+    assert (True, True, {}) == (reserve.is_held, reserve_file(store).exists(), await store.stats())
+
+
+async def test_a_settlement_on_a_full_disk_takes_the_reserve(store: SqliteStore, reserve: LimitedReserve) -> None:
+    """What empties the store goes through, in the room that is given up for it."""
+    await append(store, entry("a"))
+    claim = await claim_one(store)
+    await fill(store, reserve)
+    assert Verdict.COMMITTED is (await explain(store, claim)).verdict
+    assert (False, False) == (reserve.is_held, reserve_file(store).exists())
+    assert ["a"] == await claimed_ids(store)
+
+
+async def test_an_append_beside_it_is_refused_alone(store: SqliteStore, reserve: LimitedReserve) -> None:
+    """The two wait for the same transaction; the settlement is not lost with the append."""
+    await append(store, entry("a"))
+    claim = await claim_one(store)
+    await fill(store, reserve)
+    refused, settled = await asyncio.gather(append(store, large("b")), explain(store, claim), return_exceptions=True)
+    assert isinstance(refused, StoreUnavailable)
+    assert isinstance(settled, Committed)
+    assert (Verdict.COMMITTED, 1) == (settled.verdict, (await store.stats())["track"].accepted)
+
+
+async def test_without_its_reserve_a_store_takes_nothing_new_until_there_is_room(
+    store: SqliteStore, reserve: LimitedReserve
+) -> None:
+    """Not even what would fit: that room is for what empties the store. Then the reserve is put by again."""
+    await append(store, entry("a"))
+    claim = await claim_one(store)
+    await fill(store, reserve)
+    await explain(store, claim)
+    with pytest.raises(StoreUnavailable, match="takes nothing new while less than"):
+        await append(store, entry("b"))
+    await make_room(store, reserve)
+    assert ("b",) == (await append(store, entry("b"))).appended
+    assert (True, True) == (reserve.is_held, reserve_file(store).exists())
 
 
 async def test_without_a_reserve_what_is_stored_is_still_served(tmp_path: Path) -> None:

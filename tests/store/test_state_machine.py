@@ -35,6 +35,7 @@ QUEUES = st.sampled_from(["inbox", "track"])
 LANES = st.sampled_from(["ann", "bob"])
 KEYS = st.sampled_from(["k", "l"])
 SECONDS = st.integers(0, 8).map(float)
+AHEAD = st.none() | st.integers(1, 8).map(float)
 MAYBE_TIME = st.none() | st.integers(-5, 20).map(lambda offset: START + offset)
 ENTRIES = st.builds(
     Entry,
@@ -132,9 +133,9 @@ class StoreMachine(RuleBasedStateMachine):
         assert expected == actual
         self.claims += [claim for answer in actual for claim in answer.leased]
 
-    @rule(queue=QUEUES, limit=st.integers(1, 3), seconds=SECONDS)
-    def claim(self, queue: str, limit: int, seconds: float) -> None:
-        self.claims += self._both("claim", queue, limit, seconds)
+    @rule(queue=QUEUES, limit=st.integers(1, 3), seconds=SECONDS, ahead=AHEAD)
+    def claim(self, queue: str, limit: int, seconds: float, ahead: float | None) -> None:
+        self.claims += self._both("claim", queue, limit, seconds, at_most_ahead_seconds=ahead)
 
     @rule(count=st.integers(1, 3), seconds=SECONDS)
     def renew(self, count: int, seconds: float) -> None:
@@ -149,6 +150,10 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(seconds=SECONDS)
     def wait(self, seconds: float) -> None:
         self.clock.advance(seconds)
+
+    @rule(seconds=SECONDS)
+    def set_back(self, seconds: float) -> None:
+        self.clock.advance(-seconds)
 
     @rule()
     def sweep(self) -> None:
@@ -176,6 +181,10 @@ class StoreMachine(RuleBasedStateMachine):
     def browse(self, queue: str, state: State | None, lane: str | None, limit: int, after: str | None) -> None:
         self._both("browse", queue, state=state, lane=lane, limit=limit, after=after)
 
+    @rule(entry_id=IDS)
+    def find(self, entry_id: str) -> None:
+        self._both("find", entry_id)
+
     @invariant()
     def agree(self) -> None:
         if not hasattr(self, "runner"):
@@ -187,6 +196,7 @@ class StoreMachine(RuleBasedStateMachine):
         self._both("recall", ["k", "l"])
         for queue in ("inbox", "track"):
             self._both("next_due_at", queue)
+            self._both("next_due_at", queue, at_most_ahead_seconds=2.0)
 
 
 class ValkeyMachine(StoreMachine):

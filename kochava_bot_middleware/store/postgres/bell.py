@@ -16,7 +16,8 @@ import asyncpg  # type: ignore[import-untyped]
 
 from ...clock import Clock, SystemClock
 from ...exceptions import StoreError
-from ..unit import Committed, Outcome, Unit
+from ..ringing import leaves_work
+from ..unit import Committed, Unit
 from .address import PostgresAddress
 from .pool import Pool
 from .session import Session
@@ -61,9 +62,7 @@ class Bell:
         """
         Tell of what *unit* left for others to claim, if it did.
         """
-        leased = {claim.entry.id for claim in answer.leased}
-        is_released = any(settlement.outcome is Outcome.RELEASE for settlement in unit.settlements)
-        if is_released or not leased.issuperset(answer.appended):
+        if leaves_work(unit, answer):
             self.ring()
 
     def ring(self) -> None:

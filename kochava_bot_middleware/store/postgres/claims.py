@@ -40,12 +40,21 @@ class Tokens:
         self._spare.extendleft(reversed(tokens))
 
 
-async def claim_heads(session: Session, *, queue: str, limit: int, lease_seconds: float, tokens: Tokens) -> list[Claim]:
+async def claim_heads(
+    session: Session,
+    *,
+    queue: str,
+    limit: int,
+    lease_seconds: float,
+    at_most_ahead_seconds: float | None,
+    tokens: Tokens,
+) -> list[Claim]:
     """
     Lease up to *limit* due heads, longest due first. What another process is just claiming is passed over.
     """
     given = tokens.take(limit)
-    rows = await session.fetch(sql.CLAIM, to_text(queue), limit, lease_seconds, given, session.given_now)
+    asked = (to_text(queue), limit, lease_seconds, given, session.given_now, at_most_ahead_seconds)
+    rows = await session.fetch(sql.CLAIM, *asked)
     tokens.give_back(given[len(rows) :])
     return [
         Claim(entry=entry_of(entry), token=token, expires_at=expires_at, attempt=attempts)

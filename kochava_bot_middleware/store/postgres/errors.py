@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import asyncpg  # type: ignore[import-untyped]
 
 from ...exceptions import StoreError, StoreUnavailable
+from ..tls import tls_advice
 
 
 class Raced(Exception):
@@ -35,6 +36,8 @@ _ADVICE: tuple[tuple[type[BaseException], str], ...] = (
     (asyncpg.LockNotAvailableError, "is held by another process; it is let go within seconds"),
     (asyncpg.InvalidSQLStatementNameError, "is behind a pooler; add ?statement_cache=0"),
     (asyncpg.DuplicatePreparedStatementError, "is behind a pooler; add ?statement_cache=0"),
+    (asyncpg.ClientConfigurationError, "cannot be used as its address says; see sslmode and sslrootcert in it"),
+    (FileNotFoundError, "has a file in its address that is not there; see host, sslrootcert, sslcert and sslkey"),
     (TimeoutError, "did not answer in time; see that it runs and is not overloaded"),
     (OSError, "cannot be reached; see that it runs, and host and port of the address"),
     (asyncpg.PostgresConnectionError, "closed the connection; see that it runs"),
@@ -63,7 +66,14 @@ def translated(shown: str) -> Iterator[None]:
         message = f"the store {shown} cannot keep this ({type(exc).__name__})"
         raise StoreError(message) from None
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as exc:
-        advice = next((text for kind, text in _ADVICE if isinstance(exc, kind)), "cannot be used")
+        advice = _advice(exc)
         said = str(exc).partition("\n")[0] or type(exc).__name__
         message = f"the store {shown} {advice} (PostgreSQL: {said})"
         raise StoreUnavailable(message) from exc
+
+
+def _advice(exc: BaseException) -> str:
+    if "rejected SSL upgrade" in str(exc):
+        return "has no TLS; set ssl = on at the server, or leave sslmode out of the address where the way to it is safe"
+    encryption = tls_advice(exc, option="sslrootcert")
+    return encryption or next((text for kind, text in _ADVICE if isinstance(exc, kind)), "cannot be used")

@@ -131,11 +131,24 @@ ORDER BY t.queue ON CONFLICT (queue, part) DO UPDATE SET accepted = c.accepted +
 # Claims.
 
 CLAIM = """
-WITH due AS (
+WITH outlasting AS (
+    SELECT h.queue, h.lane FROM {s}.heads AS h
+    WHERE h.queue = $1 AND h.token IS NOT NULL AND h.due_at > coalesce($5::float8, {now}) + $6::float8
+    FOR UPDATE SKIP LOCKED),
+shortened AS (
+    UPDATE {s}.heads AS h SET due_at = coalesce($5::float8, {now}) + $6::float8
+    FROM outlasting AS o WHERE h.queue = o.queue AND h.lane = o.lane),
+due AS (
     SELECT h.queue, h.lane, h.place, h.due_at FROM {s}.heads AS h
     WHERE h.queue = $1 AND h.due_at <= coalesce($5::float8, {now})
     ORDER BY h.due_at, h.place LIMIT $2 FOR UPDATE SKIP LOCKED),
-numbered AS (SELECT due.*, row_number() OVER (ORDER BY due.due_at, due.place) AS number FROM due),
+too_far AS (
+    SELECT h.queue, h.lane, h.place, h.due_at FROM {s}.heads AS h
+    WHERE h.queue = $1 AND h.token IS NULL AND h.due_at > coalesce($5::float8, {now}) + $6::float8
+    ORDER BY h.due_at, h.place LIMIT $2 - (SELECT count(*) FROM due) FOR UPDATE SKIP LOCKED),
+numbered AS (
+    SELECT chosen.*, row_number() OVER (ORDER BY chosen.due_at, chosen.place) AS number
+    FROM (SELECT * FROM due UNION ALL SELECT * FROM too_far) AS chosen),
 leased AS (
     UPDATE {s}.heads AS h SET token = ($4::text[])[n.number], attempts = h.attempts + 1,
         due_at = coalesce($5::float8, {now}) + $3::float8
@@ -144,6 +157,7 @@ leased AS (
 SELECT l.token, l.due_at, l.attempts, e.id, e.queue, e.lane, e.schema, e.created_at, e.due_at, e.body
 FROM leased AS l JOIN {s}.entries AS e ON e.queue = l.queue AND e.place = l.place ORDER BY l.number
 """
+"""What is due by now, and then what waits for a time too far ahead. Leases that end too far ahead are shortened."""
 
 RENEW = """
 WITH owned AS (
@@ -154,7 +168,13 @@ UPDATE {s}.heads AS h SET due_at = coalesce($6::float8, {now}) + $5::float8
 FROM owned WHERE h.queue = owned.queue AND h.lane = owned.lane RETURNING h.token, h.due_at
 """
 
-NEXT_DUE = "SELECT h.due_at FROM {s}.heads AS h WHERE h.queue = $1 ORDER BY h.due_at LIMIT 1"
+NEXT_DUE = """
+WITH first AS (SELECT h.due_at FROM {s}.heads AS h WHERE h.queue = $1 ORDER BY h.due_at LIMIT 1),
+last AS (SELECT h.due_at FROM {s}.heads AS h WHERE h.queue = $1 ORDER BY h.due_at DESC LIMIT 1)
+SELECT CASE WHEN last.due_at > coalesce($2::float8, {now}) + $3::float8
+    THEN least(first.due_at, coalesce($2::float8, {now})) ELSE first.due_at END
+FROM first CROSS JOIN last
+"""
 
 RECALL = """
 SELECT m.key, m.value FROM {s}.marks AS m

@@ -40,6 +40,7 @@ import attrs
 from ...clock import Clock, SystemClock
 from ...exceptions import StoreUnavailable
 from ..listing import Listed, QueueStats, State
+from ..page import Page
 from ..settings import NewToken, StoreSettings, unique_tokens
 from ..unit import Claim, Committed, Mark, Unit, Verdict
 from .address import parse_postgres
@@ -47,7 +48,7 @@ from .bell import Bell
 from .claims import Tokens, claim_heads, renew_leases
 from .committer import Committer
 from .pool import Pool
-from .reading import Listing, next_due_at, read_stats, recall
+from .reading import find, next_due_at, read_page, read_stats, recall
 from .schema import initialize
 from .session import Session
 from .upkeep import forget_lanes, purge_some, retry_dead, sweep_some
@@ -162,11 +163,20 @@ class PostgresStore:
             engine.bell.committed(unit, answer)
         return answer
 
-    async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
+    async def claim(
+        self, queue: str, limit: int, lease_seconds: float, *, at_most_ahead_seconds: float | None = None
+    ) -> list[Claim]:
         engine = self._running()
         engine.bell.listen()
         return await self._do(
-            partial(claim_heads, queue=queue, limit=limit, lease_seconds=lease_seconds, tokens=engine.tokens)
+            partial(
+                claim_heads,
+                queue=queue,
+                limit=limit,
+                lease_seconds=lease_seconds,
+                at_most_ahead_seconds=at_most_ahead_seconds,
+                tokens=engine.tokens,
+            )
         )
 
     async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
@@ -175,8 +185,8 @@ class PostgresStore:
     async def recall(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         return await self._do(partial(recall, keys=keys))
 
-    async def next_due_at(self, queue: str) -> float | None:
-        return await self._do(partial(next_due_at, queue=queue))
+    async def next_due_at(self, queue: str, *, at_most_ahead_seconds: float | None = None) -> float | None:
+        return await self._do(partial(next_due_at, queue=queue, at_most_ahead_seconds=at_most_ahead_seconds))
 
     async def stats(self) -> Mapping[str, QueueStats]:
         return await self._do(read_stats)
@@ -190,7 +200,11 @@ class PostgresStore:
         limit: int = 100,
         after: str | None = None,
     ) -> list[Listed]:
-        return await self._do(Listing(queue=queue, state=state, lane=lane, limit=limit, after=after).read)
+        page = Page(queue=queue, state=state, lane=lane, limit=limit, after=after)
+        return await self._do(partial(read_page, page=page))
+
+    async def find(self, entry_id: str) -> Listed | None:
+        return await self._do(partial(find, entry_id=entry_id))
 
     async def retry_dead(self, ids: Sequence[str]) -> int:
         retried = await self._do(partial(retry_dead, ids=ids))

@@ -6,41 +6,59 @@ from __future__ import annotations
 
 PLACE_OF = "SELECT i.place FROM {s}.ids AS i WHERE i.id = $1"
 
-LIST_LIVING = """
+_STATE = "CASE WHEN h.token IS NOT NULL AND h.due_at > coalesce($1::float8, {now}) THEN 'in flight' ELSE 'waiting' END"
+
+_LIVING = f"""
 SELECT e.place, e.id, e.queue, e.lane, e.schema, e.created_at, e.due_at, e.body,
-    h.due_at, h.attempts, h.reason, h.detail, coalesce(h.token IS NOT NULL AND h.due_at > $3, false)
-FROM {s}.entries AS e LEFT JOIN {s}.heads AS h ON h.queue = e.queue AND h.lane = e.lane AND h.place = e.place
-WHERE e.queue = $1 AND e.place > $2 AND ($5::text IS NULL OR e.lane = $5)
-    AND ($6::boolean IS NULL OR $6 = coalesce(h.token IS NOT NULL AND h.due_at > $3, false))
+    {_STATE}, coalesce(h.attempts, 0), coalesce(h.reason, ''), coalesce(h.detail, ''), coalesce(h.due_at, e.due_at),
+    NULL::float8
+"""
+
+_ENDED = """
+SELECT d.place, d.id, d.queue, d.lane, d.schema, d.created_at, d.due_at, d.body,
+    d.state, d.attempts, d.reason, d.detail, NULL::float8, d.ended_at
+"""
+
+LIST_LIVING = f"""
+{_LIVING}
+FROM {{s}}.entries AS e LEFT JOIN {{s}}.heads AS h ON h.queue = e.queue AND h.lane = e.lane AND h.place = e.place
+WHERE e.queue = $2 AND e.place > $3 AND ($5::text IS NULL OR e.lane = $5) AND ($6::text IS NULL OR $6 = {_STATE})
 ORDER BY e.place LIMIT $4
 """
 
-LIST_IN_FLIGHT = """
-SELECT e.place, e.id, e.queue, e.lane, e.schema, e.created_at, e.due_at, e.body,
-    h.due_at, h.attempts, h.reason, h.detail, true
-FROM {s}.heads AS h JOIN {s}.entries AS e ON e.queue = h.queue AND e.place = h.place
-WHERE h.queue = $1 AND h.place > $2 AND h.token IS NOT NULL AND h.due_at > $3 AND ($5::text IS NULL OR h.lane = $5)
+LIST_IN_FLIGHT = f"""
+{_LIVING}
+FROM {{s}}.heads AS h JOIN {{s}}.entries AS e ON e.queue = h.queue AND e.place = h.place
+WHERE h.queue = $2 AND h.place > $3 AND h.token IS NOT NULL AND h.due_at > coalesce($1::float8, {{now}})
+    AND ($5::text IS NULL OR h.lane = $5)
 ORDER BY e.place LIMIT $4
 """
 
-LIST_OF_LANE = """
-SELECT e.place, e.id, e.queue, e.lane, e.schema, e.created_at, e.due_at, e.body,
-    h.due_at, h.attempts, h.reason, h.detail, coalesce(h.token IS NOT NULL AND h.due_at > $3, false)
-FROM {s}.entries AS e LEFT JOIN {s}.heads AS h ON h.queue = e.queue AND h.lane = e.lane AND h.place = e.place
-WHERE e.queue = $1 AND e.lane = $5 AND e.place > $2
-    AND ($6::boolean IS NULL OR $6 = coalesce(h.token IS NOT NULL AND h.due_at > $3, false))
+LIST_OF_LANE = f"""
+{_LIVING}
+FROM {{s}}.entries AS e LEFT JOIN {{s}}.heads AS h ON h.queue = e.queue AND h.lane = e.lane AND h.place = e.place
+WHERE e.queue = $2 AND e.lane = $5 AND e.place > $3 AND ($6::text IS NULL OR $6 = {_STATE})
 ORDER BY e.lane, e.place LIMIT $4
 """
 
-LIST_ENDED = """
-SELECT d.place, d.id, d.queue, d.lane, d.schema, d.created_at, d.due_at, d.body,
-    d.state, d.attempts, d.reason, d.detail, d.ended_at
-FROM {s}.ended AS d
+LIST_ENDED = f"""
+{_ENDED}
+FROM {{s}}.ended AS d
 WHERE d.queue = $1 AND d.place > $2 AND ($4::text IS NULL OR d.lane = $4) AND ($5::text IS NULL OR d.state = $5)
 ORDER BY d.place LIMIT $3
 """
 
-SERVER_NOW = "SELECT {now}"
+FIND = f"""
+WITH one AS (SELECT i.id, i.place FROM {{s}}.ids AS i WHERE i.id = $2)
+{_LIVING}
+FROM one CROSS JOIN (SELECT DISTINCT c.queue FROM {{s}}.counts AS c) AS q
+JOIN {{s}}.entries AS e ON e.queue = q.queue AND e.place = one.place
+LEFT JOIN {{s}}.heads AS h ON h.queue = e.queue AND h.lane = e.lane AND h.place = e.place
+UNION ALL
+{_ENDED}
+FROM one JOIN {{s}}.ended AS d ON d.place = one.place
+"""  # noqa: S608 - what is put together are constants of this module
+"""An id tells a place, but not the queue, by which entries are found. There are few queues, and each has counts."""
 
 # What an operator does. Only one process at a time moves dead entries, or they could slip through between two.
 

@@ -41,7 +41,7 @@ class Listing:
             "state": self.state or False,
             "lane": False if self.lane is None else self.lane,
             "some": SOME_ROWS,
-            "bare": self.queue == Queue.INBOX,
+            "private": Queue.INBOX,
         }
         rows: list[tuple[bytes, Listed]] = []
         place: str | None = after or _BEFORE_ALL

@@ -16,6 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ...exceptions import StoreUnavailable
+from ..tls import tls_advice
 from .address import RedisAddress
 
 Command = Sequence[bytes | str | int]
@@ -46,7 +47,7 @@ class Client(Protocol):
 
 class OneServer:
     """
-    One server; a dropped connection is made anew by the next round trip.
+    One server; a dropped connection is made anew by the next round trip. One to what is a replica now is dropped.
     """
 
     def __init__(self, address: RedisAddress) -> None:
@@ -62,6 +63,9 @@ class OneServer:
             answers: list[Any] = await pipeline.execute(raise_on_error=False)
         except FAILURES as exc:
             return [exc] * len(commands)
+        if any(isinstance(answer, ReadOnlyError) for answer in answers):
+            # It was made a replica, and the address may lead to the new primary by now.
+            await self.redis.connection_pool.disconnect(inuse_connections=False)
         return answers
 
     async def close(self) -> None:
@@ -91,6 +95,7 @@ def unavailable(exc: BaseException, address: RedisAddress) -> StoreUnavailable:
     said = " ".join(str(exc).split())[:200]
     if address.password:
         said = said.replace(address.password, "…")
+    encryption = tls_advice(exc, option="ssl_ca_certs")
     if isinstance(exc, AuthenticationError | AuthorizationError) or said.lower().startswith(_REFUSED_USER):
         advice = "does not accept this user and password; see those in the address"
     elif isinstance(exc, NoPermissionError):
@@ -101,8 +106,13 @@ def unavailable(exc: BaseException, address: RedisAddress) -> StoreUnavailable:
         advice = "is a replica now; name the primary"
     elif isinstance(exc, RedisTimeoutError):
         advice = f"did not answer within {address.timeout_seconds:g} s, so whether it wrote is unknown"
+    elif encryption is not None:
+        advice = encryption
+    elif address.tls and isinstance(exc.__context__, FileNotFoundError):
+        advice = f"has a file in its address that is not there; see {', '.join(address.tls)}"
     elif isinstance(exc, RedisConnectionError | OSError):
-        advice = "cannot be reached; see that the server runs, and that this is its address"
+        hint = ", which begins with rediss:// if it wants TLS" if address.scheme == "redis" else ""
+        advice = f"cannot be reached; see that the server runs, and that this is its address{hint}"
     else:
         advice = "cannot be used"
     error = StoreUnavailable(f"the store {address} {advice} ({type(exc).__name__}: {said})")

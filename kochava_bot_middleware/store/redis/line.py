@@ -1,10 +1,10 @@
 """
 Group commit: all that waits while the server is busy goes in one round trip, and all units of a shard in one script.
 
-A round trip whose connection breaks is made once more over a new one. That is safe: a group of units carries a nonce,
-under which the server keeps its answer for a minute. If the server cannot be reached then either, the callers are told,
-and whether the units were written is unknown to them; handing them over again is safe too, since ids count once and a
-claim is settled once.
+A round trip whose connection breaks, or leads to what is a replica now, is made once more over a new one. That is safe:
+a group of units carries a nonce, under which the server keeps its answer for a minute, and a replica writes nothing. If
+the server cannot be reached then either, the callers are told, and whether the units were written is unknown to them;
+handing them over again is safe too, since ids count once and a claim is settled once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import attrs
 import orjson
-from redis.exceptions import AuthenticationError, NoScriptError, OutOfMemoryError
+from redis.exceptions import AuthenticationError, NoScriptError, OutOfMemoryError, ReadOnlyError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ...exceptions import StoreUnavailable
@@ -65,7 +65,7 @@ class Request:
         resolve: Takes the answer, or an exception.
         commits: The units in it, if that is what it is for.
         sends_text: The server does not know the script, so it gets the text.
-        was_lost: Its connection broke once.
+        was_lost: Its connection broke once, or led to a replica.
     """
 
     script: Script
@@ -232,7 +232,8 @@ class Line:
 
 
 def _is_lost(answer: Any) -> bool:
-    return isinstance(answer, RedisConnectionError | OSError) and not isinstance(answer, AuthenticationError)
+    is_lost = isinstance(answer, RedisConnectionError | ReadOnlyError | OSError)
+    return is_lost and not isinstance(answer, AuthenticationError)
 
 
 def _settle(future: asyncio.Future[Any], answer: Any) -> None:

@@ -127,12 +127,25 @@ Commit units, in order. If the same nonce is seen again, the answer got lost: it
 CLAIM = """
 local queue, limit = asked.queue, asked.limit
 
+if asked.ahead then
+  local furthest = text(now + asked.ahead)
+  for _, place in ipairs(call('ZRANGEBYSCORE', LEASED .. queue, '(' .. furthest, '+inf')) do
+    call('ZADD', LEASED .. queue, furthest, place)
+  end
+end
+
 local function due_in(heads)
   return call('ZRANGEBYSCORE', heads, '-inf', now_text, 'WITHSCORES', 'LIMIT', 0, limit)
 end
 
+local claims = {}
+local function claim(place)
+  local token, expires_at, attempt = lease(place, queue, asked.seconds)
+  claims[#claims + 1] = {0, token, expires_at, attempt, fields(row_at(place))}
+end
+
 local ready, leased = due_in(READY .. queue), due_in(LEASED .. queue)
-local claims, r, l = {}, 1, 1
+local r, l = 1, 1
 while #claims < limit and (ready[r] or leased[l]) do
   local place
   local ready_due, leased_due = tonumber(ready[r + 1]), tonumber(leased[l + 1])
@@ -141,13 +154,21 @@ while #claims < limit and (ready[r] or leased[l]) do
   else
     place, l = leased[l], l + 2
   end
-  local token, expires_at, attempt = lease(place, queue, asked.seconds)
-  claims[#claims + 1] = {0, token, expires_at, attempt, fields(row_at(place))}
+  claim(place)
+end
+if asked.ahead and #claims < limit then
+  local after = '(' .. text(now + asked.ahead)
+  for _, place in ipairs(call('ZRANGEBYSCORE', READY .. queue, after, '+inf', 'LIMIT', 0, limit - #claims)) do
+    claim(place)
+  end
 end
 write_counters()
 return claims
 """
-"""Lease due heads of a queue, longest due first."""
+"""
+Lease due heads of a queue, longest due first, and then those that wait for a time too far ahead. Leases that end too
+far ahead are shortened.
+"""
 
 RENEW = """
 local flags = {}

@@ -14,10 +14,17 @@ return values
 NEXT_DUE = """
 local ready = call('ZRANGE', READY .. asked.queue, 0, 0, 'WITHSCORES')[2]
 local leased = call('ZRANGE', LEASED .. asked.queue, 0, 0, 'WITHSCORES')[2]
-if ready and leased then return tonumber(ready) < tonumber(leased) and ready or leased end
-return ready or leased or false
+local first = ready or leased or false
+if ready and leased and tonumber(leased) < tonumber(ready) then first = leased end
+if asked.ahead and first and tonumber(first) > now then
+  local after = '(' .. text(now + asked.ahead)
+  for _, heads in ipairs({READY, LEASED}) do
+    if call('ZCOUNT', heads .. asked.queue, after, '+inf') > 0 then return now_text end
+  end
+end
+return first
 """
-"""When the first head of a queue is due."""
+"""When the first head of a queue is due; now if anything is due too far ahead."""
 
 STATS = """
 local queues, counts = {}, call('HGETALL', COUNTS)
@@ -41,7 +48,35 @@ return call('HGET', IDS, asked.id)
 """
 """The place of an id."""
 
-BROWSE = """
+_LISTED = """
+local function listed(place)
+  local row, ended = row_at(place), call('HGET', ENDS, place)
+  if row[2] == asked.private then row[7] = '' end
+  if ended then
+    ended = unpack_one(ended)
+    return {place, ended[1], ended[5], false, ended[2], ended[3], text(ended[4]), fields(row)}
+  end
+  local head = head_at(place)
+  local leased_until = call('ZSCORE', LEASED .. row[2], place)
+  local due = leased_until or call('ZSCORE', READY .. row[2], place) or (row[6] and text(row[6]))
+  local state = leased_until and tonumber(leased_until) > now and 'in flight' or 'waiting'
+  return {place, state, head[2], due, head[3], head[4], false, fields(row)}
+end
+"""
+
+FIND = (
+    _LISTED
+    + """
+local place = call('HGET', IDS, asked.id)
+if place and call('HEXISTS', ROWS, place) == 1 then return listed(place) end
+return false
+"""
+)
+"""The row of an id; nothing where there is none."""
+
+BROWSE = (
+    _LISTED
+    + """
 local after, some = asked.after, asked.some
 
 local function living_of_lane(key)
@@ -94,20 +129,6 @@ local function candidates()
   return places
 end
 
-local function listed(place)
-  local row, ended = row_at(place), call('HGET', ENDS, place)
-  if asked.bare then row[7] = '' end
-  if ended then
-    ended = unpack_one(ended)
-    return {place, ended[1], ended[5], false, ended[2], ended[3], text(ended[4]), fields(row)}
-  end
-  local head = head_at(place)
-  local leased_until = call('ZSCORE', LEASED .. asked.queue, place)
-  local due = leased_until or call('ZSCORE', READY .. asked.queue, place) or (row[6] and text(row[6]))
-  local state = leased_until and tonumber(leased_until) > now and 'in flight' or 'waiting'
-  return {place, state, head[2], due, head[3], head[4], false, fields(row)}
-end
-
 -- Of each source no more than `some` places are known, so what is behind the last of a full one comes another time.
 local rows, seen, places = {}, false, candidates()
 for index = 1, math.min(#places, some) do
@@ -118,6 +139,7 @@ for index = 1, math.min(#places, some) do
 end
 return {seen, rows}
 """
+)
 """
 A part of a page: the last place that was looked at, and the rows. Without such a place there is nothing more.
 """

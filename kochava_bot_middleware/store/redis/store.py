@@ -10,46 +10,31 @@ import asyncio
 import itertools
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from ...clock import Clock, SystemClock
-from ...exceptions import SchemaTooNew, StoreUnavailable
+from ...exceptions import StoreUnavailable
 from ..listing import Listed, QueueStats, State
 from ..settings import StoreSettings
-from ..unit import Claim, Committed, Mark, Unit, Verdict
+from ..unit import Claim, Committed, Mark, Queue, Unit, Verdict
 from . import scripts
-from .address import Durability, RedisAddress, parse_redis_address
+from .address import RedisAddress, parse_redis_address
 from .browse import Listing
-from .client import Client
 from .counts import add_up
 from .line import Line
-from .opening import open_client
 from .scripts import Script
+from .session import Session, open_session
 from .shards import Part, shard_of, split
-from .units import claim_of, committed_of, encode_mark, encode_unit, merge
-
-SCHEMA = 1
-"""The version of what the scripts write."""
+from .units import claim_of, committed_of, encode_mark, encode_unit, listed_of, merge, or_false
 
 SOME_ROWS = 500
 """How many rows a sweep or purge removes in one script, so that commits never wait long for it."""
 
-_INHERITED: list[_Session] = []
+_INHERITED: list[Session] = []
 """Connections of a parent process or of an event loop that ended, which must not be touched any more."""
-
-
-@attrs.frozen(kw_only=True)
-class _Session:
-    """
-    What belongs to one process and one event loop. What writes and what looks go by different connections.
-    """
-
-    client: Client
-    writes: Line
-    looks: Line
 
 
 class RedisStore:
@@ -81,10 +66,28 @@ class RedisStore:
         prefix = secrets.token_hex(8) + "-" if token_prefix is None else token_prefix
         remember = (settings or StoreSettings()).dedupe_seconds
         self._common = {"shards": self.address.shards, "tokens": prefix, "remember": remember}
-        self._session: _Session | None = None
+        self._session: Session | None = None
         self._opening = asyncio.Lock()
         self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
+        self._callbacks: list[Callable[[], None]] = []
         self._closed = False
+
+    def on_append(self, callback: Callable[[], None]) -> None:
+        """
+        Call *callback* whenever another process, or another store of this one, left something to claim.
+
+        It is called in the event loop and must not block. A notice can be lost, so it is a hint to look sooner, not a
+        reason not to look. Others are heard from the store's first use on.
+        """
+        self._callbacks.append(callback)
+        if self._session is not None and self._owner == _here():
+            self._session.bell.on_append(callback)
+
+    async def listening(self) -> bool:
+        """
+        Whether notices of others are heard at present.
+        """
+        return await (await self._opened()).bell.listening()
 
     async def open(self) -> None:
         await self._opened()
@@ -93,31 +96,22 @@ class RedisStore:
         self._closed = True
         session, self._session = self._session, None
         if session is not None and self._owner == _here():
-            await session.writes.finish()
-            await session.looks.finish()
-            await session.client.close()
+            await session.close()
 
     async def commit(self, unit: Unit) -> Committed:
-        writes = (await self._opened()).writes
-        parts = split(unit, len(self._shards))
-        if len(parts) == 1:
-            return await writes.commit(parts[0].shard, encode_unit(unit))
-        refusal = await self._refusal(writes, parts)
-        if refusal is not None:
-            return refusal
-        answers = []
-        for part in parts:
-            answer = await writes.commit(part.shard, encode_unit(part.unit))
-            if answer.verdict is not Verdict.COMMITTED:
-                return answer
-            answers.append(answer)
-        return merge(unit, answers)
+        session = await self._opened()
+        answer = await self._commit(session.writes, unit)
+        session.bell.committed(unit, answer)
+        return answer
 
-    async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
+    async def claim(
+        self, queue: str, limit: int, lease_seconds: float, *, at_most_ahead_seconds: float | None = None
+    ) -> list[Claim]:
         """
         As the contract says; with several shards each gives its share, so that "longest due first" holds within it.
         """
         claims: list[Claim] = []
+        asked = {"queue": queue, "seconds": lease_seconds, "ahead": or_false(at_most_ahead_seconds)}
         first = next(self._turns) % len(self._shards)
         shards = [*self._shards[first:], *self._shards[:first]]
         while shards and len(claims) < limit:
@@ -125,11 +119,8 @@ class RedisStore:
             shares = {
                 shard: share for turn, shard in enumerate(shards) if (share := (left - turn - 1) // len(shards) + 1)
             }
-            asked = [
-                self._look(scripts.CLAIM, shard, queue=queue, limit=share, seconds=lease_seconds)
-                for shard, share in shares.items()
-            ]
-            answers = dict(zip(shares, await asyncio.gather(*asked), strict=True))
+            looks = [self._look(scripts.CLAIM, shard, limit=share, **asked) for shard, share in shares.items()]
+            answers = dict(zip(shares, await asyncio.gather(*looks), strict=True))
             claims += [claim_of(each) for answer in answers.values() for each in answer]
             shards = [shard for shard in shards if shard not in answers or len(answers[shard]) == shares[shard]]
         return claims
@@ -161,8 +152,8 @@ class RedisStore:
             found |= {key: value for key, value in zip(some, values, strict=True) if value is not None}
         return found if len(by_shard) == 1 else {key: found[key] for key in keys if key in found}
 
-    async def next_due_at(self, queue: str) -> float | None:
-        times = await self._look_everywhere(scripts.NEXT_DUE, queue=queue)
+    async def next_due_at(self, queue: str, *, at_most_ahead_seconds: float | None = None) -> float | None:
+        times = await self._look_everywhere(scripts.NEXT_DUE, queue=queue, ahead=or_false(at_most_ahead_seconds))
         return min((float(time) for time in times if time is not None), default=None)
 
     async def stats(self) -> Mapping[str, QueueStats]:
@@ -188,9 +179,18 @@ class RedisStore:
         looks = (await self._opened()).looks
         return listing.merged(await asyncio.gather(*(listing.read(looks, shard, place) for shard in shards)))
 
+    async def find(self, entry_id: str) -> Listed | None:
+        # As in `retry_dead`.
+        rows = await self._look_everywhere(scripts.FIND, id=entry_id, private=Queue.INBOX)
+        return next((listed_of(row)[1] for row in rows if row is not None), None)
+
     async def retry_dead(self, ids: Sequence[str]) -> int:
+        bell = (await self._opened()).bell
         # An id does not tell its shard, so each is asked and knows its own.
-        return sum([await self._write(scripts.RETRY_DEAD, shard, ids=list(ids)) for shard in self._shards])
+        retried: int = sum([await self._write(scripts.RETRY_DEAD, shard, ids=list(ids)) for shard in self._shards])
+        if retried:
+            bell.ring()
+        return retried
 
     async def purge(self, *, dead_before: float) -> int:
         purged = 0
@@ -224,6 +224,21 @@ class RedisStore:
     def _shard_of(self, name: str) -> int:
         return shard_of(name, len(self._shards))
 
+    async def _commit(self, writes: Line, unit: Unit) -> Committed:
+        parts = split(unit, len(self._shards))
+        if len(parts) == 1:
+            return await writes.commit(parts[0].shard, encode_unit(unit))
+        refusal = await self._refusal(writes, parts)
+        if refusal is not None:
+            return refusal
+        answers = []
+        for part in parts:
+            answer = await writes.commit(part.shard, encode_unit(part.unit))
+            if answer.verdict is not Verdict.COMMITTED:
+                return answer
+            answers.append(answer)
+        return merge(unit, answers)
+
     async def _refusal(self, writes: Line, parts: Sequence[Part]) -> Committed | None:
         refused = []
         for part in parts:
@@ -243,7 +258,7 @@ class RedisStore:
     async def _write(self, script: Script, shard: int, blobs: Sequence[bytes] = (), **asked: object) -> Any:
         return await (await self._opened()).writes.run(script, shard, asked, blobs)
 
-    async def _opened(self) -> _Session:
+    async def _opened(self) -> Session:
         if self._closed:
             message = f"the store {self.address} is closed"
             raise StoreUnavailable(message)
@@ -255,30 +270,10 @@ class RedisStore:
             self._session, self._opening, self._owner = None, asyncio.Lock(), _here()
         async with self._opening:
             if self._session is None:
-                self._session = await self._open()
+                self._session = await open_session(self.address, now=self._now, common=self._common)
+                for callback in self._callbacks:
+                    self._session.bell.on_append(callback)
             return self._session
-
-    async def _open(self) -> _Session:
-        client = await open_client(self.address)
-        waits = self.address.durability is Durability.FSYNC
-        session = _Session(
-            client=client,
-            writes=Line(client, self.address, now=self._now, common=self._common, waits_for_disk=waits),
-            looks=Line(client, self.address, now=self._now, common=self._common),
-        )
-        try:
-            schema, shards = await session.looks.run(scripts.OPEN, 0, {"schema": SCHEMA})
-            if schema > SCHEMA:
-                known = f"has schema {schema}, and this release knows up to {SCHEMA}"
-                message = f"the store {self.address} {known}; upgrade the package"
-                raise SchemaTooNew(message)
-            if shards != len(self._shards):
-                message = f"the store {self.address} was made with shards={shards}; put that into its address"
-                raise StoreUnavailable(message)
-        except BaseException:
-            await client.close()
-            raise
-        return session
 
     def _now(self) -> str:
         return "" if self._clock is None else repr(self._clock.now())

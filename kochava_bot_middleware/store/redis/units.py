@@ -47,14 +47,14 @@ def encode_unit(unit: Unit) -> Encoded:
             settlement.claim.entry.id,
             settlement.claim.token,
             settlement.outcome.value,
-            _or_false(settlement.retry_at),
+            or_false(settlement.retry_at),
             settlement.reason,
             settlement.detail,
         )
         for settlement in unit.settlements
     ]
     appends = [
-        (entry.id, entry.queue, entry.lane, entry.schema, entry.created_at, _or_false(entry.due_at))
+        (entry.id, entry.queue, entry.lane, entry.schema, entry.created_at, or_false(entry.due_at))
         for entry in unit.appends
     ]
     marks = [encode_mark(mark, blobs) for mark in unit.marks]
@@ -78,7 +78,7 @@ def encode_mark(mark: Mark, blobs: list[bytes]) -> tuple[str, float | bool, int 
     if mark.expected is not None:
         blobs.append(mark.expected)
         expected = len(blobs)
-    return mark.key, _or_false(mark.expires_at), value or False, mark.condition.value, expected or False
+    return mark.key, or_false(mark.expires_at), value or False, mark.condition.value, expected or False
 
 
 def committed_of(unit: Unit, answer: Sequence[Any]) -> Committed:
@@ -161,7 +161,7 @@ def merge(unit: Unit, answers: Sequence[Committed]) -> Committed:
     )
 
 
-def _or_false(number: float | None) -> float | bool:
+def or_false(number: float | None) -> float | bool:
     """
     Lua has no element that is missing, but it has a false.
     """

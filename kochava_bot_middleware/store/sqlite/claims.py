@@ -19,15 +19,25 @@ from .rows import insert
 
 
 def claim_heads(
-    connection: sqlite3.Connection, now: float, *, queue: str, limit: int, lease_seconds: float, new_token: NewToken
+    connection: sqlite3.Connection,
+    now: float,
+    *,
+    queue: str,
+    limit: int,
+    lease_seconds: float,
+    at_most_ahead_seconds: float | None,
+    new_token: NewToken,
 ) -> list[Claim]:
     """
     Lease up to *limit* due heads, longest due first.
     """
+    furthest = None if at_most_ahead_seconds is None else now + at_most_ahead_seconds
+    if furthest is not None:
+        connection.execute(sql.SHORTEN_LEASES, (queue, furthest))
     expires_at = now + lease_seconds
     claims: list[Claim] = []
     leases: list[tuple[object, ...]] = []
-    for place, attempts, *columns in connection.execute(sql.DUE_HEADS, (queue, now, limit)):
+    for place, attempts, *columns in connection.execute(sql.DUE_HEADS, (queue, now, limit, furthest)):
         claim = Claim(entry=entry_of(columns), token=new_token(), expires_at=expires_at, attempt=attempts + 1)
         claims.append(claim)
         leases.append((claim.token, expires_at, claim.attempt, queue, place))

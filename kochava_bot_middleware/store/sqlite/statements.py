@@ -101,10 +101,16 @@ SELECT due.place, heads.attempts, e.id, e.queue, e.lane, e.schema, e.created_at,
     UNION ALL
     SELECT * FROM (SELECT place, due_at FROM heads
         WHERE queue = ?1 AND leased = 1 AND due_at <= ?2 ORDER BY due_at, place LIMIT ?3)
+    UNION ALL
+    SELECT * FROM (SELECT place, due_at FROM heads
+        WHERE queue = ?1 AND leased = 0 AND due_at > ?4 ORDER BY due_at, place LIMIT ?3)
     ORDER BY due_at, place LIMIT ?3) AS due
 CROSS JOIN heads ON heads.queue = ?1 AND heads.place = due.place CROSS JOIN entries AS e ON e.place = due.place
 ORDER BY due.due_at, due.place
 """
+"""What is due by the time ?2, and then what waits for a time after ?4."""
+
+SHORTEN_LEASES = "UPDATE heads SET due_at = ?2 WHERE queue = ?1 AND leased = 1 AND due_at > ?2"
 
 LEASE_HEAD = "UPDATE heads SET leased = 1, token = ?, due_at = ?, attempts = ? WHERE queue = ? AND place = ?"
 
@@ -116,8 +122,12 @@ NEXT_DUE = """
 SELECT MIN(due_at) FROM (
     SELECT * FROM (SELECT due_at FROM heads WHERE queue = ?1 AND leased = 0 ORDER BY due_at LIMIT 1)
     UNION ALL
-    SELECT * FROM (SELECT due_at FROM heads WHERE queue = ?1 AND leased = 1 ORDER BY due_at LIMIT 1))
+    SELECT * FROM (SELECT due_at FROM heads WHERE queue = ?1 AND leased = 1 ORDER BY due_at LIMIT 1)
+    UNION ALL
+    SELECT ?2 WHERE EXISTS (SELECT 1 FROM heads WHERE queue = ?1 AND leased = 0 AND due_at > ?3)
+        OR EXISTS (SELECT 1 FROM heads WHERE queue = ?1 AND leased = 1 AND due_at > ?3))
 """
+"""The time ?2 counts as well if anything is due after ?3."""
 
 # What a person asks for.
 
@@ -126,25 +136,44 @@ SELECT place FROM entries WHERE id = ?1 UNION ALL SELECT place FROM ended WHERE 
 UNION ALL SELECT place FROM remembered WHERE id = ?1 LIMIT 1
 """
 
-LIST_LIVING = """
+_LIVING = """
 SELECT e.place, e.id, e.queue, e.lane, e.schema, e.created_at, e.due_at, e.body,
-    heads.due_at, heads.attempts, heads.reason, heads.detail,
-    ifnull(heads.leased = 1 AND heads.due_at > :now, 0) AS in_flight
+    CASE WHEN heads.leased = 1 AND heads.due_at > :now THEN 'in flight' ELSE 'waiting' END AS state,
+    ifnull(heads.attempts, 0), ifnull(heads.reason, ''), ifnull(heads.detail, ''), ifnull(heads.due_at, e.due_at), NULL
+"""
+
+_ENDED = """
+SELECT place, id, queue, lane, schema, created_at, due_at, body, state, attempts, reason, detail, NULL, ended_at
+FROM ended
+"""
+
+LIST_LIVING = (
+    _LIVING
+    + """
 FROM entries AS e {hint} LEFT JOIN heads ON heads.queue = e.queue AND heads.place = e.place
 WHERE e.queue = :queue AND e.place > :after {lane} {state} ORDER BY e.place LIMIT :limit
 """
+)
 
-LIST_IN_FLIGHT = """
-SELECT e.place, e.id, e.queue, e.lane, e.schema, e.created_at, e.due_at, e.body,
-    heads.due_at, heads.attempts, heads.reason, heads.detail, 1 AS in_flight
+LIST_IN_FLIGHT = (
+    _LIVING
+    + """
 FROM heads CROSS JOIN entries AS e ON e.place = heads.place
 WHERE heads.queue = :queue AND heads.leased = 1 AND heads.due_at > :now AND e.place > :after {lane}
 ORDER BY e.place LIMIT :limit
 """
+)
 
-LIST_ENDED = """
-SELECT place, id, queue, lane, schema, created_at, due_at, body, state, attempts, reason, detail, ended_at FROM ended
+LIST_ENDED = (
+    _ENDED
+    + """
 WHERE queue = :queue AND place > :after {lane} {state} ORDER BY place LIMIT :limit
+"""
+)
+
+FIND = f"""
+{_LIVING} FROM entries AS e LEFT JOIN heads ON heads.queue = e.queue AND heads.place = e.place WHERE e.id = :id
+UNION ALL {_ENDED} WHERE id = :id
 """
 
 DEAD_BY_ID = """

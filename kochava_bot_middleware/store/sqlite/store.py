@@ -18,13 +18,16 @@ from typing import TypeVar
 from ...clock import Clock, SystemClock
 from ...exceptions import StoreUnavailable
 from ..listing import Listed, QueueStats, State
+from ..page import Page
 from ..settings import NewToken, StoreSettings, unique_tokens
 from ..unit import Claim, Committed, Mark, Unit
+from .bell import Bell
 from .claims import claim_heads, forget_lanes, purge_some, renew_leases, retry_dead, sweep_some
 from .counts import read_stats
 from .operations import Commit, Recall, Work
-from .reading import Listing, next_due_at
+from .reading import find, next_due_at, read_page
 from .schema import connect_for_reading, unavailable
+from .wake_folder import socket_name, wake_folder
 from .writer import Writer
 
 T = TypeVar("T")
@@ -42,6 +45,8 @@ class SqliteStore:
 
     The log beside the file (``-wal``) is part of it. Bodies are overwritten when they are deleted; the log's copies of
     them go when it is emptied, which happens after some quiet seconds and at `close`.
+
+    Who listens for what others append (`on_append`) has a socket in a folder beside the file; see `WakeFolder`.
 
     Args:
         path: The file; made if it is not there, its folder is not.
@@ -66,7 +71,26 @@ class SqliteStore:
         self._new_token = new_token
         self._writer: Writer | None = None
         self._process = 0
+        self._bell: Bell | None = None
+        self._callbacks: list[Callable[[], None]] = []
         self._closed = False
+
+    def on_append(self, callback: Callable[[], None]) -> None:
+        """
+        Call *callback* whenever another process, or another store of this one, left something to claim.
+
+        It is called in the event loop and must not block. A wake-up can be lost, so it is a hint to look sooner, not a
+        reason not to look. Others are heard from the store's first use on.
+        """
+        self._callbacks.append(callback)
+        if self._bell is not None and self._bell.is_ours():
+            self._bell.on_append(callback)
+
+    async def listening(self) -> bool:
+        """
+        Whether others are heard at present.
+        """
+        return self._running_bell().listening()
 
     async def open(self) -> None:
         await self._look(lambda _connection, _now: None)
@@ -75,18 +99,36 @@ class SqliteStore:
         self._closed = True
         writer = self._writer if self._process == os.getpid() else None
         self._writer = None
-        if writer is not None:
-            await writer.stop()
+        try:
+            if writer is not None:
+                await writer.stop()
+        finally:
+            bell, self._bell = self._bell, None
+            if bell is not None:
+                bell.close()
 
     async def commit(self, unit: Unit) -> Committed:
         future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
         self._running_writer().put(Commit(future, unit))
-        return await future
+        bell = self._running_bell()
+        answer = await future
+        bell.committed(unit, answer)
+        return answer
 
-    async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
+    async def claim(
+        self, queue: str, limit: int, lease_seconds: float, *, at_most_ahead_seconds: float | None = None
+    ) -> list[Claim]:
         writer = self._running_writer()
+        self._running_bell().listen()
         return await self._change(
-            partial(claim_heads, queue=queue, limit=limit, lease_seconds=lease_seconds, new_token=writer.new_token)
+            partial(
+                claim_heads,
+                queue=queue,
+                limit=limit,
+                lease_seconds=lease_seconds,
+                at_most_ahead_seconds=at_most_ahead_seconds,
+                new_token=writer.new_token,
+            )
         )
 
     async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
@@ -97,8 +139,8 @@ class SqliteStore:
         self._running_writer().put(Recall(future, keys))
         return await future
 
-    async def next_due_at(self, queue: str) -> float | None:
-        return await self._look(lambda connection, _now: next_due_at(connection, queue=queue))
+    async def next_due_at(self, queue: str, *, at_most_ahead_seconds: float | None = None) -> float | None:
+        return await self._look(partial(next_due_at, queue=queue, at_most_ahead_seconds=at_most_ahead_seconds))
 
     async def stats(self) -> Mapping[str, QueueStats]:
         return await self._look(read_stats)
@@ -113,12 +155,19 @@ class SqliteStore:
         after: str | None = None,
     ) -> list[Listed]:
         await self.open()
-        listing = Listing(queue=queue, state=state, lane=lane, limit=limit, after=after)
+        page = Page(queue=queue, state=state, lane=lane, limit=limit, after=after)
         # It may read a million rows, so it does not take the writer's time.
-        return await asyncio.to_thread(self._browse, listing)
+        return await asyncio.to_thread(self._browse, page)
+
+    async def find(self, entry_id: str) -> Listed | None:
+        return await self._look(partial(find, entry_id=entry_id))
 
     async def retry_dead(self, ids: Sequence[str]) -> int:
-        return await self._change(partial(retry_dead, ids=ids), grows=True)
+        bell = self._running_bell()
+        retried = await self._change(partial(retry_dead, ids=ids), grows=True)
+        if retried:
+            bell.ring()
+        return retried
 
     async def purge(self, *, dead_before: float) -> int:
         purged = 0
@@ -156,10 +205,13 @@ class SqliteStore:
         self._running_writer().put(Work(future, run, writes, grows))
         return await future
 
-    def _running_writer(self) -> Writer:
+    def _check_open(self) -> None:
         if self._closed:
             message = f"the store {self.path} is closed"
             raise StoreUnavailable(message)
+
+    def _running_writer(self) -> Writer:
+        self._check_open()
         if self._writer is not None and self._process == os.getpid():
             return self._writer
         if self._writer is not None:
@@ -168,11 +220,23 @@ class SqliteStore:
         self._writer = Writer(self.path, self._settings, self._clock, self._new_token or unique_tokens())
         return self._writer
 
-    def _browse(self, listing: Listing) -> list[Listed]:
+    def _running_bell(self) -> Bell:
+        bell = self._bell
+        if bell is not None and bell.is_ours():
+            return bell
+        self._check_open()
+        if bell is not None:
+            bell.close()
+        self._bell = bell = Bell(wake_folder(self.path), self._clock, name=socket_name())
+        for callback in self._callbacks:
+            bell.on_append(callback)
+        return bell
+
+    def _browse(self, page: Page) -> list[Listed]:
         connection = connect_for_reading(self.path, self._settings)
         try:
             connection.execute("BEGIN")
-            return listing.read(connection, self._clock.now())
+            return read_page(connection, self._clock.now(), page)
         except sqlite3.Error as exc:
             raise unavailable(exc, self.path) from exc
         finally:

@@ -1,0 +1,312 @@
+"""
+How processes that share a server wake each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from kochava_bot_middleware.store.redis.address import parse_redis_address
+from kochava_bot_middleware.store.redis.bell import Bell, channel_of
+from kochava_bot_middleware.store.redis.client import Client, Command, OneServer
+from kochava_bot_middleware.store.redis.store import RedisStore
+from kochava_bot_middleware.store.ringing import RING_SECONDS
+from kochava_bot_middleware.store.unit import Lease, Outcome
+from tests.store.harness import append, claim_one, entry, settle
+from tests.store.valkey import LocalValkey, fresh_url
+
+CHANNEL = "test:0:due"
+TRACK = Lease(queue="track", seconds=60.0)
+
+
+@pytest.fixture
+def valkey() -> Iterator[LocalValkey]:
+    with LocalValkey() as server:
+        yield server
+
+
+NewStore = Callable[[str], RedisStore]
+
+
+@pytest.fixture
+async def new_store(valkey: LocalValkey) -> AsyncIterator[NewStore]:
+    """Makes stores, as other processes have them."""
+    stores: list[RedisStore] = []
+
+    def make(url: str) -> RedisStore:
+        stores.append(RedisStore(url))
+        return stores[-1]
+
+    yield make
+    for store in stores:
+        await store.close()
+
+
+async def listens(store: RedisStore) -> asyncio.Event:
+    """
+    What is set when *store* is woken.
+    """
+    woken = asyncio.Event()
+    store.on_append(woken.set)
+    assert await store.listening()
+    woken.clear()
+    return woken
+
+
+async def is_woken(woken: asyncio.Event) -> bool:
+    await asyncio.wait_for(woken.wait(), 30)
+    woken.clear()
+    return True
+
+
+def published(valkey: LocalValkey) -> int:
+    """
+    How often something was published on the server.
+    """
+    stats = valkey.run("INFO", "commandstats")
+    return int(stats.get("cmdstat_publish", {"calls": 0})["calls"])
+
+
+def is_connected(valkey: LocalValkey) -> bool:
+    return b"name=kochava-bot" in valkey.run("CLIENT", "LIST")
+
+
+def listeners(valkey: LocalValkey) -> int:
+    return int(valkey.run("PUBSUB", "NUMSUB", CHANNEL)[1])
+
+
+async def test_append_wakes_other_stores(valkey: LocalValkey, new_store: NewStore) -> None:
+    """Nobody looks by itself here, so only the bell can have told."""
+    worker, other, bot = (new_store(valkey.url()) for _ in range(3))
+    woken, woken_too = await listens(worker), await listens(other)
+    await append(bot, entry("a"))
+    assert await is_woken(woken)
+    assert await is_woken(woken_too)
+    assert "a" == (await claim_one(worker)).entry.id
+
+
+async def test_callback_given_before_the_first_use_is_called(valkey: LocalValkey, new_store: NewStore) -> None:
+    """As a worker does that starts while the server is away."""
+    worker, bot = new_store(valkey.url()), new_store(valkey.url())
+    woken = asyncio.Event()
+    worker.on_append(woken.set)
+    assert [] == await worker.claim("track", 1, 60.0)
+    assert await worker.listening()
+    woken.clear()
+    await append(bot, entry("a"))
+    assert await is_woken(woken)
+
+
+async def test_what_a_process_leased_itself_is_not_published(valkey: LocalValkey, new_store: NewStore) -> None:
+    """As a webhook's event, which is handled where it was stored."""
+    store = new_store(valkey.url())
+    (claim,) = (await append(store, entry("a"), lease=TRACK)).leased
+    await settle(store, claim)
+    await store.close()
+    assert 0 == published(valkey)
+
+
+async def test_what_is_given_back_or_retried_wakes(valkey: LocalValkey, new_store: NewStore) -> None:
+    """A released claim, and a dead entry put back."""
+    worker, bot = new_store(valkey.url()), new_store(valkey.url())
+    woken = await listens(worker)
+    (first,) = (await append(bot, entry("a"), lease=TRACK)).leased
+    await settle(bot, first, Outcome.RELEASE)
+    assert await is_woken(woken)
+    await settle(bot, await claim_one(bot), Outcome.DEAD)
+    assert 1 == await bot.retry_dead(["a"])
+    assert await is_woken(woken)
+
+
+async def test_own_notice_is_not_heard(valkey: LocalValkey) -> None:
+    """A process knows what it commits; it hears those of others."""
+    client = OneServer(parse_redis_address(valkey.url()))
+    bell = Bell(client, parse_redis_address(valkey.url()), name="a")
+    woken = asyncio.Event()
+    bell.on_append(woken.set)
+    assert await bell.listening()
+    woken.clear()
+    bell._heard("message", b"a")
+    assert not woken.is_set()
+    bell._heard("message", b"b")
+    assert woken.is_set()
+    await bell.close()
+    await client.close()
+
+
+async def test_many_appends_are_few_notices(valkey: LocalValkey) -> None:
+    """However quick the server, there is a pause between two."""
+    address = parse_redis_address(valkey.url())
+    client = OneServer(address)
+    bell = Bell(client, address, name="a")
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for _ in range(100):
+        bell.ring()
+        assert bell._ringing is not None
+        await asyncio.wait([bell._ringing])
+    most = (loop.time() - began) / RING_SECONDS + 2
+    await bell.close()
+    await client.close()
+    assert 2 <= published(valkey) <= most
+
+
+class LosesOne:
+    """
+    A connection that breaks once, before the server hears what it is asked.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._breaks = True
+
+    async def send(self, commands: Sequence[Command]) -> list[Any]:
+        if not self._breaks:
+            return await self._client.send(commands)
+        self._breaks = False
+        return [RedisConnectionError("reset by peer")] * len(commands)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+async def test_notice_lost_with_its_connection_is_sent_again(valkey: LocalValkey) -> None:
+    """By a new connection, as the commit before it."""
+    address = parse_redis_address(valkey.url())
+    client = LosesOne(OneServer(address))
+    bell = Bell(client, address, name="a")
+    bell.ring()
+    await bell.close()
+    await client.close()
+    assert 1 == published(valkey)
+
+
+async def test_last_append_is_told_too(valkey: LocalValkey, new_store: NewStore) -> None:
+    """However many come close together, the last is heard of."""
+    worker, bot = new_store(valkey.url()), new_store(valkey.url())
+    woken = await listens(worker)
+    await asyncio.gather(*(append(bot, entry(f"{n}", lane=f"{n}")) for n in range(200)))
+    claimed = 0
+    while claimed < 200:
+        assert await is_woken(woken)
+        claimed += len(await worker.claim("track", 200, 60.0))
+    assert 200 == claimed
+
+
+async def test_bell_rings_again_after_a_restart_of_the_server(valkey: LocalValkey, new_store: NewStore) -> None:
+    """It listens anew by itself, and wakes then, since nobody could be heard meanwhile."""
+    worker, bot = new_store(valkey.url()), new_store(valkey.url())
+    woken = await listens(worker)
+    await append(bot, entry("a"))
+    assert await is_woken(woken)
+    valkey.kill()
+    valkey.start()
+    assert await is_woken(woken)
+    assert await worker.listening()
+    await append(bot, entry("b"))
+    assert await is_woken(woken)
+
+
+async def test_server_that_went_silent_is_noticed(valkey: LocalValkey) -> None:
+    """After a quiet while it is asked; without an answer the connection is given up, and made anew once it answers."""
+    address = parse_redis_address(valkey.url("&timeout_seconds=1"))
+    client = OneServer(address)
+    bell = Bell(client, address, name="a", quiet_seconds=0.01)
+    woken = asyncio.Event()
+    bell.on_append(woken.set)
+    assert await bell.listening()
+    async with asyncio.timeout(20):
+        while valkey.run("INFO", "commandstats").get("cmdstat_ping", {"calls": 0})["calls"] < 3:
+            await asyncio.sleep(0.01)
+    assert await bell.listening()
+    process_id = valkey.run("INFO", "server")["process_id"]
+    os.kill(process_id, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(20):
+            while await bell.listening():
+                await asyncio.sleep(0.01)
+    finally:
+        woken.clear()
+        os.kill(process_id, signal.SIGCONT)
+    assert await is_woken(woken)
+    assert await bell.listening()
+    await bell.close()
+    await client.close()
+
+
+async def test_user_without_the_channel_goes_without_notices(
+    valkey: LocalValkey, new_store: NewStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Commits and claims go on; each of both sides is told in one line, and is not tried at each commit."""
+    caplog.set_level(logging.INFO)
+    valkey.run("ACL", "SETUSER", "bot", "on", ">secret", "~{test:*", "+@all", "resetchannels")
+    url = f"unix://bot:secret@{valkey.socket}?prefix=test"
+    worker, bot = new_store(url), new_store(url)
+    worker.on_append(lambda: None)
+    assert not await worker.listening()
+    for number in range(3):
+        await append(bot, entry(f"{number}", lane=f"{number}"))
+        bell = (await bot._opened()).bell
+        bell._rhythm.close()
+        assert bell._ringing is not None
+        await asyncio.wait_for(bell._ringing, 20)
+    assert 3 == len(await worker.claim("track", 9, 60.0))
+    wanted = [f"wake_ups_refused {CHANNEL} PUBLISH is not permitted", f"wake_ups_unheard {CHANNEL} NoPermissionError"]
+    assert wanted == sorted(line for line in caplog.messages if "wake_ups" in line)
+    assert 1 == valkey.run("INFO", "commandstats")["cmdstat_publish"]["rejected_calls"]
+
+
+async def test_user_with_the_channel_is_woken(valkey: LocalValkey, new_store: NewStore) -> None:
+    """The right that the documentation names is enough."""
+    valkey.run("ACL", "SETUSER", "bot", "on", ">secret", "~{test:*", "&test:*", "+@all")
+    url = f"unix://bot:secret@{valkey.socket}?prefix=test"
+    worker, bot = new_store(url), new_store(url)
+    woken = await listens(worker)
+    await append(bot, entry("a"))
+    assert await is_woken(woken)
+
+
+async def test_closing_leaves_no_connection(valkey: LocalValkey, new_store: NewStore) -> None:
+    """Neither the one that listened nor another."""
+    worker = new_store(valkey.url())
+    await listens(worker)
+    assert (1, True) == (listeners(valkey), is_connected(valkey))
+    await worker.close()
+    async with asyncio.timeout(20):
+        while is_connected(valkey):
+            await asyncio.sleep(0.01)
+    assert 0 == listeners(valkey)
+
+
+def test_each_store_has_a_channel_of_its_own() -> None:
+    """Prefixes tell stores apart, and so do databases, whose channels are common."""
+    addresses = [parse_redis_address(url) for url in (fresh_url(), fresh_url(), fresh_url("&db=1"))]
+    assert 3 == len({channel_of(address) for address in addresses})
+
+
+async def test_cluster_hands_notices_on() -> None:
+    """Whatever the shard of what was appended."""
+    with LocalValkey(port=None, cluster_enabled=True) as server:
+        server.run("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
+        async with asyncio.timeout(20):
+            while b"cluster_state:ok" not in server.run("CLUSTER", "INFO"):
+                await asyncio.sleep(0.05)
+        url = f"redis://127.0.0.1:{server.server.port}?prefix=test&shards=4"
+        worker, bot = RedisStore(url), RedisStore(url)
+        try:
+            woken = await listens(worker)
+            for name in "abcdefgh":
+                await append(bot, entry(name, lane=name))
+                assert await is_woken(woken)
+                assert name == (await claim_one(worker)).entry.id
+        finally:
+            await worker.close()
+            await bot.close()
