@@ -69,9 +69,8 @@ class KochavaClient:
     Redirects are not followed, since credentials would travel along; cookies are not kept.
     """
 
-    def __init__(self, *, timeout_seconds: float = 10.0, connection_limit: int = 100) -> None:
+    def __init__(self, *, timeout_seconds: float = 10.0) -> None:
         self._timeout_seconds = timeout_seconds
-        self._connection_limit = connection_limit
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, request: WireRequest) -> Answer | Failure:
@@ -109,7 +108,8 @@ class KochavaClient:
         session = aiohttp.ClientSession(
             # Half of the time for connecting, so that the error tells whether the request had left.
             timeout=aiohttp.ClientTimeout(total=self._timeout_seconds, connect=self._timeout_seconds / 2),
-            connector=aiohttp.TCPConnector(limit=self._connection_limit, ttl_dns_cache=60),
+            # How many go at a time is for the worker to say; a wait for a free connection would pass for a failure.
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         # aiohttp repeats a GET by itself when its connection is cut, without a public switch for it; a ping would count

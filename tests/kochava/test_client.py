@@ -51,6 +51,25 @@ async def test_url_is_sent_byte_for_byte(server: FaultServer, client: KochavaCli
     assert [path] == [received.path for received in server.received]
 
 
+async def test_no_request_waits_for_another_ones_connection() -> None:
+    """However many are under way while Kochava is slow."""
+    many = 150
+    came = asyncio.Barrier(many)
+
+    async def answer(_request: web.Request) -> web.Response:
+        await came.wait()
+        return web.Response(text="ok")
+
+    app = web.Application()
+    app.router.add_post("/track/json", answer)
+    patient = KochavaClient(timeout_seconds=30)
+    async with TestServer(app) as server:
+        request = WireRequest(method="POST", url=str(server.make_url("/track/json")), headers={}, body=b"{}")
+        answers = await asyncio.gather(*(patient.send(request) for _ in range(many)))
+        await patient.close()
+    assert [Answer(status=200, start=b"ok")] * many == answers
+
+
 async def test_redirect_is_not_followed(server: FaultServer, client: KochavaClient) -> None:
     """Credentials would travel along."""
     server.mode = Mode.REDIRECT
