@@ -1,8 +1,8 @@
 """
 Measures all that has a budget, each against a bare floor in the same run, and prints one table.
 
-Run ``python -m benchmarks``. It takes some minutes; on a machine that does something else meanwhile, only the ratios
-mean anything. The modules beside this one measure one thing each, for longer.
+Run ``python -m benchmarks``. It takes some ten minutes; on a machine that does something else meanwhile, only the
+ratios mean anything. The modules beside this one measure one thing each, for longer.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from rich.console import Console
 
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
 
-from . import delivery, parsing, rewriting, store_commit, tracking, waiting, webhook
+from . import bot_commits, delivery, memory, parsing, rewriting, store_commit, tracking, waiting, webhook, workers
 from .row import Row, table_of
+from .servers import ENGINES
+from .sink import sink
 
 
 def rewriting_rows(rounds: int = 7, calls: int = 100) -> list[Row]:
@@ -53,12 +55,12 @@ async def delivery_rows(rounds: int = 3, count: int = 2_000, concurrency: int = 
     """
     pairs = []
     with tempfile.TemporaryDirectory() as folder:
-        async with delivery.sink(0.01) as url:
-            await delivery.bare_rate(url, 500, concurrency)
+        async with sink(0.01) as target:
+            await delivery.bare_rate(target, 500, concurrency)
             for number in range(rounds):
-                bare = await delivery.bare_rate(url, count, concurrency)
+                bare = await delivery.bare_rate(target, count, concurrency)
                 store = SqliteStore(Path(folder) / f"{number}.db")
-                pairs.append((await delivery.worker_rate(store, url, count, concurrency, users=count), bare))
+                pairs.append((await delivery.worker_rate(store, target, count, concurrency, users=count), bare))
                 await store.close()
     return [
         Row.of_rounds(
@@ -72,7 +74,15 @@ async def delivery_rows(rounds: int = 3, count: int = 2_000, concurrency: int = 
     ]
 
 
-async def measured(waiting_entries: int) -> list[Row]:
+async def waiting_rows(most: int, most_in_servers: int) -> list[Row]:
+    """
+    Each store at its greatest length.
+    """
+    sizes = {name: most if name == "sqlite" else most_in_servers for name in ENGINES}
+    return [row for name, size in sizes.items() for row in await waiting.rows(name, (waiting.FEW, size))]
+
+
+async def measured(most_waiting: int, most_in_servers: int) -> list[Row]:
     """
     All rows, announcing each room before it is measured.
     """
@@ -82,8 +92,11 @@ async def measured(waiting_entries: int) -> list[Row]:
         "tracking": tracking.rows,
         "webhook": webhook.rows,
         "store_commit": store_commit.rows,
+        "bot_commits": bot_commits.rows,
         "delivery": delivery_rows,
-        "waiting": lambda: waiting.rows(waiting_entries),
+        "workers": lambda: workers.rows(workers.Load()),
+        "waiting": lambda: waiting_rows(most_waiting, most_in_servers),
+        "memory": lambda: memory.rows(most_waiting),
     }
     rows: list[Row] = []
     progress = Console(stderr=True)
@@ -95,9 +108,11 @@ async def measured(waiting_entries: int) -> list[Row]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--waiting", type=int, default=1_000_000, help="entries of the long outbox")
+    parser.add_argument("--waiting", type=int, default=1_000_000, help="entries of the long outbox of SQLite")
+    parser.add_argument("--waiting-in-servers", type=int, default=100_000, help="of Valkey's and PostgreSQL's")
     arguments = parser.parse_args()
-    Console(width=160).print(table_of(asyncio.run(measured(arguments.waiting))))
+    rows = asyncio.run(measured(arguments.waiting, arguments.waiting_in_servers))
+    Console(width=160).print(table_of(rows))
 
 
 if __name__ == "__main__":

@@ -1,162 +1,162 @@
 """
-What a long outbox costs: the time of a claim, and memory.
+What a long outbox costs in time: one append, a claim and a settlement, each as a multiple of its cost at 1,000 waiting.
 
-Run ``python -m benchmarks.waiting``.
+Run ``python -m benchmarks.waiting``, for one store ``--store valkey``. All lengths lie side by side and are asked in
+turn, so that what else the machine does hits all. How many wait stays the same: what is settled is appended anew.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
-import resource
-import statistics
-import sys
-import tempfile
+import itertools
 import time
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeVar
 
 from rich.console import Console
 
-from kochava_bot_middleware import KochavaMiddleware
 from kochava_bot_middleware.kochava.records import encode
-from kochava_bot_middleware.store.sqlite.store import SqliteStore
-from kochava_bot_middleware.store.unit import Entry, Outcome, Settlement, Unit
+from kochava_bot_middleware.store.contract import Store
+from kochava_bot_middleware.store.unit import Claim, Entry, Outcome, Settlement, Unit
 
-from .delivery import record
+from .backlog import APPENDS_OF_A_UNIT, NotDelivered, record
 from .row import Row, table_of
+from .servers import ENGINES, engine, opened
+
+T = TypeVar("T")
 
 FEW = 1_000
-APP_ID = "kobotdemo1234"
+SIZES = (FEW, 10_000, 100_000, 1_000_000)
+CLAIMED = 100
+SINGLE_APPENDS = 5
+
+BUDGETS = {"claim 100, all due": 2.0, "claim when all are in backoff": 2.0}
+"""How many times the cost at `FEW` each may be at any length."""
+
+_BODY = encode(record(1, 1))
+_numbers = itertools.count(1)
+_BACKOFF_SECONDS = 1_800.0
+_AT_MOST_AHEAD_SECONDS = 2_700.0
+"""As a worker asks with the default settings; see `Store.claim`."""
+
+Times = Mapping[str, float]
+"""Milliseconds by what was done."""
 
 
-async def fill(path: Path, waiting: int, *, in_backoff: bool = False) -> None:
+async def fill(store: Store, waiting: int, *, in_backoff: bool = False) -> None:
     """
-    Let that many lanes wait for delivery, all due, or none for a day.
+    Let that many lanes wait for delivery, all due, or none for half an hour.
     """
-    store = SqliteStore(path)
-    due_at = time.time() + 86_400 if in_backoff else None
-    body = encode(record(0))
-    try:
-        for start in range(0, waiting, 5_000):
-            names = [str(number) for number in range(start, min(start + 5_000, waiting))]
-            await store.commit(
-                Unit(
-                    appends=[
-                        Entry(id=name, queue="track", lane=name, created_at=time.time(), body=body, due_at=due_at)
-                        for name in names
-                    ]
-                )
-            )
-    finally:
-        await store.close()
+    due_at = time.time() + _BACKOFF_SECONDS if in_backoff else None
+    for start in range(0, waiting, APPENDS_OF_A_UNIT):
+        await _append(store, min(APPENDS_OF_A_UNIT, waiting - start), due_at=due_at)
 
 
-async def claim_milliseconds(path: Path) -> float:
+async def due_times(store: Store) -> Times:
     """
-    Median time of a claim of 100.
+    Of a claim, of the settlement of what was claimed, and of appends one by one.
     """
-    store = SqliteStore(path)
-    times = []
-    try:
-        for _ in range(51):
-            began = time.perf_counter()
-            claims = await store.claim("track", 100, 60.0)
-            times.append((time.perf_counter() - began) * 1000)
-            await store.commit(Unit(settlements=[Settlement(claim=claim, outcome=Outcome.RELEASE) for claim in claims]))
-    finally:
-        await store.close()
-    return statistics.median(times)
+    claiming, claims = await _timed(_claim(store))
+    if len(claims) != CLAIMED:
+        msg = f"{len(claims)} records were claimed where {CLAIMED} are due"
+        raise NotDelivered(msg)
+    settlements = [Settlement(claim=claim, outcome=Outcome.DONE) for claim in claims]
+    settling, _ = await _timed(store.commit(Unit(settlements=settlements)))
+    await _append(store, CLAIMED - SINGLE_APPENDS)
+    appending = [(await _timed(_append(store, 1)))[0] for _ in range(SINGLE_APPENDS)]
+    return {
+        "append 1": sum(appending) / SINGLE_APPENDS,
+        f"claim {CLAIMED}, all due": claiming,
+        f"settle {CLAIMED}": settling,
+    }
 
 
-async def megabytes(path: Path) -> float:
+async def backoff_times(store: Store) -> Times:
     """
-    The most memory a process takes that tries to deliver what waits in *path*, while nobody takes it.
+    Of a claim that finds nothing.
     """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.waiting", "--deliver", str(path), stdout=asyncio.subprocess.PIPE
+    claiming, claims = await _timed(_claim(store))
+    if claims:
+        msg = f"{len(claims)} records were claimed where none is due"
+        raise NotDelivered(msg)
+    return {"claim when all are in backoff": claiming}
+
+
+def _claim(store: Store) -> Awaitable[list[Claim]]:
+    return store.claim("track", CLAIMED, 60.0, at_most_ahead_seconds=_AT_MOST_AHEAD_SECONDS)
+
+
+async def _append(store: Store, count: int, *, due_at: float | None = None) -> None:
+    names = [f"{next(_numbers):x}" for _ in range(count)]
+    now = time.time()
+    await store.commit(
+        Unit(
+            appends=[
+                Entry(id=name, queue="track", lane=name, created_at=now, body=_BODY, due_at=due_at) for name in names
+            ]
+        )
     )
-    answer, _ = await process.communicate()
-    return float(answer)
 
 
-async def deliver(path: Path) -> None:
-    """
-    The other process.
-    """
-    kochava = KochavaMiddleware.from_dict(
-        {
-            "kochava_app_id": APP_ID,
-            "store": f"sqlite:///{path}",
-            # The port of a service that no machine runs any more.
-            "wire": {"event_url": "http://127.0.0.1:9/track/json"},
-        }
-    )
-    logging.disable(logging.WARNING)
-    await kochava.start()
-    await asyncio.sleep(3)
-    await kochava.stop()
-    print(most_megabytes())
+async def _timed(work: Awaitable[T]) -> tuple[float, T]:
+    began = time.perf_counter()
+    answer = await work
+    return (time.perf_counter() - began) * 1000, answer
 
 
-def most_megabytes() -> float:
+@asynccontextmanager
+async def stores(name: str, sizes: Sequence[int], *, in_backoff: bool) -> AsyncIterator[Mapping[int, Store]]:
     """
-    The most memory this process has had.
+    One of each length.
     """
-    status = Path("/proc/self/status")
-    if status.exists():
-        # Where it can be told apart from what the parent process had when it forked.
-        return next(int(line.split()[1]) / 1024 for line in status.read_text().splitlines() if "VmHWM" in line)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    with engine(name) as place:
+        async with AsyncExitStack() as stack:
+            made: dict[int, Store] = {}
+            for size in sizes:
+                made[size] = store = await opened(place.fresh_url())
+                stack.push_async_callback(store.close)
+                await fill(store, size, in_backoff=in_backoff)
+            yield made
 
 
-async def rows(waiting: int = 1_000_000) -> list[Row]:
+async def rows(name: str, sizes: Sequence[int] = SIZES, rounds: int = 51) -> list[Row]:
     """
-    Claims and memory.
+    Each operation at each length but the first, over the first.
     """
-    measured = []
-    with tempfile.TemporaryDirectory() as folder:
-        for in_backoff in (False, True):
-            few, many = (Path(folder) / f"{name}-{in_backoff}.db" for name in ("few", "many"))
-            await fill(few, FEW, in_backoff=in_backoff)
-            await fill(many, waiting, in_backoff=in_backoff)
-            measured.append(
-                Row.of_rounds(
-                    [(await claim_milliseconds(many), await claim_milliseconds(few)) for _ in range(3)],
-                    what=f"claim 100 at {waiting:,} waiting, {'all in backoff' if in_backoff else 'all due'}",
-                    floor=f"at {FEW:,}",
-                    unit="ms",
-                    budget=2,
-                )
+    measured: list[Row] = []
+    for in_backoff in (False, True):
+        times: dict[int, list[Times]] = {size: [] for size in sizes}
+        async with stores(name, sizes, in_backoff=in_backoff) as made:
+            for number in range(rounds + 3):
+                for size, store in made.items():
+                    each = await (backoff_times(store) if in_backoff else due_times(store))
+                    if number >= 3:  # the first rounds warm up
+                        times[size].append(each)
+        measured += [
+            Row.of_rounds(
+                [(many[what], few[what]) for many, few in zip(times[size], times[sizes[0]], strict=True)],
+                what=f"{name}, {size:,} waiting: {what}",
+                floor=f"{sizes[0]:,} waiting",
+                unit="ms",
+                budget=BUDGETS.get(what),
             )
-            if not in_backoff:
-                idle = Path(folder) / "idle.db"
-                await fill(idle, 0)
-                bare, full = await megabytes(idle), await megabytes(many)
-                measured.append(
-                    Row(
-                        what=f"memory with {waiting:,} waiting, more than idle",
-                        floor="idle",
-                        unit="MB",
-                        ours=full,
-                        floors=bare,
-                        ratio=full - bare,
-                        budget=30,
-                    )
-                )
-            many.unlink()
+            for what in times[sizes[0]][0]
+            for size in sizes[1:]
+        ]
     return measured
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--waiting", type=int, default=1_000_000)
-    parser.add_argument("--deliver", type=Path, help=argparse.SUPPRESS)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.waiting", description=__doc__)
+    parser.add_argument("--store", choices=ENGINES, action="append", help="may be given again; all if left out")
+    parser.add_argument("--most", type=int, default=SIZES[-1], help="the greatest length")
+    parser.add_argument("--rounds", type=int, default=51)
     arguments = parser.parse_args()
-    if arguments.deliver is not None:
-        asyncio.run(deliver(arguments.deliver))
-        return
-    Console().print(table_of(asyncio.run(rows(arguments.waiting))))
+    sizes = [size for size in SIZES if size <= arguments.most]
+    for name in arguments.store or ENGINES:
+        Console(width=160).print(table_of(asyncio.run(rows(name, sizes, arguments.rounds))))
 
 
 if __name__ == "__main__":

@@ -14,10 +14,11 @@ from functools import partial
 
 import attrs
 
-from ...exceptions import StoreError, StoreUnavailable
+from ...exceptions import StoreUnavailable
 from ..settings import NewToken
 from ..unit import Committed, Unit
 from .commit import commit_units
+from .errors import refuse
 from .pool import Pool
 
 TRANSACTIONS = 2
@@ -117,23 +118,15 @@ class Committer:
                 for waiting in group:
                     await self._run([waiting])
                 return
-            _refuse(group, exc)
+            refuse([waiting.future for waiting in group], exc)
         except BaseException:
-            _refuse(group, StoreUnavailable("the event loop stopped while this was being committed"))
+            stopped = StoreUnavailable("the event loop stopped while this was being committed")
+            refuse([waiting.future for waiting in group], stopped)
             raise
         else:
             for waiting, answer in zip(group, answers, strict=True):
                 if not waiting.future.done():
                     waiting.future.set_result(answer)
-
-
-def _refuse(group: Sequence[_Waiting], exc: Exception) -> None:
-    for waiting in group:
-        if not waiting.future.done():
-            # Each its own, since raising one changes it.
-            own = type(exc)(*exc.args) if isinstance(exc, StoreError) else exc
-            own.__cause__ = exc.__cause__
-            waiting.future.set_exception(own)
 
 
 def _touched(unit: Unit) -> frozenset[Hashable]:

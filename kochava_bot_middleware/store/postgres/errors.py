@@ -4,8 +4,10 @@ What asyncpg raises, as what the callers of a store know.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
@@ -70,6 +72,17 @@ def translated(shown: str) -> Iterator[None]:
         said = str(exc).partition("\n")[0] or type(exc).__name__
         message = f"the store {shown} {advice} (PostgreSQL: {said})"
         raise StoreUnavailable(message) from exc
+
+
+def refuse(futures: Iterable[asyncio.Future[Any]], exc: Exception) -> None:
+    """
+    Give *exc* to all who wait for the same transaction, to each its own, since raising one changes it.
+    """
+    for future in futures:
+        if not future.done():
+            own = type(exc)(*exc.args) if isinstance(exc, StoreError) else exc
+            own.__cause__ = exc.__cause__
+            future.set_exception(own)
 
 
 def _advice(exc: BaseException) -> str:

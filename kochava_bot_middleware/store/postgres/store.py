@@ -48,7 +48,8 @@ from .bell import Bell
 from .claims import Tokens, claim_heads, renew_leases
 from .committer import Committer
 from .pool import Pool
-from .reading import find, next_due_at, read_page, read_stats, recall
+from .reading import find, next_due_at, read_page, read_stats
+from .recaller import Recaller
 from .schema import initialize
 from .session import Session
 from .upkeep import forget_lanes, purge_some, retry_dead, sweep_some
@@ -69,6 +70,7 @@ class _Engine:
     loop: asyncio.AbstractEventLoop
     pool: Pool
     committer: Committer
+    recaller: Recaller
     bell: Bell
     tokens: Tokens
 
@@ -150,6 +152,7 @@ class PostgresStore:
         engine, self._engine = self._engine, None
         if engine is not None and _is_ours(engine):
             await engine.committer.drain()
+            await engine.recaller.drain()
             await engine.bell.close()
             await engine.pool.close()
 
@@ -183,7 +186,7 @@ class PostgresStore:
         return await self._do(partial(renew_leases, claims=claims, lease_seconds=lease_seconds))
 
     async def recall(self, keys: Sequence[str]) -> Mapping[str, bytes]:
-        return await self._do(partial(recall, keys=keys))
+        return await self._running().recaller.recall(keys)
 
     async def next_due_at(self, queue: str, *, at_most_ahead_seconds: float | None = None) -> float | None:
         return await self._do(partial(next_due_at, queue=queue, at_most_ahead_seconds=at_most_ahead_seconds))
@@ -258,6 +261,7 @@ class PostgresStore:
             loop=asyncio.get_running_loop(),
             pool=pool,
             committer=Committer(pool, new_token=tokens, dedupe_seconds=self._settings.dedupe_seconds),
+            recaller=Recaller(pool),
             bell=Bell(self._address, pool, self._clock, name=unique_tokens()()),
             tokens=tokens,
         )
