@@ -28,7 +28,8 @@ HEAD = """# Which settings are there?
 
 Settings are one dict (`from_dict`), or one TOML file for the command line: what `KochavaMiddleware` takes stands under
 `[kochava]` there, what `MessengerBot` takes under `[bot]`. An environment variable goes over the file:
-`KOCHAVA_BOT__KOCHAVA__STORE` is `store` under `[kochava]`, two underscores for a dot.
+`KOCHAVA_BOT__KOCHAVA__STORE` is `store` under `[kochava]`, two underscores for a dot. A program of yours reads both as
+[getting started](getting-started.md#4-write-the-bot) shows.
 
 Numbers are numbers and texts are texts: `"5"` is refused where a number is wanted. Everything that is wrong comes in
 one error, with key, wanted and got. What is *required* has no default; *none* means that it is not set. What turns

@@ -21,7 +21,7 @@ from .check_remarks import remarks_on
 from .command import GOOD, Parsers, add_command
 from .printing import one_line, print_table
 from .samples import TEST_USER, SampleKind, distinct, place_of, samples
-from .settings_source import add_settings_argument, read_page_ids, read_settings
+from .settings_source import add_settings_argument, read_doubts, read_page_ids, read_settings
 
 MASK = "…"
 
@@ -56,6 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
             print(line)
     for app in _differently_linking(apps):
         _print_links(app)
+    for doubt in read_doubts(path):
+        print(f"warning: {doubt}")
     for remark in remarks_on(settings, apps, read_page_ids(path)):
         print(f"warning: {remark.key}: {remark.text}")
     return GOOD
@@ -71,9 +73,17 @@ async def _requests(app: App) -> list[str]:
             except NoAddress:
                 lines += [f"{kind}: not configured", ""]
                 continue
-            off = " (install.mode is off: never sent)" if kind == "install" and app.install.mode == "off" else ""
+            off = _why_never(kind, app)
             lines += [f"{kind}{off}:", *(f"  {line}" for line in request_lines(request, app.destination.wire)), ""]
     return lines
+
+
+def _why_never(kind: SampleKind, app: App) -> str:
+    if kind == "install" and app.install.mode == "off":
+        return " (install.mode is off: never sent)"
+    if kind == "identity" and app.destination.wire.identity_form == "off":
+        return " (wire.identity_form is off: never sent)"
+    return ""
 
 
 def request_lines(request: WireRequest, wire: WireSettings) -> Iterator[str]:

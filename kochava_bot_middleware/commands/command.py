@@ -22,21 +22,22 @@ NOT_RUN = 2
 """It could not run: wrong arguments, settings or store."""
 
 
-def number_from(kind: type[float], least: float) -> Callable[[str], float]:
+def number_from(kind: type[float], least: float, most: float = math.inf) -> Callable[[str], float]:
     """
-    An argument's type: a number of at least *least*.
+    An argument's type: a finite number of at least *least*, and at most *most*.
 
     Args:
         kind: ``int`` or ``float``.
     """
+    limits = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
 
     def read(text: str) -> float:
         try:
             number = kind(text)
         except ValueError:
             number = math.nan
-        if not least <= number < math.inf:
-            msg = f"wanted a {'whole ' if kind is int else ''}number of at least {least}, got {text!r}"
+        if not least <= number <= most or number == math.inf:
+            msg = f"wanted a {'whole ' if kind is int else ''}number {limits}, got {text!r}"
             raise argparse.ArgumentTypeError(msg)
         return number
 

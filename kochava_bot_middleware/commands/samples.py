@@ -66,7 +66,14 @@ async def samples(kind: SampleKind, app: App, *, now: float, new_id: Callable[[]
     def ping(step: Step) -> Record:
         showing = Showing(greeting=new_id(), sent_at=now, handler="greet")
         return ping_of(
-            step, showing, app.greeting, app_id=app.app_id, user_id=name, person=person, at=now, device=device
+            step,
+            showing,
+            app.greeting,
+            app_id=app.app_id,
+            user_id=name,
+            person=person,
+            at=now,
+            device=app.device.asked(device),
         )
 
     match kind:

@@ -121,7 +121,8 @@ async def _send(record: Record, app: App, sender: Sender, clock: Clock) -> Tried
     except NoAddress:
         return Tried(app=app_name, what=what, host=NOTHING, verdict=NOT_CONFIGURED)
     outcome = await sender.send(request)
-    verdict = judge(outcome, queue=record.queue, settings=app.destination.wire, now=clock.now())
+    wire = app.destination.wire
+    verdict = judge(outcome, queue=record.queue, settings=wire, now=clock.now(), kind=record.kind)
     return Tried(
         app=app_name,
         what=what,

@@ -9,12 +9,14 @@ import difflib
 import os
 from collections.abc import Mapping
 
+from ..bot_settings import BotSettings
 from ..exceptions import SettingsError, Violation
 from ..measuring.apps import KochavaSettings
 from ..settings import from_mapping, kind_of
 from ..settings_sources import from_environment, from_toml
 
 TABLE = "kochava"
+BOT_TABLE = "bot"
 
 
 def add_settings_argument(parser: argparse.ArgumentParser) -> None:
@@ -57,9 +59,36 @@ def read_page_ids(path: str | None, environment: Mapping[str, str] = os.environ)
     Args:
         path: As of `read_settings`.
     """
-    bot = _tables(path, environment).get("bot")
+    bot = _tables(path, environment).get(BOT_TABLE)
     pages = bot.get("pages") if isinstance(bot, Mapping) else None
     return [str(page_id) for page_id in pages] if isinstance(pages, Mapping) else []
+
+
+def read_doubts(path: str | None, environment: Mapping[str, str] = os.environ) -> list[Violation]:
+    """
+    What no command needs, but a bot would stumble over: its own table, if there is one, and misspelt names of tables.
+
+    Secrets that are missing may be in the bot's own environment, so none of this is an error here.
+
+    Args:
+        path: As of `read_settings`.
+    """
+    tables = _tables(path, environment)
+    doubts = [
+        Violation(key=name, wanted=f"probably [{near[0]}]", got="an unknown table")
+        for name in tables
+        if name not in (TABLE, BOT_TABLE) and (near := difflib.get_close_matches(name, (TABLE, BOT_TABLE), n=1))
+    ]
+    bot = tables.get(BOT_TABLE)
+    if bot is None:
+        return doubts
+    if not isinstance(bot, Mapping):
+        return [*doubts, Violation(key=BOT_TABLE, wanted=f"a table [{BOT_TABLE}]", got=kind_of(bot))]
+    try:
+        from_mapping(BotSettings, bot, key=BOT_TABLE)
+    except SettingsError as exc:
+        doubts += exc.violations
+    return doubts
 
 
 def _tables(path: str | None, environment: Mapping[str, str]) -> Mapping[str, object]:

@@ -30,6 +30,8 @@ from .settings_source import add_settings_argument, read_settings
 READY = "kochava-bot worker: "
 """How both lines begin that it prints."""
 
+HIGHEST_PORT = 65_535
+
 
 def add_worker(parsers: Parsers) -> None:
     """
@@ -43,7 +45,7 @@ def add_worker(parsers: Parsers) -> None:
     parser.add_argument(
         "--port",
         metavar="P",
-        type=number_from(int, 0),
+        type=number_from(int, 0, HIGHEST_PORT),
         help="answer /healthz, /readyz and /metrics there; 0 is any free port",
     )
     parser.add_argument(

@@ -133,7 +133,8 @@ class Courier:
             if owned is None:
                 return None
             outcome = await self._sender.send(request)
-            verdict = judge(outcome, queue=claim.entry.queue, settings=destination.wire, now=self._clock.now())
+            wire, now = destination.wire, self._clock.now()
+            verdict = judge(outcome, queue=claim.entry.queue, settings=wire, now=now, kind=record.kind)
             reported = True
         finally:
             if not reported:

@@ -33,15 +33,17 @@ def php_json(value: Any) -> bytes:
     """
     JSON as PHP's ``json_encode`` writes it: compact, ASCII, slashes escaped, whole floats without a fraction.
 
-    Empty objects within objects are left out, since PHP would give them back as ``[]``.
+    Empty objects within objects are left out, since PHP would give them back as ``[]``; within lists they are ``[]``.
     """
     return _php(value).encode("ascii")
 
 
 def _php(value: Any) -> str:
     match value:
-        case bool() | None | str():
-            return json.dumps(value).replace("/", "\\/")
+        case str():
+            return _php_text(value)
+        case bool() | None:
+            return json.dumps(value)
         case int():
             return str(value)
         case float():
@@ -50,10 +52,16 @@ def _php(value: Any) -> str:
             members = (f"{_php(key)}:{_php(member)}" for key, member in value.items() if not _empty(member))
             return "{" + ",".join(members) + "}"
         case list() | tuple():
-            return "[" + ",".join(map(_php, value)) + "]"
+            return "[" + ",".join("[]" if _empty(member) else _php(member) for member in value) + "]"
         case _:
             msg = f"{type(value).__name__} has no JSON form"
             raise TypeError(msg)
+
+
+def _php_text(value: str) -> str:
+    # Python escapes the delete character, PHP does not.
+    parts = (json.dumps(part)[1:-1].replace("/", "\\/") for part in value.split("\x7f"))
+    return '"' + "\x7f".join(parts) + '"'
 
 
 def _empty(value: Any) -> bool:
@@ -61,7 +69,8 @@ def _empty(value: Any) -> bool:
 
 
 def _php_float(value: float) -> str:
-    if value.is_integer() and abs(value) < 1e15:
+    # PHP reads digits alone as an integer as long as 64 bits hold it, and gives them back as they are.
+    if value.is_integer() and abs(value) < 2**63:
         return str(int(value))
     digits, _, exponent = repr(value).partition("e")
     if not exponent:

@@ -6,16 +6,22 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 import attrs
 
-from ..settings import Rule, Secret, both_or_neither, check_rules, http_url, one_of
-from .records import Click, Deletion, Impression, Ping, Record
+from ..settings import Refusal, Rule, Secret, both_or_neither, check_rules, http_url, one_of
+from .records import Click, Deletion, IdentityLink, Impression, Ping, Record
 
 EVENT_PATH: Final = "/track/json"
 IDENTITY_PATH: Final = "/v1/cpi/identityLink.php"
+
+
+def _header(_instance: Any, _attribute: Any, value: str) -> None:
+    if not value.strip() or not value.isascii() or not value.isprintable():
+        wanted = "a header in plain ASCII, such as Unknown"
+        raise Refusal(wanted, value)
 
 
 @attrs.frozen(kw_only=True)
@@ -43,11 +49,16 @@ class WireSettings:
             `base_url`.
         identity_url: Takes identity links of the ``php`` form; by default ``/v1/cpi/identityLink.php`` where events go:
             below `base_url`, or on the host of an `event_url` that is given.
-        identity_form: ``php`` is the documented endpoint, ``action`` what Kochava's SDKs do.
+        identity_form: ``php`` is the documented endpoint; ``action`` what Kochava's SDKs do, by `kochava_device_id`
+            alone, which events then have in either profile; ``off``: identities are remembered, and linked once another
+            form is set.
         profile: ``bot`` is the body of Kochava's bot page plus ``usertime``; ``s2s`` adds what its general
             server-to-server page requires.
+        user_agent: The header of every request. A client library's own would be read as the person's device.
         device_ua_encoding: ``raw`` or ``percent``; Kochava's table and sample disagree.
         currency_place: Where a purchase's currency goes: ``event_data`` (bot page), ``data`` (general page), ``both``.
+        revenue_key: Under which key a Purchase's amount goes, whichever of ``sum`` and ``price`` it was given under:
+            ``as_given``, ``sum`` (bot page), ``price`` (newer pages), ``both``. One with both keys stays as it is.
         api_key: Of strict authentication, with `api_secret`; both or neither.
         api_secret: See `api_key`.
         sign_identity_links: Sign the ``php`` form as well; unknown whether Kochava checks it there.
@@ -55,6 +66,8 @@ class WireSettings:
             answer is a delivery.
         unknown_answer: What a status without a documented meaning (3xx, 404 …) says about a record: ``retry``, or
             ``dead`` at once.
+        ping_success: Which answers count an impression or a click: ``2xx_and_3xx``, since a click is answered with a
+            redirect, or ``2xx`` alone; then a 3xx is an `unknown_answer`.
         trackers: By name; ``greeting`` is the greeting's.
         deletion_url: The whole address of the Data Subject Request API for this app, such as
             ``https://nng.kochava.com/accounts/<account>/apps/<app>/privacy/scrub``; ``None``: not configured.
@@ -65,15 +78,18 @@ class WireSettings:
     base_url: str = attrs.field(default="https://control.kochava.com", validator=http_url)
     event_url: str | None = attrs.field(default=None, validator=http_url)
     identity_url: str | None = attrs.field(default=None, validator=http_url)
-    identity_form: str = attrs.field(default="php", validator=one_of("php", "action"))
+    identity_form: str = attrs.field(default="php", validator=one_of("php", "action", "off"))
     profile: str = attrs.field(default="bot", validator=one_of("bot", "s2s"))
+    user_agent: str = attrs.field(default="Unknown", validator=_header)
     device_ua_encoding: str = attrs.field(default="raw", validator=one_of("raw", "percent"))
     currency_place: str = attrs.field(default="event_data", validator=one_of("event_data", "data", "both"))
+    revenue_key: str = attrs.field(default="as_given", validator=one_of("as_given", "sum", "price", "both"))
     api_key: Secret | None = None
     api_secret: Secret | None = None
     sign_identity_links: bool = False
     success: str = attrs.field(default="status_and_body", validator=one_of("status_and_body", "status"))
     unknown_answer: str = attrs.field(default="retry", validator=one_of("retry", "dead"))
+    ping_success: str = attrs.field(default="2xx_and_3xx", validator=one_of("2xx_and_3xx", "2xx"))
     trackers: Mapping[str, Tracker] = attrs.field(factory=dict)
     deletion_url: str | None = attrs.field(default=None, validator=http_url)
     deletion_key: Secret | None = None
@@ -136,7 +152,7 @@ class Destination:
                 return self._tracker_url(record)
             case Deletion():
                 return self.wire.deletion_url
-            case _ if record.kind == "identity_link" and self.wire.identity_form == "php":
+            case IdentityLink() if self.wire.identity_form != "action":
                 return self.wire.identity_address
             case _:
                 return self.wire.event_address

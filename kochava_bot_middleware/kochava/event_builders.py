@@ -2,7 +2,8 @@
 Standard events with their standard keys, so that an editor completes them and a typing error shows.
 
 Each builder gives the pair that `track` and `event` take: name and data. Keys left at ``None`` are left out; any other
-keyword is passed on as a key of its own.
+keyword is passed on as a key of its own. No builder raises: what is wrong with the data is told where the event is
+recorded, so that a purchase is not lost for a currency.
 """
 
 from __future__ import annotations
@@ -12,9 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from ..exceptions import TrackingError
-from .currencies import is_currency
-from .standard import RESERVED_KEYS, StandardEvent
+from .standard import StandardEvent
 
 Amount: TypeAlias = int | float | Decimal
 RevenueKey: TypeAlias = Literal["sum", "price", "both"]
@@ -52,13 +51,9 @@ def purchase(
         price: The whole amount.
         currency: Code of ISO 4217.
         revenue_key: Kochava's bot page calls the amount ``sum``, newer pages ``price``.
-
-    Raises:
-        TrackingError: The currency is not one, or a key is reserved.
     """
     keys = ("sum", "price") if revenue_key == "both" else (revenue_key,)
     amounts = dict.fromkeys(keys, price)
-    _check_currency(StandardEvent.PURCHASE, currency)
     return _event(
         StandardEvent.PURCHASE,
         {"name": name, "content_id": content_id, "order_id": order_id, "quantity": quantity, "currency": currency},
@@ -174,21 +169,9 @@ def _product(
     currency: str | None,
     others: dict[str, Any],
 ) -> StandardEventData:
-    if currency is not None:
-        _check_currency(event, currency)
     return _event(event, {"name": name, "content_id": content_id, "price": price, "currency": currency}, others)
-
-
-def _check_currency(event: StandardEvent, currency: str) -> None:
-    if not is_currency(currency):
-        msg = f"event {event.value!r}, key 'currency': is not a code of ISO 4217"
-        raise TrackingError(msg)
 
 
 def _event(event: StandardEvent, *parts: dict[str, Any]) -> StandardEventData:
     data = {key: value for part in parts for key, value in part.items() if value is not None}
-    for key in data:
-        if key in RESERVED_KEYS:
-            msg = f"event {event.value!r}, key {key!r}: is reserved by Kochava"
-            raise TrackingError(msg)
     return StandardEventData(event.value, data)

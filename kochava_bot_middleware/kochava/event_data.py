@@ -1,5 +1,5 @@
 """
-What an author gives as event data, made fit for Kochava: bad keys go, one by one, and the event stays.
+What an author gives as an event, made fit for Kochava: bad keys go, one by one, and the event stays.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import datetime as dt
 import decimal
 import enum
 import math
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,11 +18,13 @@ import orjson
 
 from ..exceptions import TrackingError
 from .currencies import is_currency
-from .standard import MANY_KEYS, MAX_BYTES, RESERVED_KEYS
+from .standard import MANY_KEYS, MAX_BYTES, RESERVED_KEYS, REVENUE_KEYS, StandardEvent
 
 _MIN_INT, _MAX_INT = -(2**63), 2**63 - 1
 _DEEPEST = 20
 _NOT_FINITE = "is not a finite number"
+# What becomes of a Decimal that no float holds is an amount, too.
+_AMOUNT = re.compile(r"[+-]?\d+(\.\d+)?(E[+-]?\d+)?")
 
 
 class Severity(enum.Enum):
@@ -59,13 +62,41 @@ class _Unfit(Exception):
     pass
 
 
+def clean_event_name(name: str, *, strict: bool) -> tuple[str, tuple[Problem, ...]]:
+    """
+    Make an event's name fit for the wire.
+
+    Args:
+        name: As the author gave it.
+        strict: Raise for what is wrong.
+
+    Returns:
+        The name, halves of characters replaced, and what was not right. Names with a leading underscore are believed
+        to be Kochava's own (``_install``), but no page forbids them.
+
+    Raises:
+        TrackingError: Only when *strict*.
+    """
+    fit = name if name.isascii() else name.encode("utf-8", "replace").decode()
+    if fit != name:
+        reason = "its name holds half a character (a lone surrogate)"
+        if strict:
+            msg = f"event {fit!r}: {reason}"
+            raise TrackingError(msg)
+        return fit, (Problem(key="", reason=reason, severity=Severity.WRONG),)
+    if name.startswith("_") and name != StandardEvent.DEEPLINK:
+        reason = "its name begins with an underscore, as Kochava's own do"
+        return fit, (Problem(key="", reason=reason, severity=Severity.DOUBTFUL),)
+    return fit, ()
+
+
 def clean_event_data(data: Any, *, strict: bool, event_name: str = "") -> tuple[Any, tuple[Problem, ...]]:
     """
     Make *data* fit for the wire.
 
     `decimal.Decimal` becomes an int when it is whole, a float when the float's shortest form is the same number, and
     its text otherwise, so that no amount changes. Enum members become their values, dates ISO 8601 text, UUIDs text,
-    tuples lists.
+    tuples lists. Keys whose value is ``None`` are left out: nothing is known.
 
     Args:
         data: A mapping, one scalar value, or ``None``.
@@ -109,6 +140,10 @@ def _clean_scalar(data: Any, problems: list[Problem]) -> Any:
 def _clean_mapping(data: Mapping[Any, Any], problems: list[Problem]) -> dict[str, Any] | None:
     clean: dict[str, Any] = {}
     for key, value in data.items():
+        if value is None:
+            if key == "currency":
+                problems.append(Problem(key=key, reason="is not a code of ISO 4217"))
+            continue
         # Nearly all are plain text and small numbers, which need no second look.
         if type(key) is str and key.isascii() and key not in RESERVED_KEYS and _is_plain(value):
             clean[key] = value
@@ -127,6 +162,11 @@ def _clean_mapping(data: Mapping[Any, Any], problems: list[Problem]) -> dict[str
         clean[name] = plain
     if "currency" in clean and not is_currency(clean["currency"]):
         problems.append(Problem(key="currency", reason="is not a code of ISO 4217", severity=Severity.WRONG))
+    problems += [
+        Problem(key=key, reason="is not a number", severity=Severity.WRONG)
+        for key in REVENUE_KEYS
+        if key in clean and not _is_amount(clean[key])
+    ]
     if len(clean) > MANY_KEYS:
         reason = f"has {len(clean)} keys, over {MANY_KEYS}"
         problems.append(Problem(key="", reason=reason, severity=Severity.DOUBTFUL))
@@ -134,11 +174,17 @@ def _clean_mapping(data: Mapping[Any, Any], problems: list[Problem]) -> dict[str
     return clean or None
 
 
+def _is_amount(value: Any) -> bool:
+    if isinstance(value, str):
+        return _AMOUNT.fullmatch(value) is not None
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _is_plain(value: Any) -> bool:
     kind = type(value)
     if kind is str:
         return bool(value.isascii())
-    return (kind is int and _MIN_INT <= value <= _MAX_INT) or kind is bool or value is None
+    return (kind is int and _MIN_INT <= value <= _MAX_INT) or kind is bool
 
 
 def _shrink(clean: dict[str, Any], problems: list[Problem]) -> None:

@@ -110,6 +110,9 @@ RESERVED_KEYS = frozenset(
 )
 """Keys that Kochava keeps for itself; ``event_data`` must not use them."""
 
+REVENUE_KEYS = ("sum", "price")
+"""Keys of an amount: the bot page's and the newer pages'."""
+
 MANY_KEYS = 16
 """More keys than this are said, by third parties only, not to be kept."""
 

@@ -4,8 +4,12 @@ Adding parameters to a pasted tracker URL.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from urllib.parse import quote, unquote_plus
+
+_UNFIT = re.compile(r"[^\x21-\x7e]+")
+_PLACEHOLDER = re.compile(r"\{.+\}|\[.+\]|<.+>|\$\w+\$|%%\w+%%|__\w+__", re.DOTALL)
 
 
 def with_params(url: str, params: Mapping[str, str]) -> str:
@@ -14,16 +18,18 @@ def with_params(url: str, params: Mapping[str, str]) -> str:
 
     What is there stays byte for byte, and wins over a parameter of the same name. Only literal placeholders, which
     Campaign Manager leaves in the URLs it makes (``device_id=device_id``, ``click_id={click_id}``), are replaced by the
-    parameter of that name, or dropped when there is none.
+    parameter of that name, or dropped when there is none; so are those of other tools (``$CLICK_ID$``,
+    ``__CLICK_ID__``). A name without a value is filled. What no request line may hold, such as a space or an umlaut, is
+    percent-encoded.
     """
-    rest, hash_sign, fragment = url.partition("#")
+    rest, hash_sign, fragment = _UNFIT.sub(lambda match: quote(match[0], safe=""), url).partition("#")
     address, question_mark, query = rest.partition("?")
     pairs: list[str] = []
     names: set[str] = set()
     for pair in query.split("&") if question_mark else []:
         key, _, value = pair.partition("=")
         name = unquote_plus(key)
-        if key and _is_placeholder(name, unquote_plus(value)):
+        if key and (_is_placeholder(name, unquote_plus(value)) or (not value and params.get(name))):
             continue
         pairs.append(pair)
         names.add(name)
@@ -35,4 +41,4 @@ def with_params(url: str, params: Mapping[str, str]) -> str:
 
 
 def _is_placeholder(name: str, value: str) -> bool:
-    return value == name or (len(value) > 2 and value[0] + value[-1] in ("{}", "[]", "<>"))
+    return value.lower() == name.lower() or _PLACEHOLDER.fullmatch(value) is not None

@@ -17,7 +17,7 @@ import orjson
 
 from .client import Answer, Failure
 from .destination import WireSettings
-from .records import Ping
+from .records import Engagement, IdentityLink, Ping
 
 MAX_RETRY_AFTER_SECONDS = 86_400.0
 """A longer ``Retry-After`` is taken for this: a mistake there must not cost the events."""
@@ -57,7 +57,8 @@ class Verdict:
         detail: The start of the answer with secrets masked; empty when delivered.
         floor_seconds: Kochava's ``Retry-After``: the destination is left alone for so long. 0 when it said nothing.
         ambiguous: The record may have been delivered all the same.
-        server_error: The answer was a 5xx or 429, so the fault may lie with the record or with the server.
+        server_error: The answer was a 5xx or is not understood, so the fault may lie with the record or with the
+            server: while others are served, it is the record's.
         too_fast: The answer was 429: the whole destination must slow down.
     """
 
@@ -73,7 +74,9 @@ class Verdict:
 DELIVERED = Verdict(fate=Fate.DELIVERED)
 
 
-def judge(outcome: Answer | Failure, *, queue: str, settings: WireSettings, now: float) -> Verdict:
+def judge(
+    outcome: Answer | Failure, *, queue: str, settings: WireSettings, now: float, kind: str = Engagement.kind
+) -> Verdict:
     """
     Read an answer.
 
@@ -82,16 +85,18 @@ def judge(outcome: Answer | Failure, *, queue: str, settings: WireSettings, now:
         queue: The record's queue: of a ping every 2xx and 3xx counts, whatever the body.
         settings: Those of the destination.
         now: Seconds since the epoch, for a ``Retry-After`` that is a date.
+        kind: The record's. An identity link without a signature carries no credentials that could be refused: where
+            the account is not enabled for links, that must not pause its events.
     """
     if isinstance(outcome, Failure):
         return Verdict(fate=Fate.RETRY, reason=outcome.reason, ambiguous=outcome.ambiguous)
     status = outcome.status
-    if queue == Ping.queue and 200 <= status < 400:
+    if queue == Ping.queue and 200 <= status < (300 if settings.ping_success == "2xx" else 400):
         return DELIVERED
     if 200 <= status < 300:
         return _judge_body(outcome, settings)
     detail = detail_of(outcome, settings)
-    if status in _REJECTED_STATUSES:
+    if status in _REJECTED_STATUSES or (status in _REFUSED_STATUSES and _is_unsigned(kind, settings)):
         return Verdict(fate=Fate.REJECTED, reason="rejected by Kochava", detail=detail)
     if status in _REFUSED_STATUSES:
         return Verdict(fate=Fate.REFUSED, reason="credentials refused by Kochava", detail=detail)
@@ -105,7 +110,13 @@ def judge(outcome: Answer | Failure, *, queue: str, settings: WireSettings, now:
             too_fast=status == 429,
         )
     fate = Fate.RETRY if settings.unknown_answer == "retry" else Fate.REJECTED
-    return Verdict(fate=fate, reason="answer not understood", detail=detail)
+    return Verdict(fate=fate, reason="answer not understood", detail=detail, server_error=fate is Fate.RETRY)
+
+
+def _is_unsigned(kind: str, settings: WireSettings) -> bool:
+    if kind != IdentityLink.kind or settings.identity_form == "action":
+        return False
+    return settings.api_key is None or not settings.sign_identity_links
 
 
 def _judge_body(answer: Answer, settings: WireSettings) -> Verdict:

@@ -15,11 +15,8 @@ from ..exceptions import KochavaBotError
 from .authentication import authentication_headers, php_json
 from .destination import Destination, WireSettings, host_of
 from .records import TOP_LEVEL, Deletion, Engagement, IdentityLink, Install, Ping, Record
+from .standard import REVENUE_KEYS, StandardEvent
 from .tracker_url import with_params
-
-# A client library's own User-Agent would be read as the person's device.
-_HEADERS = {"User-Agent": "Unknown"}
-_JSON_HEADERS = {**_HEADERS, "Content-Type": "application/json"}
 
 
 class NoAddress(KochavaBotError):
@@ -65,7 +62,7 @@ def build_request(record: Record, destination: Destination) -> WireRequest:
         raise NoAddress(msg)
     match record:
         case Ping():
-            return WireRequest(method="GET", url=with_params(url, record.params), headers=_HEADERS)
+            return WireRequest(method="GET", url=with_params(url, record.params), headers=_headers(wire))
         case Engagement():
             return _post(url, _event(record, wire), wire)
         case Install():
@@ -79,12 +76,21 @@ def build_request(record: Record, destination: Destination) -> WireRequest:
             raise NoAddress(msg)
 
 
+def _headers(wire: WireSettings) -> dict[str, str]:
+    return {"User-Agent": wire.user_agent}
+
+
+def _json_headers(wire: WireSettings) -> dict[str, str]:
+    return {"User-Agent": wire.user_agent, "Content-Type": "application/json"}
+
+
 def _post(url: str, body: Mapping[str, Any], wire: WireSettings, *, signed: bool = True) -> WireRequest:
+    headers = _json_headers(wire)
     if not signed or wire.api_key is None or wire.api_secret is None:
-        return WireRequest(method="POST", url=url, headers=_JSON_HEADERS, body=orjson.dumps(body))
+        return WireRequest(method="POST", url=url, headers=headers, body=orjson.dumps(body))
     written = php_json(body)
-    proof = authentication_headers(written, api_key=wire.api_key.value, api_secret=wire.api_secret.value)
-    return WireRequest(method="POST", url=url, headers={**_JSON_HEADERS, **proof}, body=written)
+    headers |= authentication_headers(written, api_key=wire.api_key.value, api_secret=wire.api_secret.value)
+    return WireRequest(method="POST", url=url, headers=headers, body=written)
 
 
 def _event(record: Engagement, wire: WireSettings) -> dict[str, Any]:
@@ -93,7 +99,7 @@ def _event(record: Engagement, wire: WireSettings) -> dict[str, Any]:
         "usertime": record.usertime,
         "event_name": record.event_name,
     }
-    event_data = record.event_data
+    event_data = _with_revenue(record, wire)
     if wire.currency_place != "event_data" and isinstance(event_data, Mapping) and "currency" in event_data:
         data["currency"] = event_data["currency"]
         if wire.currency_place == "data":
@@ -101,6 +107,21 @@ def _event(record: Engagement, wire: WireSettings) -> dict[str, Any]:
     if event_data is not None and event_data != {}:
         data["event_data"] = event_data
     return _envelope("event", record, data, record.extra, wire)
+
+
+def _with_revenue(record: Engagement, wire: WireSettings) -> Any:
+    """
+    The event's data with its amount under the keys of the settings; `send-test` prefixes the name.
+    """
+    data = record.event_data
+    if wire.revenue_key == "as_given" or record.event_name.removeprefix("Test ") != StandardEvent.PURCHASE:
+        return data
+    given = [key for key in REVENUE_KEYS if key in data] if isinstance(data, Mapping) else []
+    if len(given) != 1:
+        return data
+    wanted = REVENUE_KEYS if wire.revenue_key == "both" else (wire.revenue_key,)
+    rest = {key: value for key, value in data.items() if key not in given}
+    return {**rest, **dict.fromkeys(wanted, data[given[0]])}
 
 
 def _install(record: Install, wire: WireSettings) -> dict[str, Any]:
@@ -124,13 +145,16 @@ def _envelope(
     if wire.profile == "s2s":
         inner = {"origination_ip": "", "device_ua": "", "device_ver": "", **inner}
         outer = {"kochava_device_id": record.user_id, "nt_id": record.id, **outer}
+    elif wire.identity_form == "action":
+        # Such a link names the person by this alone.
+        outer = {"kochava_device_id": record.user_id, **outer}
     if wire.device_ua_encoding == "percent" and inner.get("device_ua"):
         inner["device_ua"] = quote(str(inner["device_ua"]), safe="")
     return {"data": {**data, **inner}, "action": action, "kochava_app_id": record.app_id, **outer}
 
 
 def _identity_link(url: str, record: IdentityLink, wire: WireSettings) -> WireRequest:
-    if wire.identity_form == "php":
+    if wire.identity_form != "action":
         body: dict[str, Any] = {
             "kochava_app_id": record.app_id,
             "device_id": dict(record.device_ids),
@@ -138,11 +162,7 @@ def _identity_link(url: str, record: IdentityLink, wire: WireSettings) -> WireRe
         }
         return _post(url, body, wire, signed=wire.sign_identity_links)
     body = {
-        "data": {
-            "device_ids": dict(record.device_ids),
-            "usertime": record.usertime,
-            "identity_link": dict(record.identities),
-        },
+        "data": {"usertime": record.usertime, "identity_link": dict(record.identities)},
         "action": "identityLink",
         "kochava_app_id": record.app_id,
         "kochava_device_id": record.user_id,
@@ -157,5 +177,5 @@ def _deletion(url: str, record: Deletion, wire: WireSettings) -> WireRequest:
         for name, value in record.device_ids.items()
     ]
     key = wire.deletion_key.value if wire.deletion_key is not None else ""
-    headers = {**_JSON_HEADERS, "Authentication-Key": key}
+    headers = {**_json_headers(wire), "Authentication-Key": key}
     return WireRequest(method="POST", url=url, headers=headers, body=orjson.dumps({"device_ids": ids}))

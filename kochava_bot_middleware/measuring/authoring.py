@@ -71,7 +71,7 @@ class Authoring:
             msg = f"`when` is 'success' or 'always', got {when!r}"
             raise RegistrationError(msg)
         event_name, event_data = _apart(name, data)
-        if not isinstance(event_name, str) or not event_name:
+        if not isinstance(event_name, str) or not event_name.strip():
             msg = f'@kochava.event wants the event\'s name: write `@kochava.event("Purchase")`, got {name!r}'
             raise RegistrationError(msg)
         if inspect.iscoroutinefunction(event_data):
@@ -159,7 +159,7 @@ class Authoring:
                 mode, Kochava would refuse it.
         """
         event_name, event_data = _apart(name, data)
-        if not isinstance(event_name, str) or not event_name:
+        if not isinstance(event_name, str) or not event_name.strip():
             msg = f"an event has a name, got {name!r}"
             raise TrackingError(msg)
         named = Named.checked(user_id, page_id, channel)

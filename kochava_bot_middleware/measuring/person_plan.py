@@ -52,7 +52,8 @@ def assemble(subject: Subject, stored: Mapping[str, bytes], facts: PersonFacts, 
         is_known = _first_record(subject, part, facts, now)
     part.records += events
     waits = subject.app.identity.wait_for_first_record
-    if learned.pending and (is_known or events or not waits):
+    links = subject.app.destination.wire.identity_form != "off"
+    if links and learned.pending and (is_known or events or not waits):
         part.records.append(_identity_link(subject, learned.pending, facts, now))
         learned = learned.link()
     if learned != identities:
@@ -69,14 +70,15 @@ def _referral(subject: Subject, stored: Mapping[str, bytes], part: Assembled, no
     settings = subject.app.events
     if settings.attach_referral == "off":
         return {}
-    before = state = ReferralState.from_bytes(stored.get(subject.keys.referral))
+    state = ReferralState.from_bytes(stored.get(subject.keys.referral))
     event = subject.event
     new = {} if event is None else facts_of(event.referral)
     if event is not None and new:
-        state = state.with_referral(new, now if event.timestamp is None else event.timestamp.timestamp())
-    if state != before:
-        expires_at = now + settings.referral_seconds
-        part.marks.append(_mark(subject.keys.referral, state.to_bytes(), stored, expires_at=expires_at))
+        before = state
+        state = before.with_referral(new, now if event.timestamp is None else event.timestamp.timestamp())
+        if state != before:
+            expires_at = now + settings.referral_seconds
+            part.marks.append(_mark(subject.keys.referral, state.to_bytes(), stored, expires_at=expires_at))
     return state.facts(settings.attach_referral, since=now - settings.referral_seconds)
 
 
@@ -168,7 +170,7 @@ def _funnel(
                 user_id=subject.name,
                 person=subject.person,
                 at=signal.at,
-                device=facts.device,
+                device=app.device.asked(facts.device),
             )
             for step in steps
             if _is_wanted(step, subject)

@@ -7,7 +7,7 @@ Planning may be done again when somebody else changed that state in between; not
 from __future__ import annotations
 
 import logging
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import attrs
@@ -17,7 +17,7 @@ from ..kochava.records import SCHEMA, Record, encode
 from ..messenger.events import DeliveryEvent, Event
 from ..receiving.handling import Contribution
 from ..store.unit import Condition, Entry, Mark
-from ..tracking.device import DeviceSettings, device_facts
+from ..tracking.device import device_facts
 from ..tracking.funnel import Delivered
 from ..tracking.identity import Person
 from .apps import Apps
@@ -34,8 +34,6 @@ Recall = Callable[[Sequence[str]], Awaitable[Mapping[str, bytes]]]
 REMEMBERED_MIDS = 1000
 """Delivered messages that may belong to a send whose person is not known yet, as far as this process saw them."""
 
-NO_DEVICE = DeviceSettings()
-
 PAGE_SEEN_SECONDS = 7 * 86400.0
 """For how long a Page that sent a delivery event is expected to send more of them."""
 
@@ -49,13 +47,13 @@ class Plan:
         appends: Records and timers.
         marks: Changed state.
         kinds: Kind of each record, by its id.
-        left_out: How much is not written, by reason.
+        left_out: Why something is not written, once for each.
     """
 
     appends: list[Entry] = attrs.field(factory=list)
     marks: list[Mark] = attrs.field(factory=list)
     kinds: dict[str, str] = attrs.field(factory=dict)
-    left_out: Counter[str] = attrs.field(factory=Counter)
+    left_out: list[str] = attrs.field(factory=list)
 
     @property
     def contribution(self) -> Contribution:
@@ -128,10 +126,13 @@ class Planner:
             self._subject(subjects, person, told)
         for send in told.unaddressed:
             self._join_or_keep(send, subjects, told, plan)
+        wanted = []
         for subject in subjects.values():
             if subject.person.user_id in self._test_users:
-                plan.left_out[LeftOut.TEST_USER] += len(subject.happenings)
-        return [each for each in subjects.values() if each.person.user_id not in self._test_users]
+                plan.left_out += [LeftOut.TEST_USER] * len(subject.happenings)
+            else:
+                wanted.append(subject)
+        return wanted
 
     def _is_entry(self, event: Event) -> bool:
         return self._apps.of(event.page_id).install.is_entry(event)
@@ -196,7 +197,7 @@ class Planner:
     async def _plan_person(self, subject: Subject, stored: Mapping[str, bytes], told: Told, plan: Plan) -> None:
         barred = self._privacy.barred(stored.get(subject.barred_key))
         if barred is not None:
-            plan.left_out[barred] += len(subject.happenings)
+            plan.left_out += [barred] * len(subject.happenings)
             return
         self._join(subject, stored, plan)
         facts = PersonFacts() if subject.is_only_delivery else await self._facts(subject, stored, told)
@@ -205,7 +206,7 @@ class Planner:
             facts = await self._facts(subject, stored, told)
             assembled = assemble(subject, stored, facts, now=self._now())
         if facts.decision.barred is not None:
-            plan.left_out[facts.decision.barred] += len(subject.happenings)
+            plan.left_out += [facts.decision.barred] * len(subject.happenings)
             return
         self._add(assembled, plan)
         if assembled.marks:
@@ -237,7 +238,7 @@ class Planner:
         if decision.barred is not None:
             return PersonFacts(decision=decision)
         device: Mapping[str, str] = {}
-        if app.device != NO_DEVICE:
+        if app.device.is_given:
             device, failed = await device_facts(app.device, user_id)
             for name in failed:
                 self._incidents.report("device_fact_failed", name)
@@ -254,14 +255,14 @@ class Planner:
         for record in assembled.records:
             if self._is_dry:
                 log.info("dry_run: %s %s", record.kind, getattr(record, "event_name", ""))
-                plan.left_out[LeftOut.DRY_RUN] += 1
+                plan.left_out.append(LeftOut.DRY_RUN)
                 continue
             try:
                 plan.appends.append(self._entry(record))
                 plan.kinds[record.id] = record.kind
             except (TypeError, ValueError) as exc:
                 self._incidents.report("record_not_storable", record.kind, reason=type(exc).__name__)
-                plan.left_out[LeftOut.NOT_STORABLE] += 1
+                plan.left_out.append(LeftOut.NOT_STORABLE)
         plan.appends += assembled.timers
         plan.marks += assembled.marks
 

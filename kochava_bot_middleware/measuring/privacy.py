@@ -16,11 +16,12 @@ from ..clock import Clock
 from ..incidents import Incidents
 from ..kochava.records import SCHEMA, Deletion, Record, encode
 from ..messenger.events import Channel
+from ..settings import kind_of
 from ..store.contract import Store
 from ..store.unit import Entry, Mark, Queue, Unit
 from ..tracking.arguments import person_id
 from ..tracking.asking import ask
-from ..tracking.consent import Barred, Decision, PrivacySettings, decided, keyed_hash
+from ..tracking.consent import Barred, Consent, Decision, PrivacySettings, decided, keyed_hash
 from .apps import App, Apps
 from .marks import Keys
 
@@ -103,7 +104,10 @@ class Privacy:
                 await self._clock.sleep(pause)
                 pause *= 2
             try:
-                return await ask(consent, user_id)
+                answer = await ask(consent, user_id)
+                if answer is not None and not isinstance(answer, (bool, Consent)):
+                    self._incidents.report("consent_not_understood", reason=f"got {kind_of(answer)}")
+                return answer
             except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
                 self._incidents.report("consent_failed", reason=type(exc).__name__)
         return None
@@ -168,7 +172,11 @@ class Privacy:
         person = person_id(user_id)
         name = self._settings.named(person)
         tombstone = Mark(key=self.key_of(name), value=b"forgotten")
-        apps = {app.app_id: app for app in self._apps}
+        # Of several Pages' settings for one app, those that can ask it to delete.
+        apps: dict[str, App] = {}
+        for app in self._apps:
+            if app.app_id not in apps or app.destination.wire.deletion_url is not None:
+                apps[app.app_id] = app
         deletes = [
             Mark(key=key, value=None)
             for app_id in apps
@@ -202,8 +210,9 @@ class Privacy:
             self._remembered.popitem(last=False)
 
     def _deletion(self, app: App, name: str) -> Entry:
-        names = {channel: app.identity.device_ids(channel, name) for channel in Channel}
-        device_ids: Mapping[str, Any] = {key: value for ids in names.values() for key, value in ids.items()}
+        sharing = [each for each in self._apps if each.app_id == app.app_id]
+        names = [each.identity.device_ids(channel, name) for each in sharing for channel in Channel]
+        device_ids: Mapping[str, Any] = {key: value for ids in names for key, value in ids.items()}
         now = self._clock.now()
         record = Deletion(
             id=uuid.uuid4().hex,

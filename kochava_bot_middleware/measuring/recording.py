@@ -7,7 +7,6 @@ when somebody else changed it in between.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,7 +14,7 @@ import attrs
 
 from ..exceptions import TrackingError
 from ..incidents import Incidents
-from ..kochava.event_data import Severity, clean_event_data
+from ..kochava.event_data import Severity, clean_event_data, clean_event_name
 from ..kochava.records import Engagement
 from ..messenger.events import AccountLinkingEvent, Event
 from ..receiving.handling import Contribution, Handling
@@ -71,7 +70,7 @@ class Recording:
     is_open: bool = True
     _told: Told = attrs.field(factory=Told)
     _noted: list[tuple[Person, Draft, str | None]] = attrs.field(factory=list)
-    _ordinals: Counter[tuple[str, str]] = attrs.field(factory=Counter)
+    _ordinals: dict[tuple[str, str], int] = attrs.field(factory=dict)
     _bad_keys: int = 0
     _linking_asked: bool = False
     _plan: Plan | None = None
@@ -96,7 +95,13 @@ class Recording:
         Raises:
             TrackingError: In strict mode, when Kochava would refuse the event.
         """
-        if self.apps.of(person.page_id).events.strict:
+        strict = self.apps.of(person.page_id).events.strict
+        name, problems = clean_event_name(draft.name, strict=strict)
+        for problem in problems:
+            self.incidents.report("event_name_problem", name, reason=problem.reason)
+        if name != draft.name:
+            draft = attrs.evolve(draft, name=name)
+        if strict:
             clean_event_data(draft.data, strict=True, event_name=draft.name)
         if isinstance(draft.data, Mapping):
             draft = attrs.evolve(draft, data=self._copied(draft.data, draft.name))
@@ -212,14 +217,12 @@ class Recording:
         if self.handling is None:
             return self.new_id()
         name = app.name_of(person)
-        self._ordinals[name, event_name] += 1
-        ordinal = self._ordinals[name, event_name]
+        ordinal = self._ordinals[name, event_name] = self._ordinals.get((name, event_name), 0) + 1
         cause = self.handling.event.key
         return record_id(app.app_id, Engagement.kind, person.page_id, name, cause, event_name, ordinal)
 
     async def _identify_on_linking(self) -> None:
-        event = self._told.event
-        person = None if event is None else person_of(event)
+        event, person = self._told.event, self.person
         if self._linking_asked or person is None or not isinstance(event, AccountLinkingEvent):
             return
         self._linking_asked = True

@@ -75,5 +75,8 @@ class AppLinks(SmartLinks):
                 return NotMade.NO_TEMPLATE
             address = address_of(url)
             if answer.template is not None and address is not None:
-                return planned(answer.template, answer.template.fill(url, address))
+                try:
+                    return planned(answer.template, answer.template.fill(url, address))
+                except UnicodeEncodeError:
+                    return NotMade.UNUSABLE_ADDRESS
         return plan

@@ -5,13 +5,17 @@ Whether a person may be told of, and under which id.
 from __future__ import annotations
 
 import enum
+import functools
 import hmac
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import attrs
 
-from ..settings import Rule, Secret, at_least, check_rules, needed_by, one_of
+from ..settings import Rule, Secret, at_least, check_rules, kind_of, needed_by, one_of
+
+REMEMBERED_HASHES = 10_000
+"""Each event of a person asks for the same hash."""
 
 
 class Barred(enum.StrEnum):
@@ -37,7 +41,7 @@ class Consent:
         tc_string: Of a consent management platform; needed without the other two.
 
     Raises:
-        ValueError: Neither a `tc_string` nor both of the others.
+        ValueError: Neither a `tc_string` nor both of the others; or one is of another type.
     """
 
     gdpr_applies: bool = True
@@ -48,6 +52,13 @@ class Consent:
     def __attrs_post_init__(self) -> None:
         if self.tc_string is None and (self.ad_user_data is None or self.ad_personalization is None):
             msg = "a Consent needs a tc_string, or both ad_user_data and ad_personalization"
+            raise ValueError(msg)
+        for name in ("gdpr_applies", "ad_user_data", "ad_personalization"):
+            if getattr(self, name) not in (True, False, None):
+                msg = f"{name} of a Consent is True or False, got {kind_of(getattr(self, name))}"
+                raise ValueError(msg)
+        if self.tc_string is not None and not isinstance(self.tc_string, str):
+            msg = f"tc_string of a Consent is text, got {kind_of(self.tc_string)}"
             raise ValueError(msg)
 
     def as_body(self) -> dict[str, int | str]:
@@ -104,11 +115,13 @@ class PrivacySettings:
         return keyed_hash(self.user_id_hash_key.value, user_id)
 
 
+@functools.lru_cache(maxsize=REMEMBERED_HASHES)
 def keyed_hash(key: str, text: str) -> str:
     """
     Hex HMAC-SHA256.
     """
-    return hmac.digest(key.encode(), text.encode("utf-8", "surrogatepass"), "sha256").hex()
+    # Unlike `hmac.digest`, this keeps the interpreter while it works, which a busy event loop would wait to get back.
+    return hmac.new(key.encode(), text.encode("utf-8", "surrogatepass"), "sha256").hexdigest()
 
 
 @attrs.frozen(kw_only=True)

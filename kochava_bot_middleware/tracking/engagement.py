@@ -157,7 +157,8 @@ def _facts(event: Event, *, handler: str | None, handled: bool) -> dict[str, Any
     facts["handled"] = handled
     if isinstance(event, MessageEvent) and event.attachments:
         facts["attachment_types"] = ",".join(sorted({attachment.type or "" for attachment in event.attachments}))
-    facts.update(event_keys(facts_of(event.referral)))
+    if event.referral is not None:
+        facts.update(event_keys(facts_of(event.referral)))
     return facts
 
 

@@ -244,7 +244,8 @@ def _delivered(state: FunnelState, delivered: Delivered) -> tuple[FunnelState, t
 
 def _acted(state: FunnelState, acted: Acted, window_seconds: float) -> tuple[FunnelState, tuple[Step, ...]]:
     showing = state.showing
-    if showing is None or acted.at - showing.sent_at >= window_seconds:
+    # As a further send, an answer belongs to what was seen, perhaps hours after it was sent.
+    if showing is None or acted.at - (showing.shown_at or showing.sent_at) >= window_seconds:
         return state, ()
     offered = acted.payload is not None and acted.payload in showing.offers
     # What was done before the greeting left proves nothing about it.

@@ -25,9 +25,9 @@ def clean_identities(identities: Any) -> tuple[dict[str, str], tuple[tuple[str, 
     problems: list[tuple[str, str]] = []
     for key, value in identities.items():
         text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-        if not isinstance(key, str) or not key or not key.isprintable():
+        if not isinstance(key, str) or not key.strip() or not key.isprintable():
             problems.append((f"(a key of type {type(key).__name__})", "is not a name"))
-        elif not isinstance(text, str) or not text:
+        elif not isinstance(text, str) or not text.strip():
             problems.append((key[:100], "has no text as value"))
         elif not _encodable(key + text):
             problems.append((key[:100], "holds half a character (a lone surrogate)"))
@@ -85,13 +85,16 @@ class IdentityState:
         Read the stored form; what is missing or not readable is a fresh state.
         """
         if stored is None:
-            return cls()
+            return _FRESH
         try:
             fields = orjson.loads(stored)
             fields["linked"] = {key: tuple(digests) for key, digests in fields["linked"].items()}
             return cls(**fields)
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
             return cls()
+
+
+_FRESH = IdentityState()
 
 
 def _digest(value: str) -> str:

@@ -4,6 +4,7 @@ Where a person came from, remembered for as long as it may explain what they do.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,14 +13,19 @@ import orjson
 
 from ..messenger.events import Referral
 
+_MAIL_ADDRESS = re.compile(r"[^\s@]@[^\s@]+\.[^\s@]")
+
 
 def facts_of(referral: Referral | None) -> dict[str, str]:
     """
-    The members of a referral that are told to Kochava: ``ref``, ``source``, ``ad_id``, as far as it has them.
+    The members of a referral that are told to Kochava: ``ref``, ``source``, ``ad_id``, as far as it has them. A ``ref``
+    is free text of whoever made the link; one with an e-mail address in it is not told.
     """
     if referral is None:
         return {}
     facts = {"ref": referral.ref, "source": referral.source, "ad_id": referral.ad_id}
+    if referral.ref and _MAIL_ADDRESS.search(referral.ref):
+        del facts["ref"]
     return {name: value for name, value in facts.items() if value}
 
 
@@ -84,8 +90,11 @@ class ReferralState:
         Read the stored form; what is missing or not readable is a fresh state.
         """
         if stored is None:
-            return cls()
+            return _FRESH
         try:
             return cls(**orjson.loads(stored))
         except (orjson.JSONDecodeError, TypeError):
             return cls()
+
+
+_FRESH = ReferralState()

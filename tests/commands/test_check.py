@@ -56,6 +56,13 @@ async def test_check_shows_the_request_of_each_kind(run: Run, tmp_path: Path) ->
     assert "deletion: not configured" in lines
 
 
+async def test_check_says_what_is_never_sent(run: Run, tmp_path: Path) -> None:
+    """An install and an identity link are shown, but these settings send none."""
+    ran = await run("check", write_settings(tmp_path, **{"wire.identity_form": "off"}))
+    assert "install (install.mode is off: never sent):" in ran.out
+    assert "identity (wire.identity_form is off: never sent):" in ran.out
+
+
 async def test_check_sends_nothing(run: Run, tmp_path: Path) -> None:
     """Kochava is not asked."""
     async with LocalKochava(app_ids=[APP_ID]) as kochava:
@@ -114,6 +121,38 @@ async def test_check_warns_of_pages_of_the_bot_that_share_an_app(run: Run, tmp_p
     settings.write_text(settings.read_text() + '[bot.pages.1001]\ntoken = "a"\n[bot.pages.1002]\ntoken = "b"\n')
     ran = await run("check", settings)
     assert f"{APP_ID} counts Pages 1001, 1002 as one" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("tables", "warning"),
+    [
+        (
+            '[bot]\nverify_token = "v"\napp_secret = "s"\npage_acces_token = "t"\n',
+            "bot.page_acces_token: wanted probably",
+        ),
+        ('[bot]\nverify_token = "v"\npage_access_token = "t"\n', "bot.app_secret: wanted"),
+        ("[[bot]]\n", "bot: wanted a table [bot], got a list"),
+        ('[bto]\nverify_token = "v"\n', "bto: wanted probably [bot], got an unknown table"),
+    ],
+)
+async def test_check_warns_of_what_a_bot_would_stumble_over(
+    run: Run, tmp_path: Path, tables: str, warning: str
+) -> None:
+    """A warning only: a secret that is missing here may be in the bot's environment."""
+    settings = write_settings(tmp_path)
+    settings.write_text(settings.read_text() + tables)
+    ran = await run("check", settings)
+    assert 0 == ran.status
+    assert f"warning: {warning}" in ran.out
+
+
+async def test_check_takes_tables_of_the_bot_and_of_others_as_they_are(run: Run, tmp_path: Path) -> None:
+    """A good table of the bot and one that is nobody's business give no warning."""
+    settings = write_settings(tmp_path)
+    bot = '[bot]\nverify_token = "v"\napp_secret = "s"\npage_access_token = "t"\n'
+    settings.write_text(settings.read_text() + bot + "[shop]\nopen = true\n")
+    ran = await run("check", settings)
+    assert [] == [line for line in ran.out.splitlines() if line.startswith(("warning: bot", "warning: shop"))]
 
 
 @pytest.mark.parametrize("more", [["--settings", "other.toml"], []])

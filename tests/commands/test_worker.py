@@ -90,6 +90,13 @@ async def test_worker_whose_port_is_taken(run: Run, tmp_path: Path) -> None:
     assert f"cannot listen on 127.0.0.1:{port}" in ran.err
 
 
+async def test_worker_on_a_port_that_cannot_be(run: Run, tmp_path: Path) -> None:
+    """The command line itself says which there are."""
+    ran = await run("worker", "--port", "65536", "--settings", write_settings(tmp_path))
+    assert (2, "") == (ran.status, ran.out)
+    assert "wanted a whole number from 0 to 65535, got '65536'" in ran.err
+
+
 @pytest.mark.parametrize(
     ("settings", "key"), [({"mode": "dry_run"}, "kochava.mode"), ({"store": "memory://"}, "kochava.store")]
 )

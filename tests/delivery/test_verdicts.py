@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from kochava_bot_middleware.kochava.client import Answer, Failure
+from kochava_bot_middleware.kochava.records import IdentityLink
 from kochava_bot_middleware.kochava.wire import WireRequest
 from kochava_bot_middleware.store.unit import Outcome
 from tests.delivery.harness import BUSY, OK, World, event, impression
@@ -56,6 +57,21 @@ async def test_rejected_record_is_dead_with_the_start_of_the_answer() -> None:
         assert "rejected by Kochava" == dead.reason
         assert "bad event" in dead.detail
         assert [("u1", 1), ("u1", 2)] == world.sender.sent
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_account_without_identity_links_keeps_its_events(status: int) -> None:
+    """An unsigned link says nothing of the app's credentials: it is dead, and no delivery pauses."""
+    world = World()
+    world.sender.answer = lambda request: Answer(status=status) if "identityLink" in request.url else OK
+    link = IdentityLink(
+        id="link", app_id="koapp", user_id="u1", usertime=1, device_ids={"fb_user_id": "u1"}, identities={"c": "1"}
+    )
+    async with world.running():
+        await world.append(event(1), link, event(2), event(3, user="u2"))
+        await world.clock.advance(0.1)
+        assert ["link"] == [dead.entry.id for dead in await world.dead()]
+        assert 3 == (await world.stats()).done
 
 
 async def test_record_is_dead_at_its_greatest_age() -> None:

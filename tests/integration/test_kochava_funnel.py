@@ -189,6 +189,25 @@ async def test_the_general_profile_satisfies_kochavas_general_page(make_shop: Ma
         )
 
 
+@pytest.mark.parametrize("profile", [Profile.BOT, Profile.S2S])
+async def test_a_link_in_the_form_of_the_sdks_is_tied_to_the_persons_events(
+    make_shop: MakeShop, profile: Profile
+) -> None:
+    """It has no more members than the SDKs send, and names somebody whom Kochava has a record of."""
+    async with LocalKochava(app_ids=[APP_ID], profile=profile) as strict:
+        wire = {"profile": profile.value, "identity_form": "action", "base_url": strict.url}
+        shop = shop_of(make_shop, install={"mode": "off"}, wire=wire)
+        await shop.open()
+        person = shop.messenger.person()
+        await person.gets_started()
+        await person.taps(BUY)
+        await recorded(shop, 2)
+        await shop.delivered(0)
+
+        assert [] == strict.rejections
+        assert [{"customer_id": f"C-{person.user_id}"}] == [link.params for link in strict.identity_links]
+
+
 async def test_a_bot_with_one_token_and_settings_of_its_page_tells_its_greeting(make_shop: MakeShop) -> None:
     """Send, delivery and tap are of the same Page, although the bot was never told which one it is."""
     async with LocalKochava(app_ids=[APP_ID, "koother"]) as other:

@@ -59,6 +59,11 @@ def test_body_is_written_as_php_writes_it() -> None:
         ([1, "a"], b'[1,"a"]'),
         ([], b"[]"),
         ({"a": {}, "b": {"c": {}}, "d": 1}, b'{"d":1}'),
+        ([{}, {"a": {}}, 1], b"[[],[],1]"),
+        ("\x7f\\u007f", b'"\x7f\\\\u007f"'),
+        (1e15, b"1000000000000000"),
+        (1.5e16, b"15000000000000000"),
+        (1e19, b"1.0e+19"),
     ],
 )
 def test_php_json(value: Any, written: bytes) -> None:

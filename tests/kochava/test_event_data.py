@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kochava_bot_middleware.exceptions import TrackingError
-from kochava_bot_middleware.kochava.event_data import Problem, Severity, clean_event_data
+from kochava_bot_middleware.kochava.event_data import Problem, Severity, clean_event_data, clean_event_name
 from kochava_bot_middleware.kochava.standard import MAX_BYTES, RESERVED_KEYS
 
 
@@ -136,11 +136,55 @@ def test_nesting_is_only_a_warning() -> None:
     assert ({"payload": {"a": 1}}, "payload", Severity.DOUBTFUL) == (clean, problem.key, problem.severity)
 
 
-@pytest.mark.parametrize("currency", ["usd", "US$", "XXX", 840, None, ""])
+@pytest.mark.parametrize("currency", ["usd", "US$", "XXX", 840, ""])
 def test_wrong_currency_is_kept_and_said(currency: Any) -> None:
     """Without one, Kochava would take another currency for granted."""
     clean, (problem,) = clean_event_data({"sum": 1, "currency": currency}, strict=False)
     assert ({"sum": 1, "currency": currency}, Severity.WRONG) == (clean, problem.severity)
+
+
+def test_value_that_is_not_known_is_left_out() -> None:
+    """As the builders do: no page of Kochava knows a null."""
+    assert ({"sum": 1}, ()) == clean_event_data({"sum": 1, "coupon": None}, strict=True)
+    assert (None, ()) == clean_event_data({"coupon": None}, strict=True)
+
+
+def test_unknown_currency_is_left_out_and_said() -> None:
+    """Without one, Kochava would take another currency for granted."""
+    clean, (problem,) = clean_event_data({"sum": 1, "currency": None}, strict=False)
+    assert ({"sum": 1}, "currency", Severity.DROPPED) == (clean, problem.key, problem.severity)
+
+
+@pytest.mark.parametrize("key", ["sum", "price"])
+@pytest.mark.parametrize("amount", ["12,50", "free", "", True, [1]])
+def test_amount_that_is_no_number_is_kept_and_said(key: str, amount: Any) -> None:
+    """Kochava may still read it; the purchase counts in any case."""
+    clean, (problem,) = clean_event_data({key: amount}, strict=False)
+    assert ({key: amount}, key, Severity.WRONG) == (clean, problem.key, problem.severity)
+    with pytest.raises(TrackingError, match="is not a number"):
+        clean_event_data({key: amount}, strict=True)
+
+
+@pytest.mark.parametrize("amount", [0, -5, 12.5, "12.50", "-3", Decimal("1234567890123456789.01"), Decimal("1E+400")])
+def test_amount_that_is_a_number_passes(amount: Any) -> None:
+    """Nothing, a refund, text that is a number, and what a Decimal becomes that no float holds."""
+    assert () == clean_event_data({"sum": amount}, strict=True)[1]
+
+
+def test_half_a_character_in_a_name_costs_that_character_only() -> None:
+    """The event itself is not lost; in strict mode the call raises."""
+    name, (problem,) = clean_event_name("Purchase \ud800", strict=False)
+    assert ("Purchase ?", Severity.WRONG) == (name, problem.severity)
+    with pytest.raises(TrackingError, match="half a character"):
+        clean_event_name("Purchase \ud800", strict=True)
+
+
+def test_name_with_an_underscore_in_front_is_only_a_warning() -> None:
+    """Kochava's own begin so, but no page forbids it; `_Deeplink` is a standard one."""
+    name, (problem,) = clean_event_name("_install", strict=True)
+    assert ("_install", Severity.DOUBTFUL) == (name, problem.severity)
+    for fine in ("_Deeplink", "Purchase", "Käufe 😀"):
+        assert (fine, ()) == clean_event_name(fine, strict=True)
 
 
 @pytest.mark.parametrize("currency", ["USD", "EUR", "JPY", "VES", "XOF"])

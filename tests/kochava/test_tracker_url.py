@@ -27,6 +27,11 @@ from kochava_bot_middleware.kochava.tracker_url import with_params
         ("https://a.test/i?a=1&device_id=device_id", {}, "https://a.test/i?a=1"),
         ("https://a.test/i?click_id={click_id}&c=[c]", {"click_id": "9"}, "https://a.test/i?click_id=9"),
         ("https://a.test/i?click_id=%7Bclick_id%7D", {}, "https://a.test/i?"),
+        ("https://a.test/i?device_id=DEVICE_ID&a=1", {"device_id": "7"}, "https://a.test/i?a=1&device_id=7"),
+        ("https://a.test/i?click_id=$CLICK_ID$&c=%%C%%&d=__d__", {"click_id": "9"}, "https://a.test/i?click_id=9"),
+        ("https://a.test/i?click_id=&site_id=", {"click_id": "9"}, "https://a.test/i?site_id=&click_id=9"),
+        ("https://a.test/ü?site_id=my shop", {"x": "1"}, "https://a.test/%C3%BC?site_id=my%20shop&x=1"),
+        ("https://a.test/i?a=1\r\nX: 1", {}, "https://a.test/i?a=1%0D%0AX:%201"),
         ("https://a.test/i?site_id=fixed", {"site_id": "messenger"}, "https://a.test/i?site_id=fixed"),
     ],
 )

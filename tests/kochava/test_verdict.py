@@ -4,6 +4,8 @@ What each answer means: the verdict table.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,8 +18,10 @@ from kochava_bot_middleware.settings import Secret
 NOW = 1_800_000_000.0
 
 
-def judged(outcome: Answer | Failure, *, queue: str = "track", settings: WireSettings | None = None) -> Verdict:
-    return judge(outcome, queue=queue, settings=settings or WireSettings(), now=NOW)
+def judged(
+    outcome: Answer | Failure, *, queue: str = "track", settings: WireSettings | None = None, kind: str = "engagement"
+) -> Verdict:
+    return judge(outcome, queue=queue, settings=settings or WireSettings(), now=NOW, kind=kind)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
@@ -65,6 +69,27 @@ def test_401_and_403_refuse_the_credentials(status: int) -> None:
     assert Fate.REFUSED is judged(Answer(status=status)).fate
 
 
+KEYS: dict[str, Any] = {"api_key": Secret("key"), "api_secret": Secret("secret")}
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(
+    ("settings", "fate"),
+    [
+        (WireSettings(), Fate.REJECTED),
+        (WireSettings(**KEYS), Fate.REJECTED),
+        (WireSettings(identity_form="off"), Fate.REJECTED),
+        (WireSettings(**KEYS, sign_identity_links=True), Fate.REFUSED),
+        (WireSettings(identity_form="action"), Fate.REFUSED),
+    ],
+)
+def test_401_and_403_for_an_unsigned_identity_link_is_that_link_s_end(
+    status: int, settings: WireSettings, fate: Fate
+) -> None:
+    """It carried no credentials: an account without links must not have its events paused."""
+    assert fate is judged(Answer(status=status), settings=settings, kind="identity_link").fate
+
+
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
 def test_429_and_5xx_are_retried(status: int) -> None:
     """And are not ambiguous: the server has answered."""
@@ -91,6 +116,18 @@ def test_answer_that_broke_off_is_ambiguous() -> None:
 def test_ping_counts_with_every_2xx_and_3xx(status: int) -> None:
     """Whatever the body says."""
     assert Fate.DELIVERED is judged(Answer(status=status, start=b'{"success":"0"}'), queue="ping").fate
+
+
+def test_redirect_as_the_answer_to_a_ping_is_a_setting() -> None:
+    """No page says how an impression is answered."""
+    settings = WireSettings(ping_success="2xx")
+    assert Fate.DELIVERED is judged(Answer(status=204), queue="ping", settings=settings).fate
+    assert Fate.RETRY is judged(Answer(status=302), queue="ping", settings=settings).fate
+
+
+def test_answer_not_understood_while_others_are_served_is_the_record_s_fault() -> None:
+    """So that an identity link with a wrong address does not hold back its person's purchases for days."""
+    assert judged(Answer(status=404)).server_error
 
 
 @pytest.mark.parametrize("status", [302, 404, 405, 418])

@@ -122,6 +122,57 @@ def test_place_of_the_currency_is_a_setting(place: str, outer: str | None, inner
     assert (outer, inner) == (data.get("currency"), data["event_data"].get("currency"))
 
 
+@pytest.mark.parametrize("given", ["sum", "price"])
+@pytest.mark.parametrize(
+    ("revenue_key", "keys"), [("as_given", None), ("sum", ["sum"]), ("price", ["price"]), ("both", ["sum", "price"])]
+)
+@pytest.mark.parametrize("name", ["Purchase", "Test Purchase"])
+def test_key_of_the_revenue_is_a_setting(given: str, revenue_key: str, keys: list[str] | None, name: str) -> None:
+    """Whichever the author wrote; what `send-test` sends shows it."""
+    purchase = attrs.evolve(PURCHASE, event_name=name, event_data={"name": "Shoes", given: 100, "currency": "USD"})
+    sent = body(purchase, revenue_key=revenue_key)["data"]["event_data"]
+    amounts = dict.fromkeys(keys or [given], 100)
+    assert {"name": "Shoes", "currency": "USD", **amounts} == sent
+
+
+@pytest.mark.parametrize("data", [{"sum": 1, "price": 2}, {"name": "Shoes"}, 5, None])
+def test_purchase_without_one_amount_stays_as_it_is(data: Any) -> None:
+    """With two of them, the author has decided."""
+    purchase = attrs.evolve(PURCHASE, event_data=data)
+    assert body(purchase) == body(purchase, revenue_key="price")
+
+
+def test_price_of_another_event_stays_as_it_is() -> None:
+    """What is only put into a cart is no revenue."""
+    cart = attrs.evolve(PURCHASE, event_name="Add to Cart", event_data={"price": 5})
+    assert {"price": 5} == body(cart, revenue_key="sum")["data"]["event_data"]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        PURCHASE,
+        Install(**COMMON, device_ids=IDS),
+        IdentityLink(**COMMON, device_ids=IDS, identities={"customer_id": "C-17"}),
+        Impression(**COMMON),
+        Deletion(**COMMON, device_ids=IDS),
+    ],
+)
+def test_user_agent_of_every_request_is_a_setting(record: Record) -> None:
+    """Kochava's page names only `Unknown`."""
+    wire: dict[str, Any] = {"deletion_url": "https://nng.test/x", "deletion_key": Secret("k")}
+    wire["trackers"] = {"greeting": Tracker(impression_url="https://imp.test/i")}
+    assert "Unknown" == built(record, **wire).headers["User-Agent"]
+    assert "Bot" == built(record, **wire, user_agent="Bot").headers["User-Agent"]
+
+
+@pytest.mark.parametrize("value", ["", " ", "Bot\r\nX: 1", "Böt"])
+def test_user_agent_that_is_no_header_is_refused(value: str) -> None:
+    """Nothing may be smuggled into a request by it."""
+    with pytest.raises(SettingsError, match="user_agent"):
+        from_mapping(WireSettings, {"user_agent": value})
+
+
 def test_install_has_its_version_at_the_top() -> None:
     """As in Kochava's samples for installs."""
     sent = body(Install(**COMMON, device_ids=IDS, extra={"app_version": "2.1"}))
@@ -141,16 +192,30 @@ def test_identity_link_goes_to_the_documented_endpoint() -> None:
     )
 
 
+def test_identity_link_that_waits_when_links_are_turned_off_takes_the_documented_form() -> None:
+    """No new ones are made then; what waits must not wait for ever."""
+    link = IdentityLink(**COMMON, device_ids=IDS, identities={"customer_id": "C-17"})
+    assert built(link) == built(link, identity_form="off")
+
+
 def test_identity_link_can_take_the_form_of_the_sdks() -> None:
     """An action on the path of events."""
     request = built(LINK, identity_form="action")
     sent = orjson.loads(request.body or b"")
     assert "https://control.kochava.com/track/json" == request.url
-    assert ("identityLink", {"customer_id": "C-17"}, "123456789") == (
-        sent["action"],
-        sent["data"]["identity_link"],
-        sent["kochava_device_id"],
-    )
+    assert {
+        "data": {"usertime": LINK.usertime, "identity_link": {"customer_id": "C-17"}},
+        "action": "identityLink",
+        "kochava_app_id": APP,
+        "kochava_device_id": "123456789",
+    } == sent
+
+
+@pytest.mark.parametrize("profile", ["bot", "s2s"])
+def test_event_has_the_id_by_which_a_link_of_the_sdks_names_the_person(profile: str) -> None:
+    """Else Kochava could not tie the link to anybody; by default, the bot page's body stays as it is."""
+    assert "123456789" == body(PURCHASE, identity_form="action", profile=profile)["kochava_device_id"]
+    assert "kochava_device_id" not in body(PURCHASE)
 
 
 def test_identity_link_names_the_device_as_events_do() -> None:

@@ -387,16 +387,43 @@ async def test_data_that_is_changed_after_the_call_is_told_as_it_was() -> None:
 
 
 async def test_text_without_a_stored_form_loses_that_record_only() -> None:
-    """Half a surrogate pair in a name cannot be written; all else of the handling is."""
+    """Half a surrogate pair in an id cannot be written; all else of the handling is."""
     on = stage()
 
     async def handler(_event: Event) -> None:
-        await on.kochava.track("bad \ud800")
+        await on.kochava.track("bad", user_id="\ud800")
         await on.kochava.track("good")
 
     await on.handle(on.message(), handler)
     assert [("good", None)] == await on.events()
     assert {"not storable": 1} == on.kochava.counts.left_out
+
+
+async def test_half_a_character_in_a_name_does_not_lose_the_event() -> None:
+    """It is replaced and said."""
+    on = stage()
+    await on.kochava.track("Purchase \ud800", {"sum": 1}, user_id=USER_ID)
+    assert [("Purchase ?", {"sum": 1})] == await on.events()
+
+
+@pytest.mark.parametrize("name", ["", " ", "\n"])
+async def test_an_event_without_a_name_is_refused_at_the_call(name: str) -> None:
+    """Kochava could show nothing for it."""
+    on = stage()
+    with pytest.raises(TrackingError, match="has a name"):
+        await on.kochava.track(name, user_id=USER_ID)
+
+
+async def test_a_built_purchase_with_a_wrong_currency_is_not_lost() -> None:
+    """Neither the handler nor the event ends by it; strict mode would raise."""
+    on = stage()
+
+    @on.kochava.event("Purchase", data=lambda _event, _result: events.purchase(price=5, currency="usd"))
+    async def sell(_event: Event) -> None:
+        await on.kochava.track(events.purchase(price=6, currency="eur", source="ad"))
+
+    await on.handle(on.message(), sell)
+    assert [{"currency": "eur", "sum": 6}, {"currency": "usd", "sum": 5}] == [data for _, data in await on.events()]
 
 
 async def test_rewrite_is_pure_and_takes_the_bodys_recipient() -> None:

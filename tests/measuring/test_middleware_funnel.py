@@ -279,7 +279,7 @@ async def test_pings_carry_what_the_settings_name() -> None:
             "ref_param": "cp_1",
             "params": {"sub_site_id": "{handler}", "cp_2": "{ad_id}", "cp_3": "page-{page_id}", "fixed": "yes"},
         },
-        device={"origination_ip": lambda user_id: f"ip-of-{user_id}"},
+        device={"origination_ip": lambda user_id: f"2001:db8::{user_id[1:]}"},
     )
 
     @on.kochava.greeting
@@ -298,7 +298,7 @@ async def test_pings_carry_what_the_settings_name() -> None:
         "referral_source": "SHORTLINK",
         "cp_3": f"page-{PAGE_ID}",
         "fixed": "yes",
-        "ip_address": "ip-of-u1",
+        "ip_address": "2001:db8::1",
     }
     assert {**common, "imp_id": impression.id} == impression.params
     assert {**common, "cid": click.id} == click.params

@@ -139,3 +139,19 @@ async def test_rewrite_uses_what_is_known() -> None:
     await on.send(to())
     assert "acme.smart.link/shoes7" in str(on.kochava.rewrite(to()))
     assert 1 == len(shelf.asked)
+
+
+async def test_an_address_without_a_written_form_stays_alone() -> None:
+    """Half a surrogate pair in one address; the other links of the message are replaced."""
+    on = shop(Shelf({"https://a.example/\ud800": "https://acme.smart.link/x?u={url}", **CATALOGUE}))
+    buttons = [
+        {"type": "web_url", "title": "Go", "url": url}
+        for url in ("https://a.example/\ud800", "https://shop.example/shoes")
+    ]
+    message = {
+        "attachment": {"type": "template", "payload": {"template_type": "button", "text": "?", "buttons": buttons}}
+    }
+    await on.send({"recipient": {"id": "u1"}, "message": message})
+    sent = on.sent[-1].body["message"]["attachment"]["payload"]["buttons"]
+    assert "https://a.example/\ud800" == sent[0]["url"]
+    assert sent[1]["url"].startswith("https://acme.smart.link/shoes7")

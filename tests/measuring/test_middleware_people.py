@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from kochava_bot_middleware import TrackingError
-from kochava_bot_middleware.kochava.records import Engagement, IdentityLink, Install, Record
+from kochava_bot_middleware import SettingsError, TrackingError
+from kochava_bot_middleware.kochava.records import Engagement, IdentityLink, Install, Ping, Record
 from kochava_bot_middleware.kochava.wire import build_request
-from kochava_bot_middleware.messenger.events import AccountLinkingEvent, Event
+from kochava_bot_middleware.messenger.events import AccountLinkingEvent, Event, Referral
 from kochava_bot_middleware.store.unit import Mark, Queue, Unit
 from tests.fakes import VirtualClock, settle
-from tests.measuring.stage import PAGE_ID, USER_ID, PatientStore, Stage, referral, stage
+from tests.measuring.stage import GREETING, PAGE_ID, USER_ID, PatientStore, Stage, referral, stage
 
 DAY = 86400.0
 
@@ -87,6 +87,16 @@ async def test_a_referral_explains_nothing_after_thirty_days() -> None:
     assert [("Purchase", None)] == await on.events()
 
 
+async def test_a_referral_with_an_address_in_it_is_told_without_it() -> None:
+    """Anybody can make a link with any text; no e-mail address leaves by it."""
+    on = stage(greeting=GREETING)
+    await on.send({"recipient": {"id": USER_ID}, "message": {"text": "Hello"}}, greeting=True)
+    await on.handle(on.postback(referral=Referral(ref="mail-ada@example.com", source="ADS", ad_id="9")))
+    await on.kochava.track("Order", user_id=USER_ID)
+    assert ("Order", {"referral_source": "ADS", "referral_ad_id": "9"}) == (await on.events())[-1]
+    assert "ada@" not in str(await on.records())
+
+
 async def test_another_persons_referral_is_not_told() -> None:
     """The handled event speaks of its own person only."""
     on = stage(events={"automatic": "off"})
@@ -154,6 +164,39 @@ async def test_device_callables_are_asked_at_the_same_time() -> None:
     assert {"device_ua": "known", "device_ver": "known"} == record.extra
 
 
+@pytest.mark.parametrize("name", ["kochava_device_id", "nt_id"])
+def test_what_must_differ_by_person_is_no_text_for_everybody(name: str) -> None:
+    """Kochava would count one single person; an empty text names nobody."""
+    with pytest.raises(SettingsError, match=f"device.{name}.*callable"):
+        stage(device={name: "bot"})
+    stage(device={name: ""})
+
+
+async def test_a_device_id_that_cannot_be_told_is_empty() -> None:
+    """The person's own id in its place would be another device to Kochava, now and for ever."""
+
+    def device_id(_user_id: str) -> str:
+        raise LookupError
+
+    on = stage(wire={"profile": "s2s"}, device={"kochava_device_id": device_id})
+    await on.kochava.track("Order", user_id=USER_ID)
+    (order,) = await tracks(on)
+    (destination,) = on.kochava._apps.destinations
+    assert b'"kochava_device_id":""' in (build_request(order, destination).body or b"")
+
+
+async def test_a_pings_address_is_only_the_persons_own() -> None:
+    """One text for everybody would be many clicks from one address; events may have it."""
+    on = stage(greeting=GREETING, device={"origination_ip": "192.0.2.7", "device_ua": lambda _user_id: "Mozilla/5.0"})
+    await on.send({"recipient": {"id": USER_ID}, "message": {"text": "Hello"}}, greeting=True)
+    await on.handle(on.message())
+    (event,) = await tracks(on)
+    assert isinstance(event, Engagement)
+    assert "192.0.2.7" == event.extra["origination_ip"]
+    pings = [dict(ping.params) for ping in await on.records(Queue.PING) if isinstance(ping, Ping)]
+    assert [(None, "Mozilla/5.0")] * 2 == [(ping.get("ip_address"), ping["device_ua"]) for ping in pings]
+
+
 # Identities
 
 
@@ -210,6 +253,31 @@ async def test_the_wait_for_the_first_record_can_be_turned_off() -> None:
     assert ["identity_link"] == await on.names()
 
 
+async def test_identity_links_can_be_off() -> None:
+    """What was identified meanwhile goes into events all the same, and is linked once a form is set."""
+    identity = {"identities_in_events": ["customer_id"]}
+    off = stage(wire={"identity_form": "off"}, identity=identity)
+    await off.kochava.track("Order", user_id=USER_ID)
+    await off.kochava.identify({"customer_id": "C-1"}, user_id=USER_ID)
+    await off.kochava.track("Order", user_id=USER_ID)
+    assert ["engagement", "engagement"] == [record.kind for record in await tracks(off)]
+    assert {"fb_user_id": USER_ID, "customer_id": "C-1"} == (await tracks(off))[-1].device_ids  # type: ignore[attr-defined]
+
+    on = stage(off.clock, store=off.store, identity=identity)
+    await on.kochava.track("Order", user_id=USER_ID)
+    assert [{"customer_id": "C-1"}] == await identities(on)
+
+
+async def test_an_address_that_is_none_is_left_out_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """With a host name or a hash in its place, the whole event might be refused."""
+    on = stage(device={"origination_ip": lambda _user_id: "host.example", "device_ver": "iPhone-iOS-13.6.0"})
+    await on.kochava.track("Order", user_id=USER_ID)
+    (order,) = await tracks(on)
+    assert isinstance(order, Engagement)
+    assert {"device_ver": "iPhone-iOS-13.6.0"} == order.extra
+    assert "device_fact_failed origination_ip" in caplog.text
+
+
 async def test_an_identity_link_may_name_the_person_by_another_key() -> None:
     """Kochava's pages write the key in two ways."""
     on = stage(identity={"messenger_link_key": "fb_userid", "wait_for_first_record": False})
@@ -258,11 +326,11 @@ async def test_an_identity_that_is_none_is_left_out_alone() -> None:
     """The others are linked; in strict mode the call raises."""
     on = stage()
     await on.handle(on.message())
-    bad: Any = {"customer_id": "C-1", "": "x", "empty": "", "nothing": None, 7: "x"}
+    bad: Any = {"customer_id": "C-1", "": "x", "empty": "", "blank": " ", "nothing": None, 7: "x"}
     await on.kochava.identify(bad, user_id=USER_ID)
     await on.kochava.identify("C-1", user_id=USER_ID)  # type: ignore[arg-type]
     assert [{"customer_id": "C-1"}] == await identities(on)
-    assert {"bad key": 5} == on.kochava.counts.left_out
+    assert {"bad key": 6} == on.kochava.counts.left_out
     with pytest.raises(TrackingError, match="identity 'empty' has no text"):
         await stage(events={"strict": True}).kochava.identify({"empty": ""}, user_id=USER_ID)
 

@@ -107,6 +107,21 @@ def test_a_consent_that_says_too_little_is_refused() -> None:
     assert {"gdpr_applies": 0, "tc_string": "CP"} == Consent(gdpr_applies=False, tc_string="CP").as_body()
 
 
+@pytest.mark.parametrize("fields", [{"ad_user_data": "yes"}, {"gdpr_applies": 2}, {"tc_string": 5}])
+def test_a_consent_of_another_type_is_refused(fields: dict[str, Any]) -> None:
+    """Kochava takes 0 and 1, and a text."""
+    with pytest.raises(ValueError, match="of a Consent is"):
+        Consent(**{"ad_user_data": True, "ad_personalization": False, **fields})
+
+
+async def test_an_answer_about_consent_that_is_none_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """Else a callable that gives Kochava's own object would keep everybody out in silence."""
+    on = stage(privacy={"consent": lambda _user_id: CONSENT.as_body()})
+    await on.kochava.track("Purchase", {"sum": 1}, user_id=USER_ID)
+    assert ([], {"consent unknown": 1}) == (await on.names(), on.kochava.counts.left_out)
+    assert "consent_not_understood got a dict of 3" in caplog.text
+
+
 async def test_a_consent_service_that_is_down_for_a_moment_loses_nothing() -> None:
     """It is asked again before its answer counts as unknown."""
     answers = iter([LookupError(), LookupError(), True])
@@ -245,6 +260,17 @@ async def test_forgetting_leaves_nothing_but_a_hash() -> None:
     assert [None, None] == await gate(on)
     marks = [f"{kind}:koapp:{USER_ID}" for kind in ("funnel", "referral", "identities", "known")]
     assert {} == await on.store.recall(marks)
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_forgetting_asks_kochava_whichever_pages_settings_can(first: bool) -> None:
+    """Two Pages with one app, of which only one has the deletion API's address; both Pages' names for ids are told."""
+    top, page = (DELETION, {"profile": "s2s"}) if first else ({}, DELETION)
+    on = stage(wire=top, pages={"1002": {"wire": page, "identity": {"messenger_device_id_key": "psid"}}})
+    await on.kochava.forget(USER_ID)
+    (request,) = await on.records()
+    assert isinstance(request, Deletion)
+    assert {"fb_user_id": USER_ID, "psid": USER_ID, "ig_user_id": USER_ID} == request.device_ids
 
 
 async def test_a_forgotten_person_is_not_told_of_until_they_opt_in() -> None:

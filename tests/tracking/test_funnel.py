@@ -101,7 +101,19 @@ def test_what_was_done_before_the_greeting_is_no_click() -> None:
 
 def test_an_answer_after_the_window_is_no_click() -> None:
     """A day later it is another visit."""
-    assert [Step.IMPRESSION] == run(sent(10), Delivered(at=11, mids=["m1"]), Acted(at=10 + WINDOW, is_message=True))[1]
+    assert [Step.IMPRESSION] == run(sent(10), Delivered(at=11, mids=["m1"]), Acted(at=11 + WINDOW, is_message=True))[1]
+
+
+def test_the_window_of_the_click_begins_when_the_greeting_was_shown() -> None:
+    """A telephone that was off all night shows it in the morning; the tap a minute later is its click."""
+    shown = Delivered(at=0.9 * WINDOW, mids=["m1"])
+    assert [Step.IMPRESSION, Step.CLICK] == run(sent(10), shown, Acted(at=1.1 * WINDOW, payload="CHAT"))[1]
+
+
+def test_a_greeting_sent_again_before_the_first_was_shown_can_be_clicked() -> None:
+    """Its window is not that of the first one, which nobody saw."""
+    again, shown = sent(0.9 * WINDOW, mid="m2"), Delivered(at=0.95 * WINDOW, mids=["m2"])
+    assert [Step.IMPRESSION, Step.CLICK] == run(sent(10), again, shown, Acted(at=1.1 * WINDOW, payload="CHAT"))[1]
 
 
 def test_a_second_greeting_within_the_window_is_not_counted_again() -> None:
