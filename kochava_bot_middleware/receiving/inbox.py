@@ -11,17 +11,18 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..clock import Clock, SystemClock
 from ..exceptions import StoreError, StoreUnavailable
 from ..messenger.events import Event
 from ..store.contract import Store
-from ..store.unit import Claim, Entry, Lease, Outcome, Queue, Settlement, Unit
+from ..store.unit import Claim, Lease, Outcome, Queue, Settlement, Unit
+from .admission import Admission
 from .entries import SCHEMA, CorruptEntry, as_attempt, entry_of, event_of, id_of
 from .handling import Contributor, Handling, handling_of, is_being_cancelled, trail_of
-from .patience import CANCEL_SECONDS, Patience, cancel
+from .patience import Patience, cancel
 from .persisting import Persister
 from .runs import Run, Runs
 from .settings import InboxSettings
@@ -56,9 +57,7 @@ class Inbox:
         self._slots = asyncio.Semaphore(self._settings.concurrency)
         self._runs = Runs()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._watch = Watch(
-            store=store, runs=self._runs, settings=self._settings, clock=self._clock, take=self._take_all
-        )
+        self._watch = Watch(store=store, runs=self._runs, settings=self._settings, clock=self._clock, take=self._take)
         self._stopping = False
         self._cancelling = False
         # Each event is handled in a copy of this, so that no event sees what another's handler has set.
@@ -94,18 +93,21 @@ class Inbox:
         if not fresh:
             return
         # An owned task, since a request that is cancelled must not orphan what it stored.
-        admission = self._own(self._admit(fresh))
-        await self._patience.wait(admission)
-        if admission.done() and not admission.cancelled():
-            admission.result()
+        admission = Admission(fresh)
+        admitting = self._own(self._admit(admission))
+        await self._patience.wait(admission.told)
+        if admission.has_ended:
+            admission.check()
             return
         self._persister.note_failure("the store is slow")
-        if admission.cancelled() or self._refuses() or self._runs.at_risk + len(fresh) > self._settings.at_risk_limit:
-            self._persister.give_up(admission)
+        if admitting.cancelled() or self._refuses() or self._runs.at_risk + len(fresh) > self._settings.at_risk_limit:
+            self._persister.give_up(admitting)
             msg = f"the store did not take the event within {self._settings.commit_timeout_seconds:g} s"
             raise StoreUnavailable(msg)
         for entry, event in fresh:
-            self._begin(self._runs.hold(entry, event))
+            run = self._runs.hold(entry, event)
+            if run is not None:
+                self._own(self._run(run))
 
     async def stop(self, deadline_seconds: float | None = None) -> None:
         """
@@ -128,23 +130,33 @@ class Inbox:
             log.warning("inbox_not_drained: %d events are left to the next process", len(self._runs))
         self._cancelling = True
         await cancel([*self._others(), *self._watch.stop()])
-        await self._release_unbegun()
+        await self._watch.release_unbegun()
         if self.at_risk:
             log.error("inbox_lost_at_risk: %d events", self.at_risk)
 
     # Taking in
 
-    async def _admit(self, fresh: Sequence[tuple[Entry, Event]]) -> None:
-        entries = [entry for entry, _ in fresh]
+    async def _admit(self, admission: Admission) -> None:
+        events = {entry.id: event for entry, event in admission.fresh}
+        entries = [entry for entry, _ in admission.fresh]
         try:
             committed = await self._persister.persist(Unit(appends=entries, lease=self._lease()))
-        except StoreError:
+        except StoreError as exc:
             self._runs.given_up(entries)
+            admission.end(exc)
             raise
-        events = {entry.id: event for entry, event in fresh}
-        for claim in committed.leased:
-            self._take(claim, events.get(claim.entry.id))
+        except asyncio.CancelledError:
+            admission.end(StoreUnavailable("the bot is shutting down"))
+            raise
+        work = self._work_on(committed.leased, events)
         self._runs.written(entries, committed)
+        admission.end()
+        if len(work) == 1:
+            # Nearly always. To go on with it here spares each webhook a task.
+            await work[0]
+        else:
+            for each in work:
+                self._own(each)
 
     def _refuses(self) -> bool:
         since = self._persister.failing_since
@@ -152,15 +164,18 @@ class Inbox:
             return False
         return self._clock.monotonic() - since < self._settings.refuse_seconds
 
-    def _take(self, claim: Claim, event: Event | None = None) -> None:
-        if self._runs.was_handled(claim.entry.id):
-            self._own(self._finish(claim))
-        else:
-            self._begin(self._runs.lease(claim, event))
+    def _work_on(self, claims: Iterable[Claim], events: Mapping[str, Event]) -> list[Coroutine[Any, Any, None]]:
+        work = []
+        for claim in claims:
+            if self._runs.was_handled(claim.entry.id):
+                work.append(self._finish(claim))
+            elif (run := self._runs.lease(claim, events.get(claim.entry.id))) is not None:
+                work.append(self._run(run))
+        return work
 
-    def _begin(self, run: Run | None) -> None:
-        if run is not None:
-            self._own(self._run(run))
+    def _take(self, claims: Iterable[Claim]) -> None:
+        for each in self._work_on(claims, {}):
+            self._own(each)
 
     # Handling
 
@@ -235,7 +250,7 @@ class Inbox:
             ends = [] if claim is None else [Settlement(claim=claim, outcome=outcome, reason=reason, retry_at=retry_at)]
             committed = await self._settler.settle(contributors, ends, self._lease())
             if committed is not None:
-                self._take_all(committed.leased)
+                self._take(committed.leased)
                 contributors = ()
             if claim is None and run.claim is None:
                 self._runs.remember_unclaimed(run.entry.id)
@@ -249,11 +264,7 @@ class Inbox:
         """
         committed = await self._settler.settle((), [Settlement(claim=claim, outcome=Outcome.DONE)], self._lease())
         if committed is not None:
-            self._take_all(committed.leased)
-
-    def _take_all(self, claims: Iterable[Claim]) -> None:
-        for claim in claims:
-            self._take(claim)
+            self._take(committed.leased)
 
     def _lease(self) -> Lease | None:
         # At a shutdown, who follows is left to the next process; if nothing outlives this one, it is handled now.
@@ -265,19 +276,6 @@ class Inbox:
 
     def _lets_go(self) -> bool:
         return self._cancelling and is_being_cancelled()
-
-    async def _release_unbegun(self) -> None:
-        releases = [
-            asyncio.ensure_future(
-                self._store.commit(Unit(settlements=[Settlement(claim=claim, outcome=Outcome.RELEASE)]))
-            )
-            for claim in self._runs.unbegun()
-        ]
-        if releases:
-            done, pending = await asyncio.wait(releases, timeout=CANCEL_SECONDS)
-            await cancel(pending)
-            failed = len(pending) + sum(1 for release in done if release.exception() is not None)
-            log.info("inbox_released: %d events, %d not", len(releases) - failed, failed)
 
     # Tasks
 

@@ -7,8 +7,6 @@ A store may fail one commit and take the next. Were both with it, what came seco
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Iterable
 
 Lane = tuple[str, str]
 """A queue and one of its lanes."""
@@ -25,7 +23,7 @@ class Place:
 
     __slots__ = ("_turn", "behind", "lanes")
 
-    def __init__(self, lanes: frozenset[Lane]) -> None:
+    def __init__(self, lanes: set[Lane]) -> None:
         self.lanes = lanes
         self.behind = 0
         self._turn: asyncio.Future[None] | None = None
@@ -53,20 +51,20 @@ class LaneOrder:
     """
 
     def __init__(self) -> None:
-        self._lines: dict[Lane, deque[Place]] = {}
+        self._lines: dict[Lane, list[Place]] = {}
 
     def __len__(self) -> int:
         return len(self._lines)
 
-    def stand(self, lanes: Iterable[Lane]) -> Place:
+    def stand(self, lanes: set[Lane]) -> Place:
         """
         Take the last place in each of *lanes*. All at once, so that no two can wait for each other.
         """
-        place = Place(frozenset(lanes))
+        place = Place(lanes)
         for lane in place.lanes:
             line = self._lines.get(lane)
             if line is None:
-                self._lines[lane] = deque((place,))
+                self._lines[lane] = [place]
             else:
                 line.append(place)
                 place.behind += 1

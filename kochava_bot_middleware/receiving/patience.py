@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable
-from functools import partial
 from typing import Any
 
 CANCEL_SECONDS = 5.0
@@ -16,7 +15,7 @@ CANCEL_SECONDS = 5.0
 
 class Patience:
     """
-    Waits for tasks, for each as long as for any other. One timer serves them all, since nearly none of them needs it.
+    Waits for futures, for each as long as for any other. One timer serves them all, since nearly none of them needs it.
 
     Args:
         seconds: How long.
@@ -27,22 +26,12 @@ class Patience:
         self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def wait(self, task: asyncio.Task[Any]) -> None:
+    async def wait(self, waiter: asyncio.Future[None]) -> None:
         """
-        Return when *task* is done, or the time is over. The task goes on, also when this is cancelled.
+        Return when *waiter* is done; when the time is over, it is given ``None``.
         """
-        if task.done():
-            return
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-        wake = partial(_wake, waiter)
-        task.add_done_callback(wake)
-        self._expect(waiter, loop)
-        try:
-            await waiter
-        finally:
-            if not task.done():
-                task.remove_done_callback(wake)
+        self._expect(waiter, asyncio.get_running_loop())
+        await waiter
 
     def _expect(self, waiter: asyncio.Future[None], loop: asyncio.AbstractEventLoop) -> None:
         waiting = self._waiting
@@ -71,6 +60,6 @@ async def cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
         await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
 
 
-def _wake(waiter: asyncio.Future[None], _task: object = None) -> None:
+def _wake(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_result(None)

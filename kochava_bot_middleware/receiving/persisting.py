@@ -57,7 +57,7 @@ class Persister:
         assert task is not None
         probes = False
         pause = SHORTEST_PAUSE_SECONDS
-        place = self._lanes.stand((entry.queue, entry.lane) for entry in unit.appends)
+        place = self._lanes.stand({(entry.queue, entry.lane) for entry in unit.appends})
         try:
             if place.behind:
                 await place.turn()

@@ -1,18 +1,22 @@
 """
-What the inbox does by the clock: renew the leases of what is in hand, and take over what nobody holds.
+What the inbox does with leases: renew those of what is in hand, take over what nobody holds, and let go at the end.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 
 from ..clock import Clock
 from ..exceptions import StoreError
 from ..store.contract import Store
-from ..store.unit import Claim, Queue
+from ..store.unit import Claim, Outcome, Queue, Settlement, Unit
+from .patience import CANCEL_SECONDS, cancel
 from .runs import Runs
 from .settings import InboxSettings
+
+log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 60.0
 """How often the store is asked to remove what has expired."""
@@ -88,6 +92,22 @@ class Watch:
             return False
         self._runs.renewed(renewed)
         return bool(renewed)
+
+    async def release_unbegun(self) -> None:
+        """
+        Let go of what nobody has begun to handle, so that another process can take it over at once.
+        """
+        releases = [
+            asyncio.ensure_future(
+                self._store.commit(Unit(settlements=[Settlement(claim=claim, outcome=Outcome.RELEASE)]))
+            )
+            for claim in self._runs.unbegun()
+        ]
+        if releases:
+            done, pending = await asyncio.wait(releases, timeout=CANCEL_SECONDS)
+            await cancel(pending)
+            failed = len(pending) + sum(1 for release in done if release.exception() is not None)
+            log.info("inbox_released: %d events, %d not", len(releases) - failed, failed)
 
     async def _patrol(self) -> None:
         """

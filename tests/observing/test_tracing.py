@@ -82,6 +82,28 @@ def test_request_that_fails_fails_its_span(
     assert not span.status.is_ok
 
 
+def test_provider_that_the_application_sets_later_gets_spans() -> None:
+    """The middleware is often made first; until there is a provider, none are made."""
+    code = """if True:
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+        from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+        from kochava_bot_middleware.messenger.events import MessageEvent
+        from kochava_bot_middleware.observing.tracing import Tracing
+        tracing, exporter, provider = Tracing.if_installed(), InMemorySpanExporter(), TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        with tracing.handling(MessageEvent()):
+            pass
+        trace.set_tracer_provider(provider)
+        with tracing.handling(MessageEvent()):
+            pass
+        print([span.name for span in exporter.get_finished_spans()])
+        """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ("['handle message']\n", "") == (done.stdout, done.stderr)
+
+
 def test_tracing_is_off_without_its_library() -> None:
     """It is none, and who insists is told what to install."""
     code = """if True:

@@ -84,6 +84,28 @@ async def test_event_is_handled_although_the_store_does_not_work(
     assert 1 == inbox.at_risk
 
 
+async def test_event_that_is_stored_as_the_time_runs_out_is_accepted(
+    store: FaultyStore, counter: Counter, make_inbox: MakeInbox
+) -> None:
+    """Its handler has begun by then; to refuse the event would cancel it."""
+    counter.hold("one")
+    inbox = make_inbox(on_store_failure="refuse")
+    loop = asyncio.get_running_loop()
+    hangs(store)
+    accepting = asyncio.create_task(inbox.accept([message("one")]))
+    await asyncio.sleep(0)
+    over = loop.time()
+    loop.call_at(over, store.open_gate.set)
+    while loop.time() < over + 0.02:
+        # Both timers are late now, so they run in one go: first that of the store, then that of the inbox.
+        pass
+    await accepting
+    counter.release()
+    await counter.until(lambda: counter.ended == ["one"])
+
+    assert 0 == inbox.at_risk
+
+
 @both
 async def test_event_at_risk_is_written_when_the_store_works_again(
     breaks: Break, store: FaultyStore, clock: VirtualClock, counter: Counter, make_inbox: MakeInbox
