@@ -5,16 +5,16 @@ Run it with a bot.toml in the working directory: python own_middleware.py
 """
 
 import json
+import os
 import time
-import tomllib
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import attrs
 from aiohttp import web
 
 from kochava_bot_middleware import Event, KochavaMiddleware, MessengerBot, Outgoing, Reply
+from kochava_bot_middleware.settings_sources import from_environment, from_toml
 
 
 class Polite:
@@ -39,7 +39,7 @@ class Polite:
         return await call_next(outgoing)
 
 
-settings = tomllib.loads(Path("bot.toml").read_text(encoding="utf-8"))
+settings = from_environment(os.environ, over=from_toml("bot.toml"))
 bot = MessengerBot.from_dict(settings["bot"])
 bot.add_middleware(Polite())  # the first added is the outermost, in both directions
 bot.add_middleware(KochavaMiddleware.from_dict(settings["kochava"]))

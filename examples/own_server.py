@@ -4,14 +4,14 @@ A web server of your own beside the bot: an order system tells it that a parcel 
 Run it with a bot.toml in the working directory: python own_server.py
 """
 
-import tomllib
-from pathlib import Path
+import os
 
 from aiohttp import web
 
 from kochava_bot_middleware import Event, KochavaMiddleware, MessengerBot, Reply
+from kochava_bot_middleware.settings_sources import from_environment, from_toml
 
-settings = tomllib.loads(Path("bot.toml").read_text(encoding="utf-8"))
+settings = from_environment(os.environ, over=from_toml("bot.toml"))
 bot = MessengerBot.from_dict(settings["bot"])
 kochava = KochavaMiddleware.from_dict(settings["kochava"])
 bot.add_middleware(kochava)

@@ -4,15 +4,15 @@ A shop: greets, shows its website through a SmartLink, and sells.
 Run it with a bot.toml in the working directory: python shop_bot.py
 """
 
-import tomllib
-from pathlib import Path
+import os
 from typing import Any
 
 from aiohttp import web
 
 from kochava_bot_middleware import Event, KochavaMiddleware, MessengerBot, Reply
+from kochava_bot_middleware.settings_sources import from_environment, from_toml
 
-settings = tomllib.loads(Path("bot.toml").read_text(encoding="utf-8"))
+settings = from_environment(os.environ, over=from_toml("bot.toml"))
 bot = MessengerBot.from_dict(settings["bot"])
 kochava = KochavaMiddleware.from_dict(settings["kochava"])
 bot.add_middleware(kochava)

@@ -16,6 +16,7 @@ from .bot_settings import BotSettings, PageSettings
 from .chain import check_middleware, compose, layers_of
 from .clock import Clock, SystemClock
 from .exceptions import KochavaBotError, RegistrationError
+from .measuring.counts import Counts
 from .messenger.events import ChangeEvent, Event
 from .messenger.reply import Reply
 from .messenger.send_api import AsyncBot
@@ -85,9 +86,12 @@ class MessengerBot(Handlers):
         Add a middleware with ``receive``, ``send`` or both; the first added is the outermost in both directions.
 
         Raises:
-            RegistrationError: It could not work, or the bot has been started already.
+            RegistrationError: It could not work, was added before, or the bot has been started already.
         """
         check_middleware(middleware)
+        if any(middleware is one for one in self._middlewares):
+            msg = f"a middleware is added once, got {middleware!r} again: everything would pass it twice"
+            raise RegistrationError(msg)
         if self._running or self._changing.locked():
             msg = "add middlewares before the bot is started"
             raise RegistrationError(msg)
@@ -104,6 +108,14 @@ class MessengerBot(Handlers):
             KochavaBotError: There is no such Page in the settings.
         """
         return self._senders.of(page_id)
+
+    @property
+    def counts(self) -> Counts:
+        """
+        As ``at_risk``, the events that were answered 200 but are only in memory, since the store does not work. The
+        middleware counts all else.
+        """
+        return Counts(at_risk=0 if self._inbox is None else self._inbox.at_risk)
 
     async def start(self) -> None:
         """

@@ -151,6 +151,9 @@ def _structure_class(value: Any, cls: Any) -> Any:
     misspelt: set[str] = set()
     for name in given:
         if name not in known:
+            if isinstance(given[name], Mapping) and any(key in known for key in given[name]):
+                collector.violations.append(_wrapping(str(name)))
+                continue
             near = difflib.get_close_matches(str(name).lower(), known, n=1)
             misspelt.update(near)
             collector.violations.append(_unknown(str(name), near, list(known)))
@@ -201,6 +204,11 @@ def _broken(cls: Any, right: Mapping[str, Any]) -> Iterator[Violation]:
 def _unknown(name: str, near: list[str], known: list[str]) -> Violation:
     wanted = f"probably `{near[0]}`" if near else f"one of {', '.join(sorted(known))}"
     return Violation(key=name, wanted=wanted, got="an unknown key")
+
+
+def _wrapping(name: str) -> Violation:
+    # Such as a whole settings file where one of its tables is wanted.
+    return Violation(key=name, wanted="what this holds, one level higher", got="a mapping around it")
 
 
 def _structure_sequence(value: Any, kind: Any) -> Any:

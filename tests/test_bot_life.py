@@ -15,7 +15,7 @@ from kochava_bot_middleware.exceptions import KochavaBotError, RegistrationError
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
 from tests.bot_fakes import Lender, Named, Silent, make_bot, says
-from tests.receiving.inbox_fakes import notes
+from tests.receiving.inbox_fakes import FaultyStore, notes
 
 
 async def test_middlewares_start_in_order_and_stop_in_reverse() -> None:
@@ -115,6 +115,15 @@ async def test_what_is_no_middleware_is_refused() -> None:
         bot.add_middleware(object())
 
     assert () == bot.page().middlewares
+
+
+async def test_middleware_is_added_once() -> None:
+    """Twice, it would see each event and each send twice."""
+    bot = make_bot()
+    middleware = Silent()
+    bot.add_middleware(middleware)
+    with pytest.raises(RegistrationError, match="added once"):
+        bot.add_middleware(middleware)
 
 
 async def test_failed_start_stops_what_was_started() -> None:
@@ -241,3 +250,22 @@ async def test_nothing_is_recorded_by_a_bot_alone() -> None:
     await says(bot, "hello")
     assert [] == await notes(store)
     await bot.stop()
+
+
+async def test_events_at_risk_are_counted_until_the_store_works() -> None:
+    """Answered 200, handled, and in memory only: the operator must be able to see it."""
+    store = FaultyStore(MemoryStore())
+    bot = make_bot(inbox={"commit_timeout_seconds": 0.01, "poll_seconds": 0.01})
+    bot.add_middleware(Lender(store))
+    assert 0 == bot.counts.at_risk
+    await bot.start()
+    store.fail()
+    answer = await says(bot, "hello")
+    at_risk = bot.counts.at_risk
+    store.mend()
+    async with asyncio.timeout(10):
+        while bot.counts.at_risk:
+            await asyncio.sleep(0)
+    await bot.stop()
+
+    assert (200, 1) == (answer.status, at_risk)

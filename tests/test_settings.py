@@ -97,6 +97,12 @@ def test_an_unknown_key_like_no_other_lists_the_known_ones() -> None:
     assert "consent, count" in violations({"token": "t", "zzz": 1})["zzz"][0]
 
 
+def test_settings_within_a_mapping_too_many_are_told_apart_from_a_misspelt_key() -> None:
+    """Such as a whole file with its tables, though `inners` is much like `inner`."""
+    wanted = ("what this holds, one level higher", "a mapping around it")
+    assert wanted == violations({"inners": {"token": "t"}})["inners"]
+
+
 def test_a_list_item_is_named_by_its_index() -> None:
     """Paths lead into lists."""
     assert {"several[1].url"} == set(violations({"token": "t", "several": [{"url": "https://a"}, {}]}))

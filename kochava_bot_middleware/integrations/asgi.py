@@ -1,10 +1,12 @@
 """
-The webhook as an ASGI application: serve it alone, or mount it in FastAPI, Starlette, Quart, Litestar.
+The webhook as an ASGI application: serve it alone, or as a route of FastAPI, Starlette, Quart, Litestar.
 
 Example::
 
-    app = FastAPI(on_startup=[bot.start], on_shutdown=[bot.stop])
-    app.mount("/webhook", WebhookApp(bot))
+    app = FastAPI(lifespan=lifespan)  # which awaits bot.start() and bot.stop()
+    app.add_route("/webhook", WebhookApp(bot))
+
+Mounted, it is at ``/webhook/``, and these frameworks answer ``/webhook`` with a redirect.
 
 Served alone, it starts and stops the bot itself.
 """

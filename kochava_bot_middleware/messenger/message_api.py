@@ -175,5 +175,5 @@ class MessageMethods(Sender):
     async def _send_body(
         self, body: Mapping[str, Any], notification_type: Notification, keywords: PlainKeywords
     ) -> Any:
-        options = SendOptions(notification_type=notification_type, **keywords)
+        options = SendOptions.of(keywords, notification_type=notification_type)
         return await self.send(self._outgoing(Endpoint.MESSAGES, options.applied_to(body), **options.marks))

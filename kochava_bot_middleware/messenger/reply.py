@@ -187,7 +187,7 @@ class Reply:
     async def _send(
         self, content: Mapping[str, Any], keywords: ReplyKeywords, *, upload: Upload | None = None
     ) -> SendResult:
-        options = SendOptions(**keywords)
+        options = SendOptions.of(keywords)
         if options.messaging_type is None and options.tag is None:
             options = attrs.evolve(options, messaging_type=MessagingType.RESPONSE)
         return await self._deliver({"recipient": recipient_of(self._event), **content}, options, upload)

@@ -4,10 +4,11 @@ What may be said about a message beside its content.
 
 from __future__ import annotations
 
+import difflib
 import enum
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, Self, TypedDict
 
 import attrs
 
@@ -92,6 +93,23 @@ class SendOptions:
     creative: str | None = None
     greeting: bool = False
 
+    @classmethod
+    def of(cls, keywords: PlainKeywords, *, notification_type: Notification = None) -> Self:
+        """
+        The options a method was called with.
+
+        Raises:
+            TypeError: There is no such option; the message says which was probably meant.
+        """
+        unknown = next((name for name in keywords if name not in _OPTIONS), None)
+        if unknown is not None:
+            near = difflib.get_close_matches(unknown, _OPTIONS, n=1)
+            wanted = f"probably `{near[0]}`" if near else f"one of {', '.join(sorted(_OPTIONS))}"
+            msg = f"a send has no option `{unknown}`: wanted {wanted}"
+            raise TypeError(msg)
+        given: dict[str, Any] = {"notification_type": notification_type, **keywords}
+        return cls(**given)
+
     def applied_to(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """
         A copy of *body* with the options in it.
@@ -120,6 +138,9 @@ class SendOptions:
         """
         marks = {"creative": self.creative, "greeting": self.greeting}
         return {name: value for name, value in marks.items() if value}
+
+
+_OPTIONS = frozenset(field.name for field in attrs.fields(SendOptions))
 
 
 def recipient_body(to: To) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ What every sending object has in common: credentials, the send chain, and the wa
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
@@ -57,11 +58,11 @@ class Sender:
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        self.access_token = _plain_text(access_token)
+        self.access_token = _plain_text("access_token", access_token)
         if self.access_token.split() != [self.access_token]:
             msg = "the access token is empty or holds white space"
             raise ValueError(msg)
-        self.app_secret = None if app_secret is None else _plain_text(app_secret)
+        self.app_secret = None if app_secret is None else _plain_text("app_secret", app_secret)
         self.api_version = normal_version(api_version)
         if not graph_url.startswith(("https://", "http://")):
             msg = f"graph_url begins with https:// or http://, got {graph_url!r}"
@@ -171,7 +172,7 @@ class Sender:
     async def _send_raw_with(
         self, payload: Mapping[str, Any], notification_type: Notification, keywords: SendKeywords
     ) -> Any:
-        options = SendOptions(notification_type=notification_type, **keywords)
+        options = SendOptions.of(keywords, notification_type=notification_type)
         return await self.send_raw(options.applied_to(payload), **options.marks)
 
     def _outgoing(self, endpoint: Endpoint, body: Any, **fields: Any) -> Outgoing:
@@ -192,10 +193,22 @@ class Sender:
 def normal_version(api_version: str | float) -> str:
     """
     ``v26.0`` from ``26``, ``26.0``, ``"26.0"`` or ``"v26.0"``.
+
+    Raises:
+        ValueError: It is no version.
     """
-    version = str(api_version).lstrip("vV")
-    return f"v{version}" if "." in version else f"v{version}.0"
+    found = re.fullmatch(r"[vV]?([0-9]+)(\.[0-9]+)?", str(api_version))
+    if found is None:
+        msg = f"api_version is wanted as a version such as v26.0, got {api_version!r}"
+        raise ValueError(msg)
+    return f"v{found[1]}{found[2] or '.0'}"
 
 
-def _plain_text(secret: str | Secret) -> str:
-    return secret.value if isinstance(secret, Secret) else secret
+def _plain_text(name: str, secret: object) -> str:
+    if isinstance(secret, Secret):
+        return secret.value
+    if not isinstance(secret, str):
+        # What was given is never told: bytes would be a secret, too.
+        msg = f"{name} is wanted as a text, got {type(secret).__name__}"
+        raise TypeError(msg)
+    return secret

@@ -136,7 +136,7 @@ class UploadMethods(Sender):
         keywords: SendKeywords,
     ) -> Any:
         upload = Upload.of(source, filename=filename)
-        options = SendOptions(notification_type=notification_type, **keywords)
+        options = SendOptions.of(keywords, notification_type=notification_type)
         message = {"attachment": {"type": attachment_type, "payload": {}}}
         body = options.applied_to({"recipient": recipient_body(recipient_id), "message": message})
         return await self._answer(self._outgoing(Endpoint.MESSAGES, body, upload=upload, **options.marks))

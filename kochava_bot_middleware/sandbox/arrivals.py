@@ -35,10 +35,18 @@ class Arrivals:
         Raises:
             TimeoutError: They did not come within *within_seconds* of real time.
         """
-        async with asyncio.timeout(within_seconds):
-            while len(self.records) < count:
-                self._arrived.clear()
-                await self._arrived.wait()
+        try:
+            async with asyncio.timeout(within_seconds):
+                while len(self.records) < count:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        except TimeoutError:
+            came = ", ".join(f"{record.kind} {record.name}".rstrip() for record in self.records) or "none"
+            msg = (
+                f"{len(self.records)} of {count} records came within {within_seconds} s: {came}; look at"
+                " `kochava.rejections` for what was refused, and at the middleware's `counts` for what was left out"
+            )
+            raise TimeoutError(msg) from None
         return self.records
 
     def of_kind(self, kind: RecordKind) -> list[KochavaRecord]:

@@ -167,7 +167,13 @@ class Person:
     async def does(self, kind: str, content: Mapping[str, Any]) -> Outcome | None:
         """
         Make any other webhook, such as ``does("optin", {"optin": {"ref": "box"}})``. It opens no window.
+
+        Raises:
+            ValueError: *content* has not the shape of an item: an object under the kind's own name.
         """
+        if not any(isinstance(value, Mapping) for value in content.values()):
+            msg = f'content is wanted as {{"{kind}": {{…}}}}, got {dict(content)!r}'
+            raise ValueError(msg)
         return await self._stage.emit(self, kind, content)
 
     async def next_message(self, *, within_seconds: float = 5.0) -> SentMessage:
@@ -177,10 +183,17 @@ class Person:
         Raises:
             TimeoutError: None came within *within_seconds* of real time.
         """
-        async with asyncio.timeout(within_seconds):
-            while self._taken >= len(self.inbox):
-                self._arrived.clear()
-                await self._arrived.wait()
+        try:
+            async with asyncio.timeout(within_seconds):
+                while self._taken >= len(self.inbox):
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        except TimeoutError:
+            msg = (
+                f"no further message reached {self.user_id} within {within_seconds} s, after {self._taken}: look at the"
+                " log for `handler_failed`, and at `messenger.refused` for what Messenger did not take"
+            )
+            raise TimeoutError(msg) from None
         self._taken += 1
         return self.inbox[self._taken - 1]
 

@@ -65,6 +65,7 @@ REWRITTEN = {
         LinkKind.IMAGE_ACTION,
     ),
     "row_3_image_grid_button": (template("image_grid", elements=[{"buttons": [button()]}]), LinkKind.BUTTON),
+    "row_4_button_template": (template("button", text=f"See {SHOP}", buttons=[button()]), LinkKind.BUTTON),
     "row_5_item_url": (template("generic", elements=[{"title": "A", "item_url": SHOP}]), LinkKind.ITEM_URL),
     "row_6_list_buttons": (template("list", elements=[], buttons=[button()]), LinkKind.BUTTON),
     "row_7_open_graph_buttons": (template("open_graph", elements=[{"buttons": [button()]}]), LinkKind.BUTTON),

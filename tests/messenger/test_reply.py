@@ -148,6 +148,25 @@ async def test_event_without_a_person_cannot_be_answered(graph: LocalGraph) -> N
         await Reply(graph.bot(), Event()).text("hi")
 
 
+@pytest.mark.parametrize(
+    ("option", "wanted"),
+    [("greting", "probably `greeting`"), ("colour", "one of creative, greeting, messaging_type, ")],
+)
+async def test_unknown_option_is_named_with_what_was_meant(graph: LocalGraph, option: str, wanted: str) -> None:
+    """
+    Of a reply and of the bot's own methods, before anything leaves.
+    """
+    keywords: dict[str, Any] = {option: True}
+    for send in (
+        Reply(graph.bot(), EVENT).text("hi", **keywords),
+        graph.bot().send_text_message("7", "hi", **keywords),
+    ):
+        with pytest.raises(TypeError, match=f"no option `{option}`: wanted {wanted}"):
+            await send
+
+    assert [] == graph.seen
+
+
 async def test_refusal_is_raised_whatever_the_bot_does(graph: LocalGraph) -> None:
     """
     Though the bot returns errors, a reply raises them.

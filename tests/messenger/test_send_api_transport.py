@@ -85,12 +85,33 @@ def test_unusable_token_is_refused_without_showing_it(token: str) -> None:
     assert token == "" or token not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "credentials"),
+    [("access_token", (None, None)), ("access_token", (b"word", None)), ("app_secret", ("t", 5))],
+)
+def test_credential_that_is_no_text_is_refused_by_its_name(name: str, credentials: tuple[Any, Any]) -> None:
+    """
+    Such as the ``None`` of an environment variable that is not set.
+    """
+    with pytest.raises(TypeError, match=f"^{name} is wanted as a text, got (NoneType|bytes|int)$"):
+        AsyncBot(*credentials)
+
+
 @pytest.mark.parametrize("version", ["26.0", "v26.0", 26.0, 26])
 def test_version_is_taken_in_any_form(version: str | float) -> None:
     """
     pymessenger's own default was a number.
     """
     assert "https://graph.facebook.com/v26.0" == AsyncBot(TOKEN, None, version).graph_url
+
+
+@pytest.mark.parametrize("version", ["latest", "", "v26.0/me", "26."])
+def test_what_is_no_version_is_refused(version: str) -> None:
+    """
+    It would stand in every address.
+    """
+    with pytest.raises(ValueError, match=r"api_version is wanted as a version such as v26\.0, got"):
+        AsyncBot(TOKEN, None, version)
 
 
 def test_graph_url_must_be_an_address() -> None:

@@ -336,11 +336,20 @@ async def test_reads_reactions_and_anything_else(
     assert {"ref": "box"} == optin["optin"]
 
 
+async def test_webhook_without_an_object_of_its_own_is_refused(messenger: LocalMessenger, bot: RecordingBot) -> None:
+    """
+    The members of what is meant are no webhook's item: they stand under its kind.
+    """
+    with pytest.raises(ValueError, match=r'wanted as \{"postback": \{…\}\}, got'):
+        await messenger.person("7").does("postback", {"payload": "BUY"})
+    assert [] == bot.items
+
+
 async def test_waiting_for_a_message_ends(messenger: LocalMessenger) -> None:
     """
-    With `TimeoutError` when none comes.
+    With `TimeoutError` when none comes, which says where to look.
     """
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError, match=r"no further message reached 7 within 0\.01 s.*messenger\.refused"):
         await messenger.person("7").next_message(within_seconds=0.01)
 
 

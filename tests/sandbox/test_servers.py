@@ -131,6 +131,17 @@ async def test_a_hanging_request_is_neither_answered_nor_recorded(
     assert [] == kochava.impressions
 
 
+async def test_waiting_for_records_ends_with_what_came(kochava: LocalKochava, client: aiohttp.ClientSession) -> None:
+    """
+    And says where to look for the rest.
+    """
+    async with client.get(kochava.url + PIXEL) as response:
+        await response.read()
+    told = r"1 of 2 records came within 0\.01 s: impression kogreet; look at `kochava\.rejections`"
+    with pytest.raises(TimeoutError, match=told):
+        await kochava.received(2, within_seconds=0.01)
+
+
 async def test_a_reset_request_is_recorded_though_its_answer_is_cut(
     kochava: LocalKochava, client: aiohttp.ClientSession
 ) -> None:
