@@ -95,6 +95,8 @@ class MessengerBot(Handlers):
         if self._running or self._changing.locked():
             msg = "add middlewares before the bot is started"
             raise RegistrationError(msg)
+        if hasattr(middleware, "added_to"):
+            middleware.added_to(self)
         self._middlewares.append(middleware)
         for sender in self._senders.all:
             if hasattr(middleware, "send"):

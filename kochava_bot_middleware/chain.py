@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .exceptions import RegistrationError
 
@@ -65,6 +65,20 @@ def check_middleware(middleware: object) -> None:
         if hasattr(middleware, name) and not is_async_callable(getattr(middleware, name)):
             msg = f"`{name}` of middleware {middleware!r} must be `async def {name}(self)`"
             raise RegistrationError(msg)
+
+
+def takes(function: Callable[..., Any], count: int) -> bool:
+    """
+    Whether *function* can be called with so many arguments, as far as it tells.
+    """
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:
+        # Builtins do not always tell.
+        return True
+    return True
 
 
 def is_async_callable(candidate: object) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from .clock import Clock, SystemClock
 from .delivery.worker import Worker
+from .exceptions import RegistrationError
 from .kochava.client import KochavaClient, Sender
 from .measuring.apps import KochavaSettings, Mode, WorkerPlace
 from .measuring.assembly import assembled
@@ -86,6 +87,7 @@ class KochavaMiddleware(Authoring):
         self._worker: Worker | None = None
         self._working: asyncio.Task[None] | None = None
         self._started = False
+        self._host: object | None = None
 
     @classmethod
     def from_dict(
@@ -112,6 +114,18 @@ class KochavaMiddleware(Authoring):
         What was recorded, rewritten and left out since this was made.
         """
         return self._tally.counts(at_risk=self._recorder.at_risk)
+
+    def added_to(self, host: object) -> None:
+        """
+        Told by the bot that it is added to.
+
+        Raises:
+            RegistrationError: It serves another bot already, whose end would close the store under this one.
+        """
+        if self._host is not None and self._host is not host:
+            msg = "one KochavaMiddleware serves one bot: make another one of the same settings for this bot"
+            raise RegistrationError(msg)
+        self._host = host
 
     def provide_store(self) -> Store:
         """

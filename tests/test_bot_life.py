@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from kochava_bot_middleware import KochavaMiddleware
 from kochava_bot_middleware.exceptions import KochavaBotError, RegistrationError, StoreUnavailable
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
@@ -229,6 +230,45 @@ async def test_bot_without_a_middleware_keeps_events_in_memory_and_says_so(caplo
     assert handled.is_set()
     assert any(message.startswith("inbox_in_memory") for message in caplog.messages)
     assert "set `store` of KochavaMiddleware to a file, such as sqlite:///kochava-bot.db" in caplog.text
+
+
+async def test_start_that_failed_can_be_tried_again(tmp_path: Path) -> None:
+    """Whatever the store wanted is there now."""
+    bot = make_bot()
+    bot.add_middleware(KochavaMiddleware.from_dict({"kochava_app_id": "ko", "store": f"sqlite:///{tmp_path}/new/a.db"}))
+    with pytest.raises(StoreUnavailable, match="there is no folder"):
+        await bot.start()
+    (tmp_path / "new").mkdir()
+    await bot.start()
+    await bot.stop()
+
+
+async def test_bot_with_a_middleware_may_be_started_again(tmp_path: Path) -> None:
+    """What comes then is recorded, too."""
+    bot = make_bot()
+    kochava = KochavaMiddleware.from_dict(
+        {"kochava_app_id": "ko", "store": f"sqlite:///{tmp_path}/a.db", "worker": "separate"}
+    )
+    bot.add_middleware(kochava)
+
+    @bot.on_message()
+    async def hear(_event: Any, _reply: Any) -> None: ...
+
+    for name in ("first", "second"):
+        await bot.start()
+        await says(bot, name)
+        await bot.stop()
+    store = SqliteStore(tmp_path / "a.db")
+    assert 2 == (await store.stats())["track"].waiting
+    await store.close()
+
+
+def test_middleware_of_another_bot_is_refused() -> None:
+    """The end of one bot would close the store under the other."""
+    kochava = KochavaMiddleware.from_dict({"kochava_app_id": "ko", "store": "memory://"})
+    make_bot().add_middleware(kochava)
+    with pytest.raises(RegistrationError, match="one KochavaMiddleware serves one bot"):
+        make_bot().add_middleware(kochava)
 
 
 async def test_bot_in_memory_may_be_started_again() -> None:

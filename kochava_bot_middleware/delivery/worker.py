@@ -12,7 +12,6 @@ from collections.abc import Callable
 import attrs
 
 from ..clock import Clock, SystemClock
-from ..exceptions import StoreError
 from ..incidents import Incidents
 from ..kochava.client import Sender
 from ..kochava.destination import Destinations
@@ -198,7 +197,7 @@ class Worker:
             await self._clock.sleep(SWEEP_SECONDS)
             try:
                 await self._store.sweep()
-            except StoreError as exc:
+            except Exception as exc:  # noqa: BLE001 - an engine may raise anything; it is tried again in a minute
                 self._incidents.report("store_failed", "sweep", reason=type(exc).__name__)
 
     def _on_settled(self, settled: Settled) -> None:
@@ -214,7 +213,7 @@ class Worker:
                 counts.postponed += 1
             case Outcome.DEAD:
                 counts.dead += 1
-                self._incidents.report("record_given_up", settled.settlement.reason)
+                self._incidents.report("record_given_up", _subject(settled), reason=_reason(settled))
             case Outcome.DROPPED:
                 counts.dropped += 1
         if self._told is not None:
@@ -227,6 +226,19 @@ class Worker:
         self.counts.lost += 1
         if settled is not None and settled.verdict is not None and settled.verdict.ambiguous:
             self.counts.ambiguous += 1
+
+
+def _subject(settled: Settled) -> str:
+    queue = settled.settlement.claim.entry.queue
+    return queue if settled.record is None else f"{settled.record.app_id} {queue}"
+
+
+def _reason(settled: Settled) -> str:
+    """
+    Why it was given up, with the status of Kochava's answer if there was one.
+    """
+    status = "" if settled.verdict is None else settled.verdict.detail[:3]
+    return f"{settled.settlement.reason} {status}".rstrip()
 
 
 def _targets(destinations: Destinations) -> set[Target]:

@@ -93,7 +93,7 @@ class Authoring:
     @overload
     def greeting(self, marked_as: Mapping[str, Any], *, creative: str | None = None) -> GreetingBody: ...
 
-    def greeting(self, marked_as: Any, *, creative: str | None = None) -> Any:
+    def greeting(self, marked_as: Any = None, *, creative: str | None = None) -> Any:
         """
         Mark a handler as one that greets: all it sends is one impression once shown, and its first answer a click.
 
@@ -114,7 +114,7 @@ class Authoring:
             return marked(marked_as, creative)
         return wrapped(marked_as, "@kochava.greeting", around=greeting_run)
 
-    def ignore(self, function: F) -> F:
+    def ignore(self, function: F | None = None) -> F:
         """
         Keep a handler's automatic event out of Kochava.
 

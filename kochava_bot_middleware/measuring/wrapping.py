@@ -18,7 +18,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def wrapped(
-    function: F,
+    function: F | None,
     decorator: str,
     *,
     after: Callable[[Any], None] = lambda _result: None,
@@ -29,13 +29,18 @@ def wrapped(
     *function*, with something done around and after each call. Results and errors pass through untouched.
 
     Args:
+        function: ``None`` if the decorator was called with nothing.
         decorator: How the author wrote it, for messages.
         after: Given the result; not called when the function raised, unless *also_after_errors*, then with ``None``.
         around: Makes a context manager for one call.
 
     Raises:
-        RegistrationError: The function is registered as a handler already: the bot would go on calling it unwrapped.
+        RegistrationError: It is no function; or it is registered as a handler already, and the bot would go on calling
+            it unwrapped.
     """
+    if function is None:
+        msg = f"{decorator} is written without parentheses"
+        raise RegistrationError(msg)
     if not callable(function):
         msg = f"{decorator} decorates a function, got {function!r}"
         raise RegistrationError(msg)

@@ -4,12 +4,11 @@ The decorators that register a bot's handlers.
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable
 from typing import Any, overload
 
-from ..chain import is_async_callable
+from ..chain import is_async_callable, takes
 from ..exceptions import RegistrationError
 from ..messenger.events import ChangeEvent, Event, Kind, MessageEvent, PostbackEvent
 from .router import F, Pattern, Router
@@ -119,19 +118,8 @@ def _check_pattern(pattern: object, decorator: str) -> None:
     if not callable(pattern):
         msg = f"a pattern is a text, a compiled regular expression or a predicate, got {pattern!r}"
         raise RegistrationError(msg)
-    if is_async_callable(pattern) or not _takes_one_argument(pattern):
+    if is_async_callable(pattern) or not takes(pattern, 1):
         _refuse_function(pattern, decorator)
-
-
-def _takes_one_argument(function: Callable[..., Any]) -> bool:
-    try:
-        inspect.signature(function).bind(None)
-    except TypeError:
-        return False
-    except ValueError:
-        # Builtins do not always tell.
-        return True
-    return True
 
 
 def _refuse_function(given: object, decorator: str) -> None:

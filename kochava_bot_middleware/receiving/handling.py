@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from ..exceptions import KochavaBotError, RegistrationError, SettingsError
+from ..exceptions import KochavaBotError, RegistrationError, SendError, SettingsError
 from ..messenger.events import Event
 from ..store.contract import Store
 from ..store.unit import Committed, Entry, Mark
@@ -168,7 +168,8 @@ def detached() -> Iterator[None]:
 
 
 _QUOTES_NOBODY = (KochavaBotError, RegistrationError, SettingsError)
-"""Errors whose texts, where this package raises them, hold no word of anybody's message. Their subclasses' may."""
+"""Errors whose texts, where this package raises them, hold no word of anybody's message. Their subclasses' may, but for
+`SendError` and its own, which never quote Facebook."""
 
 
 def trail_of(error: BaseException) -> str:
@@ -178,7 +179,8 @@ def trail_of(error: BaseException) -> str:
     The texts of some errors of this package say how to mend the bot and never quote anybody: these are told.
     """
     name = type(error).__name__
-    head = f"{name}: {error}" if type(error) in _QUOTES_NOBODY and _is_raised_here(error) else name
+    is_told = (type(error) in _QUOTES_NOBODY or isinstance(error, SendError)) and _is_raised_here(error)
+    head = f"{name}: {error}" if is_told else name
     frames = "".join(traceback.format_tb(error.__traceback__)).rstrip()
     return f"{head}\n{frames}" if frames else head
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from ..chain import is_async_callable
+from ..chain import is_async_callable, takes
 from ..exceptions import RegistrationError
 from ..messenger.events import Event, Kind, QuickReplyEvent
 from ..messenger.reply import Reply
@@ -139,9 +139,9 @@ class Router:
         Register *function* and return it unchanged.
 
         Raises:
-            RegistrationError: It is not ``async def``.
+            RegistrationError: It is not ``async def``, or takes other arguments.
         """
-        _check(function, "(event, reply)")
+        _check(function, "event", "reply")
         self._routes.append(Route(function=function, kinds=kinds, text_of=text_of, pattern=pattern, standby=standby))
         return _marked(function)
 
@@ -149,14 +149,14 @@ class Router:
         """
         Register *function* for what handlers raise, and return it unchanged.
         """
-        _check(function, "(event, reply, error)")
+        _check(function, "event", "reply", "error")
         self._error_handlers.append(function)
         return _marked(function)
 
 
-def _check(function: object, arguments: str) -> None:
-    if not is_async_callable(function):
-        msg = f"a handler is an `async def` function of {arguments}, got {function!r}"
+def _check(function: Callable[..., Any], *arguments: str) -> None:
+    if not is_async_callable(function) or not takes(function, len(arguments)):
+        msg = f"a handler is an `async def` function of ({', '.join(arguments)}), got {function!r}"
         raise RegistrationError(msg)
 
 

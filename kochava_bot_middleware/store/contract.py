@@ -35,7 +35,7 @@ class Store(Protocol):
 
     async def open(self) -> None:
         """
-        Open now rather than at first use, so that a bad address is reported at start.
+        Open now rather than at first use, so that a bad address is reported at start; or open again after `close`.
 
         Raises:
             StoreUnavailable: Says what was tried and how to mend it.
@@ -128,7 +128,7 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """
-        Finish what was begun and let go of the engine. Idempotent. Later calls raise `StoreUnavailable`.
+        Finish what was begun and let go of the engine. Idempotent. Later calls raise `StoreUnavailable`, until `open`.
         """
 
 

@@ -44,6 +44,7 @@ class MemoryStore:
         self._closed = False
 
     async def open(self) -> None:
+        self._closed = False
         self._now()
 
     async def close(self) -> None:
@@ -153,7 +154,7 @@ class MemoryStore:
 
     def _now(self) -> float:
         if self._closed:
-            message = "the memory store is closed"
+            message = "the memory store is closed; call `open` to use it again"
             raise StoreUnavailable(message)
         return self._clock.now()
 

@@ -280,6 +280,28 @@ async def test_the_worker_lets_the_store_forget_what_is_old() -> None:
         assert 2 == world.store.sweeps
 
 
+class StumblingStore(ShakyStore):
+    """
+    Its engine raises what nobody foresaw when it is swept first.
+    """
+
+    async def sweep(self) -> None:
+        await super().sweep()
+        if self.sweeps == 1:
+            msg = "unforeseen"
+            raise RuntimeError(msg)
+
+
+async def test_sweeping_goes_on_after_an_unforeseen_error() -> None:
+    """It is tried again in a minute, as the engine's known failures are."""
+    world = World()
+    world.store = StumblingStore(world.clock)
+    world.worker = world.another_worker()
+    async with world.running():
+        await world.clock.advance(130)
+        assert 2 == world.store.sweeps
+
+
 class AnnouncingStore(ShakyStore):
     """
     Tells of appends, as PostgreSQL does.

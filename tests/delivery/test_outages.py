@@ -106,6 +106,17 @@ async def test_refused_credentials_are_one_loud_line(caplog: pytest.LogCaptureFi
             )
 
 
+async def test_what_is_given_up_is_told_by_app_and_answer(caplog: pytest.LogCaptureFixture) -> None:
+    """It may be the only hint at a wrong App GUID."""
+    world = World()
+    world.sender.answer = lambda _request: Answer(status=400, start=b"unknown app")
+    with caplog.at_level(logging.INFO):
+        async with world.running():
+            await world.append(event(1))
+            await world.clock.advance(1)
+    assert "record_given_up koapp track rejected by Kochava 400" in caplog.messages
+
+
 async def test_each_outage_is_told_from_its_beginning_to_its_end(caplog: pytest.LogCaptureFixture) -> None:
     """What ended is not one incident with the next."""
     world = World(probe_waits_seconds=(1.0,), ramp_seconds=0.0)

@@ -160,7 +160,14 @@ def test_what_could_never_work_is_refused_at_import() -> None:
     with pytest.raises(RegistrationError, match="`data` is a plain callable"):
         kochava.event("Purchase", data=data)
     with pytest.raises(RegistrationError, match="decorates a function"):
-        kochava.ignore("handler")  # type: ignore[type-var]
+        kochava.ignore("handler")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["greeting", "ignore"])
+def test_decorator_with_empty_parentheses_says_how_to_write_it(name: str) -> None:
+    """`@kochava.event` has them, so they come easily."""
+    with pytest.raises(RegistrationError, match=f"@kochava.{name} is written without parentheses"):
+        getattr(stage().kochava, name)()
 
 
 async def test_an_ignored_handler_gives_no_automatic_event() -> None:

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from typing import Any
 
 import pytest
 
 from kochava_bot_middleware.exceptions import KochavaBotError, SendError, TrackingError
+from kochava_bot_middleware.messenger import graph_errors
 from kochava_bot_middleware.receiving.handling import (
     Handling,
     current_handling,
@@ -122,6 +124,25 @@ def test_trail_of_an_error_of_ours_says_how_to_mend_it() -> None:
         make_bot(page_access_token=None, pages={"1001": {"page_access_token": "t"}}).page("1002")
 
     assert trail_of(caught.value).startswith("KochavaBotError: no token for Page '1002': add it to `pages`")
+
+
+def test_trail_of_an_error_of_facebook_says_what_to_do() -> None:
+    """Our text for it is told, what Facebook wrote is not."""
+    answer = {"error": {"code": 190, "message": "my number is 4711"}}
+    with pytest.raises(SendError) as caught:
+        raise_from_here(answer)
+
+    trail = trail_of(caught.value)
+    assert "connect the Page again" in trail
+    assert "4711" not in trail
+
+
+def raise_from_here(answer: dict[str, Any]) -> None:
+    """
+    Raise Facebook's error as a module of the package does.
+    """
+    places = {"__package__": graph_errors.__package__, "error": graph_errors.error_from_answer(400, answer)}
+    exec("raise error", places)
 
 
 @pytest.mark.parametrize("kind", [KochavaBotError, TrackingError, SendError])

@@ -292,6 +292,21 @@ def test_sync_handler_is_refused(register: Callable[..., Any], bot: Handlers) ->
         register(bot)(sync_handler)
 
 
+async def takes_one(_subject: Any) -> None: ...
+
+
+async def takes_any(*_subjects: Any) -> None: ...
+
+
+def test_handler_of_other_arguments_is_refused(bot: Handlers) -> None:
+    """It would fail on every event."""
+    with pytest.raises(RegistrationError, match=r"\(event, reply\)"):
+        bot.on_message()(takes_one)
+    with pytest.raises(RegistrationError, match=r"\(event, reply, error\)"):
+        bot.on_error(takes_one)
+    bot.on_message()(takes_any)
+
+
 @pytest.mark.parametrize("function", [handler(), sync_handler], ids=["async", "sync"])
 @pytest.mark.parametrize(
     "decorator",

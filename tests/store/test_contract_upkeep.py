@@ -274,6 +274,15 @@ async def test_closed_store_refuses(store: Store) -> None:
         await store.stats()
 
 
+async def test_closed_store_can_be_opened_again(store: Store) -> None:
+    """What it kept is there, and it takes more."""
+    await append(store, entry("1"))
+    await store.close()
+    await store.open()
+    await append(store, entry("2"))
+    assert 2 == (await store.stats())["track"].waiting
+
+
 async def test_store_never_opened_can_be_closed(store: Store) -> None:
     """There is nothing to let go of."""
     await store.close()

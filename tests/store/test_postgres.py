@@ -6,12 +6,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
 
 from kochava_bot_middleware.exceptions import StoreError
-from kochava_bot_middleware.store.postgres.session import Session
+from kochava_bot_middleware.store.postgres.session import Connection, Session
 from kochava_bot_middleware.store.postgres.store import PostgresStore
-from kochava_bot_middleware.store.unit import Condition, Entry, Lease, Mark, Unit, Verdict
-from tests.store.harness import append, claim_one, entry, put, settle
+from kochava_bot_middleware.store.postgres.upkeep import retry_dead
+from kochava_bot_middleware.store.unit import Condition, Entry, Lease, Mark, Outcome, Unit, Verdict
+from tests.store.harness import append, claim_one, claimed_ids, entry, put, settle
 from tests.store.postgres_server import NewStore
 
 
@@ -180,3 +185,28 @@ async def test_close_finishes_what_was_handed_over(new_store: NewStore) -> None:
 async def test_empty_unit_is_committed(new_store: NewStore) -> None:
     """There is nothing to write."""
     assert Verdict.COMMITTED is (await (await new_store()).commit(Unit())).verdict
+
+
+async def test_what_is_put_back_is_not_purged_meanwhile(new_store: NewStore) -> None:
+    """Its id stays known, so that what is appended once more does not count twice."""
+    one, other = await new_store(), await new_store()
+    await append(one, entry("a"))
+    await settle(one, await claim_one(one), Outcome.DEAD)
+    purged: list[int] = []
+
+    class PurgesInBetween:
+        def __init__(self, connection: Connection) -> None:
+            self._connection = connection
+
+        async def fetch(self, query: str, *args: Any) -> Sequence[Sequence[Any]]:
+            rows = await self._connection.fetch(query, *args)
+            if "d.state = 'dead'" in query:
+                purged.append(await other.purge(dead_before=time.time() + 3600.0))
+            return rows
+
+    async def put_back(session: Session) -> int:
+        return await retry_dead(attrs.evolve(session, connection=PurgesInBetween(session.connection)), ids=["a"])
+
+    assert (1, [0]) == (await one._do(put_back), purged)
+    assert ("a",) == (await append(one, entry("a"))).repeated
+    assert ["a"] == await claimed_ids(one)

@@ -12,7 +12,7 @@ import pytest
 from kochava_bot_middleware.exceptions import StoreUnavailable
 from kochava_bot_middleware.store.postgres.session import Session
 from kochava_bot_middleware.store.postgres.store import PostgresStore
-from tests.store.harness import ManualClock, append, claim_one, entry, settle
+from tests.store.harness import ManualClock, append, claim_one, claimed_ids, entry, settle
 from tests.store.pooler import pooler
 from tests.store.postgres_server import NewStore, PostgresServer, postgres_store, shared_server
 
@@ -110,6 +110,25 @@ async def test_listening_comes_back_after_a_restart(own_server: PostgresServer) 
     await worker.claim("track", 1, 60.0)
     assert await worker.listening()
     await worker.close()
+
+
+async def test_connections_to_a_standby_are_let_go(own_server: PostgresServer) -> None:
+    """After a fail-over the address may lead to the old primary for a while; once it leads to the new one all works."""
+    url = own_server.url()
+    primary, store = await postgres_store(url), PostgresStore(url)
+
+    async def set_read_only(how: str) -> None:
+        statement = f"ALTER ROLE postgres {how}"
+        await primary._do(lambda session: session.fetch(statement))
+
+    await set_read_only("SET default_transaction_read_only = on")
+    answers = await asyncio.gather(*(store.claim("track", 1, 60.0) for _ in range(5)), return_exceptions=True)
+    assert {StoreUnavailable} == set(map(type, answers))
+    await set_read_only("RESET default_transaction_read_only")
+    assert ("a",) == (await append(store, entry("a"))).appended
+    assert ["a"] == await claimed_ids(store)
+    await store.close()
+    await primary.close()
 
 
 async def test_pooler_in_transaction_mode(postgres_url: str, new_store: NewStore) -> None:

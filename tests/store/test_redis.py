@@ -192,6 +192,17 @@ async def test_closing_finishes_what_was_begun(url: str) -> None:
         await append(store, entry("b"))
 
 
+async def test_store_closed_while_it_opens_leaves_nothing(url: str) -> None:
+    """Its connection and what listens end with it, though the call that opened it was first."""
+    store = RedisStore(url)
+    store.on_append(lambda: None)
+    appending = asyncio.create_task(append(store, entry("a")))
+    await asyncio.sleep(0)
+    await store.close()
+    assert ("a",) == (await appending).appended
+    assert {asyncio.current_task()} == asyncio.all_tasks()
+
+
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_forked_child_opens_its_own(url: str) -> None:

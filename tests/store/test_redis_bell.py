@@ -286,6 +286,19 @@ async def test_closing_leaves_no_connection(valkey: LocalValkey, new_store: NewS
     assert 0 == listeners(valkey)
 
 
+@pytest.mark.parametrize("turns", range(12))
+async def test_closing_ends_while_a_connection_is_being_made(turns: int) -> None:
+    """Whatever step of it the closing meets, some of which the library goes on from when it is cancelled."""
+    store = RedisStore(fresh_url())
+    await store.open()
+    store.on_append(lambda: None)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        await store.close()
+    assert {asyncio.current_task()} == asyncio.all_tasks()
+
+
 def test_each_store_has_a_channel_of_its_own() -> None:
     """Prefixes tell stores apart, and so do databases, whose channels are common."""
     addresses = [parse_redis_address(url) for url in (fresh_url(), fresh_url(), fresh_url("&db=1"))]

@@ -122,6 +122,20 @@ async def test_server_that_is_not_there_is_named() -> None:
     assert message.startswith("the store redis://127.0.0.1:1/3 cannot be reached; see that the server runs")
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_who_is_cancelled_does_not_wait_for_the_connection(turns: int) -> None:
+    """Whatever step of its making that meets, and the store can be used by others."""
+    store = RedisStore(fresh_url())
+    opening = asyncio.create_task(store.open())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    assert opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert ("a",) == (await append(store, entry("a"))).appended
+    await store.close()
+
+
 async def test_newer_schema_is_left_untouched(valkey: LocalValkey) -> None:
     """A newer release wrote it: nothing is changed, and the error says to upgrade."""
     valkey.run("HSET", "{test:0}:meta", "schema", 99, "shards", 1)

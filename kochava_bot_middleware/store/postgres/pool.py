@@ -120,8 +120,11 @@ class Pool:
             now = None if self._clock is None else self._clock.now()
             yield Session(connection=connection, schema=self._address.schema, given_now=now)
             await connection.execute("COMMIT")
-        except Exception:
+        except Exception as exc:
             await _roll_back(connection)
+            if isinstance(exc, asyncpg.ReadOnlySQLTransactionError):
+                # It is a standby, or was made one, and the address may lead to the primary by now.
+                await pool.expire_connections()
             raise
         except BaseException:
             # The event loop stops: it may be in the middle of an answer nobody will read.

@@ -145,10 +145,12 @@ class PostgresStore:
         return await self._running().bell.listening()
 
     async def open(self) -> None:
+        self._closed = False
         await self._running().pool.open()
 
     async def close(self) -> None:
         self._closed = True
+        self._callbacks.clear()
         engine, self._engine = self._engine, None
         if engine is not None and _is_ours(engine):
             await engine.committer.drain()
@@ -241,7 +243,7 @@ class PostgresStore:
 
     def _running(self) -> _Engine:
         if self._closed:
-            message = f"the store {self._address.shown} is closed"
+            message = f"the store {self._address.shown} is closed; call `open` to use it again"
             raise StoreUnavailable(message)
         engine = self._engine
         if engine is not None and _is_ours(engine):

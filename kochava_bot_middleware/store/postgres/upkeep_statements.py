@@ -67,7 +67,9 @@ LOCK_UPKEEP = "SELECT pg_advisory_xact_lock(hashtextextended('kochava-bot upkeep
 DEAD = """
 SELECT d.place, d.id, d.queue, d.lane, d.schema, d.created_at, NULL::float8, d.body
 FROM {s}.ids AS i JOIN {s}.ended AS d ON d.place = i.place WHERE i.id = ANY ($1::text[]) AND d.state = 'dead'
+FOR UPDATE OF d
 """
+"""Locked, so that no purge removes them meanwhile and their ids with them."""
 
 DELETE_ENDED = "DELETE FROM {s}.ended AS d WHERE d.place = ANY ($1::bigint[])"
 

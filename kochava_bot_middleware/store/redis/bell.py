@@ -35,6 +35,8 @@ REFUSED_SECONDS = 60.0
 LAST_RING_SECONDS = 1.0
 """How long closing waits for the last notice."""
 
+CANCEL_AGAIN_SECONDS = 0.1
+
 QUIET_SECONDS = 30.0
 """See `Bell`."""
 
@@ -118,11 +120,12 @@ class Bell:
         self._callbacks.clear()
         if self._ringing is not None:
             await asyncio.wait([self._ringing], timeout=LAST_RING_SECONDS)
-        tasks = [task for task in (self._listening, self._ringing) if task is not None]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        tasks = {task for task in (self._listening, self._ringing) if task is not None}
+        while tasks:
+            for task in tasks:
+                task.cancel()
+            # While it connects redis-py swallows a cancellation, so one may not do.
+            _, tasks = await asyncio.wait(tasks, timeout=CANCEL_AGAIN_SECONDS)
 
     def _wake(self) -> None:
         for callback in self._callbacks:

@@ -78,7 +78,7 @@ class Cluster:
     """
 
     def __init__(self, address: RedisAddress) -> None:
-        self.redis: Any = RedisCluster(**_host(address), **_common(address))
+        self.redis: Any = RedisCluster(retry=Retry(NoBackoff(), 0), **_host(address), **_common(address))
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
         sent = (self.redis.execute_command(*command) for command in commands)
@@ -104,6 +104,8 @@ def unavailable(exc: BaseException, address: RedisAddress) -> StoreUnavailable:
         advice = "takes nothing new, since its memory is full; raise its maxmemory, or deliver what waits"
     elif isinstance(exc, ReadOnlyError):
         advice = "is a replica now; name the primary"
+    elif "non local key" in said:
+        advice = "has keys on two servers of its cluster; see that the move of their slot goes on to its end"
     elif isinstance(exc, RedisTimeoutError):
         advice = f"did not answer within {address.timeout_seconds:g} s, so whether it wrote is unknown"
     elif encryption is not None:

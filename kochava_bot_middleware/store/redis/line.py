@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -84,7 +84,7 @@ class Request:
 
 class Line:
     """
-    One round trip at a time to the server.
+    One round trip at a time to the server, of a cluster one for each shard: its servers fail one by one.
 
     Args:
         client: The connection.
@@ -92,6 +92,7 @@ class Line:
         now: Gives the time to use, as text; empty for the server's own.
         common: What each group of units is told.
         waits_for_disk: Whether writes are answered only when the server's log is on the disk.
+        apart: Whether no shard waits for another one.
     """
 
     def __init__(
@@ -102,14 +103,16 @@ class Line:
         now: Callable[[], str],
         common: Mapping[str, object],
         waits_for_disk: bool = False,
+        apart: bool = False,
     ) -> None:
         self._client = client
         self._address = address
         self._now = now
         self._common = common
         self._waits_for_disk = waits_for_disk
-        self._waiting: deque[Commit | Request] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._apart = apart
+        self._waiting: defaultdict[int, deque[Commit | Request]] = defaultdict(deque)
+        self._tasks: dict[int, asyncio.Task[None]] = {}
 
     async def commit(self, shard: int, encoded: Encoded) -> Committed:
         """
@@ -142,27 +145,28 @@ class Line:
         """
         Wait until nothing waits any more.
         """
-        while self._task is not None:
-            await asyncio.shield(self._task)
+        while self._tasks:
+            await asyncio.wait(set(self._tasks.values()))
 
     def _put(self, waiting: Commit | Request) -> None:
-        self._waiting.append(waiting)
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._work())
+        which = waiting.shard if self._apart else 0
+        self._waiting[which].append(waiting)
+        if which not in self._tasks:
+            self._tasks[which] = asyncio.get_running_loop().create_task(self._work(which))
 
-    async def _work(self) -> None:
+    async def _work(self, which: int) -> None:
         try:
-            while self._waiting:
-                await self._exchange(self._take())
+            while self._waiting[which]:
+                await self._exchange(self._take(self._waiting[which]))
         finally:
-            self._task = None
+            del self._tasks[which]
 
-    def _take(self) -> list[Request]:
+    def _take(self, line: deque[Commit | Request]) -> list[Request]:
         requests: list[Request] = []
         commits: dict[int, list[Commit]] = {}
         units = size = 0
-        while self._waiting and units < MOST_UNITS and size < MOST_BYTES:
-            waiting = self._waiting.popleft()
+        while line and units < MOST_UNITS and size < MOST_BYTES:
+            waiting = line.popleft()
             units += 1
             if isinstance(waiting, Request):
                 requests.append(waiting)

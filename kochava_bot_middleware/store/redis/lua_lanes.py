@@ -41,6 +41,20 @@ local REMEMBERED, COUNTS = prefix .. 'remembered', prefix .. 'counts'
 local MARKS, MARKS_UNTIL = prefix .. 'marks', prefix .. 'marks_until'
 
 local asked = cjson.decode(ARGV[2])
+
+-- A slot that moves to another server is on both of them, each with some of its keys. A script that took the others for
+-- empty would write a second store beside the first, so until all keys are on one side this question is refused.
+if asked.cluster then
+  local kept = {META, ROWS, IDS, HEADS, LANES, NEXT, ENDS, ENDED_AT, ENDED_LANES, REMEMBERED, COUNTS, MARKS}
+  kept[#kept + 1] = MARKS_UNTIL
+  for _, field in ipairs(call('HKEYS', COUNTS)) do
+    if string.sub(field, 1, 9) == 'accepted:' then
+      for _, of in ipairs({READY, LEASED, ORDER, ENDED}) do kept[#kept + 1] = of .. string.sub(field, 10) end
+    end
+  end
+  call('EXISTS', unpack(kept))
+end
+
 local now = tonumber(ARGV[1])
 if not now then
   local time = call('TIME')

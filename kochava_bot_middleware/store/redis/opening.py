@@ -64,7 +64,7 @@ async def open_client(address: RedisAddress) -> Client:
     try:
         info = await _info(server)
         _check_kind(info, address)
-        if info.get("redis_mode") == "cluster":
+        if _is_cluster(info):
             client = Cluster(address)
             await server.close()
         await _check_persistence(client, address)
@@ -87,12 +87,18 @@ def _check_kind(info: Mapping[str, Any], address: RedisAddress) -> None:
     if int(version.partition(".")[0]) < OLDEST:
         message = f"the store {address} is Redis {version}; wanted Redis {OLDEST} or later, or Valkey"
         raise StoreUnavailable(message)
-    if info.get("role") == "slave":
+    # Any server of a cluster tells where the primaries are.
+    if info.get("role") == "slave" and not _is_cluster(info):
         message = f"the store {address} is a replica, which cannot be written; name the primary"
         raise StoreUnavailable(message)
-    if info.get("redis_mode") == "cluster" and address.scheme == "unix":
+    if _is_cluster(info) and address.scheme == "unix":
         message = f"the store {address} is a server of a cluster, which has other machines; name its host"
         raise StoreUnavailable(message)
+
+
+def _is_cluster(info: Mapping[str, Any]) -> bool:
+    # Not its mode, which Redis and Valkey tell by different names.
+    return bool(info.get("cluster_enabled"))
 
 
 async def _check_persistence(client: OneServer | Cluster, address: RedisAddress) -> None:

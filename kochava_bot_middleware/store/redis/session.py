@@ -4,8 +4,10 @@ What belongs to one process and one event loop: the connections to a server, and
 
 from __future__ import annotations
 
+import asyncio
+import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 
 import attrs
 
@@ -13,7 +15,7 @@ from ...exceptions import SchemaTooNew, StoreUnavailable
 from . import scripts
 from .address import Durability, RedisAddress
 from .bell import Bell
-from .client import Client
+from .client import Client, Cluster
 from .line import Line
 from .opening import open_client
 
@@ -56,11 +58,13 @@ async def open_session(address: RedisAddress, *, now: Callable[[], str], common:
         SchemaTooNew: A newer release wrote it.
     """
     client = await open_client(address)
+    is_cluster = isinstance(client, Cluster)
+    common = {**common, "cluster": is_cluster}
     waits = address.durability is Durability.FSYNC
     session = Session(
         client=client,
-        writes=Line(client, address, now=now, common=common, waits_for_disk=waits),
-        looks=Line(client, address, now=now, common=common),
+        writes=Line(client, address, now=now, common=common, waits_for_disk=waits, apart=is_cluster),
+        looks=Line(client, address, now=now, common=common, apart=is_cluster),
         bell=Bell(client, address, name=secrets.token_hex(8)),
     )
     try:
@@ -76,3 +80,21 @@ async def open_session(address: RedisAddress, *, now: Callable[[], str], common:
         await client.close()
         raise
     return session
+
+
+def in_its_own_task(opening: Coroutine[None, None, Session]) -> asyncio.Task[Session]:
+    """
+    Open a session for all who wait for it. While it connects redis-py swallows a cancellation, so it is not the opening
+    that is cancelled with one of them, but only that one's wait.
+    """
+    task = asyncio.get_running_loop().create_task(opening, name="kochava-bot-open")
+    # A failure that nobody waits for any more must not be reported as forgotten.
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return task
+
+
+def here() -> tuple[int, asyncio.AbstractEventLoop]:
+    """
+    The process and the event loop to which a session opened now belongs.
+    """
+    return os.getpid(), asyncio.get_running_loop()

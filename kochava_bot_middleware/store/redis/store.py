@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -26,7 +25,7 @@ from .browse import Listing
 from .counts import add_up
 from .line import Line
 from .scripts import Script
-from .session import Session, open_session
+from .session import Session, here, in_its_own_task, open_session
 from .shards import Part, shard_of, split
 from .units import claim_of, committed_of, encode_mark, encode_unit, listed_of, merge, or_false
 
@@ -67,7 +66,7 @@ class RedisStore:
         remember = (settings or StoreSettings()).dedupe_seconds
         self._common = {"shards": self.address.shards, "tokens": prefix, "remember": remember}
         self._session: Session | None = None
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[Session] | None = None
         self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._callbacks: list[Callable[[], None]] = []
         self._closed = False
@@ -80,7 +79,7 @@ class RedisStore:
         reason not to look. Others are heard from the store's first use on.
         """
         self._callbacks.append(callback)
-        if self._session is not None and self._owner == _here():
+        if self._session is not None and self._owner == here():
             self._session.bell.on_append(callback)
 
     async def listening(self) -> bool:
@@ -90,13 +89,18 @@ class RedisStore:
         return await (await self._opened()).bell.listening()
 
     async def open(self) -> None:
+        self._closed = False
         await self._opened()
 
     async def close(self) -> None:
         self._closed = True
-        session, self._session = self._session, None
-        if session is not None and self._owner == _here():
-            await session.close()
+        self._callbacks.clear()
+        if self._owner == here():
+            if self._opening is not None:
+                await asyncio.wait([self._opening])
+            session, self._session = self._session, None
+            if session is not None:
+                await session.close()
 
     async def commit(self, unit: Unit) -> Committed:
         session = await self._opened()
@@ -108,9 +112,11 @@ class RedisStore:
         self, queue: str, limit: int, lease_seconds: float, *, at_most_ahead_seconds: float | None = None
     ) -> list[Claim]:
         """
-        As the contract says; with several shards each gives its share, so that "longest due first" holds within it.
+        As the contract says; with several shards each gives its share, so that "longest due first" holds within it, and
+        those that cannot be reached take nothing from the others.
         """
         claims: list[Claim] = []
+        failures: list[BaseException] = []
         asked = {"queue": queue, "seconds": lease_seconds, "ahead": or_false(at_most_ahead_seconds)}
         first = next(self._turns) % len(self._shards)
         shards = [*self._shards[first:], *self._shards[:first]]
@@ -120,9 +126,15 @@ class RedisStore:
                 shard: share for turn, shard in enumerate(shards) if (share := (left - turn - 1) // len(shards) + 1)
             }
             looks = [self._look(scripts.CLAIM, shard, limit=share, **asked) for shard, share in shares.items()]
-            answers = dict(zip(shares, await asyncio.gather(*looks), strict=True))
-            claims += [claim_of(each) for answer in answers.values() for each in answer]
-            shards = [shard for shard in shards if shard not in answers or len(answers[shard]) == shares[shard]]
+            for shard, answer in zip(shares, await asyncio.gather(*looks, return_exceptions=True), strict=True):
+                if isinstance(answer, BaseException):
+                    failures.append(answer)
+                    answer = ()
+                claims += map(claim_of, answer)
+                if len(answer) < shares[shard]:
+                    shards.remove(shard)
+        if failures and not claims:
+            raise failures[0]
         return claims
 
     async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
@@ -259,25 +271,30 @@ class RedisStore:
         return await (await self._opened()).writes.run(script, shard, asked, blobs)
 
     async def _opened(self) -> Session:
-        if self._closed:
-            message = f"the store {self.address} is closed"
-            raise StoreUnavailable(message)
-        if self._session is not None and self._owner == _here():
+        self._check_open()
+        if self._session is not None and self._owner == here():
             return self._session
-        if self._owner != _here():
+        if self._owner != here():
             if self._session is not None:
                 _INHERITED.append(self._session)
-            self._session, self._opening, self._owner = None, asyncio.Lock(), _here()
-        async with self._opening:
-            if self._session is None:
-                self._session = await open_session(self.address, now=self._now, common=self._common)
-                for callback in self._callbacks:
-                    self._session.bell.on_append(callback)
-            return self._session
+            self._session, self._opening, self._owner = None, None, here()
+        if self._opening is None:
+            self._opening = in_its_own_task(self._open())
+        return await asyncio.shield(self._opening)
+
+    async def _open(self) -> Session:
+        try:
+            self._session = session = await open_session(self.address, now=self._now, common=self._common)
+        finally:
+            self._opening = None
+        for callback in self._callbacks:
+            session.bell.on_append(callback)
+        return session
+
+    def _check_open(self) -> None:
+        if self._closed:
+            message = f"the store {self.address} is closed; call `open` to use it again"
+            raise StoreUnavailable(message)
 
     def _now(self) -> str:
         return "" if self._clock is None else repr(self._clock.now())
-
-
-def _here() -> tuple[int, asyncio.AbstractEventLoop]:
-    return os.getpid(), asyncio.get_running_loop()

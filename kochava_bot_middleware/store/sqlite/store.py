@@ -93,10 +93,12 @@ class SqliteStore:
         return self._running_bell().listening()
 
     async def open(self) -> None:
+        self._closed = False
         await self._look(lambda _connection, _now: None)
 
     async def close(self) -> None:
         self._closed = True
+        self._callbacks.clear()
         writer = self._writer if self._process == os.getpid() else None
         self._writer = None
         try:
@@ -207,7 +209,7 @@ class SqliteStore:
 
     def _check_open(self) -> None:
         if self._closed:
-            message = f"the store {self.path} is closed"
+            message = f"the store {self.path} is closed; call `open` to use it again"
             raise StoreUnavailable(message)
 
     def _running_writer(self) -> Writer:
