@@ -6,9 +6,9 @@ follows the last slash or colon: of the lanes ``page/ann`` and ``app/ann`` and o
 ``ann``.
 
 With one shard, which is the default, everything is in one slot, and each unit is one transaction whatever it touches.
-With more, so is each unit about one person whose marks are all named after them. An id is looked for in the shard of its
-lane only. A unit over several people, or with a mark that is not named after one, is split, as below; so is each event that
-is recorded, since the mark that tells whether its person opted out is named after a keyed hash.
+With more, so is each unit about one person whose marks are all named after them. An id is looked for in the shard of
+its lane only. A unit over several people, or with a mark that is not named after one, is split, as below. So is each
+event that is recorded, since the mark that tells whether its person opted out is named after a keyed hash.
 
 1. In each shard its claims and conditions are checked. If one fails, nothing is written.
 2. Each shard's part is written in one transaction: first the parts that settle nothing, then the others.
