@@ -19,13 +19,16 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from rich.console import Console
 
 from .row import Row, table_of
 from .webhook_server import SECRET
+
+SERVERS = {"floor": "", "ours": "", "frozen": ", gc.freeze() at the start"}
+"""And what the rows say of each."""
 
 _numbers = itertools.count(1)
 
@@ -101,35 +104,42 @@ async def rows(rounds: int = 5, size: int = 2_000, callers: int = 64) -> list[Ro
     """
     Requests a second and the tail of their answers.
     """
-    rates: dict[str, list[float]] = {"floor": [], "ours": []}
-    tails: dict[str, list[float]] = {"floor": [], "ours": []}
-    with tempfile.TemporaryDirectory() as folder:
-        async with server("floor", Path(folder)) as floor, server("ours", Path(folder)) as ours:
-            ports = {"floor": floor, "ours": ours}
-            for number in range(rounds + 1):
-                for which, port in ports.items():
-                    rate, tail = await ask(port, [request() for _ in range(size)], callers)
-                    if number:  # the first round warms up
-                        rates[which].append(rate)
-                        tails[which].append(tail * 1000)
+    rates: dict[str, list[float]] = {which: [] for which in SERVERS}
+    tails: dict[str, list[float]] = {which: [] for which in SERVERS}
+    async with AsyncExitStack() as stack:
+        ports = {}
+        for which in SERVERS:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            ports[which] = await stack.enter_async_context(server(which, Path(folder)))
+        for number in range(rounds + 1):
+            for which, port in ports.items():
+                rate, tail = await ask(port, [request() for _ in range(size)], callers)
+                if number:  # the first round warms up
+                    rates[which].append(rate)
+                    tails[which].append(tail * 1000)
     bare = "bare handler: verify, load, two bare commits"
-    return [
-        Row.of_rounds(
-            zip(rates["ours"], rates["floor"], strict=True),
-            what=f"webhooks, {callers} callers",
-            floor=bare,
-            unit="/s",
-            budget=0.6,
-            at_most=False,
-        ),
-        Row.of_rounds(
-            zip(tails["ours"], tails["floor"], strict=True),
-            what="p99 of a webhook's answer",
-            floor=bare,
-            unit="ms",
-            budget=2,
-        ),
-    ]
+    found: list[Row] = []
+    for which, note in SERVERS.items():
+        if which == "floor":
+            continue
+        found += [
+            Row.of_rounds(
+                zip(rates[which], rates["floor"], strict=True),
+                what=f"webhooks, {callers} callers{note}",
+                floor=bare,
+                unit="/s",
+                budget=0.6,
+                at_most=False,
+            ),
+            Row.of_rounds(
+                zip(tails[which], tails["floor"], strict=True),
+                what=f"p99 of a webhook's answer{note}",
+                floor=bare,
+                unit="ms",
+                budget=2,
+            ),
+        ]
+    return found
 
 
 def main() -> None:
