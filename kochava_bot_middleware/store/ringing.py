@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from .unit import Committed, Outcome, Unit
+from .unit import Committed, Outcome, Unit, Verdict
 
 RING_SECONDS = 0.005
 """At least so long lies between two rings of one process, however much it commits."""
@@ -50,14 +50,21 @@ class Rhythm:
         self._strike = strike
         self._call_later = call_later
         self._resting: Planned | None = None
-        self.is_asked = False
+        self._is_asked = False
+
+    def committed(self, unit: Unit, answer: Committed) -> None:
+        """
+        Ring if *unit* left something for others to claim; not looked into while a ring is asked for already.
+        """
+        if not self._is_asked and answer.verdict is Verdict.COMMITTED and leaves_work(unit, answer):
+            self.ring()
 
     def ring(self) -> None:
         """
         Ring now, or as soon as it may.
         """
         if self._resting is not None:
-            self.is_asked = True
+            self._is_asked = True
             return
         self._resting = self._call_later(RING_SECONDS, self._rested)
         self._strike()
@@ -69,12 +76,12 @@ class Rhythm:
         if self._resting is not None:
             self._resting.cancel()
             self._resting = None
-        if self.is_asked:
-            self.is_asked = False
+        if self._is_asked:
+            self._is_asked = False
             self._strike()
 
     def _rested(self) -> None:
         self._resting = None
-        if self.is_asked:
-            self.is_asked = False
+        if self._is_asked:
+            self._is_asked = False
             self.ring()

@@ -17,8 +17,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ...clock import Clock, SystemClock
 from ...incidents import Incidents
-from ..ringing import Rhythm, leaves_work
-from ..unit import Committed, Unit, Verdict
+from ..ringing import Rhythm
+from ..unit import Committed, Unit
 from .address import RedisAddress
 from .client import FAILURES, Client, OneServer
 
@@ -86,8 +86,7 @@ class Bell:
         """
         Tell of what *unit* left for others to claim, if it did.
         """
-        if not self._rhythm.is_asked and answer.verdict is Verdict.COMMITTED and leaves_work(unit, answer):
-            self._rhythm.ring()
+        self._rhythm.committed(unit, answer)
 
     def ring(self) -> None:
         """

@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 from ...clock import Clock
 from ...incidents import Incidents
-from ..ringing import Rhythm, leaves_work
-from ..unit import Committed, Unit, Verdict
+from ..ringing import Rhythm
+from ..unit import Committed, Unit
 from .wake_folder import WakeFolder
 
 logger = logging.getLogger(__package__)
@@ -63,8 +63,7 @@ class Bell:
         """
         Tell of what *unit* left for others to claim, if it did.
         """
-        if not self._rhythm.is_asked and answer.verdict is Verdict.COMMITTED and leaves_work(unit, answer):
-            self._rhythm.ring()
+        self._rhythm.committed(unit, answer)
 
     def ring(self) -> None:
         """
