@@ -1,5 +1,5 @@
 """
-Measures all that has a budget, each against a bare floor in the same run, and prints one table.
+Measures all that has a budget, each against a bare floor in the same run, and prints one table; then the structure.
 
 Run ``python -m benchmarks``. It takes some ten minutes; on a machine that does something else meanwhile, only the
 ratios mean anything. The modules beside this one measure one thing each, for longer.
@@ -17,7 +17,19 @@ from rich.console import Console
 
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
 
-from . import bot_commits, delivery, memory, parsing, rewriting, store_commit, tracking, waiting, webhook, workers
+from . import (
+    bot_commits,
+    delivery,
+    memory,
+    parsing,
+    rewriting,
+    store_commit,
+    structure,
+    tracking,
+    waiting,
+    webhook,
+    workers,
+)
 from .row import Row, table_of
 from .servers import ENGINES
 from .sink import sink
@@ -112,7 +124,7 @@ def main() -> None:
     parser.add_argument("--waiting-in-servers", type=int, default=100_000, help="of Valkey's and PostgreSQL's")
     arguments = parser.parse_args()
     rows = asyncio.run(measured(arguments.waiting, arguments.waiting_in_servers))
-    Console(width=160).print(table_of(rows))
+    Console(width=160).print(table_of(rows), *asyncio.run(structure.tables()))
 
 
 if __name__ == "__main__":
