@@ -1,6 +1,4 @@
-"""
-A numbered backlog over many lanes, and the proof that it was delivered: each record once, and each lane in order.
-"""
+"""A numbered backlog over many lanes, and the proof that it was delivered: each record once, and each lane in order."""
 
 from __future__ import annotations
 
@@ -10,22 +8,18 @@ from collections.abc import Iterable, Sequence
 
 from kochava_bot_middleware.kochava.records import SCHEMA, Engagement, encode
 from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.unit import Entry, Unit
+from kochava_bot_middleware.store.records import Entry, Unit
 
 APP_ID = "kobotdemo1234"
 APPENDS_OF_A_UNIT = 1_000
 
 
 class NotDelivered(RuntimeError):
-    """
-    A figure would be worth nothing, since what it is about did not happen.
-    """
+    """A figure would be worth nothing, since what it is about did not happen."""
 
 
 def record(number: int, lanes: int) -> Engagement:
-    """
-    Record *number*, from 1 on; the people come in turn.
-    """
+    """Record *number*, from 1 on; the people come in turn."""
     user_id = str(10**15 + number % lanes)
     return Engagement(
         id=f"event-{number}",
@@ -39,9 +33,7 @@ def record(number: int, lanes: int) -> Engagement:
 
 
 async def fill(store: Store, count: int, lanes: int) -> None:
-    """
-    Let records 1 to *count* wait for delivery.
-    """
+    """Let records 1 to *count* wait for delivery."""
     for start in range(1, count + 1, APPENDS_OF_A_UNIT):
         records = [record(number, lanes) for number in range(start, min(start + APPENDS_OF_A_UNIT, count + 1))]
         await store.commit(Unit(appends=[_entry(each) for each in records]))

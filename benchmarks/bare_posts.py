@@ -21,24 +21,18 @@ READY = "ready"
 
 
 def destination(url: str) -> Destination:
-    """
-    The app the records are of, at *url*.
-    """
+    """The app the records are of, at *url*."""
     return Destination(app_id=APP_ID, wire=WireSettings(event_url=url))
 
 
 def built(records: Iterable[Engagement], url: str) -> list[WireRequest]:
-    """
-    Their requests.
-    """
+    """Their requests."""
     to = destination(url)
     return [build_request(each, to) for each in records]
 
 
 async def post(requests: Sequence[WireRequest], concurrency: int) -> None:
-    """
-    Send them, so many at a time.
-    """
+    """Send them, so many at a time."""
     left = iter(requests)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=concurrency)) as session:
 
@@ -52,9 +46,7 @@ async def post(requests: Sequence[WireRequest], concurrency: int) -> None:
 
 
 async def run(requests: Sequence[WireRequest], concurrency: int) -> None:
-    """
-    Send them, and end when told to, so that the processor time can be read until then.
-    """
+    """Send them, and end when told to, so that the processor time can be read until then."""
     told = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
     print(READY, flush=True)

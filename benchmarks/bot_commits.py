@@ -18,7 +18,7 @@ from rich.console import Console
 
 from kochava_bot_middleware.kochava.records import encode
 from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.unit import Entry, Lease, Outcome, Queue, Settlement, Unit, Verdict
+from kochava_bot_middleware.store.records import CommitVerdict, Entry, Lease, Outcome, Queue, Settlement, Unit
 
 from .backlog import NotDelivered, record
 from .row import Row, table_of
@@ -46,22 +46,18 @@ class Pass:
 
 
 async def event(store: Store) -> None:
-    """
-    From the webhook's item in the inbox to the record in the outbox, each person's own.
-    """
+    """From the webhook's item in the inbox to the record in the outbox, each person's own."""
     name = f"{next(_numbers):x}"
     came = await store.commit(Unit(appends=[_entry(name, Queue.INBOX)], lease=_LEASE))
     settlements = [Settlement(claim=claim, outcome=Outcome.DONE) for claim in came.leased]
     ended = await store.commit(Unit(appends=[_entry(f"{name}-track", Queue.TRACK)], settlements=settlements))
-    if len(settlements) != 1 or ended.verdict is not Verdict.COMMITTED:
+    if len(settlements) != 1 or ended.verdict is not CommitVerdict.COMMITTED:
         msg = f"event {name} was not stored: {came}, then {ended}"
         raise NotDelivered(msg)
 
 
 async def events_pass(place: Engine, events: int, callers: int) -> Pass:
-    """
-    By so many callers, each waiting for its own event before the next.
-    """
+    """By so many callers, each waiting for its own event before the next."""
     servers = [] if place.process_id is None else [place.process_id]
     store = await opened(place.fresh_url())
     left = iter(range(events))
@@ -89,9 +85,7 @@ async def events_pass(place: Engine, events: int, callers: int) -> Pass:
 
 
 async def rows(rounds: int = 3, events: int = 5_000, callers: int = 64) -> list[Row]:
-    """
-    Events a second through each server, and the processor time of both sides.
-    """
+    """Events a second through each server, and the processor time of both sides."""
     passes: dict[str, list[Pass]] = {}
     with engine("sqlite") as sqlite, engine("valkey") as valkey, engine("postgres") as postgres:
         for _ in range(rounds):

@@ -31,9 +31,7 @@ from .sink import Sink, sink
 
 
 async def bare_rate(target: Sink, count: int, concurrency: int) -> float:
-    """
-    Requests a second of a loop with nothing around it.
-    """
+    """Requests a second of a loop with nothing around it."""
     requests = built((record(number, count) for number in range(1, count + 1)), target.url)
     began = time.perf_counter()
     await post(requests, concurrency)
@@ -41,9 +39,7 @@ async def bare_rate(target: Sink, count: int, concurrency: int) -> float:
 
 
 async def worker_rate(store: Store, target: Sink, count: int, concurrency: int, *, users: int) -> float:
-    """
-    Records a second from a full outbox to the last settlement.
-    """
+    """Records a second from a full outbox to the last settlement."""
     await fill(store, count, users)
     await target.hold()
     await target.begin()

@@ -25,9 +25,7 @@ from .waiting import fill
 
 
 async def megabytes(path: Path) -> float:
-    """
-    The most memory a process takes that tries to deliver what waits in *path*, while nobody takes it.
-    """
+    """The most memory a process takes that tries to deliver what waits in *path*, while nobody takes it."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "benchmarks.memory", "--deliver", str(path), stdout=asyncio.subprocess.PIPE
     )
@@ -36,9 +34,7 @@ async def megabytes(path: Path) -> float:
 
 
 async def deliver(path: Path) -> None:
-    """
-    The other process.
-    """
+    """The other process."""
     kochava = KochavaMiddleware.from_dict(
         {
             "kochava_app_id": APP_ID,
@@ -55,9 +51,7 @@ async def deliver(path: Path) -> None:
 
 
 def most_megabytes() -> float:
-    """
-    The most memory this process has had.
-    """
+    """The most memory this process has had."""
     status = Path("/proc/self/status")
     if status.exists():
         # Where it can be told apart from what the parent process had when it forked.
@@ -66,9 +60,7 @@ def most_megabytes() -> float:
 
 
 async def rows(waiting: int = 1_000_000) -> list[Row]:
-    """
-    More than idle.
-    """
+    """More than idle."""
     with tempfile.TemporaryDirectory() as folder:
         paths = {count: Path(folder) / f"{count}.db" for count in (0, waiting)}
         for count, path in paths.items():

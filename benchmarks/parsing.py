@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 from rich.console import Console
 
-from kochava_bot_middleware.messenger.parse import parse_webhook
+from kochava_bot_middleware.messenger.parsing.webhook import parse_webhook
 
 from .row import Row, table_of
 
@@ -32,9 +32,7 @@ BODY = json.dumps({"object": "page", "entry": [{"id": "1001", "time": 1_767_225_
 
 
 def microseconds(work: Callable[[bytes], Any], calls: int) -> float:
-    """
-    Time of one call.
-    """
+    """Time of one call."""
     began = time.perf_counter_ns()
     for _ in range(calls):
         work(BODY)
@@ -42,9 +40,7 @@ def microseconds(work: Callable[[bytes], Any], calls: int) -> float:
 
 
 def rows(rounds: int = 9, calls: int = 5_000) -> list[Row]:
-    """
-    One message.
-    """
+    """One message."""
     pairs = [(microseconds(parse_webhook, calls), microseconds(orjson.loads, calls)) for _ in range(rounds)]
     return [Row.of_rounds(pairs, what="parse one message webhook", floor="orjson.loads of it", unit="µs", budget=8)]
 

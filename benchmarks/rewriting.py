@@ -36,16 +36,12 @@ LONG = "https://www.shop.example/en/women/shoes/{}?color=red&size=38&utm_source=
 
 
 def fresh_addresses(pattern: str) -> list[str]:
-    """
-    As many addresses as a full carousel has, none of them seen before.
-    """
+    """As many addresses as a full carousel has, none of them seen before."""
     return [pattern.format(next(_numbers)) for _ in range(ELEMENTS * BUTTONS)]
 
 
 def carousel(addresses: Sequence[str]) -> dict[str, Any]:
-    """
-    A generic template of ten elements with three URL buttons each.
-    """
+    """A generic template of ten elements with three URL buttons each."""
     buttons = [{"type": "web_url", "title": f"Show {place}", "url": url} for place, url in enumerate(addresses)]
     elements = [
         {
@@ -61,9 +57,7 @@ def carousel(addresses: Sequence[str]) -> dict[str, Any]:
 
 
 def split_quote_join(addresses: Sequence[str]) -> list[str]:
-    """
-    The floor of a template.
-    """
+    """The floor of a template."""
     made = []
     for url in addresses:
         parts = urlsplit(url)
@@ -73,9 +67,7 @@ def split_quote_join(addresses: Sequence[str]) -> list[str]:
 
 
 def microseconds(work: Callable[[Any], object], subjects: Sequence[Any]) -> float:
-    """
-    Time of one call.
-    """
+    """Time of one call."""
     began = time.perf_counter_ns()
     for subject in subjects:
         work(subject)
@@ -83,9 +75,7 @@ def microseconds(work: Callable[[Any], object], subjects: Sequence[Any]) -> floa
 
 
 def template_row(pattern: str, calls: int, *, seen: bool) -> tuple[float, float]:
-    """
-    Microseconds of a rewriting, and of its floor.
-    """
+    """Microseconds of a rewriting, and of its floor."""
     links = SmartLinks(from_mapping(SmartLinkSettings, SETTINGS))
     if seen:
         bodies = [carousel(fresh_addresses(pattern))] * calls
@@ -98,18 +88,14 @@ def template_row(pattern: str, calls: int, *, seen: bool) -> tuple[float, float]
 
 
 def text_row(calls: int) -> tuple[float, float]:
-    """
-    Microseconds for a text message, and for a copy of it.
-    """
+    """Microseconds for a text message, and for a copy of it."""
     links = SmartLinks(from_mapping(SmartLinkSettings, SETTINGS))
     bodies: list[dict[str, Any]] = [{"recipient": {"id": "7"}, "message": {"text": "Hello"}}] * (calls * 100)
     return microseconds(lambda body: rewrite(body, links, CONTEXT), bodies), microseconds(dict, bodies)
 
 
 def main() -> None:
-    """
-    Measure each row several times in turn, and print the median of the ratios.
-    """
+    """Measure each row several times in turn, and print the median of the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=9)

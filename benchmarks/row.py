@@ -1,6 +1,4 @@
-"""
-One line of the table of budgets.
-"""
+"""One line of the table of budgets."""
 
 from __future__ import annotations
 
@@ -48,9 +46,7 @@ class Row:
         budget: float | None = None,
         at_most: bool = True,
     ) -> Self:
-        """
-        From pairs of ours and the floor's, each of one round, so that what else the machine does hits both.
-        """
+        """From pairs of ours and the floor's, each of one round, so that what else the machine does hits both."""
         pairs = list(rounds)
         return cls(
             what=what,
@@ -65,18 +61,14 @@ class Row:
 
     @property
     def is_met(self) -> bool | None:
-        """
-        Whether the budget is kept; ``None`` without one.
-        """
+        """Whether the budget is kept; ``None`` without one."""
         if self.budget is None:
             return None
         return self.ratio <= self.budget if self.at_most else self.ratio >= self.budget
 
 
 def table_of(rows: Sequence[Row]) -> Table:
-    """
-    For a person.
-    """
+    """For a person."""
     table = Table(title="Budgets")
     for heading in ("what", "floor"):
         table.add_column(heading)

@@ -46,9 +46,7 @@ class Engine:
 
 @contextmanager
 def engine(name: str) -> Iterator[Engine]:
-    """
-    Start what *name* needs, and remove it with all data at the end.
-    """
+    """Start what *name* needs, and remove it with all data at the end."""
     numbers = itertools.count(1)
     with ExitStack() as stack:
         if name == "sqlite":
@@ -70,9 +68,7 @@ def engine(name: str) -> Iterator[Engine]:
 
 
 async def opened(url: str) -> Store:
-    """
-    The store at *url*, with its tables.
-    """
+    """The store at *url*, with its tables."""
     store = open_store(url)
     if isinstance(store, PostgresStore):
         await store.init()
@@ -81,9 +77,7 @@ async def opened(url: str) -> Store:
 
 
 def processor_seconds(process_ids: Sequence[int]) -> float | None:
-    """
-    The processor time of these processes and of all their children up to now; ``None`` where it cannot be told.
-    """
+    """The processor time of these processes and of all their children up to now; ``None`` where it cannot be told."""
     if not Path("/proc/self/stat").exists():
         return None
     parents: dict[int, int] = {}

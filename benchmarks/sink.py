@@ -36,9 +36,7 @@ class Book:
         self._held: list[Callable[[], None]] | None = None
 
     def came(self, body: bytes, answer: Callable[[], None]) -> None:
-        """
-        Note a request, and call *answer* when it is time.
-        """
+        """Note a request, and call *answer* when it is time."""
         self._bodies.append(body)
         place = len(self._bodies)
         self._moves.append(place)
@@ -55,9 +53,7 @@ class Book:
             answered()
 
     def told(self, command: str) -> Any:
-        """
-        Do what the benchmark asks for.
-        """
+        """Do what the benchmark asks for."""
         match command:
             case "hold":
                 self._bodies, self._moves, self._held = [], [], []
@@ -76,9 +72,7 @@ class Book:
 
 
 class Connection(asyncio.Protocol):
-    """
-    Just enough of HTTP.
-    """
+    """Just enough of HTTP."""
 
     def __init__(self, book: Book) -> None:
         self._book = book
@@ -105,9 +99,7 @@ class Connection(asyncio.Protocol):
 
 
 class Sink:
-    """
-    The process, as the benchmark sees it.
-    """
+    """The process, as the benchmark sees it."""
 
     def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
         self._process = process
@@ -118,33 +110,23 @@ class Sink:
         return self._process.pid
 
     async def hold(self) -> None:
-        """
-        Forget all that came, and answer nothing until `begin`.
-        """
+        """Forget all that came, and answer nothing until `begin`."""
         await self._ask("hold")
 
     async def begin(self) -> None:
-        """
-        Answer what is held, and from now on each request in its time.
-        """
+        """Answer what is held, and from now on each request in its time."""
         await self._ask("begin")
 
     async def held(self) -> int:
-        """
-        How many requests wait for `begin`.
-        """
+        """How many requests wait for `begin`."""
         return int(await self._ask("held"))
 
     async def answered(self) -> int:
-        """
-        How many were answered since `hold`.
-        """
+        """How many were answered since `hold`."""
         return int(await self._ask("answered"))
 
     async def moves(self) -> list[int]:
-        """
-        The numbers of the records since `hold`, in order: positive when one came, negative when it was answered.
-        """
+        """The numbers of the records since `hold`, in order: positive when one came, negative when it was answered."""
         return list(await self._ask("moves"))
 
     async def _ask(self, command: str) -> Any:
@@ -156,9 +138,7 @@ class Sink:
 
 @asynccontextmanager
 async def sink(latency_seconds: float) -> AsyncIterator[Sink]:
-    """
-    One in its own process, which answers at once until it is told to `Sink.hold`.
-    """
+    """One in its own process, which answers at once until it is told to `Sink.hold`."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "benchmarks.sink", str(latency_seconds)),
@@ -175,9 +155,7 @@ async def sink(latency_seconds: float) -> AsyncIterator[Sink]:
 
 
 async def serve(latency_seconds: float) -> None:
-    """
-    The other process: commands come by standard input, answers go to standard output. It ends with its input.
-    """
+    """The other process: commands come by standard input, answers go to standard output. It ends with its input."""
     book = Book(latency_seconds)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(book), "127.0.0.1", 0, backlog=1024)

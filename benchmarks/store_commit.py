@@ -22,8 +22,8 @@ from typing import Any
 
 from rich.console import Console
 
+from kochava_bot_middleware.store.records import Entry, Lease, Outcome, Settlement, Unit
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
-from kochava_bot_middleware.store.unit import Entry, Lease, Outcome, Settlement, Unit
 
 from .row import Row, table_of
 
@@ -43,9 +43,7 @@ INDEXED = (
 
 
 class BareLoop:
-    """
-    Group commit with nothing around it.
-    """
+    """Group commit with nothing around it."""
 
     def __init__(self, path: Path, schema: tuple[str, ...]) -> None:
         self._path = path
@@ -90,9 +88,7 @@ def _finish(futures: list[asyncio.Future[None]]) -> None:
 
 
 async def rate(commit: Callable[[], Awaitable[object]], callers: int, commits: int) -> float:
-    """
-    Commits a second with that many callers, each waiting for its own before the next.
-    """
+    """Commits a second with that many callers, each waiting for its own before the next."""
     left = itertools.count(commits, -1)
 
     async def caller() -> None:
@@ -117,9 +113,7 @@ def entry(entry_id: str, lane: str) -> Entry:
 
 
 async def store_rate(folder: Path, callers: int, commits: int, *, cycle: bool = False) -> float:
-    """
-    Commits of one entry each; with *cycle* each is leased with its commit and settled by a second one.
-    """
+    """Commits of one entry each; with *cycle* each is leased with its commit and settled by a second one."""
     store = SqliteStore(folder / f"{secrets.token_hex(4)}.db")
     lease = Lease(queue="track", seconds=60.0) if cycle else None
 
@@ -136,9 +130,7 @@ async def store_rate(folder: Path, callers: int, commits: int, *, cycle: bool = 
 
 
 async def rows(rounds: int = 3, commits: int = 20_000, callers: int = 256) -> list[Row]:
-    """
-    Appends alone, and appends that are settled, over each floor.
-    """
+    """Appends alone, and appends that are settled, over each floor."""
     floors = {"one plain table": PLAIN, "our tables and indexes": INDEXED}
     bare: dict[str, list[float]] = {label: [] for label in floors}
     ours: dict[str, list[float]] = {"append": [], "append and settle": []}

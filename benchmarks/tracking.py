@@ -21,8 +21,7 @@ from rich.console import Console
 
 from kochava_bot_middleware import KochavaMiddleware
 from kochava_bot_middleware.messenger.events import Event, MessageEvent
-from kochava_bot_middleware.store.listing import QueueStats
-from kochava_bot_middleware.store.unit import Queue
+from kochava_bot_middleware.store.records import Queue, QueueStats
 
 from .backlog import NotDelivered
 from .row import Row, table_of
@@ -50,9 +49,7 @@ def purchase(number: int) -> dict[str, Any]:
 
 
 def build_and_dump(number: int) -> bytes:
-    """
-    The floor of one call: the request's own dict, as bytes.
-    """
+    """The floor of one call: the request's own dict, as bytes."""
     return orjson.dumps(
         {
             "data": {
@@ -68,9 +65,7 @@ def build_and_dump(number: int) -> bytes:
 
 
 async def call_microseconds(kochava: KochavaMiddleware, handlings: int) -> float:
-    """
-    Time of one ``track()`` within a handler.
-    """
+    """Time of one ``track()`` within a handler."""
     spent = 0
 
     async def handler(_event: Event) -> None:
@@ -109,9 +104,7 @@ async def lateness(seconds: float) -> float:
 
 
 async def track_on_and_on(kochava: KochavaMiddleware) -> None:
-    """
-    Events outside of handling, each a durable commit of its own, until cancelled.
-    """
+    """Events outside of handling, each a durable commit of its own, until cancelled."""
     loop = asyncio.get_running_loop()
     due, number = loop.time(), 0
     async with asyncio.TaskGroup() as group:
@@ -143,16 +136,12 @@ async def busy_lateness(kochava: KochavaMiddleware, seconds: float) -> float:
 
 
 async def accepted(kochava: KochavaMiddleware) -> int:
-    """
-    How many events the store has ever taken.
-    """
+    """How many events the store has ever taken."""
     return (await kochava.provide_store().stats()).get(Queue.TRACK, QueueStats()).accepted
 
 
 async def rows(rounds: int = 7, handlings: int = 200, seconds: float = 1.0) -> list[Row]:
-    """
-    The call, and the loop's lateness.
-    """
+    """The call, and the loop's lateness."""
     async with middleware("memory://") as kochava:
         calls = [
             (await call_microseconds(kochava, handlings), floor_microseconds(handlings * CALLS_EACH))

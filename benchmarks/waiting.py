@@ -19,7 +19,7 @@ from rich.console import Console
 
 from kochava_bot_middleware.kochava.records import encode
 from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.unit import Claim, Entry, Outcome, Settlement, Unit
+from kochava_bot_middleware.store.records import Claim, Entry, Outcome, Settlement, Unit
 
 from .backlog import APPENDS_OF_A_UNIT, NotDelivered, record
 from .row import Row, table_of
@@ -46,18 +46,14 @@ Times = Mapping[str, float]
 
 
 async def fill(store: Store, waiting: int, *, in_backoff: bool = False) -> None:
-    """
-    Let that many lanes wait for delivery, all due, or none for half an hour.
-    """
+    """Let that many lanes wait for delivery, all due, or none for half an hour."""
     due_at = time.time() + _BACKOFF_SECONDS if in_backoff else None
     for start in range(0, waiting, APPENDS_OF_A_UNIT):
         await _append(store, min(APPENDS_OF_A_UNIT, waiting - start), due_at=due_at)
 
 
 async def due_times(store: Store) -> Times:
-    """
-    Of a claim, of the settlement of what was claimed, and of appends one by one.
-    """
+    """Of a claim, of the settlement of what was claimed, and of appends one by one."""
     claiming, claims = await _timed(_claim(store))
     if len(claims) != CLAIMED:
         msg = f"{len(claims)} records were claimed where {CLAIMED} are due"
@@ -74,9 +70,7 @@ async def due_times(store: Store) -> Times:
 
 
 async def backoff_times(store: Store) -> Times:
-    """
-    Of a claim that finds nothing.
-    """
+    """Of a claim that finds nothing."""
     claiming, claims = await _timed(_claim(store))
     if claims:
         msg = f"{len(claims)} records were claimed where none is due"
@@ -108,9 +102,7 @@ async def _timed(work: Awaitable[T]) -> tuple[float, T]:
 
 @asynccontextmanager
 async def stores(name: str, sizes: Sequence[int], *, in_backoff: bool) -> AsyncIterator[Mapping[int, Store]]:
-    """
-    One of each length.
-    """
+    """One of each length."""
     with engine(name) as place:
         async with AsyncExitStack() as stack:
             made: dict[int, Store] = {}
@@ -122,9 +114,7 @@ async def stores(name: str, sizes: Sequence[int], *, in_backoff: bool) -> AsyncI
 
 
 async def rows(name: str, sizes: Sequence[int] = SIZES, rounds: int = 51) -> list[Row]:
-    """
-    Each operation at each length but the first, over the first.
-    """
+    """Each operation at each length but the first, over the first."""
     measured: list[Row] = []
     for in_backoff in (False, True):
         times: dict[int, list[Times]] = {size: [] for size in sizes}

@@ -34,9 +34,7 @@ _numbers = itertools.count(1)
 
 
 def request() -> bytes:
-    """
-    One signed webhook of a person of their own, as bytes on the wire.
-    """
+    """One signed webhook of a person of their own, as bytes on the wire."""
     number = next(_numbers)
     item = {
         "sender": {"id": str(10**15 + number % 5000)},
@@ -54,9 +52,7 @@ def request() -> bytes:
 
 
 async def ask(port: int, requests: list[bytes], callers: int) -> tuple[float, float]:
-    """
-    Requests a second, and the 99th percentile of the answer's latency in seconds.
-    """
+    """Requests a second, and the 99th percentile of the answer's latency in seconds."""
     latencies: list[float] = []
     left = iter(requests)
 
@@ -101,9 +97,7 @@ async def server(which: str, folder: Path) -> AsyncIterator[int]:
 
 
 async def rows(rounds: int = 5, size: int = 2_000, callers: int = 64) -> list[Row]:
-    """
-    Requests a second and the tail of their answers.
-    """
+    """Requests a second and the tail of their answers."""
     rates: dict[str, list[float]] = {which: [] for which in SERVERS}
     tails: dict[str, list[float]] = {which: [] for which in SERVERS}
     async with AsyncExitStack() as stack:

@@ -1,6 +1,4 @@
-"""
-A server for the webhook benchmark, in a process of its own: the bare floor, or a bot with the middleware.
-"""
+"""A server for the webhook benchmark, in a process of its own: the bare floor, or a bot with the middleware."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ SECRET = "benchmark"
 
 
 class BareGroupCommit:
-    """
-    One thread, one queue, one durable transaction for all that wait.
-    """
+    """One thread, one queue, one durable transaction for all that wait."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -60,9 +56,7 @@ class BareGroupCommit:
 
 
 def floor(folder: Path) -> web.Application:
-    """
-    Verify, load, and await two bare group commits.
-    """
+    """Verify, load, and await two bare group commits."""
 
     async def handle(request: web.Request) -> web.Response:
         raw = await request.read()
@@ -84,9 +78,7 @@ def floor(folder: Path) -> web.Application:
 
 
 def ours(folder: Path) -> web.Application:
-    """
-    A bot whose handler answers nothing, with the middleware; delivery is left to a separate worker.
-    """
+    """A bot whose handler answers nothing, with the middleware; delivery is left to a separate worker."""
     bot = MessengerBot.from_dict({"page_access_token": "t", "app_secret": SECRET, "verify_token": "v"})
     kochava = KochavaMiddleware.from_dict(
         {"kochava_app_id": "kobench", "store": f"sqlite:///{folder / 'ours.db'}", "worker": "separate"}
@@ -101,9 +93,7 @@ def ours(folder: Path) -> web.Application:
 
 
 def frozen(folder: Path) -> web.Application:
-    """
-    Ours, with what was made by the start left out of garbage collections, as the page on scaling advises.
-    """
+    """Ours, with what was made by the start left out of garbage collections, as the page on scaling advises."""
 
     async def freeze(_app: web.Application) -> None:
         gc.collect()

@@ -21,7 +21,7 @@ from pathlib import Path
 import attrs
 from rich.console import Console
 
-from kochava_bot_middleware.commands.worker import READY
+from kochava_bot_middleware.cli.worker import READY
 from kochava_bot_middleware.sandbox.shop_process import Child
 from kochava_bot_middleware.store.contract import Store
 
@@ -72,9 +72,7 @@ class Pass:
 
 
 async def bare_pass(load: Load, target: Sink, processes: int) -> Pass:
-    """
-    By the floor.
-    """
+    """By the floor."""
     records = processes * load.records
     sizes = [str(number) for number in (processes, records, load.lanes, load.concurrency)]
     commands = [["-m", bare_posts.__name__, target.url, str(first + 1), *sizes] for first in range(processes)]
@@ -88,9 +86,7 @@ async def bare_pass(load: Load, target: Sink, processes: int) -> Pass:
 
 
 async def worker_pass(load: Load, target: Sink, place: Engine, processes: int) -> Pass:
-    """
-    By workers that share a store of their own.
-    """
+    """By workers that share a store of their own."""
     records = processes * load.records
     url = place.fresh_url()
     store = await opened(url)
@@ -136,9 +132,7 @@ async def _passed(
     *,
     store_process_id: int | None = None,
 ) -> tuple[Pass, list[str]]:
-    """
-    Start the processes, let the sink begin when all their places are taken, and wait until it is done.
-    """
+    """Start the processes, let the sink begin when all their places are taken, and wait until it is done."""
     servers = [] if store_process_id is None else [store_process_id]
     records = len(commands) * load.records
     await target.hold()
@@ -187,9 +181,7 @@ async def _done(store: Store) -> int:
 
 
 async def rows(load: Load, engines: Sequence[str] = ENGINES, rounds: int = 3) -> list[Row]:
-    """
-    Deliveries a second of each store and number of processes, and the processor time of both sides.
-    """
+    """Deliveries a second of each store and number of processes, and the processor time of both sides."""
     measured: list[Row] = []
     async with sink(load.latency_seconds) as target:
         for name in engines:

@@ -44,9 +44,7 @@ UNITS = (("_per_second", "a second"), ("_seconds", "seconds"), ("_bytes", "bytes
 
 
 def meanings(cls: type) -> Mapping[str, str]:
-    """
-    What the docstring's ``Attributes`` say, by name; of those it inherits, the docstring of their own class.
-    """
+    """What the docstring's ``Attributes`` say, by name; of those it inherits, the docstring of their own class."""
     text = inspect.cleandoc(cls.__doc__ or "")
     _, _, listed = text.partition("Attributes:\n")
     found: dict[str, str] = {}
@@ -66,18 +64,14 @@ def meanings(cls: type) -> Mapping[str, str]:
 
 
 def members(kind: Any) -> tuple[Any, ...]:
-    """
-    The types that a union allows, ``None`` left out; of any other type only itself.
-    """
+    """The types that a union allows, ``None`` left out; of any other type only itself."""
     if get_origin(kind) in (Union, types.UnionType):
         return tuple(each for each in get_args(kind) if each is not type(None))
     return (kind,)
 
 
 def bounds(field: Any) -> Mapping[str, Any]:
-    """
-    What `one_of` and `at_least` were called with; empty for other validators.
-    """
+    """What `one_of` and `at_least` were called with; empty for other validators."""
     validator = field.validator
     if validator is None or not inspect.isfunction(validator):
         return {}
@@ -85,9 +79,7 @@ def bounds(field: Any) -> Mapping[str, Any]:
 
 
 def in_words(kind: Any) -> str:
-    """
-    A type as a person says it.
-    """
+    """A type as a person says it."""
     origin = get_origin(kind)
     if kind in SCALARS:
         return SCALARS[kind]
@@ -103,17 +95,13 @@ def in_words(kind: Any) -> str:
 
 
 def many(kind: Any) -> str:
-    """
-    The same of several.
-    """
+    """The same of several."""
     words = in_words(kind)
     return words + "s" if words in {"text", "number", "secret text", "table"} else words
 
 
 def type_of(field: Any, kind: Any) -> str:
-    """
-    What a field takes.
-    """
+    """What a field takes."""
     limits = bounds(field)
     words = " or ".join(in_words(each) for each in members(kind))
     if "choices" in limits:
@@ -124,9 +112,7 @@ def type_of(field: Any, kind: Any) -> str:
 
 
 def default_of(field: Any) -> str:
-    """
-    A default as it would be written.
-    """
+    """A default as it would be written."""
     value = field.default
     if isinstance(value, attrs.Factory):  # type: ignore[arg-type]
         value = value.factory()
@@ -138,9 +124,7 @@ def default_of(field: Any) -> str:
 
 
 def written(value: Any) -> str:
-    """
-    A value in TOML's spelling.
-    """
+    """A value in TOML's spelling."""
     match value:
         case bool():
             return str(value).lower()
@@ -157,23 +141,17 @@ def written(value: Any) -> str:
 
 
 def unit_of(name: str) -> str:
-    """
-    The unit that a key's name tells.
-    """
+    """The unit that a key's name tells."""
     return next((unit for ending, unit in UNITS if name.endswith(ending)), "")
 
 
 def cell(text: str) -> str:
-    """
-    A docstring's words within a table.
-    """
+    """A docstring's words within a table."""
     return text.replace("``", "`").replace("|", "\\|")
 
 
 def sections(cls: type, path: str = "") -> Iterator[tuple[str, type]]:
-    """
-    A settings class and all below it, each with the path that its keys begin with.
-    """
+    """A settings class and all below it, each with the path that its keys begin with."""
     yield path, cls
     hints = get_type_hints(cls)
     for field in attrs.fields(cls):
@@ -188,9 +166,7 @@ def sections(cls: type, path: str = "") -> Iterator[tuple[str, type]]:
 
 
 def rows(cls: type, path: str) -> Iterator[str]:
-    """
-    The table of one class.
-    """
+    """The table of one class."""
     hints, said = get_type_hints(cls), meanings(cls)
     yield "| key | takes | default | unit | meaning |"
     yield "| --- | --- | --- | --- | --- |"
@@ -205,9 +181,7 @@ def rows(cls: type, path: str) -> Iterator[str]:
 
 
 def part(heading: str, cls: type) -> Iterator[str]:
-    """
-    One class with all below it.
-    """
+    """One class with all below it."""
     yield f"\n## {heading}\n"
     for path, below in sections(cls):
         if path:
@@ -217,9 +191,7 @@ def part(heading: str, cls: type) -> Iterator[str]:
 
 
 def page() -> str:
-    """
-    The whole page.
-    """
+    """The whole page."""
     lines = [
         HEAD,
         *part("What does `KochavaMiddleware` take?", KochavaSettings),

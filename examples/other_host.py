@@ -9,9 +9,8 @@ from collections.abc import AsyncIterator, Sequence
 from aiohttp import web
 
 from kochava_bot_middleware import AsyncBot, Event, Kind, KochavaMiddleware
-from kochava_bot_middleware.receiving.webhook import Webhook
-from kochava_bot_middleware.settings import Secret
-from kochava_bot_middleware.settings_sources import from_toml
+from kochava_bot_middleware.inbox.webhook import Webhook
+from kochava_bot_middleware.settings import Secret, from_toml
 
 settings = from_toml("bot.toml")
 facebook = settings["bot"]

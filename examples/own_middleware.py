@@ -14,13 +14,11 @@ import attrs
 from aiohttp import web
 
 from kochava_bot_middleware import Event, KochavaMiddleware, MessengerBot, Outgoing, Reply
-from kochava_bot_middleware.settings_sources import from_environment, from_toml
+from kochava_bot_middleware.settings import from_environment, from_toml
 
 
 class Polite:
-    """
-    Times the handlers, and thanks in every text.
-    """
+    """Times the handlers, and thanks in every text."""
 
     async def receive(self, event: Event, call_next: Callable[[Event], Awaitable[Any]]) -> Any:
         began = time.perf_counter()

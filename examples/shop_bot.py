@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from kochava_bot_middleware import Event, KochavaMiddleware, MessengerBot, Reply
-from kochava_bot_middleware.settings_sources import from_environment, from_toml
+from kochava_bot_middleware.settings import from_environment, from_toml
 
 settings = from_environment(os.environ, over=from_toml("bot.toml"))
 bot = MessengerBot.from_dict(settings["bot"])

@@ -1,22 +1,20 @@
-"""
-Makes a Facebook Messenger or Instagram bot measurable in Kochava.
-"""
+"""Makes a Facebook Messenger or Instagram bot measurable in Kochava."""
 
 from __future__ import annotations
 
 from .bot import BotSettings, MessengerBot
 from .chain import compose
 from .exceptions import KochavaBotError, RegistrationError, SendError, SettingsError, StoreError, TrackingError
+from .handling import current_handling, detached
 from .kochava import event_builders as events
 from .kochava.standard import StandardEvent, StandardKey
-from .measuring.apps import KochavaSettings, Mode
-from .measuring.counts import Counts
 from .messenger.events import Channel, Event, Kind
 from .messenger.outgoing import Outgoing
 from .messenger.reply import Reply
 from .messenger.send_api import AsyncBot
 from .middleware import KochavaMiddleware
-from .receiving.handling import current_handling, detached
+from .telemetry.counts import Counts
+from .tracking.apps import KochavaSettings, Mode
 from .tracking.consent import Consent
 from .tracking.link_provider import LinkProvider
 

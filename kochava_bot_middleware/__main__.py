@@ -1,12 +1,10 @@
-"""
-``python -m kochava_bot_middleware`` is the command ``kochava-bot``.
-"""
+"""``python -m kochava_bot_middleware`` is the command ``kochava-bot``."""
 
 from __future__ import annotations
 
 import sys
 
-from .cli import main
+from .cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,6 +1,4 @@
-"""
-The async host: an aiohttp application around webhook, inbox, handlers and senders.
-"""
+"""The async host: an aiohttp application around webhook, inbox, handlers and senders."""
 
 from __future__ import annotations
 
@@ -8,27 +6,26 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from aiohttp import web
 
-from .bot_settings import BotSettings, PageSettings
 from .chain import check_middleware, compose, layers_of
 from .clock import Clock, SystemClock
 from .exceptions import KochavaBotError, RegistrationError
-from .measuring.counts import Counts
+from .handling import Handling, current_handling, trail_of
+from .inbox.inbox import Inbox
+from .inbox.router import Handlers
+from .inbox.settings import BotSettings, InboxSettings, PageSettings
+from .inbox.webhook import Webhook, WebhookAnswer
 from .messenger.events import ChangeEvent, Event
+from .messenger.outgoing import Outgoing
 from .messenger.reply import Reply
 from .messenger.send_api import AsyncBot
-from .receiving.handlers import Handlers
-from .receiving.handling import Handling, current_handling, trail_of
-from .receiving.inbox import Inbox
-from .receiving.settings import InboxSettings
-from .receiving.webhook import Webhook, WebhookAnswer
-from .senders import Senders
 from .settings import from_mapping
 from .store.contract import Store, StoreProvider
 from .store.memory import MemoryStore
+from .telemetry.counts import Counts
 
 __all__ = ["BotSettings", "InboxSettings", "MessengerBot", "PageSettings"]
 
@@ -172,29 +169,21 @@ class MessengerBot(Handlers):
         return inbox
 
     def verify(self, query: Mapping[str, str]) -> WebhookAnswer:
-        """
-        Answer Facebook's verification GET, for hosts other than `app()`.
-        """
+        """Answer Facebook's verification GET, for hosts other than `app()`."""
         return self._webhook.verify(query)
 
     async def receive(self, raw_body: bytes, headers: Mapping[str, str]) -> WebhookAnswer:
-        """
-        Take one webhook POST, for hosts other than `app()`. The bot must have been started.
-        """
+        """Take one webhook POST, for hosts other than `app()`. The bot must have been started."""
         return await self._webhook.receive(raw_body, headers)
 
     def app(self, path: str = "/webhook") -> web.Application:
-        """
-        An aiohttp application that serves the webhook at *path*, starts the bot and drains it at shutdown.
-        """
+        """An aiohttp application that serves the webhook at *path*, starts the bot and drains it at shutdown."""
         app = web.Application()
         self.add_to(app, path)
         return app
 
     def add_to(self, app: web.Application, path: str = "/webhook") -> None:
-        """
-        Serve the webhook at *path* of an application of yours.
-        """
+        """Serve the webhook at *path* of an application of yours."""
         app.router.add_get(path, self._get)
         app.router.add_post(path, self._post)
         app.cleanup_ctx.append(self._lifetime)
@@ -253,9 +242,7 @@ class MessengerBot(Handlers):
             await self._report(handling, handling.error)
 
     async def _route(self, event: Event) -> Any:
-        """
-        The innermost of the receive chain: the handler itself.
-        """
+        """The innermost of the receive chain: the handler itself."""
         handling = current_handling()
         route = self.router.find(event)
         if handling is None or route is None or not handling.rerun:
@@ -287,3 +274,84 @@ async def _stop(middleware: Any) -> None:
 
 def _response(answer: WebhookAnswer) -> web.Response:
     return web.Response(status=answer.status, text=answer.text)
+
+
+class Senders:
+    """One `AsyncBot` for each Page of the settings."""
+
+    def __init__(self, settings: BotSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._only: AsyncBot | None = None
+        self._by_page = {page_id: self._make(page_id, page) for page_id, page in settings.pages.items()}
+        if settings.page_access_token is not None:
+            self._only = self._make(None, PageSettings(page_access_token=settings.page_access_token))
+
+    @property
+    def all(self) -> list[AsyncBot]:
+        """Every sender."""
+        return [*self._by_page.values(), *([] if self._only is None else [self._only])]
+
+    def of(self, page_id: str | int | None) -> AsyncBot:
+        """
+        What sends in a Page's name. With one Page, its id may be left out.
+
+        Raises:
+            KochavaBotError: There is no such Page in the settings.
+        """
+        sender = self.find(page_id)
+        if sender is None:
+            raise KochavaBotError(self._why(page_id))
+        return sender
+
+    def answering(self, page_id: str | None) -> AsyncBot:
+        """
+        What a handler answers with. For an unknown Page, all that it sends raises `KochavaBotError`: a handler that
+        sends nothing works all the same.
+        """
+        return self.find(page_id) or _UnknownPage(page_id, self._why(page_id))
+
+    def find(self, page_id: str | int | None) -> AsyncBot | None:
+        """As `of`, but ``None`` when there is none."""
+        if self._only is not None:
+            return self._only
+        if page_id is None and len(self._by_page) == 1:
+            return next(iter(self._by_page.values()))
+        return None if page_id is None else self._by_page.get(str(page_id))
+
+    async def close(self) -> None:
+        """Close all sessions."""
+        for sender in self.all:
+            await sender.close()
+
+    def _make(self, page_id: str | None, page: PageSettings) -> AsyncBot:
+        secret = page.app_secret or self._settings.app_secret
+        return AsyncBot(
+            page.page_access_token.value,
+            app_secret=None if secret is None else secret.value,
+            api_version=self._settings.api_version,
+            graph_url=page.graph_url or self._settings.graph_url,
+            page_id=page_id,
+            channel=page.channel,
+            clock=self._clock,
+        )
+
+    def _why(self, page_id: str | int | None) -> str:
+        known = ", ".join(self._by_page)
+        if page_id is None:
+            return f"several Pages are set up, so the Page must be named (known: {known})"
+        return f"no token for Page {page_id!r}: add it to `pages` (known: {known})"
+
+
+class _UnknownPage(AsyncBot):
+    """Stands in for a Page that is not in the settings."""
+
+    def __init__(self, page_id: str | None, why: str) -> None:
+        super().__init__("no-token", page_id=page_id)
+        self._why = why
+
+    async def send(self, outgoing: Outgoing) -> NoReturn:
+        raise KochavaBotError(self._why)
+
+    async def call(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        raise KochavaBotError(self._why)

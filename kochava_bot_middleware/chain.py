@@ -22,9 +22,7 @@ Layer = Callable[[T, Callable[[T], Awaitable[R]]], Awaitable[R]]
 
 
 def compose(layers: Sequence[Layer[T, R]], innermost: Next[T, R]) -> Next[T, R]:
-    """
-    Wrap *innermost* in *layers*; without layers it is returned unchanged.
-    """
+    """Wrap *innermost* in *layers*; without layers it is returned unchanged."""
     call_next = innermost
     for layer in reversed(layers):
         call_next = partial(_call, layer, call_next)
@@ -36,9 +34,7 @@ def _call(layer: Layer[T, R], call_next: Next[T, R], subject: T) -> Awaitable[R]
 
 
 def layers_of(middlewares: Sequence[object], direction: str) -> list[Layer[T, R]]:
-    """
-    The methods named *direction* (``receive`` or ``send``) of those middlewares that have one, in order.
-    """
+    """The methods named *direction* (``receive`` or ``send``) of those middlewares that have one, in order."""
     return [getattr(middleware, direction) for middleware in middlewares if hasattr(middleware, direction)]
 
 
@@ -68,9 +64,7 @@ def check_middleware(middleware: object) -> None:
 
 
 def takes(function: Callable[..., Any], count: int) -> bool:
-    """
-    Whether *function* can be called with so many arguments, as far as it tells.
-    """
+    """Whether *function* can be called with so many arguments, as far as it tells."""
     try:
         inspect.signature(function).bind(*range(count))
     except TypeError:

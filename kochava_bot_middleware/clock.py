@@ -1,6 +1,4 @@
-"""
-The only place that knows what time it is, and the only one that waits.
-"""
+"""The only place that knows what time it is, and the only one that waits."""
 
 from __future__ import annotations
 
@@ -10,30 +8,20 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """
-    Time as an argument, so that tests own it.
-    """
+    """Time as an argument, so that tests own it."""
 
     def now(self) -> float:
-        """
-        Wall-clock time in seconds since the epoch. May jump.
-        """
+        """Wall-clock time in seconds since the epoch. May jump."""
 
     def monotonic(self) -> float:
-        """
-        Seconds since an arbitrary start. Never jumps; for durations.
-        """
+        """Seconds since an arbitrary start. Never jumps; for durations."""
 
     async def sleep(self, seconds: float) -> None:
-        """
-        Let *seconds* pass.
-        """
+        """Let *seconds* pass."""
 
 
 class SystemClock:
-    """
-    The machine's clock.
-    """
+    """The machine's clock."""
 
     def now(self) -> float:
         return time.time()

@@ -33,9 +33,7 @@ import attrs
 
 
 class KochavaBotError(Exception):
-    """
-    The root of every error of this package.
-    """
+    """The root of every error of this package."""
 
 
 @attrs.frozen(kw_only=True)
@@ -58,9 +56,7 @@ class Violation:
 
 
 class SettingsError(KochavaBotError):
-    """
-    The settings cannot be used. All violations are in `violations`, not only the first.
-    """
+    """The settings cannot be used. All violations are in `violations`, not only the first."""
 
     def __init__(self, violations: Sequence[Violation]) -> None:
         self.violations = tuple(violations)
@@ -70,37 +66,27 @@ class SettingsError(KochavaBotError):
 
 
 class RegistrationError(KochavaBotError, TypeError):
-    """
-    A handler, decorator or middleware was registered in a way that could never work.
-    """
+    """A handler, decorator or middleware was registered in a way that could never work."""
 
 
 class TrackingError(KochavaBotError, ValueError):
-    """
-    An event was refused in strict mode. The message names event, key and reason.
-    """
+    """An event was refused in strict mode. The message names event, key and reason."""
 
 
 class WebhookError(KochavaBotError):
-    """
-    A request is not a webhook that may be handled; `status` is the HTTP status to answer with.
-    """
+    """A request is not a webhook that may be handled; `status` is the HTTP status to answer with."""
 
     status = 400
 
 
 class SignatureError(WebhookError):
-    """
-    The signature of a webhook is missing or wrong.
-    """
+    """The signature of a webhook is missing or wrong."""
 
     status = 403
 
 
 class NotAWebhook(WebhookError):
-    """
-    A request body is not a webhook of the Messenger Platform.
-    """
+    """A request body is not a webhook of the Messenger Platform."""
 
     status = 400
 
@@ -136,21 +122,15 @@ class SendError(KochavaBotError):
 
 
 class WindowClosedError(SendError):
-    """
-    The 24 hours since the person's last action are over; only they can open the window again.
-    """
+    """The 24 hours since the person's last action are over; only they can open the window again."""
 
 
 class PersonUnavailableError(SendError):
-    """
-    The person blocked the Page, left Facebook, or is unknown to this Page.
-    """
+    """The person blocked the Page, left Facebook, or is unknown to this Page."""
 
 
 class RateLimitedError(SendError):
-    """
-    Too many calls. `retry_after_seconds` says how long to wait; ``None`` when Facebook did not say.
-    """
+    """Too many calls. `retry_after_seconds` says how long to wait; ``None`` when Facebook did not say."""
 
     def __init__(self, message: str, *, retry_after_seconds: float | None = None, **facts: Any) -> None:
         super().__init__(message, **facts)
@@ -158,48 +138,32 @@ class RateLimitedError(SendError):
 
 
 class TokenInvalidError(SendError):
-    """
-    The Page access token is invalid or expired.
-    """
+    """The Page access token is invalid or expired."""
 
 
 class PermissionDeniedError(SendError):
-    """
-    The app lacks a permission, or the Page is restricted.
-    """
+    """The app lacks a permission, or the Page is restricted."""
 
 
 class TemporarySendError(SendError):
-    """
-    A passing fault; the message was not delivered.
-    """
+    """A passing fault; the message was not delivered."""
 
 
 class DeliveryUnknownError(SendError):
-    """
-    No usable answer came after the request had left: the message may have been delivered.
-    """
+    """No usable answer came after the request had left: the message may have been delivered."""
 
 
 class BadRequestError(SendError):
-    """
-    Facebook does not accept this body.
-    """
+    """Facebook does not accept this body."""
 
 
 class StoreError(KochavaBotError):
-    """
-    The store did not do what was asked.
-    """
+    """The store did not do what was asked."""
 
 
 class StoreUnavailable(StoreError):
-    """
-    The store cannot be opened, or cannot be written within the time allowed.
-    """
+    """The store cannot be opened, or cannot be written within the time allowed."""
 
 
 class SchemaTooNew(StoreError):
-    """
-    A newer release of this package wrote the store. It was left untouched.
-    """
+    """A newer release of this package wrote the store. It was left untouched."""

@@ -36,9 +36,7 @@ class Incidents:
         self._lasting: dict[tuple[str, str], _Lasting] = {}
 
     def report(self, event: str, subject: str = "", *, reason: str = "", level: int = logging.WARNING) -> None:
-        """
-        It happened (again).
-        """
+        """It happened (again)."""
         now = self._clock.monotonic()
         lasting = self._lasting.get((event, subject))
         if lasting is None:
@@ -52,9 +50,7 @@ class Incidents:
             lasting.told_at, lasting.untold = now, 0
 
     def over(self, event: str, subject: str = "") -> None:
-        """
-        It works again. Without an incident, nothing is logged.
-        """
+        """It works again. Without an incident, nothing is logged."""
         if not self._lasting:
             return
         lasting = self._lasting.pop((event, subject), None)

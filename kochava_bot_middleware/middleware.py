@@ -1,6 +1,4 @@
-"""
-The front door: one middleware that joins tracking, store and delivery.
-"""
+"""The front door: one middleware that joins tracking, store and delivery."""
 
 from __future__ import annotations
 
@@ -13,21 +11,20 @@ from typing import Any, Self
 from .clock import Clock, SystemClock
 from .delivery.worker import Worker
 from .exceptions import RegistrationError
-from .kochava.client import KochavaClient, Sender
-from .measuring.apps import KochavaSettings, Mode, WorkerPlace
-from .measuring.assembly import assembled
-from .measuring.authoring import Authoring
-from .measuring.counts import Counts
-from .measuring.recording import Recording
+from .handling import Handling, current_handling, handling_of
+from .kochava.client import KochavaClient, RequestSender
 from .messenger.events import Event
 from .messenger.outgoing import Outgoing
-from .observing.guarding import GuardedObserver
-from .observing.observation import NullObserver, ObservedClient, ObservedStore, Observer
-from .observing.tracing import Tracing
-from .receiving.handling import Handling, current_handling, handling_of
 from .settings import from_mapping
 from .store.contract import Store
+from .telemetry.counts import Counts
+from .telemetry.observer import GuardedObserver, NullObserver, ObservedClient, ObservedStore, Observer
+from .telemetry.opentelemetry import Tracing
+from .tracking.apps import KochavaSettings, Mode, WorkerPlace
+from .tracking.assembly import assembled
+from .tracking.authoring import Authoring
 from .tracking.link_provider import LinkProvider
+from .tracking.recording import Recording
 
 log = logging.getLogger(__name__)
 
@@ -110,9 +107,7 @@ class KochavaMiddleware(Authoring):
 
     @property
     def counts(self) -> Counts:
-        """
-        What was recorded, rewritten and left out since this was made.
-        """
+        """What was recorded, rewritten and left out since this was made."""
         return self._tally.counts(at_risk=self._recorder.at_risk)
 
     def added_to(self, host: object) -> None:
@@ -128,9 +123,7 @@ class KochavaMiddleware(Authoring):
         self._host = host
 
     def provide_store(self) -> Store:
-        """
-        The store, for the host to keep its inbox in: then "handled" and "recorded" are one commit.
-        """
+        """The store, for the host to keep its inbox in: then "handled" and "recorded" are one commit."""
         return self._store
 
     async def start(self) -> None:
@@ -156,9 +149,7 @@ class KochavaMiddleware(Authoring):
         self._working = asyncio.create_task(self._worker.run())
 
     async def stop(self) -> None:
-        """
-        Finish the requests under way and close the store. What still waits is delivered after the next start.
-        """
+        """Finish the requests under way and close the store. What still waits is delivered after the next start."""
         self._started = False
         await self._parts.timers.stop()
         if self._parts.catalogue is not None:
@@ -172,7 +163,7 @@ class KochavaMiddleware(Authoring):
         self._worker = self._working = self._client = None
         await self._store.close()
 
-    def make_worker(self, sender: Sender) -> Worker:
+    def make_worker(self, sender: RequestSender) -> Worker:
         """
         The worker that delivers this middleware's records; ``kochava-bot worker`` runs one alone.
 
@@ -190,9 +181,7 @@ class KochavaMiddleware(Authoring):
         )
 
     async def receive(self, event: Event, call_next: CallNext) -> Any:
-        """
-        Record what *event* and its handler tell. The handler's result and errors pass through untouched.
-        """
+        """Record what *event* and its handler tell. The handler's result and errors pass through untouched."""
         if self.settings.mode is Mode.OFF:
             return await call_next(event)
         self._parts.departures.saw(event)

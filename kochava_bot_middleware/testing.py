@@ -24,7 +24,7 @@ from .sandbox.kill_points import KillPoint, KillPoints, PointedHandling, Pointed
 from .sandbox.kochava_server import LocalKochava
 from .sandbox.ledger import Balance, LedgerEntry, balance
 from .sandbox.messenger_server import LocalMessenger
-from .sandbox.people import Person
+from .sandbox.people import SimulatedUser
 from .store.memory import MemoryStore
 
 __all__ = [
@@ -40,7 +40,7 @@ __all__ = [
     "LocalMessenger",
     "MemoryStore",
     "Mode",
-    "Person",
+    "SimulatedUser",
     "PointedHandling",
     "PointedSender",
     "PointedStore",
@@ -55,9 +55,7 @@ __all__ = [
 
 
 class VirtualClock:
-    """
-    A `Clock` that stands still until it is advanced.
-    """
+    """A `Clock` that stands still until it is advanced."""
 
     def __init__(self, now: float = 1_800_000_000.0) -> None:
         self._monotonic = 1000.0
@@ -72,15 +70,11 @@ class VirtualClock:
         return self._monotonic
 
     def jump(self, seconds: float) -> None:
-        """
-        Let the wall clock jump; no time passes.
-        """
+        """Let the wall clock jump; no time passes."""
         self._offset += seconds
 
     def stall(self, seconds: float) -> None:
-        """
-        Let time pass at once, as for a stopped process: no timer fires before the end.
-        """
+        """Let time pass at once, as for a stopped process: no timer fires before the end."""
         self._monotonic += seconds
 
     async def sleep(self, seconds: float) -> None:
@@ -89,9 +83,7 @@ class VirtualClock:
         await timer
 
     async def advance(self, seconds: float) -> None:
-        """
-        Let *seconds* pass, timer by timer, and each time let everything run that can.
-        """
+        """Let *seconds* pass, timer by timer, and each time let everything run that can."""
         end = self._monotonic + seconds
         await settle()
         while self._timers and self._timers[0][0] <= end:
@@ -100,9 +92,7 @@ class VirtualClock:
         await settle()
 
     async def advance_until(self, reached: Callable[[], bool], *, at_most: float) -> float:
-        """
-        Let time pass until *reached*; returns how much. Fails after *at_most* seconds.
-        """
+        """Let time pass until *reached*; returns how much. Fails after *at_most* seconds."""
         began = self._monotonic
         await settle()
         while not reached():
@@ -120,8 +110,6 @@ class VirtualClock:
 
 
 async def settle(rounds: int = 40) -> None:
-    """
-    Let all tasks run that wait for nothing but their turn.
-    """
+    """Let all tasks run that wait for nothing but their turn."""
     for _ in range(rounds):
         await asyncio.sleep(0)

@@ -1,6 +1,4 @@
-"""
-What the bot's tests share: a bot, signed webhooks, and middlewares that note what passes.
-"""
+"""What the bot's tests share: a bot, signed webhooks, and middlewares that note what passes."""
 
 from __future__ import annotations
 
@@ -10,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from kochava_bot_middleware.bot import MessengerBot
-from kochava_bot_middleware.receiving.webhook import WebhookAnswer
+from kochava_bot_middleware.inbox.webhook import WebhookAnswer
 from kochava_bot_middleware.store.contract import Store
-from tests.receiving.inbox_fakes import PAGE_ID, message_item
+from tests.inbox.inbox_fakes import PAGE_ID, message_item
 
 SETTINGS: dict[str, Any] = {"page_access_token": "page-token", "app_secret": "app-secret", "verify_token": "verify-me"}
 
@@ -41,9 +39,7 @@ async def says(bot: MessengerBot, text: str, *, user: str = "ann", page_id: str 
 
 
 class Named:
-    """
-    A middleware that notes in a common log what passes it and when it starts and stops.
-    """
+    """A middleware that notes in a common log what passes it and when it starts and stops."""
 
     def __init__(self, name: str, log: list[str]) -> None:
         self.name = name
@@ -71,9 +67,7 @@ class Named:
 
 
 class Lender:
-    """
-    A middleware that owns the store.
-    """
+    """A middleware that owns the store."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -91,9 +85,7 @@ class Lender:
 
 
 class Silent:
-    """
-    A send middleware that answers in Facebook's place, so that nothing leaves.
-    """
+    """A send middleware that answers in Facebook's place, so that nothing leaves."""
 
     def __init__(self) -> None:
         self.sent: list[Any] = []

@@ -1,6 +1,4 @@
-"""
-What every test shares.
-"""
+"""What every test shares."""
 
 from __future__ import annotations
 

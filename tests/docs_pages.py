@@ -1,6 +1,4 @@
-"""
-The documentation's pages, taken apart for tests.
-"""
+"""The documentation's pages, taken apart for tests."""
 
 from __future__ import annotations
 
@@ -47,9 +45,7 @@ def blocks_of(path: Path) -> Iterator[Block]:
 
 
 def prose_of(path: Path) -> str:
-    """
-    A page without its fenced blocks.
-    """
+    """A page without its fenced blocks."""
     return re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
 
 

@@ -1,6 +1,4 @@
-"""
-Stand-ins for what tests must own: time.
-"""
+"""Stand-ins for what tests must own: time."""
 
 from __future__ import annotations
 
@@ -10,9 +8,7 @@ __all__ = ["ServersClock", "VirtualClock", "settle"]
 
 
 class ServersClock(VirtualClock):
-    """
-    The clock of the store's own machine, which may be set while that of the process goes on.
-    """
+    """The clock of the store's own machine, which may be set while that of the process goes on."""
 
     def __init__(self, process: VirtualClock, ahead: float = 0.0) -> None:
         self._process = process

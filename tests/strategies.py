@@ -1,6 +1,4 @@
-"""
-Webhooks for tests: one realistic item of each kind, and hypothesis strategies that bend them.
-"""
+"""Webhooks for tests: one realistic item of each kind, and hypothesis strategies that bend them."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 
 from kochava_bot_middleware.messenger.events import Event
-from kochava_bot_middleware.messenger.parse import parse_webhook
+from kochava_bot_middleware.messenger.parsing.webhook import parse_webhook
 
 E = TypeVar("E", bound=Event)
 
@@ -22,30 +20,22 @@ SENT_AT = 1_767_225_600_123
 
 
 def item(**members: Any) -> dict[str, Any]:
-    """
-    An item of ``messaging[]`` from the person to the Page.
-    """
+    """An item of ``messaging[]`` from the person to the Page."""
     return {"sender": {"id": PERSON_ID}, "recipient": {"id": PAGE_ID}, "timestamp": SENT_AT, **members}
 
 
 def pageward(**members: Any) -> dict[str, Any]:
-    """
-    An item without a sender.
-    """
+    """An item without a sender."""
     return {"recipient": {"id": PAGE_ID}, "timestamp": SENT_AT, **members}
 
 
 def webhook(*items: Any, under: str = "messaging", about: str = "page", page_id: Any = PAGE_ID) -> dict[str, Any]:
-    """
-    A webhook of one entry that holds *items* in the array named *under*.
-    """
+    """A webhook of one entry that holds *items* in the array named *under*."""
     return {"object": about, "entry": [{"id": page_id, "time": SENT_AT, under: list(items)}]}
 
 
 def only(kind: type[E], value: dict[str, Any], under: str = "messaging", about: str = "page") -> E:
-    """
-    The one event of a webhook with one item.
-    """
+    """The one event of a webhook with one item."""
     (event,) = parse_webhook(webhook(value, under=under, about=about))
     assert type(event) is kind
     return event
@@ -215,17 +205,13 @@ def _wholes() -> st.SearchStrategy[int]:
 
 
 def scalars() -> st.SearchStrategy[Any]:
-    """
-    Any JSON value that holds no other.
-    """
+    """Any JSON value that holds no other."""
     text = st.text(st.characters(codec="utf-8"), max_size=12)
     return st.none() | st.booleans() | _wholes() | st.floats(allow_nan=False, allow_infinity=False) | text
 
 
 def json_values() -> st.SearchStrategy[Any]:
-    """
-    Any JSON value, with the platform's own words as likely keys.
-    """
+    """Any JSON value, with the platform's own words as likely keys."""
     words = st.sampled_from(sorted({key for sample in ITEMS.values() for key in sample} | {"id", "mid", "text", "url"}))
     keys = words | st.text(st.characters(codec="utf-8"), max_size=8)
     return st.recursive(
@@ -237,9 +223,7 @@ def json_values() -> st.SearchStrategy[Any]:
 
 @st.composite
 def bent(draw: st.DrawFn, value: Any) -> Any:
-    """
-    A copy of *value* with some of its members replaced by any JSON, or left out.
-    """
+    """A copy of *value* with some of its members replaced by any JSON, or left out."""
     value = copy.deepcopy(value)
     for _ in range(draw(st.integers(min_value=0, max_value=3))):
         place = value
@@ -257,16 +241,12 @@ def bent(draw: st.DrawFn, value: Any) -> Any:
 
 
 def items() -> st.SearchStrategy[dict[str, Any]]:
-    """
-    One realistic item.
-    """
+    """One realistic item."""
     return st.sampled_from(list(ITEMS.values())).map(copy.deepcopy)
 
 
 def webhooks() -> st.SearchStrategy[dict[str, Any]]:
-    """
-    A realistic webhook with up to three items of any kinds in one array, and at times what stands beside it.
-    """
+    """A realistic webhook with up to three items of any kinds in one array, and at times what stands beside it."""
     beside = {"hop_context": [{"app_id": 26, "metadata": "passed"}], "field": "comments", "value": {"id": "17"}}
 
     def with_siblings(found: Any, names: list[str], **about: Any) -> dict[str, Any]:
@@ -285,7 +265,5 @@ def webhooks() -> st.SearchStrategy[dict[str, Any]]:
 
 
 def bent_webhooks() -> st.SearchStrategy[Any]:
-    """
-    A realistic webhook with some of its members replaced by any JSON, or left out.
-    """
+    """A realistic webhook with some of its members replaced by any JSON, or left out."""
     return webhooks().flatmap(bent)

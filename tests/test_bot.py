@@ -1,6 +1,4 @@
-"""
-From a webhook to the handler and back to the Page.
-"""
+"""From a webhook to the handler and back to the Page."""
 
 from __future__ import annotations
 
@@ -13,14 +11,14 @@ import pytest
 
 from kochava_bot_middleware.bot import MessengerBot
 from kochava_bot_middleware.exceptions import KochavaBotError
-from kochava_bot_middleware.receiving.entries import entry_of
-from kochava_bot_middleware.receiving.handling import current_handling
+from kochava_bot_middleware.handling import current_handling
+from kochava_bot_middleware.inbox.entries import entry_of
 from kochava_bot_middleware.store.memory import MemoryStore
-from kochava_bot_middleware.store.unit import Lease, Queue, Unit
+from kochava_bot_middleware.store.records import Lease, Queue, Unit
 from tests.bot_fakes import Lender, Named, Silent, deliver, make_bot, says, signature, webhook_body
 from tests.fakes import VirtualClock
+from tests.inbox.inbox_fakes import message, message_item, waiting
 from tests.messenger.local_graph import LocalGraph
-from tests.receiving.inbox_fakes import message, message_item, waiting
 from tests.strategies import ITEMS
 
 Make = Callable[..., MessengerBot]
@@ -339,9 +337,7 @@ async def test_proactive_sends_pass_the_send_chain(make: Make, graph: LocalGraph
 
 
 class Changing:
-    """
-    A receive middleware that calls the rest as often as told, with a changed event.
-    """
+    """A receive middleware that calls the rest as often as told, with a changed event."""
 
     def __init__(self, times: int) -> None:
         self.times = times

@@ -12,16 +12,14 @@ from typing import Any
 import pytest
 
 from kochava_bot_middleware.bot import MessengerBot
-from kochava_bot_middleware.receiving.handling import current_handling, detached
+from kochava_bot_middleware.handling import current_handling, detached
 from tests.bot_fakes import make_bot, says
 
 Seen = tuple[str | None, str | None, str | None]
 
 
 class Asks:
-    """
-    A send middleware that notes recipient, Page and cause of each message.
-    """
+    """A send middleware that notes recipient, Page and cause of each message."""
 
     def __init__(self) -> None:
         self.seen: dict[str, Seen] = {}

@@ -1,6 +1,4 @@
-"""
-The bot over real HTTP.
-"""
+"""The bot over real HTTP."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ from yarl import URL
 from kochava_bot_middleware.bot import MessengerBot
 from kochava_bot_middleware.store.memory import MemoryStore
 from tests.bot_fakes import Lender, make_bot, signature, webhook_body
-from tests.receiving.inbox_fakes import message_item
+from tests.inbox.inbox_fakes import message_item
 
 SAID = "my number is 4711"
 BODY = webhook_body(message_item(SAID))

@@ -1,6 +1,4 @@
-"""
-Starting and stopping a bot and its middlewares.
-"""
+"""Starting and stopping a bot and its middlewares."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from kochava_bot_middleware.exceptions import KochavaBotError, RegistrationError
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
 from tests.bot_fakes import Lender, Named, Silent, make_bot, says
-from tests.receiving.inbox_fakes import FaultyStore, notes
+from tests.inbox.inbox_fakes import FaultyStore, notes
 
 
 async def test_middlewares_start_in_order_and_stop_in_reverse() -> None:
@@ -162,9 +160,7 @@ async def test_middleware_that_fails_to_stop_keeps_no_other_from_it(caplog: pyte
 
 
 class UnopenedStore(MemoryStore):
-    """
-    A store that cannot be opened.
-    """
+    """A store that cannot be opened."""
 
     closed = False
 

@@ -1,6 +1,4 @@
-"""
-The settings of a bot.
-"""
+"""The settings of a bot."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ PAGES: dict[str, Any] = {
 
 
 def wrong(**settings: Any) -> dict[str, str]:
-    """
-    What is wanted, by key.
-    """
+    """What is wanted, by key."""
     with pytest.raises(SettingsError) as caught:
         from_mapping(BotSettings, settings)
     return {violation.key: violation.wanted for violation in caught.value.violations}

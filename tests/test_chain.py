@@ -1,6 +1,4 @@
-"""
-The onion, and what may be put into it.
-"""
+"""The onion, and what may be put into it."""
 
 from __future__ import annotations
 
@@ -17,9 +15,7 @@ Next = Callable[[list[str]], Awaitable[list[str]]]
 
 
 class Named:
-    """
-    Notes when a subject passes inwards and when the answer passes outwards.
-    """
+    """Notes when a subject passes inwards and when the answer passes outwards."""
 
     def __init__(self, name: str) -> None:
         self.name = name

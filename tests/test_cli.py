@@ -1,6 +1,4 @@
-"""
-The command line itself; its commands are tested in `commands/`.
-"""
+"""The command line itself; its commands are tested in `commands/`."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kochava_bot_middleware import __version__
-from kochava_bot_middleware.cli import main
+from kochava_bot_middleware.cli.main import main
 
 
 def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

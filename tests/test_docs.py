@@ -1,6 +1,4 @@
-"""
-The documentation says what there is: commands, settings, methods, metrics, links, rooms and promises.
-"""
+"""The documentation says what there is: commands, settings, methods, metrics, links, rooms and promises."""
 
 from __future__ import annotations
 
@@ -17,9 +15,9 @@ import attrs
 import pytest
 
 from kochava_bot_middleware import BotSettings, Counts, KochavaMiddleware, KochavaSettings, MessengerBot, Reply, events
-from kochava_bot_middleware.cli import _parser
-from kochava_bot_middleware.observing.metrics import Metrics
+from kochava_bot_middleware.cli.main import _parser
 from kochava_bot_middleware.store.address import open_store
+from kochava_bot_middleware.telemetry.prometheus import Metrics
 from kochava_bot_middleware.testing import MemoryStore
 from tests.docs_pages import DOCS, PAGES, ROOT, WITH_README, inline_code, prose_of
 
@@ -52,9 +50,7 @@ def fields_of(cls: Any) -> set[str]:
 
 @pytest.fixture(scope="module")
 def generator() -> ModuleType:
-    """
-    The script that writes settings.md.
-    """
+    """The script that writes settings.md."""
     spec = importlib.util.spec_from_file_location("generate_settings", DOCS / "generate_settings.py")
     assert spec is not None
     assert spec.loader is not None
@@ -65,9 +61,7 @@ def generator() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def settings_keys(generator: ModuleType) -> set[str]:
-    """
-    Every path of a setting.
-    """
+    """Every path of a setting."""
     return {
         f"{path}{field.name}"
         for cls in (KochavaSettings, BotSettings)
@@ -104,9 +98,7 @@ def test_method_named_in_the_text_exists(path: Path) -> None:
 
 
 class Counted:
-    """
-    A middleware that has counted nothing.
-    """
+    """A middleware that has counted nothing."""
 
     counts = Counts()
 
@@ -174,9 +166,7 @@ PROOF = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
 
 def promises() -> Mapping[str, str]:
-    """
-    The promises' sections by heading.
-    """
+    """The promises' sections by heading."""
     _, *sections = re.split(r"^## ", (DOCS / "promises.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
     return {section.partition("\n")[0]: section for section in sections if section[0].isdigit()}
 

@@ -1,6 +1,4 @@
-"""
-Every snippet of the documentation is good: Python, settings, and command lines.
-"""
+"""Every snippet of the documentation is good: Python, settings, and command lines."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ import attrs
 import pytest
 
 from kochava_bot_middleware import BotSettings, KochavaMiddleware, KochavaSettings, MessengerBot, Reply
-from kochava_bot_middleware.cli import _parser
+from kochava_bot_middleware.cli.main import _parser
 from kochava_bot_middleware.settings import from_mapping
 from tests.docs_pages import CONSOLE, DOCS, PROGRAMS, RUNNABLE, SETTINGS_FRAGMENTS, TOML, Block, blocks_of
 

@@ -1,6 +1,4 @@
-"""
-Each example runs, as a process of its own, and does what it says.
-"""
+"""Each example runs, as a process of its own, and does what it says."""
 
 from __future__ import annotations
 
@@ -35,27 +33,21 @@ runpy.run_path(sys.argv[2], run_name="__main__")
 
 @pytest.fixture
 async def messenger() -> AsyncIterator[LocalMessenger]:
-    """
-    Facebook.
-    """
+    """Facebook."""
     async with LocalMessenger(app_secret="secret", verify_token="verify", page_tokens={"token": "1001"}) as server:
         yield server
 
 
 @pytest.fixture
 async def kochava() -> AsyncIterator[LocalKochava]:
-    """
-    Kochava.
-    """
+    """Kochava."""
     async with LocalKochava(app_ids=["kobotdemo1234"], smartlinks={"/ab12cd34e": "{url}"}) as server:
         yield server
 
 
 @pytest.fixture
 def folder(tmp_path: Path, messenger: LocalMessenger, kochava: LocalKochava) -> Path:
-    """
-    A working directory with the examples' settings, pointed at this machine.
-    """
+    """A working directory with the examples' settings, pointed at this machine."""
     text = (EXAMPLES / "bot.toml").read_text(encoding="utf-8")
     for ours, theirs in {
         'page_access_token = "..."': 'page_access_token = "token"',
@@ -74,9 +66,7 @@ def folder(tmp_path: Path, messenger: LocalMessenger, kochava: LocalKochava) -> 
 
 @asynccontextmanager
 async def running(name: str, folder: Path, messenger: LocalMessenger) -> AsyncIterator[str]:
-    """
-    Serve an example until the block ends; gives its address.
-    """
+    """Serve an example until the block ends; gives its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -99,9 +89,7 @@ async def running(name: str, folder: Path, messenger: LocalMessenger) -> AsyncIt
 
 
 async def arrived(kochava: LocalKochava, count: int) -> list[str]:
-    """
-    The names of Kochava's events, once there are *count* records.
-    """
+    """The names of Kochava's events, once there are *count* records."""
     await kochava.received(count, within_seconds=10)
     return [event.name for event in kochava.events]
 

@@ -1,6 +1,4 @@
-"""
-One log line an incident.
-"""
+"""One log line an incident."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ import pytest
 
 from kochava_bot_middleware.incidents import Incidents
 from tests.fakes import VirtualClock
-from tests.measuring.stage import USER_ID, stage
+from tests.tracking.stage import USER_ID, stage
 
 ROOM = "kochava_bot_middleware.room"
 

@@ -1,6 +1,4 @@
-"""
-The README's example runs as printed.
-"""
+"""The README's example runs as printed."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ exec(compile(open(sys.argv[2]).read(), "README.md", "exec"))
 
 
 def example() -> str:
-    """
-    The first Python block of the README.
-    """
+    """The first Python block of the README."""
     match = re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     assert match is not None
     return match[1]

@@ -1,3 +1,1 @@
-"""
-From the outbox to Kochava: claim, send, judge, settle.
-"""
+"""From the outbox to Kochava: claim, send, judge, settle."""

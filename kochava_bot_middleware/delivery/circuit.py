@@ -21,10 +21,8 @@ BUSY_SECONDS = 1.0
 """When to ask again if a probe, or as many requests as allowed, are under way."""
 
 
-class State(enum.StrEnum):
-    """
-    Of one destination.
-    """
+class CircuitState(enum.StrEnum):
+    """Of one destination."""
 
     CLOSED = "closed"
     """It is served."""
@@ -37,9 +35,7 @@ class State(enum.StrEnum):
 
 
 class Cause(enum.StrEnum):
-    """
-    Why a destination is left alone.
-    """
+    """Why a destination is left alone."""
 
     DOWN = "down"
     REFUSED = "credentials refused"
@@ -79,7 +75,7 @@ class Circuit:
         self._reopened_at: float | None = None
         self._tokens = 1.0
         self._counted_at: float | None = None
-        self.state = State.CLOSED
+        self.state = CircuitState.CLOSED
         self.cause = Cause.DOWN
         self.until = 0.0
         """While it is open: when it will be probed."""
@@ -93,13 +89,13 @@ class Circuit:
         Returns:
             ``None`` when it may go, else when to ask again.
         """
-        if self.state is State.OPEN:
+        if self.state is CircuitState.OPEN:
             if now < self.until:
                 return self.until
             if self._under_way:
                 return now + BUSY_SECONDS
-            self.state = State.PROBING
-        elif self.state is State.PROBING or self._under_way >= self._limit:
+            self.state = CircuitState.PROBING
+        elif self.state is CircuitState.PROBING or self._under_way >= self._limit:
             return now + BUSY_SECONDS
         else:
             wait = self._token_wait(now)
@@ -109,32 +105,31 @@ class Circuit:
         self._under_way += 1
         return None
 
+    @property
+    def is_down(self) -> bool:
+        """Whether it is left alone or probed."""
+        return self.state is not CircuitState.CLOSED
+
     def room(self, now: float) -> int:
-        """
-        How many requests `admit` would let go now.
-        """
-        if self.state is State.OPEN:
+        """How many requests `admit` would let go now."""
+        if self.state is CircuitState.OPEN:
             return 1 if now >= self.until and not self._under_way else 0
-        if self.state is State.PROBING:
+        if self.state is CircuitState.PROBING:
             return 0
         room = self._limit - self._under_way
         return room if self.free(now) else min(room, int(self._refill(now)))
 
     def room_at(self, now: float) -> float:
-        """
-        When to look for room again.
-        """
-        if self.state is State.OPEN and now < self.until:
+        """When to look for room again."""
+        if self.state is CircuitState.OPEN and now < self.until:
             return self.until
-        if self.state is State.CLOSED and not self.free(now):
+        if self.state is CircuitState.CLOSED and not self.free(now):
             return now + max(self._token_wait(now), 0.05)
         return now + BUSY_SECONDS
 
     def free(self, now: float) -> bool:
-        """
-        Whether it is served without any limit of rate.
-        """
-        return self.state is State.CLOSED and self._rate(now) is None
+        """Whether it is served without any limit of rate."""
+        return self.state is CircuitState.CLOSED and self._rate(now) is None
 
     def succeeded(self, now: float) -> bool:
         """
@@ -145,15 +140,15 @@ class Circuit:
         """
         self._under_way -= 1
         self.served_at = now
-        if self.state is State.OPEN:
+        if self.state is CircuitState.OPEN:
             # It left before the outage began, and proves nothing about now.
             return False
         self._failed.clear()
-        if self.state is State.CLOSED:
+        if self.state is CircuitState.CLOSED:
             if self._openings and self._rate(now) in (None, self._settings.rate_per_second):
                 self._openings = 0
             return False
-        self.state = State.CLOSED
+        self.state = CircuitState.CLOSED
         if self._settings.ramp_seconds > 0:
             self._reopened_at = now
             self._tokens, self._counted_at = 1.0, now
@@ -172,31 +167,25 @@ class Circuit:
         """
         self._under_way -= 1
         self._failed.add(lane)
-        if self.state is State.CLOSED and len(self._failed) < self._failures_to_open(now):
+        if self.state is CircuitState.CLOSED and len(self._failed) < self._failures_to_open(now):
             return False
         return self._open(now, Cause.DOWN, floor_seconds)
 
     def slowed(self, now: float, *, floor_seconds: float = 0.0) -> bool:
-        """
-        It asked for fewer requests. Returns as `failed` does.
-        """
+        """It asked for fewer requests. Returns as `failed` does."""
         self._under_way -= 1
         return self._open(now, Cause.TOO_FAST, floor_seconds)
 
     def refused(self, now: float) -> bool:
-        """
-        It did not accept the credentials. Returns as `failed` does.
-        """
+        """It did not accept the credentials. Returns as `failed` does."""
         self._under_way -= 1
         return self._open(now, Cause.REFUSED, 0.0)
 
     def abandoned(self, now: float) -> None:
-        """
-        The request was not made after all, or nothing is known of it.
-        """
+        """The request was not made after all, or nothing is known of it."""
         self._under_way -= 1
-        if self.state is State.PROBING:
-            self.state = State.OPEN
+        if self.state is CircuitState.PROBING:
+            self.state = CircuitState.OPEN
             self.until = now
 
     def _failures_to_open(self, now: float) -> int:
@@ -205,23 +194,21 @@ class Circuit:
         return min(2, self._settings.failures_to_open)
 
     def _open(self, now: float, cause: Cause, floor_seconds: float) -> bool:
-        if self.state is State.OPEN:
+        if self.state is CircuitState.OPEN:
             self.until = max(self.until, now + floor_seconds)
             return False
-        began = self.state is State.CLOSED
+        began = self.state is CircuitState.CLOSED
         waits = self._settings.refused_waits_seconds if cause is Cause.REFUSED else self._settings.probe_waits_seconds
         wait = waits[min(self._openings, len(waits) - 1)]
         self._openings += 1
         self._failed.clear()
-        self.state = State.OPEN
+        self.state = CircuitState.OPEN
         self.cause = cause
         self.until = now + max(floor_seconds, wait * self._rng.uniform(0.5, 1.0))
         return began
 
     def _rate(self, now: float) -> float | None:
-        """
-        Requests a second that are allowed now; ``None`` for any number.
-        """
+        """Requests a second that are allowed now; ``None`` for any number."""
         rate = self._settings.rate_per_second
         if self._reopened_at is None:
             return rate

@@ -25,15 +25,11 @@ class Horizon:
         self._known_until = clock.monotonic()
 
     def note(self, seconds: float) -> None:
-        """
-        A record was put off for so long.
-        """
+        """A record was put off for so long."""
         self._known_until = max(self._known_until, self._clock.monotonic() + seconds)
 
     def seconds(self) -> float:
-        """
-        What to tell a store as ``at_most_ahead_seconds``.
-        """
+        """What to tell a store as ``at_most_ahead_seconds``."""
         return _SPARE * max(self._longest, self._known_until - self._clock.monotonic())
 
 

@@ -1,13 +1,11 @@
-"""
-Deliveries that this worker knows of, though the store does not yet.
-"""
+"""Deliveries that this worker knows of, though the store does not yet."""
 
 from __future__ import annotations
 
 import attrs
 
-from ..store.unit import Outcome
-from .courier import Settled
+from ..store.records import Outcome
+from .attempt import Settled
 from .leases import Held
 
 _MOST = 10_000
@@ -26,24 +24,18 @@ class KnownEnds:
         self._delivered: dict[str, Settled] = {}
 
     def note(self, settled: Settled) -> None:
-        """
-        An end that is about to be committed.
-        """
+        """An end that is about to be committed."""
         if settled.settlement.outcome is Outcome.DONE:
             self._delivered[settled.settlement.claim.entry.id] = settled
             if len(self._delivered) > self._most:
                 del self._delivered[next(iter(self._delivered))]
 
     def committed(self, settled: Settled) -> None:
-        """
-        The store knows it, too.
-        """
+        """The store knows it, too."""
         self._delivered.pop(settled.settlement.claim.entry.id, None)
 
     def of(self, held: Held) -> Settled | None:
-        """
-        The end of *held* if it is known, to be committed with the new claim.
-        """
+        """The end of *held* if it is known, to be committed with the new claim."""
         known = self._delivered.get(held.claim.entry.id)
         if known is None:
             return None

@@ -1,6 +1,4 @@
-"""
-Whether a claim is still this worker's at the moment its request would leave.
-"""
+"""Whether a claim is still this worker's at the moment its request would leave."""
 
 from __future__ import annotations
 
@@ -8,7 +6,7 @@ import attrs
 
 from ..clock import Clock
 from ..store.contract import Store
-from ..store.unit import Claim
+from ..store.records import Claim
 
 _SPARE = 2 / 3
 """Of a lease; when more of it has passed, a request that begins now might outlast it."""

@@ -1,6 +1,4 @@
-"""
-The circuits of one worker, and how much it is worth claiming.
-"""
+"""The circuits of one worker, and how much it is worth claiming."""
 
 from __future__ import annotations
 
@@ -29,9 +27,7 @@ class Pace:
             self.circuit(target)
 
     def circuit(self, target: Target) -> Circuit:
-        """
-        The one of *target*.
-        """
+        """The one of *target*."""
         found = self._circuits.get(target)
         if found is None:
             concurrency = self._settings.concurrency
@@ -41,24 +37,18 @@ class Pace:
         return found
 
     def circuits(self) -> dict[Target, Circuit]:
-        """
-        All of them, for a person to look at.
-        """
+        """All of them, for a person to look at."""
         return dict(self._circuits)
 
     def room(self, queue: str, now: float, *, most: int) -> int:
-        """
-        How many records of *queue* are worth claiming: *most*, unless all its destinations are held back.
-        """
+        """How many records of *queue* are worth claiming: *most*, unless all its destinations are held back."""
         circuits = self._of(queue)
         if not circuits or any(circuit.free(now) for circuit in circuits):
             return most
         return min(most, sum(circuit.room(now) for circuit in circuits))
 
     def room_at(self, queue: str, now: float) -> float:
-        """
-        When there may be room again.
-        """
+        """When there may be room again."""
         return min((circuit.room_at(now) for circuit in self._of(queue)), default=now)
 
     def _of(self, queue: str) -> list[Circuit]:

@@ -1,6 +1,4 @@
-"""
-The worker of one queue: it claims ahead a little, and a fixed number of hands carry what is claimed.
-"""
+"""The worker of one queue: it claims ahead a little, and a fixed number of hands carry what is claimed."""
 
 from __future__ import annotations
 
@@ -11,8 +9,8 @@ from collections.abc import Callable, Sequence
 from ..clock import Clock
 from ..incidents import Incidents
 from ..store.contract import Store
-from ..store.unit import Outcome, Settlement
-from .courier import Carries, Settled
+from ..store.records import Outcome, Settlement
+from .attempt import Carries, Settled
 from .horizon import Horizon
 from .known_ends import KnownEnds
 from .leases import Held
@@ -87,22 +85,16 @@ class QueueWorker:
         )
 
     def wake(self) -> None:
-        """
-        Something was appended.
-        """
+        """Something was appended."""
         self._stir.set()
 
     def stop(self) -> None:
-        """
-        Claim no more; `run` ends when what is under way has ended and what was not begun is released.
-        """
+        """Claim no more; `run` ends when what is under way has ended and what was not begun is released."""
         self._stopping.set()
         self._stir.set()
 
     async def run(self) -> None:
-        """
-        Work until stopped.
-        """
+        """Work until stopped."""
         hands = [asyncio.create_task(self._hand()) for _ in range(self._settings.concurrency)]
         settling = asyncio.create_task(self._settler.run())
         try:
@@ -131,9 +123,7 @@ class QueueWorker:
                 await self._wait(self._stir, await self._idle_seconds())
 
     def _want(self, now: float) -> int:
-        """
-        How many to claim now: a little more than the hands can carry at once.
-        """
+        """How many to claim now: a little more than the hands can carry at once."""
         concurrency, backlog = self._settings.concurrency, self._ready.qsize()
         if backlog > concurrency // 2:
             return 0
@@ -172,9 +162,7 @@ class QueueWorker:
         await self._wait(self._stopping, wait * self._rng.uniform(0.5, 1.0))
 
     async def _wait(self, event: asyncio.Event, seconds: float) -> None:
-        """
-        Let *seconds* pass, or until *event*.
-        """
+        """Let *seconds* pass, or until *event*."""
         if not event.is_set():
             timer = asyncio.ensure_future(self._clock.sleep(seconds))
             stirred = asyncio.ensure_future(event.wait())
@@ -221,9 +209,7 @@ class QueueWorker:
             self._stir.set()
 
     async def _release_late(self) -> None:
-        """
-        Give back what a last commit leased after the hands had ended.
-        """
+        """Give back what a last commit leased after the hands had ended."""
         late = list(iter(self._next_ready, None))
         if late:
             finishing = asyncio.create_task(self._settler.run())

@@ -1,6 +1,4 @@
-"""
-When to try again, and when to give up. Pure: age, tries and randomness are arguments.
-"""
+"""When to try again, and when to give up. Pure: age, tries and randomness are arguments."""
 
 from __future__ import annotations
 
@@ -19,9 +17,7 @@ TOO_OLD = "too old"
 
 @attrs.frozen(kw_only=True)
 class Done:
-    """
-    It is delivered.
-    """
+    """It is delivered."""
 
 
 @attrs.frozen(kw_only=True)
@@ -52,7 +48,7 @@ Decision: TypeAlias = Done | Dead | RetryAfter
 
 
 @attrs.frozen(kw_only=True)
-class History:
+class Attempts:
     """
     What this worker knows of a record's earlier attempts.
 
@@ -69,7 +65,7 @@ class History:
 def decide(
     verdict: Verdict,
     *,
-    history: History,
+    history: Attempts,
     age_seconds: float,
     max_age_seconds: float,
     settings: DeliverySettings,
@@ -103,9 +99,7 @@ def decide(
 
 
 def wait_seconds(tries: int, settings: DeliverySettings, rng: random.Random) -> float:
-    """
-    Full jitter: anything from 0 to the bound for this number of tries.
-    """
+    """Full jitter: anything from 0 to the bound for this number of tries."""
     waits = settings.retry_waits_seconds
     return rng.uniform(0.0, waits[min(tries, len(waits)) - 1])
 
@@ -132,7 +126,7 @@ class Histories:
     def __len__(self) -> int:
         return len(self._tried)
 
-    def note(self, entry_id: str, verdict: Verdict, *, now: float, served_at: float | None) -> History:
+    def note(self, entry_id: str, verdict: Verdict, *, now: float, served_at: float | None) -> Attempts:
         """
         Count one attempt.
 
@@ -151,13 +145,11 @@ class Histories:
         self._tried.move_to_end(entry_id)
         while len(self._tried) > self._bound:
             self._tried.popitem(last=False)
-        return History(tries=tried.tries, faults_while_serving=tried.faults_while_serving)
+        return Attempts(tries=tried.tries, faults_while_serving=tried.faults_while_serving)
 
-    def forget(self, entry_id: str) -> History:
-        """
-        The record has ended; gives what was known of it, with one more try.
-        """
+    def forget(self, entry_id: str) -> Attempts:
+        """The record has ended; gives what was known of it, with one more try."""
         tried = self._tried.pop(entry_id, None) if self._tried else None
         if tried is None:
-            return History()
-        return History(tries=tried.tries + 1, faults_while_serving=tried.faults_while_serving)
+            return Attempts()
+        return Attempts(tries=tried.tries + 1, faults_while_serving=tried.faults_while_serving)

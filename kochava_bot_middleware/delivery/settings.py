@@ -1,6 +1,4 @@
-"""
-What can be set about delivery.
-"""
+"""What can be set about delivery."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Ends of claims, committed together: while one commit is under way, the next ones gather.
-"""
+"""Ends of claims, committed together: while one commit is under way, the next ones gather."""
 
 from __future__ import annotations
 
@@ -10,8 +8,8 @@ from collections.abc import Callable, Sequence
 from ..clock import Clock
 from ..incidents import Incidents
 from ..store.contract import Store
-from ..store.unit import Claim, Lease, Outcome, Unit, Verdict
-from .courier import Settled
+from ..store.records import Claim, CommitVerdict, Lease, Outcome, Unit
+from .attempt import Settled
 from .leases import Held
 from .settings import DeliverySettings
 
@@ -61,15 +59,11 @@ class Settler:
         self._waiting: asyncio.Queue[Settled | None] = asyncio.Queue(maxsize=self._most)
 
     async def put(self, settled: Settled | None) -> None:
-        """
-        Hand over one end; waits while too many are not committed yet. ``None`` lets `run` end.
-        """
+        """Hand over one end; waits while too many are not committed yet. ``None`` lets `run` end."""
         await self._waiting.put(settled)
 
     async def run(self) -> None:
-        """
-        Commit until ``None`` comes. A store that fails is tried again until it works.
-        """
+        """Commit until ``None`` comes. A store that fails is tried again until it works."""
         going_on = True
         while going_on:
             first = await self._waiting.get()
@@ -100,7 +94,7 @@ class Settler:
                 await self._clock.sleep(min(0.25 * 2.0**failures, 5.0))
                 failures = min(failures + 1, 10)
         self._incidents.over("store_failed", self._queue)
-        if committed.verdict is not Verdict.COMMITTED:
+        if committed.verdict is not CommitVerdict.COMMITTED:
             await self._apart(batch)
             return
         self._on_leased([_held(claim, monotonic_at, wall_at) for claim in committed.leased])
@@ -108,9 +102,7 @@ class Settler:
             self._on_settled(each)
 
     async def _apart(self, batch: Sequence[Settled]) -> None:
-        """
-        One lost lease refuses the whole unit, so each end is committed by itself.
-        """
+        """One lost lease refuses the whole unit, so each end is committed by itself."""
         if len(batch) > 1:
             for each in batch:
                 await self._commit([each])

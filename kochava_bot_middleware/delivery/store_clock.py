@@ -1,11 +1,9 @@
-"""
-What time it is for the store, which may be another machine.
-"""
+"""What time it is for the store, which may be another machine."""
 
 from __future__ import annotations
 
 from ..clock import Clock
-from ..store.unit import Claim
+from ..store.records import Claim
 
 
 class StoreClock:
@@ -22,13 +20,9 @@ class StoreClock:
         self._ahead: float | None = None
 
     def note(self, claim: Claim, asked_at: float) -> None:
-        """
-        A lease was granted that was asked for at the monotonic time *asked_at*.
-        """
+        """A lease was granted that was asked for at the monotonic time *asked_at*."""
         self._ahead = claim.expires_at - self._lease_seconds - asked_at
 
     def now(self) -> float:
-        """
-        Seconds since the epoch; by this machine's clock as long as no lease was seen.
-        """
+        """Seconds since the epoch; by this machine's clock as long as no lease was seen."""
         return self._clock.now() if self._ahead is None else self._clock.monotonic() + self._ahead

@@ -1,6 +1,4 @@
-"""
-The worker: the one thing that empties the outbox, in the bot's process or alone.
-"""
+"""The worker: the one thing that empties the outbox, in the bot's process or alone."""
 
 from __future__ import annotations
 
@@ -13,12 +11,12 @@ import attrs
 
 from ..clock import Clock, SystemClock
 from ..incidents import Incidents
-from ..kochava.client import Sender
+from ..kochava.client import RequestSender
 from ..kochava.destination import Destinations
 from ..store.contract import AnnouncesAppends, Store
-from ..store.unit import Outcome, Queue
-from .circuit import Circuit, Target
-from .courier import Courier, Gate, Settled
+from ..store.records import Outcome, Queue
+from .attempt import DeliveryAttempt, Gate, Settled
+from .circuit import Target
 from .horizon import Horizon
 from .pace import Pace
 from .queue_worker import QueueWorker
@@ -75,7 +73,7 @@ class Worker:
     def __init__(
         self,
         store: Store,
-        sender: Sender,
+        sender: RequestSender,
         destinations: Destinations,
         settings: DeliverySettings | None = None,
         *,
@@ -95,7 +93,7 @@ class Worker:
         self.counts = DeliveryCounts()
         store_clock = StoreClock(clock, settings.lease_seconds)
         horizon = Horizon(settings, clock)
-        courier = Courier(
+        courier = DeliveryAttempt(
             store=store,
             sender=sender,
             destinations=destinations,
@@ -129,9 +127,7 @@ class Worker:
         self._running: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """
-        Work until `stop`. Returns at once if that was called before.
-        """
+        """Work until `stop`. Returns at once if that was called before."""
         if self._stopped:
             return
         if isinstance(self._store, AnnouncesAppends):
@@ -146,9 +142,7 @@ class Worker:
                 raise
 
     def wake(self) -> None:
-        """
-        Something was appended: look now rather than at the next poll. Cheap; call it in the worker's own loop.
-        """
+        """Something was appended: look now rather than at the next poll. Cheap; call it in the worker's own loop."""
         for queue in self._queues:
             queue.wake()
 
@@ -173,11 +167,9 @@ class Worker:
             running.cancel()
         await asyncio.gather(running, timer, return_exceptions=True)
 
-    def circuits(self) -> dict[Target, Circuit]:
-        """
-        State of each destination, for health and metrics. Only read it.
-        """
-        return self._pace.circuits()
+    def destinations(self) -> list[tuple[Target, bool]]:
+        """Each destination, and whether it is left alone."""
+        return [(target, circuit.is_down) for target, circuit in self._pace.circuits().items()]
 
     async def _run(self) -> None:
         sweeping = asyncio.create_task(self._sweep())
@@ -190,9 +182,7 @@ class Worker:
             await asyncio.gather(sweeping, return_exceptions=True)
 
     async def _sweep(self) -> None:
-        """
-        Now and then, let the store forget what it need not remember any more.
-        """
+        """Now and then, let the store forget what it need not remember any more."""
         while True:
             await self._clock.sleep(SWEEP_SECONDS)
             try:
@@ -234,9 +224,7 @@ def _subject(settled: Settled) -> str:
 
 
 def _reason(settled: Settled) -> str:
-    """
-    Why it was given up, with the status of Kochava's answer if there was one.
-    """
+    """Why it was given up, with the status of Kochava's answer if there was one."""
     status = "" if settled.verdict is None else settled.verdict.detail[:3]
     return f"{settled.settlement.reason} {status}".rstrip()
 

@@ -1,3 +1,1 @@
-"""
-One module a host framework, named after it; each is thin over the framework-free core.
-"""
+"""One module a host framework, named after it; each is thin over the framework-free core."""

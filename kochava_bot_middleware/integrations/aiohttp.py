@@ -23,9 +23,7 @@ BOT = web.AppKey("kochava_bot_middleware.bot", MessengerBot)
 
 
 def setup(app: web.Application, bot: MessengerBot, path: str = "/webhook") -> None:
-    """
-    Serve the webhook of *bot* at *path*; the bot starts and stops with *app*.
-    """
+    """Serve the webhook of *bot* at *path*; the bot starts and stops with *app*."""
     app[BOT] = bot
     bot.add_to(app, path)
 

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ..bot import MessengerBot
-from ..receiving.webhook import WebhookAnswer
+from ..inbox.webhook import WebhookAnswer
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -27,17 +27,13 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class WebhookApp:
-    """
-    An ASGI application that answers Facebook's GET and POST, at whatever path it is mounted.
-    """
+    """An ASGI application that answers Facebook's GET and POST, at whatever path it is mounted."""
 
     def __init__(self, bot: MessengerBot) -> None:
         self._bot = bot
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """
-        Serve one request, or the server's lifespan.
-        """
+        """Serve one request, or the server's lifespan."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":

@@ -15,16 +15,12 @@ from typing import Any
 
 
 def authentication_headers(body: bytes, *, api_key: str, api_secret: str) -> dict[str, str]:
-    """
-    The headers for exactly these bytes.
-    """
+    """The headers for exactly these bytes."""
     return {"Kochava-Api-Key": api_key, "Kochava-Auth-Token": token(body, api_key=api_key, api_secret=api_secret)}
 
 
 def token(body: bytes, *, api_key: str, api_secret: str) -> str:
-    """
-    HMAC-SHA256 with the API key over the secret followed by the SHA-1 of *body*, all in lower-case hex.
-    """
+    """HMAC-SHA256 with the API key over the secret followed by the SHA-1 of *body*, all in lower-case hex."""
     digest = hashlib.sha1(body, usedforsecurity=False).hexdigest()
     return hmac.new(api_key.encode(), (api_secret + digest).encode(), hashlib.sha256).hexdigest()
 

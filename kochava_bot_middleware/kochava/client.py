@@ -51,20 +51,16 @@ class Failure:
     ambiguous: bool
 
 
-class Sender(Protocol):
-    """
-    What the worker needs of `KochavaClient`.
-    """
+class RequestSender(Protocol):
+    """What the worker needs of `KochavaClient`."""
 
     async def send(self, request: WireRequest) -> Answer | Failure:
-        """
-        Send it once and tell what came of it.
-        """
+        """Send it once and tell what came of it."""
 
 
 class KochavaClient:
     """
-    A `Sender` over one shared aiohttp session, made by the first request in the running loop.
+    A `RequestSender` over one shared aiohttp session, made by the first request in the running loop.
 
     Redirects are not followed, since credentials would travel along; cookies are not kept.
     """
@@ -74,9 +70,7 @@ class KochavaClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, request: WireRequest) -> Answer | Failure:
-        """
-        See `Sender.send`.
-        """
+        """See `RequestSender.send`."""
         session = self._session if self._session is not None else self._open()
         try:
             async with session.request(
@@ -97,9 +91,7 @@ class KochavaClient:
             return _failure(exc)
 
     async def close(self) -> None:
-        """
-        Let go of all connections. Idempotent; a later request opens a new session.
-        """
+        """Let go of all connections. Idempotent; a later request opens a new session."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -120,9 +112,7 @@ class KochavaClient:
 
 
 async def _read_start(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
-    """
-    The body's start, and whether its end was seen. A short rest is read and thrown away to keep the connection.
-    """
+    """The body's start, and whether its end was seen. A short rest is read and thrown away to keep the connection."""
     chunks: list[bytes] = []
     length = 0
     try:

@@ -1,6 +1,4 @@
-"""
-Where records go: the settings of Kochava's wire, and which of them apply to a record.
-"""
+"""Where records go: the settings of Kochava's wire, and which of them apply to a record."""
 
 from __future__ import annotations
 
@@ -105,16 +103,12 @@ class WireSettings:
 
     @property
     def event_address(self) -> str:
-        """
-        Where events go.
-        """
+        """Where events go."""
         return self.event_url or self.base_url.rstrip("/") + EVENT_PATH
 
     @property
     def identity_address(self) -> str:
-        """
-        Where identity links of the ``php`` form go: never to another host than events, unless that is set.
-        """
+        """Where identity links of the ``php`` form go: never to another host than events, unless that is set."""
         if self.identity_url is not None:
             return self.identity_url
         base_url = self.base_url if self.event_url is None else _base_of(self.event_url)
@@ -122,9 +116,7 @@ class WireSettings:
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
-        """
-        All secrets, so that they can be masked in what is kept of an answer.
-        """
+        """All secrets, so that they can be masked in what is kept of an answer."""
         return tuple(secret for secret in (self.api_key, self.api_secret, self.deletion_key) if secret is not None)
 
 
@@ -144,9 +136,7 @@ class Destination:
     wire: WireSettings = attrs.field(factory=WireSettings)
 
     def address(self, record: Record) -> str | None:
-        """
-        The URL that takes *record* (of a ping: before its parameters); ``None`` when the settings have none.
-        """
+        """The URL that takes *record* (of a ping: before its parameters); ``None`` when the settings have none."""
         match record:
             case Ping():
                 return self._tracker_url(record)
@@ -168,9 +158,7 @@ class Destination:
                 return None
 
     def hosts(self, queue: str) -> frozenset[str]:
-        """
-        The hosts that its records of *queue* go to, those of the rare identity links and deletions left out.
-        """
+        """The hosts that its records of *queue* go to, those of the rare identity links and deletions left out."""
         if queue != Ping.queue:
             return frozenset({host_of(self.wire.event_address)})
         urls = [url for each in self.wire.trackers.values() for url in (each.impression_url, each.click_url)]
@@ -187,16 +175,12 @@ def _base_of(event_url: str) -> str:
 
 @functools.lru_cache(maxsize=256)
 def host_of(url: str) -> str:
-    """
-    Host and port of a URL, without credentials.
-    """
+    """Host and port of a URL, without credentials."""
     return urlsplit(url).netloc.rpartition("@")[2].lower()
 
 
 class Destinations:
-    """
-    All destinations that a worker knows.
-    """
+    """All destinations that a worker knows."""
 
     def __init__(self, destinations: Iterable[Destination]) -> None:
         self._known = {(each.app_id, each.page_id): each for each in destinations}
@@ -205,8 +189,6 @@ class Destinations:
         return iter(self._known.values())
 
     def resolve(self, record: Record) -> Destination | None:
-        """
-        Where *record* goes; ``None`` when no settings here apply to it, so that it is left for another worker.
-        """
+        """Where *record* goes; ``None`` when no settings here apply to it, so that it is left for another worker."""
         found = self._known.get((record.app_id, record.page_id)) or self._known.get((record.app_id, None))
         return found if found is not None and found.address(record) is not None else None

@@ -72,9 +72,7 @@ def add_to_cart(
     referral_from: str | None = None,
     **others: Any,
 ) -> StandardEventData:
-    """
-    Something was put into the cart.
-    """
+    """Something was put into the cart."""
     return _product(
         StandardEvent.ADD_TO_CART, name, content_id, price, currency,
         {"quantity": quantity, "referral_from": referral_from, **others},
@@ -89,9 +87,7 @@ def add_to_wish_list(
     currency: str | None = None,
     **others: Any,
 ) -> StandardEventData:
-    """
-    Something was put on the wish list.
-    """
+    """Something was put on the wish list."""
     return _product(StandardEvent.ADD_TO_WISH_LIST, name, content_id, price, currency, others)
 
 
@@ -104,9 +100,7 @@ def checkout_start(
     checkout_as_guest: str | None = None,
     **others: Any,
 ) -> StandardEventData:
-    """
-    The checkout was begun.
-    """
+    """The checkout was begun."""
     return _product(
         StandardEvent.CHECKOUT_START, name, content_id, price, currency,
         {"checkout_as_guest": checkout_as_guest, **others},
@@ -114,30 +108,22 @@ def checkout_start(
 
 
 def registration_complete(*, registration_method: str | None = None, **others: Any) -> StandardEventData:
-    """
-    The person registered.
-    """
+    """The person registered."""
     return _event(StandardEvent.REGISTRATION_COMPLETE, {"registration_method": registration_method}, others)
 
 
 def search(*, search_term: str | None = None, results: str | None = None, **others: Any) -> StandardEventData:
-    """
-    The person searched. A search term is what the person wrote: pass it only if it cannot be private.
-    """
+    """The person searched. A search term is what the person wrote: pass it only if it cannot be private."""
     return _event(StandardEvent.SEARCH, {"search_term": search_term, "results": results}, others)
 
 
 def rating(*, rating_value: Amount, max_rating_value: Amount | None = None, **others: Any) -> StandardEventData:
-    """
-    The person rated something.
-    """
+    """The person rated something."""
     return _event(StandardEvent.RATING, {"rating_value": rating_value, "max_rating_value": max_rating_value}, others)
 
 
 def view(*, name: str | None = None, content_id: str | None = None, **others: Any) -> StandardEventData:
-    """
-    Something was looked at.
-    """
+    """Something was looked at."""
     return _event(StandardEvent.VIEW, {"name": name, "content_id": content_id}, others)
 
 

@@ -1,6 +1,4 @@
-"""
-What an author gives as an event, made fit for Kochava: bad keys go, one by one, and the event stays.
-"""
+"""What an author gives as an event, made fit for Kochava: bad keys go, one by one, and the event stays."""
 
 from __future__ import annotations
 
@@ -17,8 +15,7 @@ import attrs
 import orjson
 
 from ..exceptions import TrackingError
-from .currencies import is_currency
-from .standard import MANY_KEYS, MAX_BYTES, RESERVED_KEYS, REVENUE_KEYS, StandardEvent
+from .standard import MANY_KEYS, MAX_BYTES, RESERVED_KEYS, REVENUE_KEYS, StandardEvent, is_currency
 
 _MIN_INT, _MAX_INT = -(2**63), 2**63 - 1
 _DEEPEST = 20
@@ -28,9 +25,7 @@ _AMOUNT = re.compile(r"[+-]?\d+(\.\d+)?(E[+-]?\d+)?")
 
 
 class Severity(enum.Enum):
-    """
-    What a problem means for the key it names.
-    """
+    """What a problem means for the key it names."""
 
     DROPPED = "dropped"
     """The key was left out; in strict mode the call raises."""
@@ -188,9 +183,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _shrink(clean: dict[str, Any], problems: list[Problem]) -> None:
-    """
-    Leave out the largest values until the rest is small enough.
-    """
+    """Leave out the largest values until the rest is small enough."""
     while len(orjson.dumps(clean)) > MAX_BYTES:
         largest = max(clean, key=lambda key: len(key) + len(orjson.dumps(clean[key])))
         del clean[largest]
@@ -223,9 +216,7 @@ def _text(value: str) -> str:
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    """
-    The value as JSON's own types.
-    """
+    """The value as JSON's own types."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, enum.Enum):

@@ -24,15 +24,11 @@ TOP_LEVEL = ("kochava_device_id", "nt_id")
 
 
 class UnreadableRecord(KochavaBotError):
-    """
-    Stored bytes are not a record: they are corrupt.
-    """
+    """Stored bytes are not a record: they are corrupt."""
 
 
 class UnknownRecord(KochavaBotError):
-    """
-    A well-formed record of a kind or schema that only a newer release knows; another worker can send it.
-    """
+    """A well-formed record of a kind or schema that only a newer release knows; another worker can send it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -59,9 +55,7 @@ class Record:
 
     @property
     def lane(self) -> str:
-        """
-        Records of one app and user reach Kochava in the order they were made.
-        """
+        """Records of one app and user reach Kochava in the order they were made."""
         return f"{self.app_id}/{self.user_id}"
 
 
@@ -137,18 +131,14 @@ class Ping(Record):
 
 @attrs.frozen(kw_only=True)
 class Impression(Ping):
-    """
-    The greeting was shown.
-    """
+    """The greeting was shown."""
 
     kind: ClassVar[str] = "impression"
 
 
 @attrs.frozen(kw_only=True)
 class Click(Ping):
-    """
-    The person stepped from the greeting into the bot.
-    """
+    """The person stepped from the greeting into the bot."""
 
     kind: ClassVar[str] = "click"
 
@@ -175,9 +165,7 @@ _NAMES = {cls: tuple(attrs.fields_dict(cls)) for cls in _KINDS.values()}
 
 
 def encode(record: Record) -> bytes:
-    """
-    The stored form: one JSON object with ``kind`` and ``schema``.
-    """
+    """The stored form: one JSON object with ``kind`` and ``schema``."""
     stored: dict[str, Any] = {"kind": record.kind, "schema": SCHEMA}
     for name in _NAMES[type(record)]:
         stored[name] = getattr(record, name)

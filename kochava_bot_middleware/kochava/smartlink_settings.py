@@ -1,6 +1,4 @@
-"""
-The ``smartlinks`` part of the settings.
-"""
+"""The ``smartlinks`` part of the settings."""
 
 from __future__ import annotations
 
@@ -77,7 +75,7 @@ def _user_param(_instance: Any, _attribute: Any, value: Any) -> None:
 
 
 @attrs.frozen(kw_only=True)
-class Route:
+class LinkRoute:
     """
     A SmartLink of its own for some addresses.
 
@@ -114,7 +112,7 @@ class SmartLinkSettings:
     """
 
     default: str | None = attrs.field(default=None, validator=_default_template)
-    routes: tuple[Route, ...] = ()
+    routes: tuple[LinkRoute, ...] = ()
     params: Mapping[str, str] = attrs.field(factory=lambda: dict(DEFAULT_PARAMS), validator=_params)
     user_param: str | None = attrs.field(default="fb_user_id", validator=_user_param)
     user_id_hash: bool = False

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote_plus
 import attrs
 
 from ..settings import Refusal
-from .address import Address, address_of
+from .urls import Address, address_of
 
 URL_PLACEHOLDERS = ("url", "host", "path", "query")
 """Of the address that the SmartLink stands for; each also as ``{url:raw}``, without percent-encoding."""
@@ -37,9 +37,7 @@ _UNFIT = re.compile(r"[^\x21-\x7e]|[\\^`|<>\"]")
 
 
 class Placeholder(NamedTuple):
-    """
-    A name in braces.
-    """
+    """A name in braces."""
 
     name: str
     raw: bool = False
@@ -127,15 +125,11 @@ class LinkTemplate:
 
     @property
     def carries_url(self) -> bool:
-        """
-        Whether different addresses give different links.
-        """
+        """Whether different addresses give different links."""
         return any(isinstance(part, Placeholder) and part.name == "url" for part in self.parts)
 
     def owns(self, address: Address) -> bool:
-        """
-        Whether an address was made from this template.
-        """
+        """Whether an address was made from this template."""
         if address.host != self.host:
             return False
         path = address.path or "/"
@@ -174,7 +168,5 @@ def _frame(parts: tuple[Part, ...]) -> tuple[str, str] | None:
 
 
 def encoded(value: str) -> str:
-    """
-    Percent-encode all but the unreserved characters of RFC 3986.
-    """
+    """Percent-encode all but the unreserved characters of RFC 3986."""
     return quote(value, safe="")

@@ -32,9 +32,7 @@ _FALSE_IN_TEXT = re.compile(
 
 
 class Fate(enum.Enum):
-    """
-    What becomes of the record.
-    """
+    """What becomes of the record."""
 
     DELIVERED = "delivered"
     REJECTED = "rejected"
@@ -143,9 +141,7 @@ def _is_false(value: object) -> bool:
 
 
 def detail_of(answer: Answer, settings: WireSettings) -> str:
-    """
-    Status and start of the body as a person may read them, without the secrets of *settings*.
-    """
+    """Status and start of the body as a person may read them, without the secrets of *settings*."""
     text = answer.start.decode("utf-8", "replace")
     for secret in settings.secrets:
         text = text.replace(secret.value, "…")

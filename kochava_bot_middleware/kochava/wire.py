@@ -1,6 +1,4 @@
-"""
-From a record to the bytes that leave: pure, and the only place where a request to Kochava is written.
-"""
+"""From a record to the bytes that leave: pure, and the only place where a request to Kochava is written."""
 
 from __future__ import annotations
 
@@ -16,13 +14,11 @@ from .authentication import authentication_headers, php_json
 from .destination import Destination, WireSettings, host_of
 from .records import TOP_LEVEL, Deletion, Engagement, IdentityLink, Install, Ping, Record
 from .standard import REVENUE_KEYS, StandardEvent
-from .tracker_url import with_params
+from .urls import with_params
 
 
 class NoAddress(KochavaBotError):
-    """
-    The settings have no address for this record: its tracker or the deletion API is not configured.
-    """
+    """The settings have no address for this record: its tracker or the deletion API is not configured."""
 
 
 @attrs.frozen(kw_only=True)
@@ -110,9 +106,7 @@ def _event(record: Engagement, wire: WireSettings) -> dict[str, Any]:
 
 
 def _with_revenue(record: Engagement, wire: WireSettings) -> Any:
-    """
-    The event's data with its amount under the keys of the settings; `send-test` prefixes the name.
-    """
+    """The event's data with its amount under the keys of the settings; `send-test` prefixes the name."""
     data = record.event_data
     if wire.revenue_key == "as_given" or record.event_name.removeprefix("Test ") != StandardEvent.PURCHASE:
         return data
@@ -137,9 +131,7 @@ def _install(record: Install, wire: WireSettings) -> dict[str, Any]:
 def _envelope(
     action: str, record: Record, data: dict[str, Any], extra: Mapping[str, Any], wire: WireSettings
 ) -> dict[str, Any]:
-    """
-    The outer object. Members of *extra* never replace what the record itself says.
-    """
+    """The outer object. Members of *extra* never replace what the record itself says."""
     inner = {key: value for key, value in extra.items() if key not in TOP_LEVEL and key not in data}
     outer = {key: extra[key] for key in TOP_LEVEL if key in extra}
     if wire.profile == "s2s":

@@ -1,3 +1,1 @@
-"""
-The Messenger Platform: what comes in, what goes out. Knows nothing of Kochava and nothing of storing.
-"""
+"""The Messenger Platform: what comes in, what goes out. Knows nothing of Kochava and nothing of storing."""

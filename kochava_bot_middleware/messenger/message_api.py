@@ -1,6 +1,4 @@
-"""
-Messages of today's platform that pymessenger never had.
-"""
+"""Messages of today's platform that pymessenger never had."""
 
 from __future__ import annotations
 
@@ -9,15 +7,13 @@ from typing import Any, Unpack
 
 from .outgoing import Endpoint
 from .send_options import Notification, PlainKeywords, SendKeywords, SendOptions, To, recipient_body
-from .sender import Sender
+from .sender import MessageSender
 
 Template = Mapping[str, Any]
 
 
-class MessageMethods(Sender):
-    """
-    All methods raise `SendError` for what Facebook refuses and return its decoded answer otherwise.
-    """
+class MessageMethods(MessageSender):
+    """All methods raise `SendError` for what Facebook refuses and return its decoded answer otherwise."""
 
     async def send_quick_replies(
         self,
@@ -27,9 +23,7 @@ class MessageMethods(Sender):
         notification_type: Notification = None,
         **options: Unpack[PlainKeywords],
     ) -> Any:
-        """
-        Text with up to 13 quick replies under it.
-        """
+        """Text with up to 13 quick replies under it."""
         message = {"text": text, "quick_replies": quick_replies}
         return await self._send_content(recipient_id, message, notification_type, options)
 
@@ -40,9 +34,7 @@ class MessageMethods(Sender):
         notification_type: Notification = None,
         **options: Unpack[SendKeywords],
     ) -> Any:
-        """
-        Any template: *payload* is what stands beside ``"type": "template"``, with its ``template_type``.
-        """
+        """Any template: *payload* is what stands beside ``"type": "template"``, with its ``template_type``."""
         message = {"attachment": {"type": "template", "payload": payload}}
         return await self._send_content(recipient_id, message, notification_type, options)
 
@@ -53,9 +45,7 @@ class MessageMethods(Sender):
         notification_type: Notification = None,
         **options: Unpack[SendKeywords],
     ) -> Any:
-        """
-        Media template: a picture or video on Facebook, with buttons.
-        """
+        """Media template: a picture or video on Facebook, with buttons."""
         payload = {"template_type": "media", "elements": elements}
         return await self.send_template(recipient_id, payload, notification_type, **options)
 
@@ -66,9 +56,7 @@ class MessageMethods(Sender):
         notification_type: Notification = None,
         **options: Unpack[SendKeywords],
     ) -> Any:
-        """
-        Receipt template. Its ``order_number`` must be unique.
-        """
+        """Receipt template. Its ``order_number`` must be unique."""
         return await self.send_template(
             recipient_id, {"template_type": "receipt", **receipt}, notification_type, **options
         )
@@ -80,9 +68,7 @@ class MessageMethods(Sender):
         notification_type: Notification = None,
         **options: Unpack[SendKeywords],
     ) -> Any:
-        """
-        Coupon template, with ``coupon_code`` or ``coupon_url``.
-        """
+        """Coupon template, with ``coupon_code`` or ``coupon_url``."""
         return await self.send_template(
             recipient_id, {"template_type": "coupon", **coupon}, notification_type, **options
         )
@@ -95,9 +81,7 @@ class MessageMethods(Sender):
         notification_type: Notification = None,
         **options: Unpack[SendKeywords],
     ) -> Any:
-        """
-        What `upload_attachment` saved; its id is good for 90 days, for this Page.
-        """
+        """What `upload_attachment` saved; its id is good for 90 days, for this Page."""
         message = {"attachment": {"type": attachment_type, "payload": {"attachment_id": attachment_id}}}
         return await self._send_content(recipient_id, message, notification_type, options)
 
@@ -109,9 +93,7 @@ class MessageMethods(Sender):
         notification_type: Notification = None,
         **options: Unpack[SendKeywords],
     ) -> Any:
-        """
-        React to the person's message *message_id*.
-        """
+        """React to the person's message *message_id*."""
         action = {"sender_action": "react", "payload": {"message_id": message_id, "reaction": reaction}}
         return await self._send_body({"recipient": recipient_body(recipient_id), **action}, notification_type, options)
 
@@ -122,9 +104,7 @@ class MessageMethods(Sender):
         notification_type: Notification = None,
         **options: Unpack[SendKeywords],
     ) -> Any:
-        """
-        Take the reaction to *message_id* back.
-        """
+        """Take the reaction to *message_id* back."""
         action = {"sender_action": "unreact", "payload": {"message_id": message_id}}
         return await self._send_body({"recipient": recipient_body(recipient_id), **action}, notification_type, options)
 

@@ -1,6 +1,4 @@
-"""
-One call that is about to leave for the Graph API, as the send chain sees it.
-"""
+"""One call that is about to leave for the Graph API, as the send chain sees it."""
 
 from __future__ import annotations
 
@@ -11,14 +9,14 @@ from typing import Any, Self
 import attrs
 import orjson
 
+from ..exceptions import SendError
 from .events import Channel
+from .graph.errors import error_from_answer, is_refusal, no_answer
 from .uploads import Upload
 
 
 class Endpoint(enum.StrEnum):
-    """
-    The Graph API paths that carry something a person will see; the value is the last part of the path.
-    """
+    """The Graph API paths that carry something a person will see; the value is the last part of the path."""
 
     MESSAGES = "messages"
     MESSENGER_PROFILE = "messenger_profile"
@@ -135,7 +133,45 @@ class Outgoing:
 
     @property
     def recipient(self) -> Recipient:
-        """
-        Whom it is for, read from the body.
-        """
+        """Whom it is for, read from the body."""
         return Recipient.of(self.body)
+
+
+@attrs.frozen(kw_only=True)
+class BatchItem:
+    """
+    What became of one request of a batch.
+
+    Attributes:
+        status: HTTP status of its own; ``None`` when the batch ended before it was answered.
+        body: The decoded answer; ``None`` when there is none, or none that is JSON.
+        error: What the request alone would have raised; ``None`` for a success.
+    """
+
+    status: int | None
+    body: Any = attrs.field(default=None, repr=False)
+    error: SendError | None = None
+
+    @classmethod
+    def of(cls, answer: Any) -> Self:
+        """Read one item. Facebook gives ``null`` for a request that it did not finish in time."""
+        status = answer.get("code") if isinstance(answer, Mapping) else None
+        if not isinstance(status, int):
+            return cls(status=None, error=no_answer("the batch ended first"))
+        body = _decoded(answer.get("body"))
+        error = error_from_answer(status, body) if is_refusal(status, body) else None
+        return cls(status=status, body=body, error=error)
+
+
+def batch_items(answer: Any) -> list[BatchItem]:
+    """What became of each request, in the order of the requests; empty when *answer* is not that of a batch."""
+    return [BatchItem.of(item) for item in answer] if isinstance(answer, list) else []
+
+
+def _decoded(body: Any) -> Any:
+    if not isinstance(body, str):
+        return body
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None

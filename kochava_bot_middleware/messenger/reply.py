@@ -1,6 +1,4 @@
-"""
-Answers to one event, for handlers.
-"""
+"""Answers to one event, for handlers."""
 
 from __future__ import annotations
 
@@ -13,15 +11,13 @@ from ..exceptions import BadRequestError
 from .events import Event
 from .outgoing import Endpoint, Outgoing
 from .send_options import MessagingType, Notification, SendKeywords, SendOptions
-from .sender import Sender
+from .sender import MessageSender
 from .upload_api import is_web_address
 from .uploads import Source, Upload
 
 
 class ReplyKeywords(SendKeywords, total=False):
-    """
-    The keywords of `SendOptions`, for signatures.
-    """
+    """The keywords of `SendOptions`, for signatures."""
 
     notification_type: Notification
 
@@ -45,9 +41,7 @@ class SendResult:
 
     @classmethod
     def of(cls, answer: Any) -> Self:
-        """
-        Read an answer; one that is no object gives an empty result.
-        """
+        """Read an answer; one that is no object gives an empty result."""
         members = answer if isinstance(answer, Mapping) else {}
         return cls(
             message_id=members.get("message_id"),
@@ -70,7 +64,7 @@ class Reply:
         bot: For everything else.
     """
 
-    def __init__(self, bot: Sender, event: Event) -> None:
+    def __init__(self, bot: MessageSender, event: Event) -> None:
         self.bot = bot
         self._event = event
 
@@ -78,67 +72,47 @@ class Reply:
         return f"<Reply to {self._event.kind.value} by {self.bot!r}>"
 
     async def text(self, text: str, **options: Unpack[ReplyKeywords]) -> SendResult:
-        """
-        Plain text.
-        """
+        """Plain text."""
         return await self.raw({"text": text}, **options)
 
     async def quick_replies(
         self, text: str, replies: Sequence[Mapping[str, Any]], **options: Unpack[ReplyKeywords]
     ) -> SendResult:
-        """
-        Text with up to 13 quick replies under it.
-        """
+        """Text with up to 13 quick replies under it."""
         return await self.raw({"text": text, "quick_replies": replies}, **options)
 
     async def buttons(
         self, text: str, buttons: Sequence[Mapping[str, Any]], **options: Unpack[ReplyKeywords]
     ) -> SendResult:
-        """
-        Button template: text with up to three buttons.
-        """
+        """Button template: text with up to three buttons."""
         return await self.template({"template_type": "button", "text": text, "buttons": buttons}, **options)
 
     async def generic(self, elements: Sequence[Mapping[str, Any]], **options: Unpack[ReplyKeywords]) -> SendResult:
-        """
-        Generic template: up to ten cards.
-        """
+        """Generic template: up to ten cards."""
         return await self.template({"template_type": "generic", "elements": elements}, **options)
 
     async def media(self, elements: Sequence[Mapping[str, Any]], **options: Unpack[ReplyKeywords]) -> SendResult:
-        """
-        Media template: a picture or video on Facebook, with buttons.
-        """
+        """Media template: a picture or video on Facebook, with buttons."""
         return await self.template({"template_type": "media", "elements": elements}, **options)
 
     async def template(self, payload: Mapping[str, Any], **options: Unpack[ReplyKeywords]) -> SendResult:
-        """
-        Any template: *payload* is what stands beside ``"type": "template"``.
-        """
+        """Any template: *payload* is what stands beside ``"type": "template"``."""
         return await self.raw({"attachment": {"type": "template", "payload": payload}}, **options)
 
     async def image(self, source: Source, **options: Unpack[ReplyKeywords]) -> SendResult:
-        """
-        An image; see `attachment`.
-        """
+        """An image; see `attachment`."""
         return await self.attachment("image", source, **options)
 
     async def audio(self, source: Source, **options: Unpack[ReplyKeywords]) -> SendResult:
-        """
-        A sound; see `attachment`.
-        """
+        """A sound; see `attachment`."""
         return await self.attachment("audio", source, **options)
 
     async def video(self, source: Source, **options: Unpack[ReplyKeywords]) -> SendResult:
-        """
-        A video; see `attachment`.
-        """
+        """A video; see `attachment`."""
         return await self.attachment("video", source, **options)
 
     async def file(self, source: Source, **options: Unpack[ReplyKeywords]) -> SendResult:
-        """
-        Any file; see `attachment`.
-        """
+        """Any file; see `attachment`."""
         return await self.attachment("file", source, **options)
 
     async def attachment(
@@ -164,21 +138,15 @@ class Reply:
         return await self._send({"message": message}, options, upload=Upload.of(source, filename=filename))
 
     async def raw(self, message: Mapping[str, Any], **options: Unpack[ReplyKeywords]) -> SendResult:
-        """
-        A whole ``message`` object.
-        """
+        """A whole ``message`` object."""
         return await self._send({"message": message}, options)
 
     async def typing(self, on: bool = True) -> SendResult:  # noqa: FBT001, FBT002 - reads as it is spoken
-        """
-        Show that an answer is being written, for 20 seconds or until the next message; or stop showing it.
-        """
+        """Show that an answer is being written, for 20 seconds or until the next message; or stop showing it."""
         return await self._act("typing_on" if on else "typing_off")
 
     async def seen(self) -> SendResult:
-        """
-        Mark the conversation as read.
-        """
+        """Mark the conversation as read."""
         return await self._act("mark_seen")
 
     async def _act(self, action: str) -> SendResult:

@@ -12,17 +12,14 @@ from typing import Any, Unpack
 
 from pymessenger.bot import Bot
 
-from .account_api import AccountMethods
+from .account_api import AccountMethods, UnreleasedMethods
 from .message_api import MessageMethods
 from .send_options import Notification, SendKeywords, To, recipient_body
-from .unreleased_api import UnreleasedMethods
 from .upload_api import UploadMethods
 
 
 class _Builder(Bot):  # type: ignore[misc]
-    """
-    pymessenger's methods with the network taken away: each returns the body it would have sent.
-    """
+    """pymessenger's methods with the network taken away: each returns the body it would have sent."""
 
     def send_raw(self, payload: Any) -> Any:
         return payload
@@ -61,9 +58,7 @@ class AsyncBot(UnreleasedMethods, UploadMethods, MessageMethods, AccountMethods,
 
     @property
     def auth_args(self) -> dict[str, str]:
-        """
-        Token and proof as query parameters, for code that makes its own calls; made anew each time.
-        """
+        """Token and proof as query parameters, for code that makes its own calls; made anew each time."""
         credentials = self._credentials()
         proof = credentials.appsecret_proof
         return {"access_token": credentials.access_token} | ({} if proof is None else {"appsecret_proof": proof})
@@ -74,9 +69,7 @@ class AsyncBot(UnreleasedMethods, UploadMethods, MessageMethods, AccountMethods,
     async def send_text_message(
         self, recipient_id: To, message: str, notification_type: Notification = None, **options: Unpack[SendKeywords]
     ) -> Any:
-        """
-        Plain text.
-        """
+        """Plain text."""
         body = _built(_BUILDER.send_text_message, recipient_id, message)
         return await self._send_raw_with(body, notification_type, options)
 
@@ -87,9 +80,7 @@ class AsyncBot(UnreleasedMethods, UploadMethods, MessageMethods, AccountMethods,
         notification_type: Notification = None,
         **options: Unpack[SendKeywords],
     ) -> Any:
-        """
-        A whole ``message`` object.
-        """
+        """A whole ``message`` object."""
         body = _built(_BUILDER.send_message, recipient_id, message)
         return await self._send_raw_with(body, notification_type, options)
 
@@ -100,9 +91,7 @@ class AsyncBot(UnreleasedMethods, UploadMethods, MessageMethods, AccountMethods,
         notification_type: Notification = None,
         **options: Unpack[SendKeywords],
     ) -> Any:
-        """
-        Generic template: up to ten cards.
-        """
+        """Generic template: up to ten cards."""
         body = _built(_BUILDER.send_generic_message, recipient_id, elements)
         return await self._send_raw_with(body, notification_type, options)
 
@@ -114,9 +103,7 @@ class AsyncBot(UnreleasedMethods, UploadMethods, MessageMethods, AccountMethods,
         notification_type: Notification = None,
         **options: Unpack[SendKeywords],
     ) -> Any:
-        """
-        Button template: text with up to three buttons.
-        """
+        """Button template: text with up to three buttons."""
         body = _built(_BUILDER.send_button_message, recipient_id, text, buttons)
         return await self._send_raw_with(body, notification_type, options)
 
@@ -129,9 +116,7 @@ class AsyncBot(UnreleasedMethods, UploadMethods, MessageMethods, AccountMethods,
         payload: Mapping[str, Any] | None = None,
         **options: Unpack[SendKeywords],
     ) -> Any:
-        """
-        A sender action: ``typing_on``, ``typing_off``, ``mark_seen``; ``react`` and ``unreact`` with a *payload*.
-        """
+        """A sender action: ``typing_on``, ``typing_off``, ``mark_seen``; ``react`` and ``unreact`` with a *payload*."""
         body = _built(_BUILDER.send_action, recipient_id, action)
         if payload is not None:
             body["payload"] = payload
@@ -140,27 +125,21 @@ class AsyncBot(UnreleasedMethods, UploadMethods, MessageMethods, AccountMethods,
     async def send_image_url(
         self, recipient_id: To, image_url: str, notification_type: Notification = None, **options: Unpack[SendKeywords]
     ) -> Any:
-        """
-        An image that Facebook fetches.
-        """
+        """An image that Facebook fetches."""
         body = _built(_BUILDER.send_image_url, recipient_id, image_url)
         return await self._send_raw_with(body, notification_type, options)
 
     async def send_audio_url(
         self, recipient_id: To, audio_url: str, notification_type: Notification = None, **options: Unpack[SendKeywords]
     ) -> Any:
-        """
-        A sound that Facebook fetches.
-        """
+        """A sound that Facebook fetches."""
         body = _built(_BUILDER.send_audio_url, recipient_id, audio_url)
         return await self._send_raw_with(body, notification_type, options)
 
     async def send_video_url(
         self, recipient_id: To, video_url: str, notification_type: Notification = None, **options: Unpack[SendKeywords]
     ) -> Any:
-        """
-        A video that Facebook fetches; 0.0.7.0 calls it ``audio``.
-        """
+        """A video that Facebook fetches; 0.0.7.0 calls it ``audio``."""
         body = _built(_BUILDER.send_video_url, recipient_id, video_url)
         body["message"] = json.dumps({"attachment": {"type": "video", "payload": {"url": video_url}}})
         return await self._send_raw_with(body, notification_type, options)
@@ -168,17 +147,13 @@ class AsyncBot(UnreleasedMethods, UploadMethods, MessageMethods, AccountMethods,
     async def send_file_url(
         self, recipient_id: To, file_url: str, notification_type: Notification = None, **options: Unpack[SendKeywords]
     ) -> Any:
-        """
-        A file that Facebook fetches.
-        """
+        """A file that Facebook fetches."""
         body = _built(_BUILDER.send_file_url, recipient_id, file_url)
         return await self._send_raw_with(body, notification_type, options)
 
 
 def _built(build: Callable[..., dict[str, Any]], recipient_id: To, *content: Any) -> dict[str, Any]:
-    """
-    The body that pymessenger's method *build* makes, for any form of recipient.
-    """
+    """The body that pymessenger's method *build* makes, for any form of recipient."""
     if isinstance(recipient_id, (str, int)):
         return build(recipient_id, *content)
     body = build("", *content)

@@ -1,6 +1,4 @@
-"""
-What may be said about a message beside its content.
-"""
+"""What may be said about a message beside its content."""
 
 from __future__ import annotations
 
@@ -19,9 +17,7 @@ To = str | int | Mapping[str, Any] | Recipient
 
 
 class NotificationType(enum.StrEnum):
-    """
-    How the person's device announces a message. The lower-case names are those of pymessenger.
-    """
+    """How the person's device announces a message. The lower-case names are those of pymessenger."""
 
     REGULAR = "REGULAR"
     SILENT_PUSH = "SILENT_PUSH"
@@ -37,9 +33,7 @@ Notification = str | enum.Enum | None
 
 
 class MessagingType(enum.StrEnum):
-    """
-    Why a message is sent.
-    """
+    """Why a message is sent."""
 
     RESPONSE = "RESPONSE"
     UPDATE = "UPDATE"
@@ -48,9 +42,7 @@ class MessagingType(enum.StrEnum):
 
 
 class PlainKeywords(TypedDict, total=False):
-    """
-    The keywords of `SendOptions` that no method has as a parameter of its own, for signatures.
-    """
+    """The keywords of `SendOptions` that no method has as a parameter of its own, for signatures."""
 
     messaging_type: str | None
     tag: str | None
@@ -61,9 +53,7 @@ class PlainKeywords(TypedDict, total=False):
 
 
 class SendKeywords(PlainKeywords, total=False):
-    """
-    The keywords of `SendOptions`, for signatures.
-    """
+    """The keywords of `SendOptions`, for signatures."""
 
     quick_replies: Sequence[Mapping[str, Any]] | None
 
@@ -133,9 +123,7 @@ class SendOptions:
 
     @property
     def marks(self) -> dict[str, Any]:
-        """
-        What travels on the `Outgoing` beside the body; only what is set.
-        """
+        """What travels on the `Outgoing` beside the body; only what is set."""
         marks = {"creative": self.creative, "greeting": self.greeting}
         return {name: value for name, value in marks.items() if value}
 
@@ -161,9 +149,7 @@ def _text_of(value: str | enum.Enum | None) -> str | None:
 
 
 def _with_quick_replies(message: Any, quick_replies: list[Mapping[str, Any]]) -> Any:
-    """
-    The message with quick replies, in the form it came: object or JSON text.
-    """
+    """The message with quick replies, in the form it came: object or JSON text."""
     if isinstance(message, str):
         return json.dumps({**json.loads(message), "quick_replies": quick_replies})
     if not isinstance(message, Mapping):

@@ -1,6 +1,4 @@
-"""
-What every sending object has in common: credentials, the send chain, and the way to the Graph API.
-"""
+"""What every sending object has in common: credentials, the send chain, and the way to the Graph API."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from ..clock import Clock, SystemClock
 from ..exceptions import SendError
 from ..settings import Secret
 from .events import Channel
-from .graph import Credentials, Graph, GraphCall
+from .graph.client import Graph, GraphCall, PageCredentials
 from .outgoing import Endpoint, Outgoing
 from .send_options import Notification, SendKeywords, SendOptions
 
@@ -27,7 +25,7 @@ INSTAGRAM_GRAPH_URL: Final = "https://graph.instagram.com"
 """For tokens of Instagram Login; a Page-linked Instagram account is reached through Facebook's."""
 
 
-class Sender:
+class MessageSender:
     """
     Everything a person will see passes `send`, and with it the send chain, exactly once; look-ups go through `call`.
 
@@ -95,16 +93,12 @@ class Sender:
         await self.close()
 
     async def close(self) -> None:
-        """
-        Close the HTTP sessions made here; a session given from outside stays open. A later call opens a new one.
-        """
+        """Close the HTTP sessions made here; a session given from outside stays open. A later call opens a new one."""
         await self._graph.close()
 
     @property
     def middlewares(self) -> tuple[object, ...]:
-        """
-        The middlewares added, outermost first.
-        """
+        """The middlewares added, outermost first."""
         return self._middlewares
 
     def add_middleware(self, middleware: object) -> None:
@@ -159,9 +153,7 @@ class Sender:
         return await self._graph.call(call, self._credentials())
 
     async def _answer(self, outgoing: Outgoing) -> Any:
-        """
-        `send` with pymessenger's contract: an error that Facebook answered is returned, unless `raise_errors`.
-        """
+        """`send` with pymessenger's contract: an error that Facebook answered is returned, unless `raise_errors`."""
         try:
             return await self.send(outgoing)
         except SendError as error:
@@ -186,8 +178,8 @@ class Sender:
         )
         return await self._graph.call(call, self._credentials())
 
-    def _credentials(self) -> Credentials:
-        return Credentials(access_token=self.access_token, app_secret=self.app_secret)
+    def _credentials(self) -> PageCredentials:
+        return PageCredentials(access_token=self.access_token, app_secret=self.app_secret)
 
 
 def normal_version(api_version: str | float) -> str:

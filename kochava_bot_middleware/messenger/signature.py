@@ -1,6 +1,4 @@
-"""
-Whether a webhook really comes from Facebook.
-"""
+"""Whether a webhook really comes from Facebook."""
 
 from __future__ import annotations
 

@@ -11,11 +11,11 @@ from typing import Any, Unpack
 from .events import Channel
 from .outgoing import Endpoint
 from .send_options import Notification, NotificationType, SendKeywords, SendOptions, To, recipient_body
-from .sender import Sender
+from .sender import MessageSender
 from .uploads import Source, Upload
 
 
-class UploadMethods(Sender):
+class UploadMethods(MessageSender):
     """
     A source is a path, bytes, or an open binary file; *filename* is for sources that have none.
 
@@ -31,9 +31,7 @@ class UploadMethods(Sender):
         filename: str | None = None,
         **options: Unpack[SendKeywords],
     ) -> Any:
-        """
-        An image of at most 8 MB.
-        """
+        """An image of at most 8 MB."""
         return await self._send_file(recipient_id, "image", image_path, filename, notification_type, options)
 
     async def send_audio(
@@ -45,9 +43,7 @@ class UploadMethods(Sender):
         filename: str | None = None,
         **options: Unpack[SendKeywords],
     ) -> Any:
-        """
-        A sound of at most 25 MB.
-        """
+        """A sound of at most 25 MB."""
         return await self._send_file(recipient_id, "audio", audio_path, filename, notification_type, options)
 
     async def send_video(
@@ -59,9 +55,7 @@ class UploadMethods(Sender):
         filename: str | None = None,
         **options: Unpack[SendKeywords],
     ) -> Any:
-        """
-        A video of at most 25 MB.
-        """
+        """A video of at most 25 MB."""
         return await self._send_file(recipient_id, "video", video_path, filename, notification_type, options)
 
     async def send_file(
@@ -73,9 +67,7 @@ class UploadMethods(Sender):
         filename: str | None = None,
         **options: Unpack[SendKeywords],
     ) -> Any:
-        """
-        Any file of at most 25 MB.
-        """
+        """Any file of at most 25 MB."""
         return await self._send_file(recipient_id, "file", file_path, filename, notification_type, options)
 
     async def send_attachment(
@@ -88,9 +80,7 @@ class UploadMethods(Sender):
         filename: str | None = None,
         **options: Unpack[SendKeywords],
     ) -> Any:
-        """
-        A file as *attachment_type*: ``image``, ``audio``, ``video`` or ``file``.
-        """
+        """A file as *attachment_type*: ``image``, ``audio``, ``video`` or ``file``."""
         return await self._send_file(
             recipient_id, attachment_type, attachment_path, filename, notification_type, options
         )
@@ -143,7 +133,5 @@ class UploadMethods(Sender):
 
 
 def is_web_address(source: object) -> bool:
-    """
-    Whether *source* is an address for Facebook to fetch rather than a file to send.
-    """
+    """Whether *source* is an address for Facebook to fetch rather than a file to send."""
     return isinstance(source, str) and source.lower().startswith(("https://", "http://"))

@@ -1,6 +1,4 @@
-"""
-A file on its way to Facebook: from a path, from bytes, or from an open file.
-"""
+"""A file on its way to Facebook: from a path, from bytes, or from an open file."""
 
 from __future__ import annotations
 
@@ -68,16 +66,12 @@ class Upload:
 
     @property
     def replayable(self) -> bool:
-        """
-        Whether it can be sent a second time.
-        """
+        """Whether it can be sent a second time."""
         return self.start is not None
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[FilePart]:
-        """
-        The part to send, read in threads; valid inside of the context.
-        """
+        """The part to send, read in threads; valid inside of the context."""
         if isinstance(self.source, Path):
             file: IO[bytes] = await asyncio.to_thread(self.source.open, "rb")
         else:
@@ -111,16 +105,12 @@ class FilePart(Payload):
         return self._length
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """
-        Refused: a file is sent, not shown.
-        """
+        """Refused: a file is sent, not shown."""
         msg = "an upload has no text form"
         raise TypeError(msg)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """
-        Hand the file over piece by piece.
-        """
+        """Hand the file over piece by piece."""
         file: Any = self._value
         while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
             await writer.write(chunk)

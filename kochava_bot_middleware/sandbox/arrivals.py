@@ -1,6 +1,4 @@
-"""
-What the local Kochava accepted, as tests ask for it.
-"""
+"""What the local Kochava accepted, as tests ask for it."""
 
 from __future__ import annotations
 
@@ -22,9 +20,7 @@ class Arrivals:
         self._arrived = asyncio.Event()
 
     def add(self, record: KochavaRecord) -> None:
-        """
-        One more was accepted.
-        """
+        """One more was accepted."""
         self.records.append(record)
         self._arrived.set()
 
@@ -50,56 +46,40 @@ class Arrivals:
         return self.records
 
     def of_kind(self, kind: RecordKind) -> list[KochavaRecord]:
-        """
-        The accepted records of one kind, in order of arrival.
-        """
+        """The accepted records of one kind, in order of arrival."""
         return [record for record in self.records if record.kind is kind]
 
     @property
     def events(self) -> list[KochavaRecord]:
-        """
-        The accepted post-install events.
-        """
+        """The accepted post-install events."""
         return self.of_kind(RecordKind.EVENT)
 
     @property
     def installs(self) -> list[KochavaRecord]:
-        """
-        The accepted installs, one a device.
-        """
+        """The accepted installs, one a device."""
         return self.of_kind(RecordKind.INSTALL)
 
     @property
     def identity_links(self) -> list[KochavaRecord]:
-        """
-        The accepted identity links, from either endpoint.
-        """
+        """The accepted identity links, from either endpoint."""
         return self.of_kind(RecordKind.IDENTITY_LINK)
 
     @property
     def impressions(self) -> list[KochavaRecord]:
-        """
-        The accepted impression pings.
-        """
+        """The accepted impression pings."""
         return self.of_kind(RecordKind.IMPRESSION)
 
     @property
     def clicks(self) -> list[KochavaRecord]:
-        """
-        The accepted click pings, without the taps on SmartLinks.
-        """
+        """The accepted click pings, without the taps on SmartLinks."""
         return self.of_kind(RecordKind.CLICK)
 
     @property
     def smartlink_clicks(self) -> list[KochavaRecord]:
-        """
-        The taps on SmartLinks that could be resolved.
-        """
+        """The taps on SmartLinks that could be resolved."""
         return self.of_kind(RecordKind.SMARTLINK_CLICK)
 
     @property
     def scrubs(self) -> list[KochavaRecord]:
-        """
-        The accepted deletion requests.
-        """
+        """The accepted deletion requests."""
         return self.of_kind(RecordKind.SCRUB)

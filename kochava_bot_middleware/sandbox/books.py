@@ -13,7 +13,7 @@ import attrs
 from .kochava_records import KochavaRecord, RecordKind, Rejection
 from .ledger import Balance, LedgerEntry, balance
 from .sent import RefusedCall
-from .webhooks import Outcome, Webhook
+from .webhooks import SentWebhook, WebhookOutcome
 
 GET_STARTED = "GET_STARTED"
 IMPRESSION = "Impression"
@@ -23,7 +23,7 @@ _SHOWN = 10
 """How many entries of one kind are listed when something is wrong."""
 
 
-def promised(outcomes: Iterable[Outcome]) -> list[LedgerEntry]:
+def promised(outcomes: Iterable[WebhookOutcome]) -> list[LedgerEntry]:
     """
     What must reach Kochava because of these webhooks, in the order in which the bot answered them.
 
@@ -46,10 +46,8 @@ def promised(outcomes: Iterable[Outcome]) -> list[LedgerEntry]:
     return entries
 
 
-def label_of(webhook: Webhook) -> str | None:
-    """
-    What tells this webhook's event from the person's others; ``None`` when it gives none.
-    """
+def label_of(webhook: SentWebhook) -> str | None:
+    """What tells this webhook's event from the person's others; ``None`` when it gives none."""
     if webhook.kind == "postback":
         payload = webhook.item["postback"]["payload"]
         return f"Purchase {webhook.mid}" if payload.startswith("BUY:") else f"Postback {payload}"
@@ -60,9 +58,7 @@ def label_of(webhook: Webhook) -> str | None:
 
 
 def received(records: Iterable[KochavaRecord]) -> list[LedgerEntry]:
-    """
-    What Kochava got, in order of arrival. Taps on SmartLinks come from people's browsers and are left out.
-    """
+    """What Kochava got, in order of arrival. Taps on SmartLinks come from people's browsers and are left out."""
     return [_entry(record) for record in records if record.kind is not RecordKind.SMARTLINK_CLICK]
 
 
@@ -107,15 +103,11 @@ class Audit:
 
     @property
     def is_good(self) -> bool:
-        """
-        Whether everything is as it must be.
-        """
+        """Whether everything is as it must be."""
         return not any(lines for _, lines in self._faults())
 
     def lines(self) -> Iterator[str]:
-        """
-        The judgement for a person: one line when all is well, else what is wrong, too.
-        """
+        """The judgement for a person: one line when all is well, else what is wrong, too."""
         books = self.balance
         doubled = f"{len(books.doubled)} sent again after a kill" if self.killed else f"{len(books.doubled)} doubled"
         yield (
@@ -143,10 +135,10 @@ def _shown(entry: LedgerEntry) -> str:
 
 
 def audit(
-    acknowledged: Sequence[Outcome],
+    acknowledged: Sequence[WebhookOutcome],
     records: Sequence[KochavaRecord],
     *,
-    abandoned: Sequence[Outcome] = (),
+    abandoned: Sequence[WebhookOutcome] = (),
     rejections: Sequence[Rejection] = (),
     refused: Sequence[RefusedCall] = (),
     killed: bool = False,

@@ -1,6 +1,4 @@
-"""
-What happens after a tap on a URL button: a browser follows redirects, as far as they stay on this machine.
-"""
+"""What happens after a tap on a URL button: a browser follows redirects, as far as they stay on this machine."""
 
 from __future__ import annotations
 
@@ -29,9 +27,7 @@ class Visit:
 
     @property
     def landed(self) -> str:
-        """
-        Where the way ended.
-        """
+        """Where the way ended."""
         return self.steps[-1]
 
 

@@ -1,6 +1,4 @@
-"""
-What the people of the demo do: they greet, ask, tap, buy and follow links, each in their own time.
-"""
+"""What the people of the demo do: they greet, ask, tap, buy and follow links, each in their own time."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ import aiohttp
 import attrs
 
 from ..clock import Clock
-from .people import Person
+from .people import SimulatedUser
 
 PATIENCE_SECONDS = 30.0
 """How long a person waits for the greeting: longer than any restart of the shop takes."""
@@ -34,7 +32,7 @@ class Crowd:
         broken_taps: URL buttons tapped while Kochava, and so the SmartLink, was down.
     """
 
-    people: Sequence[Person]
+    people: Sequence[SimulatedUser]
     chance: random.Random
     clock: Clock
     pause_seconds: tuple[float, float] = (0.1, 0.5)
@@ -42,15 +40,13 @@ class Crowd:
     broken_taps: int = 0
 
     async def chat(self, seconds: float) -> None:
-        """
-        Let everybody chat for so long. The last thing that everybody does is to write a message.
-        """
+        """Let everybody chat for so long. The last thing that everybody does is to write a message."""
         end = self.clock.monotonic() + seconds
         async with asyncio.TaskGroup() as group:
             for person in self.people:
                 group.create_task(self._chat(person, end))
 
-    async def _chat(self, person: Person, end: float) -> None:
+    async def _chat(self, person: SimulatedUser, end: float) -> None:
         await self._pause()
         if not person.inbox:
             await person.gets_started()
@@ -69,7 +65,7 @@ class Crowd:
     async def _pause(self) -> None:
         await self.clock.sleep(self.chance.uniform(*self.pause_seconds))
 
-    async def _act(self, person: Person) -> None:
+    async def _act(self, person: SimulatedUser) -> None:
         offers = [message for message in person.inbox if message.quick_replies]
         choice = self.chance.random()
         if not offers or choice < 0.45:
@@ -81,7 +77,7 @@ class Crowd:
         else:
             await self._follow(person)
 
-    async def _follow(self, person: Person) -> None:
+    async def _follow(self, person: SimulatedUser) -> None:
         try:
             await person.taps("Details")
         except (aiohttp.ClientError, OSError):

@@ -1,6 +1,4 @@
-"""
-``kochava-bot demo --headless``: a story, a crowd, an outage, and the check that nothing is missing.
-"""
+"""``kochava-bot demo --headless``: a story, a crowd, an outage, and the check that nothing is missing."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from typing import Any
 import attrs
 
 from ..clock import Clock
-from ..store.unit import Queue
+from ..store.records import Queue
 from .books import Audit, audit
 from .crowd import Crowd
 from .figures import write_figures
@@ -85,9 +83,7 @@ async def run_demo(
 
 
 def judge(place: Town, *, killed: bool = False) -> Audit:
-    """
-    Compare what Messenger was promised with what Kochava got.
-    """
+    """Compare what Messenger was promised with what Kochava got."""
     messenger, kochava = place.messenger, place.kochava
     return audit(
         messenger.acknowledged,
@@ -136,9 +132,7 @@ async def _chat(place: Town, crowd: Crowd, settings: DemoSettings, write: Write)
 
 
 async def chat_and_kill(crowd: Crowd, seconds: float, killing: Coroutine[Any, Any, None]) -> None:
-    """
-    Let the crowd chat for so long, and again as long as *killing* goes on.
-    """
+    """Let the crowd chat for so long, and again as long as *killing* goes on."""
     deaths = asyncio.create_task(killing)
     try:
         await crowd.chat(seconds)
@@ -153,9 +147,7 @@ async def chat_and_kill(crowd: Crowd, seconds: float, killing: Coroutine[Any, An
 async def kill_again_and_again(
     child: Child, start: Callable[[], Awaitable[object]], *, kills: int, chance: random.Random, clock: Clock
 ) -> None:
-    """
-    Kill a process at random moments, and start it again each time.
-    """
+    """Kill a process at random moments, and start it again each time."""
     for _ in range(kills):
         await clock.sleep(chance.uniform(*KILLED_AFTER_SECONDS))
         await child.kill()

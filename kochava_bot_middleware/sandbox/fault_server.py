@@ -22,9 +22,7 @@ _LOOPBACK = "127.0.0.1"
 
 
 class Mode(enum.Enum):
-    """
-    How a request is answered.
-    """
+    """How a request is answered."""
 
     OK = "ok"
     REJECTED = "success: false"
@@ -41,17 +39,13 @@ class Mode(enum.Enum):
 
     @property
     def takes(self) -> bool:
-        """
-        Whether the server counts the request. Where its sender cannot know, it does not: that finds what is lost.
-        """
+        """Whether the server counts the request. Where its sender cannot know, it does not: that finds what is lost."""
         return self in (Mode.OK, Mode.SLOW, Mode.HUGE)
 
 
 @attrs.frozen(kw_only=True)
 class Received:
-    """
-    One request as it came.
-    """
+    """One request as it came."""
 
     method: str
     path: str
@@ -94,16 +88,12 @@ class FaultServer:
 
     @property
     def url(self) -> str:
-        """
-        Address without a slash at the end. Known from the first `up` on, also when down.
-        """
+        """Address without a slash at the end. Known from the first `up` on, also when down."""
         return f"http://{_LOOPBACK}:{self._port}"
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[FaultServer]:
-        """
-        Up, and down at the end.
-        """
+        """Up, and down at the end."""
         await self.up()
         try:
             yield self
@@ -111,18 +101,14 @@ class FaultServer:
             await self.down()
 
     async def up(self) -> None:
-        """
-        Listen, on the same port as before. Does nothing while up.
-        """
+        """Listen, on the same port as before. Does nothing while up."""
         if self._server is None:
             self._released = asyncio.Event()
             self._server = await asyncio.start_server(self._serve, _LOOPBACK, self._port)
             self._port = self._server.sockets[0].getsockname()[1]
 
     async def down(self) -> None:
-        """
-        Break every connection and refuse new ones. Does nothing while down.
-        """
+        """Break every connection and refuse new ones. Does nothing while down."""
         server, self._server = self._server, None
         if server is None:
             return
@@ -148,9 +134,7 @@ class FaultServer:
             writer.close()
 
     async def _answer(self, mode: Mode, writer: asyncio.StreamWriter) -> bool:
-        """
-        Whether the connection goes on.
-        """
+        """Whether the connection goes on."""
         body = b'{"success":"1"}'
         status, header = 200, ""
         match mode:
@@ -190,9 +174,7 @@ class FaultServer:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """
-    Close with RST rather than FIN.
-    """
+    """Close with RST rather than FIN."""
     connection = writer.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

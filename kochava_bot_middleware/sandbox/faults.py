@@ -1,6 +1,4 @@
-"""
-Misbehaviour on demand: what a local server shall do wrong with its next requests.
-"""
+"""Misbehaviour on demand: what a local server shall do wrong with its next requests."""
 
 from __future__ import annotations
 
@@ -17,9 +15,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Misdeed(enum.Enum):
-    """
-    How a request is spoiled.
-    """
+    """How a request is spoiled."""
 
     ANSWER = "answer"
     """Not looked at; a prepared answer is given."""
@@ -73,23 +69,17 @@ class Faults:
         self._released = asyncio.Event()
 
     def add(self, fault: Fault) -> None:
-        """
-        Let *fault* happen after those added before it.
-        """
+        """Let *fault* happen after those added before it."""
         self._waiting.append(fault)
 
     def clear(self) -> None:
-        """
-        Behave well again; requests that hang are answered 503.
-        """
+        """Behave well again; requests that hang are answered 503."""
         self._waiting.clear()
         self._released.set()
         self._released = asyncio.Event()
 
     async def around(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """
-        Handle *request*, spoiled by the next fault that fits its path.
-        """
+        """Handle *request*, spoiled by the next fault that fits its path."""
         fault = self._next(request.path)
         if fault is None:
             return await handler(request)

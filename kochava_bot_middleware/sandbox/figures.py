@@ -1,20 +1,16 @@
-"""
-The demo's table of figures.
-"""
+"""The demo's table of figures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..store.listing import QueueStats
+from ..store.records import QueueStats
 from .story import Write
 from .town import Town
 
 
 async def write_figures(town: Town, write: Write) -> None:
-    """
-    Write what happened so far, as a table.
-    """
+    """Write what happened so far, as a table."""
     messenger, kochava = town.messenger, town.kochava
     answered = messenger.acknowledged
     again = sum(outcome.attempts - 1 for outcome in answered)
@@ -34,9 +30,7 @@ async def write_figures(town: Town, write: Write) -> None:
 
 
 def latencies(seconds: Sequence[float]) -> str:
-    """
-    Median, 99th percentile and greatest, in milliseconds.
-    """
+    """Median, 99th percentile and greatest, in milliseconds."""
     if not seconds:
         return "none"
     ordered = sorted(seconds)
@@ -45,9 +39,7 @@ def latencies(seconds: Sequence[float]) -> str:
 
 
 def sums(stats: QueueStats) -> str:
-    """
-    The counts of one queue, which add up.
-    """
+    """The counts of one queue, which add up."""
     parts = {
         "done": stats.done,
         "waiting": stats.waiting,

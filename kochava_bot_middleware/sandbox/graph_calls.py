@@ -1,6 +1,4 @@
-"""
-A call of the Graph API, read from any of the encodings it may come in.
-"""
+"""A call of the Graph API, read from any of the encodings it may come in."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ class UploadedFile:
 
 
 @attrs.frozen(kw_only=True)
-class GraphCall:
+class ReceivedCall:
     """
     One call, whichever way it was encoded.
 
@@ -54,13 +52,11 @@ class GraphCall:
     access_token: str = attrs.field(repr=False)
 
     def field(self, name: str) -> Any:
-        """
-        A parameter that may be in the body or the query; ``None`` if it is in neither.
-        """
+        """A parameter that may be in the body or the query; ``None`` if it is in neither."""
         return self.body.get(name, self.query.get(name))
 
 
-async def read_call(request: web.Request) -> GraphCall:
+async def read_call(request: web.Request) -> ReceivedCall:
     """
     Read *request* as JSON, form or multipart.
 
@@ -76,7 +72,7 @@ async def read_call(request: web.Request) -> GraphCall:
     elif request.can_read_body:
         body = _read_object(await request.read())
     decoded = {name: _decoded(value) for name, value in body.items()}
-    return GraphCall(
+    return ReceivedCall(
         method=request.method,
         node=request.match_info.get("node", ""),
         edge=request.match_info.get("edge", ""),

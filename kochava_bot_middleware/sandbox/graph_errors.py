@@ -1,6 +1,4 @@
-"""
-The Graph API's way to say no.
-"""
+"""The Graph API's way to say no."""
 
 from __future__ import annotations
 
@@ -35,9 +33,7 @@ class GraphRefusal(Exception):
         self.kind = kind
 
     def body(self, trace_id: str) -> dict[str, Any]:
-        """
-        The answer's JSON object.
-        """
+        """The answer's JSON object."""
         error: dict[str, Any] = {"message": f"(#{self.code}) {self.message}", "type": self.kind, "code": self.code}
         if self.subcode is not None:
             error["error_subcode"] = self.subcode
@@ -56,9 +52,7 @@ def refuse_unless(condition: object, message: str, *, code: int = 100, subcode: 
 
 
 def need_one_of(param: str, value: Any, known: Collection[str]) -> None:
-    """
-    Refuse what is not one of the words in *known*.
-    """
+    """Refuse what is not one of the words in *known*."""
     choice = ", ".join(sorted(known)).upper()
     refuse_unless(isinstance(value, str) and value in known, f"param {param} must be one of {{{choice}}}.")
 
@@ -78,27 +72,21 @@ def refuse_other_keys(param: str, value: Any, known: frozenset[str]) -> None:
 
 
 def need_text(param: str, value: Any, maximum: int) -> None:
-    """
-    Refuse what is not a string of 1 to *maximum* characters.
-    """
+    """Refuse what is not a string of 1 to *maximum* characters."""
     refuse_unless(isinstance(value, str), f"param {param} must be a string.")
     refuse_unless(value, f"param {param} must be non-empty.")
     refuse_unless(len(value) <= maximum, f"Length of param {param} must be less than or equal to {maximum}")
 
 
 def need_list(param: str, value: Any, maximum: int) -> None:
-    """
-    Refuse what is not a list of 1 to *maximum* items; too many is error 105.
-    """
+    """Refuse what is not a list of 1 to *maximum* items; too many is error 105."""
     refuse_unless(isinstance(value, list), f"param {param} must be an array.")
     refuse_unless(value, f"param {param} must be non-empty.")
     refuse_unless(len(value) <= maximum, f"param {param} has too many elements.", code=105)
 
 
 def need_web_url(param: str, value: Any) -> None:
-    """
-    Refuse what is not an http or https address.
-    """
+    """Refuse what is not an http or https address."""
     refuse_unless(isinstance(value, str) and value, f"param {param} must be non-empty.")
     try:
         parts = urlsplit(value)

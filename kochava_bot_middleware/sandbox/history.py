@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import attrs
 
-from ..store.listing import QueueStats
+from ..store.records import QueueStats
 from .ledger import LedgerEntry
 
 _SHOWN = 12
@@ -25,9 +25,7 @@ EVERYBODY = "*"
 
 
 class StepKind(enum.Enum):
-    """
-    What a step of a history is.
-    """
+    """What a step of a history is."""
 
     BEGAN = "began to send"
     BEGAN_LATE = "began to send, late"
@@ -112,15 +110,11 @@ class History:
     uncertain: Collection[LedgerEntry] = ()
 
     def findings(self) -> list[Finding]:
-        """
-        All promises that were broken; empty when it is well.
-        """
+        """All promises that were broken; empty when it is well."""
         return [*self._lost(), *self._unpromised(), *self._disordered(), *self._doubled()]
 
     def told(self, findings: Sequence[Finding]) -> str:
-        """
-        The findings, and what happened in the lane of the first.
-        """
+        """The findings, and what happened in the lane of the first."""
         lines = [str(finding) for finding in findings[:_SHOWN]]
         if len(findings) > _SHOWN:
             lines.append(f"… and {len(findings) - _SHOWN} more")
@@ -156,9 +150,7 @@ class History:
         return (step for step in self.steps if step.kind in (StepKind.TAKEN, StepKind.NOT_TAKEN))
 
     def _disordered(self) -> Iterator[Finding]:
-        """
-        First sends must come in order, and none before its predecessor was taken or given up.
-        """
+        """First sends must come in order, and none before its predecessor was taken or given up."""
         place = {entry: number for number, entry in enumerate(self.promised)}
         furthest: dict[str, LedgerEntry] = {}
         taken: set[LedgerEntry] = set()
@@ -180,9 +172,7 @@ class History:
                 taken.add(entry)
 
     def _doubled(self) -> Iterator[Finding]:
-        """
-        A record may be sent again only if nobody could know that it had been taken.
-        """
+        """A record may be sent again only if nobody could know that it had been taken."""
         begun: Counter[LedgerEntry] = Counter()
         came: Counter[LedgerEntry] = Counter()
         trying: defaultdict[LedgerEntry, set[str]] = defaultdict(set)
@@ -223,9 +213,7 @@ class History:
 
 
 def _forget(sender: str, *attempts: Mapping[LedgerEntry, set[str]]) -> None:
-    """
-    An interruption: what *sender* had under way is unknown.
-    """
+    """An interruption: what *sender* had under way is unknown."""
     for senders in (senders for by_entry in attempts for senders in by_entry.values()):
         if sender == EVERYBODY:
             senders.clear()

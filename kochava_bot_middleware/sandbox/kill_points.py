@@ -14,19 +14,17 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from ..kochava.client import Answer, Failure, Sender
+from ..kochava.client import Answer, Failure, RequestSender
 from ..kochava.wire import WireRequest
 from ..store.contract import Store
 from ..store.passing import PassingStore
-from ..store.unit import Claim, Committed, Queue, Unit
+from ..store.records import Claim, Committed, Queue, Unit
 
 _DELIVERED = (Queue.TRACK, Queue.PING)
 
 
 class KillPoint(enum.StrEnum):
-    """
-    A moment in the life of an event.
-    """
+    """A moment in the life of an event."""
 
     BEFORE_ADMISSION = "before an event is committed"
     AFTER_ADMISSION = "after an event is committed, before it is answered"
@@ -57,27 +55,21 @@ class KillPoints:
         self._passed: Counter[KillPoint] = Counter()
 
     def reach(self, point: KillPoint) -> None:
-        """
-        Pass *point*.
-        """
+        """Pass *point*."""
         self._passed[point] += 1
         if self._passed[point] == self._plan.get(point):
             self._kill(point)
 
 
 class PointedSender:
-    """
-    A `Sender` with points.
-    """
+    """A `RequestSender` with points."""
 
-    def __init__(self, inner: Sender, points: KillPoints) -> None:
+    def __init__(self, inner: RequestSender, points: KillPoints) -> None:
         self._inner = inner
         self._points = points
 
     async def send(self, request: WireRequest) -> Answer | Failure:
-        """
-        See `Sender.send`.
-        """
+        """See `RequestSender.send`."""
         self._points.reach(KillPoint.BEFORE_REQUEST)
         outcome = await self._inner.send(request)
         self._points.reach(KillPoint.AFTER_ANSWER)
@@ -85,26 +77,20 @@ class PointedSender:
 
 
 class PointedHandling:
-    """
-    A middleware with a point. Added last, it is innermost: its point comes when the handler has done its work.
-    """
+    """A middleware with a point. Added last, it is innermost: its point comes when the handler has done its work."""
 
     def __init__(self, points: KillPoints) -> None:
         self._points = points
 
     async def receive(self, event: Any, call_next: Callable[[Any], Awaitable[Any]]) -> Any:
-        """
-        See `Middleware.receive`.
-        """
+        """See `Middleware.receive`."""
         result = await call_next(event)
         self._points.reach(KillPoint.IN_HANDLER)
         return result
 
 
 class PointedStore(PassingStore):
-    """
-    A `Store` with points; all else goes through.
-    """
+    """A `Store` with points; all else goes through."""
 
     def __init__(self, inner: Store, points: KillPoints) -> None:
         super().__init__(inner)
@@ -132,9 +118,7 @@ class PointedStore(PassingStore):
 
 
 def _points_of(unit: Unit) -> tuple[list[KillPoint], list[KillPoint]]:
-    """
-    The points before and after the commit of *unit*.
-    """
+    """The points before and after the commit of *unit*."""
     before, after = [], []
     settled = {settlement.claim.entry.queue for settlement in unit.settlements}
     if any(entry.queue == Queue.INBOX for entry in unit.appends):

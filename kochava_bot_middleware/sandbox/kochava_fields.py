@@ -37,23 +37,17 @@ _ATT_DETAILS = frozenset({"authorized", "denied", "notDetermined", "restricted"}
 
 
 def text(value: Any) -> str | None:
-    """
-    Any string.
-    """
+    """Any string."""
     return None if isinstance(value, str) else "a string"
 
 
 def filled_text(value: Any) -> str | None:
-    """
-    A string with something in it.
-    """
+    """A string with something in it."""
     return None if isinstance(value, str) and value.strip() else "a string that is not empty"
 
 
 def event_name(value: Any) -> str | None:
-    """
-    A name, without the leading underscore that marks Kochava's own events.
-    """
+    """A name, without the leading underscore that marks Kochava's own events."""
     if filled_text(value):
         return filled_text(value)
     if value.startswith("_") and value != "_Deeplink":
@@ -62,16 +56,12 @@ def event_name(value: Any) -> str | None:
 
 
 def flag(value: Any) -> str | None:
-    """
-    True or false; some senders write it as text.
-    """
+    """True or false; some senders write it as text."""
     return None if value is True or value is False or value in ("true", "false") else "true or false"
 
 
 def address(value: Any) -> str | None:
-    """
-    The user's IP address; empty when there is none.
-    """
+    """The user's IP address; empty when there is none."""
     if value == "":
         return None
     try:
@@ -82,25 +72,19 @@ def address(value: Any) -> str | None:
 
 
 def currency(value: Any) -> str | None:
-    """
-    A code of ISO 4217.
-    """
+    """A code of ISO 4217."""
     return None if isinstance(value, str) and re.fullmatch("[A-Z]{3}", value) else "an ISO 4217 code such as USD"
 
 
 def device_version(value: Any) -> str | None:
-    """
-    ``model-OS-version``, or empty.
-    """
+    """``model-OS-version``, or empty."""
     if value == "" or (isinstance(value, str) and re.fullmatch(r".+-[A-Za-z ]+-[\d.]+", value)):
         return None
     return "empty or model-OS-version, such as iPhone-iOS-13.6.0"
 
 
 def identifiers(value: Any) -> str | None:
-    """
-    An object with at least one id, each a string.
-    """
+    """An object with at least one id, each a string."""
     if not isinstance(value, dict) or not value:
         return "an object with at least one id"
     wrong = [name for name, one in value.items() if not name or filled_text(one)]
@@ -108,9 +92,7 @@ def identifiers(value: Any) -> str | None:
 
 
 def event_data(value: Any) -> str | None:
-    """
-    An object, or one plain value.
-    """
+    """An object, or one plain value."""
     if isinstance(value, (str, int, float)):
         return None
     if not isinstance(value, dict):
@@ -151,9 +133,7 @@ def privacy_consent(value: Any) -> str | None:
 
 
 def tracking_transparency(value: Any) -> str | None:
-    """
-    Apple's answer to the question whether the app may track.
-    """
+    """Apple's answer to the question whether the app may track."""
     if not isinstance(value, dict) or not isinstance(value.get("att"), bool):
         return "an object with 'att' true or false"
     if "att_detail" in value and value["att_detail"] not in _ATT_DETAILS:
@@ -162,9 +142,7 @@ def tracking_transparency(value: Any) -> str | None:
 
 
 def mapping(value: Any) -> str | None:
-    """
-    Any object.
-    """
+    """Any object."""
     return None if isinstance(value, dict) else "an object"
 
 

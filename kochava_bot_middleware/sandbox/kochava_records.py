@@ -1,6 +1,4 @@
-"""
-What the local Kochava remembers, in the order it came.
-"""
+"""What the local Kochava remembers, in the order it came."""
 
 from __future__ import annotations
 
@@ -12,9 +10,7 @@ import attrs
 
 
 class RecordKind(enum.StrEnum):
-    """
-    What was recorded; the value is the word Kochava's pages use.
-    """
+    """What was recorded; the value is the word Kochava's pages use."""
 
     EVENT = "event"
     INSTALL = "install"
@@ -55,9 +51,7 @@ class KochavaRecord:
     location: str | None = None
 
     def user_id(self, *keys: str) -> str | None:
-        """
-        The first of *keys* that is in `device_ids` or `params`; by default ``fb_user_id``, then ``ig_user_id``.
-        """
+        """The first of *keys* that is in `device_ids` or `params`; by default ``fb_user_id``, then ``ig_user_id``."""
         for key in keys or ("fb_user_id", "ig_user_id"):
             value = self.device_ids.get(key) or self.params.get(key)
             if value:

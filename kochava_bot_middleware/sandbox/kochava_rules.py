@@ -1,5 +1,5 @@
 """
-What Kochava's pages allow in a request, as pure functions. Each gives ``None``, or a `Refusal` that says what is wrong.
+What Kochava's pages allow in a request, as pure functions. Each returns ``None``, or a `RuleViolation` with the reason.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ MAXIMUM_BODY_BYTES = 2_000_000
 
 
 class Profile(enum.Enum):
-    """
-    Which of Kochava's two tables of required fields is applied.
-    """
+    """Which of Kochava's two tables of required fields is applied."""
 
     BOT = "bot"
     """The bot page: device ids and an event name are enough."""
@@ -37,7 +35,7 @@ class Profile(enum.Enum):
 
 
 @attrs.frozen(kw_only=True)
-class Refusal:
+class RuleViolation:
     """
     Why a request was not accepted.
 
@@ -78,12 +76,10 @@ def _one_of(names: Collection[str], value: Any) -> str | None:
     return None if value in names else f"one of {', '.join(sorted(names))}"
 
 
-def check_track(body: Any, *, app_ids: Collection[str], now: float, profile: Profile) -> Refusal | None:
-    """
-    Check a decoded body of ``/track/json``.
-    """
+def check_track(body: Any, *, app_ids: Collection[str], now: float, profile: Profile) -> RuleViolation | None:
+    """Check a decoded body of ``/track/json``."""
     if not isinstance(body, dict):
-        return Refusal(reason="the body must be an object")
+        return RuleViolation(reason="the body must be an object")
     action = body.get("action")
     required: dict[str, fields.Check] = {
         "action": partial(_one_of, ("event", "install", "identityLink")),
@@ -96,7 +92,7 @@ def check_track(body: Any, *, app_ids: Collection[str], now: float, profile: Pro
     if profile is Profile.S2S or action == "identityLink":
         required["kochava_device_id"] = optional.pop("kochava_device_id")
     wrong = fields.check_fields("", body, required, optional) or _check_data(action, body["data"], now, profile)
-    return None if wrong is None else Refusal(reason=wrong)
+    return None if wrong is None else RuleViolation(reason=wrong)
 
 
 def _check_data(action: Any, data: dict[str, Any], now: float, profile: Profile) -> str | None:
@@ -129,25 +125,21 @@ def _check_data(action: Any, data: dict[str, Any], now: float, profile: Profile)
     return wrong
 
 
-def check_identity_link(body: Any, *, app_ids: Collection[str]) -> Refusal | None:
-    """
-    Check a decoded body of ``/v1/cpi/identityLink.php``, whose key is ``device_id`` and which has no ``action``.
-    """
+def check_identity_link(body: Any, *, app_ids: Collection[str]) -> RuleViolation | None:
+    """Check a decoded body of ``/v1/cpi/identityLink.php``, whose key is ``device_id`` and which has no ``action``."""
     required: dict[str, fields.Check] = {
         "kochava_app_id": partial(_one_of, app_ids),
         "device_id": fields.identifiers,
         "data": fields.identifiers,
     }
     wrong = fields.check_fields("", body, required, {"device_hash_method": fields.identifiers})
-    return None if wrong is None else Refusal(reason=wrong)
+    return None if wrong is None else RuleViolation(reason=wrong)
 
 
-def check_scrub(body: Any) -> Refusal | None:
-    """
-    Check a decoded body of the privacy API: a list of typed ids.
-    """
+def check_scrub(body: Any) -> RuleViolation | None:
+    """Check a decoded body of the privacy API: a list of typed ids."""
     wrong = fields.check_fields("", body, {"device_ids": _typed_ids}, {"email": fields.filled_text})
-    return None if wrong is None else Refusal(reason=wrong)
+    return None if wrong is None else RuleViolation(reason=wrong)
 
 
 def _typed_ids(value: Any) -> str | None:
@@ -158,7 +150,7 @@ def _typed_ids(value: Any) -> str | None:
     return f"a list of typed ids: {wrong[0]}" if wrong else None
 
 
-def check_headers(headers: Mapping[str, str], data: Any) -> Refusal | None:
+def check_headers(headers: Mapping[str, str], data: Any) -> RuleViolation | None:
     """
     Check the headers of ``/track/json``.
 
@@ -166,26 +158,28 @@ def check_headers(headers: Mapping[str, str], data: Any) -> Refusal | None:
     """
     content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if content_type != "application/json":
-        return Refusal(reason=f"Content-Type must be application/json, not {content_type!r}", status=415)
+        return RuleViolation(reason=f"Content-Type must be application/json, not {content_type!r}", status=415)
     user_agent = headers.get("User-Agent")
     if user_agent != "Unknown" and not (isinstance(data, dict) and data.get("device_ua")):
-        return Refusal(reason=f"User-Agent must be Unknown when device_ua is empty, not {user_agent!r}")
+        return RuleViolation(reason=f"User-Agent must be Unknown when device_ua is empty, not {user_agent!r}")
     return None
 
 
-def check_authentication(headers: Mapping[str, str], raw: bytes, body: Any, credentials: Credentials) -> Refusal | None:
+def check_authentication(
+    headers: Mapping[str, str], raw: bytes, body: Any, credentials: Credentials
+) -> RuleViolation | None:
     """
     Check strict authentication: the token must fit the bytes sent *and* the same JSON as PHP would write it again.
 
     Kochava says that slashes must be escaped or the hashes differ; that is what hashing after re-encoding looks like.
     """
     if not hmac.compare_digest(headers.get("Kochava-Api-Key", "").encode(), credentials.api_key.encode()):
-        return Refusal(reason="Kochava-Api-Key is missing or wrong", status=401)
+        return RuleViolation(reason="Kochava-Api-Key is missing or wrong", status=401)
     given = headers.get("Kochava-Auth-Token", "").encode()
     if not hmac.compare_digest(given, _token(raw, credentials).encode()):
-        return Refusal(reason="Kochava-Auth-Token does not fit the body", status=401)
+        return RuleViolation(reason="Kochava-Auth-Token does not fit the body", status=401)
     if not hmac.compare_digest(given, _token(php_json(body).encode(), credentials).encode()):
-        return Refusal(reason="the body is not JSON as PHP writes it, so its hash differs", status=401)
+        return RuleViolation(reason="the body is not JSON as PHP writes it, so its hash differs", status=401)
     return None
 
 
@@ -195,7 +189,9 @@ def _token(body: bytes, credentials: Credentials) -> str:
     return hmac.new(credentials.api_key.encode(), message, hashlib.sha256).hexdigest()
 
 
-def check_ping(kind: str, params: Sequence[tuple[str, str]], *, trackers: Collection[str] | None) -> Refusal | None:
+def check_ping(
+    kind: str, params: Sequence[tuple[str, str]], *, trackers: Collection[str] | None
+) -> RuleViolation | None:
     """
     Check the query of an impression or click URL.
 
@@ -208,20 +204,22 @@ def check_ping(kind: str, params: Sequence[tuple[str, str]], *, trackers: Collec
     query = dict(params)
     for name in ("campaign_id", "network_id"):
         if not query.get(name):
-            return Refusal(reason=f"{name} is missing")
+            return RuleViolation(reason=f"{name} is missing")
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
-        return Refusal(reason=f"{doubled[0]} occurs twice")
+        return RuleViolation(reason=f"{doubled[0]} occurs twice")
     if trackers is not None and query["campaign_id"] not in trackers:
-        return Refusal(reason=f"campaign_id {query['campaign_id']!r} is not a tracker of this account", status=404)
+        return RuleViolation(
+            reason=f"campaign_id {query['campaign_id']!r} is not a tracker of this account", status=404
+        )
     if not query["network_id"].isdigit():
-        return Refusal(reason="network_id must be a number")
+        return RuleViolation(reason="network_id must be a number")
     other = {"impression": "click_id", "click": "impression_id"}[kind]
     if other in query:
-        return Refusal(reason=f"{other} is not a parameter of {kind} URLs")
+        return RuleViolation(reason=f"{other} is not a parameter of {kind} URLs")
     for name, value in params:
         if re.search(r"\{\w+(:\w+)?\}", value):
-            return Refusal(reason=f"the placeholder of {name} was not filled")
+            return RuleViolation(reason=f"the placeholder of {name} was not filled")
     if "ip_address" in query and (not query["ip_address"] or fields.address(query["ip_address"])):
-        return Refusal(reason="ip_address must be the user's IP address")
+        return RuleViolation(reason="ip_address must be the user's IP address")
     return None

@@ -1,6 +1,4 @@
-"""
-A Kochava on this machine that checks every request field by field and remembers what it accepted.
-"""
+"""A Kochava on this machine that checks every request field by field and remembers what it accepted."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from .kochava_rules import (
     MAXIMUM_BODY_BYTES,
     Credentials,
     Profile,
-    Refusal,
+    RuleViolation,
     check_authentication,
     check_headers,
     check_identity_link,
@@ -133,7 +131,7 @@ class LocalKochava(Arrivals, LocalServer):
         body, refusal = self._read(await request.read())
         refusal = refusal or check_identity_link(body, app_ids=self._app_ids)
         if refusal is None and not self._devices(body["kochava_app_id"], body["device_id"]) & self._seen:
-            refusal = Refusal(reason="device_id is of a device that this app never had a record of")
+            refusal = RuleViolation(reason="device_id is of a device that this app never had a record of")
         if refusal is not None:
             return await self._refuse(request, refusal)
         self._record(
@@ -166,12 +164,12 @@ class LocalKochava(Arrivals, LocalServer):
         template = self.smartlinks.get(request.path) if request.method == hdrs.METH_GET else None
         if template is None:
             reason = f"there is nothing to {request.method} at this path"
-            return await self._refuse(request, Refusal(reason=reason, status=404))
+            return await self._refuse(request, RuleViolation(reason=reason, status=404))
         params = query_params(request.raw_path)
         location = fill_destination(template, params)
         if location is None:
             reason = f"the SmartLink's destination {template!r} got no address to lead to"
-            return await self._refuse(request, Refusal(reason=reason, status=404))
+            return await self._refuse(request, RuleViolation(reason=reason, status=404))
         self._record(RecordKind.SMARTLINK_CLICK, name=request.path, params=dict(params), location=location)
         return web.Response(status=302, headers={hdrs.LOCATION: location})
 
@@ -179,7 +177,7 @@ class LocalKochava(Arrivals, LocalServer):
         body, refusal = self._read(await request.read())
         key = request.headers.get("Authentication-Key", "")
         if not key or (self._scrub_key is not None and key != self._scrub_key):
-            refusal = Refusal(reason="Authentication-Key is missing or wrong", status=401)
+            refusal = RuleViolation(reason="Authentication-Key is missing or wrong", status=401)
         refusal = refusal or check_scrub(body)
         if refusal is not None:
             return await self._refuse(request, refusal)
@@ -188,27 +186,27 @@ class LocalKochava(Arrivals, LocalServer):
         job = f"scrub-{len(self.scrubs)}"
         return web.json_response({"status": "OK", "response": "200", "job_status": "queued", "job_id": job})
 
-    def _read(self, raw: bytes) -> tuple[Any, Refusal | None]:
+    def _read(self, raw: bytes) -> tuple[Any, RuleViolation | None]:
         if len(raw) > MAXIMUM_BODY_BYTES:
-            return None, Refusal(reason="the body is larger than 2 MB", status=413)
+            return None, RuleViolation(reason="the body is larger than 2 MB", status=413)
         try:
             return read_json(raw), None
         except NotStrictJson as exc:
-            return None, Refusal(reason=str(exc))
+            return None, RuleViolation(reason=str(exc))
 
-    def _authenticate(self, request: web.Request, raw: bytes, body: Mapping[str, Any]) -> Refusal | None:
+    def _authenticate(self, request: web.Request, raw: bytes, body: Mapping[str, Any]) -> RuleViolation | None:
         credentials = self._credentials.get(body["kochava_app_id"])
         return check_authentication(request.headers, raw, body, credentials) if credentials else None
 
-    def _check_history(self, body: Mapping[str, Any]) -> Refusal | None:
+    def _check_history(self, body: Mapping[str, Any]) -> RuleViolation | None:
         devices = self._devices_of(body)
         known = {(app_id, value) for app_id, _, value in self._seen}
         if body["action"] == "identityLink" and (body["kochava_app_id"], body["kochava_device_id"]) not in known:
-            return Refusal(reason="kochava_device_id is of a device that this app never had a record of")
+            return RuleViolation(reason="kochava_device_id is of a device that this app never had a record of")
         if body["action"] == "install" and devices & self._seen and not devices & self._installed:
-            return Refusal(reason="the install comes after the device's first event")
+            return RuleViolation(reason="the install comes after the device's first event")
         if body["action"] == "event" and self._install_first and not devices & self._installed:
-            return Refusal(reason="the event comes before the device's install")
+            return RuleViolation(reason="the event comes before the device's install")
         return None
 
     def _remember(self, kind: RecordKind, body: Mapping[str, Any]) -> None:
@@ -247,7 +245,7 @@ class LocalKochava(Arrivals, LocalServer):
     def _ignore_install(self, kind: RecordKind, **fields: Any) -> None:
         self.ignored_installs.append(KochavaRecord(kind=kind, at=self.clock.now(), **fields))
 
-    async def _refuse(self, request: web.Request, refusal: Refusal) -> web.Response:
+    async def _refuse(self, request: web.Request, refusal: RuleViolation) -> web.Response:
         raw = await request.read()
         self.rejections.append(
             Rejection(

@@ -64,16 +64,12 @@ class Balance:
 
     @property
     def nothing_lost(self) -> bool:
-        """
-        Whether everything promised came at least once.
-        """
+        """Whether everything promised came at least once."""
         return not self.missing
 
     @property
     def exact(self) -> bool:
-        """
-        Whether everything came once, in order, and nothing else.
-        """
+        """Whether everything came once, in order, and nothing else."""
         return not (self.missing or self.doubled or self.unexpected or self.out_of_order)
 
 
@@ -121,9 +117,7 @@ def _by_lane(entries: Iterable[LedgerEntry]) -> defaultdict[str, list[LedgerEntr
 
 
 def _overtakings(promised: Sequence[LedgerEntry], received: Sequence[LedgerEntry]) -> list[OutOfOrder]:
-    """
-    What is out of order if the n-th arrival of an entry is taken for the n-th that was promised.
-    """
+    """What is out of order if the n-th arrival of an entry is taken for the n-th that was promised."""
     places: defaultdict[LedgerEntry, list[int]] = defaultdict(list)
     for place, entry in enumerate(promised):
         places[entry].append(place)

@@ -1,6 +1,4 @@
-"""
-The buttons of Messenger's templates and menus, checked as Facebook does.
-"""
+"""The buttons of Messenger's templates and menus, checked as Facebook does."""
 
 from __future__ import annotations
 
@@ -10,14 +8,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from .graph_errors import (
-    GraphRefusal,
-    need_list,
-    need_text,
-    need_web_url,
-    refuse_other_keys,
-    refuse_unless,
-)
+from .graph_errors import GraphRefusal, need_list, need_text, need_web_url, refuse_other_keys, refuse_unless
 
 MAXIMUM_BUTTONS = 3
 MAXIMUM_TITLE = 20

@@ -1,28 +1,24 @@
-"""
-The Graph API's edges of a Page, the sending of messages aside: profile, menus, uploads, personas, thread control.
-"""
+"""The Graph API's edges of a Page, the sending of messages aside: profile, menus, uploads, personas, thread control."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from .graph_calls import GraphCall
+from .graph_calls import ReceivedCall
 from .graph_errors import NO_MATCHING_USER, GraphRefusal, need_text, need_web_url, refuse_unless
-from .messenger_pages import Page
+from .messenger_pages import SandboxPage
 from .messenger_profile_rules import PROPERTIES, check_menu, check_profile
 from .messenger_rules import check_attachment
 
-Edge = Callable[[GraphCall, Page, Callable[[], str]], dict[str, Any]]
+Edge = Callable[[ReceivedCall, SandboxPage, Callable[[], str]], dict[str, Any]]
 """Serves one call for a Page; the last argument makes new ids."""
 
 _DONE = {"result": "success"}
 
 
-def messenger_profile(call: GraphCall, page: Page, next_id: Callable[[], str]) -> dict[str, Any]:
-    """
-    Set, read or delete properties of the Page's profile. Setting overwrites only what is named.
-    """
+def messenger_profile(call: ReceivedCall, page: SandboxPage, next_id: Callable[[], str]) -> dict[str, Any]:
+    """Set, read or delete properties of the Page's profile. Setting overwrites only what is named."""
     if call.method == "GET":
         wanted = _names(call.field("fields")) or sorted(PROPERTIES)
         return {"data": [{name: page.profile[name] for name in wanted if name in page.profile}]}
@@ -36,10 +32,8 @@ def messenger_profile(call: GraphCall, page: Page, next_id: Callable[[], str]) -
     return _DONE
 
 
-def custom_user_settings(call: GraphCall, page: Page, next_id: Callable[[], str]) -> dict[str, Any]:
-    """
-    Set, read or delete the menu of one person.
-    """
+def custom_user_settings(call: ReceivedCall, page: SandboxPage, next_id: Callable[[], str]) -> dict[str, Any]:
+    """Set, read or delete the menu of one person."""
     person_id = str(call.field("psid") or "")
     refuse_unless(not page.instagram, "Instagram has no menus of single people.")
     refuse_unless(person_id in page.people, "No matching user found", subcode=NO_MATCHING_USER)
@@ -53,10 +47,8 @@ def custom_user_settings(call: GraphCall, page: Page, next_id: Callable[[], str]
     return _DONE
 
 
-def message_attachments(call: GraphCall, page: Page, next_id: Callable[[], str]) -> dict[str, Any]:
-    """
-    Upload media, by address or as the file of the call.
-    """
+def message_attachments(call: ReceivedCall, page: SandboxPage, next_id: Callable[[], str]) -> dict[str, Any]:
+    """Upload media, by address or as the file of the call."""
     message = call.body.get("message")
     refuse_unless(isinstance(message, dict) and "attachment" in message, "param message[attachment] is required.")
     assert isinstance(message, dict)
@@ -70,10 +62,8 @@ def message_attachments(call: GraphCall, page: Page, next_id: Callable[[], str])
     return {"attachment_id": attachment_id}
 
 
-def personas(call: GraphCall, page: Page, next_id: Callable[[], str]) -> dict[str, Any]:
-    """
-    Make a persona, or list them.
-    """
+def personas(call: ReceivedCall, page: SandboxPage, next_id: Callable[[], str]) -> dict[str, Any]:
+    """Make a persona, or list them."""
     if call.method == "GET":
         return {"data": [{"id": key, **persona} for key, persona in page.personas.items()]}
     need_text("name", call.body.get("name"), 50)
@@ -83,47 +73,39 @@ def personas(call: GraphCall, page: Page, next_id: Callable[[], str]) -> dict[st
     return {"id": persona_id}
 
 
-def pass_thread_control(call: GraphCall, page: Page, next_id: Callable[[], str]) -> dict[str, Any]:
-    """
-    Give a person's thread to another app.
-    """
+def pass_thread_control(call: ReceivedCall, page: SandboxPage, next_id: Callable[[], str]) -> dict[str, Any]:
+    """Give a person's thread to another app."""
     target = call.body.get("target_app_id")
     refuse_unless(target, "The parameter target_app_id is required")
     return _change_owner(call, page, str(target))
 
 
-def release_thread_control(call: GraphCall, page: Page, next_id: Callable[[], str]) -> dict[str, Any]:
-    """
-    Leave a person's thread to nobody.
-    """
+def release_thread_control(call: ReceivedCall, page: SandboxPage, next_id: Callable[[], str]) -> dict[str, Any]:
+    """Leave a person's thread to nobody."""
     return _change_owner(call, page, None)
 
 
-def take_thread_control(call: GraphCall, page: Page, next_id: Callable[[], str]) -> dict[str, Any]:
-    """
-    Take a person's thread back.
-    """
+def take_thread_control(call: ReceivedCall, page: SandboxPage, next_id: Callable[[], str]) -> dict[str, Any]:
+    """Take a person's thread back."""
     _change_owner(call, page, None)
     page.thread_owners.pop(_person_id(call), None)
     return {"success": True}
 
 
-def ask_thread_control(call: GraphCall, page: Page, next_id: Callable[[], str]) -> dict[str, Any]:
-    """
-    Request or extend control, which changes nothing here.
-    """
+def ask_thread_control(call: ReceivedCall, page: SandboxPage, next_id: Callable[[], str]) -> dict[str, Any]:
+    """Request or extend control, which changes nothing here."""
     refuse_unless(_person_id(call) in page.people, "No matching user found", subcode=NO_MATCHING_USER)
     return {"success": True}
 
 
-def _change_owner(call: GraphCall, page: Page, owner: str | None) -> dict[str, Any]:
+def _change_owner(call: ReceivedCall, page: SandboxPage, owner: str | None) -> dict[str, Any]:
     person_id = _person_id(call)
     refuse_unless(person_id in page.people, "No matching user found", subcode=NO_MATCHING_USER)
     page.thread_owners[person_id] = owner
     return {"success": True}
 
 
-def _person_id(call: GraphCall) -> str:
+def _person_id(call: ReceivedCall) -> str:
     recipient = call.body.get("recipient")
     return str(recipient.get("id", "")) if isinstance(recipient, dict) else ""
 
@@ -134,7 +116,7 @@ def _names(fields: Any) -> list[str]:
     return [str(name) for name in fields or ()]
 
 
-def user_profile(call: GraphCall, page: Page) -> dict[str, Any]:
+def user_profile(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
     """
     What a person shows to the Page, as far as ``fields`` asks for it.
 

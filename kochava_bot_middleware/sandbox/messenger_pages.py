@@ -1,6 +1,4 @@
-"""
-What Facebook keeps of each Page that a local Messenger serves.
-"""
+"""What Facebook keeps of each Page that a local Messenger serves."""
 
 from __future__ import annotations
 
@@ -11,14 +9,14 @@ from typing import Any
 
 import attrs
 
-from .graph_calls import GraphCall
+from .graph_calls import ReceivedCall
 from .graph_errors import GraphRefusal
 from .messenger_buttons import PageFacts
-from .people import Person
+from .people import SimulatedUser
 
 
 @attrs.define(kw_only=True)
-class Page:
+class SandboxPage:
     """
     One Page or Instagram account.
 
@@ -38,8 +36,8 @@ class Page:
     page_id: str
     instagram: bool = False
     profile: dict[str, Any] = attrs.field(factory=dict)
-    people: dict[str, Person] = attrs.field(factory=dict)
-    joined: dict[tuple[str, str], Person] = attrs.field(factory=dict)
+    people: dict[str, SimulatedUser] = attrs.field(factory=dict)
+    joined: dict[tuple[str, str], SimulatedUser] = attrs.field(factory=dict)
     user_settings: dict[str, dict[str, Any]] = attrs.field(factory=dict)
     attachment_ids: set[str] = attrs.field(factory=set)
     personas: dict[str, dict[str, Any]] = attrs.field(factory=dict)
@@ -47,9 +45,7 @@ class Page:
     thread_owners: dict[str, str | None] = attrs.field(factory=dict)
 
     def facts(self, *, has_file: bool = False) -> PageFacts:
-        """
-        What the rules need to know.
-        """
+        """What the rules need to know."""
         return PageFacts(
             whitelisted_domains=tuple(self.profile.get("whitelisted_domains", ())),
             attachment_ids=frozenset(self.attachment_ids),
@@ -74,7 +70,7 @@ class Gate:
     app_secret: str = attrs.field(repr=False)
     require_proof: bool = False
 
-    def admit(self, call: GraphCall) -> str:
+    def admit(self, call: ReceivedCall) -> str:
         """
         The id of the Page whose token the call brings.
 

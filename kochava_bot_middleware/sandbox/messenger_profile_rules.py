@@ -1,6 +1,4 @@
-"""
-The rules of the Messenger Profile API and of a person's own menu.
-"""
+"""The rules of the Messenger Profile API and of a person's own menu."""
 
 from __future__ import annotations
 

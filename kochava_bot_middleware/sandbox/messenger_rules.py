@@ -1,6 +1,4 @@
-"""
-The Send API's rules for a body, as pure functions that raise what Facebook would answer.
-"""
+"""The Send API's rules for a body, as pure functions that raise what Facebook would answer."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-A Messenger on this machine: checks what the bot sends as Facebook does, and brings it what people do.
-"""
+"""A Messenger on this machine: checks what the bot sends as Facebook does, and brings it what people do."""
 
 from __future__ import annotations
 
@@ -14,16 +12,16 @@ from aiohttp import web
 
 from ..clock import Clock, SystemClock
 from .browser import Visit, visit
-from .graph_calls import GraphCall, read_call
+from .graph_calls import ReceivedCall, read_call
 from .graph_errors import NO_MATCHING_USER, WINDOW_CLOSED, GraphRefusal, refuse_unless
 from .messenger_edges import EDGES, user_profile
-from .messenger_pages import Gate, Page
+from .messenger_pages import Gate, SandboxPage
 from .messenger_rules import RECIPIENT_KEYS, check_send
-from .people import Person
+from .people import SimulatedUser
 from .sent import RefusedCall, SentMessage
 from .servers import LocalServer
 from .webhook_items import delivery_content, echo_content, make_webhook
-from .webhooks import RETRY_WAITS, Outcome, Redelivery, WebhookPost
+from .webhooks import RETRY_WAITS, Redelivery, WebhookOutcome, WebhookPost
 
 WINDOW_SECONDS = 24 * 3600
 HUMAN_AGENT_SECONDS = 7 * 24 * 3600
@@ -83,7 +81,8 @@ class LocalMessenger(LocalServer):
         self.sent: list[SentMessage] = []
         self.refused: list[RefusedCall] = []
         self.pages = {
-            page_id: Page(page_id=page_id, instagram=page_id in instagram_ids) for page_id in page_tokens.values()
+            page_id: SandboxPage(page_id=page_id, instagram=page_id in instagram_ids)
+            for page_id in page_tokens.values()
         }
         self.hosts: dict[str, str] = {}
         self.webhooks = WebhookPost(
@@ -106,9 +105,7 @@ class LocalMessenger(LocalServer):
 
     @property
     def webhook_url(self) -> str | None:
-        """
-        Where the bot listens; ``None``: nothing is delivered.
-        """
+        """Where the bot listens; ``None``: nothing is delivered."""
         return self.webhooks.url
 
     @webhook_url.setter
@@ -116,20 +113,16 @@ class LocalMessenger(LocalServer):
         self.webhooks.url = url
 
     @property
-    def acknowledged(self) -> list[Outcome]:
-        """
-        The webhooks that were answered 200, in the order of their acknowledgement.
-        """
+    def acknowledged(self) -> list[WebhookOutcome]:
+        """The webhooks that were answered 200, in the order of their acknowledgement."""
         return self.webhooks.acknowledged
 
     @property
-    def abandoned(self) -> list[Outcome]:
-        """
-        The webhooks that were given up.
-        """
+    def abandoned(self) -> list[WebhookOutcome]:
+        """The webhooks that were given up."""
         return self.webhooks.abandoned
 
-    def person(self, user_id: str | None = None, *, page_id: str | None = None, **profile: Any) -> Person:
+    def person(self, user_id: str | None = None, *, page_id: str | None = None, **profile: Any) -> SimulatedUser:
         """
         A person who can use a Page; the same one for the same id.
 
@@ -142,19 +135,15 @@ class LocalMessenger(LocalServer):
         key = user_id if user_id is not None else str(5_000_000_000_000_000 + next(self._numbers))
         if key not in page.people:
             shown = {"first_name": "Ada", "last_name": "Example", **profile}
-            page.people[key] = Person(self, key, page.page_id, instagram=page.instagram, profile=shown)
+            page.people[key] = SimulatedUser(self, key, page.page_id, instagram=page.instagram, profile=shown)
         return page.people[key]
 
-    def join(self, kind: str, value: str, person: Person) -> None:
-        """
-        Let sends to ``recipient: {kind: value}``, such as ``user_ref`` or ``comment_id``, reach *person*.
-        """
+    def join(self, kind: str, value: str, person: SimulatedUser) -> None:
+        """Let sends to ``recipient: {kind: value}``, such as ``user_ref`` or ``comment_id``, reach *person*."""
         self.pages[person.page_id].joined[kind, value] = person
 
     def next_mid(self) -> str:
-        """
-        A new message id.
-        """
+        """A new message id."""
         return f"m_{next(self._numbers):08d}"
 
     async def verify(self, *, verify_token: str | None = None) -> bool:
@@ -175,27 +164,19 @@ class LocalMessenger(LocalServer):
             return response.status == 200 and await response.text() == challenge
 
     async def visit(self, url: str) -> Visit:
-        """
-        Open *url* as a person's browser does: redirects are followed as long as they stay on local servers.
-        """
+        """Open *url* as a person's browser does: redirects are followed as long as they stay on local servers."""
         return await visit(self.webhooks.session(), url, self.hosts)
 
-    async def emit(self, person: Person, kind: str, content: Mapping[str, Any]) -> Outcome | None:
-        """
-        Bring a webhook of *person* to the bot and wait until it is settled; see `Person` for the usual ways.
-        """
+    async def emit(self, person: SimulatedUser, kind: str, content: Mapping[str, Any]) -> WebhookOutcome | None:
+        """Deliver a webhook of *person* and wait until the bot has settled it; see `SimulatedUser`."""
         return await self.webhooks.deliver(make_webhook(person, kind, content, self.clock.now()))
 
     async def redeliver_everything(self) -> list[int | None]:
-        """
-        Bring every acknowledged webhook once more, byte for byte, in order; gives the statuses.
-        """
+        """Bring every acknowledged webhook once more, byte for byte, in order; gives the statuses."""
         return [await self.webhooks.post(outcome.webhook) for outcome in tuple(self.acknowledged)]
 
     async def settled(self) -> None:
-        """
-        Wait until no delivery or echo webhook is under way.
-        """
+        """Wait until no delivery or echo webhook is under way."""
         await self.webhooks.settled()
 
     async def stop(self) -> None:
@@ -219,7 +200,7 @@ class LocalMessenger(LocalServer):
             self.refused.append(RefusedCall(path=request.path, body=body, error=answer["error"]))
             return web.json_response(answer, status=400)
 
-    def _serve(self, call: GraphCall) -> dict[str, Any]:
+    def _serve(self, call: ReceivedCall) -> dict[str, Any]:
         page = self.pages[self._gate.admit(call)]
         if not call.edge and call.node not in ("me", page.page_id):
             return user_profile(call, page)
@@ -242,7 +223,7 @@ class LocalMessenger(LocalServer):
     def _next_id(self) -> str:
         return str(1_000_000_000_000_000 + next(self._numbers))
 
-    def _send(self, call: GraphCall, page: Page) -> dict[str, Any]:
+    def _send(self, call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
         body = {name: value for name, value in call.body.items() if name not in ("access_token", "appsecret_proof")}
         check_send(body, page.facts(has_file=call.file is not None))
         name = next(name for name in RECIPIENT_KEYS if body["recipient"].get(name))
@@ -257,7 +238,7 @@ class LocalMessenger(LocalServer):
         self._announce(person, sent, mid)
         return {**answer, "message_id": mid, **self._kept(sent, page)}
 
-    def _kept(self, sent: SentMessage, page: Page) -> dict[str, str]:
+    def _kept(self, sent: SentMessage, page: SandboxPage) -> dict[str, str]:
         payload = sent.payload
         if "order_number" in payload:
             page.order_numbers.add(payload["order_number"])
@@ -267,7 +248,7 @@ class LocalMessenger(LocalServer):
         page.attachment_ids.add(attachment_id)
         return {"attachment_id": attachment_id}
 
-    def _reach(self, page: Page, name: str, value: str, body: Mapping[str, Any]) -> Person:
+    def _reach(self, page: SandboxPage, name: str, value: str, body: Mapping[str, Any]) -> SimulatedUser:
         person = page.people.get(value) if name == "id" else page.joined.get((name, value))
         if person is None:
             msg = "No matching user found"
@@ -283,7 +264,7 @@ class LocalMessenger(LocalServer):
             )
         return person
 
-    def _announce(self, person: Person, sent: SentMessage, mid: str) -> None:
+    def _announce(self, person: SimulatedUser, sent: SentMessage, mid: str) -> None:
         now = self.clock.now()
         if self._echoes:
             echo = echo_content(person, sent, mid, self._app_id)

@@ -1,6 +1,4 @@
-"""
-Messenger's templates, checked as Facebook does.
-"""
+"""Messenger's templates, checked as Facebook does."""
 
 from __future__ import annotations
 
@@ -150,9 +148,7 @@ def _titled(payload: dict[str, Any], facts: PageFacts) -> None:
 
 
 def _as_it_is(payload: dict[str, Any], facts: PageFacts) -> None:
-    """
-    Taken without a look: the pages say too little of it.
-    """
+    """Taken without a look: the pages say too little of it."""
 
 
 _TEMPLATES: dict[str, Callable[[dict[str, Any], PageFacts], None]] = {

@@ -1,6 +1,4 @@
-"""
-People who use Messenger: what they do becomes webhooks, what the bot sends arrives in their inbox.
-"""
+"""People who use Messenger: what they do becomes webhooks, what the bot sends arrives in their inbox."""
 
 from __future__ import annotations
 
@@ -13,30 +11,22 @@ import attrs
 from ..clock import Clock
 from .browser import Visit
 from .sent import SentMessage
-from .webhooks import Outcome
+from .webhooks import WebhookOutcome
 
 
 class Stage(Protocol):
-    """
-    What a person needs of the local Messenger.
-    """
+    """What a person needs of the local Messenger."""
 
     clock: Clock
 
     def next_mid(self) -> str:
-        """
-        A new message id.
-        """
+        """A new message id."""
 
-    async def emit(self, person: Person, kind: str, content: Mapping[str, Any]) -> Outcome | None:
-        """
-        Bring a webhook of this person to the bot and wait until it is settled.
-        """
+    async def emit(self, person: SimulatedUser, kind: str, content: Mapping[str, Any]) -> WebhookOutcome | None:
+        """Bring a webhook of this person to the bot and wait until it is settled."""
 
     async def visit(self, url: str) -> Visit:
-        """
-        Open an address in a browser.
-        """
+        """Open an address in a browser."""
 
 
 @attrs.frozen(kw_only=True)
@@ -49,11 +39,11 @@ class Tap:
         visit: Where the browser went; ``None`` for a postback button.
     """
 
-    webhook: Outcome | None = None
+    webhook: WebhookOutcome | None = None
     visit: Visit | None = None
 
 
-class Person:
+class SimulatedUser:
     """
     One person in one Page's Messenger. Made by `LocalMessenger.person`.
 
@@ -82,16 +72,12 @@ class Person:
         self._arrived = asyncio.Event()
         self._taken = 0
 
-    async def says(self, text: str, **more: Any) -> Outcome | None:
-        """
-        Write a message; *more* are further members of ``message``, such as ``reply_to`` or ``referral``.
-        """
+    async def says(self, text: str, **more: Any) -> WebhookOutcome | None:
+        """Write a message; *more* are further members of ``message``, such as ``reply_to`` or ``referral``."""
         return await self._acts("message", {"message": {"mid": self._stage.next_mid(), "text": text, **more}})
 
-    async def shares(self, *attachments: Mapping[str, Any]) -> Outcome | None:
-        """
-        Send pictures, a place and the like, each as ``{"type": …, "payload": …}``.
-        """
+    async def shares(self, *attachments: Mapping[str, Any]) -> WebhookOutcome | None:
+        """Send pictures, a place and the like, each as ``{"type": …, "payload": …}``."""
         content = {"mid": self._stage.next_mid(), "attachments": list(attachments)}
         return await self._acts("message", {"message": content})
 
@@ -116,7 +102,7 @@ class Person:
         postback = {"mid": self._stage.next_mid(), "title": found.get("title", ""), "payload": found["payload"]}
         return Tap(webhook=await self._acts("postback", {"postback": postback}))
 
-    async def taps_quick_reply(self, reply: str | Mapping[str, Any]) -> Outcome | None:
+    async def taps_quick_reply(self, reply: str | Mapping[str, Any]) -> WebhookOutcome | None:
         """
         Tap a quick reply, given itself or by its title; it comes to the bot as a message.
 
@@ -134,37 +120,31 @@ class Person:
 
     async def gets_started(
         self, payload: str = "GET_STARTED", *, ref: str | None = None, ad_id: str | None = None
-    ) -> Outcome | None:
-        """
-        Tap "Get started" in a new thread, perhaps after an m.me link (*ref*) or an ad (*ad_id*).
-        """
+    ) -> WebhookOutcome | None:
+        """Tap "Get started" in a new thread, perhaps after an m.me link (*ref*) or an ad (*ad_id*)."""
         postback: dict[str, Any] = {"mid": self._stage.next_mid(), "title": "Get Started", "payload": payload}
         if ref is not None or ad_id is not None:
             postback["referral"] = _referral(ref, ad_id)
         return await self._acts("postback", {"postback": postback})
 
-    async def comes_from(self, *, ref: str | None = None, ad_id: str | None = None) -> Outcome | None:
-        """
-        Follow an m.me link or an ad into the thread they already have.
-        """
+    async def comes_from(self, *, ref: str | None = None, ad_id: str | None = None) -> WebhookOutcome | None:
+        """Follow an m.me link or an ad into the thread they already have."""
         return await self._acts("referral", {"referral": _referral(ref, ad_id)})
 
-    async def reads(self) -> Outcome | None:
-        """
-        See everything in the inbox.
-        """
+    async def reads(self) -> WebhookOutcome | None:
+        """See everything in the inbox."""
         if self.instagram:
             return await self._stage.emit(self, "read", {"read": {"mid": self._newest().mid}})
         return await self._stage.emit(self, "read", {"read": {"watermark": int(self._stage.clock.now() * 1000)}})
 
-    async def reacts(self, reaction: str = "love", emoji: str = "\u2764", *, mid: str | None = None) -> Outcome | None:
-        """
-        React to a message of the bot, by default the newest.
-        """
+    async def reacts(
+        self, reaction: str = "love", emoji: str = "\u2764", *, mid: str | None = None
+    ) -> WebhookOutcome | None:
+        """React to a message of the bot, by default the newest."""
         content = {"reaction": reaction, "emoji": emoji, "action": "react", "mid": mid or self._newest().mid}
         return await self._acts("reaction", {"reaction": content})
 
-    async def does(self, kind: str, content: Mapping[str, Any]) -> Outcome | None:
+    async def does(self, kind: str, content: Mapping[str, Any]) -> WebhookOutcome | None:
         """
         Make any other webhook, such as ``does("optin", {"optin": {"ref": "box"}})``. It opens no window.
 
@@ -198,13 +178,11 @@ class Person:
         return self.inbox[self._taken - 1]
 
     def receive(self, message: SentMessage) -> None:
-        """
-        Put *message* into the inbox.
-        """
+        """Put *message* into the inbox."""
         self.inbox.append(message)
         self._arrived.set()
 
-    async def _acts(self, kind: str, content: Mapping[str, Any]) -> Outcome | None:
+    async def _acts(self, kind: str, content: Mapping[str, Any]) -> WebhookOutcome | None:
         self.last_action_at = self._stage.clock.now()
         return await self._stage.emit(self, kind, content)
 

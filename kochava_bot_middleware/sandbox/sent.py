@@ -1,6 +1,4 @@
-"""
-A message that the local Messenger took from the bot.
-"""
+"""A message that the local Messenger took from the bot."""
 
 from __future__ import annotations
 
@@ -31,34 +29,26 @@ class SentMessage:
 
     @property
     def message(self) -> Mapping[str, Any]:
-        """
-        Its ``message``; empty for a sender action.
-        """
+        """Its ``message``; empty for a sender action."""
         message: Mapping[str, Any] = self.body.get("message") or {}
         return message
 
     @property
     def payload(self) -> Mapping[str, Any]:
-        """
-        The ``payload`` of its attachment; empty if there is none.
-        """
+        """The ``payload`` of its attachment; empty if there is none."""
         attachment = self.message.get("attachment")
         payload = attachment.get("payload") if isinstance(attachment, Mapping) else None
         return payload if isinstance(payload, Mapping) else {}
 
     @property
     def text(self) -> str | None:
-        """
-        What a person reads first: the text, or that of a button template.
-        """
+        """What a person reads first: the text, or that of a button template."""
         text = self.message.get("text") or self.payload.get("text")
         return None if text is None else str(text)
 
     @property
     def buttons(self) -> list[Mapping[str, Any]]:
-        """
-        Every button, those of elements included, in reading order.
-        """
+        """Every button, those of elements included, in reading order."""
         found = list(self.payload.get("buttons") or ())
         for element in self.payload.get("elements") or ():
             found.extend(element.get("buttons") or ())
@@ -66,9 +56,7 @@ class SentMessage:
 
     @property
     def quick_replies(self) -> list[Mapping[str, Any]]:
-        """
-        Its quick replies.
-        """
+        """Its quick replies."""
         return list(self.message.get("quick_replies") or ())
 
 

@@ -38,9 +38,7 @@ class LocalServer:
         self._port = 0
 
     def application(self) -> web.Application:
-        """
-        A fresh application with the routes of this server.
-        """
+        """A fresh application with the routes of this server."""
         raise NotImplementedError
 
     @property
@@ -52,30 +50,22 @@ class LocalServer:
 
     @property
     def is_up(self) -> bool:
-        """
-        Whether connections are accepted.
-        """
+        """Whether connections are accepted."""
         return self._runner is not None
 
     async def start(self) -> None:
-        """
-        Take a free port and listen.
-        """
+        """Take a free port and listen."""
         await self.up()
 
     async def stop(self) -> None:
-        """
-        Stop listening and give the port back.
-        """
+        """Stop listening and give the port back."""
         await self.down()
         if self._placeholder is not None:
             self._placeholder.close()
             self._placeholder = None
 
     async def up(self) -> None:
-        """
-        Listen, on the same port as before. Does nothing while up.
-        """
+        """Listen, on the same port as before. Does nothing while up."""
         if self._runner is not None:
             return
         application = self.application()
@@ -130,27 +120,19 @@ class LocalServer:
         )
 
     def slow(self, seconds: float, *, times: int | None = 1, path: str = "/") -> None:
-        """
-        Handle the next requests only after *seconds* of the clock.
-        """
+        """Handle the next requests only after *seconds* of the clock."""
         self.faults.add(Fault(misdeed=Misdeed.SLOW, seconds=seconds, times=times, path=path))
 
     def hang(self, *, times: int | None = 1, path: str = "/") -> None:
-        """
-        Neither handle nor answer the next requests until `behave`, `down` or `stop`.
-        """
+        """Neither handle nor answer the next requests until `behave`, `down` or `stop`."""
         self.faults.add(Fault(misdeed=Misdeed.HANG, times=times, path=path))
 
     def reset(self, *, times: int | None = 1, path: str = "/") -> None:
-        """
-        Handle and record the next requests, but reset the connection in the middle of the answer.
-        """
+        """Handle and record the next requests, but reset the connection in the middle of the answer."""
         self.faults.add(Fault(misdeed=Misdeed.RESET, times=times, path=path))
 
     def behave(self) -> None:
-        """
-        Forget all faults that were still to come.
-        """
+        """Forget all faults that were still to come."""
         self.faults.clear()
 
     async def __aenter__(self) -> Self:

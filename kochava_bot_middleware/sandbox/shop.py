@@ -22,7 +22,7 @@ from ..bot import MessengerBot
 from ..messenger.events import Event
 from ..messenger.reply import Reply
 from ..middleware import KochavaMiddleware
-from ..settings_sources import from_toml
+from ..settings import from_toml
 
 WEBSITE = "https://shop.example/shoes"
 
@@ -85,9 +85,7 @@ def _purchase(event: Any, _result: Any) -> dict[str, Any]:
 
 
 async def serve(bot: MessengerBot) -> None:
-    """
-    Serve *bot* until it is told to end, then let it drain.
-    """
+    """Serve *bot* until it is told to end, then let it drain."""
     end = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -114,9 +112,7 @@ def _read_end(end: asyncio.Event) -> None:
 
 
 def main(path: str) -> None:
-    """
-    Serve the shop with the settings file at *path*.
-    """
+    """Serve the shop with the settings file at *path*."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     asyncio.run(serve(make_shop(from_toml(path))))
 

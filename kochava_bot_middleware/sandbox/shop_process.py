@@ -1,6 +1,4 @@
-"""
-The example shop as a process of its own, so that it can really be killed.
-"""
+"""The example shop as a process of its own, so that it can really be killed."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ..settings_sources import ENVIRONMENT_PREFIX
+from ..settings import ENVIRONMENT_PREFIX
 from .shop import READY
 
 START_SECONDS = 30.0
@@ -21,9 +19,7 @@ START_SECONDS = 30.0
 
 
 class ChildFailed(RuntimeError):
-    """
-    A process did not start or ended by itself; the message has the end of its log.
-    """
+    """A process did not start or ended by itself; the message has the end of its log."""
 
 
 class Child:
@@ -46,9 +42,7 @@ class Child:
 
     @property
     def process_id(self) -> int | None:
-        """
-        ``None`` while it is not running.
-        """
+        """``None`` while it is not running."""
         return None if self._process is None else self._process.pid
 
     async def start(self) -> str:
@@ -82,9 +76,7 @@ class Child:
         raise ChildFailed(msg)
 
     async def kill(self) -> None:
-        """
-        SIGKILL: no handler, no goodbye.
-        """
+        """SIGKILL: no handler, no goodbye."""
         await self._end(signal.SIGKILL)
 
     async def stop(self) -> str:
@@ -101,9 +93,7 @@ class Child:
         return said
 
     def log_end(self, *, lines: int = 20) -> str:
-        """
-        The last lines of its log.
-        """
+        """The last lines of its log."""
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:])
 
     async def _end(self, number: signal.Signals) -> tuple[str, int]:
@@ -129,8 +119,6 @@ class Child:
 
 
 def shop_process(settings: Path) -> Child:
-    """
-    The shop with the settings file *settings*; its log is written beside it.
-    """
+    """The shop with the settings file *settings*; its log is written beside it."""
     arguments = ["-m", f"{__package__}.shop", str(settings)]
     return Child(arguments, ready=READY, log=settings.with_suffix(".log"))

@@ -1,6 +1,4 @@
-"""
-What a SmartLink does with a tap: fill the ``{key}`` of its owner's destination from its query.
-"""
+"""What a SmartLink does with a tap: fill the ``{key}`` of its owner's destination from its query."""
 
 from __future__ import annotations
 
@@ -10,9 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 
 def query_params(raw_path: str) -> list[tuple[str, str]]:
-    """
-    The decoded query of a request line's target, in order, empty values included.
-    """
+    """The decoded query of a request line's target, in order, empty values included."""
     return parse_qsl(raw_path.partition("?")[2], keep_blank_values=True)
 
 

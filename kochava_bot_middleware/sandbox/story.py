@@ -1,6 +1,4 @@
-"""
-The demo's story: one person, step by step, with everything that goes over the wire.
-"""
+"""The demo's story: one person, step by step, with everything that goes over the wire."""
 
 from __future__ import annotations
 
@@ -9,10 +7,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..store.unit import Queue
+from ..store.records import Queue
 from .kochava_records import KochavaRecord
 from .kochava_server import ACCEPTED
-from .people import Person
+from .people import SimulatedUser
 from .shop import WEBSITE
 from .town import Town
 
@@ -26,9 +24,7 @@ STEP_SECONDS = 10.0
 
 
 class StoryFailed(RuntimeError):
-    """
-    A step did not come to its end; the message says which platform refused what, or has the end of the bot's log.
-    """
+    """A step did not come to its end; the message says which platform refused what, or has the end of the bot's log."""
 
 
 async def tell_story(town: Town, write: Write) -> None:
@@ -55,9 +51,7 @@ async def tell_story(town: Town, write: Write) -> None:
 
 
 def folded(line: str) -> list[str]:
-    """
-    *line* in parts of at most `WIDTH`, where it can be broken; what follows is indented a little more.
-    """
+    """*line* in parts of at most `WIDTH`, where it can be broken; what follows is indented a little more."""
     indent = " " * (len(line) - len(line.lstrip()) + 4)
     parts = [""]
     for piece in re.split(r"(?<=\S )|(?=&)", line):
@@ -67,7 +61,7 @@ def folded(line: str) -> list[str]:
     return [part.rstrip() for part in parts]
 
 
-async def _greeting(town: Town, ada: Person, write: Write) -> None:
+async def _greeting(town: Town, ada: SimulatedUser, write: Write) -> None:
     write('1. Ada taps "Get started". Messenger brings the bot a signed webhook; the bot answers 200 and greets her.')
     await ada.gets_started()
     message = await ada.next_message(within_seconds=STEP_SECONDS)
@@ -85,7 +79,7 @@ async def _greeting(town: Town, ada: Person, write: Write) -> None:
     write("")
 
 
-async def _link(town: Town, ada: Person, write: Write) -> None:
+async def _link(town: Town, ada: SimulatedUser, write: Write) -> None:
     write('2. She taps "Show Website". No webhook tells of that; the SmartLink is where it is counted.')
     tap = await ada.taps("Show Website")
     assert tap.visit is not None
@@ -96,7 +90,7 @@ async def _link(town: Town, ada: Person, write: Write) -> None:
     write("")
 
 
-async def _step_in(town: Town, ada: Person, write: Write) -> None:
+async def _step_in(town: Town, ada: SimulatedUser, write: Write) -> None:
     write('3. She taps "Start Chatting": her first step from the greeting into the bot, so it is a click.')
     await ada.taps("Start Chatting")
     await ada.next_message(within_seconds=STEP_SECONDS)
@@ -105,7 +99,7 @@ async def _step_in(town: Town, ada: Person, write: Write) -> None:
     write("")
 
 
-async def _purchase(town: Town, ada: Person, write: Write) -> None:
+async def _purchase(town: Town, ada: SimulatedUser, write: Write) -> None:
     write('4. She writes "Shoes, please" and taps "Buy". The handler is decorated with @kochava.event("Purchase", …):')
     await ada.says("Shoes, please")
     await ada.next_message(within_seconds=STEP_SECONDS)
@@ -146,7 +140,5 @@ def _compact(value: Mapping[str, Any] | None) -> str:
 
 
 def _opened(value: Mapping[str, Any], *, without: str) -> str:
-    """
-    JSON of *value*, to which the member *without* is still to be added.
-    """
+    """JSON of *value*, to which the member *without* is still to be added."""
     return _compact({key: member for key, member in value.items() if key != without}).removesuffix("}")

@@ -1,6 +1,4 @@
-"""
-JSON as a suspicious reader takes it: no doubled keys, no NaN; and as PHP would write it again.
-"""
+"""JSON as a suspicious reader takes it: no doubled keys, no NaN; and as PHP would write it again."""
 
 from __future__ import annotations
 
@@ -9,9 +7,7 @@ from typing import Any
 
 
 class NotStrictJson(ValueError):
-    """
-    The bytes are not JSON, or not JSON that every parser reads alike.
-    """
+    """The bytes are not JSON, or not JSON that every parser reads alike."""
 
 
 def read_json(raw: bytes) -> Any:

@@ -1,6 +1,4 @@
-"""
-All that the demo happens in: both platforms, the shop's process, and what they must agree on.
-"""
+"""All that the demo happens in: both platforms, the shop's process, and what they must agree on."""
 
 from __future__ import annotations
 
@@ -15,8 +13,7 @@ import attrs
 
 from ..store.address import open_store
 from ..store.contract import Store
-from ..store.listing import QueueStats
-from ..store.unit import Queue
+from ..store.records import Queue, QueueStats
 from .kochava_server import LocalKochava
 from .messenger_server import LocalMessenger
 from .shop_process import Child, shop_process
@@ -65,9 +62,7 @@ poll_seconds = 0.1
 
 @attrs.frozen(kw_only=True)
 class Leases:
-    """
-    How long the work of a killed process waits for the next one.
-    """
+    """How long the work of a killed process waits for the next one."""
 
     inbox_seconds: float = 30.0
     delivery_seconds: float = 60.0
@@ -97,22 +92,16 @@ class Town:
     store: Store
 
     async def open_shop(self) -> None:
-        """
-        Start the bot and tell Messenger its address.
-        """
+        """Start the bot and tell Messenger its address."""
         self.messenger.webhook_url = await self.shop.start()
 
     async def counts(self) -> Mapping[str, QueueStats]:
-        """
-        What the store has counted, by queue: events to handle, and records to deliver.
-        """
+        """What the store has counted, by queue: events to handle, and records to deliver."""
         stats = await self.store.stats()
         return {queue: stats.get(queue, QueueStats()) for queue in COUNTED}
 
     async def drained(self, *, within_seconds: float) -> bool:
-        """
-        Wait until nothing waits any more, neither at Messenger nor in the store; false if it took too long.
-        """
+        """Wait until nothing waits any more, neither at Messenger nor in the store; false if it took too long."""
         try:
             async with asyncio.timeout(within_seconds):
                 while not await self._nothing_waits():

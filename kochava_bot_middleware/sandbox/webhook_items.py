@@ -1,24 +1,22 @@
-"""
-The bodies of the local Messenger's webhooks.
-"""
+"""The bodies of the local Messenger's webhooks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from .people import Person
+from .people import SimulatedUser
 from .sent import SentMessage
-from .webhooks import Webhook, facebook_json
+from .webhooks import SentWebhook, facebook_json
 
 
-def make_webhook(person: Person, kind: str, content: Mapping[str, Any], now: float) -> Webhook:
+def make_webhook(person: SimulatedUser, kind: str, content: Mapping[str, Any], now: float) -> SentWebhook:
     """
     Wrap *content* into a signed webhook's body.
 
     Args:
         person: Whom it is about; the sender, but of an echo, which the Page sends.
-        kind: See `Webhook`.
+        kind: See `SentWebhook`.
         content: The item's own members.
         now: Its time, in seconds since the epoch; written in milliseconds.
     """
@@ -31,7 +29,7 @@ def make_webhook(person: Person, kind: str, content: Mapping[str, Any], now: flo
         "entry": [{"id": person.page_id, "time": at, "messaging": [item]}],
     }
     own = content.get("message") or content.get("postback") or {}
-    return Webhook(
+    return SentWebhook(
         kind=kind,
         page_id=person.page_id,
         user_id=person.user_id,
@@ -41,10 +39,8 @@ def make_webhook(person: Person, kind: str, content: Mapping[str, Any], now: flo
     )
 
 
-def echo_content(person: Person, sent: SentMessage, mid: str, app_id: str) -> dict[str, Any]:
-    """
-    The members of an echo: the message as it was sent. Instagram's has no ``app_id``.
-    """
+def echo_content(person: SimulatedUser, sent: SentMessage, mid: str, app_id: str) -> dict[str, Any]:
+    """The members of an echo: the message as it was sent. Instagram's has no ``app_id``."""
     echo: dict[str, Any] = {"mid": mid, "is_echo": True}
     if not person.instagram:
         echo["app_id"] = int(app_id)
@@ -57,9 +53,7 @@ def echo_content(person: Person, sent: SentMessage, mid: str, app_id: str) -> di
 
 
 def delivery_content(mid: str, now: float, *, with_mids: bool) -> dict[str, Any]:
-    """
-    The members of a delivery: its watermark in milliseconds and, if wanted, the message's id.
-    """
+    """The members of a delivery: its watermark in milliseconds and, if wanted, the message's id."""
     delivery: dict[str, Any] = {"watermark": int(now * 1000)}
     if with_mids:
         delivery["mids"] = [mid]

@@ -23,9 +23,7 @@ RETRY_WAITS = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 
 
 class Redelivery(enum.Enum):
-    """
-    Whether webhooks that were answered well come again nevertheless, byte for byte.
-    """
+    """Whether webhooks that were answered well come again nevertheless, byte for byte."""
 
     NEVER = "never"
     AFTERWARDS = "afterwards"
@@ -36,7 +34,7 @@ class Redelivery(enum.Enum):
 
 
 @attrs.frozen(kw_only=True)
-class Webhook:
+class SentWebhook:
     """
     One webhook, which always carries one item.
 
@@ -58,7 +56,7 @@ class Webhook:
 
 
 @attrs.frozen(kw_only=True)
-class Outcome:
+class WebhookOutcome:
     """
     What became of a webhook.
 
@@ -70,7 +68,7 @@ class Outcome:
         at: When it was settled, in seconds since the epoch.
     """
 
-    webhook: Webhook
+    webhook: SentWebhook
     acknowledged: bool
     attempts: int
     status: int | None
@@ -78,9 +76,7 @@ class Outcome:
 
 
 def facebook_json(value: Any) -> bytes:
-    r"""
-    JSON as Facebook writes it: all ASCII, ``\uXXXX`` in lower case, and ``/``, ``<``, ``%``, ``@`` escaped.
-    """
+    r"""JSON as Facebook writes it: all ASCII, ``\uXXXX`` in lower case, and ``/``, ``<``, ``%``, ``@`` escaped."""
     plain = json.dumps(value, separators=(",", ":"), ensure_ascii=True)
     for character, escaped in (("/", "\\/"), ("<", "\\u003C"), ("%", "\\u0025"), ("@", "\\u0040")):
         plain = plain.replace(character, escaped)
@@ -88,9 +84,7 @@ def facebook_json(value: Any) -> bytes:
 
 
 def signature(app_secret: str, raw: bytes) -> str:
-    """
-    The value of ``X-Hub-Signature-256`` for these bytes.
-    """
+    """The value of ``X-Hub-Signature-256`` for these bytes."""
     return "sha256=" + hmac.new(app_secret.encode(), raw, hashlib.sha256).hexdigest()
 
 
@@ -126,8 +120,8 @@ class WebhookPost:
         redelivery_probability: float,
     ) -> None:
         self.url: str | None = None
-        self.acknowledged: list[Outcome] = []
-        self.abandoned: list[Outcome] = []
+        self.acknowledged: list[WebhookOutcome] = []
+        self.abandoned: list[WebhookOutcome] = []
         self.answer_seconds: list[float] = []
         self.redelivery = redelivery
         self._app_secret = app_secret
@@ -137,18 +131,16 @@ class WebhookPost:
         self._retry_waits = tuple(retry_waits)
         self._probability = redelivery_probability
         self._turns: dict[tuple[str, str], asyncio.Lock] = {}
-        self._tasks: set[asyncio.Task[Outcome | None]] = set()
+        self._tasks: set[asyncio.Task[WebhookOutcome | None]] = set()
         self._session: aiohttp.ClientSession | None = None
 
-    def later(self, webhook: Webhook) -> None:
-        """
-        Deliver *webhook* in the background, in its turn.
-        """
+    def later(self, webhook: SentWebhook) -> None:
+        """Deliver *webhook* in the background, in its turn."""
         task = asyncio.create_task(self.deliver(webhook))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def deliver(self, webhook: Webhook) -> Outcome | None:
+    async def deliver(self, webhook: SentWebhook) -> WebhookOutcome | None:
         """
         Deliver *webhook* in its turn; returns when it is acknowledged or abandoned.
 
@@ -163,7 +155,7 @@ class WebhookPost:
         (self.acknowledged if outcome.acknowledged else self.abandoned).append(outcome)
         return outcome
 
-    async def _deliver_now(self, webhook: Webhook) -> Outcome:
+    async def _deliver_now(self, webhook: SentWebhook) -> WebhookOutcome:
         twice = self.redelivery is not Redelivery.NEVER and self._chance.random() < self._probability
         status: int | None = None
         attempts = 0
@@ -179,7 +171,7 @@ class WebhookPost:
         if twice and status == 200 and self.redelivery is Redelivery.AFTERWARDS:
             await self.post(webhook)
             attempts += 1
-        return Outcome(
+        return WebhookOutcome(
             webhook=webhook,
             acknowledged=status == 200,
             attempts=attempts,
@@ -187,7 +179,7 @@ class WebhookPost:
             at=self._clock.now(),
         )
 
-    async def post(self, webhook: Webhook) -> int | None:
+    async def post(self, webhook: SentWebhook) -> int | None:
         """
         Make one attempt, in no turn and on no list.
 
@@ -213,24 +205,18 @@ class WebhookPost:
             return None
 
     def session(self) -> aiohttp.ClientSession:
-        """
-        The client that all requests of this server go through; each request has its own connection.
-        """
+        """The client that all requests of this server go through; each request has its own connection."""
         if self._session is None:
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=0))
         return self._session
 
     async def settled(self) -> None:
-        """
-        Wait until nothing that was posted with `later` is under way.
-        """
+        """Wait until nothing that was posted with `later` is under way."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     async def close(self) -> None:
-        """
-        Drop what is under way and close the client.
-        """
+        """Drop what is under way and close the client."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

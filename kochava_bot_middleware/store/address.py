@@ -1,6 +1,4 @@
-"""
-From a store's address to the store.
-"""
+"""From a store's address to the store."""
 
 from __future__ import annotations
 

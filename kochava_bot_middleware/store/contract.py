@@ -18,8 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from .listing import Listed, QueueStats, State
-from .unit import Claim, Committed, Mark, Unit
+from .records import Claim, Committed, EntryState, Listed, Mark, QueueStats, Unit
 
 
 class Store(Protocol):
@@ -43,9 +42,7 @@ class Store(Protocol):
         """
 
     async def commit(self, unit: Unit) -> Committed:
-        """
-        Write *unit* in one transaction, durable when this returns.
-        """
+        """Write *unit* in one transaction, durable when this returns."""
 
     async def claim(
         self, queue: str, limit: int, lease_seconds: float, *, at_most_ahead_seconds: float | None = None
@@ -61,14 +58,10 @@ class Store(Protocol):
         """
 
     async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
-        """
-        Extend leases. What is missing from the answer is lost: somebody else owns it, or it is settled.
-        """
+        """Extend leases. What is missing from the answer is lost: somebody else owns it, or it is settled."""
 
     async def recall(self, keys: Sequence[str]) -> Mapping[str, bytes]:
-        """
-        The values of those marks that exist and have not expired.
-        """
+        """The values of those marks that exist and have not expired."""
 
     async def next_due_at(self, queue: str, *, at_most_ahead_seconds: float | None = None) -> float | None:
         """
@@ -80,15 +73,13 @@ class Store(Protocol):
         """
 
     async def stats(self) -> Mapping[str, QueueStats]:
-        """
-        Counts by queue.
-        """
+        """Counts by queue."""
 
     async def browse(
         self,
         queue: str,
         *,
-        state: State | None = None,
+        state: EntryState | None = None,
         lane: str | None = None,
         limit: int = 100,
         after: str | None = None,
@@ -110,9 +101,7 @@ class Store(Protocol):
         """
 
     async def purge(self, *, dead_before: float) -> int:
-        """
-        Remove dead and dropped rows that ended before that time; returns how many. The counts keep them.
-        """
+        """Remove dead and dropped rows that ended before that time; returns how many. The counts keep them."""
 
     async def forget(self, lanes: Sequence[str], *, reason: str, tombstone: Mark) -> int:
         """
@@ -122,9 +111,7 @@ class Store(Protocol):
         """
 
     async def sweep(self) -> None:
-        """
-        Remove expired marks and ids remembered for longer than the store keeps them. Cheap; called now and then.
-        """
+        """Remove expired marks and ids remembered for longer than the store keeps them. Cheap; called now and then."""
 
     async def close(self) -> None:
         """
@@ -134,22 +121,14 @@ class Store(Protocol):
 
 @runtime_checkable
 class AnnouncesAppends(Protocol):
-    """
-    A store that tells at once when another process appended something; the others are asked now and then.
-    """
+    """A store that tells at once when another process appended something; the others are asked now and then."""
 
     def on_append(self, callback: Callable[[], None]) -> None:
-        """
-        Call *callback*, in the event loop, whenever there may be something to claim. Only a hint: it can be lost.
-        """
+        """Call *callback*, in the event loop, whenever there may be something to claim. Only a hint: it can be lost."""
 
 
 class StoreProvider(Protocol):
-    """
-    A middleware that owns a store and lends it to its host, so that "handled" and "recorded" are one commit.
-    """
+    """A middleware that owns a store and lends it to its host, so that "handled" and "recorded" are one commit."""
 
     def provide_store(self) -> Store:
-        """
-        The store, not necessarily open yet.
-        """
+        """The store, not necessarily open yet."""

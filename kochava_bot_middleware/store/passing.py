@@ -1,14 +1,11 @@
-"""
-A store around another one: everything passes through until a subclass says otherwise.
-"""
+"""A store around another one: everything passes through until a subclass says otherwise."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
 from .contract import AnnouncesAppends, Store
-from .listing import Listed, QueueStats, State
-from .unit import Claim, Committed, Mark, Unit
+from .records import Claim, Committed, EntryState, Listed, Mark, QueueStats, Unit
 
 
 class PassingStore:
@@ -24,9 +21,7 @@ class PassingStore:
         self.durable = inner.durable
 
     def on_append(self, callback: Callable[[], None]) -> None:
-        """
-        See `AnnouncesAppends`; of a store that announces nothing, nothing is heard.
-        """
+        """See `AnnouncesAppends`; of a store that announces nothing, nothing is heard."""
         if isinstance(self.inner, AnnouncesAppends):
             self.inner.on_append(callback)
 
@@ -57,7 +52,7 @@ class PassingStore:
         self,
         queue: str,
         *,
-        state: State | None = None,
+        state: EntryState | None = None,
         lane: str | None = None,
         limit: int = 100,
         after: str | None = None,

@@ -19,25 +19,19 @@ DEFAULT_ADDRESS = "sqlite:///kochava-bot.db"
 
 
 def without_password(url: str) -> str:
-    """
-    The address of a store as it may be logged: without user, password and options.
-    """
+    """The address of a store as it may be logged: without user, password and options."""
     scheme, separator, rest = url.partition("://")
     _, at, place = rest.rpartition("@")
     return f"{scheme}{separator}{'…@' if at else ''}{place.partition('?')[0]}"
 
 
 def shown(place: str | StorePlace) -> str:
-    """
-    An attrs ``repr`` of a field that holds either.
-    """
+    """An attrs ``repr`` of a field that holds either."""
     return repr(without_password(place)) if isinstance(place, str) else repr(place)
 
 
 def openable(_instance: Any, _attribute: Any, place: Any) -> None:
-    """
-    An attrs validator: the address is of a store that can be made. A `StorePlace` has been looked at already.
-    """
+    """An attrs validator: the address is of a store that can be made. A `StorePlace` has been looked at already."""
     if isinstance(place, StorePlace):
         return
     not_empty(None, None, place)
@@ -64,13 +58,9 @@ class StorePlace(StoreSettings):
 
     @property
     def is_memory(self) -> bool:
-        """
-        Whether it is in the memory of one process, where no other can look.
-        """
+        """Whether it is in the memory of one process, where no other can look."""
         return self.address.startswith("memory://")
 
     def make(self, clock: Clock | None = None) -> Store:
-        """
-        The store. Nothing is touched before its first call.
-        """
+        """The store. Nothing is touched before its first call."""
         return open_store(self.address, settings=self, clock=clock)

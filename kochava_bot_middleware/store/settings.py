@@ -1,6 +1,4 @@
-"""
-What can be set about a store, beside its address.
-"""
+"""What can be set about a store, beside its address."""
 
 from __future__ import annotations
 
@@ -38,9 +36,7 @@ NewToken = Callable[[], str]
 
 
 def unique_tokens() -> NewToken:
-    """
-    Tokens that are a random prefix and a number: as unique as random ones, and much cheaper.
-    """
+    """Tokens that are a random prefix and a number: as unique as random ones, and much cheaper."""
     prefix = secrets.token_hex(8)
     numbers = itertools.count(1)
     return lambda: f"{prefix}-{next(numbers)}"

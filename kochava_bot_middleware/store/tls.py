@@ -1,6 +1,4 @@
-"""
-What is wrong with a server's encryption, in words for who runs the bot.
-"""
+"""What is wrong with a server's encryption, in words for who runs the bot."""
 
 from __future__ import annotations
 

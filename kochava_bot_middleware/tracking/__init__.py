@@ -1,3 +1,1 @@
-"""
-Where Messenger and Kochava meet, purely: events become records, bodies get SmartLinks, greetings become pings.
-"""
+"""Where Messenger and Kochava meet, purely: events become records, bodies get SmartLinks, greetings become pings."""

@@ -1,14 +1,11 @@
-"""
-The SmartLinks of one app, as the middleware uses them: perhaps from a provider, perhaps without people's ids.
-"""
+"""The SmartLinks of one app, as the middleware uses them: perhaps from a provider, perhaps without people's ids."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..kochava.address import address_of
-from ..kochava.smartlink import LinkContext, LinkMaker, NotMade, SmartLinks, SmartLinkSettings
-from ..kochava.smartlink_maker import Plan, planned
+from ..kochava.smartlink import LinkContext, LinkMaker, LinkPlan, NotMade, SmartLinks, SmartLinkSettings, planned
+from ..kochava.urls import address_of
 from .link_provider import Catalogue
 
 
@@ -30,16 +27,12 @@ class AppLinks(SmartLinks):
 
     @property
     def is_active(self) -> bool:
-        """
-        Whether any link could be replaced at all.
-        """
+        """Whether any link could be replaced at all."""
         return self._catalogue is not None or super().is_active
 
     @property
     def names_people(self) -> bool:
-        """
-        Whether a link may carry the person's id.
-        """
+        """Whether a link may carry the person's id."""
         settings = self.settings
         if settings.user_param is not None or self._catalogue is not None:
             return True
@@ -47,27 +40,21 @@ class AppLinks(SmartLinks):
         return any("{user_id}" in text for text in texts)
 
     def maker(self, context: LinkContext) -> LinkMaker:
-        """
-        See `SmartLinks.maker`.
-        """
+        """See `SmartLinks.maker`."""
         if self._catalogue is None:
             return super().maker(context)
         return LinkMaker(context, params=self._params, plan=self._provided_plan, user_id=self.user_id)
 
     def user_id(self, user_id: str) -> str:
-        """
-        See `SmartLinks.user_id`.
-        """
+        """See `SmartLinks.user_id`."""
         return "" if self._nameless else super().user_id(user_id)
 
     async def prepare(self, urls: Iterable[str]) -> None:
-        """
-        Let the provider answer for those of *urls* that may become SmartLinks.
-        """
+        """Let the provider answer for those of *urls* that may become SmartLinks."""
         if self._catalogue is not None:
             await self._catalogue.prepare(url for url in urls if self.why_not(url) in (None, NotMade.NO_TEMPLATE))
 
-    def _provided_plan(self, url: str) -> Plan | NotMade:
+    def _provided_plan(self, url: str) -> LinkPlan | NotMade:
         plan = self._remembered(url)
         answer = None if self._catalogue is None else self._catalogue.known(url)
         if plan not in (NotMade.ALREADY_SMARTLINK, NotMade.SKIPPED, NotMade.UNUSABLE_ADDRESS):

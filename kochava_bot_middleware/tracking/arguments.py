@@ -6,17 +6,22 @@ Ids may be given as whole numbers, since databases keep them so. No message repe
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import asyncio
+import contextvars
+import functools
+import inspect
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
+from ..chain import is_async_callable
 from ..exceptions import TrackingError
 from ..messenger.events import Channel
 from ..settings import describe, kind_of
 
 
 class Named(NamedTuple):
-    """
-    Whom a call names; ``None`` for what it leaves to the event being handled.
-    """
+    """Whom a call names; ``None`` for what it leaves to the event being handled."""
 
     user_id: str | None = None
     page_id: str | None = None
@@ -77,3 +82,27 @@ def _id(name: str, value: object) -> str:
         msg = f"`{name}` is one id, as a text that is not empty or a whole number, got {got}"
         raise TrackingError(msg)
     return value
+
+
+ANSWER_WITHIN_SECONDS = 2.0
+"""How long a callable of the settings may take, if whoever asks allows no less."""
+
+_THREADS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="kochava-bot-ask")
+"""Not the event loop's own: callables that hang must not keep host names from being looked up."""
+
+
+async def ask(callable_: Callable[..., Any], *arguments: Any) -> Any:
+    """
+    What *callable_* answers. A plain one is called in another thread, so that it cannot hold up the event loop; while
+    it hangs, that thread is lost.
+
+    Raises:
+        TimeoutError: It took too long.
+        Exception: Whatever it raised.
+    """
+    async with asyncio.timeout(ANSWER_WITHIN_SECONDS):
+        if is_async_callable(callable_):
+            return await callable_(*arguments)
+        call = functools.partial(contextvars.copy_context().run, callable_, *arguments)
+        answer = await asyncio.get_running_loop().run_in_executor(_THREADS, call)
+        return await answer if inspect.isawaitable(answer) else answer

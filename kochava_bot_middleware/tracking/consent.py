@@ -1,6 +1,4 @@
-"""
-Whether a person may be told of, and under which id.
-"""
+"""Whether a person may be told of, and under which id."""
 
 from __future__ import annotations
 
@@ -18,10 +16,8 @@ REMEMBERED_HASHES = 10_000
 """Each event of a person asks for the same hash."""
 
 
-class Barred(enum.StrEnum):
-    """
-    Why nothing of a person is sent; the value is the reason with which records are dropped.
-    """
+class Suppression(enum.StrEnum):
+    """Why nothing of a person is sent; the value is the reason with which records are dropped."""
 
     OPTED_OUT = "opted out"
     FORGOTTEN = "forgotten"
@@ -62,9 +58,7 @@ class Consent:
             raise ValueError(msg)
 
     def as_body(self) -> dict[str, int | str]:
-        """
-        The object on the wire, its flags 0 or 1.
-        """
+        """The object on the wire, its flags 0 or 1."""
         members: dict[str, bool | str | None] = attrs.asdict(self)
         return {
             name: int(value) if isinstance(value, bool) else value
@@ -107,9 +101,7 @@ class PrivacySettings:
         check_rules(self)
 
     def named(self, user_id: str) -> str:
-        """
-        A person's id as it leaves: itself, or its keyed hash.
-        """
+        """A person's id as it leaves: itself, or its keyed hash."""
         if not self.user_id_hash or self.user_id_hash_key is None:
             return user_id
         return keyed_hash(self.user_id_hash_key.value, user_id)
@@ -117,9 +109,7 @@ class PrivacySettings:
 
 @functools.lru_cache(maxsize=REMEMBERED_HASHES)
 def keyed_hash(key: str, text: str) -> str:
-    """
-    Hex HMAC-SHA256.
-    """
+    """Hex HMAC-SHA256."""
     # Unlike `hmac.digest`, this keeps the interpreter while it works, which a busy event loop would wait to get back.
     return hmac.new(key.encode(), text.encode("utf-8", "surrogatepass"), "sha256").hexdigest()
 
@@ -134,18 +124,16 @@ class Decision:
         consent: To be sent along; ``None`` for nothing.
     """
 
-    barred: Barred | None = None
+    barred: Suppression | None = None
     consent: Consent | None = None
 
 
 def decided(answer: Any, settings: PrivacySettings) -> Decision:
-    """
-    Read the answer of a consent callable. What is none of the forms it may have is not known.
-    """
+    """Read the answer of a consent callable. What is none of the forms it may have is not known."""
     if isinstance(answer, Consent):
         return Decision(consent=answer)
     if answer is True:
         return Decision()
     if answer is False:
-        return Decision(barred=Barred.CONSENT_REFUSED)
-    return Decision(barred=None if settings.consent_unknown == "send" else Barred.CONSENT_UNKNOWN)
+        return Decision(barred=Suppression.CONSENT_REFUSED)
+    return Decision(barred=None if settings.consent_unknown == "send" else Suppression.CONSENT_UNKNOWN)

@@ -1,6 +1,4 @@
-"""
-What can be told of the person's device. Messenger tells a bot nothing of it, so all comes from the author.
-"""
+"""What can be told of the person's device. Messenger tells a bot nothing of it, so all comes from the author."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from typing import Any
 import attrs
 
 from ..settings import Refusal
-from .asking import ask
+from .arguments import ask
 
 Fact = str | Callable[[str], Any] | None
 """A value for everybody, or a callable of the person's id, plain or async; ``None`` leaves it out."""
@@ -51,15 +49,11 @@ class DeviceSettings:
 
     @functools.cached_property
     def is_given(self) -> bool:
-        """
-        Whether anything is known, of anybody.
-        """
+        """Whether anything is known, of anybody."""
         return self != DeviceSettings()
 
     def asked(self, facts: Mapping[str, str]) -> dict[str, str]:
-        """
-        Those of *facts* that are of one person: a callable gave them.
-        """
+        """Those of *facts* that are of one person: a callable gave them."""
         return {name: value for name, value in facts.items() if callable(getattr(self, name))}
 
 

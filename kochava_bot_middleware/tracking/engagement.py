@@ -10,15 +10,7 @@ from typing import Any
 
 import attrs
 
-from ..messenger.events import (
-    AccountLinkingEvent,
-    Event,
-    Kind,
-    MessageEvent,
-    OptinEvent,
-    PostbackEvent,
-    ReactionEvent,
-)
+from ..messenger.events import AccountLinkingEvent, Event, Kind, MessageEvent, OptinEvent, PostbackEvent, ReactionEvent
 from ..settings import Refusal, at_least, each, not_empty, one_of
 from .referral import event_keys, facts_of
 

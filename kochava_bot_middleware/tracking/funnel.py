@@ -19,11 +19,13 @@ Send and delivery may arrive in either order, so deliveries that match nothing y
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 import orjson
+
+from ..messenger.events import DeliveryEvent, Event, Kind, MessageEvent, PostbackEvent, ReactionEvent, ReadEvent
 
 REMEMBERED_MIDS = 20
 """Delivered messages that are remembered for a send that is not recorded yet."""
@@ -105,10 +107,8 @@ class Elapsed:
 Signal = Sent | Delivered | Acted | Elapsed
 
 
-class Step(enum.StrEnum):
-    """
-    What a signal brought to light.
-    """
+class PingStep(enum.StrEnum):
+    """What a signal brought to light."""
 
     IMPRESSION = "impression"
     CLICK = "click"
@@ -158,16 +158,12 @@ class FunnelState:
     watermark: float | None = None
 
     def to_bytes(self) -> bytes:
-        """
-        The stored form.
-        """
+        """The stored form."""
         return orjson.dumps(attrs.asdict(self))
 
     @classmethod
     def from_bytes(cls, stored: bytes | None) -> FunnelState:
-        """
-        Read the stored form; what is missing or not readable is a fresh state.
-        """
+        """Read the stored form; what is missing or not readable is a fresh state."""
         if stored is None:
             return cls()
         try:
@@ -186,7 +182,7 @@ def _showing(fields: dict[str, Any]) -> Showing:
     return Showing(**{**fields, "mids": tuple(fields["mids"]), "offers": tuple(fields["offers"])})
 
 
-def advance(state: FunnelState, signal: Signal, *, window_seconds: float) -> tuple[FunnelState, tuple[Step, ...]]:
+def advance(state: FunnelState, signal: Signal, *, window_seconds: float) -> tuple[FunnelState, tuple[PingStep, ...]]:
     """
     Take one signal in.
 
@@ -205,7 +201,7 @@ def advance(state: FunnelState, signal: Signal, *, window_seconds: float) -> tup
             return _show(state, signal.at) if meant else (state, ())
 
 
-def _sent(state: FunnelState, sent: Sent, window_seconds: float) -> tuple[FunnelState, tuple[Step, ...]]:
+def _sent(state: FunnelState, sent: Sent, window_seconds: float) -> tuple[FunnelState, tuple[PingStep, ...]]:
     showing = state.showing
     mids = () if sent.mid is None else (sent.mid,)
     if showing is None or sent.at - (showing.shown_at or showing.sent_at) >= window_seconds:
@@ -229,7 +225,7 @@ def _sent(state: FunnelState, sent: Sent, window_seconds: float) -> tuple[Funnel
     return _show(state, sent.at) if proven else (state, ())
 
 
-def _delivered(state: FunnelState, delivered: Delivered) -> tuple[FunnelState, tuple[Step, ...]]:
+def _delivered(state: FunnelState, delivered: Delivered) -> tuple[FunnelState, tuple[PingStep, ...]]:
     showing = state.showing
     if showing is not None:
         named = not set(showing.mids).isdisjoint(delivered.mids)
@@ -242,7 +238,7 @@ def _delivered(state: FunnelState, delivered: Delivered) -> tuple[FunnelState, t
     return attrs.evolve(state, delivered_mids=unknown, watermark=max(watermarks, default=None)), ()
 
 
-def _acted(state: FunnelState, acted: Acted, window_seconds: float) -> tuple[FunnelState, tuple[Step, ...]]:
+def _acted(state: FunnelState, acted: Acted, window_seconds: float) -> tuple[FunnelState, tuple[PingStep, ...]]:
     showing = state.showing
     # As a further send, an answer belongs to what was seen, perhaps hours after it was sent.
     if showing is None or acted.at - (showing.shown_at or showing.sent_at) >= window_seconds:
@@ -256,17 +252,85 @@ def _acted(state: FunnelState, acted: Acted, window_seconds: float) -> tuple[Fun
     assert showing is not None
     if not (acted.is_message or offered) or showing.clicked_at is not None:
         return state, steps
-    return attrs.evolve(state, showing=attrs.evolve(showing, clicked_at=acted.at)), (*steps, Step.CLICK)
+    return attrs.evolve(state, showing=attrs.evolve(showing, clicked_at=acted.at)), (*steps, PingStep.CLICK)
 
 
-def _show(state: FunnelState, at: float) -> tuple[FunnelState, tuple[Step, ...]]:
+def _show(state: FunnelState, at: float) -> tuple[FunnelState, tuple[PingStep, ...]]:
     showing = state.showing
     if showing is None or showing.shown_at is not None:
         return state, ()
     # Machines' clocks differ; a showing that seems older than its send would open a new window at once.
     shown_at = max(at, showing.sent_at)
-    return attrs.evolve(state, showing=attrs.evolve(showing, shown_at=shown_at)), (Step.IMPRESSION,)
+    return attrs.evolve(state, showing=attrs.evolve(showing, shown_at=shown_at)), (PingStep.IMPRESSION,)
 
 
 def _joined(known: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
     return (*known, *(item for item in dict.fromkeys(more) if item not in known))
+
+
+MAX_DEPTH = 20
+"""How deep a body is searched for payloads; the deepest template has them on level eight."""
+
+_NOT_AN_ACTION = frozenset({
+    Kind.ECHO, Kind.APP_ROLES, Kind.POLICY_ENFORCEMENT, Kind.INBOX_LABELS, Kind.CHANGE, Kind.UNKNOWN,
+    Kind.PASS_THREAD_CONTROL, Kind.TAKE_THREAD_CONTROL, Kind.REQUEST_THREAD_CONTROL,
+})  # fmt: skip
+
+
+def signal_of(event: Event, now: float) -> Signal | None:
+    """
+    What *event* says, or ``None`` when it says nothing about a greeting.
+
+    Args:
+        now: Seconds since the epoch; stands in for a missing time.
+    """
+    at = now if event.timestamp is None else event.timestamp.timestamp()
+    match event:
+        case DeliveryEvent():
+            watermark = None if event.watermark is None else event.watermark.timestamp()
+            return Delivered(at=now, mids=event.mids, watermark=watermark)
+        case ReadEvent():
+            watermark = None if event.watermark is None else event.watermark.timestamp()
+            return Delivered(at=now, mids=() if event.mid is None else (event.mid,), watermark=watermark)
+        case PostbackEvent():
+            return Acted(at=at, payload=event.payload)
+        case MessageEvent():
+            # Who writes first after a link or an ad comes from there, not from the greeting.
+            return Acted(at=at, payload=event.quick_reply_payload, is_message=event.referral is None)
+        case ReactionEvent():
+            return Acted(at=at)
+        case _ if event.kind in _NOT_AN_ACTION or event.standby:
+            return None
+        case _:
+            return Acted(at=at)
+
+
+def offers_of(body: Any) -> tuple[str, ...]:
+    """Payloads of the postback buttons and quick replies that an outgoing body offers."""
+    return tuple(dict.fromkeys(_payloads(body, 0)))
+
+
+def _payloads(node: Any, depth: int) -> Iterator[str]:
+    if depth > MAX_DEPTH:
+        return
+    if attrs.has(type(node)):
+        node = attrs.asdict(node, recurse=False)
+    if isinstance(node, Mapping):
+        payload = node.get("payload")
+        if isinstance(payload, str) and (node.get("type") == "postback" or "content_type" in node):
+            yield payload
+        for key, child in node.items():
+            yield from _payloads(_loaded(child) if key in ("message", "attachment") else child, depth + 1)
+    elif isinstance(node, (list, tuple)):
+        for child in node:
+            yield from _payloads(child, depth + 1)
+
+
+def _loaded(member: Any) -> Any:
+    """A member that is JSON text within the JSON, as old senders write it, opened."""
+    if not isinstance(member, str):
+        return member
+    try:
+        return orjson.loads(member)
+    except orjson.JSONDecodeError:
+        return member

@@ -1,6 +1,4 @@
-"""
-The ``greeting`` part of the settings, and how a body is marked as a greeting.
-"""
+"""The ``greeting`` part of the settings, and how a body is marked as a greeting."""
 
 from __future__ import annotations
 
@@ -10,7 +8,10 @@ from typing import Any
 
 import attrs
 
+from ..kochava.records import Click, Impression
 from ..settings import Refusal, at_least, http_url, not_empty, one_of
+from .funnel import PingStep, Showing
+from .people import Person, record_id
 
 PLACEHOLDERS = ("user_id", "page_id", "channel", "handler", "creative", "greeting", "ref", "source", "ad_id")
 """What a ping's parameter may hold in braces."""
@@ -27,9 +28,7 @@ def _params(_instance: Any, _attribute: Any, params: Mapping[str, str]) -> None:
 
 
 def filled(template: str, facts: Mapping[str, str]) -> str:
-    """
-    *template* with its placeholders replaced; empty when all of them are.
-    """
+    """*template* with its placeholders replaced; empty when all of them are."""
     names = _PLACEHOLDER.findall(template)
     if names and not any(facts.get(name) for name in names):
         return ""
@@ -86,9 +85,7 @@ class GreetingSettings:
 
     @property
     def is_on(self) -> bool:
-        """
-        Whether there is anything to ping.
-        """
+        """Whether there is anything to ping."""
         return self.impression_url is not None or self.click_url is not None
 
 
@@ -104,9 +101,7 @@ class GreetingBody(dict[str, Any]):
 
 
 def marked(body: Mapping[str, Any], creative: str | None = None) -> GreetingBody:
-    """
-    A copy of *body* that counts as a greeting when it is sent.
-    """
+    """A copy of *body* that counts as a greeting when it is sent."""
     greeting = GreetingBody(body)
     greeting.creative = creative
     message = body.get("message")
@@ -117,10 +112,74 @@ def marked(body: Mapping[str, Any], creative: str | None = None) -> GreetingBody
 
 
 def mark_of(body: Any) -> GreetingBody | None:
-    """
-    The mark on a body or on its message, if there is one.
-    """
+    """The mark on a body or on its message, if there is one."""
     if isinstance(body, GreetingBody):
         return body
     message = body.get("message") if isinstance(body, Mapping) else None
     return message if isinstance(message, GreetingBody) else None
+
+
+def ping_of(
+    step: PingStep,
+    showing: Showing,
+    greeting: GreetingSettings,
+    *,
+    app_id: str,
+    user_id: str,
+    person: Person,
+    at: float,
+    device: Mapping[str, str],
+) -> Impression | Click:
+    """
+    The ping of one step.
+
+    Args:
+        user_id: The person's id as it may leave.
+        at: When it happened, in seconds since the epoch.
+        device: What is known of the person's device.
+    """
+    made = Impression if step is PingStep.IMPRESSION else Click
+    # The same greeting has the same ids, so that a second run of its handler counts once.
+    ping_id = record_id(app_id, user_id, step, showing.greeting)
+    own_id_param = greeting.impression_id_param if step is PingStep.IMPRESSION else greeting.click_id_param
+    return made(
+        id=ping_id,
+        app_id=app_id,
+        user_id=user_id,
+        page_id=person.page_id,
+        usertime=int(at),
+        params=_ping_params(greeting, _facts(showing, person, user_id), device, {own_id_param: ping_id}),
+    )
+
+
+def _facts(showing: Showing, person: Person, user_id: str) -> dict[str, str]:
+    return {
+        "user_id": user_id,
+        "page_id": person.page_id or "",
+        "channel": person.channel.value,
+        "handler": showing.handler or "",
+        "creative": showing.creative or showing.handler or "",
+        "greeting": showing.greeting,
+        **{name: showing.referral.get(name, "") for name in ("ref", "source", "ad_id")},
+    }
+
+
+def _ping_params(
+    greeting: GreetingSettings,
+    facts: Mapping[str, str],
+    device: Mapping[str, str],
+    own_id: Mapping[str | None, str],
+) -> dict[str, str]:
+    named: dict[str | None, str] = {
+        greeting.site_id_param: facts["channel"],
+        greeting.creative_id_param: facts["creative"],
+        greeting.ref_param: facts["ref"],
+        greeting.source_param: facts["source"],
+        greeting.ad_id_param: facts["ad_id"],
+        greeting.ip_param: device.get("origination_ip", ""),
+        greeting.device_ua_param: device.get("device_ua", ""),
+        greeting.user_param: facts["user_id"],
+        **own_id,
+        **{name: filled(template, facts) for name, template in greeting.params.items()},
+    }
+    return {name: value for name, value in named.items() if name is not None and value}

@@ -1,6 +1,4 @@
-"""
-When a first contact with a person is an install.
-"""
+"""When a first contact with a person is an install."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ import attrs
 from ..exceptions import Violation
 from ..messenger.events import Event, PostbackEvent
 from ..settings import Refusal, Rule, check_rules, one_of
-from .asking import ask
+from .arguments import ask
 
 
 def _moment(_instance: Any, _attribute: Any, value: str | None) -> None:
@@ -59,9 +57,7 @@ class InstallSettings:
         check_rules(self)
 
     def is_entry(self, event: Event | None) -> bool:
-        """
-        Whether *event* is the entry of a person, given that they are new.
-        """
+        """Whether *event* is the entry of a person, given that they are new."""
         if self.mode != "entry" or not isinstance(event, PostbackEvent) or event.standby:
             return False
         return event.referral is not None or event.payload in self.get_started_payloads

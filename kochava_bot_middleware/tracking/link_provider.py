@@ -1,6 +1,4 @@
-"""
-SmartLinks from the author's own code: a catalogue, or links that were made elsewhere.
-"""
+"""SmartLinks from the author's own code: a catalogue, or links that were made elsewhere."""
 
 from __future__ import annotations
 
@@ -17,9 +15,7 @@ from ..settings import at_least
 
 
 class LinkProvider(Protocol):
-    """
-    Gives the SmartLink for an address.
-    """
+    """Gives the SmartLink for an address."""
 
     async def smartlink_for(self, url: str) -> str | None:
         """
@@ -52,7 +48,7 @@ class LinkProviderSettings:
 
 
 @attrs.frozen(kw_only=True)
-class Answer:
+class ProvidedLink:
     """
     What the provider said of one address.
 
@@ -65,8 +61,8 @@ class Answer:
     failed: bool = False
 
 
-_NOTHING = Answer()
-_FAILED = Answer(failed=True)
+_NOTHING = ProvidedLink()
+_FAILED = ProvidedLink(failed=True)
 
 
 class Catalogue:
@@ -90,21 +86,17 @@ class Catalogue:
         self._settings = settings
         self._monotonic = monotonic
         self._on_failure = on_failure
-        self._answers: OrderedDict[str, tuple[float, Answer]] = OrderedDict()
+        self._answers: OrderedDict[str, tuple[float, ProvidedLink]] = OrderedDict()
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(settings.concurrency)
 
-    def known(self, url: str) -> Answer | None:
-        """
-        The answer for *url*; ``None`` when it was not asked for yet, or is too old.
-        """
+    def known(self, url: str) -> ProvidedLink | None:
+        """The answer for *url*; ``None`` when it was not asked for yet, or is too old."""
         found = self._answers.get(url)
         return None if found is None or found[0] <= self._monotonic() else found[1]
 
     async def prepare(self, urls: Iterable[str]) -> None:
-        """
-        Ask for those of *urls* that are not known, and wait no longer than allowed.
-        """
+        """Ask for those of *urls* that are not known, and wait no longer than allowed."""
         wanted = {url for url in urls if self.known(url) is None}
         if not wanted:
             return
@@ -119,9 +111,7 @@ class Catalogue:
                 self._answers[url] = (until, _FAILED)
 
     async def close(self) -> None:
-        """
-        Ask no more.
-        """
+        """Ask no more."""
         tasks = list(self._asking.values())
         for task in tasks:
             task.cancel()
@@ -144,15 +134,13 @@ class Catalogue:
 
 
 class NotASmartLink(KochavaBotError):
-    """
-    A provider gave what is no address.
-    """
+    """A provider gave what is no address."""
 
 
-def _read(link: object) -> Answer:
+def _read(link: object) -> ProvidedLink:
     if link is None:
         return _NOTHING
     try:
-        return Answer(template=LinkTemplate.parse(link))
+        return ProvidedLink(template=LinkTemplate.parse(link))
     except ValueError as exc:
         raise NotASmartLink from exc

@@ -1,6 +1,4 @@
-"""
-Where a person came from, remembered for as long as it may explain what they do.
-"""
+"""Where a person came from, remembered for as long as it may explain what they do."""
 
 from __future__ import annotations
 
@@ -30,17 +28,13 @@ def facts_of(referral: Referral | None) -> dict[str, str]:
 
 
 def event_keys(facts: Mapping[str, str]) -> dict[str, str]:
-    """
-    Referral facts under their keys in ``event_data``.
-    """
+    """Referral facts under their keys in ``event_data``."""
     keys = {"ref": "referral_from", "source": "referral_source", "ad_id": "referral_ad_id"}
     return {keys[name]: value for name, value in facts.items() if name in keys}
 
 
 def attached(data: Any, facts: Mapping[str, str]) -> Any:
-    """
-    Event data with the referral in it. The author's own keys stay; data that is no object cannot carry it.
-    """
+    """Event data with the referral in it. The author's own keys stay; data that is no object cannot carry it."""
     if not facts or not (data is None or isinstance(data, Mapping)):
         return data
     return {**(data or {}), **{key: value for key, value in event_keys(facts).items() if key not in (data or {})}}
@@ -64,31 +58,23 @@ class ReferralState:
     last_at: float = 0.0
 
     def with_referral(self, facts: Mapping[str, str], at: float) -> ReferralState:
-        """
-        The state after one more referral.
-        """
+        """The state after one more referral."""
         if not self.first:
             return ReferralState(first=facts, last=facts, first_at=at, last_at=at)
         return attrs.evolve(self, last=facts, last_at=at) if at >= self.last_at else self
 
     def facts(self, which: str, *, since: float) -> Mapping[str, str]:
-        """
-        The ``first`` or ``last`` one, unless it is older than *since*.
-        """
+        """The ``first`` or ``last`` one, unless it is older than *since*."""
         facts, at = (self.first, self.first_at) if which == "first" else (self.last, self.last_at)
         return facts if at >= since else {}
 
     def to_bytes(self) -> bytes:
-        """
-        The stored form.
-        """
+        """The stored form."""
         return orjson.dumps(attrs.asdict(self))
 
     @classmethod
     def from_bytes(cls, stored: bytes | None) -> ReferralState:
-        """
-        Read the stored form; what is missing or not readable is a fresh state.
-        """
+        """Read the stored form; what is missing or not readable is a fresh state."""
         if stored is None:
             return _FRESH
         try:

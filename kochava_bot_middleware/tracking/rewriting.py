@@ -1,6 +1,4 @@
-"""
-An outgoing body with SmartLinks in place of the links that a person taps.
-"""
+"""An outgoing body with SmartLinks in place of the links that a person taps."""
 
 from __future__ import annotations
 
@@ -13,15 +11,13 @@ import attrs
 
 from ..kochava.smartlink import LinkContext, NotMade, SmartLinks
 from ..messenger.events import Channel
-from ..messenger.link_site import Trail, site_of
-from ..messenger.links import KeepReason, LinkKind, LinkSite, TextLimit, reason_to_keep, show_links
+from ..messenger.links.body import KeepReason, LinkKind, LinkSite, TextLimit, reason_to_keep, show_links
+from ..messenger.links.site import Trail, site_of
 from ..messenger.outgoing import Outgoing
 
 
 class LeftAlone(enum.StrEnum):
-    """
-    Why a link is as it was: every `KeepReason`, every `NotMade`, and what only shows in the whole.
-    """
+    """Why a link is as it was: every `KeepReason`, every `NotMade`, and what only shows in the whole."""
 
     MEDIA = KeepReason.MEDIA
     PICTURE = KeepReason.PICTURE
@@ -61,9 +57,7 @@ class LinkOutcome:
 
 @attrs.frozen(kw_only=True)
 class _Origin:
-    """
-    All that a rewriting rests on; being pure, it can be repeated.
-    """
+    """All that a rewriting rests on; being pure, it can be repeated."""
 
     body: Any
     links: SmartLinks
@@ -91,9 +85,7 @@ class Rewritten(NamedTuple):
 
     @property
     def outcomes(self) -> tuple[LinkOutcome, ...]:
-        """
-        What became of each link, in order. Found out anew from the body as it is now, since sending never asks.
-        """
+        """What became of each link, in order. Found out anew from the body as it is now, since sending never asks."""
         if self.origin is None:
             return ()
         record = _Recording(self.origin.links, self.origin.context)
@@ -107,9 +99,7 @@ _REASONS: dict[str, LeftAlone] = {reason.value: reason for reason in LeftAlone}
 def context_of(
     outgoing: Outgoing, *, handler: str | None = None, ref: str | None = None, ad_id: str | None = None
 ) -> LinkContext:
-    """
-    What the SmartLinks of one send carry: user and Page from the send itself, the rest is its cause.
-    """
+    """What the SmartLinks of one send carry: user and Page from the send itself, the rest is its cause."""
     return LinkContext(
         user_id=outgoing.recipient.user_id,
         page_id=outgoing.page_id,
@@ -155,9 +145,7 @@ _NOTHING_LEFT: Mapping[LeftAlone, int] = Counter()
 
 
 class _Rewriting:
-    """
-    Chooses for each link of one body, and counts.
-    """
+    """Chooses for each link of one body, and counts."""
 
     def __init__(self, links: SmartLinks, context: LinkContext) -> None:
         self._links = links
@@ -169,9 +157,7 @@ class _Rewriting:
         self.left_alone: Counter[LeftAlone] = Counter()
 
     def run(self, origin: _Origin) -> Any:
-        """
-        The body with what was chosen.
-        """
+        """The body with what was chosen."""
         return show_links(
             origin.body,
             self.show,
@@ -195,9 +181,7 @@ class _Rewriting:
         room: int | None,
         /,
     ) -> str | None:
-        """
-        The SmartLink for a link, or ``None`` to leave it.
-        """
+        """The SmartLink for a link, or ``None`` to leave it."""
         if keep is not None and not (extensions and self._extensions):
             return self._left(keep)
         keep = reason_to_keep(url)
@@ -222,18 +206,14 @@ class _Rewriting:
 
 
 class _Recording(_Rewriting):
-    """
-    Keeps what became of each link.
-    """
+    """Keeps what became of each link."""
 
     def __init__(self, links: SmartLinks, context: LinkContext) -> None:
         super().__init__(links, context)
         self.outcomes: list[LinkOutcome] = []
 
     def show(self, *facts: Any) -> str | None:
-        """
-        As of `_Rewriting`.
-        """
+        """As of `_Rewriting`."""
         before = self.left_alone.copy()
         made = super().show(*facts)
         (reason,) = (self.left_alone - before) or (None,)

@@ -32,12 +32,12 @@ from kochava_bot_middleware.kochava.client import KochavaClient
 from kochava_bot_middleware.kochava.records import UnknownRecord, UnreadableRecord, decode, encode
 from kochava_bot_middleware.kochava.verdict import judge
 from kochava_bot_middleware.kochava.wire import NoAddress, WireRequest, build_request
-from kochava_bot_middleware.measuring.apps import App, Apps
 from kochava_bot_middleware.messenger.outgoing import Recipient
-from kochava_bot_middleware.messenger.parse import parse_item, parse_webhook
+from kochava_bot_middleware.messenger.parsing.webhook import parse_item, parse_webhook
 from kochava_bot_middleware.sandbox.webhooks import facebook_json as _facebook_json
 from kochava_bot_middleware.settings import from_mapping
 from kochava_bot_middleware.testing import LocalMessenger, MemoryStore, VirtualClock
+from kochava_bot_middleware.tracking.apps import App, Apps
 from kochava_bot_middleware.tracking.rewriting import context_of
 from kochava_bot_middleware.tracking.rewriting import rewrite as _rewrite
 

@@ -1,6 +1,4 @@
-"""
-A worker with a fake sender, a memory store and a virtual clock.
-"""
+"""A worker with a fake sender, a memory store and a virtual clock."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from kochava_bot_middleware.delivery.courier import Gate, Settled
+from kochava_bot_middleware.delivery.attempt import Gate, Settled
 from kochava_bot_middleware.delivery.settings import DeliverySettings
 from kochava_bot_middleware.delivery.worker import Worker
 from kochava_bot_middleware.exceptions import StoreUnavailable
@@ -20,9 +18,8 @@ from kochava_bot_middleware.kochava.client import Answer, Failure
 from kochava_bot_middleware.kochava.destination import Destination, Destinations, Tracker, WireSettings
 from kochava_bot_middleware.kochava.records import SCHEMA, Click, Engagement, Impression, Record, encode
 from kochava_bot_middleware.kochava.wire import WireRequest
-from kochava_bot_middleware.store.listing import Listed, QueueStats, State
 from kochava_bot_middleware.store.memory import MemoryStore
-from kochava_bot_middleware.store.unit import Claim, Committed, Entry, Unit
+from kochava_bot_middleware.store.records import Claim, Committed, Entry, EntryState, Listed, QueueStats, Unit
 from tests.fakes import VirtualClock
 
 OK = Answer(status=200, start=b'{"success":"1"}')
@@ -62,9 +59,7 @@ def entry_of(record: Record, *, at: float) -> Entry:
 
 
 class FakeSender:
-    """
-    A `Sender` that answers by a function, and can be made to hang.
-    """
+    """A `Sender` that answers by a function, and can be made to hang."""
 
     def __init__(self) -> None:
         self.answer: Answers = lambda _request: OK
@@ -86,9 +81,7 @@ class FakeSender:
 
     @property
     def sent(self) -> list[tuple[str, int]]:
-        """
-        User and number of each event sent.
-        """
+        """User and number of each event sent."""
         bodies = [orjson.loads(request.body) for request in self.requests if request.body is not None]
         return [(body["data"]["device_ids"]["fb_user_id"], body["data"]["event_data"]["n"]) for body in bodies]
 
@@ -99,9 +92,7 @@ def body_of(request: WireRequest) -> dict[str, Any]:
 
 
 class ShakyStore(MemoryStore):
-    """
-    A store whose engine can be switched off, and which counts its calls.
-    """
+    """A store whose engine can be switched off, and which counts its calls."""
 
     def __init__(self, clock: VirtualClock) -> None:
         super().__init__(clock=clock)
@@ -137,9 +128,7 @@ class ShakyStore(MemoryStore):
 
 
 class World:
-    """
-    All that a test of the worker needs.
-    """
+    """All that a test of the worker needs."""
 
     def __init__(
         self,
@@ -183,7 +172,7 @@ class World:
         return stats.get(queue, QueueStats())
 
     async def dead(self, queue: str = "track") -> list[Listed]:
-        return await self.store.browse(queue, state=State.DEAD)
+        return await self.store.browse(queue, state=EntryState.DEAD)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

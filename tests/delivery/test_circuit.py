@@ -1,6 +1,4 @@
-"""
-The state machine of one destination, over injected time.
-"""
+"""The state machine of one destination, over injected time."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from kochava_bot_middleware.delivery.circuit import Cause, Circuit, State, Target
+from kochava_bot_middleware.delivery.circuit import Cause, Circuit, CircuitState, Target
 from kochava_bot_middleware.delivery.pace import Pace
 from kochava_bot_middleware.delivery.settings import DeliverySettings
 
@@ -30,7 +28,7 @@ def test_it_opens_when_the_records_of_several_users_fail_in_a_row() -> None:
     subject = circuit()
     began = [fail(subject, 0.0, f"lane{number}") for number in range(5)]
     assert [False, False, False, False, True] == began
-    assert (State.OPEN, Cause.DOWN) == (subject.state, subject.cause)
+    assert (CircuitState.OPEN, Cause.DOWN) == (subject.state, subject.cause)
 
 
 def test_one_record_that_always_fails_does_not_open_it() -> None:
@@ -38,7 +36,7 @@ def test_one_record_that_always_fails_does_not_open_it() -> None:
     subject = circuit()
     for number in range(50):
         fail(subject, float(number), "lane")
-    assert State.CLOSED is subject.state
+    assert CircuitState.CLOSED is subject.state
 
 
 def test_success_between_failures_keeps_it_closed() -> None:
@@ -49,7 +47,7 @@ def test_success_between_failures_keeps_it_closed() -> None:
         if number % 4 == 3:
             assert subject.admit(0.0) is None
             subject.succeeded(0.0)
-    assert State.CLOSED is subject.state
+    assert CircuitState.CLOSED is subject.state
 
 
 def test_while_open_it_names_the_time_of_the_probe() -> None:
@@ -66,7 +64,7 @@ def test_only_one_probe_is_under_way() -> None:
     subject = circuit(failures_to_open=1)
     fail(subject, 0.0, "lane")
     assert subject.admit(10.0) is None
-    assert State.PROBING is subject.state
+    assert CircuitState.PROBING is subject.state
     assert subject.admit(10.0) is not None
 
 
@@ -87,7 +85,7 @@ def test_served_probe_closes_it() -> None:
     fail(subject, 0.0, "lane")
     assert subject.admit(10.0) is None
     assert subject.succeeded(10.0)
-    assert State.CLOSED is subject.state
+    assert CircuitState.CLOSED is subject.state
 
 
 def test_answer_to_a_request_from_before_the_outage_does_not_close_it() -> None:
@@ -97,7 +95,7 @@ def test_answer_to_a_request_from_before_the_outage_does_not_close_it() -> None:
     assert subject.admit(0.0) is None
     subject.slowed(1.0, floor_seconds=30.0)
     assert not subject.succeeded(1.1)
-    assert (State.OPEN, 31.0) == (subject.state, subject.until)
+    assert (CircuitState.OPEN, 31.0) == (subject.state, subject.until)
 
 
 def test_429_opens_it_at_once_for_the_time_asked_for() -> None:
@@ -105,7 +103,7 @@ def test_429_opens_it_at_once_for_the_time_asked_for() -> None:
     subject = circuit()
     assert subject.admit(0.0) is None
     subject.slowed(0.0, floor_seconds=90.0)
-    assert (State.OPEN, Cause.TOO_FAST, 90.0) == (subject.state, subject.cause, subject.until)
+    assert (CircuitState.OPEN, Cause.TOO_FAST, 90.0) == (subject.state, subject.cause, subject.until)
 
 
 def test_refused_credentials_open_it_at_once() -> None:
@@ -113,7 +111,7 @@ def test_refused_credentials_open_it_at_once() -> None:
     subject = circuit()
     assert subject.admit(0.0) is None
     assert subject.refused(0.0)
-    assert (State.OPEN, Cause.REFUSED) == (subject.state, subject.cause)
+    assert (CircuitState.OPEN, Cause.REFUSED) == (subject.state, subject.cause)
 
 
 def test_abandoned_probe_leaves_the_next_one_free() -> None:
@@ -199,9 +197,7 @@ def test_a_slow_destination_leaves_places_for_the_others() -> None:
 
 
 class CircuitMachine(RuleBasedStateMachine):
-    """
-    Any sequence of answers and times.
-    """
+    """Any sequence of answers and times."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -237,7 +233,7 @@ class CircuitMachine(RuleBasedStateMachine):
 
     @invariant()
     def one_probe(self) -> None:
-        assert self.subject.state is not State.PROBING or self.under_way == 1
+        assert self.subject.state is not CircuitState.PROBING or self.under_way == 1
 
 
 TestCircuitMachine = CircuitMachine.TestCase

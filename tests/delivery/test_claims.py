@@ -1,6 +1,4 @@
-"""
-Claims, leases, consent, and a store that fails.
-"""
+"""Claims, leases, consent, and a store that fails."""
 
 from __future__ import annotations
 
@@ -11,12 +9,11 @@ from collections.abc import Callable
 import attrs
 import pytest
 
-from kochava_bot_middleware.delivery.courier import Settled
+from kochava_bot_middleware.delivery.attempt import Settled
 from kochava_bot_middleware.kochava.client import Answer
 from kochava_bot_middleware.kochava.records import Record
 from kochava_bot_middleware.kochava.wire import WireRequest
-from kochava_bot_middleware.store.listing import State
-from kochava_bot_middleware.store.unit import Unit
+from kochava_bot_middleware.store.records import EntryState, Unit
 from tests.delivery.harness import OK, ShakyStore, World, entry_of, event, impression
 
 
@@ -74,7 +71,7 @@ async def test_forbidden_record_is_dropped_with_the_reason() -> None:
         await world.append(event(1), event(1, user="u2"))
         await world.clock.advance(0.5)
         assert [("u2", 1)] == world.sender.sent
-        (dropped,) = await world.store.browse("track", state=State.DROPPED)
+        (dropped,) = await world.store.browse("track", state=EntryState.DROPPED)
         assert ("opted out", b"") == (dropped.reason, dropped.entry.body)
 
 
@@ -281,9 +278,7 @@ async def test_the_worker_lets_the_store_forget_what_is_old() -> None:
 
 
 class StumblingStore(ShakyStore):
-    """
-    Its engine raises what nobody foresaw when it is swept first.
-    """
+    """Its engine raises what nobody foresaw when it is swept first."""
 
     async def sweep(self) -> None:
         await super().sweep()
@@ -303,9 +298,7 @@ async def test_sweeping_goes_on_after_an_unforeseen_error() -> None:
 
 
 class AnnouncingStore(ShakyStore):
-    """
-    Tells of appends, as PostgreSQL does.
-    """
+    """Tells of appends, as PostgreSQL does."""
 
     def on_append(self, callback: Callable[[], None]) -> None:
         self.told = callback

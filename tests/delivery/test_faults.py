@@ -1,6 +1,4 @@
-"""
-Real client, real server, real clock: what each fault on the wire means for a record.
-"""
+"""Real client, real server, real clock: what each fault on the wire means for a record."""
 
 from __future__ import annotations
 
@@ -12,15 +10,14 @@ import attrs
 import pytest
 
 from kochava_bot_middleware.clock import SystemClock
-from kochava_bot_middleware.delivery.courier import Settled
+from kochava_bot_middleware.delivery.attempt import Settled
 from kochava_bot_middleware.delivery.settings import DeliverySettings
 from kochava_bot_middleware.delivery.worker import Worker
 from kochava_bot_middleware.kochava.client import KochavaClient
 from kochava_bot_middleware.kochava.destination import Destination, Destinations, WireSettings
 from kochava_bot_middleware.sandbox.fault_server import FaultServer, Mode
-from kochava_bot_middleware.store.listing import Listed, State
 from kochava_bot_middleware.store.memory import MemoryStore
-from kochava_bot_middleware.store.unit import Unit
+from kochava_bot_middleware.store.records import EntryState, Listed, Unit
 from tests.delivery.harness import entry_of, event
 
 
@@ -105,7 +102,7 @@ async def test_rejection_is_dead(rig: Rig) -> None:
     rig.server.mode = Mode.REJECTED
     await rig.append(1)
     await rig.settled()
-    dead: list[Listed] = await rig.store.browse("track", state=State.DEAD)
+    dead: list[Listed] = await rig.store.browse("track", state=EntryState.DEAD)
     assert ["rejected by Kochava"] == [row.reason for row in dead]
 
 

@@ -1,6 +1,4 @@
-"""
-Whether a claim still holds when its request would leave.
-"""
+"""Whether a claim still holds when its request would leave."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from collections.abc import Sequence
 
 from kochava_bot_middleware.delivery.leases import Held, Leases
 from kochava_bot_middleware.store.memory import MemoryStore
-from kochava_bot_middleware.store.unit import Claim, Queue, Unit
+from kochava_bot_middleware.store.records import Claim, Queue, Unit
 from tests.delivery.harness import entry_of, event
 from tests.fakes import VirtualClock
 
@@ -17,9 +15,7 @@ LEASE = 60.0
 
 
 class StalledStore(MemoryStore):
-    """
-    A store whose first answer to a renewal reaches a process that was stopped for a while.
-    """
+    """A store whose first answer to a renewal reaches a process that was stopped for a while."""
 
     def __init__(self, clock: VirtualClock, stall: float) -> None:
         super().__init__(clock=clock)

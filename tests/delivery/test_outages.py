@@ -1,6 +1,4 @@
-"""
-Destinations that are down, refuse or slow down.
-"""
+"""Destinations that are down, refuse or slow down."""
 
 from __future__ import annotations
 

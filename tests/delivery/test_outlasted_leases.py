@@ -1,19 +1,17 @@
-"""
-A lease that ends before its delivery can be committed, and a store whose clock is another one.
-"""
+"""A lease that ends before its delivery can be committed, and a store whose clock is another one."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
 
-from kochava_bot_middleware.delivery.courier import Settled
+from kochava_bot_middleware.delivery.attempt import Settled
 from kochava_bot_middleware.delivery.known_ends import KnownEnds
 from kochava_bot_middleware.delivery.leases import Held
 from kochava_bot_middleware.kochava.client import Answer
 from kochava_bot_middleware.kochava.wire import WireRequest
 from kochava_bot_middleware.store.memory import MemoryStore
-from kochava_bot_middleware.store.unit import Claim, Outcome, Settlement
+from kochava_bot_middleware.store.records import Claim, Outcome, Settlement
 from tests.delivery.harness import BUSY, OK, ShakyStore, World, entry_of, event
 from tests.fakes import ServersClock
 
@@ -31,9 +29,7 @@ def held(claim: Claim) -> Held:
 
 
 class FullStore(ShakyStore):
-    """
-    A store that claims, but cannot commit while it is broken.
-    """
+    """A store that claims, but cannot commit while it is broken."""
 
     async def claim(
         self, queue: str, limit: int, lease_seconds: float, *, at_most_ahead_seconds: float | None = None

@@ -1,6 +1,4 @@
-"""
-When to try again, and when to give up.
-"""
+"""When to try again, and when to give up."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kochava_bot_middleware.delivery.retry import Dead, Done, Histories, History, RetryAfter, decide
+from kochava_bot_middleware.delivery.retry import Attempts, Dead, Done, Histories, RetryAfter, decide
 from kochava_bot_middleware.delivery.settings import DeliverySettings
 from kochava_bot_middleware.exceptions import SettingsError
 from kochava_bot_middleware.kochava.verdict import DELIVERED, Fate, Verdict
@@ -26,7 +24,7 @@ def decided(verdict: Verdict, *, tries: int = 1, age: float = 0.0, **facts: obje
     settings = attrs.evolve(SETTINGS, **facts)  # type: ignore[arg-type]
     return decide(
         verdict,
-        history=History(tries=tries),
+        history=Attempts(tries=tries),
         age_seconds=age,
         max_age_seconds=settings.max_age_seconds,
         settings=settings,
@@ -50,7 +48,7 @@ def test_waits_have_full_jitter_up_to_7_30_300_1800_seconds(tries: int, seed: in
     """Each wait is anything from 0 to its bound; the last bound repeats."""
     decision = decide(
         FAULT,
-        history=History(tries=tries),
+        history=Attempts(tries=tries),
         age_seconds=0,
         max_age_seconds=WEEK,
         settings=SETTINGS,
@@ -65,7 +63,7 @@ def test_jitter_uses_the_whole_range() -> None:
     waits = [
         decide(
             FAULT,
-            history=History(tries=3),
+            history=Attempts(tries=3),
             age_seconds=0,
             max_age_seconds=WEEK,
             settings=SETTINGS,
@@ -109,7 +107,7 @@ def test_ambiguity_is_decided_by_event_name(policy: str, expected: type) -> None
 def test_faults_count_only_when_others_were_served_since_the_last_try() -> None:
     """An outage says nothing against a record."""
     histories = Histories()
-    history = History()
+    history = Attempts()
     for number in range(30):
         history = histories.note("a", FAULT, now=100.0 + number, served_at=50.0)
     assert (30, 1) == (history.tries, history.faults_while_serving)

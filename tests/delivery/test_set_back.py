@@ -1,6 +1,4 @@
-"""
-The store's clock is set back while records wait.
-"""
+"""The store's clock is set back while records wait."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ DAY = 24 * HOUR
 
 
 class ServedWorld(World):
-    """
-    A worker whose store is on another machine.
-    """
+    """A worker whose store is on another machine."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,6 +1,4 @@
-"""
-What becomes of a record: the verdict table at work.
-"""
+"""What becomes of a record: the verdict table at work."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ import pytest
 from kochava_bot_middleware.kochava.client import Answer, Failure
 from kochava_bot_middleware.kochava.records import IdentityLink
 from kochava_bot_middleware.kochava.wire import WireRequest
-from kochava_bot_middleware.store.unit import Outcome
+from kochava_bot_middleware.store.records import Outcome
 from tests.delivery.harness import BUSY, OK, World, event, impression
 
 

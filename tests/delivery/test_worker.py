@@ -1,12 +1,10 @@
-"""
-The worker: order, concurrency, waking and stopping.
-"""
+"""The worker: order, concurrency, waking and stopping."""
 
 from __future__ import annotations
 
 import asyncio
 
-from kochava_bot_middleware.store.unit import Unit
+from kochava_bot_middleware.store.records import Unit
 from tests.delivery.harness import BUSY, OK, World, body_of, click, entry_of, event, impression
 
 

@@ -1,6 +1,4 @@
-"""
-What the fault tests run against, and how hard.
-"""
+"""What the fault tests run against, and how hard."""
 
 from __future__ import annotations
 
@@ -27,9 +25,7 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def kills(request: pytest.FixtureRequest) -> int:
-    """
-    How many of them fall to each store.
-    """
+    """How many of them fall to each store."""
     kills: int = request.config.getoption("--kills", KILLS)
     return -(-kills // len(ENGINES))
 

@@ -1,6 +1,4 @@
-"""
-The durable stores, as fresh addresses on shared servers, and as servers of one's own that can be killed.
-"""
+"""The durable stores, as fresh addresses on shared servers, and as servers of one's own that can be killed."""
 
 from __future__ import annotations
 
@@ -17,9 +15,7 @@ ENGINES = ("sqlite", "valkey", "postgres")
 
 
 async def fresh_address(engine: str, folder: Path) -> str:
-    """
-    Of an empty store, ready to be used.
-    """
+    """Of an empty store, ready to be used."""
     if engine == "valkey":
         return fresh_url()
     if engine == "postgres":
@@ -30,37 +26,25 @@ async def fresh_address(engine: str, folder: Path) -> str:
 
 
 class Engine(Protocol):
-    """
-    A server of one's own, running.
-    """
+    """A server of one's own, running."""
 
     url: str
 
     async def prepare(self) -> None:
-        """
-        Make the store ready to be used.
-        """
+        """Make the store ready to be used."""
 
     def kill(self) -> None:
-        """
-        End it without a goodbye.
-        """
+        """End it without a goodbye."""
 
     def start(self) -> None:
-        """
-        Run again, on the same data; returns when it works.
-        """
+        """Run again, on the same data; returns when it works."""
 
     def remove(self) -> None:
-        """
-        End it for good.
-        """
+        """End it for good."""
 
 
 class OwnValkey:
-    """
-    See `Engine`.
-    """
+    """See `Engine`."""
 
     def __init__(self) -> None:
         self._server = LocalValkey()
@@ -82,9 +66,7 @@ class OwnValkey:
 
 
 class OwnPostgres:
-    """
-    See `Engine`.
-    """
+    """See `Engine`."""
 
     def __init__(self) -> None:
         self._server = PostgresServer()

@@ -1,6 +1,4 @@
-"""
-What tells one happening from another: the same label for a webhook, a stored record and a request.
-"""
+"""What tells one happening from another: the same label for a webhook, a stored record and a request."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from kochava_bot_middleware.kochava.records import Engagement, Record
 from kochava_bot_middleware.sandbox.ledger import LedgerEntry
-from kochava_bot_middleware.sandbox.webhooks import Outcome
+from kochava_bot_middleware.sandbox.webhooks import WebhookOutcome
 
 STARTED = "Started"
 SAID = "Said"
@@ -27,7 +25,7 @@ def ping(user_id: str, kind: str) -> LedgerEntry:
     return LedgerEntry(lane=f"{user_id} pings", label=kind)
 
 
-def promised(outcomes: Iterable[Outcome]) -> list[LedgerEntry]:
+def promised(outcomes: Iterable[WebhookOutcome]) -> list[LedgerEntry]:
     """
     What must reach Kochava because of these webhooks, in the order they were answered.
 
@@ -49,9 +47,7 @@ def promised(outcomes: Iterable[Outcome]) -> list[LedgerEntry]:
 
 
 def of_request(path: str, body: bytes | None) -> LedgerEntry:
-    """
-    A request as it goes over the wire.
-    """
+    """A request as it goes over the wire."""
     if not body:
         address = urlsplit(path)
         return ping(parse_qs(address.query)["fb_user_id"][0], CLICK if "click" in address.path else IMPRESSION)
@@ -60,9 +56,7 @@ def of_request(path: str, body: bytes | None) -> LedgerEntry:
 
 
 def of_record(record: Record) -> LedgerEntry:
-    """
-    A record as it is stored.
-    """
+    """A record as it is stored."""
     if isinstance(record, Engagement):
         return event(record.user_id, record.event_name, record.event_data["id"])
     return ping(record.user_id, record.kind)

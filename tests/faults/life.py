@@ -21,7 +21,7 @@ from aiohttp import web
 
 from kochava_bot_middleware.bot import MessengerBot
 from kochava_bot_middleware.clock import SystemClock
-from kochava_bot_middleware.kochava.client import Answer, Failure, KochavaClient, Sender
+from kochava_bot_middleware.kochava.client import Answer, Failure, KochavaClient, RequestSender
 from kochava_bot_middleware.kochava.records import decode
 from kochava_bot_middleware.kochava.wire import WireRequest
 from kochava_bot_middleware.middleware import KochavaMiddleware
@@ -36,7 +36,7 @@ from kochava_bot_middleware.sandbox.kill_points import (
 from kochava_bot_middleware.sandbox.ledger import LedgerEntry
 from kochava_bot_middleware.store.address import open_store
 from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.unit import Committed, Outcome, Queue, Unit, Verdict
+from kochava_bot_middleware.store.records import Committed, CommitVerdict, Outcome, Queue, Unit
 from tests.faults import labels
 
 SENDER = "X-Life"
@@ -99,9 +99,7 @@ class JumpingClock(SystemClock):
 
 
 class TellingStore(PointedStore):
-    """
-    Tells which records it has settled.
-    """
+    """Tells which records it has settled."""
 
     def __init__(self, inner: Store, name: str) -> None:
         super().__init__(inner, KillPoints({}, kill=lambda _point: None))
@@ -109,7 +107,7 @@ class TellingStore(PointedStore):
 
     async def commit(self, unit: Unit) -> Committed:
         committed = await super().commit(unit)
-        if committed.verdict is Verdict.COMMITTED:
+        if committed.verdict is CommitVerdict.COMMITTED:
             for settlement in unit.settlements:
                 stored = settlement.claim.entry
                 if stored.queue in (Queue.TRACK, Queue.PING) and settlement.outcome in SETTLING:
@@ -119,11 +117,9 @@ class TellingStore(PointedStore):
 
 
 class TellingSender:
-    """
-    Tells what it is about to send, and when it cannot know whether it arrived.
-    """
+    """Tells what it is about to send, and when it cannot know whether it arrived."""
 
-    def __init__(self, inner: Sender, name: str, clock: JumpingClock) -> None:
+    def __init__(self, inner: RequestSender, name: str, clock: JumpingClock) -> None:
         self._inner = inner
         self._name = name
         self._clock = clock
@@ -164,9 +160,7 @@ def make_bot(plan: Plan, kochava: KochavaMiddleware, points: KillPoints, clock: 
 
 
 async def live(plan: Plan) -> None:
-    """
-    Until SIGTERM, or the death that is planned.
-    """
+    """Until SIGTERM, or the death that is planned."""
 
     def die(point: KillPoint) -> None:
         tell(DYING, plan.name, point)
@@ -194,7 +188,7 @@ async def live(plan: Plan) -> None:
         if plan.is_worker:
             client = KochavaClient(timeout_seconds=kochava.settings.delivery.request_timeout_seconds)
             stack.push_async_callback(client.close)
-            sender: Sender = TellingSender(PointedSender(client, points), plan.name, clock)
+            sender: RequestSender = TellingSender(PointedSender(client, points), plan.name, clock)
             worker = kochava.make_worker(sender)
             running = asyncio.create_task(worker.run())
             stack.push_async_callback(worker.stop, 5.0)
@@ -205,8 +199,6 @@ async def live(plan: Plan) -> None:
 
 
 def run(plan: Plan) -> None:
-    """
-    What a forked process does.
-    """
+    """What a forked process does."""
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {plan.name} %(levelname)s %(name)s: %(message)s")
     asyncio.run(live(plan))

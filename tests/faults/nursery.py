@@ -1,6 +1,4 @@
-"""
-The lives from outside: begin, kill, stop and wake them, and hear what they tell.
-"""
+"""The lives from outside: begin, kill, stop and wake them, and hear what they tell."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ PATIENCE_SECONDS = 30.0
 
 
 class NotBorn(RuntimeError):
-    """
-    A process did not start; the message has the end of its log.
-    """
+    """A process did not start; the message has the end of its log."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -92,9 +88,7 @@ class Nursery:
         return life
 
     def hear(self) -> None:
-        """
-        Read all that was told so far. Whoever compares it with something else calls this first.
-        """
+        """Read all that was told so far. Whoever compares it with something else calls this first."""
         assert self._process is not None
         assert self._process.stdout is not None
         while True:

@@ -1,6 +1,4 @@
-"""
-Settings of a bot whose leases and waits are short.
-"""
+"""Settings of a bot whose leases and waits are short."""
 
 from __future__ import annotations
 
@@ -14,9 +12,7 @@ DELIVERY_LEASE_SECONDS = 1.2
 
 
 def settings_of(messenger: LocalMessenger, kochava: FaultServer) -> dict[str, Any]:
-    """
-    Waits as short as a fault of a second wants them; everything else is as in a real bot.
-    """
+    """Waits as short as a fault of a second wants them; everything else is as in a real bot."""
     return {
         "bot": {
             "verify_token": "verify",

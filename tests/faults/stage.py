@@ -1,6 +1,4 @@
-"""
-Both platforms, the lives on one store, and the row of all that happened.
-"""
+"""Both platforms, the lives on one store, and the row of all that happened."""
 
 from __future__ import annotations
 
@@ -20,12 +18,11 @@ from kochava_bot_middleware.sandbox.fault_server import FaultServer, Mode, Recei
 from kochava_bot_middleware.sandbox.history import EVERYBODY, Finding, History, Step, StepKind, counted
 from kochava_bot_middleware.sandbox.ledger import LedgerEntry
 from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
-from kochava_bot_middleware.sandbox.people import Person
+from kochava_bot_middleware.sandbox.people import SimulatedUser
 from kochava_bot_middleware.sandbox.webhooks import Redelivery
 from kochava_bot_middleware.store.address import open_store
 from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.listing import QueueStats
-from kochava_bot_middleware.store.unit import Outcome, Queue
+from kochava_bot_middleware.store.records import Outcome, Queue, QueueStats
 from tests.faults import labels
 from tests.faults.life import SENDER, Plan
 from tests.faults.nursery import Life, Nursery
@@ -74,9 +71,7 @@ class Stage:
     _lives: int = 0
 
     async def begin(self, name: str = "", **plan: Any) -> Life:
-        """
-        Begin a life; a bot becomes the one that Messenger writes to.
-        """
+        """Begin a life; a bot becomes the one that Messenger writes to."""
         self._lives += 1
         deaths = dict(plan.pop("deaths", {}))
         name = f"{name or ('bot' if plan.get('is_bot') else 'worker')}-{self._lives}"
@@ -88,16 +83,12 @@ class Stage:
         return life
 
     async def kill(self, life: Life) -> None:
-        """
-        SIGKILL, and wait for the death.
-        """
+        """SIGKILL, and wait for the death."""
         life.send(signal.SIGKILL)
         await life.dead
 
     async def stop(self, life: Life) -> None:
-        """
-        SIGTERM, and wait for a good end.
-        """
+        """SIGTERM, and wait for a good end."""
         life.send(signal.SIGTERM)
         async with asyncio.timeout(30):
             status = await life.dead
@@ -105,9 +96,7 @@ class Stage:
 
     @contextmanager
     def trouble(self, why: str) -> Iterator[None]:
-        """
-        For so long nobody can settle what it knows, or keep what it leased.
-        """
+        """For so long nobody can settle what it knows, or keep what it leased."""
         self.nursery.hear()
         self.steps.append(Step(kind=StepKind.INTERRUPTED, sender=EVERYBODY, note=why))
         yield
@@ -115,17 +104,13 @@ class Stage:
         self.steps.append(Step(kind=StepKind.CALM, sender=EVERYBODY, note=why))
 
     def freeze(self, life: Life) -> None:
-        """
-        SIGSTOP.
-        """
+        """SIGSTOP."""
         life.send(signal.SIGSTOP)
         # It takes effect in its own time, but long before a lease lapses.
         asyncio.get_running_loop().call_later(STOPPING_SECONDS, self._stopped, life.plan.name)
 
     def answer(self, received: Received) -> Mode:
-        """
-        How Kochava answers; what arrived becomes a step.
-        """
+        """How Kochava answers; what arrived becomes a step."""
         self.nursery.hear()
         name = received.headers[SENDER.lower()]
         entry = labels.of_request(received.path, received.body)
@@ -144,9 +129,7 @@ class Stage:
         return mode
 
     def heard(self, words: list[Any]) -> None:
-        """
-        What a life tells of itself.
-        """
+        """What a life tells of itself."""
         if words[0] == DEAD:
             name, status = words[1:]
             why = (self.nursery.lives[name].died_at or KILLED) if status == -signal.SIGKILL else f"ended with {status}"
@@ -160,25 +143,19 @@ class Stage:
             self.given_up.add(entry)
 
     def wake(self, life: Life) -> None:
-        """
-        SIGCONT.
-        """
+        """SIGCONT."""
         life.send(signal.SIGCONT)
 
-    async def people(self, count: int) -> list[Person]:
-        """
-        So many people who have tapped "Get started".
-        """
+    async def people(self, count: int) -> list[SimulatedUser]:
+        """So many people who have tapped "Get started"."""
         people = [self.messenger.person() for _ in range(count)]
         await asyncio.gather(*(person.gets_started() for person in people))
         return people
 
-    async def write(self, people: list[Person], *, until: asyncio.Event, pause: tuple[float, float]) -> None:
-        """
-        Let everybody write, one message after the other, until *until*.
-        """
+    async def write(self, people: list[SimulatedUser], *, until: asyncio.Event, pause: tuple[float, float]) -> None:
+        """Let everybody write, one message after the other, until *until*."""
 
-        async def chat(person: Person, chance: random.Random) -> None:
+        async def chat(person: SimulatedUser, chance: random.Random) -> None:
             while not until.is_set():
                 await person.says("something")
                 await self.clock.sleep(chance.uniform(*pause))
@@ -187,12 +164,10 @@ class Stage:
             for number, person in enumerate(people):
                 group.create_task(chat(person, random.Random(self.seed * 1000 + number)))
 
-    async def say(self, people: list[Person], *, times: int) -> None:
-        """
-        Let everybody write so often, one message after the other.
-        """
+    async def say(self, people: list[SimulatedUser], *, times: int) -> None:
+        """Let everybody write so often, one message after the other."""
 
-        async def chat(person: Person) -> None:
+        async def chat(person: SimulatedUser) -> None:
             for _ in range(times):
                 await person.says("something")
 
@@ -209,9 +184,7 @@ class Stage:
         return open_store(self.url)
 
     async def drained(self, *, within_seconds: float = DRAIN_SECONDS) -> None:
-        """
-        Wait until nothing waits any more but timers; the caller's judgement tells if it took too long.
-        """
+        """Wait until nothing waits any more but timers; the caller's judgement tells if it took too long."""
         store = self.open_store()
         began = self.clock.monotonic()
         try:
@@ -227,9 +200,7 @@ class Stage:
             await store.close()
 
     async def judge(self) -> History:
-        """
-        Fail unless every promise was kept; the failure shows the seed and the lane's history.
-        """
+        """Fail unless every promise was kept; the failure shows the seed and the lane's history."""
         self.nursery.hear()
         history = History(
             promised=labels.promised(self.messenger.acknowledged),
@@ -258,9 +229,7 @@ class Stage:
 
 @asynccontextmanager
 async def stage(folder: Path, url: str, *, seed: int) -> AsyncIterator[Stage]:
-    """
-    A stage on the store at *url*; what it writes goes into *folder*.
-    """
+    """A stage on the store at *url*; what it writes goes into *folder*."""
     messenger = LocalMessenger(
         app_secret="app-secret",
         verify_token="verify",

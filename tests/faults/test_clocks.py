@@ -1,6 +1,4 @@
-"""
-The machine's clock is set: forwards, backwards, by seconds and by an hour, while people write and requests fail.
-"""
+"""The machine's clock is set: forwards, backwards, by seconds and by an hour, while people write and requests fail."""
 
 from __future__ import annotations
 

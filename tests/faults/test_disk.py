@@ -1,6 +1,4 @@
-"""
-The disk under SQLite fills up, or stops writing, and recovers.
-"""
+"""The disk under SQLite fills up, or stops writing, and recovers."""
 
 from __future__ import annotations
 
@@ -37,9 +35,7 @@ async def small_disk(tmp_path: Path) -> AsyncIterator[Path]:
 
 
 def fill(disk: Path) -> None:
-    """
-    Until not one byte more fits.
-    """
+    """Until not one byte more fits."""
     with (disk / "ballast").open("ab", buffering=0) as ballast:
         for size in (1 << 20, 1 << 12, 1):
             try:
@@ -50,9 +46,7 @@ def fill(disk: Path) -> None:
 
 
 async def served(place: Stage) -> None:
-    """
-    Wait until no record waits.
-    """
+    """Wait until no record waits."""
     store = place.open_store()
     try:
         async with asyncio.timeout(15):

@@ -43,17 +43,13 @@ class Place:
     statuses: Counter[int]
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """
-        Wait until it does.
-        """
+        """Wait until it does."""
         async with asyncio.timeout(60):
             while not holds():
                 await self.messenger.clock.sleep(0.02)
 
     def taken(self) -> list[LedgerEntry]:
-        """
-        What Kochava has, in order.
-        """
+        """What Kochava has, in order."""
         return [labels.of_request(each.path, each.body) for each in self.kochava.received]
 
 

@@ -1,6 +1,4 @@
-"""
-The checker finds what is planted, and nothing else.
-"""
+"""The checker finds what is planted, and nothing else."""
 
 from __future__ import annotations
 
@@ -8,7 +6,7 @@ import pytest
 
 from kochava_bot_middleware.sandbox.history import Finding, History, Step, StepKind, counted
 from kochava_bot_middleware.sandbox.ledger import LedgerEntry
-from kochava_bot_middleware.store.listing import QueueStats
+from kochava_bot_middleware.store.records import QueueStats
 
 KINDS = {
     "began": StepKind.BEGAN,
@@ -27,9 +25,7 @@ def entry(label: str) -> LedgerEntry:
 
 
 def history(script: str, promised: str = "a1 a2", given_up: str = "", uncertain: str = "") -> History:
-    """
-    Steps as ``sender kind label``, one after the other, separated by semicolons.
-    """
+    """Steps as ``sender kind label``, one after the other, separated by semicolons."""
     steps = []
     for line in filter(None, map(str.strip, script.split(";"))):
         sender, kind, *label = line.split()

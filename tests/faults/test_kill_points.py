@@ -1,6 +1,4 @@
-"""
-The points themselves, passed without anybody dying.
-"""
+"""The points themselves, passed without anybody dying."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from kochava_bot_middleware.sandbox.kill_points import (
     PointedStore,
 )
 from kochava_bot_middleware.store.memory import MemoryStore
-from kochava_bot_middleware.store.unit import Committed, Entry, Outcome, Queue, Settlement, Unit
+from kochava_bot_middleware.store.records import Committed, Entry, Outcome, Queue, Settlement, Unit
 
 ALWAYS = dict.fromkeys(KillPoint, 1)
 

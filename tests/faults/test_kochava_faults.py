@@ -1,6 +1,4 @@
-"""
-Kochava in every bad state, one after the other, while people write: each record comes all the same, in order.
-"""
+"""Kochava in every bad state, one after the other, while people write: each record comes all the same, in order."""
 
 from __future__ import annotations
 
@@ -40,9 +38,7 @@ def _half_of_them(fault: Mode, chance: random.Random) -> Mode:
 
 
 async def misbehave(place: Stage, chance: random.Random) -> None:
-    """
-    Each fault for a while, mixed with good answers, then a closed port, then a storm of all.
-    """
+    """Each fault for a while, mixed with good answers, then a closed port, then a storm of all."""
     place.kochava.retry_after = 1
     # Later than anybody waits: it is taken, and nobody is told.
     place.kochava.slow_seconds = DELIVERY_LEASE_SECONDS / 2

@@ -1,6 +1,4 @@
-"""
-SIGKILL at every named point of an event's way, several times each, on every durable store.
-"""
+"""SIGKILL at every named point of an event's way, several times each, on every durable store."""
 
 from __future__ import annotations
 
@@ -41,9 +39,7 @@ PATIENCE_SECONDS = 20.0
 
 
 async def die_at(place: Stage, points: Iterable[str], chance: random.Random, **roles: Any) -> Life:
-    """
-    One life after the other, each of which dies at its point; then one that lives on.
-    """
+    """One life after the other, each of which dies at its point; then one that lives on."""
     for point in points:
         is_takeover = point in (KillPoint.EVENT_TAKEOVER, KillPoint.RECORD_TAKEOVER)
         life = await place.begin(deaths={point: 1 if is_takeover else chance.randint(1, 4)}, **roles)

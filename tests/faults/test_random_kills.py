@@ -1,6 +1,4 @@
-"""
-SIGKILL at random moments: as often as `--kills` says, over all durable stores.
-"""
+"""SIGKILL at random moments: as often as `--kills` says, over all durable stores."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ LIVED_SECONDS = (0.0, 0.35)
 
 
 async def die_again_and_again(place: Stage, times: int, chance: random.Random, **roles: Any) -> Life:
-    """
-    One life after the other, each killed some time after it works; then one that lives on.
-    """
+    """One life after the other, each killed some time after it works; then one that lives on."""
     for _ in range(times):
         life = await place.begin(**roles)
         await place.clock.sleep(chance.uniform(*LIVED_SECONDS))

@@ -1,6 +1,4 @@
-"""
-The store's server dies and comes back, again and again: what was answered 200 is there.
-"""
+"""The store's server dies and comes back, again and again: what was answered 200 is there."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-A process that is stopped for longer than its lease and then goes on as if nothing had happened.
-"""
+"""A process that is stopped for longer than its lease and then goes on as if nothing had happened."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-A machine that is gone for good: another one goes on with its lanes, within one lease.
-"""
+"""A machine that is gone for good: another one goes on with its lanes, within one lease."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-A whole shop on one machine: Messenger, Kochava and the bot, each a real HTTP server.
-"""
+"""A whole shop on one machine: Messenger, Kochava and the bot, each a real HTTP server."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from aiohttp.test_utils import TestServer
 from kochava_bot_middleware import KochavaMiddleware, MessengerBot
 from kochava_bot_middleware.sandbox.kochava_server import LocalKochava
 from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
-from kochava_bot_middleware.store.listing import QueueStats
+from kochava_bot_middleware.store.records import QueueStats
 
 APP_ID = "kobotdemo1234"
 WORK = ("inbox", "track", "ping")
@@ -28,9 +26,7 @@ SMARTLINK = "https://acme.smart.link/ab12cd34e"
 
 @attrs.define
 class Shop:
-    """
-    The three servers, not started.
-    """
+    """The three servers, not started."""
 
     messenger: LocalMessenger
     kochava: LocalKochava
@@ -39,17 +35,13 @@ class Shop:
     server: TestServer | None = None
 
     async def open(self) -> None:
-        """
-        Serve the bot and tell Messenger where.
-        """
+        """Serve the bot and tell Messenger where."""
         self.server = TestServer(self.bot.app())
         await self.server.start_server()
         self.messenger.webhook_url = str(self.server.make_url("/webhook"))
 
     async def close(self) -> None:
-        """
-        Let all webhooks and handlers end, then stop the bot; what waits has been delivered if Kochava was up.
-        """
+        """Let all webhooks and handlers end, then stop the bot; what waits has been delivered if Kochava was up."""
         await self.messenger.settled()
         if self.server is not None:
             await self.server.close()
@@ -82,9 +74,7 @@ MakeShop = Callable[..., Shop]
 
 @pytest.fixture
 async def servers() -> AsyncIterator[tuple[LocalMessenger, LocalKochava]]:
-    """
-    The two platforms, up.
-    """
+    """The two platforms, up."""
     messenger = LocalMessenger(
         app_secret="app-secret",
         verify_token="verify",
@@ -99,9 +89,7 @@ async def servers() -> AsyncIterator[tuple[LocalMessenger, LocalKochava]]:
 
 @pytest.fixture
 async def make_shop(servers: tuple[LocalMessenger, LocalKochava], tmp_path: Path) -> AsyncIterator[MakeShop]:
-    """
-    Makes a bot against the two platforms; settings given are laid over the usual ones.
-    """
+    """Makes a bot against the two platforms; settings given are laid over the usual ones."""
     messenger, kochava = servers
     shops: list[Shop] = []
 

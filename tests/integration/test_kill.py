@@ -1,13 +1,11 @@
-"""
-SIGKILL, with real processes: what was answered 200 reaches Kochava.
-"""
+"""SIGKILL, with real processes: what was answered 200 reaches Kochava."""
 
 from __future__ import annotations
 
 import random
 from pathlib import Path
 
-from kochava_bot_middleware.commands.worker import READY
+from kochava_bot_middleware.cli.worker import READY
 from kochava_bot_middleware.sandbox.crowd import Crowd
 from kochava_bot_middleware.sandbox.demo import chat_and_kill, judge, kill_again_and_again
 from kochava_bot_middleware.sandbox.shop_process import Child
@@ -17,9 +15,7 @@ DRAIN_SECONDS = 60.0
 
 
 def crowd_of(place: Town, *, people: int, seed: int) -> Crowd:
-    """
-    People who chat quickly.
-    """
+    """People who chat quickly."""
     return Crowd(
         people=[place.messenger.person() for _ in range(people)],
         chance=random.Random(seed),

@@ -13,8 +13,7 @@ import pytest
 from kochava_bot_middleware.sandbox.kochava_rules import Credentials, Profile
 from kochava_bot_middleware.sandbox.kochava_server import LocalKochava
 from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
-from kochava_bot_middleware.store.listing import QueueStats
-from kochava_bot_middleware.store.unit import Queue
+from kochava_bot_middleware.store.records import Queue, QueueStats
 
 from .conftest import APP_ID, INSTAGRAM_ID, MakeShop, Shop
 
@@ -27,9 +26,7 @@ PRIVATE = ["my secret wish", "ada@example.com", "+491711234567", "Ada Lovelace"]
 
 
 def shop_of(make_shop: MakeShop, **settings: Any) -> Shop:
-    """
-    A shop that greets, links customers and sells.
-    """
+    """A shop that greets, links customers and sells."""
     shop = make_shop(kochava_settings={**EVERYTHING, **settings})
     bot, kochava = shop.bot, shop.middleware
 
@@ -225,9 +222,7 @@ async def test_a_bot_with_one_token_and_settings_of_its_page_tells_its_greeting(
 
 
 async def recorded(shop: Shop, count: int) -> None:
-    """
-    Wait until that many events are in the store.
-    """
+    """Wait until that many events are in the store."""
     store = shop.middleware.provide_store()
     while (await store.stats()).get(Queue.TRACK, QueueStats()).accepted < count:
         await shop.messenger.clock.sleep(0.01)

@@ -1,6 +1,4 @@
-"""
-The main job, from a signed webhook to Kochava, over real HTTP.
-"""
+"""The main job, from a signed webhook to Kochava, over real HTTP."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ from .conftest import APP_ID, SMARTLINK, MakeShop, Shop
 
 
 def greeting_shop(make_shop: MakeShop) -> Shop:
-    """
-    The bot of the README.
-    """
+    """The bot of the README."""
     shop = make_shop()
     bot, kochava = shop.bot, shop.middleware
 
@@ -183,9 +179,7 @@ async def test_events_made_while_kochava_is_down_arrive_in_order_when_it_is_back
 
 
 async def chat_of_twenty(shop: Shop) -> None:
-    """
-    Twenty people start, are greeted, and step in.
-    """
+    """Twenty people start, are greeted, and step in."""
 
     async def chat() -> None:
         person = shop.messenger.person()

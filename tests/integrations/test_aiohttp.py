@@ -1,6 +1,4 @@
-"""
-The bot within an aiohttp application of somebody else's.
-"""
+"""The bot within an aiohttp application of somebody else's."""
 
 from __future__ import annotations
 

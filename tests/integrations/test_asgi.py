@@ -1,6 +1,4 @@
-"""
-The webhook as an ASGI application, driven by the protocol's own messages.
-"""
+"""The webhook as an ASGI application, driven by the protocol's own messages."""
 
 from __future__ import annotations
 
@@ -36,9 +34,7 @@ def scope(method: str = "POST", *, query: str = "", body: bytes = BODY) -> dict[
 
 
 async def ask(bot: MessengerBot, request: dict[str, Any], *parts: bytes) -> tuple[int, str]:
-    """
-    Status and text of one request whose body comes in *parts*.
-    """
+    """Status and text of one request whose body comes in *parts*."""
     messages: list[Message] = [
         {"type": "http.request", "body": part, "more_body": number < len(parts)} for number, part in enumerate(parts, 1)
     ]

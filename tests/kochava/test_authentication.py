@@ -1,6 +1,4 @@
-"""
-Strict authentication.
-"""
+"""Strict authentication."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The client: one request out, one answer or failure back.
-"""
+"""The client: one request out, one answer or failure back."""
 
 from __future__ import annotations
 

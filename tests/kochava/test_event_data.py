@@ -1,6 +1,4 @@
-"""
-Event data: what is left out, what is changed, what is only said.
-"""
+"""Event data: what is left out, what is changed, what is only said."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Records and their stored form.
-"""
+"""Records and their stored form."""
 
 from __future__ import annotations
 

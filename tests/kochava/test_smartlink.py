@@ -1,6 +1,4 @@
-"""
-SmartLinks: made from templates, known again, and exact when their value is decoded.
-"""
+"""SmartLinks: made from templates, known again, and exact when their value is decoded."""
 
 from __future__ import annotations
 
@@ -23,23 +21,17 @@ GREET = LinkContext(user_id="42", page_id="7", channel="messenger", handler="gre
 
 
 def links(**settings: Any) -> SmartLinks:
-    """
-    SmartLinks from a settings mapping.
-    """
+    """SmartLinks from a settings mapping."""
     return SmartLinks(from_mapping(SmartLinkSettings, {"default": DEFAULT} | settings))
 
 
 def bare(**settings: Any) -> SmartLinks:
-    """
-    SmartLinks without parameters of their own.
-    """
+    """SmartLinks without parameters of their own."""
     return links(**({"params": {}, "user_param": None} | settings))
 
 
 def query(link: str | None) -> dict[str, list[str]]:
-    """
-    The query of a SmartLink, decoded.
-    """
+    """The query of a SmartLink, decoded."""
     assert link is not None
     return parse_qs(urlsplit(link).query, keep_blank_values=True)
 

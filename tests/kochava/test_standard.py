@@ -1,6 +1,4 @@
-"""
-Kochava's words, and the builders that use them.
-"""
+"""Kochava's words, and the builders that use them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Parameters on pasted tracker URLs.
-"""
+"""Parameters on pasted tracker URLs."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kochava_bot_middleware.kochava.tracker_url import with_params
+from kochava_bot_middleware.kochava.urls import with_params
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,4 @@
-"""
-What each answer means: the verdict table.
-"""
+"""What each answer means: the verdict table."""
 
 from __future__ import annotations
 

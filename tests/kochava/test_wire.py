@@ -1,6 +1,4 @@
-"""
-From a record to the bytes that leave.
-"""
+"""From a record to the bytes that leave."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-What the tests of the Messenger room share.
-"""
+"""What the tests of the Messenger room share."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-A Graph API on this machine: records what reaches it and answers what a test lays ready.
-"""
+"""A Graph API on this machine: records what reaches it and answers what a test lays ready."""
 
 from __future__ import annotations
 
@@ -22,9 +20,7 @@ SECRET = "app-secret"
 
 @attrs.define(kw_only=True)
 class SeenRequest:
-    """
-    A request as it arrived.
-    """
+    """A request as it arrived."""
 
     method: str
     path: str
@@ -41,9 +37,7 @@ class SeenRequest:
 
 @attrs.define
 class SentFile:
-    """
-    The file of a multipart request.
-    """
+    """The file of a multipart request."""
 
     filename: str
     content_type: str
@@ -58,9 +52,7 @@ class SentFile:
 
 @attrs.define
 class Answer:
-    """
-    What to answer; `hang_up` closes the connection instead.
-    """
+    """What to answer; `hang_up` closes the connection instead."""
 
     body: Any = None
     status: int = 200
@@ -69,9 +61,7 @@ class Answer:
 
 
 class NoJitter(random.Random):
-    """
-    Makes each wait as short as it can be.
-    """
+    """Makes each wait as short as it can be."""
 
     def random(self) -> float:
         return 0.0
@@ -79,9 +69,7 @@ class NoJitter(random.Random):
 
 @attrs.define
 class LocalGraph:
-    """
-    The server. Answers are used up in order; then every call succeeds.
-    """
+    """The server. Answers are used up in order; then every call succeeds."""
 
     server: TestServer
     seen: list[SeenRequest] = attrs.field(factory=list)
@@ -106,17 +94,13 @@ class LocalGraph:
         return str(self.server.make_url("")).rstrip("/")
 
     def bot(self, **arguments: Any) -> AsyncBot:
-        """
-        A bot that talks to this server and is closed with it.
-        """
+        """A bot that talks to this server and is closed with it."""
         bot = AsyncBot(TOKEN, graph_url=self.url, **{"rng": NoJitter(), **arguments})
         self.bots.append(bot)
         return bot
 
     def will_refuse(self, code: int, subcode: int | None = None, *, status: int = 400, **error: Any) -> None:
-        """
-        Lay an error of the Graph API ready.
-        """
+        """Lay an error of the Graph API ready."""
         fault = {"message": "secret text", "type": "OAuthException", "code": code, "fbtrace_id": "Trace1", **error}
         if subcode is not None:
             fault["error_subcode"] = subcode
@@ -152,9 +136,7 @@ class LocalGraph:
 
 
 class StillClock:
-    """
-    A clock that moves only when someone sleeps, and at once.
-    """
+    """A clock that moves only when someone sleeps, and at once."""
 
     def __init__(self) -> None:
         self.time = 1000.0
@@ -172,9 +154,7 @@ class StillClock:
 
 
 class Watcher:
-    """
-    A send middleware that keeps what it sees.
-    """
+    """A send middleware that keeps what it sees."""
 
     def __init__(self) -> None:
         self.seen: list[Any] = []

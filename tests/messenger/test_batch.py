@@ -1,11 +1,9 @@
-"""
-The answer to a batch, item by item.
-"""
+"""The answer to a batch, item by item."""
 
 from __future__ import annotations
 
 from kochava_bot_middleware.exceptions import DeliveryUnknownError, RateLimitedError, WindowClosedError
-from kochava_bot_middleware.messenger.batch import batch_items
+from kochava_bot_middleware.messenger.outgoing import batch_items
 from tests.messenger.local_graph import Answer, LocalGraph
 
 

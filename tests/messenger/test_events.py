@@ -1,6 +1,4 @@
-"""
-Keys of events, and what their records show.
-"""
+"""Keys of events, and what their records show."""
 
 from __future__ import annotations
 
@@ -15,14 +13,12 @@ import pytest
 from hypothesis import given
 
 from kochava_bot_middleware.messenger.events import Event, Kind, MessageEvent
-from kochava_bot_middleware.messenger.parse import parse_webhook
+from kochava_bot_middleware.messenger.parsing.webhook import parse_webhook
 from tests.strategies import ITEMS, PAGE_ID, PERSON_ID, SENT_AT, item, webhook, webhooks
 
 
 def key(value: dict[str, Any], **envelope: Any) -> str:
-    """
-    The key of the one event of a webhook with one item.
-    """
+    """The key of the one event of a webhook with one item."""
     (event,) = parse_webhook(webhook(value, **envelope))
     return event.key
 

@@ -1,6 +1,4 @@
-"""
-The platform's error table, row by row.
-"""
+"""The platform's error table, row by row."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from kochava_bot_middleware.exceptions import (
     TokenInvalidError,
     WindowClosedError,
 )
-from kochava_bot_middleware.messenger.graph_errors import error_from_answer, is_refusal
+from kochava_bot_middleware.messenger.graph.errors import error_from_answer, is_refusal
 
 ROWS: list[tuple[int, int | None, type[SendError]]] = [
     (1, 99, DeliveryUnknownError),
@@ -66,9 +64,7 @@ ROWS: list[tuple[int, int | None, type[SendError]]] = [
 
 @pytest.mark.parametrize(("code", "subcode", "expected"), ROWS)
 def test_code_and_subcode_choose_the_class(code: int, subcode: int | None, expected: type[SendError]) -> None:
-    """
-    Each row of the table becomes the class a caller can act on, and keeps its numbers.
-    """
+    """Each row of the table becomes the class a caller can act on, and keeps its numbers."""
     error = error_from_answer(400, {"error": {"code": code, "error_subcode": subcode, "fbtrace_id": "T"}})
 
     assert expected is type(error)
@@ -76,9 +72,7 @@ def test_code_and_subcode_choose_the_class(code: int, subcode: int | None, expec
 
 
 def test_window_is_recognised_by_its_text() -> None:
-    """
-    Some answers name the window in words only.
-    """
+    """Some answers name the window in words only."""
     body = {"error": {"code": 10, "message": "(#10) This message is sent outside of allowed window."}}
 
     assert WindowClosedError is type(error_from_answer(400, body))
@@ -95,9 +89,7 @@ def test_window_is_recognised_by_its_text() -> None:
 def test_unknown_fault_of_the_server_is_temporary(
     status: int, error: dict[str, object], expected: type[SendError]
 ) -> None:
-    """
-    A code without a row is temporary when the server is at fault or says so.
-    """
+    """A code without a row is temporary when the server is at fault or says so."""
     assert expected is type(error_from_answer(status, {"error": error}))
 
 
@@ -114,9 +106,7 @@ def test_unknown_fault_of_the_server_is_temporary(
     ],
 )
 def test_answer_without_json_is_judged_by_its_status(status: int, expected: type[SendError]) -> None:
-    """
-    What a proxy answers in place of the Graph API has a status only, and no body to return.
-    """
+    """What a proxy answers in place of the Graph API has a status only, and no body to return."""
     error = error_from_answer(status, None)
 
     assert expected is type(error)
@@ -124,16 +114,12 @@ def test_answer_without_json_is_judged_by_its_status(status: int, expected: type
 
 
 def test_look_up_is_never_of_unknown_delivery() -> None:
-    """
-    A GET delivers nothing, so the same fault is temporary.
-    """
+    """A GET delivers nothing, so the same fault is temporary."""
     assert TemporarySendError is type(error_from_answer(500, {"error": {"code": 1}}, delivers=False))
 
 
 def test_message_names_numbers_and_never_texts() -> None:
-    """
-    The message tells what to do, code, subcode and trace id; Facebook's text stays in the body.
-    """
+    """The message tells what to do, code, subcode and trace id; Facebook's text stays in the body."""
     error = error_from_answer(
         400, {"error": {"code": 190, "error_subcode": 463, "fbtrace_id": "AbC", "message": "Malformed token EAAx"}}
     )
@@ -145,9 +131,7 @@ def test_message_names_numbers_and_never_texts() -> None:
 
 
 def test_rate_answer_carries_its_wait() -> None:
-    """
-    What the headers ask for is on the error, in seconds.
-    """
+    """What the headers ask for is on the error, in seconds."""
     error = error_from_answer(400, {"error": {"code": 613}}, retry_after_seconds=120.0)
 
     assert isinstance(error, RateLimitedError)
@@ -156,17 +140,13 @@ def test_rate_answer_carries_its_wait() -> None:
 
 @pytest.mark.parametrize("error", [None, "text", [], {"code": "x"}, {"code": True}, {"error_subcode": []}])
 def test_broken_error_object_is_still_an_error(error: object) -> None:
-    """
-    Whatever stands under "error", an answer of 400 is a refusal.
-    """
+    """Whatever stands under "error", an answer of 400 is a refusal."""
     assert is_refusal(400, {"error": error})
     assert BadRequestError is type(error_from_answer(400, {"error": error}))
 
 
 def test_numbers_as_text_are_read() -> None:
-    """
-    Codes may come as text.
-    """
+    """Codes may come as text."""
     error = error_from_answer(400, {"error": {"code": "10", "error_subcode": "2018278"}})
 
     assert WindowClosedError is type(error)

@@ -1,6 +1,4 @@
-"""
-Table 4 of the platform: each place that can hold an address, by its row.
-"""
+"""Table 4 of the platform: each place that can hold an address, by its row."""
 
 from __future__ import annotations
 
@@ -8,43 +6,33 @@ from typing import Any
 
 import pytest
 
-from kochava_bot_middleware.messenger.links import KeepReason, LinkKind, LinkSite, iter_links
+from kochava_bot_middleware.messenger.links.body import KeepReason, LinkKind, LinkSite, iter_links
 
 SHOP = "https://shop.example/shoes?a=1&b=2#top"
 
 
 def message(attachment: dict[str, Any], **recipient: Any) -> dict[str, Any]:
-    """
-    A Send API body to one person.
-    """
+    """A Send API body to one person."""
     return {"recipient": recipient or {"id": "42"}, "message": {"attachment": attachment}}
 
 
 def template(template_type: str, **payload: Any) -> dict[str, Any]:
-    """
-    A Send API body with a template.
-    """
+    """A Send API body with a template."""
     return message({"type": "template", "payload": {"template_type": template_type, **payload}})
 
 
 def button(**members: Any) -> dict[str, Any]:
-    """
-    A URL button.
-    """
+    """A URL button."""
     return {"type": "web_url", "title": "Show", "url": SHOP, **members}
 
 
 def facts(body: Any, **options: Any) -> list[tuple[LinkKind, str, KeepReason | None]]:
-    """
-    What is said of each address, in short.
-    """
+    """What is said of each address, in short."""
     return [(site.kind, site.url, site.keep) for site in iter_links(body, **options)]
 
 
 def only(body: Any, **options: Any) -> LinkSite:
-    """
-    The one address of a body.
-    """
+    """The one address of a body."""
     (site,) = iter_links(body, **options)
     return site
 

@@ -1,6 +1,4 @@
-"""
-Bodies as other libraries and older code send them.
-"""
+"""Bodies as other libraries and older code send them."""
 
 from __future__ import annotations
 
@@ -12,37 +10,29 @@ from urllib.parse import parse_qs, quote, urlencode
 import attrs
 import pytest
 
-from kochava_bot_middleware.messenger.links import KeepReason, LinkKind, LinkSite, iter_links, map_links
+from kochava_bot_middleware.messenger.links.body import KeepReason, LinkKind, LinkSite, iter_links, map_links
 
 SHOP = "https://shop.example/shoes?a=1&b=2"
 NEW = "https://acme.smart.link/x?url=1&y=2"
 
 
 def button(**members: Any) -> dict[str, Any]:
-    """
-    A URL button.
-    """
+    """A URL button."""
     return {"type": "web_url", "title": "Show", "url": SHOP, **members}
 
 
 def attachment(template_type: str = "button", **payload: Any) -> dict[str, Any]:
-    """
-    A template attachment.
-    """
+    """A template attachment."""
     return {"type": "template", "payload": {"template_type": template_type, **payload}}
 
 
 def body(**payload: Any) -> dict[str, Any]:
-    """
-    A Send API body with a button template.
-    """
+    """A Send API body with a button template."""
     return {"recipient": {"id": "42"}, "message": {"attachment": attachment(**payload)}}
 
 
 def only(given: Any) -> LinkSite:
-    """
-    The one address of a body.
-    """
+    """The one address of a body."""
     (site,) = iter_links(given)
     return site
 
@@ -123,16 +113,12 @@ FIELDS = {"recipient": json.dumps({"id": "42"}), "message": json.dumps({"attachm
 
 
 def replaced(given: Any) -> Any:
-    """
-    The body with every link replaced.
-    """
+    """The body with every link replaced."""
     return map_links(given, lambda _site: NEW)
 
 
 def url_in(form: str) -> str:
-    """
-    The address of the button in a form's message.
-    """
+    """The address of the button in a form's message."""
     message = json.loads(parse_qs(form)["message"][0])
     return str(message["attachment"]["payload"]["buttons"][0]["url"])
 
@@ -185,9 +171,7 @@ def test_bodies_may_come_as_an_array() -> None:
 
 
 class SafeText(str):
-    """
-    Text of a class of its own, as template engines have it.
-    """
+    """Text of a class of its own, as template engines have it."""
 
     __slots__ = ()
 

@@ -1,6 +1,4 @@
-"""
-The forms in which a body may come: JSON text, batch, attrs instances, tuples; and that it is never written into.
-"""
+"""The forms in which a body may come: JSON text, batch, attrs instances, tuples; and that it is never written into."""
 
 from __future__ import annotations
 
@@ -15,8 +13,8 @@ import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kochava_bot_middleware.messenger.links import Path, iter_links, map_links, replace_links
-from kochava_bot_middleware.messenger.text_links import TextLimit
+from kochava_bot_middleware.messenger.links.body import Path, iter_links, map_links, replace_links
+from kochava_bot_middleware.messenger.links.text import TextLimit
 
 SHOP = "https://shop.example/a?b=1&c=%C3%A4"
 NEW = "https://acme.smart.link/x?url=1&y=ä"
@@ -27,16 +25,12 @@ URL_PATH: Path = ("message", "attachment", "payload", "buttons", 0, "url")
 
 
 def body(message: Any) -> dict[str, Any]:
-    """
-    A Send API body.
-    """
+    """A Send API body."""
     return {"recipient": {"id": "42"}, "message": message}
 
 
 def replaced(given_body: Any) -> Any:
-    """
-    The body with every link replaced.
-    """
+    """The body with every link replaced."""
     return map_links(given_body, lambda _site: NEW)
 
 

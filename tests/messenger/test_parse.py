@@ -1,6 +1,4 @@
-"""
-The envelope of webhooks, and what no input may do to it.
-"""
+"""The envelope of webhooks, and what no input may do to it."""
 
 from __future__ import annotations
 
@@ -16,14 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kochava_bot_middleware.exceptions import NotAWebhook
-from kochava_bot_middleware.messenger.events import (
-    Channel,
-    Event,
-    Kind,
-    MessageEvent,
-    UnknownEvent,
-)
-from kochava_bot_middleware.messenger.parse import parse_item, parse_webhook
+from kochava_bot_middleware.messenger.events import Channel, Event, Kind, MessageEvent, UnknownEvent
+from kochava_bot_middleware.messenger.parsing.webhook import parse_item, parse_webhook
 from tests.strategies import (
     ITEMS,
     PAGE_ID,
@@ -37,9 +29,7 @@ from tests.strategies import (
 
 
 def events_or_refusal(body: Any) -> list[Event]:
-    """
-    What `parse_webhook` gives; none if it refuses. Any other exception fails the test.
-    """
+    """What `parse_webhook` gives; none if it refuses. Any other exception fails the test."""
     try:
         return parse_webhook(body)
     except NotAWebhook:
@@ -47,9 +37,7 @@ def events_or_refusal(body: Any) -> list[Event]:
 
 
 def again(event: Event) -> Event:
-    """
-    The event, read anew from what an inbox stores.
-    """
+    """The event, read anew from what an inbox stores."""
     return parse_item(
         orjson.loads(orjson.dumps(event.raw)), channel=event.channel, page_id=event.page_id, standby=event.standby
     )

@@ -1,6 +1,4 @@
-"""
-Each row of the platform's event table that answers something rich gives its record.
-"""
+"""Each row of the platform's event table that answers something rich gives its record."""
 
 from __future__ import annotations
 

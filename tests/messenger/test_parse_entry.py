@@ -1,6 +1,4 @@
-"""
-What an entry of a webhook tells beside its arrays of items: calls, answers to a call request, paid messages.
-"""
+"""What an entry of a webhook tells beside its arrays of items: calls, answers to a call request, paid messages."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ from typing import Any
 import pytest
 
 from kochava_bot_middleware.messenger.events import ChangeEvent, Event, HopContext, Kind, UnknownEvent
-from kochava_bot_middleware.messenger.parse import parse_item, parse_webhook
+from kochava_bot_middleware.messenger.parsing.webhook import parse_item, parse_webhook
 from tests.strategies import ITEMS, PAGE_ID, PERSON_ID, webhook
 
 SENT_AT = 1_767_225_600
@@ -21,16 +19,12 @@ PAID = {"recipient_id": PERSON_ID, "page_id": PAGE_ID, "timestamp": SENT_AT, "mi
 
 
 def entry(**members: Any) -> dict[str, Any]:
-    """
-    A webhook of one entry with these members.
-    """
+    """A webhook of one entry with these members."""
     return {"object": "page", "entry": [{"id": PAGE_ID, "time": SENT_AT, **members}]}
 
 
 def again(event: Event) -> Event:
-    """
-    The event, read anew from what an inbox stores.
-    """
+    """The event, read anew from what an inbox stores."""
     return parse_item(event.raw, channel=event.channel, page_id=event.page_id, standby=event.standby)
 
 

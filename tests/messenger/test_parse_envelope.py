@@ -1,6 +1,4 @@
-"""
-Forms that the envelope of a webhook takes, and whom and which Page an item is about.
-"""
+"""Forms that the envelope of a webhook takes, and whom and which Page an item is about."""
 
 from __future__ import annotations
 
@@ -12,14 +10,12 @@ import pytest
 
 from kochava_bot_middleware.exceptions import NotAWebhook
 from kochava_bot_middleware.messenger.events import ChangeEvent, Channel, Event, HopContext, Kind, MessageEvent
-from kochava_bot_middleware.messenger.parse import parse_item, parse_webhook
+from kochava_bot_middleware.messenger.parsing.webhook import parse_item, parse_webhook
 from tests.strategies import INSTAGRAM_ID, ITEMS, PAGE_ID, PERSON_ID, item, webhook
 
 
 def again(event: Event) -> Event:
-    """
-    The event, read anew from what an inbox stores.
-    """
+    """The event, read anew from what an inbox stores."""
     return parse_item(event.raw, channel=event.channel, page_id=event.page_id, standby=event.standby)
 
 

@@ -1,6 +1,4 @@
-"""
-Ids and times in all the forms they come in.
-"""
+"""Ids and times in all the forms they come in."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kochava_bot_middleware.messenger.parse import parse_webhook
+from kochava_bot_middleware.messenger.parsing.webhook import parse_webhook
 from tests.strategies import PERSON_ID, item, webhook
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)

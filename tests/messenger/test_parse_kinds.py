@@ -1,6 +1,4 @@
-"""
-Every kind has its class and its sample.
-"""
+"""Every kind has its class and its sample."""
 
 from __future__ import annotations
 
@@ -8,7 +6,7 @@ import pytest
 
 from kochava_bot_middleware.messenger import events
 from kochava_bot_middleware.messenger.events import Event, Kind
-from kochava_bot_middleware.messenger.parse import parse_webhook
+from kochava_bot_middleware.messenger.parsing.webhook import parse_webhook
 from tests.strategies import ITEMS, PERSON_ID, only, webhook
 
 

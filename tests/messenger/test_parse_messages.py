@@ -1,6 +1,4 @@
-"""
-Each row of the platform's event table that is around a message gives its record.
-"""
+"""Each row of the platform's event table that is around a message gives its record."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ from typing import Any
 import pytest
 
 from kochava_bot_middleware.messenger import events
-from kochava_bot_middleware.messenger.parse import parse_webhook
+from kochava_bot_middleware.messenger.parsing.webhook import parse_webhook
 from tests.strategies import ITEMS, PAGE_ID, PERSON_ID, item, only, webhook
 
 SENT = datetime(2026, 1, 1, 0, 0, 0, 123000, tzinfo=UTC)

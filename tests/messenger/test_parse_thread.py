@@ -1,6 +1,4 @@
-"""
-Each row of the platform's event table that is about a thread and its owners gives its record.
-"""
+"""Each row of the platform's event table that is about a thread and its owners gives its record."""
 
 from __future__ import annotations
 

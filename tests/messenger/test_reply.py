@@ -1,6 +1,4 @@
-"""
-Answers to the person an event came from.
-"""
+"""Answers to the person an event came from."""
 
 from __future__ import annotations
 
@@ -34,9 +32,7 @@ def _media(kind: str) -> dict[str, Any]:
 async def test_answer_is_of_the_events_page_unless_the_bot_has_its_own(
     graph: LocalGraph, own: str | None, told: str
 ) -> None:
-    """
-    A bot with one token need not know its Page, but who sees its messages must.
-    """
+    """A bot with one token need not know its Page, but who sees its messages must."""
     watcher = Watcher()
     await Reply(graph.bot(page_id=own, middlewares=[watcher]), EVENT).text("hi")
     assert [told] == [outgoing.page_id for outgoing in watcher.seen]
@@ -62,9 +58,7 @@ async def test_answer_is_of_the_events_page_unless_the_bot_has_its_own(
 async def test_message_answers_the_person(
     graph: LocalGraph, method: str, arguments: tuple[Any, ...], message: dict[str, Any]
 ) -> None:
-    """
-    Each method sends one RESPONSE to the event's person, through the chain once.
-    """
+    """Each method sends one RESPONSE to the event's person, through the chain once."""
     watcher = Watcher()
     bot = graph.bot(page_id="P1", middlewares=[watcher])
 
@@ -81,18 +75,14 @@ async def test_message_answers_the_person(
 async def test_sender_action_has_no_messaging_type(
     graph: LocalGraph, method: str, arguments: tuple[Any, ...], action: str
 ) -> None:
-    """
-    Actions are no messages.
-    """
+    """Actions are no messages."""
     await getattr(Reply(graph.bot(), EVENT), method)(*arguments)
 
     assert {"recipient": R, "sender_action": action} == graph.seen[0].body
 
 
 async def test_options_are_taken(graph: LocalGraph) -> None:
-    """
-    Options of the platform go into the body, ours travel beside it.
-    """
+    """Options of the platform go into the body, ours travel beside it."""
     watcher = Watcher()
     reply = Reply(graph.bot(middlewares=[watcher]), EVENT)
 
@@ -109,9 +99,7 @@ async def test_options_are_taken(graph: LocalGraph) -> None:
 
 
 async def test_local_file_is_uploaded(graph: LocalGraph, tmp_path: Path) -> None:
-    """
-    What is no address is a file.
-    """
+    """What is no address is a file."""
     path = tmp_path / "shoe.png"
     path.write_bytes(b"pixels")
 
@@ -122,9 +110,7 @@ async def test_local_file_is_uploaded(graph: LocalGraph, tmp_path: Path) -> None
 
 
 async def test_missing_file_is_told_before_anything_leaves(graph: LocalGraph) -> None:
-    """
-    A path with no file behind it never reaches the network.
-    """
+    """A path with no file behind it never reaches the network."""
     with pytest.raises(FileNotFoundError):
         await Reply(graph.bot(), EVENT).file("/no/such/file.pdf")
     assert [] == graph.seen
@@ -132,18 +118,14 @@ async def test_missing_file_is_told_before_anything_leaves(graph: LocalGraph) ->
 
 @pytest.mark.parametrize("raw", [{"sender": {"user_ref": "7700112233"}}, {"optin": {"user_ref": "7700112233"}}])
 async def test_plugin_user_is_answered_by_reference(graph: LocalGraph, raw: dict[str, Any]) -> None:
-    """
-    Who is known by user_ref only is addressed by it.
-    """
+    """Who is known by user_ref only is addressed by it."""
     await Reply(graph.bot(), Event(user_id="7700112233", raw=raw)).text("hi")
 
     assert {"user_ref": "7700112233"} == graph.seen[0].body["recipient"]
 
 
 async def test_event_without_a_person_cannot_be_answered(graph: LocalGraph) -> None:
-    """
-    A policy warning is from nobody.
-    """
+    """A policy warning is from nobody."""
     with pytest.raises(BadRequestError, match="names no person"):
         await Reply(graph.bot(), Event()).text("hi")
 
@@ -153,9 +135,7 @@ async def test_event_without_a_person_cannot_be_answered(graph: LocalGraph) -> N
     [("greting", "probably `greeting`"), ("colour", "one of creative, greeting, messaging_type, ")],
 )
 async def test_unknown_option_is_named_with_what_was_meant(graph: LocalGraph, option: str, wanted: str) -> None:
-    """
-    Of a reply and of the bot's own methods, before anything leaves.
-    """
+    """Of a reply and of the bot's own methods, before anything leaves."""
     keywords: dict[str, Any] = {option: True}
     for send in (
         Reply(graph.bot(), EVENT).text("hi", **keywords),
@@ -168,9 +148,7 @@ async def test_unknown_option_is_named_with_what_was_meant(graph: LocalGraph, op
 
 
 async def test_refusal_is_raised_whatever_the_bot_does(graph: LocalGraph) -> None:
-    """
-    Though the bot returns errors, a reply raises them.
-    """
+    """Though the bot returns errors, a reply raises them."""
     graph.will_refuse(10, 2018278)
 
     with pytest.raises(WindowClosedError):
@@ -178,18 +156,14 @@ async def test_refusal_is_raised_whatever_the_bot_does(graph: LocalGraph) -> Non
 
 
 async def test_result_tells_the_message_id(graph: LocalGraph) -> None:
-    """
-    Facebook's answer comes back as a record.
-    """
+    """Facebook's answer comes back as a record."""
     result = await Reply(graph.bot(), EVENT).text("hi")
 
     assert SendResult(message_id="m_1", recipient_id="1", raw={"recipient_id": "1", "message_id": "m_1"}) == result
 
 
 async def test_channel_is_the_one_of_the_event(graph: LocalGraph) -> None:
-    """
-    A Page with an Instagram account answers where it was written to.
-    """
+    """A Page with an Instagram account answers where it was written to."""
     watcher = Watcher()
 
     await Reply(graph.bot(middlewares=[watcher]), Event(user_id="5", channel=Channel.INSTAGRAM)).text("hi")
@@ -198,9 +172,7 @@ async def test_channel_is_the_one_of_the_event(graph: LocalGraph) -> None:
 
 
 async def test_reply_can_be_printed(graph: LocalGraph) -> None:
-    """
-    Neither token nor person is shown; the bot is at hand.
-    """
+    """Neither token nor person is shown; the bot is at hand."""
     bot = graph.bot()
     reply = Reply(bot, EVENT)
 

@@ -1,6 +1,4 @@
-"""
-All that a person will see passes the send chain exactly once.
-"""
+"""All that a person will see passes the send chain exactly once."""
 
 from __future__ import annotations
 
@@ -83,9 +81,7 @@ async def _call(method: Callable[..., Awaitable[Any]]) -> Any:
 
 
 def test_methods_enumerated_are_all_there() -> None:
-    """
-    The enumeration below sees every send method of both pymessenger releases, and nothing is left synchronous.
-    """
+    """The enumeration below sees every send method of both pymessenger releases, and nothing is left synchronous."""
     named = {
         *("send_raw", "send_message", "send_recipient", "send_text_message", "send_generic_message"),
         *("send_button_message", "send_action", "send_attachment", "send_attachment_url", "upload_attachment"),
@@ -105,9 +101,7 @@ def test_methods_enumerated_are_all_there() -> None:
 
 @pytest.mark.parametrize("name", _public_methods())
 async def test_method_passes_the_chain_exactly_once(graph: LocalGraph, name: str) -> None:
-    """
-    Each public method that sends is seen once by a middleware, and makes one request.
-    """
+    """Each public method that sends is seen once by a middleware, and makes one request."""
     watcher = Watcher()
     bot = graph.bot(page_id="P1", middlewares=[watcher])
 
@@ -120,9 +114,7 @@ async def test_method_passes_the_chain_exactly_once(graph: LocalGraph, name: str
 
 @pytest.mark.parametrize("name", _public_methods())
 async def test_creative_travels_beside_the_body(graph: LocalGraph, name: str) -> None:
-    """
-    Where a method takes a creative, the chain sees it and Facebook does not.
-    """
+    """Where a method takes a creative, the chain sees it and Facebook does not."""
     method = getattr(graph.bot(middlewares=[watcher := Watcher()]), name)
     parameters = inspect.signature(method).parameters
     if "creative" not in parameters and "options" not in parameters:
@@ -139,9 +131,7 @@ async def test_creative_travels_beside_the_body(graph: LocalGraph, name: str) ->
 
 
 async def test_first_middleware_is_outermost(graph: LocalGraph) -> None:
-    """
-    Layers run in the order they were added, and the list of them says so.
-    """
+    """Layers run in the order they were added, and the list of them says so."""
     order: list[str] = []
 
     class Named:
@@ -162,9 +152,7 @@ async def test_first_middleware_is_outermost(graph: LocalGraph) -> None:
 
 
 async def test_changed_body_is_the_one_that_leaves(graph: LocalGraph) -> None:
-    """
-    What a middleware hands on is sent; what it was given is not changed.
-    """
+    """What a middleware hands on is sent; what it was given is not changed."""
 
     class Shouting:
         async def send(self, outgoing: Outgoing, call_next: Any) -> Any:
@@ -178,9 +166,7 @@ async def test_changed_body_is_the_one_that_leaves(graph: LocalGraph) -> None:
 
 
 async def test_middleware_may_answer_itself(graph: LocalGraph) -> None:
-    """
-    Without call_next nothing leaves, and the caller gets the middleware's answer.
-    """
+    """Without call_next nothing leaves, and the caller gets the middleware's answer."""
 
     class Silent:
         async def send(self, outgoing: Outgoing, call_next: Any) -> Any:
@@ -192,9 +178,7 @@ async def test_middleware_may_answer_itself(graph: LocalGraph) -> None:
 
 
 async def test_chain_sees_the_typed_error(graph: LocalGraph) -> None:
-    """
-    A middleware gets the exception, though the pymessenger method returns the error body.
-    """
+    """A middleware gets the exception, though the pymessenger method returns the error body."""
     caught: list[Exception] = []
 
     class Curious:
@@ -213,9 +197,7 @@ async def test_chain_sees_the_typed_error(graph: LocalGraph) -> None:
 
 
 async def test_middleware_may_send_an_upload_twice(graph: LocalGraph) -> None:
-    """
-    Awaiting call_next again sends the whole file again.
-    """
+    """Awaiting call_next again sends the whole file again."""
 
     class Twice:
         async def send(self, outgoing: Outgoing, call_next: Any) -> Any:
@@ -228,9 +210,7 @@ async def test_middleware_may_send_an_upload_twice(graph: LocalGraph) -> None:
 
 
 async def test_outgoing_tells_endpoint_and_recipient(graph: LocalGraph) -> None:
-    """
-    The chain learns the recipient from the body and the channel from the bot.
-    """
+    """The chain learns the recipient from the body and the channel from the bot."""
     watcher = Watcher()
     bot = graph.bot(channel=Channel.INSTAGRAM, middlewares=[watcher])
 
@@ -244,9 +224,7 @@ async def test_outgoing_tells_endpoint_and_recipient(graph: LocalGraph) -> None:
 
 
 def test_middleware_that_cannot_work_is_refused() -> None:
-    """
-    A synchronous send method is refused when it is added.
-    """
+    """A synchronous send method is refused when it is added."""
 
     class Sync:
         def send(self, outgoing: Outgoing, call_next: Any) -> Any:
@@ -257,9 +235,7 @@ def test_middleware_that_cannot_work_is_refused() -> None:
 
 
 async def test_sends_side_by_side_each_pass_once(graph: LocalGraph) -> None:
-    """
-    Fifty sends gathered pass the chain fifty times, each with its own recipient.
-    """
+    """Fifty sends gathered pass the chain fifty times, each with its own recipient."""
     watcher = Watcher()
     bot = graph.bot(middlewares=[watcher], clock=StillClock())
 
@@ -271,9 +247,7 @@ async def test_sends_side_by_side_each_pass_once(graph: LocalGraph) -> None:
 
 
 async def test_send_from_a_thread_passes_the_chain(graph: LocalGraph) -> None:
-    """
-    A worker thread hands its send to the bot's loop.
-    """
+    """A worker thread hands its send to the bot's loop."""
     watcher = Watcher()
     bot = graph.bot(middlewares=[watcher])
     loop = asyncio.get_running_loop()

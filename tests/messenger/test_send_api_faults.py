@@ -1,6 +1,4 @@
-"""
-What happens when Facebook refuses, or does not answer.
-"""
+"""What happens when Facebook refuses, or does not answer."""
 
 from __future__ import annotations
 
@@ -33,9 +31,7 @@ def _free_port() -> int:
 
 
 async def test_error_body_is_returned_as_pymessenger_does(graph: LocalGraph) -> None:
-    """
-    Methods that pymessenger has return the decoded error.
-    """
+    """Methods that pymessenger has return the decoded error."""
     graph.will_refuse(100)
 
     answer = await graph.bot().send_text_message("77", "hi")
@@ -44,9 +40,7 @@ async def test_error_body_is_returned_as_pymessenger_does(graph: LocalGraph) -> 
 
 
 async def test_error_is_raised_on_request(graph: LocalGraph) -> None:
-    """
-    With raise_errors the same methods raise.
-    """
+    """With raise_errors the same methods raise."""
     graph.will_refuse(100)
 
     with pytest.raises(BadRequestError):
@@ -54,9 +48,7 @@ async def test_error_is_raised_on_request(graph: LocalGraph) -> None:
 
 
 async def test_error_is_raised_by_new_methods(graph: LocalGraph) -> None:
-    """
-    Methods that pymessenger does not have always raise.
-    """
+    """Methods that pymessenger does not have always raise."""
     graph.will_refuse(100)
 
     with pytest.raises(BadRequestError):
@@ -64,9 +56,7 @@ async def test_error_is_raised_by_new_methods(graph: LocalGraph) -> None:
 
 
 async def test_error_in_an_answer_of_200_is_an_error(graph: LocalGraph) -> None:
-    """
-    The status alone does not make a success.
-    """
+    """The status alone does not make a success."""
     graph.will_refuse(100, status=200)
 
     with pytest.raises(BadRequestError):
@@ -86,9 +76,7 @@ RETRIED = [
 async def test_undelivered_message_is_sent_again(
     graph: LocalGraph, code: int, subcode: int | None, error: dict[str, Any], waits: list[float]
 ) -> None:
-    """
-    Two refusals that delivered nothing are followed by a success, after growing waits.
-    """
+    """Two refusals that delivered nothing are followed by a success, after growing waits."""
     clock = StillClock()
     graph.will_refuse(code, subcode, **error)
     graph.will_refuse(code, subcode, **error)
@@ -99,9 +87,7 @@ async def test_undelivered_message_is_sent_again(
 
 
 async def test_waits_are_spread(graph: LocalGraph) -> None:
-    """
-    Callers who failed together do not come again together, nor earlier than they would alone.
-    """
+    """Callers who failed together do not come again together, nor earlier than they would alone."""
     clock = StillClock()
     graph.will_refuse(613)
     graph.will_refuse(613)
@@ -114,9 +100,7 @@ async def test_waits_are_spread(graph: LocalGraph) -> None:
 
 
 async def test_tries_are_bounded(graph: LocalGraph) -> None:
-    """
-    The third refusal is raised.
-    """
+    """The third refusal is raised."""
     for _ in range(5):
         graph.will_refuse(613)
 
@@ -144,9 +128,7 @@ NEVER = [
 async def test_message_that_may_have_arrived_is_not_sent_again(
     graph: LocalGraph, code: int, subcode: int | None, error: dict[str, Any]
 ) -> None:
-    """
-    Unknown outcome and lasting refusals end at the first try.
-    """
+    """Unknown outcome and lasting refusals end at the first try."""
     graph.will_refuse(code, subcode, **error)
 
     with pytest.raises(SendError):
@@ -155,9 +137,7 @@ async def test_message_that_may_have_arrived_is_not_sent_again(
 
 
 async def test_wait_that_facebook_asks_for_is_kept(graph: LocalGraph) -> None:
-    """
-    Retry-After lengthens the wait.
-    """
+    """Retry-After lengthens the wait."""
     clock = StillClock()
     graph.answers.append(Answer({"error": {"code": 613}}, 400, {"Retry-After": "7"}))
 
@@ -167,9 +147,7 @@ async def test_wait_that_facebook_asks_for_is_kept(graph: LocalGraph) -> None:
 
 
 async def test_long_wait_is_left_to_the_caller(graph: LocalGraph) -> None:
-    """
-    Minutes until access is regained are on the error; nobody is held that long.
-    """
+    """Minutes until access is regained are on the error; nobody is held that long."""
     usage = '{"9": [{"type": "messenger", "call_count": 101, "estimated_time_to_regain_access": 15}]}'
     graph.answers.append(Answer({"error": {"code": 80006}}, 400, {"x-business-use-case-usage": usage}))
 
@@ -179,9 +157,7 @@ async def test_long_wait_is_left_to_the_caller(graph: LocalGraph) -> None:
 
 
 async def test_refused_connection_is_temporary_and_tried_again() -> None:
-    """
-    Nothing left this machine, so it is tried three times; the error is raised though there is no body.
-    """
+    """Nothing left this machine, so it is tried three times; the error is raised though there is no body."""
     clock = StillClock()
     async with AsyncBot(TOKEN, graph_url=f"http://127.0.0.1:{_free_port()}", clock=clock, rng=NoJitter()) as bot:
         with pytest.raises(TemporarySendError) as caught:
@@ -191,9 +167,7 @@ async def test_refused_connection_is_temporary_and_tried_again() -> None:
 
 
 async def test_lost_connection_is_of_unknown_delivery(graph: LocalGraph) -> None:
-    """
-    The request was read and no answer came: raised, and not sent again.
-    """
+    """The request was read and no answer came: raised, and not sent again."""
     graph.answers.append(Answer(hang_up=True))
 
     with pytest.raises(DeliveryUnknownError):
@@ -202,9 +176,7 @@ async def test_lost_connection_is_of_unknown_delivery(graph: LocalGraph) -> None
 
 
 async def test_lost_connection_of_a_look_up_is_tried_again(graph: LocalGraph) -> None:
-    """
-    A GET delivers nothing. The second hang-up gets past the one try more that aiohttp makes by itself.
-    """
+    """A GET delivers nothing. The second hang-up gets past the one try more that aiohttp makes by itself."""
     clock = StillClock()
     graph.answers.extend([Answer(hang_up=True), Answer(hang_up=True), Answer({"first_name": "Ann"})])
 
@@ -213,9 +185,7 @@ async def test_lost_connection_of_a_look_up_is_tried_again(graph: LocalGraph) ->
 
 
 async def test_time_out_is_of_unknown_delivery() -> None:
-    """
-    A server that takes the request and stays silent ends the call in time.
-    """
+    """A server that takes the request and stays silent ends the call in time."""
     release = asyncio.Event()
 
     async def silent(_request: web.Request) -> web.Response:
@@ -233,9 +203,7 @@ async def test_time_out_is_of_unknown_delivery() -> None:
 
 @pytest.mark.parametrize("content", [b"<html>", b"", b"{"])
 async def test_answer_that_is_not_json_is_of_unknown_delivery(graph: LocalGraph, content: bytes) -> None:
-    """
-    A 200 without JSON says nothing.
-    """
+    """A 200 without JSON says nothing."""
     graph.answers.append(Answer(content))
 
     with pytest.raises(DeliveryUnknownError):
@@ -243,9 +211,7 @@ async def test_answer_that_is_not_json_is_of_unknown_delivery(graph: LocalGraph,
 
 
 async def test_redirect_is_not_followed(graph: LocalGraph) -> None:
-    """
-    The token goes to nobody but the address that was set.
-    """
+    """The token goes to nobody but the address that was set."""
     graph.answers.append(Answer(b"", 307, {"Location": graph.url + "/elsewhere"}))
 
     with pytest.raises(BadRequestError):
@@ -254,9 +220,7 @@ async def test_redirect_is_not_followed(graph: LocalGraph) -> None:
 
 
 async def test_stream_that_cannot_be_wound_back_is_sent_once(graph: LocalGraph) -> None:
-    """
-    A refusal that is otherwise tried again ends an upload from a pipe.
-    """
+    """A refusal that is otherwise tried again ends an upload from a pipe."""
 
     class Pipe(io.BytesIO):
         def seekable(self) -> bool:
@@ -270,9 +234,7 @@ async def test_stream_that_cannot_be_wound_back_is_sent_once(graph: LocalGraph) 
 
 
 async def test_upload_is_sent_again_whole(graph: LocalGraph) -> None:
-    """
-    An open file is wound back to where it stood.
-    """
+    """An open file is wound back to where it stood."""
     file = io.BytesIO(b"skip-data")
     file.seek(5)
     graph.will_refuse(613)
@@ -283,9 +245,7 @@ async def test_upload_is_sent_again_whole(graph: LocalGraph) -> None:
 
 
 async def test_no_error_shows_token_or_text(graph: LocalGraph) -> None:
-    """
-    Neither message, repr, traceback nor body of an error holds the token, even where Facebook quotes it.
-    """
+    """Neither message, repr, traceback nor body of an error holds the token, even where Facebook quotes it."""
     graph.answers.append(Answer({"error": {"code": 190, "message": f"Malformed access token {TOKEN}"}}, 400))
     graph.answers.append(Answer(hang_up=True))
     bot = graph.bot(app_secret="app-secret", raise_errors=True)
@@ -300,9 +260,7 @@ async def test_no_error_shows_token_or_text(graph: LocalGraph) -> None:
 
 
 async def test_retry_is_logged_without_token_or_text(graph: LocalGraph, caplog: pytest.LogCaptureFixture) -> None:
-    """
-    The log line of a retry has the numbers and nothing private.
-    """
+    """The log line of a retry has the numbers and nothing private."""
     caplog.set_level("DEBUG")
     graph.will_refuse(613)
 

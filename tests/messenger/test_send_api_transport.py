@@ -1,6 +1,4 @@
-"""
-Credentials, sessions and pace.
-"""
+"""Credentials, sessions and pace."""
 
 from __future__ import annotations
 
@@ -20,16 +18,14 @@ import pymessenger
 import pytest
 from pymessenger.bot import Bot
 
-from kochava_bot_middleware.messenger.pace import UsagePace
+from kochava_bot_middleware.messenger.graph.pace import UsagePace
 from kochava_bot_middleware.messenger.send_api import AsyncBot
 from kochava_bot_middleware.settings import Secret
 from tests.messenger.local_graph import SECRET, TOKEN, Answer, LocalGraph, StillClock
 
 
 async def test_token_travels_in_the_header_only(graph: LocalGraph) -> None:
-    """
-    Neither path, query nor body holds the token.
-    """
+    """Neither path, query nor body holds the token."""
     await graph.bot().send_text_message("77", "hi")
 
     (request,) = graph.seen
@@ -39,9 +35,7 @@ async def test_token_travels_in_the_header_only(graph: LocalGraph) -> None:
 
 @pytest.mark.parametrize("secret", [SECRET, Secret(SECRET)])
 async def test_proof_is_the_hash_of_the_token(graph: LocalGraph, secret: str | Secret) -> None:
-    """
-    With an app secret each call has the HMAC-SHA256 of the token in its query.
-    """
+    """With an app secret each call has the HMAC-SHA256 of the token in its query."""
     bot = graph.bot(app_secret=secret)
 
     await bot.send_text_message("77", "hi")
@@ -52,9 +46,7 @@ async def test_proof_is_the_hash_of_the_token(graph: LocalGraph, secret: str | S
 
 
 async def test_new_token_is_used_at_once(graph: LocalGraph) -> None:
-    """
-    Nothing derived from the token is kept.
-    """
+    """Nothing derived from the token is kept."""
     bot = graph.bot(app_secret=SECRET)
     bot.access_token = "EAAnew"
 
@@ -65,9 +57,7 @@ async def test_new_token_is_used_at_once(graph: LocalGraph) -> None:
 
 
 def test_repr_shows_no_secret() -> None:
-    """
-    A bot can be printed.
-    """
+    """A bot can be printed."""
     shown = repr(AsyncBot(TOKEN, SECRET, page_id="P1"))
 
     assert "P1" in shown
@@ -77,9 +67,7 @@ def test_repr_shows_no_secret() -> None:
 
 @pytest.mark.parametrize("token", ["", "two words", "line\n"])
 def test_unusable_token_is_refused_without_showing_it(token: str) -> None:
-    """
-    White space would break the header; the message does not repeat the token.
-    """
+    """White space would break the header; the message does not repeat the token."""
     with pytest.raises(ValueError, match="holds white space") as caught:
         AsyncBot(token)
     assert token == "" or token not in str(caught.value)
@@ -90,42 +78,32 @@ def test_unusable_token_is_refused_without_showing_it(token: str) -> None:
     [("access_token", (None, None)), ("access_token", (b"word", None)), ("app_secret", ("t", 5))],
 )
 def test_credential_that_is_no_text_is_refused_by_its_name(name: str, credentials: tuple[Any, Any]) -> None:
-    """
-    Such as the ``None`` of an environment variable that is not set.
-    """
+    """Such as the ``None`` of an environment variable that is not set."""
     with pytest.raises(TypeError, match=f"^{name} is wanted as a text, got (NoneType|bytes|int)$"):
         AsyncBot(*credentials)
 
 
 @pytest.mark.parametrize("version", ["26.0", "v26.0", 26.0, 26])
 def test_version_is_taken_in_any_form(version: str | float) -> None:
-    """
-    pymessenger's own default was a number.
-    """
+    """pymessenger's own default was a number."""
     assert "https://graph.facebook.com/v26.0" == AsyncBot(TOKEN, None, version).graph_url
 
 
 @pytest.mark.parametrize("version", ["latest", "", "v26.0/me", "26."])
 def test_what_is_no_version_is_refused(version: str) -> None:
-    """
-    It would stand in every address.
-    """
+    """It would stand in every address."""
     with pytest.raises(ValueError, match=r"api_version is wanted as a version such as v26\.0, got"):
         AsyncBot(TOKEN, None, version)
 
 
 def test_graph_url_must_be_an_address() -> None:
-    """
-    A host alone is refused.
-    """
+    """A host alone is refused."""
     with pytest.raises(ValueError, match="graph_url"):
         AsyncBot(TOKEN, graph_url="graph.facebook.com")
 
 
 def test_bot_is_a_pymessenger_bot() -> None:
-    """
-    Code that asks for pymessenger's class gets it, with its attributes.
-    """
+    """Code that asks for pymessenger's class gets it, with its attributes."""
     bot = AsyncBot(TOKEN, SECRET)
     original = Bot(TOKEN, app_secret=SECRET, api_version="26.0")
 
@@ -137,9 +115,7 @@ def test_bot_is_a_pymessenger_bot() -> None:
     "name", sorted(name for name, _ in inspect.getmembers(Bot, inspect.isfunction) if name.startswith("send"))
 )
 def test_parameters_are_those_of_pymessenger(name: str) -> None:
-    """
-    Calls by position and by name work as they did.
-    """
+    """Calls by position and by name work as they did."""
     theirs = list(inspect.signature(getattr(Bot, name)).parameters)
     ours = list(inspect.signature(getattr(AsyncBot, name)).parameters)
 
@@ -147,9 +123,7 @@ def test_parameters_are_those_of_pymessenger(name: str) -> None:
 
 
 async def test_all_sends_share_one_connection(graph: LocalGraph) -> None:
-    """
-    One session serves one loop, so a second send needs no second connection.
-    """
+    """One session serves one loop, so a second send needs no second connection."""
     bot = graph.bot()
 
     for _ in range(3):
@@ -159,9 +133,7 @@ async def test_all_sends_share_one_connection(graph: LocalGraph) -> None:
 
 
 async def test_given_session_stays_open(graph: LocalGraph) -> None:
-    """
-    A session from outside is used and left to its owner.
-    """
+    """A session from outside is used and left to its owner."""
     async with aiohttp.ClientSession(headers={"X-Mine": "1"}) as session:
         async with AsyncBot(TOKEN, graph_url=graph.url, session=session) as bot:
             await bot.send_text_message("77", "hi")
@@ -171,9 +143,7 @@ async def test_given_session_stays_open(graph: LocalGraph) -> None:
 
 
 def test_bot_outlives_its_loop() -> None:
-    """
-    Each asyncio.run has its own session; those of ended loops are let go.
-    """
+    """Each asyncio.run has its own session; those of ended loops are let go."""
     bot = AsyncBot(TOKEN)
 
     async def send_once() -> Any:
@@ -191,9 +161,7 @@ def test_bot_outlives_its_loop() -> None:
 
 
 async def test_close_reaches_sessions_of_other_loops(graph: LocalGraph) -> None:
-    """
-    A session that was opened in a thread's own loop is closed there.
-    """
+    """A session that was opened in a thread's own loop is closed there."""
     bot = graph.bot()
     sent = asyncio.Event()
     here = asyncio.get_running_loop()
@@ -216,9 +184,7 @@ async def test_close_reaches_sessions_of_other_loops(graph: LocalGraph) -> None:
 
 
 async def test_body_may_hold_records_and_mappings(graph: LocalGraph) -> None:
-    """
-    attrs instances, tuples and read-only mappings become JSON.
-    """
+    """attrs instances, tuples and read-only mappings become JSON."""
 
     @attrs.frozen
     class Button:
@@ -237,9 +203,7 @@ async def test_body_may_hold_records_and_mappings(graph: LocalGraph) -> None:
 
 
 async def test_body_that_is_not_json_is_refused_here(graph: LocalGraph) -> None:
-    """
-    What has no JSON form is named before anything leaves.
-    """
+    """What has no JSON form is named before anything leaves."""
     with pytest.raises(TypeError, match="cannot hold a set"):
         await graph.bot().send_message("77", {"text": {1}})
     assert [] == graph.seen
@@ -251,9 +215,7 @@ def _usage(percent: float) -> Mapping[str, str]:
 
 @pytest.mark.parametrize(("percent", "space"), [(0, 0.0), (80, 0.0), (90, 0.5), (100, 1.0), (250, 1.0)])
 def test_space_grows_above_eighty_per_cent(percent: float, space: float) -> None:
-    """
-    Up to 80 % there is none, at 100 % and beyond it is a second.
-    """
+    """Up to 80 % there is none, at 100 % and beyond it is a second."""
     pace = UsagePace(StillClock())
 
     pace.observe(_usage(percent))
@@ -262,9 +224,7 @@ def test_space_grows_above_eighty_per_cent(percent: float, space: float) -> None
 
 
 def test_business_usage_counts_by_its_worst_figure() -> None:
-    """
-    The fullest figure of the fullest use case decides.
-    """
+    """The fullest figure of the fullest use case decides."""
     pace = UsagePace(StillClock())
     usage = {"1": [{"type": "pages", "call_count": 3}, {"type": "messenger", "total_cputime": 95}]}
 
@@ -274,9 +234,7 @@ def test_business_usage_counts_by_its_worst_figure() -> None:
 
 
 def test_old_figure_is_forgotten() -> None:
-    """
-    After five minutes without news calls leave at once.
-    """
+    """After five minutes without news calls leave at once."""
     clock = StillClock()
     pace = UsagePace(clock)
     pace.observe(_usage(100))
@@ -287,9 +245,7 @@ def test_old_figure_is_forgotten() -> None:
 
 @pytest.mark.parametrize("header", ["", "x", "[]", "7", '{"1": 2}', '{"1": [3]}', '{"call_count": "many"}'])
 def test_broken_usage_header_changes_nothing(header: str) -> None:
-    """
-    Usage headers are a courtesy; nonsense in them is left.
-    """
+    """Usage headers are a courtesy; nonsense in them is left."""
     pace = UsagePace(StillClock())
 
     assert pace.observe({"x-app-usage": header, "x-business-use-case-usage": header}) is None
@@ -297,9 +253,7 @@ def test_broken_usage_header_changes_nothing(header: str) -> None:
 
 
 async def test_calls_leave_one_after_another_near_the_limit(graph: LocalGraph) -> None:
-    """
-    At 90 % the second and later calls wait half a second each for their turn.
-    """
+    """At 90 % the second and later calls wait half a second each for their turn."""
     clock = StillClock()
     bot = graph.bot(clock=clock)
     graph.answers.extend(Answer({"message_id": "m"}, headers=_usage(90)) for _ in range(4))
@@ -311,9 +265,7 @@ async def test_calls_leave_one_after_another_near_the_limit(graph: LocalGraph) -
 
 
 async def test_no_call_waits_longer_than_ten_seconds() -> None:
-    """
-    However many are waiting, the pace is no wall.
-    """
+    """However many are waiting, the pace is no wall."""
 
     class PatientClock(StillClock):
         async def sleep(self, seconds: float) -> None:

@@ -1,6 +1,4 @@
-"""
-Files as multipart requests.
-"""
+"""Files as multipart requests."""
 
 from __future__ import annotations
 
@@ -23,9 +21,7 @@ def _form(graph: LocalGraph) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("kind", ["image", "audio", "video", "file"])
 async def test_local_file_goes_out_as_multipart(graph: LocalGraph, tmp_path: Path, kind: str) -> None:
-    """
-    Recipient and message are JSON text, filedata is the file.
-    """
+    """Recipient and message are JSON text, filedata is the file."""
     path = tmp_path / "shoe.png"
     path.write_bytes(b"pixels")
 
@@ -38,9 +34,7 @@ async def test_local_file_goes_out_as_multipart(graph: LocalGraph, tmp_path: Pat
 
 
 async def test_file_name_has_no_folders(graph: LocalGraph, tmp_path: Path) -> None:
-    """
-    Facebook learns the last part of the path, and the type guessed from it.
-    """
+    """Facebook learns the last part of the path, and the type guessed from it."""
     path = tmp_path / "shoe.png"
     path.write_bytes(b"pixels")
 
@@ -51,9 +45,7 @@ async def test_file_name_has_no_folders(graph: LocalGraph, tmp_path: Path) -> No
 
 
 async def test_request_with_a_file_has_a_length(graph: LocalGraph) -> None:
-    """
-    The length is told, since the Graph API is not known to take chunks.
-    """
+    """The length is told, since the Graph API is not known to take chunks."""
     await graph.bot().send_image("77", b"x" * 3_000_000, filename="a.jpg")
 
     assert "Content-Length" in graph.seen[0].headers
@@ -61,9 +53,7 @@ async def test_request_with_a_file_has_a_length(graph: LocalGraph) -> None:
 
 
 async def test_generic_attachment_names_its_notification_type(graph: LocalGraph) -> None:
-    """
-    send_attachment is main's, which always says how to notify.
-    """
+    """send_attachment is main's, which always says how to notify."""
     await graph.bot().send_attachment("77", "file", b"data")
 
     assert "REGULAR" == graph.seen[0].fields["notification_type"]
@@ -71,9 +61,7 @@ async def test_generic_attachment_names_its_notification_type(graph: LocalGraph)
 
 
 async def test_options_of_an_upload_are_form_fields(graph: LocalGraph) -> None:
-    """
-    Text stays text, objects become JSON text.
-    """
+    """Text stays text, objects become JSON text."""
     await graph.bot().send_image("77", b"data", persona_id="9", reply_to="m_2", messaging_type="RESPONSE")
 
     fields = graph.seen[0].fields
@@ -85,9 +73,7 @@ async def test_options_of_an_upload_are_form_fields(graph: LocalGraph) -> None:
 
 
 async def test_open_file_stays_open(graph: LocalGraph, tmp_path: Path) -> None:
-    """
-    What the caller opened is the caller's to close.
-    """
+    """What the caller opened is the caller's to close."""
     path = tmp_path / "list.pdf"
     path.write_bytes(b"pages")
 
@@ -100,9 +86,7 @@ async def test_open_file_stays_open(graph: LocalGraph, tmp_path: Path) -> None:
 
 
 async def test_missing_file_is_told_before_anything_leaves(graph: LocalGraph, tmp_path: Path) -> None:
-    """
-    Neither chain nor network see a send whose file is not there.
-    """
+    """Neither chain nor network see a send whose file is not there."""
     watcher = Watcher()
 
     with pytest.raises(FileNotFoundError, match=r"no file to upload at .*gone\.png"):
@@ -111,26 +95,20 @@ async def test_missing_file_is_told_before_anything_leaves(graph: LocalGraph, tm
 
 
 async def test_folder_is_no_file(graph: LocalGraph, tmp_path: Path) -> None:
-    """
-    A folder is named as one.
-    """
+    """A folder is named as one."""
     with pytest.raises(IsADirectoryError, match="is a folder"):
         await graph.bot().send_file("77", tmp_path)
 
 
 @pytest.mark.parametrize("source", [io.StringIO("text"), 7, None])
 async def test_source_of_another_kind_is_refused(graph: LocalGraph, source: Any) -> None:
-    """
-    A file opened for text cannot be sent as bytes.
-    """
+    """A file opened for text cannot be sent as bytes."""
     with pytest.raises(TypeError, match="binary mode"):
         await graph.bot().send_file("77", source)
 
 
 async def test_chain_sees_body_and_file(graph: LocalGraph) -> None:
-    """
-    The chain gets recipient and message as objects, with the file beside them.
-    """
+    """The chain gets recipient and message as objects, with the file beside them."""
     watcher = Watcher()
 
     await graph.bot(middlewares=[watcher]).send_image("77", b"data", filename="a.png")
@@ -142,9 +120,7 @@ async def test_chain_sees_body_and_file(graph: LocalGraph) -> None:
 
 
 async def test_attachment_is_saved_for_reuse(graph: LocalGraph) -> None:
-    """
-    An upload without a recipient goes to /me/message_attachments.
-    """
+    """An upload without a recipient goes to /me/message_attachments."""
     await graph.bot().upload_attachment("image", b"data")
 
     request = graph.seen[0]
@@ -153,9 +129,7 @@ async def test_attachment_is_saved_for_reuse(graph: LocalGraph) -> None:
 
 
 async def test_attachment_is_saved_from_an_address(graph: LocalGraph) -> None:
-    """
-    An http(s) address is left for Facebook to fetch; Instagram is named.
-    """
+    """An http(s) address is left for Facebook to fetch; Instagram is named."""
     await graph.bot(channel=Channel.INSTAGRAM).upload_attachment("video", "https://a.example/v.mp4")
 
     payload = {"url": "https://a.example/v.mp4", "is_reusable": True}
@@ -164,9 +138,7 @@ async def test_attachment_is_saved_from_an_address(graph: LocalGraph) -> None:
 
 
 async def test_saved_attachment_is_sent_by_its_id(graph: LocalGraph) -> None:
-    """
-    What was saved needs no upload.
-    """
+    """What was saved needs no upload."""
     await graph.bot().send_saved_attachment("77", "image", "555")
 
     message = {"attachment": {"type": "image", "payload": {"attachment_id": "555"}}}

@@ -1,6 +1,4 @@
-"""
-Only what Facebook signed is trusted.
-"""
+"""Only what Facebook signed is trusted."""
 
 from __future__ import annotations
 
@@ -20,9 +18,7 @@ BODY = rb'{"object":"page","entry":[{"messaging":[{"message":{"text":"\u00e4 \/ 
 
 
 def sign(body: bytes, secret: str = SECRET) -> str:
-    """
-    The header as Facebook makes it.
-    """
+    """The header as Facebook makes it."""
     return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 

@@ -1,6 +1,4 @@
-"""
-A bot that remembers its webhooks, and both local servers.
-"""
+"""A bot that remembers its webhooks, and both local servers."""
 
 from __future__ import annotations
 
@@ -18,35 +16,27 @@ from tests.sandbox.recording_bot import APP_SECRET, PAGE, TOKEN, MakeMessenger, 
 
 @pytest.fixture
 def clock() -> VirtualClock:
-    """
-    Time, which stands still.
-    """
+    """Time, which stands still."""
     return VirtualClock()
 
 
 @pytest.fixture
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    """
-    An HTTP client.
-    """
+    """An HTTP client."""
     async with aiohttp.ClientSession() as session:
         yield session
 
 
 @pytest.fixture
 async def bot() -> AsyncIterator[RecordingBot]:
-    """
-    A bot that listens.
-    """
+    """A bot that listens."""
     async with RecordingBot() as server:
         yield server
 
 
 @pytest.fixture
 def make_messenger(clock: VirtualClock) -> MakeMessenger:
-    """
-    Makes a local Messenger with the usual settings.
-    """
+    """Makes a local Messenger with the usual settings."""
 
     def make(**settings: Any) -> LocalMessenger:
         usual: dict[str, Any] = {
@@ -63,18 +53,14 @@ def make_messenger(clock: VirtualClock) -> MakeMessenger:
 
 @pytest.fixture
 async def messenger(make_messenger: MakeMessenger, bot: RecordingBot) -> AsyncIterator[LocalMessenger]:
-    """
-    A local Messenger with the bot behind it.
-    """
+    """A local Messenger with the bot behind it."""
     async with make_messenger(webhook_url=f"{bot.url}/webhook") as server:
         yield server
 
 
 @pytest.fixture
 async def kochava(clock: VirtualClock) -> AsyncIterator[LocalKochava]:
-    """
-    A local Kochava with one app and two SmartLinks.
-    """
+    """A local Kochava with one app and two SmartLinks."""
     links = {"/ab12cd34e": "{url}", "/shop1": "https://shop.example{path}"}
     async with LocalKochava(app_ids={"kodemo1"}, smartlinks=links, clock=clock) as server:
         yield server

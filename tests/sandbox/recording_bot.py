@@ -1,6 +1,4 @@
-"""
-A bot that remembers its webhooks, and how a local Messenger for it is made.
-"""
+"""A bot that remembers its webhooks, and how a local Messenger for it is made."""
 
 from __future__ import annotations
 
@@ -20,9 +18,7 @@ PAGE = "1111"
 
 
 class RecordingBot(LocalServer):
-    """
-    Remembers every webhook and answers with the statuses it is told, then 200.
-    """
+    """Remembers every webhook and answers with the statuses it is told, then 200."""
 
     def __init__(self) -> None:
         super().__init__(clock=VirtualClock())
@@ -33,9 +29,7 @@ class RecordingBot(LocalServer):
 
     @property
     def items(self) -> list[dict[str, Any]]:
-        """
-        The items of all webhooks, in the order they came.
-        """
+        """The items of all webhooks, in the order they came."""
         return [item for raw in self.raw for entry in json.loads(raw)["entry"] for item in entry["messaging"]]
 
     def application(self) -> web.Application:

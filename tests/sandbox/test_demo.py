@@ -1,6 +1,4 @@
-"""
-The demo: what it prints, and that it fails when the books do not balance.
-"""
+"""The demo: what it prints, and that it fails when the books do not balance."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kochava_bot_middleware.commands.demo import headless
+from kochava_bot_middleware.cli.demo import headless
 from kochava_bot_middleware.sandbox.demo import DemoSettings
 from kochava_bot_middleware.sandbox.kochava_records import KochavaRecord
 from kochava_bot_middleware.sandbox.kochava_server import LocalKochava
@@ -23,14 +21,10 @@ STORY_LINES = 60
 
 
 class SpoiltKochava(LocalKochava):
-    """
-    Spoils its records when it comes back after the outage.
-    """
+    """Spoils its records when it comes back after the outage."""
 
     def spoil(self, events: list[KochavaRecord]) -> None:
-        """
-        Change `records`; *events* are those of the busiest person, in order.
-        """
+        """Change `records`; *events* are those of the busiest person, in order."""
 
     async def up(self) -> None:
         await super().up()
@@ -42,27 +36,21 @@ class SpoiltKochava(LocalKochava):
 
 
 class LosingKochava(SpoiltKochava):
-    """
-    Loses one event.
-    """
+    """Loses one event."""
 
     def spoil(self, events: list[KochavaRecord]) -> None:
         self.records.remove(events[1])
 
 
 class DoublingKochava(SpoiltKochava):
-    """
-    Has one event twice.
-    """
+    """Has one event twice."""
 
     def spoil(self, events: list[KochavaRecord]) -> None:
         self.records.append(events[0])
 
 
 class ShufflingKochava(SpoiltKochava):
-    """
-    Has two events of one person the other way round.
-    """
+    """Has two events of one person the other way round."""
 
     def spoil(self, events: list[KochavaRecord]) -> None:
         first, second = (self.records.index(event) for event in events[:2])
@@ -71,9 +59,7 @@ class ShufflingKochava(SpoiltKochava):
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """
-    The demo as a person runs it, with a folder of its own for temporary files.
-    """
+    """The demo as a person runs it, with a folder of its own for temporary files."""
     folder = tmp_path_factory.mktemp("demo")
     command = [sys.executable, "-m", "kochava_bot_middleware", "demo", "--headless", "--people", "6", "--seconds", "1"]
     environment = {**os.environ, "TMPDIR": str(folder), "KOCHAVA_BOT__BOT__VERIFY_TOKEN": "of another bot"}

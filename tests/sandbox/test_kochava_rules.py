@@ -1,6 +1,4 @@
-"""
-Kochava's rules, one by one.
-"""
+"""Kochava's rules, one by one."""
 
 from __future__ import annotations
 
@@ -36,17 +34,13 @@ REMOVED = object()
 
 
 def reason(body: Any, profile: Profile = Profile.BOT) -> str | None:
-    """
-    Why a body of ``/track/json`` is refused; ``None`` if it is not.
-    """
+    """Why a body of ``/track/json`` is refused; ``None`` if it is not."""
     refusal = check_track(body, app_ids={"koconversionsdemo174ea19bc63928c"}, now=NOW, profile=profile)
     return None if refusal is None else refusal.reason
 
 
 def changed(path: str, value: Any, base: dict[str, Any] = SEED) -> dict[str, Any]:
-    """
-    The sample with one member replaced, added or removed.
-    """
+    """The sample with one member replaced, added or removed."""
     body = copy.deepcopy(base)
     *parents, name = path.split(".")
     place = body
@@ -60,9 +54,7 @@ def changed(path: str, value: Any, base: dict[str, Any] = SEED) -> dict[str, Any
 
 
 def test_the_published_sample_is_accepted() -> None:
-    """
-    The body that Kochava's bot page prints breaks no rule.
-    """
+    """The body that Kochava's bot page prints breaks no rule."""
     assert reason(SEED) is None
 
 
@@ -152,9 +144,7 @@ def test_the_published_sample_is_accepted() -> None:
     ],
 )
 def test_what_kochavas_page_forbids_is_refused(path: str, value: Any, expected: str) -> None:
-    """
-    Each with the field named.
-    """
+    """Each with the field named."""
     assert expected == reason(changed(path, value))
 
 
@@ -173,25 +163,19 @@ def test_what_kochavas_page_forbids_is_refused(path: str, value: Any, expected: 
     ],
 )
 def test_what_kochavas_page_allows_is_accepted(path: str, value: Any) -> None:
-    """
-    The optional fields in all their forms.
-    """
+    """The optional fields in all their forms."""
     assert reason(changed(path, value)) is None
 
 
 @pytest.mark.parametrize("body", [None, [], "event", 1])
 def test_a_body_that_is_no_object_is_refused(body: Any) -> None:
-    """
-    Whatever JSON it is.
-    """
+    """Whatever JSON it is."""
     assert reason(body) == "the body must be an object"
 
 
 @pytest.mark.parametrize("name", ["origination_ip", "device_ua", "device_ver"])
 def test_the_general_page_wants_the_device_too(name: str) -> None:
-    """
-    The keys of the S2S profile must be there, if only empty.
-    """
+    """The keys of the S2S profile must be there, if only empty."""
     device = {"origination_ip": "203.0.113.9", "device_ua": "", "device_ver": ""}
     body = changed("kochava_device_id", "psid-1")
     body["data"] |= device
@@ -200,9 +184,7 @@ def test_the_general_page_wants_the_device_too(name: str) -> None:
 
 
 def test_an_install_has_no_event_name() -> None:
-    """
-    The install sample is accepted, with an event name it is not.
-    """
+    """The install sample is accepted, with an event name it is not."""
     install = {
         "action": "install",
         "kochava_app_id": "koconversionsdemo174ea19bc63928c",
@@ -215,9 +197,7 @@ def test_an_install_has_no_event_name() -> None:
 
 
 def test_the_sdk_form_of_an_identity_link_is_accepted() -> None:
-    """
-    The same path, another action.
-    """
+    """The same path, another action."""
     link = {
         "action": "identityLink",
         "kochava_app_id": "koconversionsdemo174ea19bc63928c",
@@ -247,17 +227,13 @@ def test_the_sdk_form_of_an_identity_link_is_accepted() -> None:
     ],
 )
 def test_the_documented_identity_link_has_its_own_shape(body: Any, expected: str | None) -> None:
-    """
-    ``device_id`` in the singular, no action.
-    """
+    """``device_id`` in the singular, no action."""
     refusal = check_identity_link(body, app_ids={"koA"})
     assert expected == (None if refusal is None else refusal.reason)
 
 
 def test_a_deletion_needs_typed_ids() -> None:
-    """
-    A list of ``id_type`` and ``id_value``.
-    """
+    """A list of ``id_type`` and ``id_value``."""
     assert check_scrub({"device_ids": [{"id_type": "fb_user_id", "id_value": "1"}]}) is None
     assert check_scrub({"device_ids": []}) is not None
     assert check_scrub({"device_ids": [{"fb_user_id": "1"}]}) is not None
@@ -276,9 +252,7 @@ def test_a_deletion_needs_typed_ids() -> None:
     ],
 )
 def test_headers(headers: dict[str, str], data: dict[str, str], accepted: bool) -> None:
-    """
-    JSON, and no user agent of a library where the user's own is not in the body.
-    """
+    """JSON, and no user agent of a library where the user's own is not in the body."""
     assert accepted == (check_headers(headers, data) is None)
 
 
@@ -300,34 +274,26 @@ CREDENTIALS = Credentials(api_key="test-api-key", app_secret="test-secret")
 
 
 def refused_headers(raw: bytes, headers: dict[str, str]) -> str | None:
-    """
-    Why the authentication of the vector's body is refused.
-    """
+    """Why the authentication of the vector's body is refused."""
     refusal = check_authentication(headers, raw, VECTOR_BODY, CREDENTIALS)
     return None if refusal is None else refusal.reason
 
 
 def signed(raw: bytes) -> dict[str, str]:
-    """
-    Headers with a token that fits *raw*.
-    """
+    """Headers with a token that fits *raw*."""
     message = b"test-secret" + hashlib.sha1(raw).hexdigest().encode()
     token = hmac.new(b"test-api-key", message, hashlib.sha256).hexdigest()
     return {"Kochava-Api-Key": "test-api-key", "Kochava-Auth-Token": token}
 
 
 def test_the_known_vector_is_authentic() -> None:
-    """
-    Key, secret and body of the reference give its token.
-    """
+    """Key, secret and body of the reference give its token."""
     token = "6a8a2e86d6bc8d77ee7a48600945d8a50becaa53826efc2eaab78cfceffbd637"
     assert refused_headers(VECTOR, {"Kochava-Api-Key": "test-api-key", "Kochava-Auth-Token": token}) is None
 
 
 def test_a_wrong_key_or_token_is_refused() -> None:
-    """
-    Also a token in upper case, and one for other bytes.
-    """
+    """Also a token in upper case, and one for other bytes."""
     right = signed(VECTOR)
     missing_key = {"Kochava-Auth-Token": right["Kochava-Auth-Token"]}
     assert refused_headers(VECTOR, missing_key) == "Kochava-Api-Key is missing or wrong"
@@ -337,9 +303,7 @@ def test_a_wrong_key_or_token_is_refused() -> None:
 
 
 def test_unescaped_slashes_break_the_authentication() -> None:
-    """
-    The token fits the bytes, but not the JSON as PHP writes it.
-    """
+    """The token fits the bytes, but not the JSON as PHP writes it."""
     raw = VECTOR.replace(b"\\/", b"/")
     expected = "the body is not JSON as PHP writes it, so its hash differs"
     assert expected == refused_headers(raw, signed(raw))
@@ -362,9 +326,7 @@ def test_unescaped_slashes_break_the_authentication() -> None:
     ],
 )
 def test_pings(kind: str, query: str, expected: str | None) -> None:
-    """
-    The query of an impression or click URL.
-    """
+    """The query of an impression or click URL."""
     params = [(name, value) for name, _, value in (part.partition("=") for part in query.split("&"))]
     refusal = check_ping(kind, params, trackers={"kog"})
     assert expected == (None if refusal is None else refusal.reason)

@@ -1,6 +1,4 @@
-"""
-The Send API's rules, one by one.
-"""
+"""The Send API's rules, one by one."""
 
 from __future__ import annotations
 
@@ -22,9 +20,7 @@ POSTBACK = {"type": "postback", "title": "Start Chatting", "payload": "USER_DEFI
 
 
 def answer(body: dict[str, Any], facts: PageFacts = FACTS) -> tuple[int, int | None, str] | None:
-    """
-    Code, subcode and message of the refusal; ``None`` if the body is accepted.
-    """
+    """Code, subcode and message of the refusal; ``None`` if the body is accepted."""
     try:
         check_send(body, facts)
     except GraphRefusal as refusal:
@@ -33,51 +29,37 @@ def answer(body: dict[str, Any], facts: PageFacts = FACTS) -> tuple[int, int | N
 
 
 def send(message: Any, **more: Any) -> dict[str, Any]:
-    """
-    A body with this message.
-    """
+    """A body with this message."""
     return {"recipient": {"id": "7"}, "message": message, **more}
 
 
 def template(**payload: Any) -> dict[str, Any]:
-    """
-    A body with a template.
-    """
+    """A body with a template."""
     return send({"attachment": {"type": "template", "payload": payload}})
 
 
 def buttons(*some: dict[str, Any]) -> dict[str, Any]:
-    """
-    A button template.
-    """
+    """A button template."""
     return template(template_type="button", text="What do you want to do next?", buttons=list(some))
 
 
 def element(**fields: Any) -> dict[str, Any]:
-    """
-    A generic template of one element.
-    """
+    """A generic template of one element."""
     return template(template_type="generic", elements=[{"title": "Shoes", **fields}])
 
 
 def media(**fields: Any) -> dict[str, Any]:
-    """
-    A media template.
-    """
+    """A media template."""
     return template(template_type="media", elements=[{"media_type": "image", **fields}])
 
 
 def quick_replies(*some: dict[str, Any]) -> dict[str, Any]:
-    """
-    A text with quick replies.
-    """
+    """A text with quick replies."""
     return send({"text": "Size?", "quick_replies": list(some)})
 
 
 def reply(title: str = "Small", payload: str = "S") -> dict[str, Any]:
-    """
-    A quick reply.
-    """
+    """A quick reply."""
     return {"content_type": "text", "title": title, "payload": payload}
 
 
@@ -262,41 +244,31 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[int, int | None, str]]] = {
 
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_what_facebook_takes_is_accepted(name: str) -> None:
-    """
-    Up to the limit, and every form of a recipient.
-    """
+    """Up to the limit, and every form of a recipient."""
     assert answer(ACCEPTED[name]) is None
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_facebook_refuses_is_refused(name: str) -> None:
-    """
-    With Facebook's code and subcode.
-    """
+    """With Facebook's code and subcode."""
     body, expected = REFUSED[name]
     assert expected == answer(body)
 
 
 def test_instagram_counts_bytes() -> None:
-    """
-    1000 of them, where Messenger has 2000 characters.
-    """
+    """1000 of them, where Messenger has 2000 characters."""
     assert answer(send({"text": "ü" * 500}), INSTAGRAM) is None
     assert answer(send({"text": "ü" * 501}), INSTAGRAM) is not None
 
 
 def test_instagram_knows_two_buttons() -> None:
-    """
-    URL and postback.
-    """
+    """URL and postback."""
     assert answer(buttons(URL_BUTTON, POSTBACK), INSTAGRAM) is None
     assert answer(buttons({"type": "account_unlink"}), INSTAGRAM) is not None
 
 
 def test_only_instagram_takes_several_attachments() -> None:
-    """
-    Under ``attachments``.
-    """
+    """Under ``attachments``."""
     picture = {"type": "image", "payload": {"url": "https://shop.example/a.png"}}
     assert answer(send({"attachments": [picture, picture]}), INSTAGRAM) is None
     assert answer(send({"attachments": [picture]})) is not None
@@ -323,9 +295,7 @@ MENU = [{"locale": "default", "call_to_actions": [URL_BUTTON | {"title": "x" * 3
     ],
 )
 def test_the_messenger_profile(body: dict[str, Any], accepted: bool) -> None:
-    """
-    Its properties and their limits.
-    """
+    """Its properties and their limits."""
     try:
         check_profile(body, FACTS)
     except GraphRefusal:
@@ -342,9 +312,7 @@ JSON = st.recursive(
 
 
 def spoiled(value: Any) -> st.SearchStrategy[Any]:
-    """
-    *value* with any JSON in the place of any of its parts.
-    """
+    """*value* with any JSON in the place of any of its parts."""
     if isinstance(value, dict):
         return JSON | st.fixed_dictionaries({name: spoiled(part) for name, part in value.items()})
     if isinstance(value, list):
@@ -354,8 +322,6 @@ def spoiled(value: Any) -> st.SearchStrategy[Any]:
 
 @given(st.sampled_from(sorted(ACCEPTED)).flatmap(lambda name: spoiled(ACCEPTED[name])))
 def test_every_body_gets_facebook_s_answer(body: Any) -> None:
-    """
-    Whatever is in it: accepted or refused, never another error.
-    """
+    """Whatever is in it: accepted or refused, never another error."""
     if isinstance(body, dict):
         answer(body)

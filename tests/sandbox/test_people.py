@@ -1,6 +1,4 @@
-"""
-What people do becomes webhooks, signed, in order, and again when unanswered.
-"""
+"""What people do becomes webhooks, signed, in order, and again when unanswered."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ SHOES = "https://shop.example/shoes?size=42&color=r%26b"
 
 
 async def send(client: aiohttp.ClientSession, messenger: LocalMessenger, message: dict[str, Any]) -> None:
-    """
-    Let the bot send a message to person 7.
-    """
+    """Let the bot send a message to person 7."""
     body = {"recipient": {"id": "7"}, "message": message}
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with client.post(messenger.url + "/v26.0/me/messages", json=body, headers=headers) as response:
@@ -31,9 +27,7 @@ async def send(client: aiohttp.ClientSession, messenger: LocalMessenger, message
 
 
 def menu(url: str) -> dict[str, Any]:
-    """
-    A message with a URL button and a postback button.
-    """
+    """A message with a URL button and a postback button."""
     buttons = [
         {"type": "web_url", "title": "Show Website", "url": url},
         {"type": "postback", "title": "Start Chatting", "payload": "CHAT"},
@@ -43,9 +37,7 @@ def menu(url: str) -> dict[str, Any]:
 
 
 async def test_a_webhook_is_signed_over_its_bytes(messenger: LocalMessenger, bot: RecordingBot) -> None:
-    """
-    HMAC-SHA256 under the app secret.
-    """
+    """HMAC-SHA256 under the app secret."""
     await messenger.person("7").says("grüße / 100% <b> a@b")
     expected = "sha256=" + hmac.new(APP_SECRET.encode(), bot.raw[0], hashlib.sha256).hexdigest()
     assert [expected] == bot.signatures
@@ -53,16 +45,12 @@ async def test_a_webhook_is_signed_over_its_bytes(messenger: LocalMessenger, bot
 
 
 def test_webhooks_are_escaped_as_facebook_does() -> None:
-    """
-    ASCII only, with slashes and some signs escaped too.
-    """
+    """ASCII only, with slashes and some signs escaped too."""
     assert facebook_json({"t": "ä/<%@"}) == rb'{"t":"\u00e4\/\u003C\u0025\u0040"}'
 
 
 async def test_a_message_has_facebook_s_shape(messenger: LocalMessenger, bot: RecordingBot, clock: Any) -> None:
-    """
-    Sender, recipient, milliseconds, id and text.
-    """
+    """Sender, recipient, milliseconds, id and text."""
     outcome = await messenger.person("7").says("hi")
     assert outcome is not None
     (item,) = bot.items
@@ -76,9 +64,7 @@ async def test_a_message_has_facebook_s_shape(messenger: LocalMessenger, bot: Re
 
 
 async def test_verification_wants_the_bare_challenge(messenger: LocalMessenger, bot: RecordingBot) -> None:
-    """
-    A wrong token, or any other answer, is a failure.
-    """
+    """A wrong token, or any other answer, is a failure."""
     assert await messenger.verify()
     assert not await messenger.verify(verify_token="other")
     bot.challenge_answer = "EVENT_RECEIVED"
@@ -86,9 +72,7 @@ async def test_verification_wants_the_bare_challenge(messenger: LocalMessenger, 
 
 
 async def test_an_acknowledged_webhook_is_in_the_ledger(messenger: LocalMessenger) -> None:
-    """
-    With item, person and message id.
-    """
+    """With item, person and message id."""
     await messenger.person("7").says("hi")
     (outcome,) = messenger.acknowledged
     assert ("message", "7", PAGE) == (outcome.webhook.kind, outcome.webhook.user_id, outcome.webhook.page_id)
@@ -97,9 +81,7 @@ async def test_an_acknowledged_webhook_is_in_the_ledger(messenger: LocalMessenge
 
 
 async def test_an_unanswered_webhook_comes_again(make_messenger: MakeMessenger, bot: RecordingBot, clock: Any) -> None:
-    """
-    Byte for byte, after growing waits.
-    """
+    """Byte for byte, after growing waits."""
     bot.statuses = [500, 503]
     async with make_messenger(webhook_url=f"{bot.url}/webhook", retry_waits=(1.0, 5.0)) as messenger:
         said = asyncio.ensure_future(messenger.person("7").says("hi"))
@@ -116,9 +98,7 @@ async def test_an_unanswered_webhook_comes_again(make_messenger: MakeMessenger, 
 
 
 async def test_a_webhook_is_given_up_in_the_end(messenger: LocalMessenger, bot: RecordingBot) -> None:
-    """
-    It is not in the ledger, and the last status is told.
-    """
+    """It is not in the ledger, and the last status is told."""
     bot.statuses = [500] * 3
     outcome = await messenger.person("7").says("hi")
     assert outcome is not None
@@ -127,9 +107,7 @@ async def test_a_webhook_is_given_up_in_the_end(messenger: LocalMessenger, bot: 
 
 
 async def test_a_bot_that_is_down_or_silent_is_tried_again(make_messenger: MakeMessenger, bot: RecordingBot) -> None:
-    """
-    Connection refused and no answer in time count as no answer.
-    """
+    """Connection refused and no answer in time count as no answer."""
     async with make_messenger(webhook_url=f"{bot.url}/webhook", answer_within_seconds=0.05) as messenger:
         bot.hang()
         outcome = await messenger.person("7").says("slow")
@@ -142,9 +120,7 @@ async def test_a_bot_that_is_down_or_silent_is_tried_again(make_messenger: MakeM
 
 
 async def test_one_person_s_webhooks_come_in_order(messenger: LocalMessenger, bot: RecordingBot) -> None:
-    """
-    The second waits until the first is settled, retries included.
-    """
+    """The second waits until the first is settled, retries included."""
     bot.statuses = [500, 500]
     person = messenger.person("7")
     await asyncio.gather(*(person.says(str(number)) for number in range(3)))
@@ -155,9 +131,7 @@ async def test_one_person_s_webhooks_come_in_order(messenger: LocalMessenger, bo
 async def test_every_webhook_can_come_twice(
     make_messenger: MakeMessenger, bot: RecordingBot, redelivery: Redelivery
 ) -> None:
-    """
-    After its answer or at the same time, and once in the ledger.
-    """
+    """After its answer or at the same time, and once in the ledger."""
     async with make_messenger(webhook_url=f"{bot.url}/webhook", redelivery=redelivery) as messenger:
         await messenger.person("7").says("hi")
     assert 2 == len(bot.raw)
@@ -166,9 +140,7 @@ async def test_every_webhook_can_come_twice(
 
 
 async def test_some_webhooks_come_twice(make_messenger: MakeMessenger, bot: RecordingBot) -> None:
-    """
-    The same ones for the same seed.
-    """
+    """The same ones for the same seed."""
     counts = []
     for _ in range(2):
         bot.raw.clear()
@@ -182,9 +154,7 @@ async def test_some_webhooks_come_twice(make_messenger: MakeMessenger, bot: Reco
 
 
 async def test_everything_acknowledged_can_come_again(messenger: LocalMessenger, bot: RecordingBot) -> None:
-    """
-    Late, byte for byte; the ledger does not change.
-    """
+    """Late, byte for byte; the ledger does not change."""
     await messenger.person("7").says("a")
     await messenger.person("8").says("b")
     assert await messenger.redeliver_everything() == [200, 200]
@@ -195,9 +165,7 @@ async def test_everything_acknowledged_can_come_again(messenger: LocalMessenger,
 async def test_a_delivery_follows_each_message(
     messenger: LocalMessenger, bot: RecordingBot, client: aiohttp.ClientSession
 ) -> None:
-    """
-    With the message's id and a watermark, never earlier than the message.
-    """
+    """With the message's id and a watermark, never earlier than the message."""
     person = messenger.person("7")
     await person.says("hi")
     await send(client, messenger, {"text": "hello"})
@@ -211,9 +179,7 @@ async def test_a_delivery_follows_each_message(
 async def test_a_delivery_may_lack_its_ids_and_an_echo_may_come(
     make_messenger: MakeMessenger, bot: RecordingBot, client: aiohttp.ClientSession
 ) -> None:
-    """
-    The echo has the template as it was sent, from the Page to the person.
-    """
+    """The echo has the template as it was sent, from the Page to the person."""
     async with make_messenger(webhook_url=f"{bot.url}/webhook", echoes=True, delivery_mids=False) as messenger:
         await messenger.person("7").says("hi")
         await send(client, messenger, menu(SHOES))
@@ -227,9 +193,7 @@ async def test_a_delivery_may_lack_its_ids_and_an_echo_may_come(
 async def test_instagram_has_its_own_shapes(
     make_messenger: MakeMessenger, bot: RecordingBot, client: aiohttp.ClientSession
 ) -> None:
-    """
-    Another object, no delivery, a read by message id.
-    """
+    """Another object, no delivery, a read by message id."""
     async with make_messenger(webhook_url=f"{bot.url}/webhook", instagram_ids={PAGE}) as messenger:
         person = messenger.person("7")
         await person.says("hi")
@@ -244,9 +208,7 @@ async def test_instagram_has_its_own_shapes(
 async def test_a_tap_on_a_postback_button_is_a_postback(
     messenger: LocalMessenger, bot: RecordingBot, client: aiohttp.ClientSession
 ) -> None:
-    """
-    Found by its title.
-    """
+    """Found by its title."""
     person = messenger.person("7")
     await person.says("hi")
     await send(client, messenger, menu(SHOES))
@@ -258,9 +220,7 @@ async def test_a_tap_on_a_postback_button_is_a_postback(
 async def test_a_tap_on_a_smartlink_lands_on_the_original_address(
     messenger: LocalMessenger, bot: RecordingBot, client: aiohttp.ClientSession, kochava: LocalKochava
 ) -> None:
-    """
-    No webhook tells of it: Kochava's count is the only signal.
-    """
+    """No webhook tells of it: Kochava's count is the only signal."""
     person = messenger.person("7")
     await person.says("hi")
     link = f"{kochava.url}/ab12cd34e?url=https%3A%2F%2Fshop.example%2Fshoes%3Fsize%3D42%26color%3Dr%2526b"
@@ -274,18 +234,14 @@ async def test_a_tap_on_a_smartlink_lands_on_the_original_address(
 
 
 async def test_a_host_can_stand_for_a_local_server(messenger: LocalMessenger, kochava: LocalKochava) -> None:
-    """
-    So real SmartLink hosts can be used in the sandbox.
-    """
+    """So real SmartLink hosts can be used in the sandbox."""
     messenger.hosts["acme.smart.link"] = kochava.url
     visit = await messenger.visit("https://acme.smart.link/shop1?path=/shoes")
     assert visit.landed == "https://shop.example/shoes"
 
 
 async def test_other_hosts_are_never_asked(messenger: LocalMessenger) -> None:
-    """
-    The way ends before them.
-    """
+    """The way ends before them."""
     visit = await messenger.visit("https://unreachable.example/")
     assert (("https://unreachable.example/",), None) == (visit.steps, visit.status)
 
@@ -293,9 +249,7 @@ async def test_other_hosts_are_never_asked(messenger: LocalMessenger) -> None:
 async def test_a_quick_reply_comes_as_a_message(
     messenger: LocalMessenger, bot: RecordingBot, client: aiohttp.ClientSession
 ) -> None:
-    """
-    With title and payload.
-    """
+    """With title and payload."""
     person = messenger.person("7")
     await person.says("hi")
     reply = {"content_type": "text", "title": "Small", "payload": "S"}
@@ -306,9 +260,7 @@ async def test_a_quick_reply_comes_as_a_message(
 
 
 async def test_getting_started_brings_the_referral(messenger: LocalMessenger, bot: RecordingBot) -> None:
-    """
-    In the postback; in a thread that exists it comes alone.
-    """
+    """In the postback; in a thread that exists it comes alone."""
     person = messenger.person("7")
     await person.gets_started(ref="flyer")
     await person.comes_from(ad_id="6001")
@@ -320,9 +272,7 @@ async def test_getting_started_brings_the_referral(messenger: LocalMessenger, bo
 async def test_reads_reactions_and_anything_else(
     messenger: LocalMessenger, bot: RecordingBot, client: aiohttp.ClientSession
 ) -> None:
-    """
-    Each with its own key.
-    """
+    """Each with its own key."""
     person = messenger.person("7")
     await person.says("hi")
     await send(client, messenger, {"text": "hello"})
@@ -337,26 +287,20 @@ async def test_reads_reactions_and_anything_else(
 
 
 async def test_webhook_without_an_object_of_its_own_is_refused(messenger: LocalMessenger, bot: RecordingBot) -> None:
-    """
-    The members of what is meant are no webhook's item: they stand under its kind.
-    """
+    """The members of what is meant are no webhook's item: they stand under its kind."""
     with pytest.raises(ValueError, match=r'wanted as \{"postback": \{…\}\}, got'):
         await messenger.person("7").does("postback", {"payload": "BUY"})
     assert [] == bot.items
 
 
 async def test_waiting_for_a_message_ends(messenger: LocalMessenger) -> None:
-    """
-    With `TimeoutError` when none comes, which says where to look.
-    """
+    """With `TimeoutError` when none comes, which says where to look."""
     with pytest.raises(TimeoutError, match=r"no further message reached 7 within 0\.01 s.*messenger\.refused"):
         await messenger.person("7").next_message(within_seconds=0.01)
 
 
 async def test_unknown_buttons_cannot_be_tapped(messenger: LocalMessenger) -> None:
-    """
-    Neither by a title nobody sent, nor of a type without effect here.
-    """
+    """Neither by a title nobody sent, nor of a type without effect here."""
     person = messenger.person("7")
     with pytest.raises(LookupError):
         await person.taps("Buy")
@@ -367,9 +311,7 @@ async def test_unknown_buttons_cannot_be_tapped(messenger: LocalMessenger) -> No
 
 
 async def test_without_an_address_nothing_is_delivered(make_messenger: MakeMessenger) -> None:
-    """
-    Nor on any list.
-    """
+    """Nor on any list."""
     async with make_messenger() as messenger:
         assert await messenger.person("7").says("hi") is None
     assert ([], []) == (messenger.acknowledged, messenger.abandoned)

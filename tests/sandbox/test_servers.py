@@ -1,6 +1,4 @@
-"""
-The local servers: up, down and misbehaving.
-"""
+"""The local servers: up, down and misbehaving."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ PIXEL = "/track/impression?campaign_id=kogreet&network_id=1"
 
 
 async def test_a_server_that_is_down_refuses_connections(kochava: LocalKochava, client: aiohttp.ClientSession) -> None:
-    """
-    Nothing listens on the port, also for a client with an open connection.
-    """
+    """Nothing listens on the port, also for a client with an open connection."""
     async with client.get(kochava.url + PIXEL) as response:
         await response.read()
     await kochava.down()
@@ -27,9 +23,7 @@ async def test_a_server_that_is_down_refuses_connections(kochava: LocalKochava, 
 
 
 async def test_a_server_comes_back_on_the_same_port(kochava: LocalKochava, client: aiohttp.ClientSession) -> None:
-    """
-    The address stays and so does what was recorded.
-    """
+    """The address stays and so does what was recorded."""
     before = kochava.url
     await client.get(before + PIXEL)
     for _ in range(3):
@@ -42,9 +36,7 @@ async def test_a_server_comes_back_on_the_same_port(kochava: LocalKochava, clien
 
 
 async def test_down_and_up_may_be_repeated(kochava: LocalKochava) -> None:
-    """
-    A second `down` or `up` changes nothing.
-    """
+    """A second `down` or `up` changes nothing."""
     await kochava.down()
     await kochava.down()
     assert not kochava.is_up
@@ -54,9 +46,7 @@ async def test_down_and_up_may_be_repeated(kochava: LocalKochava) -> None:
 
 
 async def test_a_request_under_way_is_answered_when_the_server_goes_down(clock: VirtualClock) -> None:
-    """
-    So none is recorded whose sender cannot know it.
-    """
+    """So none is recorded whose sender cannot know it."""
     async with LocalKochava(app_ids={"kodemo1"}, clock=clock) as kochava, aiohttp.ClientSession() as client:
         kochava.slow(3)
         request = asyncio.ensure_future(client.get(kochava.url + PIXEL))
@@ -70,9 +60,7 @@ async def test_a_request_under_way_is_answered_when_the_server_goes_down(clock: 
 
 
 async def test_a_prepared_answer_is_given_so_many_times(kochava: LocalKochava, client: aiohttp.ClientSession) -> None:
-    """
-    Afterwards the server behaves again, and nothing of the spoiled requests is recorded.
-    """
+    """Afterwards the server behaves again, and nothing of the spoiled requests is recorded."""
     kochava.answer_with(503, headers={"Retry-After": "7"}, body=b"busy", times=2)
     statuses = []
     for _ in range(3):
@@ -85,9 +73,7 @@ async def test_a_prepared_answer_is_given_so_many_times(kochava: LocalKochava, c
 async def test_a_fault_without_a_number_lasts_until_the_server_behaves(
     kochava: LocalKochava, client: aiohttp.ClientSession
 ) -> None:
-    """
-    `times=None` spoils every request.
-    """
+    """`times=None` spoils every request."""
     kochava.answer_with(500, times=None)
     assert [500, 500] == [(await client.get(kochava.url + PIXEL)).status for _ in range(2)]
     kochava.behave()
@@ -95,9 +81,7 @@ async def test_a_fault_without_a_number_lasts_until_the_server_behaves(
 
 
 async def test_a_fault_can_be_of_one_path_only(kochava: LocalKochava, client: aiohttp.ClientSession) -> None:
-    """
-    Requests of other paths are handled as usual and do not use it up.
-    """
+    """Requests of other paths are handled as usual and do not use it up."""
     kochava.answer_with(500, path="/v1/cpi/")
     assert (await client.get(kochava.url + PIXEL)).status == 200
     click = kochava.url + "/v1/cpi/click?campaign_id=kogreet&network_id=1"
@@ -107,9 +91,7 @@ async def test_a_fault_can_be_of_one_path_only(kochava: LocalKochava, client: ai
 async def test_a_slow_server_answers_after_its_time(
     kochava: LocalKochava, client: aiohttp.ClientSession, clock: VirtualClock
 ) -> None:
-    """
-    The wait is that of the clock.
-    """
+    """The wait is that of the clock."""
     kochava.slow(30)
     request = asyncio.ensure_future(client.get(kochava.url + PIXEL))
     while not kochava.faults.started:
@@ -122,9 +104,7 @@ async def test_a_slow_server_answers_after_its_time(
 async def test_a_hanging_request_is_neither_answered_nor_recorded(
     kochava: LocalKochava, client: aiohttp.ClientSession
 ) -> None:
-    """
-    The client's own timeout ends it.
-    """
+    """The client's own timeout ends it."""
     kochava.hang()
     with pytest.raises(TimeoutError):
         await client.get(kochava.url + PIXEL, timeout=aiohttp.ClientTimeout(total=0.05))
@@ -132,9 +112,7 @@ async def test_a_hanging_request_is_neither_answered_nor_recorded(
 
 
 async def test_waiting_for_records_ends_with_what_came(kochava: LocalKochava, client: aiohttp.ClientSession) -> None:
-    """
-    And says where to look for the rest.
-    """
+    """And says where to look for the rest."""
     async with client.get(kochava.url + PIXEL) as response:
         await response.read()
     told = r"1 of 2 records came within 0\.01 s: impression kogreet; look at `kochava\.rejections`"
@@ -145,9 +123,7 @@ async def test_waiting_for_records_ends_with_what_came(kochava: LocalKochava, cl
 async def test_a_reset_request_is_recorded_though_its_answer_is_cut(
     kochava: LocalKochava, client: aiohttp.ClientSession
 ) -> None:
-    """
-    The sender cannot know what became of it: the ambiguous case.
-    """
+    """The sender cannot know what became of it: the ambiguous case."""
     kochava.reset()
     with pytest.raises((aiohttp.ClientError, ConnectionError)):
         async with client.get(kochava.url + PIXEL) as response:

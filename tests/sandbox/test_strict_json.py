@@ -1,6 +1,4 @@
-"""
-JSON as a suspicious reader takes it.
-"""
+"""JSON as a suspicious reader takes it."""
 
 from __future__ import annotations
 
@@ -13,9 +11,7 @@ from kochava_bot_middleware.sandbox.strict_json import NotStrictJson, php_json, 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"NaN", b'{"a": Infinity}', b'{"a": 1, "a": 2}', b"[" * 100_000])
 def test_what_parsers_read_differently_is_refused(raw: bytes) -> None:
-    """
-    Broken JSON, foreign numbers, doubled keys, endless nesting.
-    """
+    """Broken JSON, foreign numbers, doubled keys, endless nesting."""
     with pytest.raises(NotStrictJson):
         read_json(raw)
 
@@ -35,7 +31,5 @@ def test_what_parsers_read_differently_is_refused(raw: bytes) -> None:
     ],
 )
 def test_json_as_php_writes_it(value: Any, expected: str) -> None:
-    """
-    Escapes, empty objects and floats.
-    """
+    """Escapes, empty objects and floats."""
     assert expected == php_json(value)

@@ -1,6 +1,4 @@
-"""
-The stores that the contract suite runs against.
-"""
+"""The stores that the contract suite runs against."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-One address that leads to one of several servers, as a company's proxy or name of "the primary" does.
-"""
+"""One address that leads to one of several servers, as a company's proxy or name of "the primary" does."""
 
 from __future__ import annotations
 
@@ -44,9 +42,7 @@ class Forwarder:
 
 @contextlib.asynccontextmanager
 async def forwarder(target: int) -> AsyncIterator[Forwarder]:
-    """
-    One on a port of its own.
-    """
+    """One on a port of its own."""
     made = Forwarder(target)
     server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
     made.port = server.sockets[0].getsockname()[1]

@@ -1,13 +1,11 @@
-"""
-What the store's tests share: a clock they own, and short ways to say what they commit.
-"""
+"""What the store's tests share: a clock they own, and short ways to say what they commit."""
 
 from __future__ import annotations
 
 import itertools
 
 from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.unit import Claim, Committed, Entry, Lease, Mark, Outcome, Settlement, Unit
+from kochava_bot_middleware.store.records import Claim, Committed, Entry, Lease, Mark, Outcome, Settlement, Unit
 
 START = 1_700_000_000.0
 
@@ -15,9 +13,7 @@ TOMBSTONE = Mark(key="tombstone:ann", value=b"1")
 
 
 class ManualClock:
-    """
-    Stands still until a test moves it.
-    """
+    """Stands still until a test moves it."""
 
     def __init__(self) -> None:
         self._now = START

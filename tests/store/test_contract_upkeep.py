@@ -1,6 +1,4 @@
-"""
-The contract of marks, listings and what an operator does, for every store.
-"""
+"""The contract of marks, listings and what an operator does, for every store."""
 
 from __future__ import annotations
 
@@ -8,8 +6,17 @@ import pytest
 
 from kochava_bot_middleware.exceptions import StoreUnavailable
 from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.listing import QueueStats, State
-from kochava_bot_middleware.store.unit import Condition, Lease, Mark, Outcome, Settlement, Unit, Verdict
+from kochava_bot_middleware.store.records import (
+    CommitVerdict,
+    Condition,
+    EntryState,
+    Lease,
+    Mark,
+    Outcome,
+    QueueStats,
+    Settlement,
+    Unit,
+)
 from tests.store.harness import START, TOMBSTONE, ManualClock, append, claim_one, claimed_ids, entry, put, settle
 
 DAY = 86_400.0
@@ -25,18 +32,18 @@ async def test_mark_if_absent_is_written_once(store: Store) -> None:
     """The second writer is refused and the first value stays."""
     first = await put(store, Mark(key="k", value=b"1", condition=Condition.IF_ABSENT))
     second = await put(store, Mark(key="k", value=b"2", condition=Condition.IF_ABSENT))
-    assert (Verdict.COMMITTED, Verdict.CONDITION_FAILED) == (first.verdict, second.verdict)
+    assert (CommitVerdict.COMMITTED, CommitVerdict.CONDITION_FAILED) == (first.verdict, second.verdict)
     assert {"k": b"1"} == dict(await store.recall(["k"]))
 
 
 async def test_mark_if_equal_needs_the_expected_value(store: Store) -> None:
     """Compare and set; ``None`` expects that there is none."""
     swap = Mark(key="k", value=b"2", condition=Condition.IF_EQUAL, expected=b"1")
-    assert Verdict.CONDITION_FAILED is (await put(store, swap)).verdict
+    assert CommitVerdict.CONDITION_FAILED is (await put(store, swap)).verdict
     create = Mark(key="k", value=b"1", condition=Condition.IF_EQUAL, expected=None)
-    assert Verdict.COMMITTED is (await put(store, create)).verdict
-    assert Verdict.CONDITION_FAILED is (await put(store, create)).verdict
-    assert Verdict.COMMITTED is (await put(store, swap)).verdict
+    assert CommitVerdict.COMMITTED is (await put(store, create)).verdict
+    assert CommitVerdict.CONDITION_FAILED is (await put(store, create)).verdict
+    assert CommitVerdict.COMMITTED is (await put(store, swap)).verdict
     assert {"k": b"2"} == dict(await store.recall(["k"]))
 
 
@@ -48,7 +55,7 @@ async def test_expired_mark_is_absent(store: Store, clock: ManualClock) -> None:
     clock.advance(1)
     assert {} == dict(await store.recall(["k"]))
     again = Mark(key="k", value=b"2", condition=Condition.IF_ABSENT)
-    assert Verdict.COMMITTED is (await put(store, again)).verdict
+    assert CommitVerdict.COMMITTED is (await put(store, again)).verdict
     assert {"k": b"2"} == dict(await store.recall(["k"]))
 
 
@@ -63,7 +70,7 @@ async def test_conditions_look_at_what_was_before_the_unit(store: Store) -> None
     """Marks of one unit do not see each other; the last change of a key stays."""
     absent = Condition.IF_ABSENT
     answer = await put(store, Mark(key="k", value=b"1", condition=absent), Mark(key="k", value=b"2", condition=absent))
-    assert Verdict.COMMITTED is answer.verdict
+    assert CommitVerdict.COMMITTED is answer.verdict
     assert {"k": b"2"} == dict(await store.recall(["k"]))
 
 
@@ -119,11 +126,11 @@ async def test_forget_drops_and_fences(store: Store) -> None:
     lease = Lease(queue="track", seconds=60.0)
     (flying,) = (await settle(store, head, Outcome.DEAD, lease=lease)).leased
     assert 4 == await store.forget(["ann"], reason="forgotten", tombstone=TOMBSTONE)
-    assert Verdict.LEASE_LOST is (await settle(store, flying)).verdict
+    assert CommitVerdict.LEASE_LOST is (await settle(store, flying)).verdict
     assert [] == await store.renew([flying], 60.0)
     rows = [row for row in await store.browse("track") if row.entry.lane == "ann"]
     assert [("dead", b""), ("flying", b""), ("waiting", b"")] == [(row.entry.id, row.entry.body) for row in rows]
-    assert {(State.DROPPED, "forgotten", "", START)} == {
+    assert {(EntryState.DROPPED, "forgotten", "", START)} == {
         (row.state, row.reason, row.detail, row.ended_at) for row in rows
     }
     assert {TOMBSTONE.key: b"1"} == dict(await store.recall([TOMBSTONE.key]))
@@ -173,7 +180,7 @@ async def test_dead_keeps_its_body_and_dropped_does_not(store: Store) -> None:
     await settle(store, first, Outcome.DEAD)
     await settle(store, second, Outcome.DROPPED)
     rows = await store.browse("track")
-    assert [("a", State.DEAD, b"kept"), ("b", State.DROPPED, b"")] == [
+    assert [("a", EntryState.DEAD, b"kept"), ("b", EntryState.DROPPED, b"")] == [
         (row.entry.id, row.state, row.entry.body) for row in rows
     ]
     assert {("a reason", "a detail", START, 1)} == {
@@ -199,14 +206,14 @@ async def test_browse_pages_in_order_of_appending(store: Store) -> None:
 @pytest.mark.parametrize(
     ("state", "ids"),
     [
-        (State.WAITING, ["behind", "retried", "fresh"]),
-        (State.IN_FLIGHT, ["flying"]),
-        (State.DEAD, ["dead"]),
-        (State.DROPPED, ["dropped"]),
-        (State.DONE, []),
+        (EntryState.WAITING, ["behind", "retried", "fresh"]),
+        (EntryState.IN_FLIGHT, ["flying"]),
+        (EntryState.DEAD, ["dead"]),
+        (EntryState.DROPPED, ["dropped"]),
+        (EntryState.DONE, []),
     ],
 )
-async def test_browse_filters_by_state(store: Store, state: State, ids: list[str]) -> None:
+async def test_browse_filters_by_state(store: Store, state: EntryState, ids: list[str]) -> None:
     """Each state lists what is in it and nothing else."""
     names = ["flying", "behind", "retried", "dead", "dropped", "done"]
     await append(store, *(entry(name, lane="flying" if name == "behind" else name) for name in names))
@@ -223,7 +230,7 @@ async def test_browse_filters_by_lane_and_queue(store: Store) -> None:
     """Other lanes, and the same lane of other queues, are left out."""
     await append(store, entry("a"), entry("b", lane="bob"), entry("c", queue="ping"))
     assert ["a"] == [row.entry.id for row in await store.browse("track", lane="ann")]
-    assert ["a"] == [row.entry.id for row in await store.browse("track", lane="ann", state=State.WAITING)]
+    assert ["a"] == [row.entry.id for row in await store.browse("track", lane="ann", state=EntryState.WAITING)]
 
 
 async def test_browse_tells_when_a_retry_is_due_and_why(store: Store) -> None:

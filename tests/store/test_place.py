@@ -1,6 +1,4 @@
-"""
-The two ways to name a store in the settings: its address, or a table with that and more.
-"""
+"""The two ways to name a store in the settings: its address, or a table with that and more."""
 
 from __future__ import annotations
 
@@ -12,8 +10,7 @@ import pytest
 
 from kochava_bot_middleware import KochavaMiddleware, KochavaSettings
 from kochava_bot_middleware.exceptions import SettingsError
-from kochava_bot_middleware.settings import from_mapping
-from kochava_bot_middleware.settings_sources import from_environment, from_toml
+from kochava_bot_middleware.settings import from_environment, from_mapping, from_toml
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.place import StorePlace
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
@@ -27,9 +24,7 @@ def place_of(store: object) -> StorePlace:
 
 
 def place_under(file: str, folder: Path, **variables: str) -> StorePlace:
-    """
-    From a settings file and the environment together.
-    """
+    """From a settings file and the environment together."""
     path = folder / "bot.toml"
     path.write_text(f'[kochava]\nkochava_app_id = "kobotdemo1234"\n{file}')
     environment = {f"KOCHAVA_BOT__KOCHAVA__{name}": text for name, text in variables.items()}

@@ -1,6 +1,4 @@
-"""
-What only the PostgreSQL store promises, beside the contract: several processes at once.
-"""
+"""What only the PostgreSQL store promises, beside the contract: several processes at once."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from kochava_bot_middleware.exceptions import StoreError
 from kochava_bot_middleware.store.postgres.session import Connection, Session
 from kochava_bot_middleware.store.postgres.store import PostgresStore
 from kochava_bot_middleware.store.postgres.upkeep import retry_dead
-from kochava_bot_middleware.store.unit import Condition, Entry, Lease, Mark, Outcome, Unit, Verdict
+from kochava_bot_middleware.store.records import CommitVerdict, Condition, Entry, Lease, Mark, Outcome, Unit
 from tests.store.harness import append, claim_one, claimed_ids, entry, put, settle
 from tests.store.postgres_server import NewStore
 
@@ -117,7 +115,7 @@ async def test_condition_is_met_by_one_of_two_at_once(new_store: NewStore) -> No
     for number in range(20):
         marks = [Mark(key=f"k{number}", value=value, condition=Condition.IF_ABSENT) for value in (b"1", b"2")]
         answers = await asyncio.gather(*(put(store, mark) for store, mark in zip(stores, marks, strict=True)))
-        assert {Verdict.COMMITTED, Verdict.CONDITION_FAILED} == {answer.verdict for answer in answers}
+        assert {CommitVerdict.COMMITTED, CommitVerdict.CONDITION_FAILED} == {answer.verdict for answer in answers}
 
 
 async def test_callers_that_commit_again_at_once_are_served(new_store: NewStore) -> None:
@@ -184,7 +182,7 @@ async def test_close_finishes_what_was_handed_over(new_store: NewStore) -> None:
 
 async def test_empty_unit_is_committed(new_store: NewStore) -> None:
     """There is nothing to write."""
-    assert Verdict.COMMITTED is (await (await new_store()).commit(Unit())).verdict
+    assert CommitVerdict.COMMITTED is (await (await new_store()).commit(Unit())).verdict
 
 
 async def test_what_is_put_back_is_not_purged_meanwhile(new_store: NewStore) -> None:

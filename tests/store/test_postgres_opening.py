@@ -1,6 +1,4 @@
-"""
-The PostgreSQL store's address and tables: what is refused, and what the error says.
-"""
+"""The PostgreSQL store's address and tables: what is refused, and what the error says."""
 
 from __future__ import annotations
 

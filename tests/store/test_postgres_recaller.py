@@ -1,6 +1,4 @@
-"""
-Looking marks up together.
-"""
+"""Looking marks up together."""
 
 from __future__ import annotations
 
@@ -15,16 +13,14 @@ from kochava_bot_middleware.store.postgres.address import PostgresAddress, parse
 from kochava_bot_middleware.store.postgres.pool import Pool
 from kochava_bot_middleware.store.postgres.recaller import Recaller
 from kochava_bot_middleware.store.postgres.session import Session
-from kochava_bot_middleware.store.unit import Mark, Unit
+from kochava_bot_middleware.store.records import Mark, Unit
 from tests.store.postgres_server import NewStore
 
 T = TypeVar("T")
 
 
 class SlowPool(Pool):
-    """
-    Counts its transactions, and holds them until it is told to go on.
-    """
+    """Counts its transactions, and holds them until it is told to go on."""
 
     def __init__(self, address: PostgresAddress) -> None:
         super().__init__(address, None)

@@ -1,6 +1,4 @@
-"""
-The PostgreSQL store when its server goes away, through a pooler, and how it wakes others.
-"""
+"""The PostgreSQL store when its server goes away, through a pooler, and how it wakes others."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-What only the Redis store promises: addresses, sharing, round trips and the server's clock.
-"""
+"""What only the Redis store promises: addresses, sharing, round trips and the server's clock."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ import pytest
 from kochava_bot_middleware.clock import SystemClock
 from kochava_bot_middleware.exceptions import SettingsError, StoreUnavailable
 from kochava_bot_middleware.store.address import open_store
-from kochava_bot_middleware.store.listing import State
+from kochava_bot_middleware.store.records import EntryState
 from kochava_bot_middleware.store.redis.address import RedisAddress, parse_redis_address
 from kochava_bot_middleware.store.redis.client import Client, Command
 from kochava_bot_middleware.store.redis.store import RedisStore
@@ -38,9 +36,7 @@ async def store(url: str) -> AsyncIterator[RedisStore]:
 
 
 class Counting:
-    """
-    Counts round trips.
-    """
+    """Counts round trips."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -174,7 +170,7 @@ async def test_nothing_is_left_of_a_handled_body(store: RedisStore, url: str) ->
 async def test_listing_reads_on_past_what_does_not_match(store: RedisStore) -> None:
     """One dead entry among more than one portion of waiting ones is found, and a page is full where it can be."""
     await append(store, *(entry(str(n), lane="same" if n < 700 else str(n)) for n in range(1_200)))
-    waiting = await store.browse("track", state=State.WAITING, limit=1_100)
+    waiting = await store.browse("track", state=EntryState.WAITING, limit=1_100)
     assert [str(n) for n in range(1_100)] == [row.entry.id for row in waiting]
     lane = await store.browse("track", lane="same", after="99", limit=550)
     assert [str(n) for n in range(100, 650)] == [row.entry.id for row in lane]

@@ -1,6 +1,4 @@
-"""
-How processes that share a server wake each other.
-"""
+"""How processes that share a server wake each other."""
 
 from __future__ import annotations
 
@@ -14,12 +12,12 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from kochava_bot_middleware.store.notify import RING_SECONDS
+from kochava_bot_middleware.store.records import Lease, Outcome
 from kochava_bot_middleware.store.redis.address import parse_redis_address
-from kochava_bot_middleware.store.redis.bell import Bell, channel_of
 from kochava_bot_middleware.store.redis.client import Client, Command, OneServer
+from kochava_bot_middleware.store.redis.notifier import RedisNotifier, channel_of
 from kochava_bot_middleware.store.redis.store import RedisStore
-from kochava_bot_middleware.store.ringing import RING_SECONDS
-from kochava_bot_middleware.store.unit import Lease, Outcome
 from tests.store.harness import append, claim_one, entry, settle
 from tests.store.valkey import LocalValkey, fresh_url
 
@@ -51,9 +49,7 @@ async def new_store(valkey: LocalValkey) -> AsyncIterator[NewStore]:
 
 
 async def listens(store: RedisStore) -> asyncio.Event:
-    """
-    What is set when *store* is woken.
-    """
+    """What is set when *store* is woken."""
     woken = asyncio.Event()
     store.on_append(woken.set)
     assert await store.listening()
@@ -68,9 +64,7 @@ async def is_woken(woken: asyncio.Event) -> bool:
 
 
 def published(valkey: LocalValkey) -> int:
-    """
-    How often something was published on the server.
-    """
+    """How often something was published on the server."""
     stats = valkey.run("INFO", "commandstats")
     return int(stats.get("cmdstat_publish", {"calls": 0})["calls"])
 
@@ -129,7 +123,7 @@ async def test_what_is_given_back_or_retried_wakes(valkey: LocalValkey, new_stor
 async def test_own_notice_is_not_heard(valkey: LocalValkey) -> None:
     """A process knows what it commits; it hears those of others."""
     client = OneServer(parse_redis_address(valkey.url()))
-    bell = Bell(client, parse_redis_address(valkey.url()), name="a")
+    bell = RedisNotifier(client, parse_redis_address(valkey.url()), name="a")
     woken = asyncio.Event()
     bell.on_append(woken.set)
     assert await bell.listening()
@@ -146,7 +140,7 @@ async def test_many_appends_are_few_notices(valkey: LocalValkey) -> None:
     """However quick the server, there is a pause between two."""
     address = parse_redis_address(valkey.url())
     client = OneServer(address)
-    bell = Bell(client, address, name="a")
+    bell = RedisNotifier(client, address, name="a")
     loop = asyncio.get_running_loop()
     began = loop.time()
     for _ in range(100):
@@ -160,9 +154,7 @@ async def test_many_appends_are_few_notices(valkey: LocalValkey) -> None:
 
 
 class LosesOne:
-    """
-    A connection that breaks once, before the server hears what it is asked.
-    """
+    """A connection that breaks once, before the server hears what it is asked."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -182,7 +174,7 @@ async def test_notice_lost_with_its_connection_is_sent_again(valkey: LocalValkey
     """By a new connection, as the commit before it."""
     address = parse_redis_address(valkey.url())
     client = LosesOne(OneServer(address))
-    bell = Bell(client, address, name="a")
+    bell = RedisNotifier(client, address, name="a")
     bell.ring()
     await bell.close()
     await client.close()
@@ -219,7 +211,7 @@ async def test_server_that_went_silent_is_noticed(valkey: LocalValkey) -> None:
     """After a quiet while it is asked; without an answer the connection is given up, and made anew once it answers."""
     address = parse_redis_address(valkey.url("&timeout_seconds=1"))
     client = OneServer(address)
-    bell = Bell(client, address, name="a", quiet_seconds=0.01)
+    bell = RedisNotifier(client, address, name="a", quiet_seconds=0.01)
     woken = asyncio.Event()
     bell.on_append(woken.set)
     assert await bell.listening()

@@ -1,6 +1,4 @@
-"""
-A store on a cluster of two servers, and what happens to it while a slot moves from one to the other.
-"""
+"""A store on a cluster of two servers, and what happens to it while a slot moves from one to the other."""
 
 from __future__ import annotations
 
@@ -15,10 +13,9 @@ import attrs
 import pytest
 
 from kochava_bot_middleware.exceptions import StoreUnavailable
-from kochava_bot_middleware.store.listing import State
+from kochava_bot_middleware.store.records import CommitVerdict, EntryState, Mark, Outcome, Settlement, Unit
 from kochava_bot_middleware.store.redis.shards import shard_of
 from kochava_bot_middleware.store.redis.store import RedisStore
-from kochava_bot_middleware.store.unit import Mark, Outcome, Settlement, Unit, Verdict
 from tests.store.harness import TOMBSTONE, append, claim_one, claimed_ids, entry, put, settle
 from tests.store.valkey import LocalValkey
 
@@ -29,9 +26,7 @@ SLOTS = 16_384
 
 @attrs.frozen(kw_only=True)
 class TwoServers:
-    """
-    Each has half of the slots.
-    """
+    """Each has half of the slots."""
 
     first: LocalValkey
     second: LocalValkey
@@ -40,29 +35,21 @@ class TwoServers:
         return f"redis://127.0.0.1:{self.first.server.port}?prefix=test&shards={shards}"
 
     def slot(self, shard: int = 0) -> int:
-        """
-        That of a shard.
-        """
+        """That of a shard."""
         return int(self.first.run("CLUSTER", "KEYSLOT", f"{{test:{shard}}}:meta"))
 
     def ordered(self) -> tuple[LocalValkey, LocalValkey]:
-        """
-        The one that has this slot, and the other.
-        """
+        """The one that has this slot, and the other."""
         return (self.first, self.second) if self.slot() < SLOTS // 2 else (self.second, self.first)
 
     def begin_move(self) -> None:
-        """
-        From now on both servers answer for the slot, each for the keys that it has.
-        """
+        """From now on both servers answer for the slot, each for the keys that it has."""
         source, target = self.ordered()
         target.run("CLUSTER", "SETSLOT", self.slot(), "IMPORTING", source.run("CLUSTER", "MYID"))
         source.run("CLUSTER", "SETSLOT", self.slot(), "MIGRATING", target.run("CLUSTER", "MYID"))
 
     def move(self, *names: str) -> None:
-        """
-        Move keys; all without a name.
-        """
+        """Move keys; all without a name."""
         source, target = self.ordered()
         for key in [f"{{test:0}}:{name}" for name in names] or source.run("KEYS", "*"):
             source.run("MIGRATE", "127.0.0.1", target.server.port, key, 0, 5_000)
@@ -80,9 +67,7 @@ OPTIONS: dict[str, Any] = {"port": None, "cluster_enabled": True, **ALONE}
 
 
 async def until_all_is_known(*servers: LocalValkey) -> None:
-    """
-    Wait until each of *servers* knows who has which slots.
-    """
+    """Wait until each of *servers* knows who has which slots."""
     wanted = (b"cluster_state:ok", f"cluster_slots_ok:{SLOTS}\r".encode())
     async with asyncio.timeout(30):
         for server in servers:
@@ -108,12 +93,12 @@ async def test_shards_are_reached_wherever_they_are(servers: TwoServers) -> None
         await put(store, *(Mark(key=f"k:{name}", value=b"1") for name in NAMES))
         claims = await store.claim("track", 100, 60.0)
         ends = [Settlement(claim=claim, outcome=Outcome.DEAD) for claim in claims[:10]]
-        assert Verdict.COMMITTED is (await store.commit(Unit(settlements=ends))).verdict
+        assert CommitVerdict.COMMITTED is (await store.commit(Unit(settlements=ends))).verdict
         assert 30 == len(await store.renew(claims, 60.0))
         assert 10 == await store.retry_dead([claim.entry.id for claim in claims])
         assert 40 == await store.forget(NAMES, reason="forgotten", tombstone=TOMBSTONE)
         assert NAMES == [name for name in NAMES if await store.recall([f"k:{name}"])]
-        assert 40 == len(await store.browse("track", state=State.DROPPED))
+        assert 40 == len(await store.browse("track", state=EntryState.DROPPED))
     finally:
         await store.close()
     assert servers.first.run("DBSIZE") > 0
@@ -176,7 +161,7 @@ async def test_slot_that_moved_is_found(servers: TwoServers) -> None:
         servers.begin_move()
         servers.move()
         servers.end_move()
-        assert Verdict.COMMITTED is (await settle(store, claim)).verdict
+        assert CommitVerdict.COMMITTED is (await settle(store, claim)).verdict
         assert ["b"] == await claimed_ids(store)
     finally:
         await store.close()
@@ -200,7 +185,7 @@ async def test_nothing_is_done_with_half_of_the_keys(servers: TwoServers, gone_a
         servers.end_move()
         assert {TOMBSTONE.key: b"1"} == dict(await store.recall([TOMBSTONE.key]))
         assert ("c",) == (await append(store, entry("c"))).appended
-        assert Verdict.COMMITTED is (await settle(store, claim)).verdict
+        assert CommitVerdict.COMMITTED is (await settle(store, claim)).verdict
         stats = (await store.stats())["track"]
         assert (3, 2, 1) == (stats.accepted, stats.waiting, stats.done)
         assert ["b"] == await claimed_ids(store)

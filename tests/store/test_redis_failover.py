@@ -1,6 +1,4 @@
-"""
-A primary that dies or is demoted, and the replica that takes its place behind the same address.
-"""
+"""A primary that dies or is demoted, and the replica that takes its place behind the same address."""
 
 from __future__ import annotations
 
@@ -9,8 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from kochava_bot_middleware.exceptions import StoreUnavailable
+from kochava_bot_middleware.store.records import CommitVerdict, Condition, Mark
 from kochava_bot_middleware.store.redis.store import RedisStore
-from kochava_bot_middleware.store.unit import Condition, Mark, Verdict
 from tests.store.forwarder import Forwarder, forwarder
 from tests.store.harness import append, claim_one, claimed_ids, entry, put, settle
 from tests.store.valkey import LocalValkey
@@ -43,16 +41,12 @@ async def store(address: Forwarder) -> AsyncIterator[RedisStore]:
 
 
 def follow(server: LocalValkey, leader: LocalValkey) -> None:
-    """
-    Make it a replica.
-    """
+    """Make it a replica."""
     server.run("REPLICAOF", "127.0.0.1", leader.server.port)
 
 
 def caught_up(leader: LocalValkey) -> bool:
-    """
-    Wait until its replica has all that it has.
-    """
+    """Wait until its replica has all that it has."""
     # WAIT counts the writes of its own connection.
     with leader.server.client() as client:
         client.execute_command("SET", "probe", 1)
@@ -81,7 +75,10 @@ async def test_a_promoted_replica_goes_on_where_the_dead_primary_ended(
 
     assert before == await store.stats()
     assert {"k": b"1"} == dict(await store.recall(["k"]))
-    assert ((), Verdict.COMMITTED) == ((await append(store, entry("a"))).appended, (await settle(store, held)).verdict)
+    assert ((), CommitVerdict.COMMITTED) == (
+        (await append(store, entry("a"))).appended,
+        (await settle(store, held)).verdict,
+    )
     assert {"b", "c"} == set(await claimed_ids(store))
 
 
@@ -96,7 +93,7 @@ async def test_a_demoted_primary_is_left_for_the_new_one(
     follow(primary, replica)
 
     assert ("b",) == (await append(store, entry("b"))).appended
-    assert Verdict.COMMITTED is (await settle(store, claim)).verdict
+    assert CommitVerdict.COMMITTED is (await settle(store, claim)).verdict
     assert ["b"] == await claimed_ids(store)
     assert 2 == (await store.stats())["track"].accepted
 
@@ -127,4 +124,4 @@ async def test_a_condition_holds_across_the_failover(
     promote(replica, address)
     follow(primary, replica)
     again = await put(store, Mark(key="k", value=b"2", condition=Condition.IF_ABSENT))
-    assert (Verdict.CONDITION_FAILED, {"k": b"1"}) == (again.verdict, dict(await store.recall(["k"])))
+    assert (CommitVerdict.CONDITION_FAILED, {"k": b"1"}) == (again.verdict, dict(await store.recall(["k"])))

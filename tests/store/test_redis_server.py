@@ -1,6 +1,4 @@
-"""
-What a server must be like, and what happens when it goes away.
-"""
+"""What a server must be like, and what happens when it goes away."""
 
 from __future__ import annotations
 
@@ -12,10 +10,18 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from kochava_bot_middleware.exceptions import SchemaTooNew, StoreUnavailable
-from kochava_bot_middleware.store.listing import State
+from kochava_bot_middleware.store.records import (
+    CommitVerdict,
+    Condition,
+    EntryState,
+    Lease,
+    Mark,
+    Outcome,
+    Settlement,
+    Unit,
+)
 from kochava_bot_middleware.store.redis.client import Client, Command
 from kochava_bot_middleware.store.redis.store import RedisStore
-from kochava_bot_middleware.store.unit import Condition, Lease, Mark, Outcome, Settlement, Unit, Verdict
 from tests.store.harness import append, claim_one, claimed_ids, entry, put, settle
 from tests.store.valkey import LocalValkey, fresh_url, shared_valkey
 
@@ -29,9 +35,7 @@ def valkey() -> Iterator[LocalValkey]:
 
 
 class LosesAnswers:
-    """
-    A connection that breaks once, after the server has done what it was asked.
-    """
+    """A connection that breaks once, after the server has done what it was asked."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -160,8 +164,8 @@ async def test_killed_server_keeps_everything(valkey: LocalValkey) -> None:
     valkey.start()
     assert before == await store.stats()
     assert {"k": b"1"} == dict(await store.recall(["k"]))
-    assert (["d"], Verdict.COMMITTED) == (await claimed_ids(store), (await settle(store, held)).verdict)
-    assert ["c"] == [row.entry.id for row in await store.browse("track", state=State.DEAD)]
+    assert (["d"], CommitVerdict.COMMITTED) == (await claimed_ids(store), (await settle(store, held)).verdict)
+    assert ["c"] == [row.entry.id for row in await store.browse("track", state=EntryState.DEAD)]
     await store.close()
 
 
@@ -191,14 +195,14 @@ async def test_unit_whose_answer_was_lost_is_answered_as_the_first_time() -> Non
             lease=TRACK,
         )
     )
-    assert (Verdict.COMMITTED, ("c",), ["b", "c"]) == (
+    assert (CommitVerdict.COMMITTED, ("c",), ["b", "c"]) == (
         answer.verdict,
         answer.appended,
         [claim.entry.id for claim in answer.leased],
     )
     stats = (await store.stats())["track"]
     assert (3, 1, 2) == (stats.accepted, stats.done, stats.in_flight)
-    assert Verdict.COMMITTED is (await settle(store, answer.leased[0])).verdict
+    assert CommitVerdict.COMMITTED is (await settle(store, answer.leased[0])).verdict
     await store.close()
 
 
@@ -210,7 +214,7 @@ async def test_forgotten_scripts_are_sent_again() -> None:
     assert ("b",) == (await append(store, entry("b"))).appended
     shared_valkey().run("SCRIPT", "FLUSH")
     claim = await claim_one(store)
-    assert ("a", Verdict.COMMITTED) == (claim.entry.id, (await settle(store, claim)).verdict)
+    assert ("a", CommitVerdict.COMMITTED) == (claim.entry.id, (await settle(store, claim)).verdict)
     await store.close()
 
 
@@ -225,7 +229,7 @@ async def test_full_server_takes_nothing_new_and_lets_go(valkey: LocalValkey) ->
     )
     assert "its memory is full" in str(refused)
     assert not isinstance(settled, BaseException)
-    assert Verdict.COMMITTED is settled.verdict
+    assert CommitVerdict.COMMITTED is settled.verdict
     stats = (await store.stats())["track"]
     assert (100, 1) == (stats.accepted, stats.done)
     assert 5 == len(await store.claim("track", 5, 60.0))
@@ -235,7 +239,7 @@ async def test_full_server_takes_nothing_new_and_lets_go(valkey: LocalValkey) ->
 async def test_fsync_waits_for_the_disk(valkey: LocalValkey) -> None:
     """With ``durability=fsync`` what is committed has reached the server's disk when the commit returns."""
     store = RedisStore(valkey.url("&durability=fsync"))
-    assert Verdict.COMMITTED is (await append(store, entry("a"))).verdict
+    assert CommitVerdict.COMMITTED is (await append(store, entry("a"))).verdict
     assert 0 == valkey.run("INFO", "persistence")["aof_pending_bio_fsync"]
     session = store._session
     assert session is not None
@@ -246,9 +250,7 @@ async def test_fsync_waits_for_the_disk(valkey: LocalValkey) -> None:
 
 
 class NeverOnDisk(LosesAnswers):
-    """
-    A server whose disk is too slow.
-    """
+    """A server whose disk is too slow."""
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
         answers = await self._client.send(commands)

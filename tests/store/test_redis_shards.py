@@ -1,6 +1,4 @@
-"""
-A store in several slots, and in a cluster.
-"""
+"""A store in several slots, and in a cluster."""
 
 from __future__ import annotations
 
@@ -11,10 +9,18 @@ from collections.abc import AsyncIterator
 import pytest
 
 from kochava_bot_middleware.exceptions import StoreUnavailable
-from kochava_bot_middleware.store.listing import State
+from kochava_bot_middleware.store.records import (
+    CommitVerdict,
+    Condition,
+    EntryState,
+    Lease,
+    Mark,
+    Outcome,
+    Settlement,
+    Unit,
+)
 from kochava_bot_middleware.store.redis.shards import shard_of, split
 from kochava_bot_middleware.store.redis.store import RedisStore
-from kochava_bot_middleware.store.unit import Condition, Lease, Mark, Outcome, Settlement, Unit, Verdict
 from tests.store.harness import START, ManualClock, append, claimed_ids, entry, put, settle
 from tests.store.valkey import LocalValkey, fresh_url
 
@@ -29,9 +35,7 @@ async def store(clock: ManualClock) -> AsyncIterator[RedisStore]:
 
 
 def lanes_apart() -> tuple[str, str]:
-    """
-    Two lanes that are in different shards of four.
-    """
+    """Two lanes that are in different shards of four."""
     first = NAMES[0]
     return first, next(name for name in NAMES if shard_of(name, 4) != shard_of(first, 4))
 
@@ -74,7 +78,7 @@ async def test_refused_unit_over_shards_writes_nothing(store: RedisStore) -> Non
     for appends in ([entry("a", lane=first)], [entry("a", lane=second)]):
         unit = Unit(appends=appends, marks=[Mark(key=f"k:{first}", value=b"1"), absent])
         answer = await store.commit(unit)
-        assert (Verdict.CONDITION_FAILED, absent.key) == (answer.verdict, answer.failed_key)
+        assert (CommitVerdict.CONDITION_FAILED, absent.key) == (answer.verdict, answer.failed_key)
     assert ({}, {f"k:{second}": b"old"}) == (await store.stats(), dict(await store.recall([f"k:{first}", absent.key])))
 
 
@@ -86,8 +90,8 @@ async def test_lost_lease_in_one_shard_refuses_the_unit(store: RedisStore) -> No
     await settle(store, claims[1])
     both = Unit(settlements=[Settlement(claim=claim, outcome=Outcome.DONE) for claim in claims])
     answer = await store.commit(both)
-    assert (Verdict.LEASE_LOST, claims[1].entry.id) == (answer.verdict, answer.failed_key)
-    assert Verdict.COMMITTED is (await settle(store, claims[0])).verdict
+    assert (CommitVerdict.LEASE_LOST, claims[1].entry.id) == (answer.verdict, answer.failed_key)
+    assert CommitVerdict.COMMITTED is (await settle(store, claims[0])).verdict
 
 
 @pytest.mark.parametrize("limit", [1, 3, 7, 39, 100])
@@ -110,7 +114,7 @@ async def test_listing_counts_and_upkeep_reach_all_shards(store: RedisStore) -> 
     assert sorted(NAMES) == sorted(row.entry.id for row in page)
     claims = await store.claim("track", 20, 60.0)
     await store.commit(Unit(settlements=[Settlement(claim=claim, outcome=Outcome.DEAD) for claim in claims]))
-    dead = [row.entry.id for row in await store.browse("track", state=State.DEAD)]
+    dead = [row.entry.id for row in await store.browse("track", state=EntryState.DEAD)]
     assert 5 == await store.retry_dead(dead[:5])
     tombstone = Mark(key="barred:x", value=b"1")
     assert 2 == await store.forget(dead[5:7], reason="forgotten", tombstone=tombstone)
@@ -161,8 +165,8 @@ async def test_cluster_has_each_persons_keys_in_one_slot() -> None:
             await append(store, *(entry(name, lane=name) for name in NAMES))
             claims = await store.claim("track", 100, 60.0)
             ends = [Settlement(claim=claim, outcome=Outcome.DEAD) for claim in claims[:10]]
-            assert Verdict.COMMITTED is (await store.commit(Unit(settlements=ends))).verdict
-            assert Verdict.COMMITTED is (await settle(store, claims[10])).verdict
+            assert CommitVerdict.COMMITTED is (await store.commit(Unit(settlements=ends))).verdict
+            assert CommitVerdict.COMMITTED is (await settle(store, claims[10])).verdict
             await store.forget([claims[11].entry.lane], reason="x", tombstone=Mark(key="k:1", value=b"1"))
             assert 40 == len(await store.browse("track")) + 1
             server.run("SCRIPT", "FLUSH")

@@ -1,6 +1,4 @@
-"""
-When others are told, whatever they are told by.
-"""
+"""When others are told, whatever they are told by."""
 
 from __future__ import annotations
 
@@ -9,17 +7,15 @@ from collections.abc import Callable
 import pytest
 
 from kochava_bot_middleware.store.memory import MemoryStore
-from kochava_bot_middleware.store.ringing import RING_SECONDS, Rhythm, leaves_work
-from kochava_bot_middleware.store.unit import Lease, Outcome, Settlement, Unit
+from kochava_bot_middleware.store.notify import RING_SECONDS, NotifyThrottle, leaves_work
+from kochava_bot_middleware.store.records import Lease, Outcome, Settlement, Unit
 from tests.store.harness import ManualClock, claim_one, entry
 
 TRACK = Lease(queue="track", seconds=60.0)
 
 
 class Later:
-    """
-    Calls when the test says so.
-    """
+    """Calls when the test says so."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -41,9 +37,7 @@ class Later:
 
 
 class Rings(list[int]):
-    """
-    How often it rang.
-    """
+    """How often it rang."""
 
     def strike(self) -> None:
         self.append(1)
@@ -52,7 +46,7 @@ class Rings(list[int]):
 def test_first_ring_is_at_once_and_the_others_are_one() -> None:
     """A thousand within the pause are told together at its end, and after them it is quiet."""
     rings, later = Rings(), Later()
-    rhythm = Rhythm(rings.strike, later)
+    rhythm = NotifyThrottle(rings.strike, later)
     rhythm.ring()
     assert 1 == len(rings)
     for _ in range(1_000):
@@ -67,7 +61,7 @@ def test_first_ring_is_at_once_and_the_others_are_one() -> None:
 def test_ring_after_a_pause_is_at_once_again() -> None:
     """Nobody waits who rings seldom."""
     rings, later = Rings(), Later()
-    rhythm = Rhythm(rings.strike, later)
+    rhythm = NotifyThrottle(rings.strike, later)
     rhythm.ring()
     later.passes()
     rhythm.ring()
@@ -78,7 +72,7 @@ def test_ring_after_a_pause_is_at_once_again() -> None:
 def test_closing_rings_what_was_still_asked(asked: int, rung: int) -> None:
     """And nothing later."""
     rings, later = Rings(), Later()
-    rhythm = Rhythm(rings.strike, later)
+    rhythm = NotifyThrottle(rings.strike, later)
     for _ in range(asked):
         rhythm.ring()
     rhythm.close()

@@ -1,6 +1,4 @@
-"""
-What is true of the SQLite file alone: opening, sharing, forking, failing and what stays on the disk.
-"""
+"""What is true of the SQLite file alone: opening, sharing, forking, failing and what stays on the disk."""
 
 from __future__ import annotations
 
@@ -15,11 +13,11 @@ from typing import Any
 import pytest
 
 from kochava_bot_middleware.exceptions import SchemaTooNew, StoreError, StoreUnavailable
+from kochava_bot_middleware.store.records import CommitVerdict, Entry, Unit
 from kochava_bot_middleware.store.settings import StoreSettings
 from kochava_bot_middleware.store.sqlite import statements as sql
 from kochava_bot_middleware.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
-from kochava_bot_middleware.store.unit import Entry, Unit, Verdict
 from tests.store.harness import ManualClock, append, claim_one, claimed_ids, entry, settle
 
 IMPATIENT = StoreSettings(busy_timeout_seconds=0.05)
@@ -157,7 +155,7 @@ async def test_full_store_refuses_appends_and_still_settles(store: SqliteStore, 
     both = await asyncio.gather(
         append(store, entry("again", lane="again", body=big)), settle(store, claim), return_exceptions=True
     )
-    assert (StoreUnavailable, Verdict.COMMITTED) == (type(both[0]), getattr(both[1], "verdict", both[1]))
+    assert (StoreUnavailable, CommitVerdict.COMMITTED) == (type(both[0]), getattr(both[1], "verdict", both[1]))
     assert ("again",) == (await append(store, entry("again", lane="again", body=big))).appended
 
 

@@ -1,6 +1,4 @@
-"""
-How processes that share a SQLite file wake each other.
-"""
+"""How processes that share a SQLite file wake each other."""
 
 from __future__ import annotations
 
@@ -17,13 +15,18 @@ from pathlib import Path
 import pytest
 
 from kochava_bot_middleware import KochavaMiddleware
-from kochava_bot_middleware.commands.worker import READY
+from kochava_bot_middleware.cli.worker import READY
 from kochava_bot_middleware.sandbox.kochava_server import LocalKochava
 from kochava_bot_middleware.sandbox.shop_process import Child
-from kochava_bot_middleware.store.sqlite.bell import LOOK_SECONDS, Bell
+from kochava_bot_middleware.store.records import Lease, Outcome
+from kochava_bot_middleware.store.sqlite.notifier import (
+    LOOK_SECONDS,
+    MOST_ADDRESS_BYTES,
+    SocketFolder,
+    SqliteNotifier,
+    socket_name,
+)
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
-from kochava_bot_middleware.store.sqlite.wake_folder import MOST_ADDRESS_BYTES, WakeFolder, socket_name
-from kochava_bot_middleware.store.unit import Lease, Outcome
 from tests.store.harness import ManualClock, append, claim_one, entry, settle
 
 APP_ID = "kobotdemo1234"
@@ -62,7 +65,7 @@ async def new_store(path: Path) -> AsyncIterator[NewStore]:
 @pytest.fixture
 def ear(path: Path) -> Iterator[socket.socket]:
     """A socket that listens to the store."""
-    wakes = WakeFolder(path)
+    wakes = SocketFolder(path)
     name = socket_name()
     listener = wakes.open(name)
     yield listener
@@ -71,9 +74,7 @@ def ear(path: Path) -> Iterator[socket.socket]:
 
 
 async def heard(listener: socket.socket) -> None:
-    """
-    Wait for a wake-up.
-    """
+    """Wait for a wake-up."""
     await asyncio.wait_for(asyncio.get_running_loop().sock_recv(listener, 1), 20)
 
 
@@ -86,9 +87,7 @@ def is_quiet(listener: socket.socket) -> bool:
 
 
 async def listens(store: SqliteStore) -> asyncio.Event:
-    """
-    What is set when *store* is woken.
-    """
+    """What is set when *store* is woken."""
     woken = asyncio.Event()
     store.on_append(woken.set)
     assert await store.listening()
@@ -135,7 +134,7 @@ async def test_what_is_given_back_or_retried_wakes(new_store: NewStore, ear: soc
 
 async def test_own_wake_up_is_not_heard(path: Path) -> None:
     """All are rung but the one who rings."""
-    wakes = WakeFolder(path)
+    wakes = SocketFolder(path)
     names = [socket_name(), socket_name()]
     ears = [wakes.open(name) for name in names]
     wakes.ring(but=names[0])
@@ -147,7 +146,7 @@ async def test_own_wake_up_is_not_heard(path: Path) -> None:
 
 async def test_many_appends_ring_few_times(path: Path, ear: socket.socket) -> None:
     """A hundred within an instant are one wake-up, and one more at the end of the pause."""
-    bell = Bell(WakeFolder(path), ManualClock(), name=socket_name())
+    bell = SqliteNotifier(SocketFolder(path), ManualClock(), name=socket_name())
     for _ in range(100):
         bell.ring()
     assert [False, True] == [is_quiet(ear), is_quiet(ear)]
@@ -158,7 +157,7 @@ async def test_many_appends_ring_few_times(path: Path, ear: socket.socket) -> No
 
 async def test_closing_rings_what_is_still_to_be_rung(path: Path, ear: socket.socket) -> None:
     """What was committed during the last pause is told too."""
-    bell = Bell(WakeFolder(path), ManualClock(), name=socket_name())
+    bell = SqliteNotifier(SocketFolder(path), ManualClock(), name=socket_name())
     bell.ring()
     bell.ring()
     assert [False, True] == [is_quiet(ear), is_quiet(ear)]
@@ -168,7 +167,7 @@ async def test_closing_rings_what_is_still_to_be_rung(path: Path, ear: socket.so
 
 async def test_without_such_sockets_nobody_is_told() -> None:
     """As on Windows: everything else works, and workers look by themselves."""
-    bell = Bell(None, ManualClock(), name=socket_name())
+    bell = SqliteNotifier(None, ManualClock(), name=socket_name())
     bell.on_append(lambda: None)
     bell.ring()
     assert not bell.listening()
@@ -177,7 +176,7 @@ async def test_without_such_sockets_nobody_is_told() -> None:
 
 async def test_listener_that_does_not_read_delays_nobody(new_store: NewStore, path: Path, ear: socket.socket) -> None:
     """When it has no room for more wake-ups, commits go on, and it is not taken for dead."""
-    wakes = WakeFolder(path)
+    wakes = SocketFolder(path)
     for _ in range(2_000):
         wakes.ring(but="")
     await append(new_store(), entry("a"))
@@ -187,7 +186,7 @@ async def test_listener_that_does_not_read_delays_nobody(new_store: NewStore, pa
 
 async def test_dead_listener_is_removed(new_store: NewStore, path: Path) -> None:
     """By whoever rings next; what else lies in the folder is left."""
-    wakes = WakeFolder(path)
+    wakes = SocketFolder(path)
     wakes.open(socket_name()).close()
     note = wakes.path / "note.txt"
     note.write_text("mine")
@@ -201,29 +200,29 @@ async def test_closing_leaves_nothing_behind(new_store: NewStore, path: Path) ->
     await listens(worker)
     woken = await listens(other)
     await worker.close()
-    assert 1 == len(list(WakeFolder(path).path.iterdir()))
+    assert 1 == len(list(SocketFolder(path).path.iterdir()))
     await append(new_store(), entry("a"))
     assert await is_woken(woken)
     await other.close()
-    assert not WakeFolder(path).path.exists()
+    assert not SocketFolder(path).path.exists()
 
 
 async def test_nobody_is_rung_where_nobody_listens(new_store: NewStore, path: Path) -> None:
     """A bot alone with its file makes no folder."""
     await append(new_store(), entry("a"))
-    assert not WakeFolder(path).path.exists()
+    assert not SocketFolder(path).path.exists()
 
 
 async def test_folder_is_for_its_user_only(new_store: NewStore, path: Path) -> None:
     """Nobody else can wake or listen."""
     await listens(new_store())
-    wakes = WakeFolder(path).path
+    wakes = SocketFolder(path).path
     assert [0o700, 0o600] == [each.stat().st_mode & 0o777 for each in (wakes, *wakes.iterdir())]
 
 
 async def test_folder_that_others_can_write_is_not_rung(new_store: NewStore, path: Path, ear: socket.socket) -> None:
     """Who is in it may be anybody."""
-    WakeFolder(path).path.chmod(0o777)
+    SocketFolder(path).path.chmod(0o777)
     await append(new_store(), entry("a"))
     assert is_quiet(ear)
 
@@ -248,7 +247,7 @@ async def test_folder_that_cannot_be_used_breaks_nothing(
 ) -> None:
     """It is told in one line, commits and claims go on, and once it is mended the next look listens."""
     caplog.set_level(logging.INFO)
-    wakes, clock = WakeFolder(path), ManualClock()
+    wakes, clock = SocketFolder(path), ManualClock()
     spoil(wakes.path)
     worker, bot = new_store(clock=clock), new_store(clock=clock)
     woken = asyncio.Event()
@@ -274,9 +273,9 @@ async def test_socket_that_somebody_removed_is_made_again(new_store: NewStore, p
     clock = ManualClock()
     worker, bot = new_store(clock=clock), new_store(clock=clock)
     woken = await listens(worker)
-    shutil.rmtree(WakeFolder(path).path)
+    shutil.rmtree(SocketFolder(path).path)
     await worker.claim("track", 1, 60.0)
-    assert not WakeFolder(path).path.exists()
+    assert not SocketFolder(path).path.exists()
     clock.advance(LOOK_SECONDS)
     await worker.claim("track", 1, 60.0)
     assert await is_woken(woken)
@@ -301,7 +300,7 @@ async def test_long_path_has_its_folder_elsewhere(new_store: NewStore, folder: P
     deep.mkdir()
     worker, bot = new_store(deep / "store.db"), new_store(deep / "store.db")
     woken = await listens(worker)
-    wakes = WakeFolder(deep / "store.db").path
+    wakes = SocketFolder(deep / "store.db").path
     assert (Path(tempfile.gettempdir()), 1) == (wakes.parent, len(list(wakes.iterdir())))
     await append(bot, entry("a"))
     assert await is_woken(woken)
@@ -312,14 +311,14 @@ async def test_long_path_has_its_folder_elsewhere(new_store: NewStore, folder: P
 @pytest.mark.parametrize("length", range(40, 100, 5))
 def test_address_of_a_socket_is_never_too_long(folder: Path, length: int) -> None:
     """Whatever the store's path."""
-    wakes = WakeFolder(Path("/" + "x" * length), temporary=folder)
+    wakes = SocketFolder(Path("/" + "x" * length), temporary=folder)
     assert len(os.fsencode(wakes.path / ".4194304-01234567")) <= MOST_ADDRESS_BYTES
 
 
 def test_stores_with_long_paths_do_not_share_a_folder(folder: Path) -> None:
     """Its name is made from the whole path."""
     stores = [Path("/" + "x" * 200) / name for name in ("a.db", "b.db")]
-    first, second = (WakeFolder(store, temporary=folder).path for store in stores)
+    first, second = (SocketFolder(store, temporary=folder).path for store in stores)
     assert first != second
 
 
@@ -353,10 +352,10 @@ async def test_another_process_is_woken_until_it_is_killed(new_store: NewStore, 
         process.kill()
         await asyncio.to_thread(process.join)
         told.close()
-    assert 1 == len(list(WakeFolder(path).path.iterdir()))
+    assert 1 == len(list(SocketFolder(path).path.iterdir()))
     await append(bot, entry("c"))
     await bot.close()
-    assert not WakeFolder(path).path.exists()
+    assert not SocketFolder(path).path.exists()
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
@@ -384,9 +383,9 @@ def test_forked_child_leaves_its_parents_socket(path: Path) -> None:
     assert bell is not None
     assert bell._listener is not None
     assert b"!" == bell._listener.recv(1)
-    assert 1 == len(list(WakeFolder(path).path.iterdir()))
+    assert 1 == len(list(SocketFolder(path).path.iterdir()))
     asyncio.run(store.close())
-    assert not WakeFolder(path).path.exists()
+    assert not SocketFolder(path).path.exists()
 
 
 async def test_worker_delivers_at_once_what_another_process_appends(folder: Path) -> None:

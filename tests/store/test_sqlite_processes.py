@@ -1,6 +1,4 @@
-"""
-Several processes on one SQLite file.
-"""
+"""Several processes on one SQLite file."""
 
 from __future__ import annotations
 
@@ -11,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kochava_bot_middleware.store.listing import State
+from kochava_bot_middleware.store.records import EntryState, Outcome, Settlement, Unit
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
-from kochava_bot_middleware.store.unit import Outcome, Settlement, Unit
 from tests.store.harness import append, entry
 
 
@@ -89,7 +86,7 @@ def test_forked_child_opens_its_own(path: Path) -> None:
 
     async def look() -> list[str]:
         await add("after")
-        rows = await store.browse("track", state=State.WAITING)
+        rows = await store.browse("track", state=EntryState.WAITING)
         await store.close()
         return [row.entry.id for row in rows]
 

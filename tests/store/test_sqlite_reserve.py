@@ -1,6 +1,4 @@
-"""
-The room put by for a full disk.
-"""
+"""The room put by for a full disk."""
 
 from __future__ import annotations
 
@@ -11,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from kochava_bot_middleware.exceptions import StoreUnavailable
+from kochava_bot_middleware.store.records import Claim, Committed, CommitVerdict, Entry, Outcome, Settlement, Unit
 from kochava_bot_middleware.store.sqlite.reserve import Reserve
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
-from kochava_bot_middleware.store.unit import Claim, Committed, Entry, Outcome, Settlement, Unit, Verdict
 from tests.store.harness import append, claim_one, claimed_ids, entry, settle
 from tests.store.small_disk import LimitedReserve, fill, limited, make_room
 
@@ -40,9 +38,7 @@ def large(entry_id: str) -> Entry:
 
 
 async def explain(store: SqliteStore, claim: Claim) -> Committed:
-    """
-    Let it wait, with a reason that needs room.
-    """
+    """Let it wait, with a reason that needs room."""
     waits = Settlement(claim=claim, outcome=Outcome.RETRY, retry_at=0.0, reason="a reason", detail="x" * LARGE)
     return await store.commit(Unit(settlements=[waits]))
 
@@ -81,7 +77,7 @@ async def test_a_settlement_on_a_full_disk_takes_the_reserve(store: SqliteStore,
     await append(store, entry("a"))
     claim = await claim_one(store)
     await fill(store, reserve)
-    assert Verdict.COMMITTED is (await explain(store, claim)).verdict
+    assert CommitVerdict.COMMITTED is (await explain(store, claim)).verdict
     assert (False, False) == (reserve.is_held, reserve_file(store).exists())
     assert ["a"] == await claimed_ids(store)
 
@@ -94,7 +90,7 @@ async def test_an_append_beside_it_is_refused_alone(store: SqliteStore, reserve:
     refused, settled = await asyncio.gather(append(store, large("b")), explain(store, claim), return_exceptions=True)
     assert isinstance(refused, StoreUnavailable)
     assert isinstance(settled, Committed)
-    assert (Verdict.COMMITTED, 1) == (settled.verdict, (await store.stats())["track"].accepted)
+    assert (CommitVerdict.COMMITTED, 1) == (settled.verdict, (await store.stats())["track"].accepted)
 
 
 async def test_without_its_reserve_a_store_takes_nothing_new_until_there_is_room(
@@ -120,5 +116,5 @@ async def test_without_a_reserve_what_is_stored_is_still_served(tmp_path: Path) 
     store._writer._reserve = Reserve(store.path, size=MORE_THAN_ANY_DISK)
     with pytest.raises(StoreUnavailable, match="takes nothing new while less than"):
         await append(store, entry("b"))
-    assert Verdict.COMMITTED is (await settle(store, await claim_one(store))).verdict
+    assert CommitVerdict.COMMITTED is (await settle(store, await claim_one(store))).verdict
     await store.close()

@@ -1,6 +1,4 @@
-"""
-Many rows in few statements, and many callers in one transaction.
-"""
+"""Many rows in few statements, and many callers in one transaction."""
 
 from __future__ import annotations
 
@@ -11,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from kochava_bot_middleware.store.records import Mark
 from kochava_bot_middleware.store.sqlite.rows import MOST_ROWS, insert
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
-from kochava_bot_middleware.store.unit import Mark
 from tests.store.harness import append, claimed_ids, entry, put
 
 

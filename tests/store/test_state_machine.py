@@ -1,6 +1,4 @@
-"""
-Any sequence of calls has the same answers from a durable store as from the memory model.
-"""
+"""Any sequence of calls has the same answers from a durable store as from the memory model."""
 
 from __future__ import annotations
 
@@ -17,13 +15,23 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.listing import State
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.postgres.store import PostgresStore
+from kochava_bot_middleware.store.records import (
+    Claim,
+    Committed,
+    Condition,
+    Entry,
+    EntryState,
+    Lease,
+    Mark,
+    Outcome,
+    Settlement,
+    Unit,
+)
 from kochava_bot_middleware.store.redis.store import RedisStore
 from kochava_bot_middleware.store.settings import StoreSettings
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
-from kochava_bot_middleware.store.unit import Claim, Committed, Condition, Entry, Lease, Mark, Outcome, Settlement, Unit
 from tests.store.harness import START, ManualClock
 from tests.store.postgres_server import shared_server
 from tests.store.valkey import fresh_url
@@ -61,9 +69,7 @@ PLANS = st.tuples(st.lists(ENTRIES, max_size=4), st.lists(SETTLEMENT, max_size=2
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """
-    Calls both stores with the same arguments. Tokens are numbers, given in the same order by both.
-    """
+    """Calls both stores with the same arguments. Tokens are numbers, given in the same order by both."""
 
     @initialize()
     def open_both(self) -> None:
@@ -173,12 +179,12 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(
         queue=QUEUES,
-        state=st.none() | st.sampled_from(State),
+        state=st.none() | st.sampled_from(EntryState),
         lane=st.none() | LANES,
         limit=st.integers(1, 4),
         after=st.none() | IDS,
     )
-    def browse(self, queue: str, state: State | None, lane: str | None, limit: int, after: str | None) -> None:
+    def browse(self, queue: str, state: EntryState | None, lane: str | None, limit: int, after: str | None) -> None:
         self._both("browse", queue, state=state, lane=lane, limit=limit, after=after)
 
     @rule(entry_id=IDS)
@@ -200,9 +206,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 class ValkeyMachine(StoreMachine):
-    """
-    The same with a Valkey server, which numbers the tokens itself.
-    """
+    """The same with a Valkey server, which numbers the tokens itself."""
 
     def _real(self) -> Any:
         def store(*, settings: StoreSettings, clock: ManualClock, **_: Any) -> RedisStore:
@@ -212,9 +216,7 @@ class ValkeyMachine(StoreMachine):
 
 
 class PostgresMachine(StoreMachine):
-    """
-    The same with a PostgreSQL server.
-    """
+    """The same with a PostgreSQL server."""
 
     def _real(self) -> Any:
         def store(**arguments: Any) -> PostgresStore:

@@ -1,6 +1,4 @@
-"""
-Stores on servers that are spoken to encrypted: who is trusted, and what is said where nobody is.
-"""
+"""Stores on servers that are spoken to encrypted: who is trusted, and what is said where nobody is."""
 
 from __future__ import annotations
 
@@ -15,8 +13,8 @@ import pytest
 from kochava_bot_middleware.exceptions import StoreUnavailable
 from kochava_bot_middleware.store.contract import Store
 from kochava_bot_middleware.store.postgres.store import PostgresStore
+from kochava_bot_middleware.store.records import CommitVerdict
 from kochava_bot_middleware.store.redis.store import RedisStore
-from kochava_bot_middleware.store.unit import Verdict
 from tests.store.harness import append, claim_one, entry, settle
 from tests.store.postgres_server import NewStore, postgres_store, shared_server
 from tests.store.tls import Authority, authority, tls_server, to_port, to_socket
@@ -87,9 +85,7 @@ def server(engine: Engine, context: ssl.SSLContext) -> AbstractAsyncContextManag
 
 
 async def refusal(store: Store) -> str:
-    """
-    What is said when it is opened.
-    """
+    """What is said when it is opened."""
     with pytest.raises(StoreUnavailable) as caught:
         await store.open()
     await store.close()
@@ -102,7 +98,7 @@ async def test_a_trusted_certificate_is_spoken_to(engine: Engine, trusted: Autho
     async with server(engine, trusted.server(HOST)) as port:
         store = engine.store(port, trusted.file)
         await append(store, entry("a"))
-        assert Verdict.COMMITTED is (await settle(store, await claim_one(store))).verdict
+        assert CommitVerdict.COMMITTED is (await settle(store, await claim_one(store))).verdict
         await store.close()
 
 

@@ -36,9 +36,7 @@ class Authority:
     file: Path
 
     def server(self, host: str, *, client: Authority | None = None) -> ssl.SSLContext:
-        """
-        The context of a server at *host*; with *client* it takes only clients that this authority vouches for.
-        """
+        """The context of a server at *host*; with *client* it takes only clients that this authority vouches for."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.ca.issue_cert(host).configure_cert(context)
         if client is not None:
@@ -47,9 +45,7 @@ class Authority:
         return context
 
     def client(self, folder: Path) -> tuple[Path, Path]:
-        """
-        The files with a client's certificate and its key.
-        """
+        """The files with a client's certificate and its key."""
         issued = self.ca.issue_cert("bot@example.com")
         certificate, key = folder / "client.pem", folder / "client.key"
         issued.cert_chain_pems[0].write_to_path(certificate)
@@ -59,9 +55,7 @@ class Authority:
 
 
 def authority(folder: Path) -> Authority:
-    """
-    A new one.
-    """
+    """A new one."""
     folder.mkdir(exist_ok=True)
     ca = trustme.CA()
     ca.cert_pem.write_to_path(folder / "ca.pem")
@@ -112,9 +106,7 @@ def to_socket(path: Path) -> Connect:
 
 
 async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """
-    Hand on bytes until there are no more.
-    """
+    """Hand on bytes until there are no more."""
     try:
         while data := await reader.read(65_536):
             writer.write(data)

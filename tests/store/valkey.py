@@ -41,9 +41,7 @@ class LocalValkey:
         shutil.rmtree(self.folder)
 
     def kill(self) -> None:
-        """
-        Let it die as by ``kill -9``.
-        """
+        """Let it die as by ``kill -9``."""
         self.server.terminate()
 
     def start(self) -> None:
@@ -53,25 +51,19 @@ class LocalValkey:
         return f"unix://{self.socket}?prefix=test{options}"
 
     def run(self, *command: str | int | bytes, **options: Any) -> Any:
-        """
-        The server's answer to any command.
-        """
+        """The server's answer to any command."""
         with self.server.client(**options) as client:
             return client.execute_command(*command)
 
 
 @functools.cache
 def shared_valkey() -> LocalValkey:
-    """
-    The server that all tests share; it ends with the process.
-    """
+    """The server that all tests share; it ends with the process."""
     valkey = LocalValkey()
     valkey.start()
     return valkey
 
 
 def fresh_url(options: str = "") -> str:
-    """
-    An address on the shared server that nobody else uses.
-    """
+    """An address on the shared server that nobody else uses."""
     return f"unix://{shared_valkey().socket}?prefix=t{next(_NUMBERS)}{options}"

@@ -1,6 +1,4 @@
-"""
-What a Messenger event tells Kochava by itself.
-"""
+"""What a Messenger event tells Kochava by itself."""
 
 from __future__ import annotations
 
@@ -35,7 +33,7 @@ from kochava_bot_middleware.messenger.events import (
 )
 from kochava_bot_middleware.settings import from_mapping
 from kochava_bot_middleware.tracking.engagement import DEFAULT_NAMES, Draft, EngagementSettings, automatic_event
-from kochava_bot_middleware.tracking.identity import IdentitySettings, record_id, usertime
+from kochava_bot_middleware.tracking.people import IdentitySettings, record_id, usertime
 
 
 def automatic(event: Event, **more: Any) -> Draft | None:

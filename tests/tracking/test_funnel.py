@@ -1,6 +1,4 @@
-"""
-Greeting → impression → click, one person's state machine.
-"""
+"""Greeting → impression → click, one person's state machine."""
 
 from __future__ import annotations
 
@@ -17,9 +15,9 @@ from kochava_bot_middleware.tracking.funnel import (
     Delivered,
     Elapsed,
     FunnelState,
+    PingStep,
     Sent,
     Signal,
-    Step,
     advance,
 )
 from kochava_bot_middleware.tracking.greeting import GreetingSettings
@@ -27,12 +25,10 @@ from kochava_bot_middleware.tracking.greeting import GreetingSettings
 WINDOW = 86400.0
 
 
-def run(*signals: Signal) -> tuple[FunnelState, list[Step]]:
-    """
-    Feed signals in, through the stored form each time, as it is between two processes.
-    """
+def run(*signals: Signal) -> tuple[FunnelState, list[PingStep]]:
+    """Feed signals in, through the stored form each time, as it is between two processes."""
     state = FunnelState()
-    steps: list[Step] = []
+    steps: list[PingStep] = []
     for signal in signals:
         state, found = advance(FunnelState.from_bytes(state.to_bytes()), signal, window_seconds=WINDOW)
         steps += found
@@ -54,7 +50,7 @@ def sent(at: float, mid: str = "m1", offers: Sequence[str] = ("CHAT",)) -> Sent:
 )
 def test_an_impression_needs_proof_that_it_was_shown(proof: Signal) -> None:
     """A delivery by message id or watermark, or any action of the person, proves it."""
-    assert [Step.IMPRESSION] == run(sent(10), proof)[1]
+    assert [PingStep.IMPRESSION] == run(sent(10), proof)[1]
 
 
 @pytest.mark.parametrize(
@@ -74,24 +70,24 @@ def test_a_sent_greeting_alone_is_no_impression() -> None:
 @pytest.mark.parametrize("early", [Delivered(at=9, mids=["m1"]), Delivered(at=11, watermark=10.5)])
 def test_delivery_and_send_may_arrive_in_either_order(early: Delivered) -> None:
     """The delivery webhook can be handled before the send is recorded."""
-    assert [Step.IMPRESSION] == run(early, sent(10))[1]
+    assert [PingStep.IMPRESSION] == run(early, sent(10))[1]
 
 
 def test_the_offered_button_is_the_click() -> None:
     """Its postback is the step from the greeting into the bot."""
-    assert [Step.IMPRESSION, Step.CLICK] == run(sent(10), Delivered(at=11, mids=["m1"]), Acted(at=20, payload="CHAT"))[
-        1
-    ]
+    assert [PingStep.IMPRESSION, PingStep.CLICK] == run(
+        sent(10), Delivered(at=11, mids=["m1"]), Acted(at=20, payload="CHAT")
+    )[1]
 
 
 def test_any_message_is_the_click() -> None:
     """Writing is stepping in as well."""
-    assert [Step.IMPRESSION, Step.CLICK] == run(sent(10), Acted(at=20, is_message=True))[1]
+    assert [PingStep.IMPRESSION, PingStep.CLICK] == run(sent(10), Acted(at=20, is_message=True))[1]
 
 
 def test_a_button_of_something_else_is_no_click() -> None:
     """A menu item proves that the person is there, not that the greeting worked."""
-    assert [Step.IMPRESSION] == run(sent(10), Acted(at=20, payload="MENU"))[1]
+    assert [PingStep.IMPRESSION] == run(sent(10), Acted(at=20, payload="MENU"))[1]
 
 
 def test_what_was_done_before_the_greeting_is_no_click() -> None:
@@ -101,24 +97,28 @@ def test_what_was_done_before_the_greeting_is_no_click() -> None:
 
 def test_an_answer_after_the_window_is_no_click() -> None:
     """A day later it is another visit."""
-    assert [Step.IMPRESSION] == run(sent(10), Delivered(at=11, mids=["m1"]), Acted(at=11 + WINDOW, is_message=True))[1]
+    assert [PingStep.IMPRESSION] == run(
+        sent(10), Delivered(at=11, mids=["m1"]), Acted(at=11 + WINDOW, is_message=True)
+    )[1]
 
 
 def test_the_window_of_the_click_begins_when_the_greeting_was_shown() -> None:
     """A telephone that was off all night shows it in the morning; the tap a minute later is its click."""
     shown = Delivered(at=0.9 * WINDOW, mids=["m1"])
-    assert [Step.IMPRESSION, Step.CLICK] == run(sent(10), shown, Acted(at=1.1 * WINDOW, payload="CHAT"))[1]
+    assert [PingStep.IMPRESSION, PingStep.CLICK] == run(sent(10), shown, Acted(at=1.1 * WINDOW, payload="CHAT"))[1]
 
 
 def test_a_greeting_sent_again_before_the_first_was_shown_can_be_clicked() -> None:
     """Its window is not that of the first one, which nobody saw."""
     again, shown = sent(0.9 * WINDOW, mid="m2"), Delivered(at=0.95 * WINDOW, mids=["m2"])
-    assert [Step.IMPRESSION, Step.CLICK] == run(sent(10), again, shown, Acted(at=1.1 * WINDOW, payload="CHAT"))[1]
+    assert [PingStep.IMPRESSION, PingStep.CLICK] == run(sent(10), again, shown, Acted(at=1.1 * WINDOW, payload="CHAT"))[
+        1
+    ]
 
 
 def test_a_second_greeting_within_the_window_is_not_counted_again() -> None:
     """One impression and one click a person and window."""
-    assert [Step.IMPRESSION, Step.CLICK] == run(
+    assert [PingStep.IMPRESSION, PingStep.CLICK] == run(
         sent(10),
         Acted(at=20, payload="CHAT"),
         sent(30, mid="m2"),
@@ -131,7 +131,7 @@ def test_a_greeting_after_the_window_is_counted_again() -> None:
     """The next day counts anew."""
     later = 20 + WINDOW
 
-    assert [Step.IMPRESSION, Step.CLICK] * 2 == run(
+    assert [PingStep.IMPRESSION, PingStep.CLICK] * 2 == run(
         sent(10),
         Acted(at=20, payload="CHAT"),
         sent(later, mid="m2"),
@@ -142,7 +142,7 @@ def test_a_greeting_after_the_window_is_counted_again() -> None:
 
 def test_several_messages_of_one_run_are_one_greeting() -> None:
     """Text, picture and buttons: delivered one by one, shown once."""
-    assert [Step.IMPRESSION] == run(
+    assert [PingStep.IMPRESSION] == run(
         sent(10, "m1", ()),
         sent(10.1, "m2"),
         Delivered(at=11, mids=["m1"]),
@@ -152,21 +152,23 @@ def test_several_messages_of_one_run_are_one_greeting() -> None:
 
 def test_an_offer_of_a_later_message_of_the_greeting_counts() -> None:
     """The button may be in its last message."""
-    assert [Step.IMPRESSION, Step.CLICK] == run(sent(10, "m1", ()), sent(10.1, "m2"), Acted(at=20, payload="CHAT"))[1]
+    assert [PingStep.IMPRESSION, PingStep.CLICK] == run(
+        sent(10, "m1", ()), sent(10.1, "m2"), Acted(at=20, payload="CHAT")
+    )[1]
 
 
 def test_a_delivery_that_seems_older_than_its_send_opens_no_new_window() -> None:
     """Two machines whose clocks differ tell of one greeting."""
     later = 10 + WINDOW + 1
 
-    assert [Step.IMPRESSION] == run(
+    assert [PingStep.IMPRESSION] == run(
         sent(later), Delivered(at=10, mids=["m1"]), sent(later + 1, mid="m2"), Delivered(at=later + 2, mids=["m2"])
     )[1]
 
 
 def test_the_end_of_the_wait_shows_the_greeting_it_belongs_to_and_no_other() -> None:
     """A later greeting has a wait of its own."""
-    assert [Step.IMPRESSION] == run(sent(10), Elapsed(at=70, greeting="g-m1"), Elapsed(at=71, greeting="g-m1"))[1]
+    assert [PingStep.IMPRESSION] == run(sent(10), Elapsed(at=70, greeting="g-m1"), Elapsed(at=71, greeting="g-m1"))[1]
     assert [] == run(sent(10), Elapsed(at=70, greeting="g-other"))[1]
     assert [] == run(Elapsed(at=70, greeting="g-m1"))[1]
 
@@ -204,14 +206,14 @@ signals = st.one_of(
 def test_never_a_click_without_its_impression_and_each_at_most_once(sequence: list[Signal]) -> None:
     """Whatever arrives, in whatever order, with a restart between any two."""
     state = FunnelState()
-    seen: set[tuple[str, Step]] = set()
+    seen: set[tuple[str, PingStep]] = set()
     for signal in sequence:
         state, steps = advance(FunnelState.from_bytes(state.to_bytes()), signal, window_seconds=WINDOW)
         for step in steps:
             assert state.showing is not None
             name = state.showing.greeting + str(state.showing.sent_at)
             assert (name, step) not in seen
-            assert step is Step.IMPRESSION or (name, Step.IMPRESSION) in seen
+            assert step is PingStep.IMPRESSION or (name, PingStep.IMPRESSION) in seen
             seen.add((name, step))
 
 

@@ -1,6 +1,4 @@
-"""
-Bodies before and after: only what a person taps becomes a SmartLink, and every other link says why not.
-"""
+"""Bodies before and after: only what a person taps becomes a SmartLink, and every other link says why not."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from hypothesis import strategies as st
 
 from kochava_bot_middleware.kochava.smartlink import LinkContext, SmartLinks, SmartLinkSettings
 from kochava_bot_middleware.messenger.events import Channel
-from kochava_bot_middleware.messenger.links import LinkKind
+from kochava_bot_middleware.messenger.links.body import LinkKind
 from kochava_bot_middleware.messenger.outgoing import Outgoing
 from kochava_bot_middleware.settings import from_mapping
 from kochava_bot_middleware.tracking.rewriting import LeftAlone, Rewritten, context_of, rewrite
@@ -26,9 +24,7 @@ GREET = LinkContext(user_id="42", page_id="7", channel="messenger", handler="gre
 
 
 def smartlinks(**settings: Any) -> SmartLinks:
-    """
-    SmartLinks from a settings mapping.
-    """
+    """SmartLinks from a settings mapping."""
     return SmartLinks(from_mapping(SmartLinkSettings, {"default": DEFAULT} | settings))
 
 
@@ -36,9 +32,7 @@ LINKS = smartlinks()
 
 
 def template(template_type: str, **payload: Any) -> dict[str, Any]:
-    """
-    A Send API body with a template.
-    """
+    """A Send API body with a template."""
     return {
         "recipient": {"id": "42"},
         "message": {"attachment": {"type": "template", "payload": {"template_type": template_type, **payload}}},
@@ -46,23 +40,17 @@ def template(template_type: str, **payload: Any) -> dict[str, Any]:
 
 
 def button(**members: Any) -> dict[str, Any]:
-    """
-    A URL button.
-    """
+    """A URL button."""
     return {"type": "web_url", "title": "Show", "url": SHOP, **members}
 
 
 def payload_of(rewritten: Rewritten) -> Any:
-    """
-    The template of a rewritten body.
-    """
+    """The template of a rewritten body."""
     return rewritten.body["message"]["attachment"]["payload"]
 
 
 def query(link: str) -> dict[str, list[str]]:
-    """
-    The query of a SmartLink, decoded.
-    """
+    """The query of a SmartLink, decoded."""
     return parse_qs(urlsplit(link).query)
 
 

@@ -1,3 +1,1 @@
-"""
-A store that many machines share, in PostgreSQL.
-"""
+"""A store that many machines share, in PostgreSQL."""

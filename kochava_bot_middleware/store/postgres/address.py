@@ -1,6 +1,4 @@
-"""
-From ``postgresql://…`` to what a connection needs, with nothing of it printed that is secret.
-"""
+"""From ``postgresql://…`` to what a connection needs, with nothing of it printed that is secret."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Leasing lane heads. Each function runs within a transaction of its own.
-"""
+"""Leasing lane heads. Each function runs within a transaction of its own."""
 
 from __future__ import annotations
 
@@ -9,8 +7,8 @@ from collections.abc import Sequence
 
 import attrs
 
+from ..records import Claim
 from ..settings import NewToken
-from ..unit import Claim
 from . import statements as sql
 from .rows import entry_of
 from .session import Session
@@ -19,9 +17,7 @@ from .writes import columns
 
 
 class Tokens:
-    """
-    Tokens for a claim, which does not know beforehand how many it needs. What it did not use is for the next.
-    """
+    """Tokens for a claim, which does not know beforehand how many it needs. What it did not use is for the next."""
 
     def __init__(self, new_token: NewToken) -> None:
         self._new_token = new_token
@@ -34,9 +30,7 @@ class Tokens:
         return [self() for _ in range(count)]
 
     def give_back(self, tokens: Sequence[str]) -> None:
-        """
-        Only what was surely not used may come back.
-        """
+        """Only what was surely not used may come back."""
         self._spare.extendleft(reversed(tokens))
 
 
@@ -49,9 +43,7 @@ async def claim_heads(
     at_most_ahead_seconds: float | None,
     tokens: Tokens,
 ) -> list[Claim]:
-    """
-    Lease up to *limit* due heads, longest due first. What another process is just claiming is passed over.
-    """
+    """Lease up to *limit* due heads, longest due first. What another process is just claiming is passed over."""
     given = tokens.take(limit)
     asked = (to_text(queue), limit, lease_seconds, given, session.given_now, at_most_ahead_seconds)
     rows = await session.fetch(sql.CLAIM, *asked)
@@ -63,9 +55,7 @@ async def claim_heads(
 
 
 async def renew_leases(session: Session, *, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
-    """
-    Extend the leases whose token is still the head's.
-    """
+    """Extend the leases whose token is still the head's."""
     if not claims:
         return []
     owned = [

@@ -7,8 +7,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 
+from ..records import Committed, Entry, Mark, Outcome, Unit
 from ..settings import NewToken
-from ..unit import Committed, Entry, Mark, Outcome, Unit
 from . import statements as sql
 from .counts import Counts
 from .plan import Known, Lane, NewHead, Plan, StoredHead
@@ -35,9 +35,7 @@ async def commit_units(
 
 
 async def lock_lanes(session: Session, lanes: Iterable[Lane]) -> tuple[float, dict[Lane, StoredHead]]:
-    """
-    Lock the heads of *lanes*, so that nobody else changes those lanes; returns the time and the heads there are.
-    """
+    """Lock the heads of *lanes*, so that nobody else changes those lanes; returns the time and the heads there are."""
     queues, names = columns([(to_text(queue), to_text(lane)) for queue, lane in lanes]) or [[], []]
     rows = await session.fetch(sql.LOCK_LANES, queues, names)
     heads = {
@@ -49,18 +47,14 @@ async def lock_lanes(session: Session, lanes: Iterable[Lane]) -> tuple[float, di
 
 
 async def take_places(session: Session, ids: Sequence[str], now: float) -> tuple[list[int], frozenset[str]]:
-    """
-    A new place for each of *ids*, ascending, and those ids that were seen before.
-    """
+    """A new place for each of *ids*, ascending, and those ids that were seen before."""
     rows = await session.fetch(sql.SEEN, [to_text(id_) for id_ in ids], now)
     seen = frozenset(id_ for id_, (_, is_seen) in zip(ids, rows, strict=True) if is_seen)
     return sorted(place for place, _ in rows), seen
 
 
 def add_new_entries(writes: Writes, entries: Sequence[tuple[int, Entry]]) -> None:
-    """
-    Write entries and their places.
-    """
+    """Write entries and their places."""
     rows = [
         (place, to_text(e.id), to_text(e.queue), to_text(e.lane), e.schema, e.created_at, e.due_at, e.body)
         for place, e in entries
@@ -69,9 +63,7 @@ def add_new_entries(writes: Writes, entries: Sequence[tuple[int, Entry]]) -> Non
 
 
 def add_heads(writes: Writes, name: str, statement: str, heads: Sequence[NewHead], *, expected: int | None) -> None:
-    """
-    Write the first entries of lanes.
-    """
+    """Write the first entries of lanes."""
     rows = [
         (to_text(e.queue), to_text(e.lane), head.place, to_text(e.id), head.due_at, head.token, head.attempts)
         for head in heads
@@ -81,9 +73,7 @@ def add_heads(writes: Writes, name: str, statement: str, heads: Sequence[NewHead
 
 
 def add_marks(writes: Writes, marks: Iterable[Mark]) -> None:
-    """
-    Put and delete marks, whatever is there.
-    """
+    """Put and delete marks, whatever is there."""
     marks = list(marks)
     put = [(to_text(mark.key), mark.value, mark.expires_at) for mark in marks if mark.value is not None]
     if put:
@@ -196,9 +186,7 @@ def _add_ended(writes: Writes, plan: Plan, until: float, counts: Counts) -> None
 
 
 def _add_planned_marks(writes: Writes, plan: Plan) -> None:
-    """
-    A key whose condition was judged while it was absent could not be locked: it must be absent still.
-    """
+    """A key whose condition was judged while it was absent could not be locked: it must be absent still."""
     guarded = [plan.marks[key] for key in plan.judged & plan.marks.keys() if key not in plan.known.marks]
     put = [(to_text(mark.key), mark.value, mark.expires_at) for mark in guarded if mark.value is not None]
     if put:

@@ -15,8 +15,8 @@ from functools import partial
 import attrs
 
 from ...exceptions import StoreUnavailable
+from ..records import Committed, Unit
 from ..settings import NewToken
-from ..unit import Committed, Unit
 from .commit import commit_units
 from .errors import refuse
 from .pool import Pool
@@ -54,18 +54,14 @@ class Committer:
         self._taking = 0
 
     async def commit(self, unit: Unit) -> Committed:
-        """
-        Commit *unit* with whatever else waits. Its caller may be cancelled; the unit is committed all the same.
-        """
+        """Commit *unit* with whatever else waits. Its caller may be cancelled; the unit is committed all the same."""
         future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(unit, future, _touched(unit)))
         self._start()
         return await future
 
     async def drain(self) -> None:
-        """
-        Return when nothing waits and nothing is in flight.
-        """
+        """Return when nothing waits and nothing is in flight."""
         while self._tasks:
             await asyncio.wait(set(self._tasks))
 
@@ -92,9 +88,7 @@ class Committer:
             self._taking -= 1
 
     def _take(self) -> list[_Waiting]:
-        """
-        The next group: the units that wait longest, but none that would overtake another of its lane.
-        """
+        """The next group: the units that wait longest, but none that would overtake another of its lane."""
         taken: list[_Waiting] = []
         left: deque[_Waiting] = deque()
         blocked: set[Hashable] = set(self._in_flight)

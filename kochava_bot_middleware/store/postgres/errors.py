@@ -1,6 +1,4 @@
-"""
-What asyncpg raises, as what the callers of a store know.
-"""
+"""What asyncpg raises, as what the callers of a store know."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ from ..tls import tls_advice
 
 
 class Raced(Exception):
-    """
-    Another process changed in between what a decision rests on: decide anew.
-    """
+    """Another process changed in between what a decision rests on: decide anew."""
 
 
 PASSING = (Raced, asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError)
@@ -75,9 +71,7 @@ def translated(shown: str) -> Iterator[None]:
 
 
 def refuse(futures: Iterable[asyncio.Future[Any]], exc: Exception) -> None:
-    """
-    Give *exc* to all who wait for the same transaction, to each its own, since raising one changes it.
-    """
+    """Give *exc* to all who wait for the same transaction, to each its own, since raising one changes it."""
     for future in futures:
         if not future.done():
             own = type(exc)(*exc.args) if isinstance(exc, StoreError) else exc

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
+from ..records import Claim, Committed, CommitVerdict, Condition, Entry, Lease, Mark, Outcome, Settlement, Unit
 from ..settings import NewToken
-from ..unit import Claim, Committed, Condition, Entry, Lease, Mark, Outcome, Settlement, Unit, Verdict
 
 Lane = tuple[str, str]
 """Queue and lane."""
@@ -20,9 +20,7 @@ Lane = tuple[str, str]
 
 @attrs.frozen(kw_only=True)
 class StoredHead:
-    """
-    A lane's first entry as it was before.
-    """
+    """A lane's first entry as it was before."""
 
     place: int
     id: str
@@ -32,9 +30,7 @@ class StoredHead:
 
 @attrs.define(kw_only=True)
 class NewHead:
-    """
-    What becomes the first entry of its lane, or waits behind it.
-    """
+    """What becomes the first entry of its lane, or waits behind it."""
 
     entry: Entry
     place: int
@@ -45,9 +41,7 @@ class NewHead:
 
 @attrs.frozen(kw_only=True)
 class KeptHead:
-    """
-    A head that was given back. Without a `reason` it keeps its former one.
-    """
+    """A head that was given back. Without a `reason` it keeps its former one."""
 
     due_at: float
     is_uncounted: bool
@@ -57,9 +51,7 @@ class KeptHead:
 
 @attrs.frozen(kw_only=True)
 class Ended:
-    """
-    An entry that is settled for good.
-    """
+    """An entry that is settled for good."""
 
     head: StoredHead
     queue: str
@@ -137,9 +129,7 @@ class Plan:
         self._values = dict(known.marks)
 
     def decide(self, unit: Unit) -> Committed:
-        """
-        Add what *unit* changes, unless it is refused.
-        """
+        """Add what *unit* changes, unless it is refused."""
         refusal = self._refusal(unit)
         if refusal is not None:
             return refusal
@@ -157,7 +147,7 @@ class Plan:
         for mark in unit.marks:
             self._write_mark(mark)
         return Committed(
-            verdict=Verdict.COMMITTED,
+            verdict=CommitVerdict.COMMITTED,
             appended=tuple(appended),
             repeated=tuple(repeated),
             leased=() if unit.lease is None else tuple(self._lease(claimable, unit.lease)),
@@ -171,7 +161,7 @@ class Plan:
             head = lane.stored
             is_owned = head is not None and head.id == entry.id and head.token == settlement.claim.token
             if not is_owned or lane.is_stored_gone or lane.kept is not None or entry.id in settled:
-                return Committed(verdict=Verdict.LEASE_LOST, failed_key=entry.id)
+                return Committed(verdict=CommitVerdict.LEASE_LOST, failed_key=entry.id)
             settled.add(entry.id)
         for mark in unit.marks:
             if mark.condition is Condition.ALWAYS:
@@ -179,13 +169,11 @@ class Plan:
             self.judged.add(mark.key)
             expected = None if mark.condition is Condition.IF_ABSENT else mark.expected
             if self._values.get(mark.key) != expected:
-                return Committed(verdict=Verdict.CONDITION_FAILED, failed_key=mark.key)
+                return Committed(verdict=CommitVerdict.CONDITION_FAILED, failed_key=mark.key)
         return None
 
     def _settle(self, settlement: Settlement) -> NewHead | None:
-        """
-        End a claim; returns the head this made claimable.
-        """
+        """End a claim; returns the head this made claimable."""
         entry = settlement.claim.entry
         lane = self._lane(entry)
         now = self.known.now
@@ -208,9 +196,7 @@ class Plan:
         return lane.head
 
     def _append(self, entry: Entry) -> NewHead | None:
-        """
-        Add an entry; returns it as a head if its lane was empty.
-        """
+        """Add an entry; returns it as a head if its lane was empty."""
         place = next(self._places)
         self._seen.add(entry.id)
         self.entries.append((place, entry))

@@ -1,6 +1,4 @@
-"""
-The connections to PostgreSQL, and transactions on them that cannot hold up others for long.
-"""
+"""The connections to PostgreSQL, and transactions on them that cannot hold up others for long."""
 
 from __future__ import annotations
 
@@ -68,9 +66,7 @@ class Pool:
             self._is_checked = True
 
     async def close(self) -> None:
-        """
-        Close every connection, once what was begun is finished.
-        """
+        """Close every connection, once what was begun is finished."""
         if self._working:
             await asyncio.wait(set(self._working))
         pool, self._pool = self._pool, None
@@ -81,16 +77,12 @@ class Pool:
                 pool.terminate()
 
     async def run(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        """
-        Do *work* in a transaction of its own, again if another transaction was in its way.
-        """
+        """Do *work* in a transaction of its own, again if another transaction was in its way."""
         await self.open()
         return await self.run_unchecked(work)
 
     async def run_unchecked(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        """
-        The same, whether or not the tables are there. It is finished even if the caller is cancelled meanwhile.
-        """
+        """The same, whether or not the tables are there. It is finished even if the caller is cancelled meanwhile."""
         task = asyncio.get_running_loop().create_task(self._run(work))
         self._working.add(task)
         task.add_done_callback(self._worked)
@@ -151,9 +143,7 @@ class Pool:
 
 
 async def _leave_as_it_is(_connection: Any) -> None:
-    """
-    A transaction leaves nothing behind that would have to be reset, which would cost a round trip each time.
-    """
+    """A transaction leaves nothing behind that would have to be reset, which would cost a round trip each time."""
 
 
 async def _roll_back(connection: Any) -> None:

@@ -38,9 +38,7 @@ class Recaller:
         self._looking: asyncio.Task[None] | None = None
 
     async def recall(self, keys: Sequence[str]) -> Mapping[str, bytes]:
-        """
-        See `Store.recall`.
-        """
+        """See `Store.recall`."""
         loop = asyncio.get_running_loop()
         waiting = _Waiting(keys, loop.create_future())
         self._waiting.append(waiting)
@@ -49,9 +47,7 @@ class Recaller:
         return await waiting.future
 
     async def drain(self) -> None:
-        """
-        Return when nobody waits any more.
-        """
+        """Return when nobody waits any more."""
         if self._looking is not None:
             await asyncio.wait({self._looking})
 

@@ -1,20 +1,16 @@
-"""
-From rows to the contract's records.
-"""
+"""From rows to the contract's records."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from ..unit import Entry
+from ..records import Entry
 from .text import from_text
 
 
 def entry_of(columns: Sequence[Any]) -> Entry:
-    """
-    The entry whose columns a statement has read: id, queue, lane, schema, created_at, due_at, body.
-    """
+    """The entry whose columns a statement has read: id, queue, lane, schema, created_at, due_at, body."""
     entry_id, queue, lane, schema, created_at, due_at, body = columns
     return Entry(
         id=from_text(entry_id),

@@ -1,6 +1,4 @@
-"""
-A transaction on one connection, as the modules that hold SQL see it.
-"""
+"""A transaction on one connection, as the modules that hold SQL see it."""
 
 from __future__ import annotations
 
@@ -16,14 +14,10 @@ The server's clock. Stable within a statement, unlike ``clock_timestamp()``, so 
 
 
 class Connection(Protocol):
-    """
-    What is used of asyncpg's.
-    """
+    """What is used of asyncpg's."""
 
     async def fetch(self, query: str, *args: Any) -> Sequence[Sequence[Any]]:
-        """
-        Run one statement; returns its rows.
-        """
+        """Run one statement; returns its rows."""
 
 
 @attrs.frozen(kw_only=True)
@@ -45,14 +39,10 @@ class Session:
     given_now: float | None
 
     async def fetch(self, statement: str, *arguments: Any) -> Sequence[Sequence[Any]]:
-        """
-        The rows of a statement.
-        """
+        """The rows of a statement."""
         text = statement.replace("{s}", self.schema).replace("{now}", NOW)
         return await self.connection.fetch(text, *arguments)
 
     async def value(self, statement: str, *arguments: Any) -> Any:
-        """
-        The first column of the first row.
-        """
+        """The first column of the first row."""
         return (await self.fetch(statement, *arguments))[0][0]

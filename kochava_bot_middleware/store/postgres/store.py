@@ -39,14 +39,13 @@ import attrs
 
 from ...clock import Clock, SystemClock
 from ...exceptions import StoreUnavailable
-from ..listing import Listed, QueueStats, State
 from ..page import Page
+from ..records import Claim, Committed, CommitVerdict, EntryState, Listed, Mark, QueueStats, Unit
 from ..settings import NewToken, StoreSettings, unique_tokens
-from ..unit import Claim, Committed, Mark, Unit, Verdict
 from .address import parse_postgres
-from .bell import Bell
 from .claims import Tokens, claim_heads, renew_leases
 from .committer import Committer
+from .notifier import PostgresNotifier
 from .pool import Pool
 from .reading import find, next_due_at, read_page, read_stats
 from .recaller import Recaller
@@ -62,16 +61,14 @@ SOME_ROWS = 500
 
 @attrs.frozen(eq=False)
 class _Engine:
-    """
-    What belongs to one process and event loop.
-    """
+    """What belongs to one process and event loop."""
 
     process: int
     loop: asyncio.AbstractEventLoop
     pool: Pool
     committer: Committer
     recaller: Recaller
-    bell: Bell
+    bell: PostgresNotifier
     tokens: Tokens
 
 
@@ -139,9 +136,7 @@ class PostgresStore:
             self._running().bell.on_append(callback)
 
     async def listening(self) -> bool:
-        """
-        Whether notices of other processes are heard at present.
-        """
+        """Whether notices of other processes are heard at present."""
         return await self._running().bell.listening()
 
     async def open(self) -> None:
@@ -162,9 +157,9 @@ class PostgresStore:
         engine = self._running()
         if not (unit.appends or unit.settlements or unit.marks):
             await engine.pool.open()
-            return Committed(verdict=Verdict.COMMITTED)
+            return Committed(verdict=CommitVerdict.COMMITTED)
         answer = await engine.committer.commit(unit)
-        if answer.verdict is Verdict.COMMITTED:
+        if answer.verdict is CommitVerdict.COMMITTED:
             engine.bell.committed(unit, answer)
         return answer
 
@@ -200,7 +195,7 @@ class PostgresStore:
         self,
         queue: str,
         *,
-        state: State | None = None,
+        state: EntryState | None = None,
         lane: str | None = None,
         limit: int = 100,
         after: str | None = None,
@@ -264,7 +259,7 @@ class PostgresStore:
             pool=pool,
             committer=Committer(pool, new_token=tokens, dedupe_seconds=self._settings.dedupe_seconds),
             recaller=Recaller(pool),
-            bell=Bell(self._address, pool, self._clock, name=unique_tokens()()),
+            bell=PostgresNotifier(self._address, pool, self._clock, name=unique_tokens()()),
             tokens=tokens,
         )
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..unit import Mark
+from ..records import Mark
 from . import statements
 from . import upkeep_statements as sql
 from .commit import add_heads, add_marks, add_new_entries, lock_lanes, take_places
@@ -19,9 +19,7 @@ from .writes import Writes, columns
 
 
 async def retry_dead(session: Session, *, ids: Sequence[str]) -> int:
-    """
-    Put dead entries back at the end of their lanes, in the order of *ids*.
-    """
+    """Put dead entries back at the end of their lanes, in the order of *ids*."""
     await session.fetch(sql.LOCK_UPKEEP)
     rows = await session.fetch(sql.DEAD, [to_text(id_) for id_ in ids])
     dead = {entry.id: (place, entry) for place, *of_entry in rows for entry in (entry_of(of_entry),)}
@@ -54,9 +52,7 @@ async def retry_dead(session: Session, *, ids: Sequence[str]) -> int:
 async def forget_lanes(
     session: Session, *, lanes: Sequence[str], reason: str, tombstone: Mark, dedupe_seconds: float
 ) -> int:
-    """
-    Drop what lives or is dead in *lanes* of every queue, and write *tombstone*.
-    """
+    """Drop what lives or is dead in *lanes* of every queue, and write *tombstone*."""
     await session.fetch(sql.LOCK_UPKEEP)
     queues = [from_text(queue) for (queue,) in await session.fetch(sql.QUEUES)]
     wanted = sorted({(queue, lane) for queue in queues for lane in lanes})
@@ -82,16 +78,12 @@ async def forget_lanes(
 
 
 async def purge_some(session: Session, *, dead_before: float, limit: int) -> int:
-    """
-    Remove up to *limit* rows that ended before that time.
-    """
+    """Remove up to *limit* rows that ended before that time."""
     return int(await session.value(sql.PURGE, dead_before, limit))
 
 
 async def sweep_some(session: Session, *, limit: int) -> bool:
-    """
-    Remove up to *limit* expired marks and as many remembered ids; returns whether there may be more.
-    """
+    """Remove up to *limit* expired marks and as many remembered ids; returns whether there may be more."""
     ids = await session.value(sql.SWEEP_IDS, session.given_now, limit)
     marks = await session.value(sql.SWEEP_MARKS, session.given_now, limit)
     return bool(max(ids, marks) == limit)

@@ -1,6 +1,4 @@
-"""
-The SQL of the PostgreSQL store that is not run for every entry: listings, and what an operator does.
-"""
+"""The SQL of the PostgreSQL store that is not run for every entry: listings, and what an operator does."""
 
 from __future__ import annotations
 

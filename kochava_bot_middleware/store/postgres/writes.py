@@ -1,6 +1,4 @@
-"""
-Everything a transaction changes, as one statement and so as one round trip.
-"""
+"""Everything a transaction changes, as one statement and so as one round trip."""
 
 from __future__ import annotations
 
@@ -26,9 +24,7 @@ class _Part:
 
 
 class Writes:
-    """
-    Parts are gathered, then run together. None sees what the others change.
-    """
+    """Parts are gathered, then run together. None sees what the others change."""
 
     def __init__(self) -> None:
         self._parts: list[_Part] = []
@@ -65,9 +61,7 @@ class Writes:
 
 
 def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    """
-    Rows as arrays, one a column.
-    """
+    """Rows as arrays, one a column."""
     return [list(column) for column in zip(*rows, strict=True)]
 
 

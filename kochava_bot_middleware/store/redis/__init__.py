@@ -1,3 +1,1 @@
-"""
-A store that many machines share, in Redis or Valkey.
-"""
+"""A store that many machines share, in Redis or Valkey."""

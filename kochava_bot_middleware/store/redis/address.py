@@ -1,6 +1,4 @@
-"""
-What an address of a Redis or Valkey server says. Nothing here needs the library.
-"""
+"""What an address of a Redis or Valkey server says. Nothing here needs the library."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ _MOST_SHARDS = 16_384
 
 
 class Durability(enum.StrEnum):
-    """
-    Who sees to it that what is committed is kept.
-    """
+    """Who sees to it that what is committed is kept."""
 
     CHECKED = "checked"
     """The server's settings are read, and it is refused where they would lose data."""

@@ -1,6 +1,4 @@
-"""
-Listings, read in portions so that the server is never busy with one for long.
-"""
+"""Listings, read in portions so that the server is never busy with one for long."""
 
 from __future__ import annotations
 
@@ -9,8 +7,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from ..listing import Listed, State
-from ..unit import Queue
+from ..records import EntryState, Listed, Queue
 from . import scripts
 from .line import Line
 from .units import listed_of
@@ -23,19 +20,15 @@ _BEFORE_ALL = "-1"
 
 @attrs.frozen(kw_only=True)
 class Listing:
-    """
-    One page of what is in a queue; the attributes are the arguments of `Store.browse`.
-    """
+    """One page of what is in a queue; the attributes are the arguments of `Store.browse`."""
 
     queue: str
-    state: State | None
+    state: EntryState | None
     lane: str | None
     limit: int
 
     async def read(self, looks: Line, shard: int, after: str) -> list[tuple[bytes, Listed]]:
-        """
-        The rows of a shard behind the place *after*, each with its place.
-        """
+        """The rows of a shard behind the place *after*, each with its place."""
         asked = {
             "queue": self.queue,
             "state": self.state or False,
@@ -53,8 +46,6 @@ class Listing:
         return rows
 
     def merged(self, shards: Sequence[Sequence[tuple[bytes, Listed]]]) -> list[Listed]:
-        """
-        The page out of the rows of all shards, in order of appending.
-        """
+        """The page out of the rows of all shards, in order of appending."""
         rows = heapq.merge(*shards, key=lambda row: row[0])
         return [listed for _, listed in rows][: self.limit]

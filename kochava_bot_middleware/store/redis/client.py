@@ -1,6 +1,4 @@
-"""
-The connection to one server or to a cluster, through redis-py.
-"""
+"""The connection to one server or to a cluster, through redis-py."""
 
 from __future__ import annotations
 
@@ -30,25 +28,17 @@ _REFUSED_USER = ("noauth", "wrongpass", "invalid username-password", "authentica
 
 
 class Client(Protocol):
-    """
-    Sends what is handed over in one round trip.
-    """
+    """Sends what is handed over in one round trip."""
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
-        """
-        The answer to each command; an exception where it failed.
-        """
+        """The answer to each command; an exception where it failed."""
 
     async def close(self) -> None:
-        """
-        Let go of the connections.
-        """
+        """Let go of the connections."""
 
 
 class OneServer:
-    """
-    One server; a dropped connection is made anew by the next round trip. One to what is a replica now is dropped.
-    """
+    """One server; a dropped connection is made anew by the next round trip. One to what is a replica now is dropped."""
 
     def __init__(self, address: RedisAddress) -> None:
         where = {"unix_socket_path": address.path} if address.scheme == "unix" else _host(address)
@@ -73,9 +63,7 @@ class OneServer:
 
 
 class Cluster:
-    """
-    A cluster; each command goes to the server that has its slot.
-    """
+    """A cluster; each command goes to the server that has its slot."""
 
     def __init__(self, address: RedisAddress) -> None:
         self.redis: Any = RedisCluster(retry=Retry(NoBackoff(), 0), **_host(address), **_common(address))
@@ -89,9 +77,7 @@ class Cluster:
 
 
 def unavailable(exc: BaseException, address: RedisAddress) -> StoreUnavailable:
-    """
-    The error to raise for what redis-py says: what was tried, and how to mend it.
-    """
+    """The error to raise for what redis-py says: what was tried, and how to mend it."""
     said = " ".join(str(exc).split())[:200]
     if address.password:
         said = said.replace(address.password, "…")

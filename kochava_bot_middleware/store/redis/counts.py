@@ -1,6 +1,4 @@
-"""
-Counts as the shards tell them, added up.
-"""
+"""Counts as the shards tell them, added up."""
 
 from __future__ import annotations
 
@@ -8,15 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..listing import QueueStats
+from ..records import QueueStats
 
 _ENDS = ("done", "dead", "dropped")
 
 
 def add_up(answers: Sequence[Any]) -> Mapping[str, QueueStats]:
-    """
-    The counts of every queue that ever accepted something.
-    """
+    """The counts of every queue that ever accepted something."""
     counts: Counter[tuple[str, str]] = Counter()
     firsts: dict[str, list[tuple[bytes, float]]] = {}
     for numbers, queues in answers:

@@ -21,7 +21,7 @@ from redis.exceptions import AuthenticationError, NoScriptError, OutOfMemoryErro
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ...exceptions import StoreUnavailable
-from ..unit import Committed
+from ..records import Committed
 from . import scripts
 from .address import RedisAddress
 from .client import Client, Command, unavailable
@@ -39,9 +39,7 @@ MOST_BYTES = 4_000_000
 
 @attrs.define(eq=False, kw_only=True)
 class Commit:
-    """
-    A unit that waits.
-    """
+    """A unit that waits."""
 
     shard: int
     encoded: Encoded
@@ -115,25 +113,19 @@ class Line:
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
     async def commit(self, shard: int, encoded: Encoded) -> Committed:
-        """
-        Write a unit that is all in one shard.
-        """
+        """Write a unit that is all in one shard."""
         future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
         self._put(Commit(shard=shard, encoded=encoded, future=future))
         return await future
 
     async def check(self, shard: int, encoded: Encoded) -> Any:
-        """
-        The script's answer to a unit of which nothing is to be written.
-        """
+        """The script's answer to a unit of which nothing is to be written."""
         asked = {"nonce": "", "only_check": True, "units": [orjson.Fragment(encoded.json)]}
         (answer,) = await self.run(scripts.COMMIT_ENDS, shard, asked, encoded.blobs)
         return answer
 
     async def run(self, script: Script, shard: int, asked: Mapping[str, object], blobs: Sequence[bytes] = ()) -> Any:
-        """
-        Run another script.
-        """
+        """Run another script."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         text = orjson.dumps({**self._common, **asked})
         self._put(
@@ -142,9 +134,7 @@ class Line:
         return await future
 
     async def finish(self) -> None:
-        """
-        Wait until nothing waits any more.
-        """
+        """Wait until nothing waits any more."""
         while self._tasks:
             await asyncio.wait(set(self._tasks.values()))
 
@@ -212,9 +202,7 @@ class Line:
         return answers
 
     def _done(self, request: Request, answer: Any) -> list[Request]:
-        """
-        Hand back the answer; returns what must be asked instead.
-        """
+        """Hand back the answer; returns what must be asked instead."""
         if isinstance(answer, NoScriptError) and not request.sends_text:
             request.sends_text = True
             return [request]

@@ -1,6 +1,4 @@
-"""
-The Lua scripts that only look.
-"""
+"""The Lua scripts that only look."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The Lua scripts of what an operator does, and of what is done now and then.
-"""
+"""The Lua scripts of what an operator does, and of what is done now and then."""
 
 from __future__ import annotations
 

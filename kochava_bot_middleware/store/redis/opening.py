@@ -1,6 +1,4 @@
-"""
-What is looked at before a server is trusted: that it is new enough, no replica, and keeps what it is given.
-"""
+"""What is looked at before a server is trusted: that it is new enough, no replica, and keeps what it is given."""
 
 from __future__ import annotations
 
@@ -38,9 +36,7 @@ class Persistence:
     policy: str
 
     def fault(self) -> str | None:
-        """
-        What would lose data, and how to mend it.
-        """
+        """What would lose data, and how to mend it."""
         if not self.appendonly:
             return "has appendonly no, so a restart loses events; set appendonly yes"
         if self.appendfsync == "no":
@@ -117,9 +113,7 @@ async def _check_persistence(client: OneServer | Cluster, address: RedisAddress)
 
 
 async def _servers(client: OneServer | Cluster) -> list[dict[str, Any]]:
-    """
-    The arguments that direct a command to each server.
-    """
+    """The arguments that direct a command to each server."""
     if isinstance(client, OneServer):
         return [{}]
     await client.redis.initialize()

@@ -1,6 +1,4 @@
-"""
-The scripts as the server gets them.
-"""
+"""The scripts as the server gets them."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ _LOOKS = "#!lua flags=no-writes\n"
 
 @attrs.frozen
 class Script:
-    """
-    A script and the hash under which the server knows it.
-    """
+    """A script and the hash under which the server knows it."""
 
     text: str = attrs.field(repr=False)
     sha: str = attrs.field(init=False)
@@ -35,9 +31,7 @@ class Script:
 
     @property
     def writes(self) -> bool:
-        """
-        Whether it may change anything.
-        """
+        """Whether it may change anything."""
         return not self.text.startswith(_LOOKS)
 
 

@@ -1,6 +1,4 @@
-"""
-What belongs to one process and one event loop: the connections to a server, and what goes by them.
-"""
+"""What belongs to one process and one event loop: the connections to a server, and what goes by them."""
 
 from __future__ import annotations
 
@@ -14,9 +12,9 @@ import attrs
 from ...exceptions import SchemaTooNew, StoreUnavailable
 from . import scripts
 from .address import Durability, RedisAddress
-from .bell import Bell
 from .client import Client, Cluster
 from .line import Line
+from .notifier import RedisNotifier
 from .opening import open_client
 
 SCHEMA = 1
@@ -25,19 +23,15 @@ SCHEMA = 1
 
 @attrs.frozen(kw_only=True)
 class Session:
-    """
-    An open store. What writes and what looks go by different connections.
-    """
+    """An open store. What writes and what looks go by different connections."""
 
     client: Client
     writes: Line
     looks: Line
-    bell: Bell
+    bell: RedisNotifier
 
     async def close(self) -> None:
-        """
-        Finish what was begun and let go of the connections.
-        """
+        """Finish what was begun and let go of the connections."""
         await self.writes.finish()
         await self.looks.finish()
         await self.bell.close()
@@ -65,7 +59,7 @@ async def open_session(address: RedisAddress, *, now: Callable[[], str], common:
         client=client,
         writes=Line(client, address, now=now, common=common, waits_for_disk=waits, apart=is_cluster),
         looks=Line(client, address, now=now, common=common, apart=is_cluster),
-        bell=Bell(client, address, name=secrets.token_hex(8)),
+        bell=RedisNotifier(client, address, name=secrets.token_hex(8)),
     )
     try:
         schema, shards = await session.looks.run(scripts.OPEN, 0, {"schema": SCHEMA})
@@ -94,7 +88,5 @@ def in_its_own_task(opening: Coroutine[None, None, Session]) -> asyncio.Task[Ses
 
 
 def here() -> tuple[int, asyncio.AbstractEventLoop]:
-    """
-    The process and the event loop to which a session opened now belongs.
-    """
+    """The process and the event loop to which a session opened now belongs."""
     return os.getpid(), asyncio.get_running_loop()

@@ -25,13 +25,11 @@ from collections.abc import Iterator
 
 import attrs
 
-from ..unit import Condition, Unit
+from ..records import Condition, Unit
 
 
 def shard_of(name: str, shards: int) -> int:
-    """
-    The shard of a lane or of a mark's key.
-    """
+    """The shard of a lane or of a mark's key."""
     if shards == 1:
         return 0
     person = name[max(name.rfind("/"), name.rfind(":")) + 1 :]
@@ -39,17 +37,13 @@ def shard_of(name: str, shards: int) -> int:
 
 
 def meta_key(prefix: str, shard: int) -> str:
-    """
-    The key whose hash tag all keys of the shard have.
-    """
+    """The key whose hash tag all keys of the shard have."""
     return f"{{{prefix}:{shard}}}:meta"
 
 
 @attrs.frozen(kw_only=True)
 class Part:
-    """
-    What of a unit is in one shard.
-    """
+    """What of a unit is in one shard."""
 
     shard: int
     unit: Unit
@@ -60,9 +54,7 @@ class Part:
 
 
 def split(unit: Unit, shards: int) -> list[Part]:
-    """
-    The parts of *unit* in the order to write them: those that settle something come last.
-    """
+    """The parts of *unit* in the order to write them: those that settle something come last."""
     if shards == 1:
         return [Part(shard=0, unit=unit)]
     names = dict.fromkeys(shard_of(name, shards) for name in _names(unit))

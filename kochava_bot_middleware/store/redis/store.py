@@ -16,9 +16,8 @@ import attrs
 
 from ...clock import Clock, SystemClock
 from ...exceptions import StoreUnavailable
-from ..listing import Listed, QueueStats, State
+from ..records import Claim, Committed, CommitVerdict, EntryState, Listed, Mark, Queue, QueueStats, Unit
 from ..settings import StoreSettings
-from ..unit import Claim, Committed, Mark, Queue, Unit, Verdict
 from . import scripts
 from .address import RedisAddress, parse_redis_address
 from .browse import Listing
@@ -83,9 +82,7 @@ class RedisStore:
             self._session.bell.on_append(callback)
 
     async def listening(self) -> bool:
-        """
-        Whether notices of others are heard at present.
-        """
+        """Whether notices of others are heard at present."""
         return await (await self._opened()).bell.listening()
 
     async def open(self) -> None:
@@ -175,7 +172,7 @@ class RedisStore:
         self,
         queue: str,
         *,
-        state: State | None = None,
+        state: EntryState | None = None,
         lane: str | None = None,
         limit: int = 100,
         after: str | None = None,
@@ -214,9 +211,7 @@ class RedisStore:
         return purged
 
     async def forget(self, lanes: Sequence[str], *, reason: str, tombstone: Mark) -> int:
-        """
-        As the contract says; with several shards the tombstone comes first, and then one transaction a shard.
-        """
+        """As the contract says; with several shards the tombstone comes first, and then one transaction a shard."""
         by_shard: dict[int, list[str]] = {self._shard_of(tombstone.key): []}
         for lane in lanes:
             by_shard.setdefault(self._shard_of(lane), []).append(lane)
@@ -246,7 +241,7 @@ class RedisStore:
         answers = []
         for part in parts:
             answer = await writes.commit(part.shard, encode_unit(part.unit))
-            if answer.verdict is not Verdict.COMMITTED:
+            if answer.verdict is not CommitVerdict.COMMITTED:
                 return answer
             answers.append(answer)
         return merge(unit, answers)
@@ -258,8 +253,8 @@ class RedisStore:
                 encoded = encode_unit(part.unit)
                 answers = await writes.check(part.shard, encoded)
                 refused.append(committed_of(attrs.evolve(part.unit, appends=()), answers))
-        refused = [answer for answer in refused if answer.verdict is not Verdict.COMMITTED]
-        return min(refused, key=lambda answer: answer.verdict is not Verdict.LEASE_LOST, default=None)
+        refused = [answer for answer in refused if answer.verdict is not CommitVerdict.COMMITTED]
+        return min(refused, key=lambda answer: answer.verdict is not CommitVerdict.LEASE_LOST, default=None)
 
     async def _look_everywhere(self, script: Script, **asked: object) -> list[Any]:
         return list(await asyncio.gather(*(self._look(script, shard, **asked) for shard in self._shards)))

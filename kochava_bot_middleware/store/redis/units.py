@@ -10,10 +10,9 @@ from typing import Any
 import attrs
 import orjson
 
-from ..listing import Listed, State
-from ..unit import Claim, Committed, Entry, Mark, Unit, Verdict
+from ..records import Claim, Committed, CommitVerdict, Entry, EntryState, Listed, Mark, Unit
 
-_VERDICTS = (Verdict.COMMITTED, Verdict.CONDITION_FAILED, Verdict.LEASE_LOST)
+_VERDICTS = (CommitVerdict.COMMITTED, CommitVerdict.CONDITION_FAILED, CommitVerdict.LEASE_LOST)
 
 
 @attrs.frozen(kw_only=True)
@@ -68,9 +67,7 @@ def encode_unit(unit: Unit) -> Encoded:
 
 
 def encode_mark(mark: Mark, blobs: list[bytes]) -> tuple[str, float | bool, int | bool, str, int | bool]:
-    """
-    Write *mark* for a script, adding its bytes to *blobs*.
-    """
+    """Write *mark* for a script, adding its bytes to *blobs*."""
     value = expected = 0
     if mark.value is not None:
         blobs.append(mark.value)
@@ -82,9 +79,7 @@ def encode_mark(mark: Mark, blobs: list[bytes]) -> tuple[str, float | bool, int 
 
 
 def committed_of(unit: Unit, answer: Sequence[Any]) -> Committed:
-    """
-    The script's answer to *unit*.
-    """
+    """The script's answer to *unit*."""
     code, failed, flags, leased = answer
     if code:
         return Committed(verdict=_VERDICTS[code], failed_key=failed.decode())
@@ -93,7 +88,7 @@ def committed_of(unit: Unit, answer: Sequence[Any]) -> Committed:
     for entry, flag in zip(unit.appends, flags.decode(), strict=True):
         (appended if flag == "1" else repeated).append(entry.id)
     return Committed(
-        verdict=Verdict.COMMITTED,
+        verdict=CommitVerdict.COMMITTED,
         appended=tuple(appended),
         repeated=tuple(repeated),
         leased=tuple(claim_of(each, unit.appends) for each in leased),
@@ -101,18 +96,14 @@ def committed_of(unit: Unit, answer: Sequence[Any]) -> Committed:
 
 
 def claim_of(answer: Sequence[Any], appends: Sequence[Entry] = ()) -> Claim:
-    """
-    A claim as a script answers it; its entry is a number of *appends*, from 1, or written out.
-    """
+    """A claim as a script answers it; its entry is a number of *appends*, from 1, or written out."""
     number, token, expires_at, attempt, *columns = answer
     entry = appends[number - 1] if number else entry_of(columns)
     return Claim(entry=entry, token=token.decode(), expires_at=float(expires_at), attempt=attempt)
 
 
 def entry_of(columns: Sequence[Any]) -> Entry:
-    """
-    An entry as a script answers it.
-    """
+    """An entry as a script answers it."""
     entry_id, queue, lane, schema, created_at, due_at, body = columns
     return Entry(
         id=entry_id.decode(),
@@ -126,13 +117,11 @@ def entry_of(columns: Sequence[Any]) -> Entry:
 
 
 def listed_of(answer: Sequence[Any]) -> tuple[bytes, Listed]:
-    """
-    A row of a listing, and its place.
-    """
+    """A row of a listing, and its place."""
     place, state, attempts, due_at, reason, detail, ended_at, *columns = answer
     listed = Listed(
         entry=entry_of(columns),
-        state=State(state.decode()),
+        state=EntryState(state.decode()),
         attempts=attempts,
         due_at=_float(due_at),
         reason=reason.decode(),
@@ -143,9 +132,7 @@ def listed_of(answer: Sequence[Any]) -> tuple[bytes, Listed]:
 
 
 def merge(unit: Unit, answers: Sequence[Committed]) -> Committed:
-    """
-    One answer out of those of the unit's parts, all of them committed.
-    """
+    """One answer out of those of the unit's parts, all of them committed."""
     new = {entry_id for answer in answers for entry_id in answer.appended}
     appended: list[str] = []
     repeated: list[str] = []
@@ -154,7 +141,7 @@ def merge(unit: Unit, answers: Sequence[Committed]) -> Committed:
         (appended if entry.id in new else repeated).append(entry.id)
         new.discard(entry.id)
     return Committed(
-        verdict=Verdict.COMMITTED,
+        verdict=CommitVerdict.COMMITTED,
         appended=tuple(appended),
         repeated=tuple(repeated),
         leased=tuple(claim for answer in answers for claim in answer.leased),
@@ -162,9 +149,7 @@ def merge(unit: Unit, answers: Sequence[Committed]) -> Committed:
 
 
 def or_false(number: float | None) -> float | bool:
-    """
-    Lua has no element that is missing, but it has a false.
-    """
+    """Lua has no element that is missing, but it has a false."""
     return False if number is None else number
 
 

@@ -1,3 +1,1 @@
-"""
-The default store: one file, one writer thread, group commit.
-"""
+"""The default store: one file, one writer thread, group commit."""

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import attrs
 
+from ..records import Claim, Mark
 from ..settings import NewToken
-from ..unit import Claim, Mark
 from . import statements as sql
 from .commit import write_marks
 from .counts import Counts, next_place, set_next_place
@@ -28,9 +28,7 @@ def claim_heads(
     at_most_ahead_seconds: float | None,
     new_token: NewToken,
 ) -> list[Claim]:
-    """
-    Lease up to *limit* due heads, longest due first.
-    """
+    """Lease up to *limit* due heads, longest due first."""
     furthest = None if at_most_ahead_seconds is None else now + at_most_ahead_seconds
     if furthest is not None:
         connection.execute(sql.SHORTEN_LEASES, (queue, furthest))
@@ -48,9 +46,7 @@ def claim_heads(
 def renew_leases(
     connection: sqlite3.Connection, now: float, *, claims: Sequence[Claim], lease_seconds: float
 ) -> list[Claim]:
-    """
-    Extend the leases whose token is still the head's.
-    """
+    """Extend the leases whose token is still the head's."""
     expires_at = now + lease_seconds
     return [
         attrs.evolve(claim, expires_at=expires_at)
@@ -60,9 +56,7 @@ def renew_leases(
 
 
 def retry_dead(connection: sqlite3.Connection, now: float, *, ids: Sequence[str]) -> int:
-    """
-    Put dead entries back at the end of their lanes.
-    """
+    """Put dead entries back at the end of their lanes."""
     counts = Counts()
     place = first_place = next_place(connection)
     for entry_id in ids:
@@ -92,9 +86,7 @@ def forget_lanes(
     tombstone: Mark,
     dedupe_seconds: float,
 ) -> int:
-    """
-    Drop what lives or is dead in *lanes* of every queue, and write *tombstone*.
-    """
+    """Drop what lives or is dead in *lanes* of every queue, and write *tombstone*."""
     counts = Counts()
     wanted = json_text(lanes)
     living = connection.execute(sql.LIVING_IN_LANES, (wanted,)).fetchall()
@@ -116,16 +108,12 @@ def forget_lanes(
 
 
 def purge_some(connection: sqlite3.Connection, *, dead_before: float, limit: int) -> int:
-    """
-    Remove up to *limit* rows that ended before that time.
-    """
+    """Remove up to *limit* rows that ended before that time."""
     return connection.execute(sql.PURGE, (dead_before, limit)).rowcount
 
 
 def sweep_some(connection: sqlite3.Connection, now: float, *, limit: int) -> bool:
-    """
-    Remove up to *limit* expired marks and as many remembered ids; returns whether there may be more.
-    """
+    """Remove up to *limit* expired marks and as many remembered ids; returns whether there may be more."""
     ids = connection.execute(sql.SWEEP_REMEMBERED, (now, limit)).rowcount
     marks = connection.execute(sql.SWEEP_MARKS, (now, limit)).rowcount
     return max(ids, marks) == limit

@@ -11,8 +11,8 @@ import sqlite3
 from collections import deque
 from collections.abc import Iterable, Sequence
 
+from ..records import Claim, Committed, CommitVerdict, Condition, Entry, Lease, Mark, Outcome, Settlement, Unit
 from ..settings import NewToken
-from ..unit import Claim, Committed, Condition, Entry, Lease, Mark, Outcome, Settlement, Unit, Verdict
 from . import statements as sql
 from .counts import Counts, set_next_place
 from .dependencies import Head, Leased, first_due_at, json_text, read_dependencies
@@ -56,9 +56,7 @@ class CommitGroup:
         self._counts = Counts()
 
     def run(self) -> list[Committed]:
-        """
-        Decide and write all units, in order.
-        """
+        """Decide and write all units, in order."""
         answers = [self._decide(unit) for unit in self._units]
         self._write()
         return answers
@@ -81,7 +79,7 @@ class CommitGroup:
         for mark in unit.marks:
             self._write_mark(mark)
         return Committed(
-            verdict=Verdict.COMMITTED,
+            verdict=CommitVerdict.COMMITTED,
             appended=tuple(appended),
             repeated=tuple(repeated),
             leased=() if unit.lease is None else tuple(self._lease(claimable, unit.lease)),
@@ -94,20 +92,18 @@ class CommitGroup:
                 entry_id = settlement.claim.entry.id
                 leased = self._found.leased.get(entry_id)
                 if leased is None or leased.token != settlement.claim.token or entry_id in settled:
-                    return Committed(verdict=Verdict.LEASE_LOST, failed_key=entry_id)
+                    return Committed(verdict=CommitVerdict.LEASE_LOST, failed_key=entry_id)
                 settled.add(entry_id)
         for mark in unit.marks:
             if mark.condition is Condition.ALWAYS:
                 continue
             expected = None if mark.condition is Condition.IF_ABSENT else mark.expected
             if self._found.marks.get(mark.key) != expected:
-                return Committed(verdict=Verdict.CONDITION_FAILED, failed_key=mark.key)
+                return Committed(verdict=CommitVerdict.CONDITION_FAILED, failed_key=mark.key)
         return None
 
     def _settle(self, settlement: Settlement) -> Head | None:
-        """
-        End a claim; returns the head this made claimable.
-        """
+        """End a claim; returns the head this made claimable."""
         entry_id = settlement.claim.entry.id
         leased = self._found.leased.pop(entry_id)
         if settlement.outcome is Outcome.RELEASE:
@@ -136,9 +132,7 @@ class CommitGroup:
         return head
 
     def _append(self, entry: Entry) -> Head | None:
-        """
-        Add an entry; returns it as a head if its lane was empty.
-        """
+        """Add an entry; returns it as a head if its lane was empty."""
         place = self._found.place
         self._found.place += 1
         self._found.seen.add(entry.id)
@@ -192,9 +186,7 @@ class CommitGroup:
 
 
 def write_marks(connection: sqlite3.Connection, marks: Iterable[Mark]) -> None:
-    """
-    Put and delete *marks*, whatever their conditions.
-    """
+    """Put and delete *marks*, whatever their conditions."""
     marks = list(marks)
     put = [(mark.key, mark.value, mark.expires_at) for mark in marks if mark.value is not None]
     if put:

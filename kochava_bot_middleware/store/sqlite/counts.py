@@ -1,29 +1,23 @@
-"""
-Counts by queue and the next place, kept in the transaction that changes them.
-"""
+"""Counts by queue and the next place, kept in the transaction that changes them."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
 
-from ..listing import QueueStats
+from ..records import QueueStats
 from . import statements as sql
 from .rows import insert
 
 
 class Counts:
-    """
-    Changes of the counts, gathered to be written once.
-    """
+    """Changes of the counts, gathered to be written once."""
 
     def __init__(self) -> None:
         self._changes: dict[tuple[str, str], int] = {}
 
     def add(self, queue: str, column: str, by: int = 1) -> None:
-        """
-        Count *by* more; *column* is ``accepted``, ``done``, ``dead`` or ``dropped``.
-        """
+        """Count *by* more; *column* is ``accepted``, ``done``, ``dead`` or ``dropped``."""
         key = (queue, column)
         self._changes[key] = self._changes.get(key, 0) + by
 
@@ -36,9 +30,7 @@ class Counts:
 
 
 def read_stats(connection: sqlite3.Connection, now: float) -> Mapping[str, QueueStats]:
-    """
-    The counts of every queue that ever accepted something. Costs the same however much waits.
-    """
+    """The counts of every queue that ever accepted something. Costs the same however much waits."""
     stats = {}
     for queue, accepted, done, dead, dropped in connection.execute(sql.COUNTS).fetchall():
         (in_flight,) = connection.execute(sql.IN_FLIGHT, (queue, now)).fetchone()
@@ -56,9 +48,7 @@ def read_stats(connection: sqlite3.Connection, now: float) -> Mapping[str, Queue
 
 
 def next_place(connection: sqlite3.Connection) -> int:
-    """
-    The place of the next new entry. Places are never given twice, so that listings can be paged.
-    """
+    """The place of the next new entry. Places are never given twice, so that listings can be paged."""
     return int(connection.execute("SELECT next FROM places").fetchone()[0])
 
 

@@ -1,6 +1,4 @@
-"""
-What a batch of units depends on, read with one statement: ids seen before, lanes in use, leases held, marks.
-"""
+"""What a batch of units depends on, read with one statement: ids seen before, lanes in use, leases held, marks."""
 
 from __future__ import annotations
 
@@ -11,15 +9,13 @@ from typing import Any
 import attrs
 import orjson
 
-from ..unit import Condition, Entry, Unit
+from ..records import Condition, Entry, Unit
 from . import statements as sql
 
 
 @attrs.define(kw_only=True)
 class Head:
-    """
-    A lane's first entry, as the units so far leave it.
-    """
+    """A lane's first entry, as the units so far leave it."""
 
     entry: Entry
     place: int
@@ -30,9 +26,7 @@ class Head:
 
 @attrs.define(kw_only=True)
 class Leased:
-    """
-    A head somebody claims to own, and the entry that follows it in its lane.
-    """
+    """A head somebody claims to own, and the entry that follows it in its lane."""
 
     queue: str
     lane: str
@@ -62,9 +56,7 @@ class Dependencies:
 
 
 def read_dependencies(connection: sqlite3.Connection, units: Sequence[Unit], now: float) -> Dependencies:
-    """
-    All that *units* depend on.
-    """
+    """All that *units* depend on."""
     appends = [entry for unit in units for entry in unit.appends]
     ids = [entry.id for entry in appends]
     lanes = list({(entry.queue, entry.lane) for entry in appends})
@@ -104,29 +96,21 @@ def _heads_at(connection: sqlite3.Connection, places: Sequence[int], now: float)
 
 
 def first_due_at(entry: Entry, now: float) -> float:
-    """
-    When an entry that nobody has claimed yet is due.
-    """
+    """When an entry that nobody has claimed yet is due."""
     return now if entry.due_at is None else max(now, entry.due_at)
 
 
 def entry_of(columns: Sequence[Any]) -> Entry:
-    """
-    The entry whose columns a statement of `sqlite_statements` has read.
-    """
+    """The entry whose columns a statement of `sqlite_statements` has read."""
     entry_id, queue, lane, schema, created_at, due_at, body = columns
     return Entry(id=entry_id, queue=queue, lane=lane, schema=schema, created_at=created_at, due_at=due_at, body=body)
 
 
 def marks_of(keys: Sequence[str], answer: str) -> dict[str, bytes]:
-    """
-    The marks in the answer of a statement that was given *keys*.
-    """
+    """The marks in the answer of a statement that was given *keys*."""
     return {keys[index]: bytes.fromhex(value) for index, value in orjson.loads(answer)}
 
 
 def json_text(values: Iterable[object]) -> str:
-    """
-    A list as a statement takes it.
-    """
+    """A list as a statement takes it."""
     return orjson.dumps(list(values)).decode()

@@ -1,6 +1,4 @@
-"""
-Looking into the file without changing it.
-"""
+"""Looking into the file without changing it."""
 
 from __future__ import annotations
 
@@ -8,16 +6,14 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..listing import Listed, State
 from ..page import Page, without_private_body
+from ..records import EntryState, Listed
 from . import statements as sql
 from .dependencies import entry_of, json_text, marks_of
 
 
 def recall(connection: sqlite3.Connection, now: float, *, keys: Sequence[str]) -> Mapping[str, bytes]:
-    """
-    The values of those marks that exist and have not expired.
-    """
+    """The values of those marks that exist and have not expired."""
     (answer,) = connection.execute(sql.RECALL, (json_text(keys), now)).fetchone()
     return marks_of(keys, answer)
 
@@ -25,26 +21,20 @@ def recall(connection: sqlite3.Connection, now: float, *, keys: Sequence[str]) -
 def next_due_at(
     connection: sqlite3.Connection, now: float, *, queue: str, at_most_ahead_seconds: float | None
 ) -> float | None:
-    """
-    When the next head is due; ``None`` when the queue is empty.
-    """
+    """When the next head is due; ``None`` when the queue is empty."""
     furthest = None if at_most_ahead_seconds is None else now + at_most_ahead_seconds
     due_at: float | None = connection.execute(sql.NEXT_DUE, (queue, now, furthest)).fetchone()[0]
     return due_at
 
 
 def find(connection: sqlite3.Connection, now: float, *, entry_id: str) -> Listed | None:
-    """
-    The entry of that id, whichever queue and state it is in.
-    """
+    """The entry of that id, whichever queue and state it is in."""
     row = connection.execute(sql.FIND, {"id": entry_id, "now": now}).fetchone()
     return None if row is None else _listed(row)[1]
 
 
 def read_page(connection: sqlite3.Connection, now: float, page: Page) -> list[Listed]:
-    """
-    The rows of the page.
-    """
+    """The rows of the page."""
     after = _place(connection, page.after)
     if after is None:
         return []
@@ -73,7 +63,7 @@ def _place(connection: sqlite3.Connection, after: str | None) -> int | None:
 
 def _living_statement(page: Page) -> str:
     lane = "" if page.lane is None else "AND e.lane = :lane"
-    if page.state is State.IN_FLIGHT:
+    if page.state is EntryState.IN_FLIGHT:
         return sql.LIST_IN_FLIGHT.format(lane=lane)
     state = "" if page.state is None else "AND state = :state"
     # Without the hint SQLite would sort a whole queue rather than walk it in order.
@@ -89,7 +79,7 @@ def _listed(row: Sequence[Any]) -> tuple[int, Listed]:
     place, *columns, state, attempts, reason, detail, due_at, ended_at = row
     listed = Listed(
         entry=without_private_body(entry_of(columns)),
-        state=State(state),
+        state=EntryState(state),
         attempts=attempts,
         due_at=due_at,
         reason=reason,

@@ -30,9 +30,7 @@ class Reserve:
         self.is_held = False
 
     def restore(self) -> bool:
-        """
-        Put the room by, unless it is; returns whether that worked.
-        """
+        """Put the room by, unless it is; returns whether that worked."""
         try:
             if not self._path.exists() or self._path.stat().st_size < self._size:
                 if shutil.disk_usage(self._path.parent).free < self.needed_bytes:
@@ -45,9 +43,7 @@ class Reserve:
         return True
 
     def release(self) -> None:
-        """
-        Give the room up, for whoever writes next.
-        """
+        """Give the room up, for whoever writes next."""
         self.is_held = False
         self._path.unlink(missing_ok=True)
 

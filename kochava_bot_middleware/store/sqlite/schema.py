@@ -110,9 +110,7 @@ def connect_for_reading(path: Path, settings: StoreSettings) -> sqlite3.Connecti
 
 
 def unavailable(exc: sqlite3.Error, path: Path) -> StoreUnavailable:
-    """
-    The error to raise for what SQLite says: what was tried, and how to mend it.
-    """
+    """The error to raise for what SQLite says: what was tried, and how to mend it."""
     name = getattr(exc, "sqlite_errorname", None) or ""
     for prefix, advice in _ADVICE.items():
         if name.startswith(prefix):
@@ -121,9 +119,7 @@ def unavailable(exc: sqlite3.Error, path: Path) -> StoreUnavailable:
 
 
 def is_full(exc: sqlite3.Error) -> bool:
-    """
-    Whether there was no room left.
-    """
+    """Whether there was no room left."""
     return getattr(exc, "sqlite_errorname", None) == "SQLITE_FULL"
 
 

@@ -17,18 +17,15 @@ from typing import TypeVar
 
 from ...clock import Clock, SystemClock
 from ...exceptions import StoreUnavailable
-from ..listing import Listed, QueueStats, State
 from ..page import Page
+from ..records import Claim, Committed, EntryState, Listed, Mark, QueueStats, Unit
 from ..settings import NewToken, StoreSettings, unique_tokens
-from ..unit import Claim, Committed, Mark, Unit
-from .bell import Bell
 from .claims import claim_heads, forget_lanes, purge_some, renew_leases, retry_dead, sweep_some
 from .counts import read_stats
-from .operations import Commit, Recall, Work
+from .notifier import SqliteNotifier, socket_name, wake_folder
 from .reading import find, next_due_at, read_page
 from .schema import connect_for_reading, unavailable
-from .wake_folder import socket_name, wake_folder
-from .writer import Writer
+from .writer import Commit, Recall, Work, Writer
 
 T = TypeVar("T")
 
@@ -71,7 +68,7 @@ class SqliteStore:
         self._new_token = new_token
         self._writer: Writer | None = None
         self._process = 0
-        self._bell: Bell | None = None
+        self._bell: SqliteNotifier | None = None
         self._callbacks: list[Callable[[], None]] = []
         self._closed = False
 
@@ -87,9 +84,7 @@ class SqliteStore:
             self._bell.on_append(callback)
 
     async def listening(self) -> bool:
-        """
-        Whether others are heard at present.
-        """
+        """Whether others are heard at present."""
         return self._running_bell().listening()
 
     async def open(self) -> None:
@@ -151,7 +146,7 @@ class SqliteStore:
         self,
         queue: str,
         *,
-        state: State | None = None,
+        state: EntryState | None = None,
         lane: str | None = None,
         limit: int = 100,
         after: str | None = None,
@@ -222,14 +217,14 @@ class SqliteStore:
         self._writer = Writer(self.path, self._settings, self._clock, self._new_token or unique_tokens())
         return self._writer
 
-    def _running_bell(self) -> Bell:
+    def _running_bell(self) -> SqliteNotifier:
         bell = self._bell
         if bell is not None and bell.is_ours():
             return bell
         self._check_open()
         if bell is not None:
             bell.close()
-        self._bell = bell = Bell(wake_folder(self.path), self._clock, name=socket_name())
+        self._bell = bell = SqliteNotifier(wake_folder(self.path), self._clock, name=socket_name())
         for callback in self._callbacks:
             bell.on_append(callback)
         return bell

@@ -1,8 +1,4 @@
-"""
-The one thread that owns the connection, and group commit: all operations that wait become one transaction.
-
-Callers put operations into a queue and await their futures; the answers of a batch go back in one call to the loop.
-"""
+"""What callers hand to the writer's thread, and how their answers come back."""
 
 from __future__ import annotations
 
@@ -11,17 +7,86 @@ import contextlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, ClassVar
+
+import attrs
 
 from ...clock import Clock
 from ...exceptions import StoreError, StoreUnavailable
+from ..records import Unit
 from ..settings import NewToken, StoreSettings
 from .commit import CommitGroup
-from .operations import Answer, Change, Commit, Operation, Recall, Work, hand_back
 from .reading import recall
 from .reserve import Reserve
 from .schema import connect, is_full, unavailable
+
+
+@attrs.define(eq=False)
+class Commit:
+    """A unit to be written."""
+
+    future: asyncio.Future[Any]
+    unit: Unit
+    writes: ClassVar[bool] = True
+
+    @property
+    def grows(self) -> bool:
+        return bool(self.unit.appends) or any(mark.value is not None for mark in self.unit.marks)
+
+
+@attrs.define(eq=False)
+class Work:
+    """
+    Anything else: *run* is given the connection and the time.
+
+    Attributes:
+        future: Takes the answer.
+        run: What to do.
+        writes: Whether it needs a write transaction.
+        grows: Whether it adds to the file, so that it must not use the reserve.
+    """
+
+    future: asyncio.Future[Any]
+    run: Callable[[sqlite3.Connection, float], Any]
+    writes: bool
+    grows: bool
+
+
+@attrs.define(eq=False)
+class Recall:
+    """Marks to be read."""
+
+    future: asyncio.Future[Any]
+    keys: Sequence[str]
+
+
+Operation = Commit | Recall | Work
+Change = Commit | Work
+Answer = tuple[asyncio.Future[Any], Any, BaseException | None]
+
+
+def hand_back(answers: Iterable[Answer]) -> None:
+    """Tell the callers, with one call to each event loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Answer]] = {}
+    for answer in answers:
+        by_loop.setdefault(answer[0].get_loop(), []).append(answer)
+    for loop, of_loop in by_loop.items():
+        # A loop that was closed has nobody left who waits.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_resolve, of_loop)
+
+
+def _resolve(answers: Iterable[Answer]) -> None:
+    for future, result, exc in answers:
+        if future.done():
+            continue
+        if exc is None:
+            future.set_result(result)
+        else:
+            future.set_exception(exc)
+
 
 PAUSE_SECONDS = 0.02
 """After so long without work a log that has grown is folded into the file."""
@@ -54,15 +119,11 @@ class Writer:
         self._thread.start()
 
     def put(self, operation: Operation) -> None:
-        """
-        Hand over an operation; its future is set when it is done.
-        """
+        """Hand over an operation; its future is set when it is done."""
         self._operations.put(operation)
 
     async def stop(self) -> None:
-        """
-        Finish what was handed over, close the file and end the thread.
-        """
+        """Finish what was handed over, close the file and end the thread."""
         stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._operations.put(stopped)
         await asyncio.shield(stopped)
@@ -129,9 +190,7 @@ class Writer:
         return answers + [self._look(connection, read) for read in reads]
 
     def _recall(self, connection: sqlite3.Connection, recalls: Sequence[Recall]) -> list[Answer]:
-        """
-        One statement for all: each costs a wait for the event loop's thread.
-        """
+        """One statement for all: each costs a wait for the event loop's thread."""
         keys = list({key for each in recalls for key in each.keys})
         try:
             found = recall(connection, self._clock.now(), keys=keys)
@@ -190,9 +249,7 @@ class Writer:
             return (work.future, None, self._public(exc))
 
     def _public(self, exc: Exception) -> StoreError:
-        """
-        What the caller is told. A connection that failed in an unforeseen way is not used again.
-        """
+        """What the caller is told. A connection that failed in an unforeseen way is not used again."""
         if isinstance(exc, StoreError):
             return exc
         if not isinstance(exc, sqlite3.Error):
@@ -206,9 +263,7 @@ class Writer:
         return error
 
     def _patience(self) -> float | None:
-        """
-        How long to wait for operations before turning to the log; ``None`` when it is empty.
-        """
+        """How long to wait for operations before turning to the log; ``None`` when it is empty."""
         if self._unfolded() >= LONG_LOG:
             return PAUSE_SECONDS
         return None if self._is_log_empty else IDLE_SECONDS

@@ -11,8 +11,7 @@ from typing import Any
 import attrs
 
 from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.listing import Listed
-from kochava_bot_middleware.store.unit import Claim, Entry, Outcome, Settlement, Unit
+from kochava_bot_middleware.store.records import Claim, Entry, Listed, Outcome, Settlement, Unit
 
 PAGE = 7
 """Rows of a page, few enough that a queue has several pages."""

@@ -1,0 +1,1 @@
+"""The commands of ``kochava-bot``, one module each."""

@@ -1,0 +1,271 @@
+"""``kochava-bot check``: what would be sent with these settings, and what is odd about them. Nothing is sent."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+import attrs
+
+from ..clock import SystemClock
+from ..exceptions import SettingsError, Violation
+from ..kochava.destination import Tracker, WireSettings
+from ..kochava.smartlink import LinkContext
+from ..kochava.smartlink_settings import SmartLinkSettings, glob
+from ..kochava.smartlink_template import URL_PLACEHOLDERS, LinkTemplate, Placeholder
+from ..kochava.urls import address_of
+from ..kochava.wire import NoAddress, WireRequest, build_request
+from ..tracking.apps import App, Apps, KochavaSettings, Mode
+from ..tracking.greeting import GreetingSettings
+from .command import GOOD, Parsers, add_command
+from .output import one_line, print_table
+from .samples import TEST_USER, SampleKind, distinct, place_of, samples
+from .settings_source import add_settings_argument, read_doubts, read_page_ids, read_settings
+
+MASK = "…"
+
+EXAMPLE = "https://www.example.com/shoes?color=red"
+"""An address that no route is likely to be made for."""
+
+_OPEN_HEADERS = frozenset({"User-Agent", "Content-Type"})
+
+
+def add_check(parsers: Parsers) -> None:
+    """Add the command."""
+    parser = add_command(parsers, "check", run, "Show every request and SmartLink of these settings; nothing is sent.")
+    parser.add_argument("file", metavar="FILE", nargs="?", help="the same as --settings")
+    add_settings_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print requests, links and remarks."""
+    if arguments.file is not None and arguments.settings is not None:
+        wanted = "one settings file"
+        raise SettingsError([Violation(key="--settings", wanted=wanted, got="two")])
+    path = arguments.file or arguments.settings
+    settings = read_settings(path)
+    apps = Apps(settings)
+    for app in distinct(apps):
+        print(f"requests of {place_of(app)}, for the person {TEST_USER!r}\n")
+        for line in asyncio.run(_requests(app)):
+            print(line)
+    for app in _differently_linking(apps):
+        _print_links(app)
+    for doubt in read_doubts(path):
+        print(f"warning: {doubt}")
+    for remark in remarks_on(settings, apps, read_page_ids(path)):
+        print(f"warning: {remark.key}: {remark.text}")
+    return GOOD
+
+
+async def _requests(app: App) -> list[str]:
+    lines: list[str] = []
+    now = SystemClock().now()
+    for kind in SampleKind:
+        for record in await samples(kind, app, now=now, new_id=lambda: uuid.uuid4().hex):
+            try:
+                request = build_request(record, app.destination)
+            except NoAddress:
+                lines += [f"{kind}: not configured", ""]
+                continue
+            off = _why_never(kind, app)
+            lines += [f"{kind}{off}:", *(f"  {line}" for line in request_lines(request, app.destination.wire)), ""]
+    return lines
+
+
+def _why_never(kind: SampleKind, app: App) -> str:
+    if kind == "install" and app.install.mode == "off":
+        return " (install.mode is off: never sent)"
+    if kind == "identity" and app.destination.wire.identity_form == "off":
+        return " (wire.identity_form is off: never sent)"
+    return ""
+
+
+def request_lines(request: WireRequest, wire: WireSettings) -> Iterator[str]:
+    """A request as it leaves, its secrets masked."""
+    yield f"{request.method} {_masked(_without_user(request.url), wire)}"
+    for name, value in request.headers.items():
+        yield f"{name}: {_masked(value, wire) if name in _OPEN_HEADERS else MASK}"
+    if request.body is not None:
+        yield _masked(request.body.decode("utf-8", "replace"), wire)
+
+
+def _masked(text: str, wire: WireSettings) -> str:
+    for secret in wire.secrets:
+        text = text.replace(secret.value, MASK)
+    return one_line(text)
+
+
+def _without_user(url: str) -> str:
+    scheme, mark, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    user, at, host = host.rpartition("@")
+    return f"{scheme}{mark}{MASK if user else ''}{at}{host}{slash}{path}"
+
+
+def _differently_linking(apps: Iterable[App]) -> list[App]:
+    kept: list[App] = []
+    for app in apps:
+        if all(app.links.settings != other.links.settings for other in kept):
+            kept.append(app)
+    return kept
+
+
+def _print_links(app: App) -> None:
+    settings = app.links.settings
+    if not app.links.is_active:
+        print(f"SmartLinks of {place_of(app)}: none, links stay as they are\n")
+        return
+    print(f"SmartLinks of {place_of(app)}\n")
+    context = LinkContext(
+        user_id=TEST_USER, page_id=app.destination.page_id, channel="messenger", handler="greet", title="Shop", index=0
+    )
+    examples = [(route.match, example_of(route.match)) for route in settings.routes]
+    if settings.default is not None:
+        examples.append(("any other", EXAMPLE))
+    maker = app.links.maker(context)
+    rows = []
+    for match, example in examples:
+        made = "no example fits" if example is None else str(maker.make(example))
+        rows.append((match, example or "", made))
+    print_table(("route", "example", "becomes"), rows)
+    print()
+
+
+def example_of(match: str) -> str | None:
+    """An address that a route's pattern fits; ``None`` when none could be made."""
+    scheme, mark, rest = match.rpartition("://")
+    written = f"{scheme.replace('*', 'https') if mark else 'https'}://{rest.replace('*', 'example')}"
+    address = address_of(written)
+    return written if address is not None and glob(match).fullmatch(address.spelled) else None
+
+
+T = TypeVar("T")
+
+
+@attrs.frozen(kw_only=True)
+class Remark:
+    """
+    One finding.
+
+    Attributes:
+        key: The setting it is about.
+        text: What is odd, and what to do.
+    """
+
+    key: str
+    text: str
+
+
+def remarks_on(settings: KochavaSettings, apps: Apps, page_ids: Iterable[str] = ()) -> list[Remark]:
+    """
+    All findings, those about everything last.
+
+    Args:
+        page_ids: Pages of the bot, beside those with settings of their own.
+    """
+    remarks: list[Remark] = []
+    for prefix, links in _each(settings, "smartlinks", settings.smartlinks):
+        is_hashed = links.user_id_hash or settings.privacy.user_id_hash
+        remarks += _on_links(links, prefix, is_hashed=is_hashed)
+    for prefix, greeting in _each(settings, "greeting", settings.greeting):
+        remarks += _on_greeting(greeting, prefix)
+    for prefix, wire in _each(settings, "wire", settings.wire):
+        remarks += _on_wire(wire, prefix)
+    remarks += _on_funnel(apps)
+    remarks += _on_apps(apps, dict.fromkeys([*page_ids, *settings.pages]))
+    if settings.privacy.consent is None:
+        text = "not set here, so everybody counts as willing; it is a callable, to be given in code"
+        remarks.append(Remark(key="privacy.consent", text=text))
+    if settings.mode is not Mode.LIVE:
+        remarks.append(Remark(key="mode", text=f"is {str(settings.mode)!r}: the bot sends nothing"))
+    text = "Kochava takes a bot's events, pings and SmartLinks for paid accounts only"
+    remarks.append(Remark(key="kochava_app_id", text=text))
+    return remarks
+
+
+def _each(settings: KochavaSettings, name: str, top: T) -> Iterator[tuple[str, T]]:
+    """A section at the top and of each Page, with its key."""
+    yield name, top
+    for page_id, page in settings.pages.items():
+        section = getattr(page, name)
+        if section is not None:
+            yield f"pages.{page_id}.{name}", section
+
+
+def _on_links(links: SmartLinkSettings, key: str, *, is_hashed: bool) -> Iterator[Remark]:
+    for index, route in enumerate(links.routes):
+        where = f"{key}.routes[{index}]"
+        template = LinkTemplate.parse(route.link)
+        yield from _insecure({f"{where}.link": route.link})
+        names = {part.name for part in template.parts if isinstance(part, Placeholder)}
+        if not names & set(URL_PLACEHOLDERS):
+            text = "without {url}, every address that it matches leads to one place"
+            yield Remark(key=f"{where}.link", text=text)
+        for earlier, other in enumerate(links.routes[:index]):
+            if other.match == route.match or glob(other.match).fullmatch(_plain(route.match)):
+                text = f"never reached: routes[{earlier}] takes what it matches"
+                yield Remark(key=f"{where}.match", text=text)
+                break
+    yield from _insecure({f"{key}.default": links.default})
+    if (links.default or links.routes) and links.user_param is not None and not is_hashed:
+        text = (
+            "links carry the person's id, and whoever shares one shares it too; "
+            "turn user_id_hash on, or leave user_param out"
+        )
+        yield Remark(key=f"{key}.user_param", text=text)
+
+
+def _plain(match: str) -> str:
+    return match if "://" in match else f"https://{match}"
+
+
+def _on_greeting(greeting: GreetingSettings, key: str) -> Iterator[Remark]:
+    tracker = Tracker(impression_url=greeting.impression_url, click_url=greeting.click_url)
+    yield from _on_tracker(tracker, key)
+
+
+def _on_tracker(tracker: Tracker, key: str) -> Iterator[Remark]:
+    urls = {f"{key}.impression_url": tracker.impression_url, f"{key}.click_url": tracker.click_url}
+    for where, url in urls.items():
+        if url is not None and not _query(url).get("campaign_id"):
+            text = "has no campaign_id; paste the address from Campaign Manager whole"
+            yield Remark(key=where, text=text)
+    yield from _insecure(urls)
+
+
+def _query(url: str) -> Mapping[str, str]:
+    return dict(parse_qsl(urlsplit(url).query))
+
+
+def _on_wire(wire: WireSettings, key: str) -> Iterator[Remark]:
+    urls = {f"{key}.{name}": getattr(wire, name) for name in ("base_url", "event_url", "identity_url", "deletion_url")}
+    yield from _insecure(urls)
+    for name, tracker in wire.trackers.items():
+        yield from _on_tracker(tracker, f"{key}.trackers.{name}")
+
+
+def _insecure(urls: Mapping[str, str | None]) -> Iterator[Remark]:
+    for key, url in urls.items():
+        if url is not None and url.lower().startswith("http://"):
+            yield Remark(key=key, text="is http: ids travel readable by anybody on the way; use https")
+
+
+def _on_funnel(apps: Apps) -> Iterator[Remark]:
+    if any(app.greeting.is_on and app.install.mode == "off" for app in apps):
+        text = "is off while impressions and clicks are sent: Kochava has no install to attribute to them"
+        yield Remark(key="install.mode", text=text)
+
+
+def _on_apps(apps: Apps, page_ids: Iterable[str]) -> Iterator[Remark]:
+    pages: dict[str, list[str]] = {}
+    for page_id in page_ids:
+        pages.setdefault(apps.of(page_id).app_id, []).append(page_id)
+    for app_id, alike in pages.items():
+        if len(alike) > 1:
+            text = f"{app_id} counts Pages {', '.join(alike)} as one; Kochava advises one app for each bot"
+            yield Remark(key="kochava_app_id", text=text)

@@ -1,0 +1,68 @@
+"""The command line, ``kochava-bot``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from ..exceptions import KochavaBotError, SettingsError
+from .check import add_check
+from .command import NOT_RUN, SOMETHING_WRONG, Run
+from .demo import add_demo
+from .parse import add_parse
+from .rewrite import add_rewrite
+from .send_test import add_send_test
+from .store import add_store
+from .trace import add_trace
+from .worker import add_worker
+
+INTERRUPTED = 130
+"""What shells expect of a program that ended by control-C."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Run one command.
+
+    Args:
+        argv: Its arguments; ``None`` takes those of this process.
+
+    Returns:
+        The exit status: 0 good, 1 not all went well, 2 it could not run.
+    """
+    arguments = _parser().parse_args(argv)
+    run: Run = arguments.run
+    try:
+        status = run(arguments)
+        sys.stdout.flush()
+    except KochavaBotError as exc:
+        print(f"kochava-bot: {_told(exc)}", file=sys.stderr)
+        return NOT_RUN
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read has gone, such as `head`; at exit, Python would complain about it once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SOMETHING_WRONG
+    return status
+
+
+def _told(error: KochavaBotError) -> str:
+    """An error's text; a single wrong setting is one line."""
+    if isinstance(error, SettingsError) and len(error.violations) == 1:
+        return str(error.violations[0])
+    return str(error)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kochava-bot", description="Makes a Facebook Messenger or Instagram bot measurable in Kochava."
+    )
+    parser.add_argument("--version", action="version", version=f"kochava-bot {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (add_demo, add_check, add_send_test, add_worker, add_store, add_trace, add_parse, add_rewrite):
+        add(commands)
+    return parser

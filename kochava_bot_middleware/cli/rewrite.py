@@ -1,0 +1,78 @@
+"""``kochava-bot rewrite``: a Send API body as it would leave, and what became of each of its links."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+from collections.abc import Iterator, Sequence
+
+from ..kochava.smartlink import SmartLinks, SmartLinkSettings
+from ..messenger.events import Channel
+from ..messenger.outgoing import Outgoing
+from ..tracking.apps import Apps, Mode
+from ..tracking.rewriting import LinkOutcome, context_of, rewrite
+from .command import Parsers, add_command
+from .documents import Unusable, add_files_argument, for_each_document, json_line
+from .settings_source import add_settings_argument, read_settings
+
+_HEADS = ("place", "kind", "link", "became")
+
+
+def add_rewrite(parsers: Parsers) -> None:
+    """Add the command."""
+    parser = add_command(parsers, "rewrite", run, "Print Send API bodies as they would leave, with SmartLinks.")
+    add_settings_argument(parser)
+    parser.add_argument("--explain", action="store_true", help="also print every link and what became of it")
+    parser.add_argument("--page", metavar="ID", help="the Page that sends, if Pages have settings of their own")
+    parser.add_argument("--channel", choices=[*Channel], default=Channel.MESSENGER, help="default: %(default)s")
+    add_files_argument(parser, "Send API bodies")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print each file's body, rewritten."""
+    settings = read_settings(arguments.settings)
+    # A middleware that is off changes nothing.
+    off = SmartLinks(SmartLinkSettings())
+    links = off if settings.mode is Mode.OFF else Apps(settings).of(arguments.page).links
+    return for_each_document(arguments.files, "rewrite", functools.partial(_print_rewritten, links, arguments))
+
+
+def _print_rewritten(links: SmartLinks, arguments: argparse.Namespace, text: bytes) -> None:
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        reason = "not JSON, or nested too deep"
+        raise Unusable(reason) from None
+    if not isinstance(body, (dict, list)):
+        reason = "JSON, but no object: not a Send API body"
+        raise Unusable(reason)
+    outgoing = Outgoing(body=body, page_id=arguments.page, channel=Channel(arguments.channel))
+    rewritten = rewrite(body, links, context_of(outgoing), every_place=arguments.explain)
+    print(json_line(rewritten.body))
+    if arguments.explain:
+        for line in explained(rewritten.outcomes):
+            print(line)
+
+
+def explained(outcomes: Sequence[LinkOutcome]) -> Iterator[str]:
+    """A table of links: where each is, what it is, and its SmartLink or why it has none."""
+    if not outcomes:
+        yield "no links"
+        return
+    rows = [_HEADS, *(_row(outcome) for outcome in outcomes)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS) - 1)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        yield "  ".join([*cells, row[-1]])
+
+
+def _row(outcome: LinkOutcome) -> tuple[str, ...]:
+    site = outcome.site
+    became = outcome.smartlink or f"left alone: {outcome.left_alone}"
+    # Addresses come from the body and may hold anything; a row stays a row.
+    return tuple(_one_line(cell) for cell in (".".join(map(str, site.path)), str(site.kind), site.url, became))
+
+
+def _one_line(text: str) -> str:
+    return "".join(character if character.isprintable() else f"\\u{ord(character):04x}" for character in text)

@@ -1,0 +1,151 @@
+"""``kochava-bot trace``: what the store has of one person."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from ..clock import Clock, SystemClock
+from ..incidents import Incidents
+from ..store.contract import Store
+from ..store.records import Listed, Queue
+from ..tracking.apps import Apps, KochavaSettings
+from ..tracking.funnel import FunnelState
+from ..tracking.people import IdentityState
+from ..tracking.privacy import Privacy
+from ..tracking.referral import ReferralState
+from ..tracking.state import Keys
+from .command import GOOD, Parsers, add_command
+from .documents import json_line
+from .output import NOTHING, moment, print_table, progress
+from .settings_source import add_settings_argument, read_settings
+from .store_opening import opened
+from .store_rows import every_row, fields_of, iso, what_of
+
+
+def add_trace(parsers: Parsers) -> None:
+    """Add the command."""
+    summary = "Show what the store has of one person: what waits, what died and what is remembered."
+    parser = add_command(parsers, "trace", run, summary)
+    parser.add_argument("user_id", metavar="USER_ID", help="their PSID or Instagram-scoped id")
+    add_settings_argument(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the entries by time, then the marks."""
+    settings = read_settings(arguments.settings)
+    user_id: str = arguments.user_id
+    rows, marks = asyncio.run(_trace(settings, user_id, SystemClock()))
+    if arguments.json:
+        print(json_line({"user_id": user_id, "entries": [_fields(row) for row in rows], "marks": marks}))
+        return GOOD
+    if not rows and not marks:
+        print(f"nothing is kept of {user_id!r}; what was delivered or handled is not kept")
+        return GOOD
+    if rows:
+        heads = ("time", "queue", "state", "what", "attempts", "due", "reason", "answer", "id")
+        print_table(heads, map(_cells, rows))
+    else:
+        print("no entries; what was delivered or handled is not kept")
+    if marks:
+        print()
+        print_table(("remembered", "what"), ((name, _in_words(facts)) for name, facts in marks.items()))
+    return GOOD
+
+
+async def _trace(
+    settings: KochavaSettings, user_id: str, clock: Clock
+) -> tuple[list[Listed], dict[str, Mapping[str, Any]]]:
+    apps = Apps(settings)
+    async with opened(settings, clock) as store:
+        with progress("searching"):
+            rows = await _rows(store, apps, user_id)
+        marks = await _marks(store, settings, apps, user_id, clock)
+    return sorted(rows, key=lambda row: row.entry.created_at), marks
+
+
+async def _rows(store: Store, apps: Apps, user_id: str) -> list[Listed]:
+    rows: list[Listed] = []
+    lanes = dict.fromkeys(f"{app.app_id}/{app.privacy.named(user_id)}" for app in apps)
+    for queue in (Queue.TRACK, Queue.PING, Queue.TIMER):
+        for lane in lanes:
+            rows += [row async for row in every_row(store, queue, lane=lane)]
+    # A lane of the inbox begins with the Page, which the settings need not name.
+    rows += [row async for row in every_row(store, Queue.INBOX) if row.entry.lane.endswith(f"/{user_id}")]
+    return rows
+
+
+async def _marks(
+    store: Store, settings: KochavaSettings, apps: Apps, user_id: str, clock: Clock
+) -> dict[str, Mapping[str, Any]]:
+    """What is remembered of the person, by name; values of identities are never told."""
+    name = settings.privacy.named(user_id)
+    incidents = Incidents(clock, logging.getLogger(__name__))
+    privacy = Privacy(settings.privacy, apps=apps, store=store, clock=clock, incidents=incidents, prefix="")
+    barred_key = privacy.key_of(name)
+    all_keys = {app.app_id: Keys(app_id=app.app_id, name=name) for app in apps}
+    stored = await store.recall([barred_key, *(key for keys in all_keys.values() for key in keys.all)])
+    marks: dict[str, Mapping[str, Any]] = {}
+    barred = privacy.barred(stored.get(barred_key))
+    if barred is not None:
+        marks["barred"] = {"because": str(barred)}
+    for app_id, keys in all_keys.items():
+        for kind, facts in _facts(keys, stored):
+            marks[f"{kind} ({app_id})"] = facts
+    return marks
+
+
+def _facts(keys: Keys, stored: Mapping[str, bytes]) -> list[tuple[str, Mapping[str, Any]]]:
+    facts: list[tuple[str, Mapping[str, Any]]] = []
+    if keys.known in stored:
+        facts.append(("first record", {"was": stored[keys.known].decode("utf-8", "replace")}))
+    if keys.referral in stored:
+        referral = ReferralState.from_bytes(stored[keys.referral])
+        facts.append(("referral", {"first": dict(referral.first), "last": dict(referral.last)}))
+    if keys.identities in stored:
+        identities = IdentityState.from_bytes(stored[keys.identities])
+        told = {"linked": sorted(identities.linked), "waiting": sorted(identities.pending)}
+        facts.append(("identities", told))
+    if keys.funnel in stored:
+        facts.append(("greeting", _greeting(FunnelState.from_bytes(stored[keys.funnel]))))
+    return facts
+
+
+def _greeting(state: FunnelState) -> Mapping[str, Any]:
+    showing = state.showing
+    if showing is None:
+        return {"sent": None}
+    return {
+        "handler": showing.handler,
+        "creative": showing.creative,
+        "sent": iso(showing.sent_at),
+        "shown": iso(showing.shown_at),
+        "clicked": iso(showing.clicked_at),
+    }
+
+
+def _fields(row: Listed) -> Mapping[str, Any]:
+    return {**fields_of(row), "detail": row.detail}
+
+
+def _cells(row: Listed) -> tuple[object, ...]:
+    entry = row.entry
+    due = moment(row.due_at if row.ended_at is None else None)
+    what, reason, answer = (text or NOTHING for text in (what_of(row), row.reason, row.detail))
+    return moment(entry.created_at), entry.queue, str(row.state), what, row.attempts, due, reason, answer, entry.id
+
+
+def _in_words(facts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_plain(value)}" for name, value in facts.items())
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={each}" for name, each in value.items()) or NOTHING
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or NOTHING
+    return NOTHING if value is None else str(value)

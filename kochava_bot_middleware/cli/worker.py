@@ -1,0 +1,131 @@
+"""``kochava-bot worker``: delivers what bots with ``worker = "separate"`` record."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Iterator
+
+import attrs
+
+from ..clock import SystemClock
+from ..delivery.worker import QUEUES, DeliveryCounts, Worker
+from ..exceptions import SettingsError, Violation
+from ..middleware import KochavaMiddleware
+from ..store.contract import Store
+from ..telemetry.observer import GuardedObserver, ObservedClient, ObservedStore, Observers
+from ..telemetry.opentelemetry import Tracing
+from ..telemetry.prometheus import Metrics
+from ..tracking.apps import KochavaSettings, Mode
+from .command import GOOD, Parsers, add_command, number_from
+from .health import Health, Working, served
+from .settings_source import add_settings_argument, read_settings
+
+READY = "kochava-bot worker: "
+"""How both lines begin that it prints."""
+
+HIGHEST_PORT = 65_535
+
+
+def add_worker(parsers: Parsers) -> None:
+    """Add the command."""
+    parser = add_command(parsers, "worker", run, "Deliver records, until SIGTERM or SIGINT; any number may run.")
+    add_settings_argument(parser)
+    parser.add_argument(
+        "--concurrency", metavar="N", type=number_from(int, 1), help="requests at once, in place of the settings'"
+    )
+    parser.add_argument(
+        "--port",
+        metavar="P",
+        type=number_from(int, 0, HIGHEST_PORT),
+        help="answer /healthz, /readyz and /metrics there; 0 is any free port",
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", metavar="H", help="of --port (%(default)s); 0.0.0.0 in a container"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Deliver until told to end."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = read_settings(arguments.settings)
+    if arguments.concurrency is not None:
+        delivery = attrs.evolve(settings.delivery, concurrency=arguments.concurrency)
+        settings = attrs.evolve(settings, delivery=delivery)
+    _check(settings)
+    asyncio.run(_work(settings, host=arguments.host, port=arguments.port))
+    return GOOD
+
+
+def _check(settings: KochavaSettings) -> None:
+    violations = []
+    if settings.mode is not Mode.LIVE:
+        violations.append(Violation(key="kochava.mode", wanted="'live' for a worker", got=repr(str(settings.mode))))
+    if settings.kept_in.is_memory:
+        wanted = "a store that processes can share"
+        violations.append(Violation(key="kochava.store", wanted=wanted, got=repr(settings.kept_in.address)))
+    if violations:
+        raise SettingsError(violations)
+
+
+async def _work(settings: KochavaSettings, *, host: str, port: int | None) -> None:
+    clock = SystemClock()
+    metrics, tracing = Metrics.if_installed(clock=clock), Tracing.if_installed()
+    observer = Observers(*(GuardedObserver(each, clock) for each in (metrics, tracing) if each is not None))
+    store = ObservedStore(settings.kept_in.make(clock), observer, clock)
+    middleware = KochavaMiddleware(settings, store=store, clock=clock)
+    client = ObservedClient(observer, timeout_seconds=settings.delivery.request_timeout_seconds)
+    try:
+        await store.open()
+        worker = middleware.make_worker(client)
+        if metrics is not None:
+            metrics.watch_worker(worker)
+        working = Working()
+        async with contextlib.AsyncExitStack() as serving:
+            address = ""
+            if port is not None:
+                application = Health(store, metrics, working.why_not).application()
+                bound = await serving.enter_async_context(served(application, host, port))
+                address = f"; answers on http://{host}:{bound}"
+            with _stopped_by_signals(worker, settings.drain_seconds, working):
+                place = f"{settings.kept_in}, {settings.delivery.concurrency} at once"
+                print(f"{READY}delivers from {place}{address}", flush=True)
+                working.begins()
+                await worker.run()
+        print(f"{READY}stopped; {told(worker.counts)}; {await _waiting(store)} wait", flush=True)
+    finally:
+        await client.close()
+        await store.close()
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(worker: Worker, drain_seconds: float, working: Working) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    stopping: list[asyncio.Task[None]] = []
+
+    def stop() -> None:
+        working.ends()
+        # Asked again, it does not wait any longer.
+        stopping.append(loop.create_task(worker.stop(0 if stopping else drain_seconds)))
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def told(counts: DeliveryCounts) -> str:
+    """The counts in words; those that are zero are left out, but for the first."""
+    numbers = attrs.asdict(counts)
+    return ", ".join(f"{number} {name}" for name, number in numbers.items() if number or name == "delivered")
+
+
+async def _waiting(store: Store) -> int:
+    stats = await store.stats()
+    return sum(stats[queue].waiting for queue in QUEUES if queue in stats)

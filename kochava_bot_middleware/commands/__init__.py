@@ -1,3 +1,0 @@
-"""
-The commands of ``kochava-bot``, one module each.
-"""

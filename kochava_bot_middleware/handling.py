@@ -1,0 +1,183 @@
+"""
+One event being handled: who handles it, and what shall be written together with "handled".
+
+The current handling travels in a ContextVar to everything a handler calls or starts. It tells the *cause* only, and
+only while it is true: a task that outlives the handling finds none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+import attrs
+
+from .exceptions import KochavaBotError, RegistrationError, SendError, SettingsError
+from .messenger.events import Event
+from .store.contract import Store
+from .store.records import Committed, Entry, Mark
+
+REGISTERED = "__messenger_handler__"
+"""Attribute of a function that was registered: a decorator applied on top of it can have no effect any more."""
+
+
+@attrs.frozen(kw_only=True)
+class Contribution:
+    """
+    What one middleware wants written when an event's handling ends.
+
+    Attributes:
+        appends: Records for the outbox.
+        marks: Changes of its keyed state. A failed condition makes the inbox ask for the contribution anew.
+    """
+
+    appends: Sequence[Entry] = ()
+    marks: Sequence[Mark] = ()
+
+
+class Contributor(Protocol):
+    """A middleware's part in one handling."""
+
+    async def contribute(self) -> Contribution:
+        """Say what to write. Called when the handling ends, and again after each failed condition."""
+
+    def committed(self, answer: Committed) -> None:
+        """What `contribute` gave last is durable now."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class Handling:
+    """
+    The state of one event while it is handled.
+
+    Attributes:
+        event: What is handled.
+        store: Where the host will write the contributions.
+        rerun: Whether handlers shall run. False when a process died on the event and it is too old for a reply by
+            now: then it is only recorded.
+        handler: Name of the handler that matched; ``None`` if none did.
+        handled: A handler ran to its end.
+        error: What the handler raised.
+        contributors: By middleware, in the order in which they joined.
+        is_let_go: Whether its task is cancelled by who handles it, rather than by the handler.
+        kept: What its owner wants to find again while the event is handled, by owner.
+    """
+
+    event: Event
+    store: Store
+    rerun: bool = True
+    handler: str | None = None
+    handled: bool = False
+    error: Exception | None = None
+    is_let_go: Callable[[], bool] = attrs.field(factory=lambda: is_being_cancelled)
+    contributors: dict[object, Contributor] = attrs.field(factory=dict)
+    kept: dict[object, Any] = attrs.field(factory=dict)
+    _open: bool = True
+
+    @property
+    def contributions(self) -> Sequence[Contributor]:
+        """Everybody's part, in order."""
+        return tuple(self.contributors.values())
+
+    @property
+    def is_open(self) -> bool:
+        """False once the handling has ended: what still runs then belongs to no event."""
+        return self._open
+
+    def is_ended_by(self, error: BaseException) -> bool:
+        """
+        Whether *error* ends the handling, and likely the process, before the handler could. All else that comes out of
+        a handler, it has raised.
+        """
+        return isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit) or self.is_let_go()
+
+    async def go_on(self) -> None:
+        """
+        Undo a cancellation that came from within, so that what follows a handler can be waited for.
+
+        Raises:
+            asyncio.CancelledError: It came from who handles the event.
+        """
+        task = asyncio.current_task()
+        if task is None or not task.cancelling():
+            return
+        try:
+            # Before Python 3.13, a cancellation that is not delivered yet cannot be taken back.
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            if self.is_let_go():
+                raise
+        while task.uncancel():
+            pass
+
+    def close(self) -> None:
+        """End the handling."""
+        self._open = False
+        self.kept.clear()
+
+
+_current: ContextVar[Handling | None] = ContextVar("kochava_bot_handling", default=None)
+
+
+def current_handling() -> Handling | None:
+    """The event that the calling code handles, or ``None``: outside of handling, or after it ended."""
+    handling = _current.get()
+    return handling if handling is not None and handling.is_open else None
+
+
+@contextmanager
+def handling_of(handling: Handling) -> Iterator[Handling]:
+    """Make *handling* the current one, and close it at the end."""
+    token = _current.set(handling)
+    try:
+        yield handling
+    finally:
+        handling.close()
+        _current.reset(token)
+
+
+@contextmanager
+def detached() -> Iterator[None]:
+    """
+    Run code, and start tasks, that do not belong to the event being handled.
+
+    A scheduler that is created inside a handler and lives on should be created within this.
+    """
+    token = _current.set(None)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+_QUOTES_NOBODY = (KochavaBotError, RegistrationError, SettingsError)
+"""Errors whose texts, where this package raises them, hold no word of anybody's message. Their subclasses' may, but for
+`SendError` and its own, which never quote Facebook."""
+
+
+def trail_of(error: BaseException) -> str:
+    """
+    Type and place of *error* for a log, without its text: that may quote what a person wrote.
+
+    The texts of some errors of this package say how to mend the bot and never quote anybody: these are told.
+    """
+    name = type(error).__name__
+    is_told = (type(error) in _QUOTES_NOBODY or isinstance(error, SendError)) and _is_raised_here(error)
+    head = f"{name}: {error}" if is_told else name
+    frames = "".join(traceback.format_tb(error.__traceback__)).rstrip()
+    return f"{head}\n{frames}" if frames else head
+
+
+def _is_raised_here(error: BaseException) -> bool:
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(frames) and frames[-1].f_globals.get("__package__", "").partition(".")[0] == __name__.partition(".")[0]
+
+
+def is_being_cancelled() -> bool:
+    """Whether the running task itself is cancelled, rather than something it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,70 @@
+"""Events as the inbox stores them: the raw item, and what the webhook around it told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import orjson
+
+from ..messenger.events import Channel, Event
+from ..messenger.parsing.webhook import parse_item
+from ..store.records import Entry, Queue
+
+SCHEMA = 1
+"""Version of the stored form. An entry of a newer one is left to the release that wrote it."""
+
+
+class CorruptEntry(ValueError):
+    """A stored event cannot be read."""
+
+
+def id_of(event: Event) -> str:
+    """The entry's id: the same for each delivery of *event*."""
+    return f"inbox/{event.key}"
+
+
+def entry_of(event: Event, now: float) -> Entry:
+    """
+    What is stored of *event*.
+
+    Args:
+        now: Seconds since the epoch.
+    """
+    item = {"channel": event.channel, "page_id": event.page_id, "standby": event.standby, "item": event.raw}
+    return Entry(
+        id=id_of(event),
+        queue=Queue.INBOX,
+        # What concerns no person needs no order, so each such event has a lane of its own.
+        lane=f"{event.page_id}/{event.user_id or event.key}",
+        schema=SCHEMA,
+        created_at=now,
+        body=orjson.dumps(item, default=_plain),
+    )
+
+
+def event_of(entry: Entry, attempt: int = 1) -> Event:
+    """
+    The event that was stored as *entry*.
+
+    Raises:
+        CorruptEntry: The bytes are not what `entry_of` writes.
+    """
+    try:
+        stored = orjson.loads(entry.body)
+        item, page_id, standby = stored["item"], stored["page_id"], stored["standby"]
+        if not (isinstance(item, dict) and isinstance(page_id, str | None) and isinstance(standby, bool)):
+            raise CorruptEntry(entry.id)
+        return parse_item(item, channel=Channel(stored["channel"]), page_id=page_id, standby=standby, attempt=attempt)
+    except (ValueError, KeyError, TypeError) as exc:
+        # The cause may quote the bytes.
+        raise CorruptEntry(entry.id) from (exc if isinstance(exc, CorruptEntry) else None)
+
+
+def as_attempt(event: Event, attempt: int) -> Event:
+    """The same event, handled for the *attempt*-th time."""
+    return event if event.attempt == attempt else attrs.evolve(event, attempt=attempt)
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if hasattr(value, "keys") else str(value)

@@ -1,0 +1,134 @@
+"""How events are kept and handled: what can be set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import attrs
+
+from ..exceptions import Violation
+from ..messenger.events import Channel
+from ..settings import Refusal, Rule, Secret, at_least, check_rules, http_url, one_of
+
+
+@attrs.frozen(kw_only=True)
+class InboxSettings:
+    """
+    How events are kept and handled.
+
+    Attributes:
+        concurrency: Handlers that run at the same time; further events wait, leased.
+        lease_seconds: After this long without a sign of life, another process takes an event over.
+        rerun_within_seconds: A handler is run again after its process died only if the event is younger than this;
+            an older one is recorded, but not answered.
+        commit_timeout_seconds: How long Facebook waits for the store before `on_store_failure` decides.
+        on_store_failure: ``buffer``: answer 200 and hold the event in memory, at risk. ``refuse``: answer 503, so that
+            Facebook delivers again, for at most `refuse_seconds`.
+        at_risk_limit: Events held in memory at most; beyond it, webhooks are refused.
+        refuse_seconds: After this long, ``refuse`` turns to ``buffer``, since Facebook unsubscribes a Page after an
+            hour of failures.
+        poll_seconds: How often to look for events whose process died.
+        drain_seconds: How long a shutdown waits for handlers.
+    """
+
+    concurrency: int = attrs.field(default=256, validator=at_least(1))
+    lease_seconds: float = attrs.field(default=30.0, validator=at_least(1))
+    rerun_within_seconds: float = attrs.field(default=300.0, validator=at_least(0))
+    commit_timeout_seconds: float = attrs.field(default=1.0, validator=at_least(0, exclusive=True))
+    on_store_failure: str = attrs.field(default="buffer", validator=one_of("buffer", "refuse"))
+    at_risk_limit: int = attrs.field(default=10_000, validator=at_least(0))
+    refuse_seconds: float = attrs.field(default=600.0, validator=at_least(0))
+    poll_seconds: float = attrs.field(default=1.0, validator=at_least(0, exclusive=True))
+    drain_seconds: float = attrs.field(default=25.0, validator=at_least(0))
+
+
+MEBIBYTE = 1024 * 1024
+
+
+def _one_word(_instance: Any, _attribute: Any, value: Any) -> None:
+    # A line's end that was read together with the token is the usual mistake.
+    if value is not None and value.value.split() != [value.value]:
+        wanted = "a token without white space"
+        raise Refusal(wanted, value)
+
+
+def _version(_instance: Any, _attribute: Any, value: Any) -> None:
+    if re.fullmatch(r"v?\d+\.\d+", value) is None:
+        wanted = "a version such as v26.0"
+        raise Refusal(wanted, value)
+
+
+@attrs.frozen(kw_only=True)
+class PageSettings:
+    """
+    One Page, or one Instagram account.
+
+    Attributes:
+        page_access_token: Lets the bot write in the Page's name.
+        app_secret: Of the app that sends this Page's webhooks, if it is not the one at the top.
+        channel: ``instagram`` for an Instagram account.
+        graph_url: If this Page is reached elsewhere, such as ``https://graph.instagram.com``.
+    """
+
+    page_access_token: Secret = attrs.field(validator=_one_word)
+    app_secret: Secret | None = None
+    channel: Channel = Channel.MESSENGER
+    graph_url: str | None = attrs.field(default=None, validator=http_url)
+
+
+def _one_page_or_several(page_access_token: Secret | None, pages: Mapping[str, PageSettings]) -> Iterator[Violation]:
+    if (page_access_token is None) == (not pages):
+        wanted = "either `page_access_token` (one Page) or `pages` (several)"
+        yield Violation(key="page_access_token", wanted=wanted, got="both" if pages else "neither")
+
+
+def _app_secret_everywhere(app_secret: Secret | None, pages: Mapping[str, PageSettings]) -> Iterator[Violation]:
+    without = [page_id for page_id, page in pages.items() if page.app_secret is None]
+    if app_secret is None and (without or not pages):
+        got = f"none for {', '.join(without)}" if without else "nothing"
+        yield Violation(key="app_secret", wanted="an `app_secret`, at the top or in each of `pages`", got=got)
+
+
+@attrs.frozen(kw_only=True)
+class BotSettings:
+    """
+    The settings of a `MessengerBot`: the short form for one Page, or `pages` for several.
+
+    Attributes:
+        verify_token: Any text of yours; the same stands in the app's webhook settings.
+        page_access_token: Of the only Page.
+        app_secret: Of the app. Webhooks without a right signature are refused.
+        former_app_secrets: Still accepted while a secret is being changed.
+        pages: By Page id, or Instagram account id.
+        api_version: Of the Graph API.
+        graph_url: Where the Graph API is.
+        max_body_bytes: A larger webhook is refused with 413.
+        inbox: How events are kept and handled.
+    """
+
+    verify_token: Secret
+    page_access_token: Secret | None = attrs.field(default=None, validator=_one_word)
+    app_secret: Secret | None = None
+    former_app_secrets: tuple[Secret, ...] = ()
+    pages: Mapping[str, PageSettings] = attrs.field(factory=dict)
+    api_version: str = attrs.field(default="v26.0", validator=_version)
+    graph_url: str = attrs.field(default="https://graph.facebook.com", validator=http_url)
+    max_body_bytes: int = attrs.field(default=4 * MEBIBYTE, validator=at_least(1024))
+    inbox: InboxSettings = attrs.field(factory=InboxSettings)
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(("page_access_token", "pages"), _one_page_or_several),
+        Rule(("app_secret", "pages"), _app_secret_everywhere),
+    )
+
+    def __attrs_post_init__(self) -> None:
+        check_rules(self)
+
+    @property
+    def app_secrets(self) -> tuple[Secret, ...]:
+        """Every secret whose signature is good."""
+        of_pages = [page.app_secret for page in self.pages.values() if page.app_secret is not None]
+        own = [] if self.app_secret is None else [self.app_secret]
+        return (*own, *of_pages, *self.former_app_secrets)

@@ -1,0 +1,113 @@
+"""
+The framework-free side of a webhook: raw bytes and headers in, a status and a text out.
+
+Signature first, on the raw bytes; then parsing; then the inbox. What is refused leaves nothing behind but its reason.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import attrs
+
+from ..clock import Clock, SystemClock
+from ..exceptions import StoreError, StoreUnavailable, WebhookError
+from ..incidents import Incidents
+from ..messenger.events import Event
+from ..messenger.parsing.webhook import parse_webhook
+from ..messenger.signature import HEADER, verify_signature
+from ..settings import Secret
+
+log = logging.getLogger(__name__)
+
+
+@attrs.frozen(kw_only=True)
+class WebhookAnswer:
+    """
+    What to answer Facebook.
+
+    Attributes:
+        status: HTTP status.
+        text: Body of the answer, plain text.
+    """
+
+    status: int
+    text: str
+
+
+class Webhook:
+    """
+    Receives what Facebook sends.
+
+    Args:
+        accept: Takes the events over; when it returns they are durable.
+        app_secrets: A signature by any of them is good: several apps, or one whose secret is being changed.
+        verify_token: What Facebook must say when the callback is configured.
+        max_body_bytes: A larger body is refused with 413.
+        clock: Time; each reason for a refusal is logged once a minute.
+    """
+
+    def __init__(
+        self,
+        accept: Callable[[Sequence[Event]], Awaitable[None]],
+        *,
+        app_secrets: Sequence[Secret],
+        verify_token: Secret,
+        max_body_bytes: int,
+        clock: Clock | None = None,
+    ) -> None:
+        self._accept = accept
+        self._incidents = Incidents(clock or SystemClock(), log)
+        self._app_secrets = [secret.value for secret in app_secrets]
+        self._verify_token = verify_token
+        self.max_body_bytes = max_body_bytes
+
+    def verify(self, query: Mapping[str, str]) -> WebhookAnswer:
+        """Answer the GET that Facebook sends when the callback is configured: its challenge, or 403."""
+        token = query.get("hub.verify_token", "")
+        # Some hosts decode what is no UTF-8 to surrogates.
+        right = hmac.compare_digest(token.encode(errors="surrogatepass"), self._verify_token.value.encode())
+        if query.get("hub.mode") != "subscribe" or not right:
+            return self._refuse(403, "the verify token is missing or wrong")
+        return WebhookAnswer(status=200, text=query.get("hub.challenge", ""))
+
+    async def receive(self, raw_body: bytes, headers: Mapping[str, str]) -> WebhookAnswer:
+        """Take one POST. *raw_body* must be the bytes as they came: parsing and dumping breaks the signature."""
+        if len(raw_body) > self.max_body_bytes:
+            return self.too_large()
+        try:
+            verify_signature(raw_body, _header(headers, HEADER), self._app_secrets)
+            events = parse_webhook(raw_body)
+        except WebhookError as exc:
+            return self._refuse(exc.status, str(exc))
+        try:
+            await self._accept(events)
+        except StoreUnavailable as exc:
+            return self._refuse(503, str(exc))
+        except StoreError:
+            # Its text may quote what it could not keep.
+            return self._refuse(503, "the store cannot keep the event")
+        return WebhookAnswer(status=200, text="EVENT_RECEIVED")
+
+    def too_large(self) -> WebhookAnswer:
+        """The answer to a body over the limit, for hosts that stop reading there."""
+        return self._refuse(413, f"the body is larger than {self.max_body_bytes} bytes")
+
+    def unreadable(self) -> WebhookAnswer:
+        """The answer to a request whose body does not come as its headers say, for hosts that unpack it."""
+        return self._refuse(400, "the body cannot be read")
+
+    def _refuse(self, status: int, reason: str) -> WebhookAnswer:
+        # Anybody can send bad signatures, as many as they like: that must not fill the log.
+        self._incidents.report("webhook_refused", f"{status} {reason}")
+        return WebhookAnswer(status=status, text=reason)
+
+
+def _header(headers: Mapping[str, str], name: str) -> str | None:
+    """Header names have no case, but not every host's mapping knows that."""
+    value = headers.get(name)
+    if value is None:
+        value = next((text for key, text in headers.items() if key.lower() == name.lower()), None)
+    return value

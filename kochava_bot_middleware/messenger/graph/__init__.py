@@ -1,0 +1,1 @@
+"""The Graph API: requests, retries, pacing and errors."""

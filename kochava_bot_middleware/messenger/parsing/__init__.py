@@ -1,0 +1,1 @@
+"""From a webhook's bytes to typed events."""

@@ -1,3 +1,0 @@
-"""
-Watching the package at work: metrics and spans, both off without their library.
-"""

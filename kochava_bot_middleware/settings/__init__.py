@@ -1,0 +1,45 @@
+"""From a settings mapping, a TOML file or the environment to frozen objects; all errors at once."""
+
+from __future__ import annotations
+
+from .rules import (
+    Refusal,
+    Refusals,
+    Rule,
+    Secret,
+    Validator,
+    at_least,
+    both_or_neither,
+    check_rules,
+    describe,
+    each,
+    http_url,
+    kind_of,
+    needed_by,
+    not_empty,
+    one_of,
+)
+from .sources import ENVIRONMENT_PREFIX, from_environment, from_toml
+from .structure import from_mapping
+
+__all__ = [
+    "ENVIRONMENT_PREFIX",
+    "Refusal",
+    "Refusals",
+    "Rule",
+    "Secret",
+    "Validator",
+    "at_least",
+    "both_or_neither",
+    "check_rules",
+    "describe",
+    "each",
+    "from_environment",
+    "from_mapping",
+    "from_toml",
+    "http_url",
+    "kind_of",
+    "needed_by",
+    "not_empty",
+    "one_of",
+]

@@ -1,0 +1,113 @@
+"""Settings as an environment can hold them: texts, whose meaning depends on what is wanted in their place."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..exceptions import SettingsError, Violation
+
+
+class EnvironmentName(str):
+    """
+    Part of a variable's name. In place of a settings key it has no case; as the key of a mapping it stays as written.
+    """
+
+    __slots__ = ()
+
+
+class EnvironmentText(str):
+    """
+    The value of a variable. Where a text is wanted it is one, whatever it looks like: a token may consist of digits.
+    """
+
+    __slots__ = ()
+
+    def unquoted(self) -> str:
+        """The text without the TOML quotes around it, if there are any."""
+        value = self._value()
+        return value if isinstance(value, str) else str(self)
+
+    def parsed(self) -> Any:
+        """The TOML number, boolean, array or inline table that it reads as; else the text."""
+        value = self._value()
+        return value if isinstance(value, (bool, int, float, list, dict)) else self.unquoted()
+
+    def _value(self) -> Any:
+        try:
+            document = tomllib.loads(f"value = {self}")
+        except (ValueError, RecursionError):
+            return None
+        # A line's end in the text would begin another key.
+        return document["value"] if len(document) == 1 else None
+
+
+def laid_over(under: Any, over: Any) -> Any:
+    """*over*, together with what only *under* has if both are mappings."""
+    if not isinstance(under, Mapping) or not isinstance(over, Mapping):
+        return over
+    merged = dict(under)
+    for name, value in over.items():
+        merged[name] = laid_over(merged.get(name), value)
+    return merged
+
+
+ENVIRONMENT_PREFIX = "KOCHAVA_BOT"
+"""``KOCHAVA_BOT__KOCHAVA__STORE`` sets ``kochava.store``: two underscores stand for a dot."""
+
+_TABLE_AND_KEY = 2
+
+
+def from_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """
+    Read a TOML settings file.
+
+    Raises:
+        SettingsError: It cannot be read or is not TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise SettingsError([Violation(key=str(path), wanted="a readable TOML file", got=str(exc.strerror))]) from exc
+    except ValueError as exc:
+        raise SettingsError([Violation(key=str(path), wanted="a TOML file", got=str(exc))]) from exc
+
+
+def from_environment(environment: Mapping[str, str], *, over: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """
+    Settings from environment variables, laid over the mapping *over*, for `from_mapping`.
+
+    ``KOCHAVA_BOT__BOT__APP_SECRET`` sets ``bot.app_secret``. Names of settings have no case; the keys of a mapping
+    whose names are yours have, as in ``KOCHAVA_BOT__KOCHAVA__DELIVERY__ON_AMBIGUOUS__Purchase``.
+
+    Where a number, boolean, list or mapping is wanted, the value is read as TOML (``30``, ``true``, ``["a"]``). Where
+    a text or secret is wanted it is taken as it is, without the TOML quotes if it has any.
+
+    Raises:
+        SettingsError: A variable sets a member of what is a single value.
+    """
+    settings = _copy(over or {})
+    for name, text in sorted(environment.items()):
+        prefix, *path = name.split("__")
+        if prefix != ENVIRONMENT_PREFIX or not path:
+            continue
+        *above, last = [part.lower() if depth < _TABLE_AND_KEY else _named(part) for depth, part in enumerate(path)]
+        target = settings
+        for part in above:
+            target = target.setdefault(part, {})
+            if not isinstance(target, dict):
+                raise SettingsError([Violation(key=name, wanted="a table to set a member of", got="a single value")])
+        target.pop(last, None)
+        target[last] = EnvironmentText(text)
+    return settings
+
+
+def _named(part: str) -> str:
+    return EnvironmentName(part)
+
+
+def _copy(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in mapping.items()}

@@ -1,0 +1,267 @@
+"""The records of a store: what waits, what is claimed, and the one atomic unit that changes it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+
+import attrs
+
+
+class Queue(enum.StrEnum):
+    """The kinds of work this package stores. A store treats the name as opaque."""
+
+    INBOX = "inbox"
+    """Webhook events, committed before Facebook is answered."""
+
+    TRACK = "track"
+    """Records for Kochava's ``track/json`` and its relatives."""
+
+    PING = "ping"
+    """Impression and click pings."""
+
+    TIMER = "timer"
+    """Waits for delivery events that may never come."""
+
+
+@attrs.frozen(kw_only=True)
+class Entry:
+    """
+    One piece of work. The store never looks into `body`.
+
+    Attributes:
+        id: Unique over all queues; an id seen before is ignored by `commit`.
+        queue: Kind of work, one of `Queue`.
+        lane: Order is kept within one lane of one queue.
+        schema: Version of the body's format, for the reader.
+        created_at: Wall-clock seconds since the epoch, as its maker saw it.
+        body: Opaque bytes.
+        due_at: Not to be claimed before this time (wall-clock seconds); ``None`` means at once.
+    """
+
+    id: str
+    queue: str
+    lane: str
+    schema: int = 1
+    created_at: float
+    body: bytes = attrs.field(repr=False)
+    due_at: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Claim:
+    """
+    The right to work on one entry until `expires_at`.
+
+    Attributes:
+        entry: The work.
+        token: Proves ownership; a settlement with another token changes nothing.
+        expires_at: By the store's clock, in seconds since the epoch.
+        attempt: 1 for the first claim of this entry, counted up with each further one.
+    """
+
+    entry: Entry
+    token: str
+    expires_at: float
+    attempt: int
+
+
+class Outcome(enum.Enum):
+    """How the work on a claimed entry ended."""
+
+    DONE = "done"
+    """Delivered, or handled. The body is erased."""
+
+    RETRY = "retry"
+    """Not now: due again at `Settlement.retry_at`, still first in its lane."""
+
+    RELEASE = "release"
+    """Never begun (shutdown, say): due at once, and the claim does not count as an attempt."""
+
+    DEAD = "dead"
+    """Given up. The body is kept so that it can be listed, mended and retried."""
+
+    DROPPED = "dropped"
+    """Must not be sent (consent, opt-out, forgotten). The body is erased, the reason kept."""
+
+
+@attrs.frozen(kw_only=True)
+class Settlement:
+    """
+    The end of a claim.
+
+    Attributes:
+        claim: What was claimed. Entry id and token must both match, else the whole unit is refused.
+        outcome: How it ended.
+        retry_at: For `Outcome.RETRY`: wall-clock seconds since the epoch; ``None`` means at once.
+        reason: For `DEAD`, `DROPPED` and `RETRY`: one short constant phrase, such as ``"rejected by Kochava"``.
+        detail: What helps a person to understand it, such as the start of the answer. Never a secret.
+    """
+
+    claim: Claim
+    outcome: Outcome
+    retry_at: float | None = None
+    reason: str = ""
+    detail: str = ""
+
+
+class Condition(enum.Enum):
+    """
+    When a mark may be written. If one condition of a unit fails, nothing of the unit is written.
+
+    Conditions look at what was before the unit: marks of one unit do not see each other.
+    """
+
+    ALWAYS = "always"
+    IF_ABSENT = "if absent"
+    IF_EQUAL = "if equal"
+    """Only if the stored value equals `Mark.expected` (``None``: only if there is none)."""
+
+
+@attrs.frozen(kw_only=True)
+class Mark:
+    """
+    A change of one small keyed value: funnel state, known identities, tombstones, handled keys.
+
+    Attributes:
+        key: Unique over the whole store; begins with its owner's name, such as ``funnel:``.
+        value: The new value; ``None`` deletes.
+        expires_at: Wall-clock seconds since the epoch after which the mark is absent; ``None``: never.
+        condition: When it may be written.
+        expected: For `Condition.IF_EQUAL`.
+    """
+
+    key: str
+    value: bytes | None
+    expires_at: float | None = None
+    condition: Condition = Condition.ALWAYS
+    expected: bytes | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Lease:
+    """
+    A wish to lease, within a commit, each head that this very commit made claimable.
+
+    A head is made claimable by appending to an empty lane, or by settling its predecessor. Only heads of `queue` that
+    are due are leased. So a webhook's event is stored and owned in one transaction, and a worker that settles one
+    entry goes on with the lane's next without another round trip.
+
+    Attributes:
+        queue: Which heads.
+        seconds: How long, by the store's clock.
+    """
+
+    queue: str
+    seconds: float
+
+
+@attrs.frozen(kw_only=True)
+class Unit:
+    """
+    What is written together or not at all.
+
+    Attributes:
+        appends: New entries, in order. One whose id was seen before is skipped; the rest of the unit goes on.
+        settlements: Ends of claims. One whose lease is lost refuses the whole unit.
+        marks: Changes of keyed state. One whose condition fails refuses the whole unit.
+        lease: Lease the heads this unit makes claimable; ``None`` leaves them to `Store.claim`.
+    """
+
+    appends: Sequence[Entry] = ()
+    settlements: Sequence[Settlement] = ()
+    marks: Sequence[Mark] = ()
+    lease: Lease | None = None
+
+
+class CommitVerdict(enum.Enum):
+    """What became of a unit."""
+
+    COMMITTED = "committed"
+    CONDITION_FAILED = "condition failed"
+    """A mark's condition did not hold: read the marks again and plan anew."""
+
+    LEASE_LOST = "lease lost"
+    """
+    A settlement's claim belongs to somebody else by now, or is settled: stop working on it. A lease that lapsed and
+    that nobody took since is not lost. Where a condition fails too, this is the verdict.
+    """
+
+
+@attrs.frozen(kw_only=True)
+class Committed:
+    """
+    The answer to `Store.commit`. Unless `verdict` is `COMMITTED`, nothing was written.
+
+    Attributes:
+        verdict: Whether it was written.
+        appended: Ids of the appends that are new, in the order given.
+        repeated: Ids that were seen before and therefore skipped.
+        leased: The heads leased because of `Unit.lease`.
+        failed_key: The mark or entry id that refused the unit; ``None`` when committed.
+    """
+
+    verdict: CommitVerdict
+    appended: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
+    leased: tuple[Claim, ...] = ()
+    failed_key: str | None = None
+
+
+class EntryState(enum.StrEnum):
+    """Where an entry is. `DONE` entries are only counted."""
+
+    WAITING = "waiting"
+    IN_FLIGHT = "in flight"
+    DONE = "done"
+    DEAD = "dead"
+    DROPPED = "dropped"
+
+
+@attrs.frozen(kw_only=True)
+class QueueStats:
+    """
+    Counts of one queue: ``accepted == waiting + in_flight + done + dead + dropped``.
+
+    Attributes:
+        accepted: Entries ever appended (ids seen before not counted).
+        waiting: Neither claimed nor settled.
+        in_flight: Claimed, lease not lapsed.
+        done: Delivered or handled.
+        dead: Given up, still listed.
+        dropped: Not sent on purpose.
+        oldest_waiting_at: `created_at` of the lane head that was appended first, leased or not; ``None`` when there is
+            none.
+    """
+
+    accepted: int = 0
+    waiting: int = 0
+    in_flight: int = 0
+    done: int = 0
+    dead: int = 0
+    dropped: int = 0
+    oldest_waiting_at: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Listed:
+    """
+    One row of `Store.browse` and `Store.find`.
+
+    Attributes:
+        entry: The entry; the body of an inbox or dropped one is always empty here.
+        state: Where it is.
+        attempts: Claims so far.
+        due_at: When it is next due; ``None`` for ended ones.
+        reason: Why it was retried, dropped or given up; empty otherwise.
+        detail: See `Settlement.detail`.
+        ended_at: When it died or was dropped; ``None`` otherwise.
+    """
+
+    entry: Entry
+    state: EntryState
+    attempts: int
+    due_at: float | None = None
+    reason: str = ""
+    detail: str = ""
+    ended_at: float | None = None

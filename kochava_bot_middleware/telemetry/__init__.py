@@ -1,0 +1,1 @@
+"""Watching the package at work: metrics and spans, both off without their library."""

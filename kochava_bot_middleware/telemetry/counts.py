@@ -1,0 +1,86 @@
+"""What tracking did and what it left out, so that nothing is missing without a reason."""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import attrs
+
+
+class LeftOut(enum.StrEnum):
+    """Why a record, or a part of one, was never made."""
+
+    IGNORED = "ignored"
+    """Its handler is marked with ``@kochava.ignore``."""
+
+    TEST_USER = "test user"
+    DRY_RUN = "dry run"
+    OPTED_OUT = "opted out"
+    FORGOTTEN = "forgotten"
+    CONSENT_REFUSED = "consent refused"
+    CONSENT_UNKNOWN = "consent unknown"
+    NO_PERSON = "no person"
+    """A named event was recorded by code that handles no event, or one that names nobody."""
+
+    BAD_KEY = "bad key"
+    """One key of an event's data, or one identity."""
+
+    NOT_STORABLE = "not storable"
+    """It holds something that has no stored form."""
+
+    AT_RISK_LIMIT = "at risk limit"
+    """The store did not work, and too much was in memory already."""
+
+    TOO_LATE = "too late"
+    """A greeting's wait ended long after its ping would have been worth anything."""
+
+
+@attrs.frozen(kw_only=True)
+class Counts:
+    """
+    What one process has counted since its start.
+
+    Attributes:
+        links_rewritten: Links that left as SmartLinks.
+        links_left_alone: Links that did not, by reason.
+        recorded: Records made durable, by kind.
+        left_out: What was not recorded, by `LeftOut`.
+        at_risk: Commits that are only in memory now: being written, or waiting for a store that does not work.
+        provider_failures: Times that a `LinkProvider` failed or was slow.
+    """
+
+    links_rewritten: int = 0
+    links_left_alone: Mapping[str, int] = attrs.field(factory=dict)
+    recorded: Mapping[str, int] = attrs.field(factory=dict)
+    left_out: Mapping[str, int] = attrs.field(factory=dict)
+    at_risk: int = 0
+    provider_failures: int = 0
+
+
+@attrs.define(kw_only=True)
+class Tally:
+    """The counts while they grow."""
+
+    links_rewritten: int = 0
+    links_left_alone: Counter[str] = attrs.field(factory=Counter)
+    recorded: Counter[str] = attrs.field(factory=Counter)
+    left_out: Counter[str] = attrs.field(factory=Counter)
+    provider_failures: int = 0
+
+    def counts(self, *, at_risk: int) -> Counts:
+        """The counts now."""
+        return Counts(
+            links_rewritten=self.links_rewritten,
+            links_left_alone=_plain(self.links_left_alone),
+            recorded=_plain(self.recorded),
+            left_out=_plain(self.left_out),
+            at_risk=at_risk,
+            provider_failures=self.provider_failures,
+        )
+
+
+def _plain(counter: Counter[str]) -> Mapping[str, int]:
+    return MappingProxyType({str(name): count for name, count in counter.items()})

@@ -1,0 +1,290 @@
+"""
+Prometheus metrics; needs the extra ``metrics``.
+
+Example::
+
+    metrics = Metrics()
+    kochava = KochavaMiddleware.from_dict({...}, observer=metrics)
+    metrics.watch(kochava)
+    text = await metrics.text(kochava.provide_store())  # for the route /metrics
+
+What is counted as things happen is of this process alone. What is read from the store, ``kochava_bot_store_…``, is the
+same from every process that shares it: take its maximum, not its sum.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from ..clock import Clock, SystemClock
+from ..exceptions import KochavaBotError
+from ..kochava.client import Answer, Failure
+from ..kochava.wire import WireRequest
+from ..messenger.events import Event
+from ..store.contract import Store
+from ..store.records import Committed, CommitVerdict, Outcome, QueueStats, Unit
+from .counts import Counts
+from .observer import Answered
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.core import Metric
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""Of `Metrics.text`."""
+
+REQUEST_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+COMMIT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+DELAY_BUCKETS = (0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 6 * 3600.0, 86400.0, 7 * 86400.0)
+
+
+class Counting(Protocol):
+    """What the metrics need of a `KochavaMiddleware`."""
+
+    @property
+    def counts(self) -> Counts:
+        """What it has counted."""
+
+
+class DeliveryTarget(Protocol):
+    """What names a destination."""
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def app_id(self) -> str: ...
+
+    @property
+    def queue(self) -> str: ...
+
+
+class Delivering(Protocol):
+    """What the metrics need of a `Worker`."""
+
+    def destinations(self) -> Iterable[tuple[DeliveryTarget, bool]]:
+        """Each destination, and whether it is left alone."""
+
+
+class Metrics:
+    """
+    An `Observer` that counts.
+
+    Args:
+        clock: Time.
+        registry: Where the metrics are registered; ``None`` makes one of its own.
+
+    Raises:
+        KochavaBotError: The library is not installed.
+    """
+
+    def __init__(self, *, clock: Clock | None = None, registry: CollectorRegistry | None = None) -> None:
+        try:
+            import prometheus_client as prometheus  # noqa: PLC0415 - it may not be installed
+        except ImportError:
+            msg = "metrics need a library: pip install 'kochava-bot-middleware[metrics]'"
+            raise KochavaBotError(msg) from None
+        self._clock = clock or SystemClock()
+        self._generate = prometheus.generate_latest
+        self.registry = registry = registry or prometheus.CollectorRegistry()
+        self._counting: list[Counting] = []
+        self._delivering: list[Delivering] = []
+        self._stats: Mapping[str, QueueStats] | None = None
+        self._store_up = False
+
+        def counter(name: str, meaning: str, *labels: str) -> Any:
+            return prometheus.Counter(f"kochava_bot_{name}", meaning, labels, registry=registry)
+
+        def histogram(name: str, meaning: str, *labels: str, buckets: tuple[float, ...]) -> Any:
+            return prometheus.Histogram(f"kochava_bot_{name}", meaning, labels, registry=registry, buckets=buckets)
+
+        self._accepted = counter("accepted", "Entries made durable.", "queue")
+        self._delivered = counter("delivered", "Entries done: taken by Kochava, or handled.", "queue")
+        self._retried = counter("retried", "Entries put back to wait.", "queue", "reason")
+        self._dead = counter("dead", "Entries given up.", "queue", "reason")
+        self._dropped = counter("dropped", "Entries not sent on purpose.", "queue", "reason")
+        self._commit = histogram("commit_seconds", "Time a commit took.", buckets=COMMIT_BUCKETS)
+        self._commit_failures = counter("commit_failures", "Commits that the store did not take.")
+        self._request = histogram(
+            "request_seconds", "Time of a request to Kochava.", "host", "answer", buckets=REQUEST_BUCKETS
+        )
+        self._delay = histogram(
+            "delivery_seconds", "From the making of a record to its delivery.", "queue", buckets=DELAY_BUCKETS
+        )
+        self._handling = histogram("handling_seconds", "Time a handler took.", "kind", buckets=REQUEST_BUCKETS)
+        registry.register(self)
+
+    @classmethod
+    def if_installed(cls, *, clock: Clock | None = None) -> Self | None:
+        """It, or ``None`` without its library."""
+        try:
+            found = importlib.util.find_spec("prometheus_client")
+        except (ImportError, ValueError):
+            found = None
+        return None if found is None else cls(clock=clock)
+
+    def watch(self, counting: Counting) -> None:
+        """Also tell the counts of a middleware; those of several are added up."""
+        self._counting.append(counting)
+
+    def watch_worker(self, worker: Delivering) -> None:
+        """Also tell which destinations a worker leaves alone."""
+        self._delivering.append(worker)
+
+    async def text(self, store: Store | None = None, *, timeout_seconds: float = 5.0) -> bytes:
+        """
+        All metrics in Prometheus' text format.
+
+        Args:
+            store: Asked for its counts; while it cannot be read, ``kochava_bot_store_up`` is 0. ``None`` leaves its
+                metrics out.
+            timeout_seconds: How long it may take to answer.
+        """
+        self._stats = None
+        if store is not None:
+            try:
+                async with asyncio.timeout(timeout_seconds):
+                    self._stats = await store.stats()
+                self._store_up = True
+            except Exception:  # noqa: BLE001 - an engine may raise anything; the other metrics are told all the same
+                self._stats, self._store_up = {}, False
+        return self._generate(self.registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """What is read when it is asked for. Called by the registry."""
+        yield from count_families([each.counts for each in self._counting])
+        if self._stats is not None:
+            yield from store_families(self._stats, is_up=self._store_up, now=self._clock.now())
+        yield from destination_families(pair for worker in self._delivering for pair in worker.destinations())
+
+    @contextmanager
+    def handling(self, event: Event) -> Iterator[None]:
+        """See `Observer.handling`."""
+        began = self._clock.monotonic()
+        try:
+            yield
+        finally:
+            self._handling.labels(str(event.kind)).observe(self._clock.monotonic() - began)
+
+    @contextmanager
+    def sending(self, request: WireRequest) -> Iterator[Answered]:
+        """See `Observer.sending`."""
+        began = self._clock.monotonic()
+
+        def answered(outcome: Answer | Failure) -> None:
+            told = f"{outcome.status // 100}xx" if isinstance(outcome, Answer) else outcome.reason
+            self._request.labels(request.host, told).observe(self._clock.monotonic() - began)
+
+        yield answered
+
+    def committed(self, unit: Unit, answer: Committed | None, seconds: float) -> None:
+        """See `Observer.committed`."""
+        if answer is None:
+            self._commit_failures.inc()
+            return
+        self._commit.observe(seconds)
+        if answer.verdict is not CommitVerdict.COMMITTED:
+            return
+        new = set(answer.appended)
+        for entry in unit.appends:
+            if entry.id in new:
+                new.discard(entry.id)
+                self._accepted.labels(entry.queue).inc()
+        now = self._clock.now()
+        for settlement in unit.settlements:
+            entry = settlement.claim.entry
+            match settlement.outcome:
+                case Outcome.DONE:
+                    self._delivered.labels(entry.queue).inc()
+                    self._delay.labels(entry.queue).observe(max(0.0, now - entry.created_at))
+                case Outcome.RETRY:
+                    self._retried.labels(entry.queue, settlement.reason).inc()
+                case Outcome.DEAD:
+                    self._dead.labels(entry.queue, settlement.reason).inc()
+                case Outcome.DROPPED:
+                    self._dropped.labels(entry.queue, settlement.reason).inc()
+
+
+STATES = ("waiting", "in_flight", "done", "dead", "dropped")
+"""Where an entry can be, by the names of `QueueStats`."""
+
+
+def count_families(all_counts: Sequence[Counts]) -> Iterator[Metric]:
+    """What middlewares counted; nothing if none is watched."""
+    if not all_counts:
+        return
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415 - it may not be installed
+
+    rewritten = sum(counts.links_rewritten for counts in all_counts)
+    yield CounterMetricFamily("kochava_bot_links_rewritten", "Links that left as SmartLinks.", value=rewritten)
+    failures = sum(counts.provider_failures for counts in all_counts)
+    meaning = "Times that a LinkProvider failed or was slow."
+    yield CounterMetricFamily("kochava_bot_link_provider_failures", meaning, value=failures)
+    by_label = (
+        ("links_left_alone", "Links that left as they were.", "reason", [each.links_left_alone for each in all_counts]),
+        ("recorded", "Records made durable.", "kind", [each.recorded for each in all_counts]),
+        ("left_out", "What was not recorded.", "reason", [each.left_out for each in all_counts]),
+    )
+    for name, meaning, label, parts in by_label:
+        family = CounterMetricFamily(f"kochava_bot_{name}", meaning, labels=[label])
+        for value, count in sorted(_sum(parts).items()):
+            family.add_metric([value], count)
+        yield family
+    at_risk = sum(counts.at_risk for counts in all_counts)
+    meaning = "Commits that are only in memory, since the store does not work."
+    yield GaugeMetricFamily("kochava_bot_at_risk", meaning, value=at_risk)
+
+
+def store_families(stats: Mapping[str, QueueStats], *, is_up: bool, now: float) -> Iterator[Metric]:
+    """
+    What a store counted.
+
+    Args:
+        now: Seconds since the epoch.
+    """
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415 - it may not be installed
+
+    yield GaugeMetricFamily("kochava_bot_store_up", "Whether the store could be read.", value=float(is_up))
+    accepted = CounterMetricFamily("kochava_bot_store_accepted", "Entries ever appended.", labels=["queue"])
+    entries = GaugeMetricFamily("kochava_bot_store_entries", "Entries by state.", labels=["queue", "state"])
+    meaning = "Age of the lane head that waits longest; 0 when nothing waits."
+    oldest = GaugeMetricFamily("kochava_bot_store_oldest_waiting_seconds", meaning, labels=["queue"])
+    for queue, counts in sorted(stats.items()):
+        accepted.add_metric([queue], counts.accepted)
+        for state in STATES:
+            entries.add_metric([queue, state], getattr(counts, state))
+        since = counts.oldest_waiting_at
+        oldest.add_metric([queue], 0.0 if since is None else max(0.0, now - since))
+    yield from (accepted, entries, oldest)
+
+
+def destination_families(destinations: Iterable[tuple[DeliveryTarget, bool]]) -> Iterator[Metric]:
+    """
+    Which destinations are left alone.
+
+    Args:
+        destinations: Each with whether it is.
+    """
+    from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415 - it may not be installed
+
+    family = GaugeMetricFamily(
+        "kochava_bot_destination_down", "1 while it is left alone or probed.", labels=["host", "app", "queue"]
+    )
+    for target, is_down in destinations:
+        family.add_metric([target.host, target.app_id, target.queue], float(is_down))
+    yield family
+
+
+def _sum(parts: Sequence[Mapping[str, int]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for part in parts:
+        total.update(part)
+    return total

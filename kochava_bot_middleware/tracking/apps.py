@@ -1,0 +1,213 @@
+"""The settings of the middleware, and which Kochava app, links and greeting apply to which Page."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+import attrs
+
+from ..delivery.settings import DeliverySettings
+from ..exceptions import Violation
+from ..kochava.destination import Destination, Destinations, Tracker, WireSettings
+from ..kochava.smartlink_settings import SmartLinkSettings
+from ..settings import Rule, at_least, check_rules, not_empty
+from ..store.place import DEFAULT_ADDRESS, StorePlace, openable, shown
+from .app_links import AppLinks
+from .consent import PrivacySettings
+from .device import DeviceSettings
+from .engagement import EngagementSettings
+from .greeting import GreetingSettings
+from .install import InstallSettings
+from .link_provider import Catalogue, LinkProviderSettings
+from .people import IdentitySettings, Person
+
+GREETING = "greeting"
+"""Name of the greeting's tracker."""
+
+
+class Mode(enum.StrEnum):
+    """What becomes of records."""
+
+    LIVE = "live"
+    """They are stored and sent."""
+
+    DRY_RUN = "dry_run"
+    """They are logged, without the person's id; links are rewritten."""
+
+    OFF = "off"
+    """None are made, and links stay as they are."""
+
+
+class WorkerPlace(enum.StrEnum):
+    """Where records are sent from."""
+
+    INSIDE = "inside"
+    """The bot's own process."""
+
+    SEPARATE = "separate"
+    """One or more processes of ``kochava-bot worker``."""
+
+
+@attrs.frozen(kw_only=True)
+class PageOverrides:
+    """What differs for one Page; each section that is given replaces the one at the top whole."""
+
+    kochava_app_id: str | None = attrs.field(default=None, validator=not_empty)
+    smartlinks: SmartLinkSettings | None = None
+    greeting: GreetingSettings | None = None
+    events: EngagementSettings | None = None
+    identity: IdentitySettings | None = None
+    device: DeviceSettings | None = None
+    install: InstallSettings | None = None
+    wire: WireSettings | None = None
+
+
+def _no_second_greeting(wire: WireSettings, pages: Mapping[str, PageOverrides]) -> Iterator[Violation]:
+    wires = {"wire": wire, **{f"pages.{page_id}.wire": page.wire for page_id, page in pages.items()}}
+    for key, one in wires.items():
+        if one is not None and GREETING in one.trackers:
+            wanted = "the greeting's addresses under `greeting`, not under `wire.trackers`"
+            yield Violation(key=f"{key}.trackers.{GREETING}", wanted=wanted, got="a tracker")
+
+
+@attrs.frozen(kw_only=True)
+class KochavaSettings:
+    """
+    The settings of a `KochavaMiddleware`.
+
+    Attributes:
+        kochava_app_id: The App GUID (``ko…``). Kochava advises one app for each bot.
+        store: Where nothing is lost: an address such as ``sqlite:///path``, or ``memory://`` for tests; or a table
+            with ``address`` and more.
+        smartlinks: How links are rewritten.
+        greeting: The greeting's trackers.
+        events: What is tracked by itself.
+        identity: How a person is named, and linked to their ids elsewhere.
+        device: What is known of a person's device.
+        install: Whether a first contact is an install.
+        privacy: Who is not told of, and whether ids leave as hashes.
+        link_provider: How a `LinkProvider` is asked, if the middleware is given one.
+        wire: How Kochava is talked to.
+        delivery: How the worker sends.
+        pages: Overrides by Page id.
+        worker: ``inside`` the bot's process, or ``separate``.
+        mode: ``live``, ``dry_run`` or ``off``.
+        test_users: Ids of persons for whom the bot works, but nothing is sent.
+        commit_timeout_seconds: How long a `track` outside of a handling waits for the store; then it goes on in the
+            background, at risk.
+        at_risk_limit: How many such commits are held in memory at most.
+        drain_seconds: How long a shutdown waits for requests under way.
+    """
+
+    kochava_app_id: str = attrs.field(validator=not_empty)
+    store: str | StorePlace = attrs.field(default=DEFAULT_ADDRESS, validator=openable, repr=shown)
+    smartlinks: SmartLinkSettings = attrs.field(factory=SmartLinkSettings)
+    greeting: GreetingSettings = attrs.field(factory=GreetingSettings)
+    events: EngagementSettings = attrs.field(factory=EngagementSettings)
+    identity: IdentitySettings = attrs.field(factory=IdentitySettings)
+    device: DeviceSettings = attrs.field(factory=DeviceSettings)
+    install: InstallSettings = attrs.field(factory=InstallSettings)
+    privacy: PrivacySettings = attrs.field(factory=PrivacySettings)
+    link_provider: LinkProviderSettings = attrs.field(factory=LinkProviderSettings)
+    wire: WireSettings = attrs.field(factory=WireSettings)
+    delivery: DeliverySettings = attrs.field(factory=DeliverySettings)
+    pages: Mapping[str, PageOverrides] = attrs.field(factory=dict)
+    worker: WorkerPlace = WorkerPlace.INSIDE
+    mode: Mode = Mode.LIVE
+    test_users: tuple[str, ...] = ()
+    commit_timeout_seconds: float = attrs.field(default=1.0, validator=at_least(0, exclusive=True))
+    at_risk_limit: int = attrs.field(default=10_000, validator=at_least(1))
+    drain_seconds: float = attrs.field(default=10.0, validator=at_least(0))
+
+    RULES: ClassVar[tuple[Rule, ...]] = (Rule(("wire", "pages"), _no_second_greeting),)
+
+    def __attrs_post_init__(self) -> None:
+        check_rules(self)
+
+    @property
+    def kept_in(self) -> StorePlace:
+        """`store` as a table, whichever way it was given."""
+        return StorePlace(address=self.store) if isinstance(self.store, str) else self.store
+
+
+@attrs.frozen(kw_only=True)
+class App:
+    """
+    What applies to one Page, ready to use.
+
+    Attributes:
+        app_id: The App GUID.
+        links: Its SmartLinks.
+        nameless_links: The same, without people's ids.
+        greeting: Its greeting.
+        events: Its automatic events.
+        identity: Its names for ids.
+        device: What is known of devices.
+        install: When a first contact is an install.
+        privacy: Whether ids leave as hashes.
+        destination: Where its records go.
+    """
+
+    app_id: str
+    links: AppLinks
+    nameless_links: AppLinks
+    greeting: GreetingSettings
+    events: EngagementSettings
+    identity: IdentitySettings
+    device: DeviceSettings
+    install: InstallSettings
+    privacy: PrivacySettings
+    destination: Destination
+
+    def name_of(self, person: Person) -> str:
+        """The id under which Kochava is told of *person*."""
+        return person.user_id if person.is_hashed else self.privacy.named(person.user_id)
+
+
+class Apps:
+    """The app of each Page."""
+
+    def __init__(self, settings: KochavaSettings, catalogue: Catalogue | None = None) -> None:
+        self._default = _app(settings, None, PageOverrides(), catalogue)
+        self._of_page = {page_id: _app(settings, page_id, page, catalogue) for page_id, page in settings.pages.items()}
+
+    def of(self, page_id: str | None) -> App:
+        """What applies to a Page; the settings at the top apply to every Page without overrides."""
+        return self._default if page_id is None else self._of_page.get(page_id, self._default)
+
+    def __iter__(self) -> Iterator[App]:
+        yield self._default
+        yield from self._of_page.values()
+
+    @property
+    def destinations(self) -> Destinations:
+        """All that the worker may have to send to."""
+        return Destinations(app.destination for app in self)
+
+
+def _app(settings: KochavaSettings, page_id: str | None, page: PageOverrides, catalogue: Catalogue | None) -> App:
+    greeting = page.greeting or settings.greeting
+    wire = page.wire or settings.wire
+    tracker = Tracker(impression_url=greeting.impression_url, click_url=greeting.click_url)
+    app_id = page.kochava_app_id or settings.kochava_app_id
+    links = page.smartlinks or settings.smartlinks
+    if settings.privacy.user_id_hash and not links.user_id_hash:
+        links = attrs.evolve(links, user_id_hash=True, user_id_hash_key=settings.privacy.user_id_hash_key)
+    return App(
+        app_id=app_id,
+        links=AppLinks(links, catalogue=catalogue),
+        nameless_links=AppLinks(links, catalogue=catalogue, nameless=True),
+        greeting=greeting,
+        events=page.events or settings.events,
+        identity=page.identity or settings.identity,
+        device=page.device or settings.device,
+        install=page.install or settings.install,
+        privacy=settings.privacy,
+        destination=Destination(
+            app_id=app_id,
+            page_id=page_id,
+            wire=attrs.evolve(wire, trackers={**wire.trackers, GREETING: tracker}),
+        ),
+    )

@@ -1,0 +1,21 @@
+"""The arguments of `kochava-bot demo`; what it does is tested with the sandbox."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import Run
+
+
+async def test_demo_with_a_browser_is_not_there(run: Run) -> None:
+    """Without --headless the one way that works is named."""
+    ran = await run("demo")
+    assert (2, "") == (ran.status, ran.out)
+    assert "--headless" in ran.err
+
+
+@pytest.mark.parametrize("argument", ["--seconds=-1", "--seconds=nan", "--people=-3", "--kill=x"])
+async def test_demo_refuses_wrong_numbers(run: Run, argument: str) -> None:
+    """Nothing is started."""
+    ran = await run("demo", "--headless", argument)
+    assert (2, "") == (ran.status, ran.out)

@@ -1,0 +1,113 @@
+"""`kochava-bot send-test`, against a strict local Kochava."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kochava_bot_middleware.sandbox.kochava_rules import Credentials
+from kochava_bot_middleware.testing import LocalKochava
+from tests.cli.conftest import APP_ID, Run, write_settings
+
+
+def settings_for(folder: Path, kochava: LocalKochava, **more: Any) -> Path:
+    """Settings whose every address is *kochava*'s."""
+    trackers = "campaign_id=kogreet&network_id=1"
+    addresses = {
+        "wire.event_url": f"{kochava.url}/track/json",
+        "wire.identity_url": f"{kochava.url}/v1/cpi/identityLink.php",
+        "wire.deletion_url": f"{kochava.url}/accounts/1/apps/2/privacy/scrub",
+        "wire.deletion_key": "deletion-key",
+        "greeting.impression_url": f"{kochava.url}/track/impression?{trackers}",
+        "greeting.click_url": f"{kochava.url}/v1/cpi/click?{trackers}",
+    }
+    return write_settings(folder, **{**addresses, **more})
+
+
+async def test_send_test_sends_test_events_only(run: Run, tmp_path: Path) -> None:
+    """Of the test person, named so that nobody takes them for real; past the store."""
+    async with LocalKochava(app_ids=[APP_ID]) as kochava:
+        ran = await run("send-test", "--settings", settings_for(tmp_path, kochava))
+        assert [] == kochava.rejections
+        assert ["Test Message", "Test Purchase"] == [record.name for record in kochava.records]
+        assert [{"fb_user_id": "kochava-bot-test"}] * 2 == [dict(record.device_ids) for record in kochava.records]
+    assert (0, 2) == (ran.status, ran.out.count("delivered"))
+    assert not (tmp_path / "bot.db").exists()
+
+
+async def test_send_test_sends_each_kind_that_is_named(run: Run, tmp_path: Path) -> None:
+    """In the order in which Kochava takes them, and it takes all."""
+    async with LocalKochava(app_ids=[APP_ID]) as kochava:
+        kinds = "deletion,click,impression,identity,event,install"
+        ran = await run("send-test", "--kinds", kinds, "--settings", settings_for(tmp_path, kochava))
+        assert [] == kochava.rejections
+        sent = [record.kind.value for record in kochava.records]
+    expected = ["install", "event", "event", "identityLink", "impression", "click", "scrub"]
+    assert (0, [kind.lower() for kind in expected]) == (ran.status, [kind.replace("_", "").lower() for kind in sent])
+
+
+async def test_send_test_prints_the_verdict_of_what_is_refused(run: Run, tmp_path: Path) -> None:
+    """Status 1, and Kochava's answer."""
+    async with LocalKochava(app_ids=["koanother"]) as kochava:
+        ran = await run("send-test", "--json", "--settings", settings_for(tmp_path, kochava))
+    first, _second = map(json.loads, ran.out.splitlines())
+    assert (1, False, "rejected by Kochava") == (ran.status, first["delivered"], first["verdict"])
+    assert "kochava_app_id" in first["detail"]
+
+
+async def test_send_test_shows_no_secrets(run: Run, tmp_path: Path) -> None:
+    """Signed requests that are refused do not print the keys."""
+    keys = {"wire.api_key": "hidden-key", "wire.api_secret": "hidden-secret"}
+    credentials = {APP_ID: Credentials(api_key="hidden-key", app_secret="other")}
+    async with LocalKochava(app_ids=[APP_ID], credentials=credentials) as kochava:
+        ran = await run("send-test", "--settings", settings_for(tmp_path, kochava, **keys))
+    assert 1 == ran.status
+    assert "credentials refused by Kochava" in ran.out
+    assert "hidden" not in ran.out + ran.err
+
+
+async def test_send_test_without_a_kochava(run: Run, tmp_path: Path) -> None:
+    """The way it failed is told."""
+    async with LocalKochava(app_ids=[APP_ID]) as kochava:
+        settings = settings_for(tmp_path, kochava)
+    ran = await run("send-test", "--settings", settings)
+    assert 1 == ran.status
+    assert "not delivered now: connection refused" in ran.out
+
+
+async def test_send_test_of_a_kind_without_an_address(run: Run, tmp_path: Path) -> None:
+    """It was asked for and not delivered."""
+    ran = await run("send-test", "--kinds", "click", "--settings", write_settings(tmp_path))
+    assert 1 == ran.status
+    assert "not configured" in ran.out
+
+
+@pytest.mark.parametrize(("more", "app_ids"), [([], [APP_ID, "koother"]), (["--page", "1001"], ["koother"])])
+async def test_send_test_to_the_app_of_each_page(run: Run, tmp_path: Path, more: list[str], app_ids: list[str]) -> None:
+    """Or to that of the one Page that is named."""
+    async with LocalKochava(app_ids=[APP_ID, "koother"]) as kochava:
+        settings = settings_for(tmp_path, kochava, **{"pages.1001.kochava_app_id": "koother", "pages.1002": {}})
+        await run("send-test", *more, "--settings", settings)
+        assert app_ids == list(dict.fromkeys(record.app_id for record in kochava.records))
+        assert 2 * len(app_ids) == len(kochava.records)
+
+
+async def test_send_test_tells_that_the_bot_itself_is_off(run: Run, tmp_path: Path) -> None:
+    """Who asks for a test gets it, whatever the mode."""
+    async with LocalKochava(app_ids=[APP_ID]) as kochava:
+        ran = await run("send-test", "--settings", settings_for(tmp_path, kochava, mode="dry_run"))
+    assert 0 == ran.status
+    assert "mode is 'dry_run'" in ran.out
+
+
+@pytest.mark.parametrize("kinds", ["evnet", "", "event,evnet"])
+async def test_send_test_of_an_unknown_kind(run: Run, tmp_path: Path, kinds: str) -> None:
+    """One line with the kinds there are; nothing is sent."""
+    async with LocalKochava(app_ids=[APP_ID]) as kochava:
+        ran = await run("send-test", f"--kinds={kinds}", "--settings", settings_for(tmp_path, kochava))
+        assert [] == kochava.records
+    assert (2, "", 1) == (ran.status, ran.out, len(ran.err.splitlines()))
+    assert "install, event, identity, impression, click, deletion" in ran.err

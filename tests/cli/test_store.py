@@ -1,0 +1,186 @@
+"""`kochava-bot store`: the actions that only look."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kochava_bot_middleware import KochavaMiddleware
+from tests.cli.conftest import APP_ID, Run, write_settings
+from tests.cli.stored import PRIVATE, fill
+
+
+async def test_store_stats_prints_the_counts_of_each_queue(run: Run, tmp_path: Path) -> None:
+    """One tracked event waits."""
+    settings = write_settings(tmp_path, worker="separate")
+    middleware = KochavaMiddleware.from_dict(
+        {"kochava_app_id": APP_ID, "store": f"sqlite:///{tmp_path / 'bot.db'}", "worker": "separate"}
+    )
+    await middleware.start()
+    await middleware.track("Purchase", user_id="5")
+    await middleware.stop()
+
+    ran = await run("store", "stats", "--settings", settings)
+
+    heads, *rows = (line.split() for line in ran.out.splitlines())
+    counts = {queue: row for queue, *row in rows}
+    assert 0 == ran.status
+    assert "queue accepted done waiting in flight dead dropped oldest" == " ".join(heads)
+    assert ["1", "0", "1", "0", "0", "0"] == counts["track"][:6]
+    assert ("0", "0") == (counts["inbox"][0], counts["ping"][0])
+
+
+async def test_store_stats_as_json(run: Run, tmp_path: Path) -> None:
+    """One object, by queue."""
+    await fill(tmp_path)
+    ran = await run("store", "stats", "--json", "--settings", write_settings(tmp_path))
+    track = json.loads(ran.out)["track"]
+    age = track.pop("oldest_waiting_seconds")
+    assert {"accepted": 4, "waiting": 1, "in_flight": 0, "done": 1, "dead": 1, "dropped": 1} == track
+    assert 0 <= age < 60
+
+
+async def test_store_stats_makes_no_store(run: Run, tmp_path: Path) -> None:
+    """A mistyped path is told, not made."""
+    ran = await run("store", "stats", "--settings", write_settings(tmp_path))
+    assert (2, False) == (ran.status, (tmp_path / "bot.db").exists())
+    assert str(tmp_path / "bot.db") in ran.err
+
+
+async def test_store_that_cannot_be_opened(run: Run, tmp_path: Path) -> None:
+    """One error that names the file."""
+    (tmp_path / "bot.db").mkdir()
+    ran = await run("store", "stats", "--settings", write_settings(tmp_path))
+    assert 2 == ran.status
+    assert str(tmp_path / "bot.db") in ran.err
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("action", ["stats", "list", "export", "init"])
+async def test_store_in_memory_cannot_be_looked_into(run: Run, tmp_path: Path, action: str) -> None:
+    """It is another process's memory."""
+    ran = await run("store", action, "--settings", write_settings(tmp_path, store="memory://"))
+    assert (2, 1) == (ran.status, len(ran.err.splitlines()))
+    assert "kochava.store" in ran.err
+
+
+async def test_store_list_names_what_there_is(run: Run, tmp_path: Path) -> None:
+    """Ids, lanes, states, names and reasons of each queue."""
+    await fill(tmp_path)
+    ran = await run("store", "list", "--settings", write_settings(tmp_path))
+    heads, *rows = ran.out.splitlines()
+    assert "id queue lane state what attempts created due reason" == " ".join(heads.split())
+    by_id = {row.split()[0]: row for row in rows}
+    assert {"inbox/m_1", "wait1", "dead1", "gone1", "ping1"} == set(by_id)
+    assert "event 'Purchase'" in by_id["wait1"]
+    assert by_id["dead1"].endswith("rejected by Kochava")
+    assert "click of greeting" in by_id["ping1"]
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+async def test_store_list_tells_nothing_private(run: Run, tmp_path: Path, more: list[str]) -> None:
+    """Neither a webhook's text nor an event's data."""
+    await fill(tmp_path)
+    ran = await run("store", "list", *more, "--settings", write_settings(tmp_path))
+    assert 0 == ran.status
+    assert PRIVATE not in ran.out
+    assert "47110815471108" not in ran.out
+
+
+@pytest.mark.parametrize(
+    ("filters", "ids"),
+    [
+        (["--queue", "ping"], ["ping1"]),
+        (["--state", "dead"], ["dead1", "ping1"]),
+        (["--state", "in_flight"], []),
+        (["--lane", f"{APP_ID}/7"], ["gone1"]),
+        (["--queue", "track", "--limit", "2"], ["dead1", "gone1"]),
+        (["--queue", "track", "--after", "gone1"], ["wait1"]),
+    ],
+)
+async def test_store_list_is_filtered(run: Run, tmp_path: Path, filters: list[str], ids: list[str]) -> None:
+    """By queue, state and lane; page by page."""
+    await fill(tmp_path)
+    ran = await run("store", "list", "--json", *filters, "--settings", write_settings(tmp_path))
+    assert ids == [json.loads(line)["id"] for line in ran.out.splitlines()]
+
+
+async def test_store_list_of_nothing(run: Run, tmp_path: Path) -> None:
+    """It says so."""
+    await fill(tmp_path)
+    ran = await run("store", "list", "--queue", "timer", "--settings", write_settings(tmp_path))
+    assert (0, "no entries\n") == (ran.status, ran.out)
+
+
+@pytest.mark.parametrize("action", ["list", "export"])
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (["--state", "asleep"], "--state: wanted one of in flight, dead, dropped, waiting, got 'asleep'"),
+        (["--state", "done"], "only counted"),
+        (["--queue", "trakc"], "--queue: wanted one of inbox, track, ping, timer, got 'trakc'"),
+    ],
+)
+async def test_wrong_filter(run: Run, tmp_path: Path, action: str, wrong: list[str], told: str) -> None:
+    """One line with what would have been right."""
+    await fill(tmp_path)
+    ran = await run("store", action, *wrong, "--settings", write_settings(tmp_path))
+    assert (2, "", 1) == (ran.status, ran.out, len(ran.err.splitlines()))
+    assert told in ran.err
+
+
+async def test_store_show_tells_one_entry(run: Run, tmp_path: Path) -> None:
+    """With the answer's start, without the event's data."""
+    await fill(tmp_path)
+    ran = await run("store", "show", "dead1", "--settings", write_settings(tmp_path))
+    fields = dict(line.split(maxsplit=1) for line in ran.out.splitlines()[1:])
+    assert ("dead", "rejected by Kochava", "400 no such app") == tuple(
+        fields[name] for name in ("state", "reason", "detail")
+    )
+    assert "47110815471108" not in ran.out
+
+
+async def test_store_show_body_of_a_dead_record(run: Run, tmp_path: Path) -> None:
+    """What is asked for by name is shown."""
+    await fill(tmp_path)
+    ran = await run("store", "show", "dead1", "--show-body", "--json", "--settings", write_settings(tmp_path))
+    assert {"sum": 47110815471108} == json.loads(ran.out)["body"]["event_data"]
+
+
+@pytest.mark.parametrize("entry_id", ["wait1", "gone1", "inbox/m_1"])
+async def test_store_show_body_of_others_is_refused(run: Run, tmp_path: Path, entry_id: str) -> None:
+    """Waiting, dropped, or a webhook: only dead records are shown."""
+    await fill(tmp_path)
+    ran = await run("store", "show", entry_id, "--show-body", "--settings", write_settings(tmp_path))
+    assert (2, "", 1) == (ran.status, ran.out, len(ran.err.splitlines()))
+
+
+async def test_store_show_of_an_unknown_id(run: Run, tmp_path: Path) -> None:
+    """One line with the id."""
+    await fill(tmp_path)
+    ran = await run("store", "show", "done1", "--settings", write_settings(tmp_path))
+    assert (2, "", 1) == (ran.status, ran.out, len(ran.err.splitlines()))
+    assert "'done1'" in ran.err
+
+
+async def test_store_export_has_records_but_no_webhooks(run: Run, tmp_path: Path) -> None:
+    """One line of JSON an entry; an inbox entry has no body."""
+    await fill(tmp_path)
+    ran = await run("store", "export", "--settings", write_settings(tmp_path))
+    rows = {row["id"]: row for row in map(json.loads, ran.out.splitlines())}
+    assert {"inbox/m_1", "wait1", "dead1", "gone1", "ping1"} == set(rows)
+    assert {"sum": 47110815471108} == rows["wait1"]["body"]["event_data"]
+    assert (None, None) == (rows["inbox/m_1"]["body"], rows["gone1"]["body"])
+    assert PRIVATE not in ran.out
+
+
+async def test_store_init_makes_the_store(run: Run, tmp_path: Path) -> None:
+    """Afterwards it can be looked into; a second time changes nothing."""
+    settings = write_settings(tmp_path)
+    first = await run("store", "init", "--settings", settings)
+    second = await run("store", "init", "--settings", settings)
+    stats = await run("store", "stats", "--settings", settings)
+    assert (0, 0, 0) == (first.status, second.status, stats.status)
+    assert f"{tmp_path / 'bot.db'} is ready" in first.out

@@ -1,0 +1,92 @@
+"""`kochava-bot store`: the actions that change it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kochava_bot_middleware.clock import SystemClock
+from kochava_bot_middleware.store.records import EntryState, Outcome, Settlement, Unit
+from tests.cli.conftest import Run, write_settings
+from tests.cli.stored import entry_of, fill, purchase, states, store_in
+
+
+async def test_retry_puts_a_named_entry_back(run: Run, tmp_path: Path) -> None:
+    """It waits again; nothing else changes."""
+    await fill(tmp_path)
+    ran = await run("store", "retry", "dead1", "dead1", "--settings", write_settings(tmp_path))
+    assert (0, "1 put back\n") == (ran.status, ran.out)
+    assert EntryState.WAITING == (await states(tmp_path))["dead1"]
+    assert {"ping1": EntryState.DEAD} == await states(tmp_path, "ping")
+
+
+async def test_retry_all_puts_every_dead_entry_back(run: Run, tmp_path: Path) -> None:
+    """Of all queues."""
+    await fill(tmp_path)
+    ran = await run("store", "retry", "--all", "--settings", write_settings(tmp_path))
+    assert (0, "2 put back\n") == (ran.status, ran.out)
+    assert {"dead1": EntryState.WAITING, "wait1": EntryState.WAITING, "gone1": EntryState.DROPPED} == await states(
+        tmp_path
+    )
+    assert {"ping1": EntryState.WAITING} == await states(tmp_path, "ping")
+
+
+async def test_retry_all_of_one_queue(run: Run, tmp_path: Path) -> None:
+    """The others stay dead."""
+    await fill(tmp_path)
+    ran = await run("store", "retry", "--all", "--queue", "ping", "--settings", write_settings(tmp_path))
+    assert (0, "1 put back\n") == (ran.status, ran.out)
+    assert EntryState.DEAD == (await states(tmp_path))["dead1"]
+
+
+@pytest.mark.parametrize(("ids", "status", "told"), [(["wait1"], 2, ""), (["dead1", "nope"], 1, "1 put back\n")])
+async def test_retry_of_what_is_not_dead(run: Run, tmp_path: Path, ids: list[str], status: int, told: str) -> None:
+    """It is named; what could be put back was."""
+    await fill(tmp_path)
+    ran = await run("store", "retry", *ids, "--settings", write_settings(tmp_path))
+    assert (status, told) == (ran.status, ran.out)
+    assert f"kochava-bot: no dead entry has the id {ids[-1]!r}\n" == ran.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["dead1", "--all"], ["dead1", "--queue", "track"], ["--all", "--queue", "x"]]
+)
+async def test_retry_that_says_too_much_or_too_little(run: Run, tmp_path: Path, arguments: list[str]) -> None:
+    """One line, and nothing is put back."""
+    await fill(tmp_path)
+    ran = await run("store", "retry", *arguments, "--settings", write_settings(tmp_path))
+    assert (2, "", 1) == (ran.status, ran.out, len(ran.err.splitlines()))
+    assert EntryState.DEAD == (await states(tmp_path))["dead1"]
+
+
+async def test_purge_removes_what_ended_long_ago(run: Run, tmp_path: Path) -> None:
+    """Dead and dropped entries, none that waits."""
+    await fill(tmp_path)
+    young = await run("store", "purge", "--dead-older-than", "1", "--settings", write_settings(tmp_path))
+    old = await run("store", "purge", "--dead-older-than", "0", "--settings", write_settings(tmp_path))
+    assert ("0 removed\n", "3 removed\n") == (young.out, old.out)
+    assert {"wait1": EntryState.WAITING} == await states(tmp_path)
+
+
+@pytest.mark.parametrize("days", ["-1", "old", "nan"])
+async def test_purge_refuses_a_wrong_age(run: Run, tmp_path: Path, days: str) -> None:
+    """Nothing is removed."""
+    await fill(tmp_path)
+    ran = await run("store", "purge", f"--dead-older-than={days}", "--settings", write_settings(tmp_path))
+    assert 2 == ran.status
+    assert EntryState.DEAD == (await states(tmp_path))["dead1"]
+
+
+async def test_retry_all_of_more_than_a_page(run: Run, tmp_path: Path) -> None:
+    """Each once."""
+    records = [purchase(f"d{number}", user=str(number)) for number in range(600)]
+    async with store_in(tmp_path) as store:
+        now = SystemClock().now()
+        await store.commit(Unit(appends=[entry_of(record, created_at=now) for record in records]))
+        claims = await store.claim("track", 1000, 60.0)
+        ends = [Settlement(claim=claim, outcome=Outcome.DEAD, reason="too old") for claim in claims]
+        await store.commit(Unit(settlements=ends))
+    ran = await run("store", "retry", "--all", "--settings", write_settings(tmp_path))
+    assert "600 put back\n" == ran.out
+    assert {EntryState.WAITING} == set((await states(tmp_path)).values())

@@ -1,0 +1,90 @@
+"""`kochava-bot trace`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kochava_bot_middleware import KochavaMiddleware
+from tests.cli.conftest import APP_ID, Run, write_settings
+from tests.cli.stored import PRIVATE, fill
+
+
+def middleware_in(folder: Path, **settings: Any) -> KochavaMiddleware:
+    """A bot's middleware that keeps its records in the traced store."""
+    return KochavaMiddleware.from_dict(
+        {"kochava_app_id": APP_ID, "store": f"sqlite:///{folder / 'bot.db'}", "worker": "separate", **settings}
+    )
+
+
+async def test_trace_shows_one_person_by_time(run: Run, tmp_path: Path) -> None:
+    """The webhook, the event and the dead ping, oldest first; nobody else's."""
+    await fill(tmp_path)
+    ran = await run("trace", "5", "--settings", write_settings(tmp_path))
+    heads, *rows = ran.out.splitlines()
+    assert (0, "time") == (ran.status, heads.split()[0])
+    assert ["inbox/m_1", "ping1", "wait1"] == [row.split()[-1] for row in rows]
+    assert "too old" in rows[1]
+
+
+async def test_trace_tells_the_answer_to_a_dead_letter(run: Run, tmp_path: Path) -> None:
+    """What Kochava said."""
+    await fill(tmp_path)
+    ran = await run("trace", "6", "--settings", write_settings(tmp_path))
+    assert "rejected by Kochava" in ran.out
+    assert "400 no such app" in ran.out
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+async def test_trace_tells_nothing_private(run: Run, tmp_path: Path, more: list[str]) -> None:
+    """Neither texts, nor event data, nor the values of identities."""
+    await fill(tmp_path)
+    middleware = middleware_in(tmp_path, identity={"identities_in_events": ["customer_id"]})
+    await middleware.start()
+    await middleware.identify({"customer_id": "private-customer"}, user_id="5")
+    await middleware.stop()
+    ran = await run("trace", "5", *more, "--settings", write_settings(tmp_path))
+    assert "customer_id" in ran.out
+    for private in (PRIVATE, "47110815471108", "private-customer"):
+        assert private not in ran.out
+
+
+async def test_trace_shows_what_is_remembered(run: Run, tmp_path: Path) -> None:
+    """That there was a first record, and that the person opted out."""
+    middleware = middleware_in(tmp_path)
+    await middleware.start()
+    await middleware.track("Purchase", user_id="5")
+    await middleware.opt_out("5")
+    await middleware.stop()
+    ran = await run("trace", "5", "--json", "--settings", write_settings(tmp_path))
+    told = json.loads(ran.out)
+    assert {"barred": {"because": "opted out"}, f"first record ({APP_ID})": {"was": "seen"}} == told["marks"]
+    assert ["event 'Purchase'"] == [entry["what"] for entry in told["entries"]]
+
+
+async def test_trace_finds_a_person_whose_id_leaves_as_a_hash(run: Run, tmp_path: Path) -> None:
+    """Asked by the id that Facebook gives them."""
+    hashing = {"privacy.user_id_hash": True, "privacy.user_id_hash_key": "k"}
+    middleware = middleware_in(tmp_path, privacy={"user_id_hash": True, "user_id_hash_key": "k"})
+    await middleware.start()
+    await middleware.track("Purchase", user_id="5")
+    await middleware.stop()
+    ran = await run("trace", "5", "--settings", write_settings(tmp_path, **hashing))
+    assert "event 'Purchase'" in ran.out
+
+
+async def test_trace_of_somebody_unknown(run: Run, tmp_path: Path) -> None:
+    """It says that nothing is kept."""
+    await fill(tmp_path)
+    ran = await run("trace", "77", "--settings", write_settings(tmp_path))
+    assert 0 == ran.status
+    assert "nothing is kept of '77'" in ran.out
+
+
+async def test_trace_without_a_store(run: Run, tmp_path: Path) -> None:
+    """One line, and none is made."""
+    ran = await run("trace", "5", "--settings", write_settings(tmp_path))
+    assert (2, "", 1, False) == (ran.status, ran.out, len(ran.err.splitlines()), (tmp_path / "bot.db").exists())

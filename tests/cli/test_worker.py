@@ -1,0 +1,111 @@
+"""`kochava-bot worker`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from kochava_bot_middleware import KochavaMiddleware
+from kochava_bot_middleware.cli.worker import READY
+from kochava_bot_middleware.sandbox.kochava_server import LocalKochava
+from kochava_bot_middleware.sandbox.shop_process import Child
+
+from .conftest import APP_ID, Run, write_settings
+from .stored import PRIVATE, fill
+
+
+def worker_in(folder: Path, settings: Path, *more: str) -> Child:
+    """The worker as a process."""
+    arguments = ["-m", "kochava_bot_middleware", "worker", "--settings", str(settings), *more]
+    return Child(arguments, ready=READY, log=folder / "worker.log")
+
+
+async def test_worker_delivers_and_stops_on_sigterm(tmp_path: Path) -> None:
+    """It tells what it delivers from, and at the end what it did."""
+    async with LocalKochava(app_ids=[APP_ID]) as kochava:
+        mapping: Mapping[str, Any] = {"worker": "separate", "wire.event_url": f"{kochava.url}/track/json"}
+        settings = write_settings(tmp_path, **mapping)
+        middleware = KochavaMiddleware.from_dict(
+            {"kochava_app_id": APP_ID, "store": f"sqlite:///{tmp_path / 'bot.db'}", "worker": "separate"}
+        )
+        await middleware.start()
+        async with worker_in(tmp_path, settings, "--concurrency", "3") as worker:
+            ready = await worker.start()
+            await middleware.track("Purchase", user_id="5")
+            async with asyncio.timeout(20):
+                while not kochava.events:
+                    await kochava.clock.sleep(0.02)
+            said = await worker.stop()
+        await middleware.stop()
+
+    assert ready.endswith("bot.db, 3 at once")
+    assert f"{READY}stopped; 1 delivered; 0 wait" == said.strip()
+
+
+async def test_worker_answers_who_watches_it(tmp_path: Path) -> None:
+    """It is alive and ready, and tells what it delivered; the store's counts are told too."""
+    async with LocalKochava(app_ids=[APP_ID]) as kochava, aiohttp.ClientSession() as session:
+        mapping: Mapping[str, Any] = {"worker": "separate", "wire.event_url": f"{kochava.url}/track/json"}
+        settings = write_settings(tmp_path, **mapping)
+        await fill(tmp_path)
+        async with worker_in(tmp_path, settings, "--port", "0") as worker:
+            address = (await worker.start()).rpartition("answers on ")[2]
+            async with asyncio.timeout(20):
+                while 'kochava_bot_delivered_total{queue="track"} 1.0' not in await got(session, address, "/metrics"):
+                    await kochava.clock.sleep(0.02)
+            alive, ready = await got(session, address, "/healthz"), await got(session, address, "/readyz")
+            metrics = await got(session, address, "/metrics")
+            await worker.stop()
+
+    assert ('200 {"status": "alive"}', '200 {"status": "ready"}') == (alive, ready)
+    assert 'kochava_bot_store_entries{queue="track",state="dead"} 1.0' in metrics
+    assert 'kochava_bot_request_seconds_count{answer="2xx"' in metrics
+    assert 'kochava_bot_destination_down{app="kobotdemo1234"' in metrics
+    assert PRIVATE not in metrics
+
+
+async def got(session: aiohttp.ClientSession, address: str, path: str) -> str:
+    """Status and text."""
+    async with session.get(address + path) as answer:
+        return f"{answer.status} {await answer.text()}"
+
+
+async def test_worker_whose_port_is_taken(run: Run, tmp_path: Path) -> None:
+    """One line, and it does not start."""
+    async with LocalKochava(app_ids=[APP_ID]) as kochava:
+        port = kochava.url.rpartition(":")[2]
+        ran = await run("worker", "--port", port, "--settings", write_settings(tmp_path))
+    assert (2, "", 1) == (ran.status, ran.out, len(ran.err.splitlines()))
+    assert f"cannot listen on 127.0.0.1:{port}" in ran.err
+
+
+async def test_worker_on_a_port_that_cannot_be(run: Run, tmp_path: Path) -> None:
+    """The command line itself says which there are."""
+    ran = await run("worker", "--port", "65536", "--settings", write_settings(tmp_path))
+    assert (2, "") == (ran.status, ran.out)
+    assert "wanted a whole number from 0 to 65535, got '65536'" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"), [({"mode": "dry_run"}, "kochava.mode"), ({"store": "memory://"}, "kochava.store")]
+)
+async def test_worker_that_could_not_work_does_not_start(
+    run: Run, tmp_path: Path, settings: dict[str, str], key: str
+) -> None:
+    """Nothing to deliver, or nothing that two processes can share."""
+    ran = await run("worker", "--settings", write_settings(tmp_path, **settings))
+    assert 2 == ran.status
+    assert key in ran.err
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "many", "2.5"])
+async def test_worker_refuses_a_wrong_concurrency(run: Run, number: str) -> None:
+    """The message says what was wanted."""
+    ran = await run("worker", f"--concurrency={number}")
+    assert 2 == ran.status
+    assert f"wanted a whole number of at least 1, got '{number}'" in ran.err

@@ -1,0 +1,92 @@
+"""The settings of the middleware as a whole."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from kochava_bot_middleware.exceptions import SettingsError
+from kochava_bot_middleware.middleware import KochavaMiddleware
+from kochava_bot_middleware.settings import from_mapping
+from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.store.place import without_password
+from kochava_bot_middleware.tracking.apps import KochavaSettings
+
+
+def wrong(**settings: Any) -> dict[str, str]:
+    """What was got, by key."""
+    with pytest.raises(SettingsError) as caught:
+        from_mapping(KochavaSettings, settings)
+    return {violation.key: violation.got for violation in caught.value.violations}
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    """The store's address and rules between keys included, each with the key to change."""
+    assert {
+        "kochava_app_id",
+        "store",
+        "wire.api_secret",
+        "wire.deletion_key",
+        "smartlinks.user_id_hash_key",
+        "delivery.request_timeout_seconds",
+        "delivery.on_ambiguous.Purchase",
+        "install.since",
+        "events.names.message",
+        "at_risk_limit",
+    } == set(
+        wrong(
+            kochava_app_id="  ",
+            store="mysql://user:hunter2@host/db",
+            wire={"api_key": "k", "deletion_url": "https://nng.kochava.com/x"},
+            smartlinks={"user_id_hash": True},
+            delivery={"lease_seconds": 3, "on_ambiguous": {"Purchase": "ded"}},
+            install={"mode": "first_seen"},
+            events={"names": {"message": ""}},
+            at_risk_limit=0,
+        )
+    )
+
+
+@pytest.mark.parametrize("store", ["mysql://user:hunter2@host/db", "hunter2", "sqlite:///", "memory://?x=1", "  "])
+def test_a_store_that_cannot_be_opened_is_refused_with_the_settings(store: str) -> None:
+    """Before anything starts, and without a password."""
+    assert "hunter2" not in wrong(kochava_app_id="ko", store=store)["store"]
+
+
+def test_trackers_of_the_greeting_have_a_place_of_their_own() -> None:
+    """At the top as for a Page."""
+    tracker = {"trackers": {"greeting": {"click_url": "https://a.example"}}}
+
+    assert ["wire.trackers.greeting", "pages.7.wire.trackers.greeting"] == list(
+        wrong(kochava_app_id="ko", wire=tracker, pages={"7": {"wire": tracker}})
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://bot:hunter2@db.example/bot?schema=x", "postgresql://…@db.example/bot"),
+        ("postgresql://bot:hun/ter@2@db.example/bot", "postgresql://…@db.example/bot"),
+        ("redis://db.example:6379/0?prefix=a", "redis://db.example:6379/0"),
+        ("sqlite:///bot.db?synchronous=NORMAL", "sqlite:///bot.db"),
+        ("memory://", "memory://"),
+    ],
+)
+def test_an_address_is_shown_without_what_is_secret(url: str, shown: str) -> None:
+    """Neither user and password, nor options."""
+    assert shown == without_password(url)
+
+
+async def test_a_password_is_neither_in_the_settings_print_nor_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """It stands in the store's address."""
+    caplog.set_level(logging.INFO)
+    kochava = KochavaMiddleware.from_dict(
+        {"kochava_app_id": "ko", "store": "postgresql://bot:hunter2@127.0.0.1/bot"}, store=MemoryStore()
+    )
+    await kochava.start()
+    await kochava.stop()
+
+    assert "kochava_started" in caplog.text
+    assert "hunter2" not in caplog.text + repr(kochava.settings)

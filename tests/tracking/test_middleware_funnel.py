@@ -1,0 +1,503 @@
+"""Greeting → impression → click, through the middleware and a store."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kochava_bot_middleware.kochava.destination import Destination, Tracker, WireSettings
+from kochava_bot_middleware.kochava.records import Click, Impression, Ping
+from kochava_bot_middleware.kochava.wire import build_request
+from kochava_bot_middleware.messenger.events import Channel, Event, ReadEvent
+from kochava_bot_middleware.messenger.events.base import PriorMessage
+from kochava_bot_middleware.messenger.outgoing import Outgoing
+from kochava_bot_middleware.store.contract import Store
+from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.store.records import Committed, Queue, Unit
+from kochava_bot_middleware.store.sqlite.store import SqliteStore
+from kochava_bot_middleware.tracking.funnel import FunnelState
+from tests.fakes import VirtualClock
+from tests.tracking.stage import GREETING, PAGE_ID, USER_ID, PatientStore, Stage, referral, stage, to
+
+DAY = 86400.0
+
+
+async def pings(on: Stage) -> list[str]:
+    return [record.kind for record in await on.records(Queue.PING)]
+
+
+async def ping(on: Stage, kind: type[Ping]) -> Ping:
+    (found,) = (record for record in await on.records(Queue.PING) if isinstance(record, kind))
+    return found
+
+
+async def wait(on: Stage, seconds: float) -> None:
+    """Let time pass while the middleware's timers run."""
+    await on.kochava.start()
+    await on.clock.advance(seconds)
+
+
+@pytest.fixture
+async def greeter() -> AsyncIterator[Stage]:
+    """A stage with a greeting; stopped at the end."""
+    on = stage(greeting=GREETING)
+    yield on
+    await on.kochava.stop()
+
+
+def with_greeting(**more: Any) -> Stage:
+    return stage(greeting={**GREETING, **more})
+
+
+async def test_all_messages_of_a_greeting_handler_are_one_impression(greeter: Stage) -> None:
+    """However many they are, and in whatever order they are delivered."""
+    on = greeter
+    mids: list[str] = []
+
+    @on.kochava.greeting
+    async def greet(_event: Event) -> None:
+        mids.append(await on.send({"recipient": {"id": USER_ID}, "message": {"text": "Welcome!"}}))
+        mids.append(await on.send(to()))
+
+    await on.handle(on.postback(), greet)
+    for mid in reversed(mids):
+        await on.handle(on.delivery(mid))
+    assert ["impression"] == await pings(on)
+    await on.handle(on.postback("CHAT"))
+    assert ["impression", "click"] == await pings(on)
+
+
+@pytest.mark.parametrize("way", ["keyword", "body", "message"])
+async def test_a_marked_send_is_a_greeting(greeter: Stage, way: str) -> None:
+    """`greeting=True`, or a body or message marked by `kochava.greeting`, also outside of handling."""
+    on, body = greeter, to()
+    match way:
+        case "keyword":
+            mid = await on.send(body, greeting=True)
+        case "body":
+            mid = await on.send(on.kochava.greeting(body, creative="greet_b"))
+        case _:
+            mid = await on.send({**body, "message": on.kochava.greeting(body["message"], creative="greet_b")})
+    await on.handle(on.delivery(mid))
+    impression = await ping(on, Impression)
+    assert (None if way == "keyword" else "greet_b") == impression.params.get("creative_id")
+
+
+def test_a_marked_body_is_the_body() -> None:
+    """The mark is no member, and the body that was given stays as it was."""
+    kochava, body = with_greeting().kochava, to()
+    marked = kochava.greeting(body, creative="greet_b")
+    assert (to(), True) == (body, marked == body)
+    assert type(body) is dict
+
+
+async def test_without_delivery_events_the_sends_success_counts_after_the_wait(greeter: Stage) -> None:
+    """The Page is not subscribed to deliveries: one minute after the send, the greeting was shown."""
+    on = greeter
+    await on.send(to(), greeting=True)
+    await wait(on, 59)
+    assert [] == await pings(on)
+    await wait(on, 2)
+    assert ["impression"] == await pings(on)
+    await wait(on, 120)
+    assert ["impression"] == await pings(on)
+
+
+async def test_on_instagram_the_wait_always_counts() -> None:
+    """It has no delivery events, whatever its Page has on Messenger."""
+    on = with_greeting(delivery_events="expected")
+    await on.send(to(), greeting=True, channel=Channel.INSTAGRAM)
+    await wait(on, 61)
+    impression = await ping(on, Impression)
+    assert "instagram" == impression.params["site_id"]
+    await on.kochava.stop()
+
+
+async def test_an_instagram_read_proves_the_greeting_shown(greeter: Stage) -> None:
+    """Its read event names the message."""
+    on = greeter
+    mid = await on.send(to(), greeting=True, channel=Channel.INSTAGRAM)
+    await on.handle(ReadEvent(user_id=USER_ID, page_id=PAGE_ID, channel=Channel.INSTAGRAM, mid=mid, timestamp=on.at()))
+    assert ["impression"] == await pings(on)
+
+
+async def test_where_deliveries_come_the_wait_alone_proves_nothing(greeter: Stage) -> None:
+    """This Page has delivery events, so a greeting without one did not arrive: the phone is off."""
+    on = greeter
+    await on.handle(on.delivery("other", user_id="somebody"))
+    await on.send(to(), greeting=True)
+    await wait(on, 120)
+    assert [] == await pings(on)
+    assert {} == {name: one for name, one in (await on.store.stats()).items() if name == Queue.TIMER and one.waiting}
+
+
+async def test_a_wait_goes_on_in_another_process() -> None:
+    """It is in the store, and its greeting counts once although both processes live."""
+    on = with_greeting()
+    await on.send(to(), greeting=True)
+    other = on.restarted()
+    await on.kochava.start()
+    await other.kochava.start()
+    await on.clock.advance(70)
+    assert ["impression"] == await pings(on)
+    assert 1 == (await on.store.stats())[Queue.TIMER].done
+    await on.kochava._parts.timers.stop()
+    await other.kochava._parts.timers.stop()
+
+
+async def test_a_wait_that_ends_days_late_gives_no_impression() -> None:
+    """The bot was down for days; a ping carries no time, so it would be counted on the wrong day."""
+    on = with_greeting()
+    await on.send(to(), greeting=True)
+    on.clock.stall(3 * DAY)
+    await wait(on, 1)
+    assert [] == await pings(on)
+    assert 1 == (await on.store.stats())[Queue.TIMER].dropped
+    await on.kochava.stop()
+
+
+async def test_a_wait_of_a_page_that_belongs_to_another_app_now_is_dropped() -> None:
+    """Its greeting was counted for the former app, so the new one must not hear of it."""
+    on = with_greeting()
+    await on.send(to(), greeting=True)
+    moved = Stage(
+        settings={**on.settings, "pages": {PAGE_ID: {"kochava_app_id": "koother"}}}, clock=on.clock, store=on.store
+    )
+    await wait(moved, 70)
+    timers = (await on.store.stats())[Queue.TIMER]
+    assert ([], 1, 0) == (await pings(on), timers.dropped, timers.done)
+    await moved.kochava.stop()
+
+
+class MarkKeepingStore(MemoryStore):
+    """A store that notes the keys of all marks it is given."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__(clock=clock)
+        self.keys: list[str] = []
+
+    async def commit(self, unit: Unit) -> Committed:
+        self.keys += [mark.key for mark in unit.marks]
+        return await super().commit(unit)
+
+
+async def test_that_a_page_has_delivery_events_is_written_once_a_day() -> None:
+    """Not with each of them: they are most of all events."""
+    clock = VirtualClock()
+    store = MarkKeepingStore(clock)
+    on = stage(clock, store=store, greeting=GREETING)
+    for hours in (0, 1, 22, 2):
+        clock.stall(hours * 3600.0)
+        await on.handle(on.delivery(f"mid-{hours}"))
+    assert [f"deliveries:{PAGE_ID}"] * 2 == [key for key in store.keys if key.startswith("deliveries:")]
+
+
+@pytest.mark.parametrize(
+    "recipient", [{"user_ref": "box-1"}, {"comment_id": "c1"}, {"notification_messages_token": "t"}]
+)
+async def test_a_greeting_to_somebody_unknown_is_joined_by_its_message_id(
+    greeter: Stage, recipient: dict[str, str]
+) -> None:
+    """Facebook tells who it was only with the delivery."""
+    on = greeter
+    mid = await on.send(to(**recipient), greeting=True, answer={"message_id": "mid-x"})
+    other = on.restarted()
+    await other.handle(other.delivery("mid-x"))
+    await other.handle(other.postback("CHAT"))
+    assert [("impression", USER_ID), ("click", USER_ID)] == [
+        (record.kind, record.user_id) for record in await on.records(Queue.PING)
+    ]
+    assert mid
+
+
+async def test_a_delivery_before_such_a_send_is_recorded_joins_as_well(greeter: Stage) -> None:
+    """The webhook overtook the answer."""
+    on = greeter
+    await on.handle(on.delivery("mid-x"))
+    await on.send(to(comment_id="c1"), greeting=True, answer={"message_id": "mid-x"})
+    assert ["impression"] == await pings(on)
+
+
+async def test_a_greeting_to_a_plugins_reference_is_joined_by_the_first_message(greeter: Stage) -> None:
+    """The event names the `user_ref` that its person had before."""
+    on = greeter
+    await on.send(to(user_ref="box-1"), greeting=True, answer={})
+    await on.handle(on.message(prior_message=PriorMessage(source="checkbox_plugin", identifier="box-1")))
+    assert ["impression", "click"] == await pings(on)
+
+
+async def test_who_writes_first_after_a_link_did_not_step_in_from_the_greeting(greeter: Stage) -> None:
+    """The link was counted by itself, so the message proves the greeting shown, and no more."""
+    on = greeter
+    await on.send(to(), greeting=True)
+    await on.handle(on.message(referral=referral()))
+    assert ["impression"] == await pings(on)
+
+
+async def test_an_offered_button_counts_although_facebooks_clock_is_behind(greeter: Stage) -> None:
+    """The payload itself proves that the tap came after the offer."""
+    on = greeter
+    await on.send(to(), greeting=True)
+    await on.handle(attrs.evolve(on.postback("CHAT"), timestamp=datetime_before(on, 2)))
+    assert ["impression", "click"] == await pings(on)
+
+
+def datetime_before(on: Stage, seconds: float) -> Any:
+    return on.at().fromtimestamp(on.clock.now() - seconds, on.at().tzinfo)
+
+
+async def test_pings_carry_what_the_settings_name() -> None:
+    """Ids are stable and own; names are settable; what is not known is left out."""
+    on = stage(
+        greeting={
+            **GREETING,
+            "user_param": "device_id",
+            "impression_id_param": "imp_id",
+            "click_id_param": "cid",
+            "site_id_param": "site",
+            "creative_id_param": None,
+            "ref_param": "cp_1",
+            "params": {"sub_site_id": "{handler}", "cp_2": "{ad_id}", "cp_3": "page-{page_id}", "fixed": "yes"},
+        },
+        device={"origination_ip": lambda user_id: f"2001:db8::{user_id[1:]}"},
+    )
+
+    @on.kochava.greeting
+    async def greet(_event: Event) -> None:
+        await on.send(to())
+
+    await on.handle(on.postback(referral=referral()), greet)
+    await on.handle(on.message())
+    impression, click = await on.records(Queue.PING)
+    assert isinstance(impression, Impression)
+    assert isinstance(click, Click)
+    common = {
+        "device_id": USER_ID,
+        "site": "messenger",
+        "cp_1": "flyer",
+        "referral_source": "SHORTLINK",
+        "cp_3": f"page-{PAGE_ID}",
+        "fixed": "yes",
+        "ip_address": "2001:db8::1",
+    }
+    assert {**common, "imp_id": impression.id} == impression.params
+    assert {**common, "cid": click.id} == click.params
+    assert impression.id != click.id
+
+
+async def test_placeholders_of_a_pasted_address_are_filled_or_dropped(greeter: Stage) -> None:
+    """Campaign Manager leaves `device_id=device_id` where no id is known."""
+    on = stage(greeting={**GREETING, "user_param": "device_id"})
+    await on.send(to(), greeting=True)
+    await on.handle(on.message())
+    pasted = "https://imp.test/track/impression?campaign_id=ko1&device_id=device_id&cp_0={cp_0}"
+    wire = WireSettings(trackers={"greeting": Tracker(impression_url=pasted)})
+    request = build_request(await ping(on, Impression), Destination(app_id="koapp", wire=wire))
+    query = parse_qs(urlsplit(request.url).query)
+    assert (["u1"], ["ko1"], None) == (query["device_id"], query["campaign_id"], query.get("cp_0"))
+
+
+async def test_a_greeting_shows_the_referral_that_is_remembered(greeter: Stage) -> None:
+    """The person came from the flyer yesterday, and is greeted now by a proactive send."""
+    on = greeter
+    await on.handle(on.message(referral=referral()))
+    await on.send(to(), greeting=True)
+    await on.handle(on.message())
+    assert "flyer" == (await ping(on, Impression)).params["referral_from"]
+
+
+async def test_two_processes_that_hear_of_the_same_greeting_at_once_ping_once() -> None:
+    """The mark's condition lets one of them plan anew, and nothing that either learnt is lost."""
+    clock = VirtualClock()
+    on = stage(clock, store=PatientStore(clock=clock), greeting=GREETING)
+    other = on.restarted()
+    mid = await on.send(to(), greeting=True)
+    await asyncio.gather(on.handle(on.delivery(mid)), other.handle(on.message()), on.handle(on.delivery(mid)))
+    await asyncio.gather(on.handle(on.message()), other.handle(on.message()))
+    rows = await on.store.browse(Queue.PING)
+    assert ["impression", "click"] == await pings(on)
+    assert 2 == len({row.entry.id for row in rows})
+    state = FunnelState.from_bytes((await on.store.recall([f"funnel:koapp:{USER_ID}"]))[f"funnel:koapp:{USER_ID}"])
+    assert state.showing is not None
+    assert None not in (state.showing.shown_at, state.showing.clicked_at)
+
+
+@pytest.mark.parametrize("delivery_first", [True, False])
+async def test_send_and_delivery_meet_when_two_processes_write_at_once(delivery_first: bool) -> None:
+    """Neither overwrites what the other has just learnt."""
+    clock = VirtualClock()
+    on = stage(clock, store=PatientStore(clock=clock), greeting=GREETING)
+    other = on.restarted()
+    both = [
+        on.send(to(), greeting=True, answer={"message_id": "mid-x", "recipient_id": USER_ID}),
+        other.handle(other.delivery("mid-x")),
+    ]
+    await asyncio.gather(*(reversed(both) if delivery_first else both))
+    assert ["impression"] == await pings(on)
+
+
+async def test_a_page_whose_deliveries_begin_during_the_wait_is_believed(greeter: Stage) -> None:
+    """Somebody else's came in the meantime, so this greeting's would have come as well."""
+    on = greeter
+    await on.send(to(), greeting=True)
+    await on.handle(on.delivery("other", user_id="somebody"))
+    await wait(on, 61)
+    assert [] == await pings(on)
+
+
+async def test_only_what_is_configured_is_pinged() -> None:
+    """Without a click address there are impressions, and no clicks."""
+    on = stage(greeting={"impression_url": GREETING["impression_url"]})
+    await on.send(to(), greeting=True)
+    await on.handle(on.message())
+    assert ["impression"] == await pings(on)
+
+
+class Play:
+    """One person's story with two processes on one store, driven step by step."""
+
+    def __init__(self, store: Store, clock: VirtualClock) -> None:
+        self.clock = clock
+        self.processes = [stage(clock, store=store, greeting=GREETING) for _ in range(2)]
+        self.mids: list[str] = []
+        self.past: list[Event] = []
+        self.numbers = 0
+
+    async def step(self, action: str, which: int, seconds: float) -> None:
+        on = self.processes[which]
+        match action:
+            case "greet":
+                await self._handle(on, on.postback(), self._greeting(on))
+            case "push":
+                await self._send(on)
+            case "deliver" if self.mids:
+                await self._handle(on, on.delivery(self.mids[int(seconds) % len(self.mids)]))
+            case "watermark":
+                await self._handle(on, on.delivery())
+            case "write":
+                await self._handle(on, on.message(mid=f"text-{self._number()}"))
+            case "tap":
+                await self._handle(on, on.postback("CHAT"))
+            case "menu":
+                await self._handle(on, on.postback("MENU"))
+            case "again" if self.past:
+                await on.handle(self.past[int(seconds) % len(self.past)])
+            case "restart":
+                self.processes[which] = on.restarted()
+            case "time":
+                self.clock.stall(seconds)
+            case "timers":
+                await on.kochava._parts.timers.end_due()
+            case _:
+                pass
+
+    def _greeting(self, on: Stage) -> Any:
+        @on.kochava.greeting
+        async def greet(_event: Event) -> None:
+            await self._send(on, greeting=False)
+
+        return greet
+
+    async def _send(self, on: Stage, *, greeting: bool = True) -> None:
+        mid = f"mid-{self._number()}"
+
+        async def graph(_outgoing: Outgoing) -> Any:
+            return {"message_id": mid, "recipient_id": USER_ID}
+
+        await on.kochava.send(Outgoing(body=to(), page_id=PAGE_ID, greeting=greeting), graph)
+        self.mids.append(mid)
+
+    async def _handle(self, on: Stage, event: Event, handler: Any = None) -> None:
+        self.past.append(event)
+        await (on.handle(event) if handler is None else on.handle(event, handler))
+
+    def _number(self) -> int:
+        self.numbers += 1
+        return self.numbers
+
+
+actions = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["greet", "push", "deliver", "watermark", "write", "tap", "menu", "again", "restart", "time", "timers"]
+        ),
+        st.integers(0, 1),
+        st.sampled_from([0.5, 3.0, 30.0, 61.0, 3600.0, 90_000.0]),
+    ),
+    max_size=25,
+)
+
+
+@asynccontextmanager
+async def opened(kind: str, clock: VirtualClock) -> AsyncIterator[Store]:
+    if kind == "memory":
+        yield MemoryStore(clock=clock)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        store = SqliteStore(Path(folder) / "funnel.db", clock=clock)
+        yield store
+        await store.close()
+
+
+async def check_play(kind: str, story: list[tuple[str, int, float]]) -> None:
+    clock = VirtualClock()
+    async with opened(kind, clock) as store:
+        play = Play(store, clock)
+        for action, which, seconds in story:
+            await play.step(action, which, seconds)
+        rows = await play.processes[0].records(Queue.PING)
+        # Never a click before or without its impression, and never two of either in one window.
+        assert re.fullmatch("(i c? ?)*", "".join(f"{row.kind[0]} " for row in rows))
+        impressions = [row.usertime for row in rows if isinstance(row, Impression)]
+        assert all(later - earlier >= DAY - 6 for earlier, later in itertools.pairwise(impressions))
+
+
+@given(actions)
+@settings(max_examples=200)
+def test_whatever_happens_each_window_has_one_impression_and_one_click_at_most(
+    story: list[tuple[str, int, float]],
+) -> None:
+    """Random interleavings of sends, deliveries, duplicates, restarts, time and the person's actions."""
+    asyncio.run(check_play("memory", story))
+
+
+@given(actions)
+@settings(max_examples=40)
+def test_the_same_holds_in_a_file(story: list[tuple[str, int, float]]) -> None:
+    """With a durable store, two processes at once."""
+    asyncio.run(check_play("sqlite", story))
+
+
+async def test_a_task_left_behind_by_a_greeting_does_not_make_later_sends_greetings(greeter: Stage) -> None:
+    """A consumer that was started in a greeting handler goes on to handle other events."""
+    on = greeter
+    work: asyncio.Queue[Event] = asyncio.Queue()
+    tasks: list[asyncio.Task[None]] = []
+
+    async def answer(_event: Event) -> None:
+        await on.send(to())
+
+    async def consume() -> None:
+        await on.handle(await work.get(), answer)
+
+    @on.kochava.greeting
+    async def greet(_event: Event) -> None:
+        tasks.append(asyncio.create_task(consume()))
+
+    await on.handle(on.postback(), greet)
+    work.put_nowait(on.message())
+    await tasks[0]
+    await on.handle(on.message())
+    assert [] == await pings(on)
