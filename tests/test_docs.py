@@ -1,4 +1,4 @@
-"""The documentation says what there is: commands, settings, methods, metrics, links, rooms and promises."""
+"""The documentation says what there is: commands, settings, methods, metrics, links, packages and promises."""
 
 from __future__ import annotations
 
@@ -165,21 +165,28 @@ def test_settings_page_is_up_to_date(generator: ModuleType) -> None:
 PROOF = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
 
-def promises() -> Mapping[str, str]:
-    """The promises' sections by heading."""
-    _, *sections = re.split(r"^## ", (DOCS / "promises.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return {section.partition("\n")[0]: section for section in sections if section[0].isdigit()}
+def promises() -> list[str]:
+    """The numbers of the promises, by their headings."""
+    return re.findall(r"^## (\d)\. ", (DOCS / "promises.md").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def appendix() -> Mapping[str, list[tuple[str, str]]]:
+    """The tests that the appendix names, file and function, by number of the promise."""
+    _, *sections = re.split(
+        r"^### Tests of promise ", (DOCS / "promises.md").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    return {section[0]: PROOF.findall(section) for section in sections}
 
 
 def test_there_are_eight_promises() -> None:
-    """Each with a number."""
-    assert list("12345678") == [heading[0] for heading in promises()]
+    """Each with a number, and with tests in the appendix."""
+    assert list("12345678") == promises() == list(appendix())
 
 
-@pytest.mark.parametrize("heading", promises())
-def test_promise_names_tests_that_exist(heading: str) -> None:
+@pytest.mark.parametrize("number", "12345678")
+def test_promise_names_tests_that_exist(number: str) -> None:
     """A file, and a function or method in it."""
-    proofs = PROOF.findall(promises()[heading])
+    proofs = appendix()[number]
 
     assert proofs
     for file, name in proofs:
@@ -188,7 +195,7 @@ def test_promise_names_tests_that_exist(heading: str) -> None:
         assert name in functions, f"{file}::{name}"
 
 
-def test_rooms_in_the_architecture_page_exist() -> None:
+def test_packages_in_the_architecture_page_exist() -> None:
     """And none is left out."""
     text = (DOCS / "architecture.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^\| `(\w+)/` \|", text, re.MULTILINE))
