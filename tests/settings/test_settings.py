@@ -11,7 +11,7 @@ import pytest
 
 from kochava_bot_middleware.exceptions import SettingsError, Violation
 from kochava_bot_middleware.settings import (
-    Refusals,
+    InvalidSettings,
     Rule,
     Secret,
     at_least,
@@ -289,5 +289,5 @@ def test_a_rule_waits_until_its_fields_are_right() -> None:
 
 def test_rules_hold_for_objects_made_in_code() -> None:
     """Where no mapping is involved."""
-    with pytest.raises(Refusals, match="name: wanted both `name` and `key`, or neither, got nothing"):
+    with pytest.raises(InvalidSettings, match="name: wanted both `name` and `key`, or neither, got nothing"):
         Ruled(key="k")
