@@ -1,4 +1,4 @@
-"""Records of a person who does not exist, for looking at requests and for trying them out."""
+"""Records of a user who does not exist, to show requests and to try them out."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ..tracking.greeting import ping_of
 from ..tracking.people import Person
 
 TEST_USER = "kochava-bot-test"
-"""The person's id."""
+"""The user's id."""
 
 PREFIX = "Test "
-"""How the names of all their events begin."""
+"""The beginning of the names of all their events."""
 
 
 class SampleKind(enum.StrEnum):
@@ -117,26 +117,21 @@ async def samples(kind: SampleKind, app: App, *, now: float, new_id: Callable[[]
             ]
 
 
-def place_of(app: App) -> str:
-    """An app and the Page it is for, as a person reads it."""
+def app_label(app: App) -> str:
+    """An app and the Page it is for, as printed."""
     page_id = app.destination.page_id
     return f"{app.app_id} (Page {page_id})" if page_id is not None else app.app_id
 
 
-def distinct(apps: Iterable[App]) -> list[App]:
-    """One of those that send alike."""
+def sent_settings(app: App) -> tuple[object, ...]:
+    """The settings that decide what is sent of a user."""
+    return app.app_id, app.destination.wire, app.greeting, app.identity, app.device, app.install
+
+
+def distinct(apps: Iterable[App], part: Callable[[App], object] = sent_settings) -> list[App]:
+    """The first app of those for which *part* is equal."""
     kept: list[App] = []
     for app in apps:
-        if not any(_sends_alike(app, other) for other in kept):
+        if all(part(app) != part(other) for other in kept):
             kept.append(app)
     return kept
-
-
-def _sends_alike(one: App, other: App) -> bool:
-    same_wire = one.app_id == other.app_id and one.destination.wire == other.destination.wire
-    return same_wire and (one.greeting, one.identity, one.device, one.install) == (
-        other.greeting,
-        other.identity,
-        other.device,
-        other.install,
-    )
