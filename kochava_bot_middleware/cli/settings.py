@@ -1,4 +1,4 @@
-"""Where commands get the settings from: a TOML file, and environment variables, which go over the file."""
+"""Where commands get the settings from: a TOML file, and environment variables, which override the file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def add_settings_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--settings",
         metavar="FILE",
-        help="TOML file with a table [kochava]; environment variables such as KOCHAVA_BOT__KOCHAVA__STORE go over it",
+        help="TOML file with a table [kochava]; environment variables such as KOCHAVA_BOT__KOCHAVA__STORE override it",
     )
 
 

@@ -50,7 +50,7 @@ async def test_no_settings_at_all(run: Run) -> None:
     assert "--settings" in ran.err
 
 
-async def test_environment_goes_over_the_file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_environment_overrides_the_file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One value of the file is replaced by that of the environment."""
     monkeypatch.setenv("KOCHAVA_BOT__KOCHAVA__SMARTLINKS__DEFAULT", "https://other.smart.link/x?url={url}")
     path = write_json(tmp_path / "send.json", BUTTONS)

@@ -37,9 +37,7 @@ async def test_worker_delivers_and_stops_on_sigterm(tmp_path: Path) -> None:
         async with worker_in(tmp_path, settings, "--concurrency", "3") as worker:
             ready = await worker.start()
             await middleware.track("Purchase", user_id="5")
-            async with asyncio.timeout(20):
-                while not kochava.events:
-                    await kochava.clock.sleep(0.02)
+            await kochava.received(within_seconds=20)
             said = await worker.stop()
         await middleware.stop()
 
