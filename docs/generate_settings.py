@@ -28,8 +28,8 @@ HEAD = """# Settings
 
 Settings are a dict (`from_dict`), or a TOML file for the command line, with the settings of `KochavaMiddleware` in the
 table `[kochava]` and those of `MessengerBot` in the table `[bot]`. An environment variable overrides the file:
-`KOCHAVA_BOT__KOCHAVA__STORE` is `store` in `[kochava]`; two underscores stand for a dot. Your own program reads both as in
-[getting started](getting-started.md#4-write-the-bot).
+`KOCHAVA_BOT__KOCHAVA__STORE` is `store` in `[kochava]`; two underscores stand for a dot.
+[Getting started](getting-started.md#4-write-the-bot) shows how your own program reads both.
 
 Values are not converted: `"5"` is refused where a number is wanted. One error lists everything that is wrong, with the
 key, what was wanted and what was given. A *required* setting has no default; *none* means that it is not set. A setting

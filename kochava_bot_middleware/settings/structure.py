@@ -38,9 +38,7 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], *, key: str = "") -> 
     reader = _Reader()
     settings = reader.read(key, mapping, cls)
     if reader.violations:
-        raise SettingsError(
-            [attrs.evolve(violation, key=violation.key or "settings") for violation in reader.violations]
-        )
+        raise SettingsError([attrs.evolve(each, key=each.key or "settings") for each in reader.violations])
     return cast("T", settings)
 
 
@@ -51,7 +49,7 @@ class _Reader:
         self.violations: list[Violation] = []
 
     def read(self, key: str, value: Any, kind: Any) -> Any:
-        """*value* as a *kind*; unusable if that added to the violations."""
+        """*value* as a *kind*. Not to be used if the violations became more."""
         try:
             return self._read(key, value, kind)
         except InvalidValue as exc:
@@ -97,7 +95,7 @@ class _Reader:
         for name, member in _mapping_of(value).items():
             path = joined(key, str(name))
             if not isinstance(name, str):
-                self.violations.append(Violation(key=path, wanted="a text as key", got=describe(name)))
+                self._add(path, wanted="a text as key", got=describe(name))
             members[str(name)] = self.read(path, member, kind)
         return members
 
@@ -121,26 +119,24 @@ class _Reader:
         return cls(**valid) if len(self.violations) == count else None
 
     def _unknown_names(self, key: str, given: Mapping[Any, Any], fields: Mapping[str, Any]) -> set[str]:
-        """Report names that the class does not have; gives those that were probably meant."""
+        """Add names that the class does not have; returns those that were probably meant."""
         misspelt: set[str] = set()
         for name in [name for name in given if name not in fields]:
-            near = difflib.get_close_matches(str(name).lower(), fields, n=1)
+            path = joined(key, str(name))
             if isinstance(given[name], Mapping) and any(member in fields for member in given[name]):
                 # Such as a whole settings file where one of its tables is wanted.
-                wanted, got = "what this holds, one level higher", "a mapping around it"
-            else:
-                wanted, got = (
-                    f"probably `{near[0]}`" if near else f"one of {', '.join(sorted(fields))}",
-                    "an unknown key",
-                )
-                misspelt.update(near)
-            self.violations.append(Violation(key=joined(key, str(name)), wanted=wanted, got=got))
+                self._add(path, wanted="what this holds, one level higher", got="a mapping around it")
+                continue
+            near = difflib.get_close_matches(str(name).lower(), fields, n=1)
+            wanted = f"probably `{near[0]}`" if near else f"one of {', '.join(sorted(fields))}"
+            self._add(path, wanted=wanted, got="an unknown key")
+            misspelt.update(near)
         return misspelt
 
     def _field(self, key: str, given: Mapping[Any, Any], field: Any, kind: Any) -> Any:
         if field.name not in given:
             if field.default is attrs.NOTHING:
-                self.violations.append(Violation(key=key, wanted="a value (it is required)", got="nothing"))
+                self._add(key, wanted="a value (it is required)", got="nothing")
             return field.default.factory() if hasattr(field.default, "factory") else field.default
         before = len(self.violations)
         found = self.read(key, given[field.name], kind)
@@ -151,15 +147,15 @@ class _Reader:
                 self.violations += under(key, _masked(exc, found, kind))
         return found
 
+    def _add(self, key: str, *, wanted: str, got: str) -> None:
+        self.violations.append(Violation(key=key, wanted=wanted, got=got))
+
 
 def _masked(error: InvalidSettings, value: Any, kind: Any) -> list[Violation]:
     """The violations, without any part of *value* if a *kind* may hold secrets."""
     if not _holds_secrets(kind):
         return list(error.violations)
-    return [
-        attrs.evolve(violation, got="something else" if violation.key else kind_of(value))
-        for violation in error.violations
-    ]
+    return [attrs.evolve(each, got="something else" if each.key else kind_of(value)) for each in error.violations]
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""The command line itself; its commands are tested in `cli/`."""
+"""The command line itself."""
 
 from __future__ import annotations
 
