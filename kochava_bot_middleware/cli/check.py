@@ -47,8 +47,7 @@ def add_check(parsers: Parsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print requests, SmartLinks and warnings."""
     if arguments.file is not None and arguments.settings is not None:
-        wanted = "one settings file"
-        raise SettingsError([Violation(key="--settings", wanted=wanted, got="two")])
+        raise SettingsError([Violation(key="--settings", wanted="one settings file", got="two")])
     path = arguments.file or arguments.settings
     settings = read_settings(path)
     apps = Apps(settings)
@@ -123,10 +122,10 @@ def _print_links(app: App) -> None:
     if settings.default is not None:
         examples.append(("any other", EXAMPLE))
     maker = app.links.maker(context)
-    rows = []
-    for match, example in examples:
-        smartlink = "no example fits" if example is None else str(maker.make(example))
-        rows.append((match, example or "", smartlink))
+    rows = [
+        (match, example or "", "no example fits" if example is None else str(maker.make(example)))
+        for match, example in examples
+    ]
     print_table(("route", "example", "becomes"), rows)
     print()
 
@@ -161,7 +160,7 @@ def remarks_on(settings: KochavaSettings, apps: Apps, page_ids: Iterable[str] = 
         remarks.append(("privacy.consent", text))
     if settings.mode is not Mode.LIVE:
         remarks.append(("mode", f"is {str(settings.mode)!r}: the bot sends nothing"))
-    text = "Kochava takes a bot's events, pings and SmartLinks for paid accounts only"
+    text = "Kochava accepts a bot's events, pings and SmartLinks for paid accounts only"
     remarks.append(("kochava_app_id", text))
     return remarks
 

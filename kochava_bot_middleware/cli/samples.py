@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from ..kochava.records import Deletion, Engagement, IdentityLink, Install, Record
 from ..messenger.events import Channel
@@ -37,27 +38,23 @@ async def samples(kind: SampleKind, app: App, *, now: float, new_id: Callable[[]
 
     Args:
         now: Seconds since the epoch.
-        new_id: Makes a random id.
+        new_id: Returns a random id.
     """
     channel = Channel.MESSENGER
     person = Person(user_id=TEST_USER, page_id=app.destination.page_id, channel=channel)
     name = app.name_of(person)
     device, _ = await device_facts(app.device, TEST_USER)
-    device_ids = app.identity.device_ids(channel, name)
-    page_id, usertime = person.page_id, int(now)
+    common: dict[str, Any] = {
+        "app_id": app.app_id,
+        "user_id": name,
+        "page_id": person.page_id,
+        "usertime": int(now),
+        "device_ids": app.identity.device_ids(channel, name),
+    }
 
-    def event(event_name: str, data: object) -> Engagement:
-        return Engagement(
-            id=new_id(),
-            app_id=app.app_id,
-            user_id=name,
-            page_id=page_id,
-            usertime=usertime,
-            event_name=PREFIX + event_name,
-            event_data=data,
-            device_ids=device_ids,
-            extra=device,
-        )
+    def event(event_name: str, data: object) -> Record:
+        name = PREFIX + event_name
+        return Engagement(id=new_id(), event_name=name, event_data=data, extra=device, **common)
 
     def ping(step: PingStep) -> Record:
         showing = Showing(greeting=new_id(), sent_at=now, handler="greet")
@@ -81,40 +78,11 @@ async def samples(kind: SampleKind, app: App, *, now: float, new_id: Callable[[]
         case SampleKind.CLICK:
             return [ping(PingStep.CLICK)]
         case SampleKind.INSTALL:
-            return [
-                Install(
-                    id=new_id(),
-                    app_id=app.app_id,
-                    user_id=name,
-                    page_id=page_id,
-                    usertime=usertime,
-                    device_ids=device_ids,
-                    extra=device,
-                )
-            ]
+            return [Install(id=new_id(), extra=device, **common)]
         case SampleKind.IDENTITY:
-            return [
-                IdentityLink(
-                    id=new_id(),
-                    app_id=app.app_id,
-                    user_id=name,
-                    page_id=page_id,
-                    usertime=usertime,
-                    device_ids=device_ids,
-                    identities={"customer_id": TEST_USER},
-                )
-            ]
+            return [IdentityLink(id=new_id(), identities={"customer_id": TEST_USER}, **common)]
         case SampleKind.DELETION:
-            return [
-                Deletion(
-                    id=new_id(),
-                    app_id=app.app_id,
-                    user_id=name,
-                    page_id=page_id,
-                    usertime=usertime,
-                    device_ids=device_ids,
-                )
-            ]
+            return [Deletion(id=new_id(), **common)]
 
 
 def app_label(app: App) -> str:
