@@ -1,5 +1,5 @@
 """
-Writes settings.md from the settings classes, so that the page never says anything else than the code.
+Writes settings.md from the settings classes, so that the page always agrees with the code.
 
 Run it after a settings class changed: python docs/generate_settings.py
 """
@@ -22,19 +22,19 @@ from kochava_bot_middleware.settings import Secret
 
 PAGE = Path(__file__).parent / "settings.md"
 
-HEAD = """# Which settings are there?
+HEAD = """# Settings
 
 <!-- Written by docs/generate_settings.py from the settings classes. Change those, then run it. -->
 
-Settings are one dict (`from_dict`), or one TOML file for the command line: what `KochavaMiddleware` takes stands under
-`[kochava]` there, what `MessengerBot` takes under `[bot]`. An environment variable goes over the file:
-`KOCHAVA_BOT__KOCHAVA__STORE` is `store` under `[kochava]`, two underscores for a dot. A program of yours reads both as
-[getting started](getting-started.md#4-write-the-bot) shows.
+Settings are a dict (`from_dict`), or a TOML file for the command line, with the settings of `KochavaMiddleware` in the
+table `[kochava]` and those of `MessengerBot` in the table `[bot]`. An environment variable overrides the file:
+`KOCHAVA_BOT__KOCHAVA__STORE` is `store` in `[kochava]`; two underscores stand for a dot.
+[Getting started](getting-started.md#4-write-the-bot) shows how your own program reads both.
 
-Numbers are numbers and texts are texts: `"5"` is refused where a number is wanted. Everything that is wrong comes in
-one error, with key, wanted and got. What is *required* has no default; *none* means that it is not set. What turns
-something off by `None` can be turned off in code only, since TOML has no such value; a *callable*, too, can only be
-given in code.
+Values are not converted: `"5"` is refused where a number is wanted. One error lists everything that is wrong, with the
+key, what was wanted and what was given. A *required* setting has no default; *none* means that it is not set. A setting
+that is turned off with `None` can be turned off in code only, since TOML has no such value; a *callable*, too, can only
+be given in code.
 """
 
 CONTAINERS = (list, tuple, collections.abc.Sequence)
@@ -44,7 +44,7 @@ UNITS = (("_per_second", "a second"), ("_seconds", "seconds"), ("_bytes", "bytes
 
 
 def meanings(cls: type) -> Mapping[str, str]:
-    """What the docstring's ``Attributes`` say, by name; of those it inherits, the docstring of their own class."""
+    """The text of the docstring's ``Attributes``, by name; of inherited ones, from the class that defines them."""
     text = inspect.cleandoc(cls.__doc__ or "")
     _, _, listed = text.partition("Attributes:\n")
     found: dict[str, str] = {}
@@ -64,14 +64,14 @@ def meanings(cls: type) -> Mapping[str, str]:
 
 
 def members(kind: Any) -> tuple[Any, ...]:
-    """The types that a union allows, ``None`` left out; of any other type only itself."""
+    """The types in a union, without ``None``; for any other type only itself."""
     if get_origin(kind) in (Union, types.UnionType):
         return tuple(each for each in get_args(kind) if each is not type(None))
     return (kind,)
 
 
 def bounds(field: Any) -> Mapping[str, Any]:
-    """What `one_of` and `at_least` were called with; empty for other validators."""
+    """The arguments of `one_of` and `at_least`; empty for other validators."""
     validator = field.validator
     if validator is None or not inspect.isfunction(validator):
         return {}
@@ -79,7 +79,7 @@ def bounds(field: Any) -> Mapping[str, Any]:
 
 
 def in_words(kind: Any) -> str:
-    """A type as a person says it."""
+    """A type in words."""
     origin = get_origin(kind)
     if kind in SCALARS:
         return SCALARS[kind]
@@ -95,13 +95,13 @@ def in_words(kind: Any) -> str:
 
 
 def many(kind: Any) -> str:
-    """The same of several."""
+    """A type in words, in the plural."""
     words = in_words(kind)
     return words + "s" if words in {"text", "number", "secret text", "table"} else words
 
 
 def type_of(field: Any, kind: Any) -> str:
-    """What a field takes."""
+    """The values that a field accepts."""
     limits = bounds(field)
     words = " or ".join(in_words(each) for each in members(kind))
     if "choices" in limits:
@@ -112,7 +112,7 @@ def type_of(field: Any, kind: Any) -> str:
 
 
 def default_of(field: Any) -> str:
-    """A default as it would be written."""
+    """A default as it is written in TOML."""
     value = field.default
     if isinstance(value, attrs.Factory):  # type: ignore[arg-type]
         value = value.factory()
@@ -141,17 +141,17 @@ def written(value: Any) -> str:
 
 
 def unit_of(name: str) -> str:
-    """The unit that a key's name tells."""
+    """The unit, from the ending of the key."""
     return next((unit for ending, unit in UNITS if name.endswith(ending)), "")
 
 
 def cell(text: str) -> str:
-    """A docstring's words within a table."""
+    """Text of a docstring, for a table."""
     return text.replace("``", "`").replace("|", "\\|")
 
 
 def sections(cls: type, path: str = "") -> Iterator[tuple[str, type]]:
-    """A settings class and all below it, each with the path that its keys begin with."""
+    """A settings class and the classes within it, each with the path that its keys begin with."""
     yield path, cls
     hints = get_type_hints(cls)
     for field in attrs.fields(cls):
@@ -168,9 +168,9 @@ def sections(cls: type, path: str = "") -> Iterator[tuple[str, type]]:
 def rows(cls: type, path: str) -> Iterator[str]:
     """The table of one class."""
     hints, said = get_type_hints(cls), meanings(cls)
-    yield "| key | takes | default | unit | meaning |"
+    yield "| key | accepts | default | unit | meaning |"
     yield "| --- | --- | --- | --- | --- |"
-    # What a class adds goes before what it inherits.
+    # Own fields come before inherited ones.
     for field in sorted(attrs.fields(cls), key=lambda field: field.inherited):
         kind = hints[field.name]
         is_section = all(attrs.has(each) and each is not Secret for each in members(kind))
@@ -181,7 +181,7 @@ def rows(cls: type, path: str) -> Iterator[str]:
 
 
 def part(heading: str, cls: type) -> Iterator[str]:
-    """One class with all below it."""
+    """One class with the classes within it."""
     yield f"\n## {heading}\n"
     for path, below in sections(cls):
         if path:
@@ -194,8 +194,8 @@ def page() -> str:
     """The whole page."""
     lines = [
         HEAD,
-        *part("What does `KochavaMiddleware` take?", KochavaSettings),
-        *part("What does `MessengerBot` take?", BotSettings),
+        *part("Settings of `KochavaMiddleware`", KochavaSettings),
+        *part("Settings of `MessengerBot`", BotSettings),
     ]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
 

@@ -1,4 +1,4 @@
-"""The async host: an aiohttp application around webhook, inbox, handlers and senders."""
+"""The async host: an aiohttp application around webhook, inbox, handlers and the `AsyncBot` of each Page."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class MessengerBot(Handlers):
         self.settings = settings
         self._clock = clock or SystemClock()
         self._middlewares: list[object] = []
-        self._senders = Senders(settings, self._clock)
+        self._pages = PageBots(settings, self._clock)
         self._inbox: Inbox | None = None
         self._running = False
-        self._life = AsyncExitStack()
-        self._changing = asyncio.Lock()
+        self._opened = AsyncExitStack()
+        self._start_stop_lock = asyncio.Lock()
         self._chain = compose([], self._route)
         self._webhook = Webhook(
             self._accept,
@@ -71,7 +71,7 @@ class MessengerBot(Handlers):
     @classmethod
     def from_dict(cls, mapping: Mapping[str, Any], *, clock: Clock | None = None) -> Self:
         """
-        Make a bot from a settings mapping; see `BotSettings` for the keys.
+        Create a bot from a settings mapping; see `BotSettings` for the keys.
 
         Raises:
             SettingsError: With everything that is wrong.
@@ -83,97 +83,104 @@ class MessengerBot(Handlers):
         Add a middleware with ``receive``, ``send`` or both; the first added is the outermost in both directions.
 
         Raises:
-            RegistrationError: It could not work, was added before, or the bot has been started already.
+            RegistrationError: It cannot work, was added before, or the bot has been started already.
         """
         check_middleware(middleware)
         if any(middleware is one for one in self._middlewares):
             msg = f"a middleware is added once, got {middleware!r} again: everything would pass it twice"
             raise RegistrationError(msg)
-        if self._running or self._changing.locked():
+        if self._running or self._start_stop_lock.locked():
             msg = "add middlewares before the bot is started"
             raise RegistrationError(msg)
         if hasattr(middleware, "added_to"):
             middleware.added_to(self)
         self._middlewares.append(middleware)
-        for sender in self._senders.all:
-            if hasattr(middleware, "send"):
-                sender.add_middleware(middleware)
+        if hasattr(middleware, "send"):
+            for page_bot in self._pages.all:
+                page_bot.add_middleware(middleware)
 
     def page(self, page_id: str | int | None = None) -> AsyncBot:
         """
-        What sends in a Page's name, also outside of handlers. With one Page, its id may be left out.
+        The `AsyncBot` of a Page, to send outside of handlers, too. With one Page, its id may be left out.
 
         Raises:
             KochavaBotError: There is no such Page in the settings.
         """
-        return self._senders.of(page_id)
+        return self._pages.of(page_id)
 
     @property
     def counts(self) -> Counts:
         """
-        As ``at_risk``, the events that were answered 200 but are only in memory, since the store does not work. The
-        middleware counts all else.
+        Its ``at_risk``: events that were answered 200 but are only in memory, since the store does not work. The other
+        counts are those of the middleware.
         """
         return Counts(at_risk=0 if self._inbox is None else self._inbox.at_risk)
 
     async def start(self) -> None:
         """
-        Open the store, start the middlewares, and take over what a former process left. Idempotent.
+        Open the store, start the middlewares, and take over the events that a former process left. Idempotent.
 
-        What was started before something failed is stopped again.
+        If one of them fails, those that were started before it are stopped again.
 
         Raises:
-            StoreUnavailable: The store cannot be opened; the message says how to mend it.
+            StoreUnavailable: The store cannot be opened; the message says what to do.
         """
-        async with self._changing:
+        async with self._start_stop_lock:
             if self._running:
                 return
-            async with AsyncExitStack() as life:
-                self._inbox = await self._begin(life)
-                self._life = life.pop_all()
+            async with AsyncExitStack() as stack:
+                self._inbox = await self._open(stack)
+                self._opened = stack.pop_all()
                 self._running = True
 
     async def stop(self) -> None:
         """
         Let the handlers finish, then stop the middlewares in reverse order. Idempotent.
 
-        Webhooks that come meanwhile are refused with 503, so that Facebook delivers them again.
+        Webhooks that arrive meanwhile are refused with 503, so that Facebook delivers them again.
         """
-        async with self._changing:
+        async with self._start_stop_lock:
             try:
-                await self._life.aclose()
+                await self._opened.aclose()
             finally:
-                # The inbox stays: what still comes is refused by it.
+                # The inbox stays: it refuses webhooks that still arrive.
                 self._running = False
-                await self._senders.close()
+                await self._pages.close()
 
-    async def _begin(self, life: AsyncExitStack) -> Inbox:
+    async def _open(self, stack: AsyncExitStack) -> Inbox:
         store = self._store()
-        # Whoever lends the store closes it; this is for when it could not even be opened.
-        life.push_async_callback(store.close)
+        # The middleware that provides the store closes it when it stops; this is for a store that could not be opened.
+        stack.push_async_callback(store.close)
         await store.open()
         self._chain = compose(layers_of(self._middlewares, "receive"), self._route)
         for middleware in self._middlewares:
             if hasattr(middleware, "stop"):
-                life.push_async_callback(_stop, middleware)
+                stack.push_async_callback(_stop, middleware)
             if hasattr(middleware, "start"):
                 await middleware.start()
         if not store.durable:
             log.warning(
-                "inbox_in_memory: events that wait are lost at a crash; set `store` of KochavaMiddleware to a file, "
-                "such as sqlite:///kochava-bot.db, or add a middleware that lends a durable store"
+                "inbox_in_memory: waiting events are lost in a crash; set `store` of KochavaMiddleware to a file, "
+                "such as sqlite:///kochava-bot.db, or add a middleware that provides a durable store"
             )
         inbox = Inbox(store=store, dispatch=self._dispatch, settings=self.settings.inbox, clock=self._clock)
-        life.push_async_callback(inbox.stop)
+        stack.push_async_callback(inbox.stop)
         await inbox.start()
         return inbox
 
+    def _store(self) -> Store:
+        for middleware in self._middlewares:
+            if hasattr(middleware, "provide_store"):
+                provider: StoreProvider = middleware
+                return provider.provide_store()
+        return MemoryStore(clock=self._clock)
+
     def verify(self, query: Mapping[str, str]) -> WebhookAnswer:
-        """Answer Facebook's verification GET, for hosts other than `app()`."""
+        """Answer Facebook's verification GET, for servers other than `app()`."""
         return self._webhook.verify(query)
 
     async def receive(self, raw_body: bytes, headers: Mapping[str, str]) -> WebhookAnswer:
-        """Take one webhook POST, for hosts other than `app()`. The bot must have been started."""
+        """Answer one webhook POST, for servers other than `app()`. The bot must have been started."""
         return await self._webhook.receive(raw_body, headers)
 
     def app(self, path: str = "/webhook") -> web.Application:
@@ -186,9 +193,9 @@ class MessengerBot(Handlers):
         """Serve the webhook at *path* of an application of yours."""
         app.router.add_get(path, self._get)
         app.router.add_post(path, self._post)
-        app.cleanup_ctx.append(self._lifetime)
+        app.cleanup_ctx.append(self._started)
 
-    async def _lifetime(self, _app: web.Application) -> AsyncIterator[None]:
+    async def _started(self, _app: web.Application) -> AsyncIterator[None]:
         await self.start()
         yield
         await self.stop()
@@ -197,30 +204,23 @@ class MessengerBot(Handlers):
         return _response(self.verify(request.query))
 
     async def _post(self, request: web.Request) -> web.Response:
-        # Read here rather than by `request.read`, whose limit is that of the application around.
-        most = self.settings.max_body_bytes
-        if (request.content_length or 0) > most:
+        # Not `request.read`, whose limit is that of the whole application.
+        limit = self.settings.max_body_bytes
+        if (request.content_length or 0) > limit:
             return _response(self._webhook.too_large())
         raw_body = bytearray()
         try:
             async for part in request.content.iter_any():
                 raw_body += part
-                if len(raw_body) > most:
+                if len(raw_body) > limit:
                     return _response(self._webhook.too_large())
         except web.RequestPayloadError:
             return _response(self._webhook.unreadable())
         return _response(await self.receive(bytes(raw_body), request.headers))
 
-    def _store(self) -> Store:
-        for middleware in self._middlewares:
-            if hasattr(middleware, "provide_store"):
-                provider: StoreProvider = middleware
-                return provider.provide_store()
-        return MemoryStore(clock=self._clock)
-
     async def _accept(self, events: Sequence[Event]) -> None:
         if self._inbox is None:
-            msg = "start the bot before it receives: `await bot.start()`, or serve `bot.app()`"
+            msg = "start the bot before it receives webhooks: `await bot.start()`, or serve `bot.app()`"
             raise KochavaBotError(msg)
         wanted = [event for event in events if not isinstance(event, ChangeEvent) or self.router.wants(event)]
         await self._inbox.accept(wanted)
@@ -233,7 +233,7 @@ class MessengerBot(Handlers):
         except BaseException as exc:
             if handling.is_ended_by(exc):
                 raise
-            # The handler, or what it waited for, was cancelled from within: that is an error like any other.
+            # The handler cancelled itself, or awaited something that was cancelled: an error like any other.
             error = RuntimeError(f"the handler ended with {type(exc).__name__}")
             error.__cause__ = exc
             handling.error = error.with_traceback(exc.__traceback__)
@@ -242,13 +242,13 @@ class MessengerBot(Handlers):
             await self._report(handling, handling.error)
 
     async def _route(self, event: Event) -> Any:
-        """The innermost of the receive chain: the handler itself."""
+        """The innermost call of the receive chain: run the handler."""
         handling = current_handling()
         route = self.router.find(event)
         if handling is None or route is None or not handling.rerun:
             return None
         handling.handler = route.name
-        result = await route.function(event, Reply(self._senders.answering(event.page_id), event))
+        result = await route.function(event, Reply(self._pages.of_event(event), event))
         handling.handled = True
         return result
 
@@ -257,7 +257,7 @@ class MessengerBot(Handlers):
         event = handling.event
         for error_handler in self.router.error_handlers:
             try:
-                await error_handler(event, Reply(self._senders.answering(event.page_id), event), error)
+                await error_handler(event, Reply(self._pages.of_event(event), event), error)
             except BaseException as exc:
                 if handling.is_ended_by(exc):
                     raise
@@ -276,53 +276,54 @@ def _response(answer: WebhookAnswer) -> web.Response:
     return web.Response(status=answer.status, text=answer.text)
 
 
-class Senders:
-    """One `AsyncBot` for each Page of the settings."""
+class PageBots:
+    """The `AsyncBot` of each Page of the settings."""
 
     def __init__(self, settings: BotSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._only: AsyncBot | None = None
         self._by_page = {page_id: self._make(page_id, page) for page_id, page in settings.pages.items()}
-        if settings.page_access_token is not None:
-            self._only = self._make(None, PageSettings(page_access_token=settings.page_access_token))
+        token = settings.page_access_token
+        self._only = None if token is None else self._make(None, PageSettings(page_access_token=token))
 
     @property
     def all(self) -> list[AsyncBot]:
-        """Every sender."""
-        return [*self._by_page.values(), *([] if self._only is None else [self._only])]
+        """All of them."""
+        return list(self._by_page.values()) if self._only is None else [self._only]
 
     def of(self, page_id: str | int | None) -> AsyncBot:
         """
-        What sends in a Page's name. With one Page, its id may be left out.
+        The one of a Page. With one Page, its id may be left out.
 
         Raises:
             KochavaBotError: There is no such Page in the settings.
         """
-        sender = self.find(page_id)
-        if sender is None:
-            raise KochavaBotError(self._why(page_id))
-        return sender
-
-    def answering(self, page_id: str | None) -> AsyncBot:
-        """
-        What a handler answers with. For an unknown Page, all that it sends raises `KochavaBotError`: a handler that
-        sends nothing works all the same.
-        """
-        return self.find(page_id) or _UnknownPage(page_id, self._why(page_id))
-
-    def find(self, page_id: str | int | None) -> AsyncBot | None:
-        """As `of`, but ``None`` when there is none."""
         if self._only is not None:
             return self._only
         if page_id is None and len(self._by_page) == 1:
             return next(iter(self._by_page.values()))
-        return None if page_id is None else self._by_page.get(str(page_id))
+        if str(page_id) in self._by_page:
+            return self._by_page[str(page_id)]
+        wanted = f"no token for Page {page_id!r}: add it to `pages`"
+        if page_id is None:
+            wanted = "several Pages are set up, so the Page must be named"
+        msg = f"{wanted} (known: {', '.join(self._by_page)})"
+        raise KochavaBotError(msg)
+
+    def of_event(self, event: Event) -> AsyncBot:
+        """
+        The one that answers *event*. For an unknown Page, everything it sends raises `KochavaBotError`, so that a
+        handler that sends nothing still works.
+        """
+        try:
+            return self.of(event.page_id)
+        except KochavaBotError as exc:
+            return _UnknownPage(event.page_id, str(exc))
 
     async def close(self) -> None:
         """Close all sessions."""
-        for sender in self.all:
-            await sender.close()
+        for page_bot in self.all:
+            await page_bot.close()
 
     def _make(self, page_id: str | None, page: PageSettings) -> AsyncBot:
         secret = page.app_secret or self._settings.app_secret
@@ -336,22 +337,16 @@ class Senders:
             clock=self._clock,
         )
 
-    def _why(self, page_id: str | int | None) -> str:
-        known = ", ".join(self._by_page)
-        if page_id is None:
-            return f"several Pages are set up, so the Page must be named (known: {known})"
-        return f"no token for Page {page_id!r}: add it to `pages` (known: {known})"
-
 
 class _UnknownPage(AsyncBot):
-    """Stands in for a Page that is not in the settings."""
+    """Raises for everything that is sent by a Page that is not in the settings."""
 
-    def __init__(self, page_id: str | None, why: str) -> None:
+    def __init__(self, page_id: str | None, message: str) -> None:
         super().__init__("no-token", page_id=page_id)
-        self._why = why
+        self._message = message
 
     async def send(self, outgoing: Outgoing) -> NoReturn:
-        raise KochavaBotError(self._why)
+        raise KochavaBotError(self._message)
 
     async def call(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        raise KochavaBotError(self._why)
+        raise KochavaBotError(self._message)

@@ -1,8 +1,8 @@
 """
-The one onion: the same composition serves the receive and the send direction.
+Composition of middlewares, for the receive and the send direction.
 
-The first layer added is the outermost, in both directions. A layer may leave ``call_next`` out (drop the event, answer
-from a cache) and may await it again (retry).
+The first layer added is the outermost, in both directions. A layer may leave out ``call_next`` (drop the event, answer
+from a cache) and may await it several times (retry).
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ def layers_of(middlewares: Sequence[object], direction: str) -> list[Layer[T, R]
 
 def check_middleware(middleware: object) -> None:
     """
-    Refuse what could never work as a middleware, at the moment it is added.
+    Refuse an object that cannot work as a middleware.
 
     Raises:
-        RegistrationError: It is a class, has neither ``receive`` nor ``send``, or one of them, or of ``start`` and
-            ``stop``, is not ``async def``.
+        RegistrationError: It is a class, it has neither ``receive`` nor ``send``, or one of ``receive``, ``send``,
+            ``start`` and ``stop`` is not ``async def``.
     """
     if isinstance(middleware, type):
         msg = f"a middleware is an object: add {middleware.__name__}(…), not the class"
@@ -64,21 +64,19 @@ def check_middleware(middleware: object) -> None:
 
 
 def takes(function: Callable[..., Any], count: int) -> bool:
-    """Whether *function* can be called with so many arguments, as far as it tells."""
+    """Whether *function* can be called with *count* positional arguments, as far as its signature is known."""
     try:
         inspect.signature(function).bind(*range(count))
     except TypeError:
         return False
     except ValueError:
-        # Builtins do not always tell.
+        # Not every builtin has a signature.
         return True
     return True
 
 
 def is_async_callable(candidate: object) -> bool:
-    """
-    Whether calling *candidate* gives an awaitable, also for partials, and for instances whose ``__call__`` is async.
-    """
+    """Whether calling *candidate* gives an awaitable: an async function, a partial of one, or an async ``__call__``."""
     if inspect.iscoroutinefunction(candidate):
         return True
     if isinstance(candidate, type) or inspect.isroutine(candidate):

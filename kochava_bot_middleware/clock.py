@@ -1,4 +1,4 @@
-"""The only place that knows what time it is, and the only one that waits."""
+"""Time and sleeping. No other module asks for the time or sleeps."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Time as an argument, so that tests own it."""
+    """Time as an argument, so that tests can control it."""
 
     def now(self) -> float:
-        """Wall-clock time in seconds since the epoch. May jump."""
+        """Wall-clock time in seconds since the epoch. It may jump."""
 
     def monotonic(self) -> float:
-        """Seconds since an arbitrary start. Never jumps; for durations."""
+        """Seconds since an arbitrary start. It never jumps; for durations."""
 
     async def sleep(self, seconds: float) -> None:
-        """Let *seconds* pass."""
+        """Wait for *seconds*."""
 
 
 class SystemClock:

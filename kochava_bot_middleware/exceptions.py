@@ -1,27 +1,27 @@
 """
-Every error this package raises, drawn as a tree.
+The errors of this package.
 
-A class exists only where a caller acts differently on it::
+A class exists only where a caller reacts differently to it::
 
     KochavaBotError
-    ├── SettingsError              mend the settings; every violation is listed
-    ├── RegistrationError          mend the code: a decorator or middleware is used in a way that cannot work
-    ├── TrackingError              mend the call: an event that Kochava would refuse (raised in strict mode only)
-    ├── WebhookError               refuse the request; `status` says how
+    ├── SettingsError              fix the settings; every violation is listed
+    ├── RegistrationError          fix the code: a handler, decorator or middleware cannot work that way
+    ├── TrackingError              fix the call: Kochava would refuse the event (raised in strict mode only)
+    ├── WebhookError               refuse the request with `status`
     │   ├── SignatureError         403
     │   └── NotAWebhook            400
     ├── SendError                  Facebook refused a message; `body` is its answer
     │   ├── WindowClosedError      wait for the person to write again
-    │   ├── PersonUnavailableError forget this recipient
+    │   ├── PersonUnavailableError send nothing more to this person
     │   ├── RateLimitedError       wait `retry_after_seconds`
     │   ├── TokenInvalidError      reconnect the Page
     │   ├── PermissionDeniedError  ask Facebook for the permission
     │   ├── TemporarySendError     send again
-    │   ├── DeliveryUnknownError   perhaps sent: decide whether a double message is worse than none
-    │   └── BadRequestError        mend the message
-    └── StoreError                 the store did not do what was asked
+    │   ├── DeliveryUnknownError   perhaps sent: decide whether a duplicate is worse than a loss
+    │   └── BadRequestError        fix the message
+    └── StoreError                 the store failed
         ├── StoreUnavailable       it cannot be opened or written now
-        └── SchemaTooNew           a newer release wrote it; upgrade this one
+        └── SchemaTooNew           a newer release wrote it: upgrade
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ import attrs
 
 
 class KochavaBotError(Exception):
-    """The root of every error of this package."""
+    """The base class of every error of this package."""
 
 
 @attrs.frozen(kw_only=True)
 class Violation:
     """
-    One thing that is wrong with a settings mapping.
+    One thing that is wrong in a settings mapping.
 
     Attributes:
-        key: Path of the key, dots between the levels, such as ``greeting.impression_url``.
-        wanted: What would have been accepted, as a phrase.
-        got: What was there. Never the value itself where the key holds a secret.
+        key: Path of the key, with dots between the levels, such as ``greeting.impression_url``.
+        wanted: What is accepted, as a phrase.
+        got: What was given. Never the value itself where the key holds a secret.
     """
 
     key: str
@@ -56,7 +56,7 @@ class Violation:
 
 
 class SettingsError(KochavaBotError):
-    """The settings cannot be used. All violations are in `violations`, not only the first."""
+    """The settings cannot be used. `violations` holds everything that is wrong with them."""
 
     def __init__(self, violations: Sequence[Violation]) -> None:
         self.violations = tuple(violations)
@@ -66,7 +66,7 @@ class SettingsError(KochavaBotError):
 
 
 class RegistrationError(KochavaBotError, TypeError):
-    """A handler, decorator or middleware was registered in a way that could never work."""
+    """A handler, decorator or middleware was registered in a way that cannot work."""
 
 
 class TrackingError(KochavaBotError, ValueError):
@@ -74,7 +74,7 @@ class TrackingError(KochavaBotError, ValueError):
 
 
 class WebhookError(KochavaBotError):
-    """A request is not a webhook that may be handled; `status` is the HTTP status to answer with."""
+    """A request is not a webhook to be handled; `status` is the HTTP status to answer with."""
 
     status = 400
 
@@ -99,7 +99,7 @@ class SendError(KochavaBotError):
         status: HTTP status of the answer; ``None`` when there was none.
         code: ``error.code`` of the answer, or ``None``.
         subcode: ``error.error_subcode`` of the answer, or ``None``.
-        trace_id: ``error.fbtrace_id``, which Facebook's support asks for, or ``None``.
+        trace_id: ``error.fbtrace_id``, for Facebook's support, or ``None``.
         body: The decoded answer; empty when there was none.
     """
 
@@ -122,7 +122,7 @@ class SendError(KochavaBotError):
 
 
 class WindowClosedError(SendError):
-    """The 24 hours since the person's last action are over; only they can open the window again."""
+    """The 24 hours since the person's last action are over; only an action of theirs allows replies again."""
 
 
 class PersonUnavailableError(SendError):
@@ -132,8 +132,8 @@ class PersonUnavailableError(SendError):
 class RateLimitedError(SendError):
     """Too many calls. `retry_after_seconds` says how long to wait; ``None`` when Facebook did not say."""
 
-    def __init__(self, message: str, *, retry_after_seconds: float | None = None, **facts: Any) -> None:
-        super().__init__(message, **facts)
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None, **details: Any) -> None:
+        super().__init__(message, **details)
         self.retry_after_seconds = retry_after_seconds
 
 
@@ -146,11 +146,11 @@ class PermissionDeniedError(SendError):
 
 
 class TemporarySendError(SendError):
-    """A passing fault; the message was not delivered."""
+    """A temporary fault; the message was not delivered."""
 
 
 class DeliveryUnknownError(SendError):
-    """No usable answer came after the request had left: the message may have been delivered."""
+    """The request was sent, but no usable answer came: the message may have been delivered."""
 
 
 class BadRequestError(SendError):
@@ -158,7 +158,7 @@ class BadRequestError(SendError):
 
 
 class StoreError(KochavaBotError):
-    """The store did not do what was asked."""
+    """The store failed."""
 
 
 class StoreUnavailable(StoreError):
@@ -166,4 +166,4 @@ class StoreUnavailable(StoreError):
 
 
 class SchemaTooNew(StoreError):
-    """A newer release of this package wrote the store. It was left untouched."""
+    """A newer release of this package wrote the store. It was not changed."""

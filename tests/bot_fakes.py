@@ -1,4 +1,4 @@
-"""What the bot's tests share: a bot, signed webhooks, and middlewares that note what passes."""
+"""What the tests of the bot share: a bot, signed webhooks, and middlewares that note calls."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def says(bot: MessengerBot, text: str, *, user: str = "ann", page_id: str 
 
 
 class Named:
-    """A middleware that notes in a common log what passes it and when it starts and stops."""
+    """A middleware that notes its calls, start and stop in a common log."""
 
     def __init__(self, name: str, log: list[str]) -> None:
         self.name = name
@@ -66,7 +66,7 @@ class Named:
         return await call_next(outgoing)
 
 
-class Lender:
+class StoreOwner:
     """A middleware that owns the store."""
 
     def __init__(self, store: Store) -> None:
@@ -85,7 +85,7 @@ class Lender:
 
 
 class Silent:
-    """A send middleware that answers in Facebook's place, so that nothing leaves."""
+    """A send middleware that answers instead of Facebook, so that nothing is sent."""
 
     def __init__(self) -> None:
         self.sent: list[Any] = []

@@ -1,4 +1,4 @@
-"""Stand-ins for what tests must own: time."""
+"""Clocks that tests control."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["ServersClock", "VirtualClock", "settle"]
 
 
 class ServersClock(VirtualClock):
-    """The clock of the store's own machine, which may be set while that of the process goes on."""
+    """The clock of the store's machine, which can be set independently of that of the process."""
 
     def __init__(self, process: VirtualClock, ahead: float = 0.0) -> None:
         self._process = process

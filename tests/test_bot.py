@@ -15,7 +15,7 @@ from kochava_bot_middleware.handling import current_handling
 from kochava_bot_middleware.inbox.entries import entry_of
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Lease, Queue, Unit
-from tests.bot_fakes import Lender, Named, Silent, deliver, make_bot, says, signature, webhook_body
+from tests.bot_fakes import Named, Silent, StoreOwner, deliver, make_bot, says, signature, webhook_body
 from tests.fakes import VirtualClock
 from tests.inbox.inbox_fakes import message, message_item, waiting
 from tests.messenger.local_graph import LocalGraph
@@ -56,7 +56,7 @@ TWO_PAGES = {
 
 
 async def test_handler_answers_the_person(make: Make, graph: LocalGraph) -> None:
-    """The reply leaves for the Graph API with the Page's token."""
+    """The reply is sent to the Graph API with the Page's token."""
     bot = make()
 
     @bot.on_message("hello")
@@ -109,10 +109,10 @@ async def test_redelivered_webhook_changes_nothing_and_is_answered_200(make: Mak
 
 
 async def test_handler_that_raises_runs_every_error_handler(make: Make, caplog: pytest.LogCaptureFixture) -> None:
-    """In order, with event, reply and error; one that raises itself does not stop the others. No words are logged."""
+    """In order, with event, reply and error; one that raises does not stop the others. No text is logged."""
     bot = make()
     errors = []
-    said = "my number is 4711"
+    text = "my number is 4711"
 
     @bot.on_message()
     async def broken(event: Any, reply: Any) -> None:
@@ -127,13 +127,13 @@ async def test_handler_that_raises_runs_every_error_handler(make: Make, caplog: 
         errors.append((event.text, type(reply).__name__, type(error)))
 
     await bot.start()
-    await says(bot, said)
+    await says(bot, text)
     await bot.stop()
 
-    assert [(said, "Reply", ValueError)] == errors
+    assert [(text, "Reply", ValueError)] == errors
     assert "handler_failed: broken raised ValueError" in caplog.text
     assert "error_handler_failed: KeyError" in caplog.text
-    assert said not in caplog.text
+    assert text not in caplog.text
 
 
 async def test_error_handler_may_answer(make: Make, graph: LocalGraph) -> None:
@@ -155,8 +155,8 @@ async def test_error_handler_may_answer(make: Make, graph: LocalGraph) -> None:
     assert ["Sorry!"] == [seen.body["message"]["text"] for seen in graph.seen]
 
 
-async def test_handler_cancelled_from_within_runs_the_error_handlers(make: Make) -> None:
-    """It waited for something that was cancelled: an error like any other, and not the end of the process."""
+async def test_handler_that_awaits_something_cancelled_runs_the_error_handlers(make: Make) -> None:
+    """An error like any other, and not the end of the process."""
     bot = make()
     runs, errors = [], []
 
@@ -183,10 +183,10 @@ class _Unusual(BaseException):
 
 
 @pytest.mark.parametrize("cause", [_Unusual, asyncio.CancelledError])
-async def test_handler_that_ends_in_an_unusual_way_runs_the_error_handlers(
+async def test_handler_that_raises_a_base_exception_runs_the_error_handlers(
     cause: type[BaseException], make: Make
 ) -> None:
-    """It cancelled its own task, or raised what no ``except Exception`` catches; error handlers can still wait."""
+    """Also after it cancelled its own task; error handlers can still await."""
     bot = make()
     runs, errors = [], []
 
@@ -217,7 +217,7 @@ async def test_handler_that_ends_in_an_unusual_way_runs_the_error_handlers(
 
 
 async def test_pattern_that_raises_runs_the_error_handlers(make: Make) -> None:
-    """Also one for changes, which is asked before the webhook is stored."""
+    """Also one for changes, which is evaluated before the webhook is stored."""
     bot = make()
     errors = []
 
@@ -276,8 +276,8 @@ async def test_only_page_need_not_be_named(make: Make) -> None:
     assert ["token-one", "token-one"] == [long.page().access_token, long.page("1001").access_token]
 
 
-async def test_unknown_page_gives_a_clear_error_and_breaks_nothing(make: Make, graph: LocalGraph) -> None:
-    """Handlers run; what they send raises, also in the error handler."""
+async def test_event_of_an_unknown_page_is_handled_and_sends_raise(make: Make, graph: LocalGraph) -> None:
+    """In the error handler, too; other events are not affected."""
     bot = make(**{**TWO_PAGES, "app_secret": "app-secret"})
     handled, errors = [], []
 
@@ -337,7 +337,7 @@ async def test_proactive_sends_pass_the_send_chain(make: Make, graph: LocalGraph
 
 
 class Changing:
-    """A receive middleware that calls the rest as often as told, with a changed event."""
+    """A receive middleware that calls the rest several times, with a changed event."""
 
     def __init__(self, times: int) -> None:
         self.times = times
@@ -351,11 +351,11 @@ class Changing:
 async def test_receive_chain_may_leave_out_the_handler_or_call_it_again(
     times: int, expected: list[str], make: Make
 ) -> None:
-    """And give it another event; the event is handled all the same."""
+    """And give it another event; the event still counts as handled."""
     bot = make()
     store = MemoryStore()
     seen = []
-    bot.add_middleware(Lender(store))
+    bot.add_middleware(StoreOwner(store))
     bot.add_middleware(Changing(times))
 
     @bot.on_message()
@@ -391,8 +391,8 @@ async def test_middleware_that_raises_runs_the_error_handlers(make: Make) -> Non
     assert [ValueError] == errors
 
 
-async def test_change_is_handled_by_who_asked_for_it(make: Make) -> None:
-    """By field."""
+async def test_change_is_handled_by_the_handler_of_its_field(make: Make) -> None:
+    """Registered with `on_change`."""
     bot = make()
     seen = []
 
@@ -407,11 +407,11 @@ async def test_change_is_handled_by_who_asked_for_it(make: Make) -> None:
     assert ["comment"] == seen
 
 
-async def test_change_that_nobody_asked_for_is_not_stored(make: Make) -> None:
+async def test_change_without_a_handler_is_not_stored(make: Make) -> None:
     """It is answered 200, since errors make Facebook unsubscribe the Page."""
     bot = make()
     store = MemoryStore()
-    bot.add_middleware(Lender(store))
+    bot.add_middleware(StoreOwner(store))
     await bot.start()
     assert 200 == (await deliver(bot, ITEMS["change"], under="changes")).status
     assert {} == dict(await store.stats())
@@ -421,7 +421,7 @@ async def test_change_that_nobody_asked_for_is_not_stored(make: Make) -> None:
 
 
 async def test_echo_does_not_loop(make: Make) -> None:
-    """The bot's own message comes back and reaches no handler of messages or of everything."""
+    """The echo of the bot's own message reaches no handler of messages or of all events."""
     bot = make()
     silent = Silent()
     bot.add_middleware(silent)
@@ -443,7 +443,7 @@ async def test_echo_does_not_loop(make: Make) -> None:
 
 
 @pytest.mark.parametrize(("age", "ran"), [(100, [2]), (400, [])])
-async def test_event_of_a_dead_process_is_answered_only_while_it_is_young(age: int, ran: list[int]) -> None:
+async def test_event_of_a_dead_process_is_answered_only_while_it_is_recent(age: int, ran: list[int]) -> None:
     """The receive chain sees it in any case, so that it is recorded."""
     clock = VirtualClock()
     store = MemoryStore(clock=clock)
@@ -452,7 +452,7 @@ async def test_event_of_a_dead_process_is_answered_only_while_it_is_young(age: i
     clock.stall(age)
     bot = MessengerBot.from_dict({"page_access_token": "t", "app_secret": "s", "verify_token": "v"}, clock=clock)
     log: list[str] = []
-    bot.add_middleware(Lender(store))
+    bot.add_middleware(StoreOwner(store))
     bot.add_middleware(Named("a", log))
     attempts: list[int] = []
 
@@ -468,20 +468,20 @@ async def test_event_of_a_dead_process_is_answered_only_while_it_is_young(age: i
     assert ran == attempts
 
 
-async def test_handling_tells_which_handler_ran(make: Make) -> None:
+async def test_handling_names_the_handler_that_ran(make: Make) -> None:
     """Middlewares read it after the handler."""
     bot = make()
-    told = []
+    noted = []
 
-    class Asks:
+    class Notes:
         async def receive(self, event: Any, call_next: Any) -> Any:
             handling = current_handling()
             assert handling is not None
             before = (handling.handler, handling.handled)
             await call_next(event)
-            told.append((before, (handling.handler, handling.handled)))
+            noted.append((before, (handling.handler, handling.handled)))
 
-    bot.add_middleware(Asks())
+    bot.add_middleware(Notes())
 
     @bot.on_message("hello")
     async def greet(event: Any, reply: Any) -> None: ...
@@ -491,4 +491,4 @@ async def test_handling_tells_which_handler_ran(make: Make) -> None:
     await says(bot, "something else", user="ben")
     await bot.stop()
 
-    assert [((None, False), ("greet", True)), ((None, False), (None, False))] == told
+    assert [((None, False), ("greet", True)), ((None, False), (None, False))] == noted

@@ -1,5 +1,5 @@
 """
-What code that a handler calls or starts finds out about its cause; user and Page always come from the send itself.
+The cause of sends: the event that is being handled. User and Page always come from the send itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.bot_fakes import make_bot, says
 Seen = tuple[str | None, str | None, str | None]
 
 
-class Asks:
+class NotesSends:
     """A send middleware that notes recipient, Page and cause of each message."""
 
     def __init__(self) -> None:
@@ -34,23 +34,23 @@ class Asks:
 
 
 @pytest.fixture
-def asks() -> Asks:
-    return Asks()
+def sends() -> NotesSends:
+    return NotesSends()
 
 
 @pytest.fixture
-async def bot(asks: Asks) -> AsyncIterator[MessengerBot]:
+async def bot(sends: NotesSends) -> AsyncIterator[MessengerBot]:
     bot = make_bot(
         page_access_token=None, pages={"1001": {"page_access_token": "t"}, "1002": {"page_access_token": "t"}}
     )
-    bot.add_middleware(asks)
+    bot.add_middleware(sends)
     await bot.start()
     yield bot
     await bot.stop()
 
 
-async def test_sends_of_a_handler_know_their_cause(bot: MessengerBot, asks: Asks) -> None:
-    """Also those it gathers, and those of tasks that end before it."""
+async def test_sends_of_a_handler_have_their_cause(bot: MessengerBot, sends: NotesSends) -> None:
+    """Also those that it gathers, and those of tasks that end before it."""
 
     @bot.on_message()
     async def answer(event: Any, reply: Any) -> None:
@@ -61,24 +61,24 @@ async def test_sends_of_a_handler_know_their_cause(bot: MessengerBot, asks: Asks
     await says(bot, "hello")
     await bot.stop()
 
-    assert dict.fromkeys(["own", "gathered 1", "gathered 2", "task"], ("ann", "1001", "hello")) == asks.seen
+    assert dict.fromkeys(["own", "gathered 1", "gathered 2", "task"], ("ann", "1001", "hello")) == sends.seen
 
 
-async def test_send_to_another_person_is_about_that_person(bot: MessengerBot, asks: Asks) -> None:
+async def test_send_to_another_person_is_about_that_person(bot: MessengerBot, sends: NotesSends) -> None:
     """A handler for one user messages another, in another Page's name: only the cause is shared."""
 
     @bot.on_message()
-    async def tell(event: Any, reply: Any) -> None:
-        await bot.page("1002").send_text_message("ben", "told")
+    async def forward(event: Any, reply: Any) -> None:
+        await bot.page("1002").send_text_message("ben", "forwarded")
 
     await says(bot, "hello")
     await bot.stop()
 
-    assert {"told": ("ben", "1002", "hello")} == asks.seen
+    assert {"forwarded": ("ben", "1002", "hello")} == sends.seen
 
 
-async def test_send_of_a_task_that_outlives_its_handler_has_no_cause(bot: MessengerBot, asks: Asks) -> None:
-    """It is true no longer; whom it is for is."""
+async def test_send_of_a_task_that_outlives_its_handler_has_no_cause(bot: MessengerBot, sends: NotesSends) -> None:
+    """User and Page are still known."""
     ended = asyncio.Event()
     tasks: list[asyncio.Task[Any]] = []
 
@@ -95,11 +95,11 @@ async def test_send_of_a_task_that_outlives_its_handler_has_no_cause(bot: Messen
     ended.set()
     await asyncio.gather(*tasks)
 
-    assert {"later": ("ann", "1001", None)} == asks.seen
+    assert {"later": ("ann", "1001", None)} == sends.seen
 
 
-async def test_scheduler_made_detached_has_no_cause(bot: MessengerBot, asks: Asks) -> None:
-    """Though it sends while another event is handled."""
+async def test_task_that_was_started_detached_has_no_cause(bot: MessengerBot, sends: NotesSends) -> None:
+    """Although it sends while an event is handled."""
 
     @bot.on_message()
     async def start(event: Any, reply: Any) -> None:
@@ -111,11 +111,11 @@ async def test_scheduler_made_detached_has_no_cause(bot: MessengerBot, asks: Ask
     await says(bot, "hello")
     await bot.stop()
 
-    assert {"scheduled": ("ben", "1001", None), "own": ("ann", "1001", "hello")} == asks.seen
+    assert {"scheduled": ("ben", "1001", None), "own": ("ann", "1001", "hello")} == sends.seen
 
 
-async def test_executor_threads_know_their_cause(bot: MessengerBot, asks: Asks) -> None:
-    """When they send by the loop of the handler, with its context."""
+async def test_sends_of_executor_threads_have_their_cause(bot: MessengerBot, sends: NotesSends) -> None:
+    """When they send through the loop of the handler, with its context."""
 
     @bot.on_message()
     async def answer(event: Any, reply: Any) -> None:
@@ -133,18 +133,18 @@ async def test_executor_threads_know_their_cause(bot: MessengerBot, asks: Asks) 
     await says(bot, "hello")
     await bot.stop()
 
-    assert {"to_thread about ann", "executor about ann"} == set(asks.seen)
+    assert {"to_thread about ann", "executor about ann"} == set(sends.seen)
 
 
-async def test_send_outside_of_handling_has_no_cause(bot: MessengerBot, asks: Asks) -> None:
-    """Proactive, from anywhere."""
+async def test_send_outside_of_handling_has_no_cause(bot: MessengerBot, sends: NotesSends) -> None:
+    """Such as a proactive message."""
     await bot.page("1001").send_text_message("ann", "proactive")
 
-    assert {"proactive": ("ann", "1001", None)} == asks.seen
+    assert {"proactive": ("ann", "1001", None)} == sends.seen
 
 
-async def test_events_side_by_side_do_not_mix(bot: MessengerBot, asks: Asks) -> None:
-    """Each send knows its own cause."""
+async def test_concurrent_events_do_not_mix(bot: MessengerBot, sends: NotesSends) -> None:
+    """Each send has its own cause."""
     both = asyncio.Barrier(2)
 
     @bot.on_message()
@@ -155,4 +155,4 @@ async def test_events_side_by_side_do_not_mix(bot: MessengerBot, asks: Asks) -> 
     await asyncio.gather(says(bot, "from ann", user="ann"), says(bot, "from ben", user="ben"))
     await bot.stop()
 
-    assert {"to ann": ("ann", "1001", "from ann"), "to ben": ("ben", "1001", "from ben")} == asks.seen
+    assert {"to ann": ("ann", "1001", "from ann"), "to ben": ("ben", "1001", "from ben")} == sends.seen

@@ -15,11 +15,11 @@ from yarl import URL
 
 from kochava_bot_middleware.bot import MessengerBot
 from kochava_bot_middleware.store.memory import MemoryStore
-from tests.bot_fakes import Lender, make_bot, signature, webhook_body
+from tests.bot_fakes import StoreOwner, make_bot, signature, webhook_body
 from tests.inbox.inbox_fakes import message_item
 
-SAID = "my number is 4711"
-BODY = webhook_body(message_item(SAID))
+TEXT = "my number is 4711"
+BODY = webhook_body(message_item(TEXT))
 LIMIT = 4096
 
 
@@ -31,7 +31,7 @@ def store() -> MemoryStore:
 @pytest.fixture
 def bot(store: MemoryStore) -> MessengerBot:
     bot = make_bot(max_body_bytes=LIMIT)
-    bot.add_middleware(Lender(store))
+    bot.add_middleware(StoreOwner(store))
     return bot
 
 
@@ -70,8 +70,8 @@ async def test_signed_webhook_is_stored_and_answered_before_its_handler_ends(
     may_end.set()
 
 
-async def test_chunked_webhook_is_taken(http: ClientSession, url: str) -> None:
-    """A body need not tell its length."""
+async def test_chunked_webhook_is_accepted(http: ClientSession, url: str) -> None:
+    """A body without a length."""
     answer = await http.post(url, data=chunked(BODY), headers=signature(BODY))
 
     assert 200 == answer.status
@@ -100,19 +100,19 @@ async def test_bad_input_is_refused(
     url: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Nothing is stored, nothing is logged but the reason."""
+    """Nothing is stored, and only the reason is logged."""
     caplog.set_level(logging.DEBUG, logger="kochava_bot_middleware")
     answer = await http.post(url, data=data() if callable(data) else data, headers=headers)
-    told = await answer.text()
+    text = await answer.text()
 
     assert (status, {}) == (answer.status, dict(await store.stats()))
-    assert [f"webhook_refused {status} {told}"] == caplog.messages
+    assert [f"webhook_refused {status} {text}"] == caplog.messages
     for private in ("4711", "app-secret", "verify-me", "page-token", *headers.values()):
-        assert private not in caplog.text + told
+        assert private not in caplog.text + text
 
 
 async def test_too_large_body_is_not_read_to_its_end(http: ClientSession, url: str) -> None:
-    """A stranger cannot fill the memory with a body that never ends."""
+    """An endless body cannot fill the memory."""
     sent = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -128,8 +128,8 @@ async def test_too_large_body_is_not_read_to_its_end(http: ClientSession, url: s
     assert sent < 1000
 
 
-async def test_too_large_body_is_refused_before_it_comes(url: str) -> None:
-    """Its length is told beforehand."""
+async def test_too_large_body_is_refused_by_its_length(url: str) -> None:
+    """Before it arrives."""
     address = URL(url)
     assert address.host is not None
     reader, writer = await asyncio.open_connection(address.host, address.port)
@@ -140,15 +140,15 @@ async def test_too_large_body_is_refused_before_it_comes(url: str) -> None:
     await writer.wait_closed()
 
 
-async def test_body_that_is_packed_wrongly_is_refused(store: MemoryStore, http: ClientSession, url: str) -> None:
-    """Whatever its header says."""
+async def test_body_with_a_wrong_content_encoding_is_refused(store: MemoryStore, http: ClientSession, url: str) -> None:
+    """It is not stored."""
     answer = await http.post(url, data=BODY, headers={**signature(BODY), "Content-Encoding": "gzip"})
 
     assert 400 <= answer.status < 500
     assert {} == dict(await store.stats())
 
 
-async def test_body_that_unpacks_to_too_much_is_refused(http: ClientSession, url: str) -> None:
+async def test_body_that_decompresses_to_too_much_is_refused(http: ClientSession, url: str) -> None:
     """The limit counts what is held in memory."""
     packed = gzip.compress(b" " * 10_000_000)
     assert len(packed) > LIMIT
@@ -159,8 +159,8 @@ async def test_body_that_unpacks_to_too_much_is_refused(http: ClientSession, url
     assert 413 == answer.status
 
 
-async def test_limit_is_the_bots_own_in_an_application_of_somebody_else(http: ClientSession) -> None:
-    """Whose limit for its own pages may be lower."""
+async def test_limit_is_that_of_the_bot_in_another_application(http: ClientSession) -> None:
+    """The limit of the application may be lower."""
     bot = make_bot(max_body_bytes=1 << 20)
     app = web.Application(client_max_size=1000)
     bot.add_to(app, "/messenger")
@@ -173,7 +173,7 @@ async def test_limit_is_the_bots_own_in_an_application_of_somebody_else(http: Cl
     await server.close()
 
 
-async def test_verification_answers_the_bare_challenge(http: ClientSession, url: str) -> None:
+async def test_verification_answers_with_the_challenge(http: ClientSession, url: str) -> None:
     """As plain text."""
     asked = {"hub.mode": "subscribe", "hub.verify_token": "verify-me", "hub.challenge": "1158201444"}
     answer = await http.get(url, params=asked)
@@ -185,7 +185,7 @@ async def test_verification_answers_the_bare_challenge(http: ClientSession, url:
 async def test_wrong_verification_is_refused(
     asked: dict[str, str], http: ClientSession, url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With 403; the token is not told."""
+    """With 403, without the token."""
     caplog.set_level(logging.DEBUG, logger="kochava_bot_middleware")
     answer = await http.get(url, params=asked)
 
@@ -193,7 +193,7 @@ async def test_wrong_verification_is_refused(
     assert "verify-me" not in caplog.text + await answer.text()
 
 
-async def test_bad_input_is_followed_by_good(http: ClientSession, url: str) -> None:
+async def test_good_input_after_bad_input_is_accepted(http: ClientSession, url: str) -> None:
     """On the same connection, too."""
     for _ in range(3):
         assert 413 == (await http.post(url, data=LARGE, headers=signature(LARGE))).status
@@ -221,4 +221,4 @@ async def test_server_that_shuts_down_drains(bot: MessengerBot, store: MemorySto
     may_end.set()
     await closing
 
-    assert [SAID] == handled
+    assert [TEXT] == handled

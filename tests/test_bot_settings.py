@@ -40,7 +40,7 @@ def test_pages_form_is_for_several() -> None:
     assert ["app-secret", "second"] == [secret.value for secret in settings.app_secrets]
 
 
-def test_former_secrets_are_still_good() -> None:
+def test_former_secrets_are_still_accepted() -> None:
     """While a secret is being changed."""
     settings = from_mapping(BotSettings, {**SETTINGS, "former_app_secrets": ["old", "older"]})
 
@@ -72,7 +72,7 @@ def test_all_violations_come_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"verify_token": "v", "app_secret": "s"}, "page_access_token: wanted either .*, got neither"),
         ({**PAGES, "page_access_token": "one"}, "page_access_token: wanted either .*, got both"),
@@ -81,26 +81,26 @@ def test_all_violations_come_at_once() -> None:
         ({**PAGES, "app_secret": None}, "got none for 1001"),
     ],
 )
-def test_settings_that_do_not_fit_together_are_refused(settings: dict[str, Any], told: str) -> None:
+def test_settings_that_do_not_fit_together_are_refused(settings: dict[str, Any], message: str) -> None:
     """Without a secret no webhook could be trusted, without a token nothing sent."""
-    with pytest.raises(SettingsError, match=told):
+    with pytest.raises(SettingsError, match=message):
         from_mapping(BotSettings, settings)
 
 
-def test_nothing_given_tells_all_that_is_needed() -> None:
-    """In one go."""
+def test_empty_settings_name_everything_that_is_required() -> None:
+    """In one error."""
     assert ["verify_token", "page_access_token", "app_secret"] == list(wrong())
 
 
 @pytest.mark.parametrize("version", ["", "latest", "26", "v26.0 "])
-def test_a_version_that_cannot_be_asked_for_is_refused(version: str) -> None:
+def test_invalid_api_version_is_refused(version: str) -> None:
     """It is a part of every address."""
     assert {"api_version": "a version such as v26.0"} == wrong(**SETTINGS, api_version=version)
 
 
 @pytest.mark.parametrize("version", ["v26.0", "26.0"])
-def test_a_version_may_go_without_its_letter(version: str) -> None:
-    """As the Send API's own client takes it."""
+def test_api_version_may_be_given_without_its_letter(version: str) -> None:
+    """As pymessenger accepts it."""
     assert version == from_mapping(BotSettings, {**SETTINGS, "api_version": version}).api_version
 
 
@@ -115,17 +115,17 @@ def test_a_version_may_go_without_its_letter(version: str) -> None:
     ],
 )
 def test_a_secret_in_the_wrong_place_never_prints(settings: dict[str, Any]) -> None:
-    """Only its type is told."""
+    """Only its type is shown."""
     with pytest.raises(SettingsError) as caught:
         from_mapping(BotSettings, settings)
-    told = str(caught.value)
+    text = str(caught.value)
 
-    assert "EAAGtoken" not in told
-    assert "1234567890" not in told
+    assert "EAAGtoken" not in text
+    assert "1234567890" not in text
 
 
-def test_a_page_may_be_asked_for_by_number() -> None:
-    """As databases keep ids."""
+def test_page_may_be_named_by_a_number() -> None:
+    """As databases may store ids."""
     bot = MessengerBot(from_mapping(BotSettings, PAGES))
 
     assert bot.page("1001") is bot.page(1001)

@@ -1,4 +1,4 @@
-"""The onion, and what may be put into it."""
+"""Composing middlewares, and checking them."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ async def innermost(subject: list[str]) -> list[str]:
 
 
 async def test_first_layer_is_outermost() -> None:
-    """It sees the subject first and the answer last."""
+    """It gets the subject first and the answer last."""
     layers: list[Layer[list[str], list[str]]] = layers_of([Named("a"), Named("b")], "receive")
 
     assert [">a", ">b", "core", "<b", "<a"] == await compose(layers, innermost)([])
 
 
 def test_without_layers_the_innermost_is_the_chain() -> None:
-    """Nothing is put around it."""
+    """It is not wrapped."""
     assert innermost is compose([], innermost)
 
 
@@ -80,7 +80,7 @@ class SyncStop:
 
 
 @pytest.mark.parametrize(
-    ("middleware", "told"),
+    ("middleware", "message"),
     [
         (OnlyStart(), "needs `async def receive` or `async def send`"),
         (SyncReceive(), "`receive` of middleware"),
@@ -89,9 +89,9 @@ class SyncStop:
         (innermost, "needs `async def receive`"),
     ],
 )
-def test_what_cannot_be_a_middleware_is_refused(middleware: object, told: str) -> None:
+def test_object_that_cannot_be_a_middleware_is_refused(middleware: object, message: str) -> None:
     """The message says what is missing."""
-    with pytest.raises(RegistrationError, match=told):
+    with pytest.raises(RegistrationError, match=message):
         check_middleware(middleware)
 
 
@@ -119,6 +119,6 @@ class SyncCall:
         ("innermost", False),
     ],
 )
-def test_async_callables_are_told_apart(candidate: object, expected: bool) -> None:
-    """Whatever form they come in."""
+def test_async_callables_are_recognised(candidate: object, expected: bool) -> None:
+    """In every form."""
     assert expected is is_async_callable(candidate)

@@ -15,7 +15,7 @@ import attrs
 import pytest
 
 from kochava_bot_middleware import BotSettings, Counts, KochavaMiddleware, KochavaSettings, MessengerBot, Reply, events
-from kochava_bot_middleware.cli.main import _parser
+from kochava_bot_middleware.cli.main import build_parser
 from kochava_bot_middleware.store.address import open_store
 from kochava_bot_middleware.telemetry.prometheus import Metrics
 from kochava_bot_middleware.testing import MemoryStore
@@ -34,7 +34,7 @@ def test_command_named_in_the_text_exists(path: Path) -> None:
     """Its name, that of its action, and its options."""
     for code in inline_code(path):
         if code.startswith("kochava-bot "):
-            parser = _parser()
+            parser = build_parser()
             for word in code.split()[1:]:
                 known = subparsers_of(parser)
                 if word.startswith("--"):

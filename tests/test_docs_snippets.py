@@ -17,7 +17,7 @@ import attrs
 import pytest
 
 from kochava_bot_middleware import BotSettings, KochavaMiddleware, KochavaSettings, MessengerBot, Reply
-from kochava_bot_middleware.cli.main import _parser
+from kochava_bot_middleware.cli.main import build_parser
 from kochava_bot_middleware.settings import from_mapping
 from tests.docs_pages import CONSOLE, DOCS, PROGRAMS, RUNNABLE, SETTINGS_FRAGMENTS, TOML, Block, blocks_of
 
@@ -111,7 +111,7 @@ def commands_in(block: Block) -> Iterator[list[str]]:
 def test_command_is_taken_by_the_command_line(block: Block) -> None:
     """Each line that begins with ``$ kochava-bot`` has a command and options that exist."""
     for words in commands_in(block):
-        _parser().parse_args(words)
+        build_parser().parse_args(words)
 
 
 def test_methods_used_in_snippets_exist() -> None:

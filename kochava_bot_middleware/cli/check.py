@@ -1,4 +1,4 @@
-"""``kochava-bot check``: what would be sent with these settings, and what is odd about them. Nothing is sent."""
+"""``kochava-bot check``: what would be sent with these settings, and what looks wrong in them. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import argparse
 import asyncio
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 from urllib.parse import parse_qsl, urlsplit
-
-import attrs
 
 from ..clock import SystemClock
 from ..exceptions import SettingsError, Violation
@@ -23,15 +21,20 @@ from ..tracking.apps import App, Apps, KochavaSettings, Mode
 from ..tracking.greeting import GreetingSettings
 from .command import GOOD, Parsers, add_command
 from .output import one_line, print_table
-from .samples import TEST_USER, SampleKind, distinct, place_of, samples
-from .settings_source import add_settings_argument, read_doubts, read_page_ids, read_settings
+from .samples import TEST_USER, SampleKind, app_label, distinct, samples
+from .settings import add_settings_argument, bot_violations, read_page_ids, read_settings
 
 MASK = "…"
 
 EXAMPLE = "https://www.example.com/shoes?color=red"
-"""An address that no route is likely to be made for."""
+"""An address that no route is likely to match."""
 
 _OPEN_HEADERS = frozenset({"User-Agent", "Content-Type"})
+
+T = TypeVar("T")
+
+Remark: TypeAlias = tuple[str, str]
+"""The key of a setting, and what looks wrong with it and what to do."""
 
 
 def add_check(parsers: Parsers) -> None:
@@ -42,23 +45,22 @@ def add_check(parsers: Parsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print requests, links and remarks."""
+    """Print requests, SmartLinks and warnings."""
     if arguments.file is not None and arguments.settings is not None:
-        wanted = "one settings file"
-        raise SettingsError([Violation(key="--settings", wanted=wanted, got="two")])
+        raise SettingsError([Violation(key="--settings", wanted="one settings file", got="two")])
     path = arguments.file or arguments.settings
     settings = read_settings(path)
     apps = Apps(settings)
     for app in distinct(apps):
-        print(f"requests of {place_of(app)}, for the person {TEST_USER!r}\n")
+        print(f"requests of {app_label(app)}, for the person {TEST_USER!r}\n")
         for line in asyncio.run(_requests(app)):
             print(line)
-    for app in _differently_linking(apps):
+    for app in distinct(apps, lambda app: app.links.settings):
         _print_links(app)
-    for doubt in read_doubts(path):
-        print(f"warning: {doubt}")
-    for remark in remarks_on(settings, apps, read_page_ids(path)):
-        print(f"warning: {remark.key}: {remark.text}")
+    for violation in bot_violations(path):
+        print(f"warning: {violation}")
+    for key, text in remarks_on(settings, apps, read_page_ids(path)):
+        print(f"warning: {key}: {text}")
     return GOOD
 
 
@@ -72,12 +74,12 @@ async def _requests(app: App) -> list[str]:
             except NoAddress:
                 lines += [f"{kind}: not configured", ""]
                 continue
-            off = _why_never(kind, app)
-            lines += [f"{kind}{off}:", *(f"  {line}" for line in request_lines(request, app.destination.wire)), ""]
+            note = _never_sent(kind, app)
+            lines += [f"{kind}{note}:", *(f"  {line}" for line in request_lines(request, app.destination.wire)), ""]
     return lines
 
 
-def _why_never(kind: SampleKind, app: App) -> str:
+def _never_sent(kind: SampleKind, app: App) -> str:
     if kind == "install" and app.install.mode == "off":
         return " (install.mode is off: never sent)"
     if kind == "identity" and app.destination.wire.identity_form == "off":
@@ -86,7 +88,7 @@ def _why_never(kind: SampleKind, app: App) -> str:
 
 
 def request_lines(request: WireRequest, wire: WireSettings) -> Iterator[str]:
-    """A request as it leaves, its secrets masked."""
+    """A request as it is sent, its secrets masked."""
     yield f"{request.method} {_masked(_without_user(request.url), wire)}"
     for name, value in request.headers.items():
         yield f"{name}: {_masked(value, wire) if name in _OPEN_HEADERS else MASK}"
@@ -107,20 +109,12 @@ def _without_user(url: str) -> str:
     return f"{scheme}{mark}{MASK if user else ''}{at}{host}{slash}{path}"
 
 
-def _differently_linking(apps: Iterable[App]) -> list[App]:
-    kept: list[App] = []
-    for app in apps:
-        if all(app.links.settings != other.links.settings for other in kept):
-            kept.append(app)
-    return kept
-
-
 def _print_links(app: App) -> None:
     settings = app.links.settings
     if not app.links.is_active:
-        print(f"SmartLinks of {place_of(app)}: none, links stay as they are\n")
+        print(f"SmartLinks of {app_label(app)}: none, links stay as they are\n")
         return
-    print(f"SmartLinks of {place_of(app)}\n")
+    print(f"SmartLinks of {app_label(app)}\n")
     context = LinkContext(
         user_id=TEST_USER, page_id=app.destination.page_id, channel="messenger", handler="greet", title="Shop", index=0
     )
@@ -128,45 +122,28 @@ def _print_links(app: App) -> None:
     if settings.default is not None:
         examples.append(("any other", EXAMPLE))
     maker = app.links.maker(context)
-    rows = []
-    for match, example in examples:
-        made = "no example fits" if example is None else str(maker.make(example))
-        rows.append((match, example or "", made))
+    rows = [
+        (match, example or "", "no example fits" if example is None else str(maker.make(example)))
+        for match, example in examples
+    ]
     print_table(("route", "example", "becomes"), rows)
     print()
 
 
 def example_of(match: str) -> str | None:
-    """An address that a route's pattern fits; ``None`` when none could be made."""
+    """An address that a route's pattern matches; ``None`` when none could be made."""
     scheme, mark, rest = match.rpartition("://")
     written = f"{scheme.replace('*', 'https') if mark else 'https'}://{rest.replace('*', 'example')}"
     address = address_of(written)
     return written if address is not None and glob(match).fullmatch(address.spelled) else None
 
 
-T = TypeVar("T")
-
-
-@attrs.frozen(kw_only=True)
-class Remark:
-    """
-    One finding.
-
-    Attributes:
-        key: The setting it is about.
-        text: What is odd, and what to do.
-    """
-
-    key: str
-    text: str
-
-
 def remarks_on(settings: KochavaSettings, apps: Apps, page_ids: Iterable[str] = ()) -> list[Remark]:
     """
-    All findings, those about everything last.
+    All remarks; those that concern the settings as a whole come last.
 
     Args:
-        page_ids: Pages of the bot, beside those with settings of their own.
+        page_ids: Pages of the bot, besides those with settings of their own.
     """
     remarks: list[Remark] = []
     for prefix, links in _each(settings, "smartlinks", settings.smartlinks):
@@ -179,12 +156,12 @@ def remarks_on(settings: KochavaSettings, apps: Apps, page_ids: Iterable[str] = 
     remarks += _on_funnel(apps)
     remarks += _on_apps(apps, dict.fromkeys([*page_ids, *settings.pages]))
     if settings.privacy.consent is None:
-        text = "not set here, so everybody counts as willing; it is a callable, to be given in code"
-        remarks.append(Remark(key="privacy.consent", text=text))
+        text = "not set here, so everybody counts as consenting; it is a callable, to be given in code"
+        remarks.append(("privacy.consent", text))
     if settings.mode is not Mode.LIVE:
-        remarks.append(Remark(key="mode", text=f"is {str(settings.mode)!r}: the bot sends nothing"))
-    text = "Kochava takes a bot's events, pings and SmartLinks for paid accounts only"
-    remarks.append(Remark(key="kochava_app_id", text=text))
+        remarks.append(("mode", f"is {str(settings.mode)!r}: the bot sends nothing"))
+    text = "Kochava accepts a bot's events, pings and SmartLinks for paid accounts only"
+    remarks.append(("kochava_app_id", text))
     return remarks
 
 
@@ -204,20 +181,20 @@ def _on_links(links: SmartLinkSettings, key: str, *, is_hashed: bool) -> Iterato
         yield from _insecure({f"{where}.link": route.link})
         names = {part.name for part in template.parts if isinstance(part, Placeholder)}
         if not names & set(URL_PLACEHOLDERS):
-            text = "without {url}, every address that it matches leads to one place"
-            yield Remark(key=f"{where}.link", text=text)
+            text = "without {url}, every address that it matches leads to the same place"
+            yield f"{where}.link", text
         for earlier, other in enumerate(links.routes[:index]):
             if other.match == route.match or glob(other.match).fullmatch(_plain(route.match)):
                 text = f"never reached: routes[{earlier}] takes what it matches"
-                yield Remark(key=f"{where}.match", text=text)
+                yield f"{where}.match", text
                 break
     yield from _insecure({f"{key}.default": links.default})
     if (links.default or links.routes) and links.user_param is not None and not is_hashed:
         text = (
-            "links carry the person's id, and whoever shares one shares it too; "
+            "links contain the person's id, and sharing a link shares it too; "
             "turn user_id_hash on, or leave user_param out"
         )
-        yield Remark(key=f"{key}.user_param", text=text)
+        yield f"{key}.user_param", text
 
 
 def _plain(match: str) -> str:
@@ -234,7 +211,7 @@ def _on_tracker(tracker: Tracker, key: str) -> Iterator[Remark]:
     for where, url in urls.items():
         if url is not None and not _query(url).get("campaign_id"):
             text = "has no campaign_id; paste the address from Campaign Manager whole"
-            yield Remark(key=where, text=text)
+            yield where, text
     yield from _insecure(urls)
 
 
@@ -252,13 +229,13 @@ def _on_wire(wire: WireSettings, key: str) -> Iterator[Remark]:
 def _insecure(urls: Mapping[str, str | None]) -> Iterator[Remark]:
     for key, url in urls.items():
         if url is not None and url.lower().startswith("http://"):
-            yield Remark(key=key, text="is http: ids travel readable by anybody on the way; use https")
+            yield key, "is http: anybody on the way can read the ids in it; use https"
 
 
 def _on_funnel(apps: Apps) -> Iterator[Remark]:
     if any(app.greeting.is_on and app.install.mode == "off" for app in apps):
         text = "is off while impressions and clicks are sent: Kochava has no install to attribute to them"
-        yield Remark(key="install.mode", text=text)
+        yield "install.mode", text
 
 
 def _on_apps(apps: Apps, page_ids: Iterable[str]) -> Iterator[Remark]:
@@ -268,4 +245,4 @@ def _on_apps(apps: Apps, page_ids: Iterable[str]) -> Iterator[Remark]:
     for app_id, alike in pages.items():
         if len(alike) > 1:
             text = f"{app_id} counts Pages {', '.join(alike)} as one; Kochava advises one app for each bot"
-            yield Remark(key="kochava_app_id", text=text)
+            yield "kochava_app_id", text

@@ -1,23 +1,34 @@
-"""What a command is to the command line."""
+"""What the commands share: exit statuses, types of arguments, and files to read."""
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 Parsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no other name
 
 Run = Callable[[argparse.Namespace], int]
-"""Runs a command and gives its exit status. A `KochavaBotError` is shown whole, and ends with status 2."""
+"""Runs a command and returns its exit status. A `KochavaBotError` is printed, and the status is 2."""
 
 GOOD = 0
 SOMETHING_WRONG = 1
-"""It ran, but not all of it went well."""
+"""It ran, but not everything succeeded."""
 
 NOT_RUN = 2
 """It could not run: wrong arguments, settings or store."""
+
+STANDARD_INPUT = "-"
+
+
+def add_command(parsers: Parsers, name: str, run: Run, summary: str) -> argparse.ArgumentParser:
+    """Add a command; returns its parser, for its arguments."""
+    parser = parsers.add_parser(name, help=summary, description=summary)
+    parser.set_defaults(run=run)
+    return parser
 
 
 def number_from(kind: type[float], least: float, most: float = math.inf) -> Callable[[str], float]:
@@ -42,8 +53,46 @@ def number_from(kind: type[float], least: float, most: float = math.inf) -> Call
     return read
 
 
-def add_command(parsers: Parsers, name: str, run: Run, summary: str) -> argparse.ArgumentParser:
-    """Add a command; gives its parser, for its arguments."""
-    parser = parsers.add_parser(name, help=summary, description=summary)
-    parser.set_defaults(run=run)
-    return parser
+class UnusableFile(Exception):
+    """
+    A file that the command cannot use; the others are still read.
+
+    Attributes:
+        reason: As a phrase.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def add_files_argument(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add ``[FILES]``."""
+    parser.add_argument("files", metavar="FILE", nargs="*", help=f"{what}, one per file; - or no file: standard input")
+
+
+def for_each_file(names: Sequence[str], command: str, use: Callable[[bytes], None]) -> int:
+    """
+    Call *use* with the bytes of each file. What cannot be used is reported on standard error.
+
+    Returns:
+        The exit status.
+    """
+    status = GOOD
+    for name in names or [STANDARD_INPUT]:
+        try:
+            use(_read(name))
+        except UnusableFile as exc:
+            shown = "standard input" if name == STANDARD_INPUT else name
+            print(f"kochava-bot {command}: {shown}: {exc.reason}", file=sys.stderr)
+            status = SOMETHING_WRONG
+    return status
+
+
+def _read(name: str) -> bytes:
+    if name == STANDARD_INPUT:
+        return sys.stdin.buffer.read()
+    try:
+        return Path(name).read_bytes()
+    except OSError as exc:
+        raise UnusableFile(exc.strerror or type(exc).__name__) from None

@@ -1,4 +1,4 @@
-"""``kochava-bot demo``: the whole package at work, on this machine alone."""
+"""``kochava-bot demo``: an example bot against local servers, on this machine only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ def add_demo(parsers: Parsers) -> None:
     parser = add_command(parsers, "demo", run, summary)
     parser.add_argument("--headless", action="store_true", help="print to this terminal")
     parser.add_argument(
-        "--people", type=number_from(int, 0), default=default.people, metavar="N", help="who chat at once (%(default)s)"
+        "--people",
+        type=number_from(int, 0),
+        default=default.people,
+        metavar="N",
+        help="users who chat at once (%(default)s)",
     )
     parser.add_argument(
         "--seconds",
@@ -31,20 +35,22 @@ def add_demo(parsers: Parsers) -> None:
         metavar="S",
         help="length of each chat (%(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=default.seed, metavar="N", help="of chance (%(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=default.seed, metavar="N", help="seed of the random numbers (%(default)s)"
+    )
     parser.add_argument(
         "--kill",
         type=number_from(int, 0),
         default=default.kills,
         metavar="N",
-        help="kill the bot so often during the first chat",
+        help="kill the bot N times during the first chat",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the demo; the status is 1 if a record is missing, doubled or out of order."""
+    """Run the demo; the status is 1 if a record is missing, sent twice or out of order."""
     if not arguments.headless:
-        print("kochava-bot demo: only `kochava-bot demo --headless` is there so far", file=sys.stderr)
+        print("kochava-bot demo: only `kochava-bot demo --headless` is available so far", file=sys.stderr)
         return NOT_RUN
     settings = DemoSettings(
         people=arguments.people, seconds=arguments.seconds, seed=arguments.seed, kills=arguments.kill
@@ -53,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def headless(settings: DemoSettings, *, new_kochava: Callable[..., LocalKochava] = LocalKochava) -> int:
-    """Run the demo in this terminal; gives the exit status."""
+    """Run the demo in this terminal; returns the exit status."""
     write = functools.partial(print, flush=True)
     try:
         balanced = asyncio.run(run_demo(settings, write, new_kochava=new_kochava))

@@ -1,9 +1,9 @@
-"""What an orchestrator and a monitoring system ask a worker, over HTTP on one port."""
+"""The HTTP addresses of a worker for orchestrators and monitoring: ``/healthz``, ``/readyz`` and ``/metrics``."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -13,49 +13,56 @@ from ..store.contract import Store
 from ..telemetry.prometheus import CONTENT_TYPE, Metrics
 
 READ_SECONDS = 2.0
-"""How long the store may take to answer until it counts as not reachable."""
+"""How long the store may take to answer before it counts as unreachable."""
 
 
 class Health:
     """
-    Answers ``/healthz``, ``/readyz`` and ``/metrics``.
+    Answers the three addresses. The worker is ready between `mark_ready` and `mark_stopping`.
 
     Args:
-        store: Must be reachable for the worker to be ready.
+        store: Must be readable for the worker to be ready.
         metrics: ``None`` when their library is not installed.
-        why_not: Why the worker does not work now, as a phrase; ``None`` while it does.
     """
 
-    def __init__(self, store: Store, metrics: Metrics | None, why_not: Callable[[], str | None]) -> None:
+    def __init__(self, store: Store, metrics: Metrics | None) -> None:
         self._store = store
         self._metrics = metrics
-        self._why_not = why_not
+        self._why_not_ready: str | None = "it has not started"
+
+    def mark_ready(self) -> None:
+        """The worker claims entries from now on."""
+        self._why_not_ready = None
+
+    def mark_stopping(self) -> None:
+        """The worker claims no more entries."""
+        self._why_not_ready = "it is stopping"
 
     def application(self) -> web.Application:
         """The aiohttp application."""
         application = web.Application()
-        application.router.add_get("/healthz", self._alive)
-        application.router.add_get("/readyz", self._ready)
-        application.router.add_get("/metrics", self._tell)
+        application.router.add_get("/healthz", self._healthz)
+        application.router.add_get("/readyz", self._readyz)
+        application.router.add_get("/metrics", self._get_metrics)
         return application
 
-    async def _alive(self, _request: web.Request) -> web.Response:
+    async def _healthz(self, _request: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
 
-    async def _ready(self, _request: web.Request) -> web.Response:
-        reasons = [reason for reason in (self._why_not(), await self._store_trouble()) if reason is not None]
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        reasons = [reason for reason in (self._why_not_ready, await self._store_failure()) if reason is not None]
         if reasons:
             return web.json_response({"status": "not ready", "reasons": reasons}, status=503)
         return web.json_response({"status": "ready"})
 
-    async def _tell(self, _request: web.Request) -> web.Response:
+    async def _get_metrics(self, _request: web.Request) -> web.Response:
         if self._metrics is None:
             text = "metrics are off: pip install 'kochava-bot-middleware[metrics]'\n"
             return web.Response(text=text, status=501)
         body = await self._metrics.text(self._store, timeout_seconds=READ_SECONDS)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
-    async def _store_trouble(self) -> str | None:
+    async def _store_failure(self) -> str | None:
         try:
             async with asyncio.timeout(READ_SECONDS):
                 await self._store.stats()
@@ -65,32 +72,13 @@ class Health:
         return None
 
 
-class Working:
-    """Whether the worker works: for who asks whether it is ready."""
-
-    def __init__(self) -> None:
-        self._reason: str | None = "it has not begun"
-
-    def begins(self) -> None:
-        """From now on it works."""
-        self._reason = None
-
-    def ends(self) -> None:
-        """It claims no more."""
-        self._reason = "it is stopping"
-
-    def why_not(self) -> str | None:
-        """Why it does not; ``None`` while it does."""
-        return self._reason
-
-
 @asynccontextmanager
 async def served(application: web.Application, host: str, port: int) -> AsyncIterator[int]:
     """
-    Serve *application*; gives the port, which the system chooses when it is 0.
+    Serve *application*; yields the port, which the system chooses when it is 0.
 
     Raises:
-        KochavaBotError: The port cannot be had.
+        KochavaBotError: The port cannot be used.
     """
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
     await runner.setup()

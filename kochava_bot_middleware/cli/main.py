@@ -20,7 +20,7 @@ from .trace import add_trace
 from .worker import add_worker
 
 INTERRUPTED = 130
-"""What shells expect of a program that ended by control-C."""
+"""What shells expect from a program that was ended with control-C."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,33 +31,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Its arguments; ``None`` takes those of this process.
 
     Returns:
-        The exit status: 0 good, 1 not all went well, 2 it could not run.
+        The exit status: 0 success, 1 not everything succeeded, 2 it could not run.
     """
-    arguments = _parser().parse_args(argv)
+    arguments = build_parser().parse_args(argv)
     run: Run = arguments.run
     try:
         status = run(arguments)
         sys.stdout.flush()
     except KochavaBotError as exc:
-        print(f"kochava-bot: {_told(exc)}", file=sys.stderr)
+        print(f"kochava-bot: {_text_of(exc)}", file=sys.stderr)
         return NOT_RUN
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read has gone, such as `head`; at exit, Python would complain about it once more.
+        # The reader is gone, such as `head`; without this, Python would report it once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SOMETHING_WRONG
     return status
 
 
-def _told(error: KochavaBotError) -> str:
-    """An error's text; a single wrong setting is one line."""
+def _text_of(error: KochavaBotError) -> str:
+    """An error's text; a single violation is one line."""
     if isinstance(error, SettingsError) and len(error.violations) == 1:
         return str(error.violations[0])
     return str(error)
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the command line, with all commands."""
     parser = argparse.ArgumentParser(
         prog="kochava-bot", description="Makes a Facebook Messenger or Instagram bot measurable in Kochava."
     )

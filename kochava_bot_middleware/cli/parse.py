@@ -1,4 +1,4 @@
-"""``kochava-bot parse``: what is in a webhook."""
+"""``kochava-bot parse``: the events of a webhook."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import attrs
 from ..exceptions import NotAWebhook
 from ..messenger.events import Event, UnknownEvent
 from ..messenger.parsing.webhook import parse_webhook
-from .command import Parsers, add_command
-from .documents import Unusable, add_files_argument, for_each_document, json_line
+from .command import Parsers, UnusableFile, add_command, add_files_argument, for_each_file
+from .output import json_line
 
 _COMMON = ("kind", "channel", "page_id", "user_id", "timestamp", "standby", "key")
 
@@ -28,11 +28,11 @@ def add_parse(parsers: Parsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the events of each file."""
-    return for_each_document(arguments.files, "parse", _print_events)
+    return for_each_file(arguments.files, "parse", _print_events)
 
 
 def event_fields(event: Event) -> dict[str, Any]:
-    """What is printed of an event: what all have in common, then its own fields."""
+    """What is printed of an event: the fields that all events have, then its own."""
     fields: dict[str, Any] = {name: _plain(getattr(event, name)) for name in _COMMON}
     for field in attrs.fields(type(event)):
         if field.name not in _LEFT_OUT:
@@ -47,7 +47,7 @@ def _print_events(body: bytes) -> None:
         events = parse_webhook(body)
     except NotAWebhook as exc:
         reason = f"not a webhook: {exc}"
-        raise Unusable(reason) from None
+        raise UnusableFile(reason) from None
     for event in events:
         print(json_line(event_fields(event)))
 

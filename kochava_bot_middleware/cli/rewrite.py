@@ -1,4 +1,4 @@
-"""``kochava-bot rewrite``: a Send API body as it would leave, and what became of each of its links."""
+"""``kochava-bot rewrite``: a Send API body as it would be sent, and what became of each of its links."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ..messenger.events import Channel
 from ..messenger.outgoing import Outgoing
 from ..tracking.apps import Apps, Mode
 from ..tracking.rewriting import LinkOutcome, context_of, rewrite
-from .command import Parsers, add_command
-from .documents import Unusable, add_files_argument, for_each_document, json_line
-from .settings_source import add_settings_argument, read_settings
+from .command import Parsers, UnusableFile, add_command, add_files_argument, for_each_file
+from .output import json_line, one_line
+from .settings import add_settings_argument, read_settings
 
 _HEADS = ("place", "kind", "link", "became")
 
 
 def add_rewrite(parsers: Parsers) -> None:
     """Add the command."""
-    parser = add_command(parsers, "rewrite", run, "Print Send API bodies as they would leave, with SmartLinks.")
+    parser = add_command(parsers, "rewrite", run, "Print Send API bodies as they would be sent, with SmartLinks.")
     add_settings_argument(parser)
     parser.add_argument("--explain", action="store_true", help="also print every link and what became of it")
     parser.add_argument("--page", metavar="ID", help="the Page that sends, if Pages have settings of their own")
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     # A middleware that is off changes nothing.
     off = SmartLinks(SmartLinkSettings())
     links = off if settings.mode is Mode.OFF else Apps(settings).of(arguments.page).links
-    return for_each_document(arguments.files, "rewrite", functools.partial(_print_rewritten, links, arguments))
+    return for_each_file(arguments.files, "rewrite", functools.partial(_print_rewritten, links, arguments))
 
 
 def _print_rewritten(links: SmartLinks, arguments: argparse.Namespace, text: bytes) -> None:
@@ -43,10 +43,10 @@ def _print_rewritten(links: SmartLinks, arguments: argparse.Namespace, text: byt
         body = json.loads(text)
     except (ValueError, RecursionError):
         reason = "not JSON, or nested too deep"
-        raise Unusable(reason) from None
+        raise UnusableFile(reason) from None
     if not isinstance(body, (dict, list)):
         reason = "JSON, but no object: not a Send API body"
-        raise Unusable(reason)
+        raise UnusableFile(reason)
     outgoing = Outgoing(body=body, page_id=arguments.page, channel=Channel(arguments.channel))
     rewritten = rewrite(body, links, context_of(outgoing), every_place=arguments.explain)
     print(json_line(rewritten.body))
@@ -71,8 +71,4 @@ def _row(outcome: LinkOutcome) -> tuple[str, ...]:
     site = outcome.site
     became = outcome.smartlink or f"left alone: {outcome.left_alone}"
     # Addresses come from the body and may hold anything; a row stays a row.
-    return tuple(_one_line(cell) for cell in (".".join(map(str, site.path)), str(site.kind), site.url, became))
-
-
-def _one_line(text: str) -> str:
-    return "".join(character if character.isprintable() else f"\\u{ord(character):04x}" for character in text)
+    return tuple(one_line(cell) for cell in (".".join(map(str, site.path)), str(site.kind), site.url, became))

@@ -1,9 +1,10 @@
-"""Records of a person who does not exist, for looking at requests and for trying them out."""
+"""Records of a user who does not exist, to show requests and to try them out."""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from ..kochava.records import Deletion, Engagement, IdentityLink, Install, Record
 from ..messenger.events import Channel
@@ -14,10 +15,10 @@ from ..tracking.greeting import ping_of
 from ..tracking.people import Person
 
 TEST_USER = "kochava-bot-test"
-"""The person's id."""
+"""The user's id."""
 
 PREFIX = "Test "
-"""How the names of all their events begin."""
+"""The beginning of the names of all their events."""
 
 
 class SampleKind(enum.StrEnum):
@@ -37,27 +38,23 @@ async def samples(kind: SampleKind, app: App, *, now: float, new_id: Callable[[]
 
     Args:
         now: Seconds since the epoch.
-        new_id: Makes a random id.
+        new_id: Returns a random id.
     """
     channel = Channel.MESSENGER
     person = Person(user_id=TEST_USER, page_id=app.destination.page_id, channel=channel)
     name = app.name_of(person)
     device, _ = await device_facts(app.device, TEST_USER)
-    device_ids = app.identity.device_ids(channel, name)
-    page_id, usertime = person.page_id, int(now)
+    common: dict[str, Any] = {
+        "app_id": app.app_id,
+        "user_id": name,
+        "page_id": person.page_id,
+        "usertime": int(now),
+        "device_ids": app.identity.device_ids(channel, name),
+    }
 
-    def event(event_name: str, data: object) -> Engagement:
-        return Engagement(
-            id=new_id(),
-            app_id=app.app_id,
-            user_id=name,
-            page_id=page_id,
-            usertime=usertime,
-            event_name=PREFIX + event_name,
-            event_data=data,
-            device_ids=device_ids,
-            extra=device,
-        )
+    def event(event_name: str, data: object) -> Record:
+        name = PREFIX + event_name
+        return Engagement(id=new_id(), event_name=name, event_data=data, extra=device, **common)
 
     def ping(step: PingStep) -> Record:
         showing = Showing(greeting=new_id(), sent_at=now, handler="greet")
@@ -81,62 +78,28 @@ async def samples(kind: SampleKind, app: App, *, now: float, new_id: Callable[[]
         case SampleKind.CLICK:
             return [ping(PingStep.CLICK)]
         case SampleKind.INSTALL:
-            return [
-                Install(
-                    id=new_id(),
-                    app_id=app.app_id,
-                    user_id=name,
-                    page_id=page_id,
-                    usertime=usertime,
-                    device_ids=device_ids,
-                    extra=device,
-                )
-            ]
+            return [Install(id=new_id(), extra=device, **common)]
         case SampleKind.IDENTITY:
-            return [
-                IdentityLink(
-                    id=new_id(),
-                    app_id=app.app_id,
-                    user_id=name,
-                    page_id=page_id,
-                    usertime=usertime,
-                    device_ids=device_ids,
-                    identities={"customer_id": TEST_USER},
-                )
-            ]
+            return [IdentityLink(id=new_id(), identities={"customer_id": TEST_USER}, **common)]
         case SampleKind.DELETION:
-            return [
-                Deletion(
-                    id=new_id(),
-                    app_id=app.app_id,
-                    user_id=name,
-                    page_id=page_id,
-                    usertime=usertime,
-                    device_ids=device_ids,
-                )
-            ]
+            return [Deletion(id=new_id(), **common)]
 
 
-def place_of(app: App) -> str:
-    """An app and the Page it is for, as a person reads it."""
+def app_label(app: App) -> str:
+    """An app and the Page it is for, as printed."""
     page_id = app.destination.page_id
     return f"{app.app_id} (Page {page_id})" if page_id is not None else app.app_id
 
 
-def distinct(apps: Iterable[App]) -> list[App]:
-    """One of those that send alike."""
+def sent_settings(app: App) -> tuple[object, ...]:
+    """The settings that decide what is sent of a user."""
+    return app.app_id, app.destination.wire, app.greeting, app.identity, app.device, app.install
+
+
+def distinct(apps: Iterable[App], part: Callable[[App], object] = sent_settings) -> list[App]:
+    """The first app of those for which *part* is equal."""
     kept: list[App] = []
     for app in apps:
-        if not any(_sends_alike(app, other) for other in kept):
+        if all(part(app) != part(other) for other in kept):
             kept.append(app)
     return kept
-
-
-def _sends_alike(one: App, other: App) -> bool:
-    same_wire = one.app_id == other.app_id and one.destination.wire == other.destination.wire
-    return same_wire and (one.greeting, one.identity, one.device, one.install) == (
-        other.greeting,
-        other.identity,
-        other.device,
-        other.install,
-    )

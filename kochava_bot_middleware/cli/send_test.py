@@ -1,4 +1,4 @@
-"""``kochava-bot send-test``: a few requests for a person who does not exist, straight to Kochava, and its verdicts."""
+"""``kochava-bot send-test``: a few requests for a user who does not exist, straight to Kochava, and its verdicts."""
 
 from __future__ import annotations
 
@@ -17,27 +17,26 @@ from ..kochava.verdict import Fate, Verdict, judge
 from ..kochava.wire import NoAddress, build_request
 from ..tracking.apps import App, Apps, KochavaSettings, Mode
 from .command import GOOD, SOMETHING_WRONG, Parsers, add_command
-from .documents import json_line
-from .output import NOTHING, print_table
-from .samples import TEST_USER, SampleKind, distinct, place_of, samples
-from .settings_source import add_settings_argument, read_settings
-from .store_rows import name_of
+from .entries import record_name
+from .output import NOTHING, json_line, print_table
+from .samples import TEST_USER, SampleKind, app_label, distinct, samples
+from .settings import add_settings_argument, read_settings
 
 NOT_CONFIGURED = "not configured"
 
 
 @attrs.frozen(kw_only=True)
-class Tried:
+class SampleResult:
     """
-    One record and what became of it.
+    One record and what Kochava answered.
 
     Attributes:
-        app: Where it went.
-        what: The record by name.
+        app: The Kochava app, with its Page.
+        what: The kind of record, with the name of an event.
         host: ``-`` when it has no address.
         verdict: In words.
-        detail: The start of the answer, secrets masked.
-        delivered: Whether Kochava took it.
+        detail: The beginning of the answer, secrets masked.
+        delivered: Whether Kochava accepted it.
     """
 
     app: str
@@ -50,39 +49,39 @@ class Tried:
 
 def add_send_test(parsers: Parsers) -> None:
     """Add the command."""
-    summary = f"Send test events of the person {TEST_USER!r} to Kochava, and print its verdicts."
+    summary = f"Send test events of the user {TEST_USER!r} to Kochava, and print its verdicts."
     parser = add_command(parsers, "send-test", run, summary)
     add_settings_argument(parser)
     parser.add_argument(
         "--kinds",
         metavar="KINDS",
         default=SampleKind.EVENT,
-        help=f"of {', '.join(SampleKind)}; commas between them (%(default)s)",
+        help=f"of {', '.join(SampleKind)}; separated by commas (%(default)s)",
     )
     parser.add_argument("--page", metavar="ID", help="only for this Page, if Pages have settings of their own")
-    parser.add_argument("--json", action="store_true", help="print JSON, one line a request")
+    parser.add_argument("--json", action="store_true", help="print JSON, one line per request")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Send, and print; the status is 1 if one was not delivered."""
+    """Send, and print the verdicts; the status is 1 if one record was not delivered."""
     kinds = _kinds(arguments.kinds)
     settings = read_settings(arguments.settings)
     apps = Apps(settings)
     chosen = distinct(apps) if arguments.page is None else [apps.of(arguments.page)]
-    tried = asyncio.run(_try(settings, chosen, kinds, SystemClock()))
+    results = asyncio.run(_send_all(settings, chosen, kinds, SystemClock()))
     if arguments.json:
-        for each in tried:
+        for each in results:
             print(json_line(attrs.asdict(each)))
     else:
         heads = ("app", "record", "host", "verdict", "answer")
-        print_table(heads, ((each.app, each.what, each.host, each.verdict, each.detail or NOTHING) for each in tried))
+        print_table(heads, ((each.app, each.what, each.host, each.verdict, each.detail or NOTHING) for each in results))
         if settings.mode is not Mode.LIVE:
-            print(f"the bot itself sends nothing: mode is {str(settings.mode)!r}")
-    return GOOD if all(each.delivered for each in tried) else SOMETHING_WRONG
+            print(f"the bot itself sends nothing: its mode is {str(settings.mode)!r}")
+    return GOOD if all(each.delivered for each in results) else SOMETHING_WRONG
 
 
 def _kinds(text: str) -> list[SampleKind]:
-    """The kinds a person names, in the order in which Kochava wants them."""
+    """The kinds that are named, in the order in which Kochava wants them."""
     names = {name.strip() for name in text.split(",") if name.strip()}
     unknown = sorted(names - set(SampleKind))
     if unknown or not names:
@@ -91,9 +90,9 @@ def _kinds(text: str) -> list[SampleKind]:
     return [kind for kind in SampleKind if kind in names]
 
 
-async def _try(
+async def _send_all(
     settings: KochavaSettings, apps: Sequence[App], kinds: Sequence[SampleKind], clock: Clock
-) -> list[Tried]:
+) -> list[SampleResult]:
     client = KochavaClient(timeout_seconds=settings.delivery.request_timeout_seconds)
     try:
         return [
@@ -106,16 +105,16 @@ async def _try(
         await client.close()
 
 
-async def _send(record: Record, app: App, sender: RequestSender, clock: Clock) -> Tried:
-    app_name, what = place_of(app), name_of(record)
+async def _send(record: Record, app: App, sender: RequestSender, clock: Clock) -> SampleResult:
+    app_name, what = app_label(app), record_name(record)
     try:
         request = build_request(record, app.destination)
     except NoAddress:
-        return Tried(app=app_name, what=what, host=NOTHING, verdict=NOT_CONFIGURED)
+        return SampleResult(app=app_name, what=what, host=NOTHING, verdict=NOT_CONFIGURED)
     outcome = await sender.send(request)
     wire = app.destination.wire
     verdict = judge(outcome, queue=record.queue, settings=wire, now=clock.now(), kind=record.kind)
-    return Tried(
+    return SampleResult(
         app=app_name,
         what=what,
         host=request.host,

@@ -1,44 +1,54 @@
-"""``kochava-bot store``: look into the store, and put in order what is in it."""
+"""``kochava-bot store``: look at the entries of a store, retry or remove them."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Callable, Coroutine
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+
+import attrs
 
 from ..clock import Clock, SystemClock
-from ..store.records import Queue
+from ..exceptions import KochavaBotError
+from ..store.contract import Store
+from ..store.records import EntryState, Listed, Queue, QueueStats
 from ..tracking.apps import KochavaSettings
-from .command import Parsers, add_command, number_from
-from .settings_source import add_settings_argument, read_settings
-from .store_listing import export_rows, list_rows, show_row, show_stats
-from .store_repair import init_store, purge_dead, retry_dead
-from .store_rows import LISTED_STATES
+from .command import GOOD, NOT_RUN, SOMETHING_WRONG, Parsers, add_command, number_from
+from .entries import OUTBOX, PAGE, body_of, every_entry, fields_of, opened, summary_of
+from .output import NOTHING, json_line, moment, print_table, progress
+from .settings import add_settings_argument, read_settings
 
 Action = Callable[[KochavaSettings, argparse.Namespace, Clock], Coroutine[None, None, int]]
-"""What one action does; gives the exit status."""
+"""What one action does; returns the exit status."""
+
+LISTED_STATES = (EntryState.IN_FLIGHT, EntryState.DEAD, EntryState.DROPPED, EntryState.WAITING)
+"""The states of entries that are still in the store."""
+
+_COUNTS = ("accepted", "done", "waiting", "in_flight", "dead", "dropped")
+_DAY = 86400.0
 
 
 def add_store(parsers: Parsers) -> None:
-    """Add the commands."""
-    summary = "Look into the store, and put in order what is in it."
+    """Add the command with its actions."""
+    summary = "Look at the entries of the store, retry or remove them."
     actions = parsers.add_parser("store", help=summary, description=summary).add_subparsers(
         required=True, metavar="ACTION"
     )
-    stats = _add(actions, "stats", show_stats, "Print how many entries each queue has, and where they are.")
+    stats = _add(actions, "stats", show_stats, "Print how many entries each queue has, by state.")
     _add_json(stats)
 
-    listing = _add(actions, "list", list_rows, "List entries: ids, names and times, no content.")
+    listing = _add(actions, "list", list_entries, "List entries: ids, names and times, no content.")
     _add_filters(listing)
     listing.add_argument(
-        "--limit", type=number_from(int, 1), default=100, metavar="N", help="at most so many (%(default)s)"
+        "--limit", type=number_from(int, 1), default=100, metavar="N", help="at most N entries (%(default)s)"
     )
-    listing.add_argument("--after", metavar="ID", help="go on after this entry, the last of an earlier list")
+    listing.add_argument("--after", metavar="ID", help="start after this entry, the last one of an earlier list")
     _add_json(listing)
 
-    show = _add(actions, "show", show_row, "Show one entry.")
+    show = _add(actions, "show", show_entry, "Show one entry.")
     show.add_argument("id", metavar="ID")
-    show.add_argument("--show-body", action="store_true", help="also the record itself; of dead ones only")
+    show.add_argument("--show-body", action="store_true", help="also show the record itself; of dead ones only")
     _add_json(show)
 
     retry = _add(actions, "retry", retry_dead, "Put dead records back, to be sent again.")
@@ -46,15 +56,15 @@ def add_store(parsers: Parsers) -> None:
     retry.add_argument("--all", action="store_true", help="all that are dead now")
     retry.add_argument("--queue", metavar="NAME", help=f"with --all: of this queue only: {', '.join(Queue)}")
 
-    purge = _add(actions, "purge", purge_dead, "Remove what died or was dropped long ago.")
+    purge = _add(actions, "purge", purge_dead, "Remove entries that died or were dropped long ago.")
     purge.add_argument(
-        "--dead-older-than", type=number_from(float, 0), required=True, metavar="DAYS", help="ended so long ago"
+        "--dead-older-than", type=number_from(float, 0), required=True, metavar="DAYS", help="ended so many days ago"
     )
 
-    export = _add(actions, "export", export_rows, "Print entries with their records, one line of JSON each.")
+    export = _add(actions, "export", export_entries, "Print entries with their records, one line of JSON each.")
     _add_filters(export)
 
-    _add(actions, "init", init_store, "Make the store, or bring it up to this release.")
+    _add(actions, "init", init_store, "Create the store, or bring it up to this release.")
 
 
 def _add(actions: Parsers, name: str, action: Action, summary: str) -> argparse.ArgumentParser:
@@ -75,3 +85,192 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+async def init_store(settings: KochavaSettings, _arguments: argparse.Namespace, clock: Clock) -> int:
+    """Create the store."""
+    async with opened(settings, clock, create=True):
+        print(f"the store at {settings.kept_in} is ready")
+    return GOOD
+
+
+async def show_stats(settings: KochavaSettings, arguments: argparse.Namespace, clock: Clock) -> int:
+    """Print the counts of each queue; accepted is the sum of the others."""
+    async with opened(settings, clock) as store:
+        stats = await store.stats()
+    now = clock.now()
+    counts = {queue: stats.get(queue, QueueStats()) for queue in _queues_of(stats)}
+    if arguments.json:
+        print(json_line({queue: _stats_fields(each, now) for queue, each in counts.items()}))
+        return GOOD
+    heads = ["queue", *(name.replace("_", " ") for name in _COUNTS), "oldest"]
+    print_table(
+        heads,
+        ([queue, *(getattr(each, name) for name in _COUNTS), _age(each, now)] for queue, each in counts.items()),
+    )
+    return GOOD
+
+
+def _age(counts: QueueStats, now: float) -> str:
+    return NOTHING if counts.oldest_waiting_at is None else f"{max(0.0, now - counts.oldest_waiting_at):.0f} s"
+
+
+def _stats_fields(counts: QueueStats, now: float) -> dict[str, object]:
+    fields = attrs.asdict(counts)
+    since = fields.pop("oldest_waiting_at")
+    return {**fields, "oldest_waiting_seconds": None if since is None else round(max(0.0, now - since), 3)}
+
+
+async def list_entries(settings: KochavaSettings, arguments: argparse.Namespace, clock: Clock) -> int:
+    """Print a table of entries, or one line of JSON each."""
+    state = _state_named(arguments.state)
+    async with opened(settings, clock) as store:
+        rows: list[Listed] = []
+        for queue in await _queues_named(store, arguments.queue):
+            wanted = arguments.limit - len(rows)
+            if wanted > 0:
+                rows += await store.browse(queue, state=state, lane=arguments.lane, limit=wanted, after=arguments.after)
+    if arguments.json:
+        for row in rows:
+            print(json_line(fields_of(row)))
+    elif rows:
+        heads = ("id", "queue", "lane", "state", "what", "attempts", "created", "due", "reason")
+        print_table(heads, map(_cells, rows))
+    else:
+        print("no entries")
+    return GOOD
+
+
+def _cells(row: Listed) -> tuple[object, ...]:
+    entry = row.entry
+    due = moment(row.due_at if row.ended_at is None else None)
+    what, reason = summary_of(row) or NOTHING, row.reason or NOTHING
+    created = moment(entry.created_at)
+    return entry.id, entry.queue, entry.lane, str(row.state), what, row.attempts, created, due, reason
+
+
+async def show_entry(settings: KochavaSettings, arguments: argparse.Namespace, clock: Clock) -> int:
+    """Print everything that may be shown of one entry."""
+    async with opened(settings, clock) as store:
+        row = await store.find(arguments.id)
+    if row is None:
+        msg = f"there is no entry {arguments.id!r}; what was delivered or handled is not kept"
+        raise KochavaBotError(msg)
+    fields = {**fields_of(row), "detail": row.detail}
+    if arguments.show_body:
+        if row.state is not EntryState.DEAD or row.entry.queue not in OUTBOX:
+            msg = f"only the records of dead entries are shown; {arguments.id!r} is {row.state} in {row.entry.queue}"
+            raise KochavaBotError(msg)
+        fields["body"] = body_of(row)
+    if arguments.json:
+        print(json_line(fields))
+    else:
+        print_table(("field", "value"), ((name, _shown(value)) for name, value in fields.items()))
+    return GOOD
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Mapping):
+        return json_line(value)
+    return NOTHING if value in (None, "") else str(value)
+
+
+async def export_entries(settings: KochavaSettings, arguments: argparse.Namespace, clock: Clock) -> int:
+    """Print entries with their records, one line of JSON each. A webhook's event is never printed."""
+    state = _state_named(arguments.state)
+    async with opened(settings, clock) as store:
+        queues = await _queues_named(store, arguments.queue)
+        stats = await store.stats()
+        counts = [stats[queue] for queue in queues if queue in stats]
+        total = sum(each.waiting + each.in_flight + each.dead for each in counts)
+        with progress("exporting", total, prints=True) as advance:
+            for queue in queues:
+                async for row in every_entry(store, queue, state=state, lane=arguments.lane):
+                    more = {"detail": row.detail, "schema": row.entry.schema, "body": body_of(row)}
+                    print(json_line({**fields_of(row), **more}))
+                    advance(1)
+    return GOOD
+
+
+async def retry_dead(settings: KochavaSettings, arguments: argparse.Namespace, clock: Clock) -> int:
+    """Put dead entries back."""
+    if bool(arguments.ids) == arguments.all:
+        msg = "store retry: name entries, or give --all"
+        raise KochavaBotError(msg)
+    if arguments.queue is not None and not arguments.all:
+        msg = "store retry: --queue goes with --all"
+        raise KochavaBotError(msg)
+    async with opened(settings, clock) as store:
+        if arguments.all:
+            retried = await _retry_all(store, await _queues_named(store, arguments.queue))
+            unknown = []
+        else:
+            ids = list(dict.fromkeys(arguments.ids))
+            unknown = [entry_id for entry_id in ids if not await store.retry_dead([entry_id])]
+            retried = len(ids) - len(unknown)
+    if retried or not unknown:
+        print(f"{retried} put back")
+    for entry_id in unknown:
+        print(f"kochava-bot: no dead entry has the id {entry_id!r}", file=sys.stderr)
+    if unknown:
+        return SOMETHING_WRONG if retried else NOT_RUN
+    return GOOD
+
+
+async def _retry_all(store: Store, queues: Sequence[str]) -> int:
+    # All ids first: an entry that dies again meanwhile is not put back again.
+    ids = [row.entry.id for queue in queues async for row in every_entry(store, queue, state=EntryState.DEAD)]
+    retried = 0
+    with progress("putting back", len(ids)) as advance:
+        for start in range(0, len(ids), PAGE):
+            some = ids[start : start + PAGE]
+            retried += await store.retry_dead(some)
+            advance(len(some))
+    return retried
+
+
+async def purge_dead(settings: KochavaSettings, arguments: argparse.Namespace, clock: Clock) -> int:
+    """Remove dead and dropped entries that ended long ago."""
+    async with opened(settings, clock) as store:
+        with progress("purging"):
+            purged = await store.purge(dead_before=clock.now() - arguments.dead_older_than * _DAY)
+    print(f"{purged} removed")
+    return GOOD
+
+
+def _state_named(name: str | None) -> EntryState | None:
+    """
+    The state of that name.
+
+    Raises:
+        KochavaBotError: There is none, or no entries are kept in it.
+    """
+    if name is None:
+        return None
+    for state in LISTED_STATES:
+        if name.replace("_", " ").replace("-", " ").lower() == state:
+            return state
+    msg = f"--state: wanted one of {', '.join(LISTED_STATES)}, got {name!r}"
+    if name == EntryState.DONE:
+        msg = "--state: entries that are done are only counted, see `kochava-bot store stats`"
+    raise KochavaBotError(msg)
+
+
+async def _queues_named(store: Store, name: str | None) -> list[str]:
+    """
+    The queue of that name; all without a name.
+
+    Raises:
+        KochavaBotError: There is none.
+    """
+    known = _queues_of(await store.stats())
+    if name is None:
+        return known
+    if name not in known:
+        msg = f"--queue: wanted one of {', '.join(known)}, got {name!r}"
+        raise KochavaBotError(msg)
+    return [name]
+
+
+def _queues_of(stats: Mapping[str, QueueStats]) -> list[str]:
+    return [*map(str, Queue), *sorted(set(stats) - set(Queue))]

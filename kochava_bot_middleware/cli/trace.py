@@ -1,4 +1,4 @@
-"""``kochava-bot trace``: what the store has of one person."""
+"""``kochava-bot trace``: what the store holds about one user."""
 
 from __future__ import annotations
 
@@ -19,16 +19,14 @@ from ..tracking.privacy import Privacy
 from ..tracking.referral import ReferralState
 from ..tracking.state import Keys
 from .command import GOOD, Parsers, add_command
-from .documents import json_line
-from .output import NOTHING, moment, print_table, progress
-from .settings_source import add_settings_argument, read_settings
-from .store_opening import opened
-from .store_rows import every_row, fields_of, iso, what_of
+from .entries import every_entry, fields_of, opened, summary_of
+from .output import NOTHING, iso, json_line, moment, print_table, progress
+from .settings import add_settings_argument, read_settings
 
 
 def add_trace(parsers: Parsers) -> None:
     """Add the command."""
-    summary = "Show what the store has of one person: what waits, what died and what is remembered."
+    summary = "Show what the store holds about one user: entries that wait or died, and what is remembered."
     parser = add_command(parsers, "trace", run, summary)
     parser.add_argument("user_id", metavar="USER_ID", help="their PSID or Instagram-scoped id")
     add_settings_argument(parser)
@@ -36,7 +34,7 @@ def add_trace(parsers: Parsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the entries by time, then the marks."""
+    """Print the entries by time, then the state entries."""
     settings = read_settings(arguments.settings)
     user_id: str = arguments.user_id
     rows, marks = asyncio.run(_trace(settings, user_id, SystemClock()))
@@ -73,26 +71,26 @@ async def _rows(store: Store, apps: Apps, user_id: str) -> list[Listed]:
     lanes = dict.fromkeys(f"{app.app_id}/{app.privacy.named(user_id)}" for app in apps)
     for queue in (Queue.TRACK, Queue.PING, Queue.TIMER):
         for lane in lanes:
-            rows += [row async for row in every_row(store, queue, lane=lane)]
+            rows += [row async for row in every_entry(store, queue, lane=lane)]
     # A lane of the inbox begins with the Page, which the settings need not name.
-    rows += [row async for row in every_row(store, Queue.INBOX) if row.entry.lane.endswith(f"/{user_id}")]
+    rows += [row async for row in every_entry(store, Queue.INBOX) if row.entry.lane.endswith(f"/{user_id}")]
     return rows
 
 
 async def _marks(
     store: Store, settings: KochavaSettings, apps: Apps, user_id: str, clock: Clock
 ) -> dict[str, Mapping[str, Any]]:
-    """What is remembered of the person, by name; values of identities are never told."""
+    """What is remembered about the user, by name; values of identities are never shown."""
     name = settings.privacy.named(user_id)
     incidents = Incidents(clock, logging.getLogger(__name__))
     privacy = Privacy(settings.privacy, apps=apps, store=store, clock=clock, incidents=incidents, prefix="")
-    barred_key = privacy.key_of(name)
+    suppression_key = privacy.key_of(name)
     all_keys = {app.app_id: Keys(app_id=app.app_id, name=name) for app in apps}
-    stored = await store.recall([barred_key, *(key for keys in all_keys.values() for key in keys.all)])
+    stored = await store.recall([suppression_key, *(key for keys in all_keys.values() for key in keys.all)])
     marks: dict[str, Mapping[str, Any]] = {}
-    barred = privacy.barred(stored.get(barred_key))
-    if barred is not None:
-        marks["barred"] = {"because": str(barred)}
+    suppressed = privacy.barred(stored.get(suppression_key))
+    if suppressed is not None:
+        marks["suppressed"] = {"because": str(suppressed)}
     for app_id, keys in all_keys.items():
         for kind, facts in _facts(keys, stored):
             marks[f"{kind} ({app_id})"] = facts
@@ -108,8 +106,8 @@ def _facts(keys: Keys, stored: Mapping[str, bytes]) -> list[tuple[str, Mapping[s
         facts.append(("referral", {"first": dict(referral.first), "last": dict(referral.last)}))
     if keys.identities in stored:
         identities = IdentityState.from_bytes(stored[keys.identities])
-        told = {"linked": sorted(identities.linked), "waiting": sorted(identities.pending)}
-        facts.append(("identities", told))
+        names = {"linked": sorted(identities.linked), "waiting": sorted(identities.pending)}
+        facts.append(("identities", names))
     if keys.funnel in stored:
         facts.append(("greeting", _greeting(FunnelState.from_bytes(stored[keys.funnel]))))
     return facts
@@ -135,7 +133,7 @@ def _fields(row: Listed) -> Mapping[str, Any]:
 def _cells(row: Listed) -> tuple[object, ...]:
     entry = row.entry
     due = moment(row.due_at if row.ended_at is None else None)
-    what, reason, answer = (text or NOTHING for text in (what_of(row), row.reason, row.detail))
+    what, reason, answer = (text or NOTHING for text in (summary_of(row), row.reason, row.detail))
     return moment(entry.created_at), entry.queue, str(row.state), what, row.attempts, due, reason, answer, entry.id
 
 

@@ -21,11 +21,11 @@ from ..telemetry.opentelemetry import Tracing
 from ..telemetry.prometheus import Metrics
 from ..tracking.apps import KochavaSettings, Mode
 from .command import GOOD, Parsers, add_command, number_from
-from .health import Health, Working, served
-from .settings_source import add_settings_argument, read_settings
+from .health import Health, served
+from .settings import add_settings_argument, read_settings
 
 READY = "kochava-bot worker: "
-"""How both lines begin that it prints."""
+"""The beginning of both lines that it prints."""
 
 HIGHEST_PORT = 65_535
 
@@ -35,28 +35,28 @@ def add_worker(parsers: Parsers) -> None:
     parser = add_command(parsers, "worker", run, "Deliver records, until SIGTERM or SIGINT; any number may run.")
     add_settings_argument(parser)
     parser.add_argument(
-        "--concurrency", metavar="N", type=number_from(int, 1), help="requests at once, in place of the settings'"
+        "--concurrency", metavar="N", type=number_from(int, 1), help="requests at once, instead of the settings'"
     )
     parser.add_argument(
         "--port",
         metavar="P",
         type=number_from(int, 0, HIGHEST_PORT),
-        help="answer /healthz, /readyz and /metrics there; 0 is any free port",
+        help="answer /healthz, /readyz and /metrics on this port; 0 is any free port",
     )
     parser.add_argument(
-        "--host", default="127.0.0.1", metavar="H", help="of --port (%(default)s); 0.0.0.0 in a container"
+        "--host", default="127.0.0.1", metavar="H", help="address to listen on (%(default)s); 0.0.0.0 in a container"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Deliver until told to end."""
+    """Deliver until a signal ends it."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = read_settings(arguments.settings)
     if arguments.concurrency is not None:
         delivery = attrs.evolve(settings.delivery, concurrency=arguments.concurrency)
         settings = attrs.evolve(settings, delivery=delivery)
     _check(settings)
-    asyncio.run(_work(settings, host=arguments.host, port=arguments.port))
+    asyncio.run(_deliver(settings, host=arguments.host, port=arguments.port))
     return GOOD
 
 
@@ -71,7 +71,7 @@ def _check(settings: KochavaSettings) -> None:
         raise SettingsError(violations)
 
 
-async def _work(settings: KochavaSettings, *, host: str, port: int | None) -> None:
+async def _deliver(settings: KochavaSettings, *, host: str, port: int | None) -> None:
     clock = SystemClock()
     metrics, tracing = Metrics.if_installed(clock=clock), Tracing.if_installed()
     observer = Observers(*(GuardedObserver(each, clock) for each in (metrics, tracing) if each is not None))
@@ -83,32 +83,31 @@ async def _work(settings: KochavaSettings, *, host: str, port: int | None) -> No
         worker = middleware.make_worker(client)
         if metrics is not None:
             metrics.watch_worker(worker)
-        working = Working()
+        health = Health(store, metrics)
         async with contextlib.AsyncExitStack() as serving:
             address = ""
             if port is not None:
-                application = Health(store, metrics, working.why_not).application()
-                bound = await serving.enter_async_context(served(application, host, port))
+                bound = await serving.enter_async_context(served(health.application(), host, port))
                 address = f"; answers on http://{host}:{bound}"
-            with _stopped_by_signals(worker, settings.drain_seconds, working):
+            with _stopped_by_signals(worker, settings.drain_seconds, health):
                 place = f"{settings.kept_in}, {settings.delivery.concurrency} at once"
                 print(f"{READY}delivers from {place}{address}", flush=True)
-                working.begins()
+                health.mark_ready()
                 await worker.run()
-        print(f"{READY}stopped; {told(worker.counts)}; {await _waiting(store)} wait", flush=True)
+        print(f"{READY}stopped; {_in_words(worker.counts)}; {await _waiting(store)} waiting", flush=True)
     finally:
         await client.close()
         await store.close()
 
 
 @contextlib.contextmanager
-def _stopped_by_signals(worker: Worker, drain_seconds: float, working: Working) -> Iterator[None]:
+def _stopped_by_signals(worker: Worker, drain_seconds: float, health: Health) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     stopping: list[asyncio.Task[None]] = []
 
     def stop() -> None:
-        working.ends()
-        # Asked again, it does not wait any longer.
+        health.mark_stopping()
+        # A second signal ends the wait.
         stopping.append(loop.create_task(worker.stop(0 if stopping else drain_seconds)))
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -120,8 +119,8 @@ def _stopped_by_signals(worker: Worker, drain_seconds: float, working: Working) 
             loop.remove_signal_handler(number)
 
 
-def told(counts: DeliveryCounts) -> str:
-    """The counts in words; those that are zero are left out, but for the first."""
+def _in_words(counts: DeliveryCounts) -> str:
+    """The counts in words; those that are zero are left out, except the first."""
     numbers = attrs.asdict(counts)
     return ", ".join(f"{number} {name}" for name, number in numbers.items() if number or name == "delivered")
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import attrs
 
 from ..exceptions import Violation
-from ..settings import Refusal, Rule, at_least, check_rules, describe, each, one_of
+from ..settings import InvalidValue, Rule, at_least, check_rules, describe, each, one_of
 
 _DAY = 86_400.0
 
@@ -16,7 +16,7 @@ _DAY = 86_400.0
 def _waits(_instance: Any, _attribute: Any, value: Any) -> None:
     if not value:
         wanted = "a list of numbers above 0"
-        raise Refusal(wanted, value)
+        raise InvalidValue(wanted, value)
     each(at_least(0, exclusive=True))(None, None, value)
 
 

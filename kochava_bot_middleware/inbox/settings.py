@@ -10,7 +10,7 @@ import attrs
 
 from ..exceptions import Violation
 from ..messenger.events import Channel
-from ..settings import Refusal, Rule, Secret, at_least, check_rules, http_url, one_of
+from ..settings import InvalidValue, Rule, Secret, at_least, check_rules, http_url, one_of
 
 
 @attrs.frozen(kw_only=True)
@@ -51,13 +51,13 @@ def _one_word(_instance: Any, _attribute: Any, value: Any) -> None:
     # A line's end that was read together with the token is the usual mistake.
     if value is not None and value.value.split() != [value.value]:
         wanted = "a token without white space"
-        raise Refusal(wanted, value)
+        raise InvalidValue(wanted, value)
 
 
 def _version(_instance: Any, _attribute: Any, value: Any) -> None:
     if re.fullmatch(r"v?\d+\.\d+", value) is None:
         wanted = "a version such as v26.0"
-        raise Refusal(wanted, value)
+        raise InvalidValue(wanted, value)
 
 
 @attrs.frozen(kw_only=True)

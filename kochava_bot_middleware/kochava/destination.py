@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from ..settings import Refusal, Rule, Secret, both_or_neither, check_rules, http_url, one_of
+from ..settings import InvalidValue, Rule, Secret, both_or_neither, check_rules, http_url, one_of
 from .records import Click, Deletion, IdentityLink, Impression, Ping, Record
 
 EVENT_PATH: Final = "/track/json"
@@ -19,7 +19,7 @@ IDENTITY_PATH: Final = "/v1/cpi/identityLink.php"
 def _header(_instance: Any, _attribute: Any, value: str) -> None:
     if not value.strip() or not value.isascii() or not value.isprintable():
         wanted = "a header in plain ASCII, such as Unknown"
-        raise Refusal(wanted, value)
+        raise InvalidValue(wanted, value)
 
 
 @attrs.frozen(kw_only=True)

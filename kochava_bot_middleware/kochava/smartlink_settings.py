@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import attrs
 
-from ..settings import Refusal, Rule, Secret, check_rules, needed_by
+from ..settings import InvalidValue, Rule, Secret, check_rules, needed_by
 from .smartlink_template import CONTEXT_PLACEHOLDERS, LinkTemplate, parts_of
 
 
@@ -39,13 +39,13 @@ def _default_template(_instance: Any, _attribute: Any, value: Any) -> None:
             "a SmartLink template with {url} in it (without, every link would lead to one place; use `routes` for that)"
         )
         accepted = wanted
-        raise Refusal(accepted, value)
+        raise InvalidValue(accepted, value)
 
 
 def _pattern(_instance: Any, _attribute: Any, value: Any) -> None:
     if not isinstance(value, str) or not value:
         accepted = "a pattern such as https://shop.example/*"
-        raise Refusal(accepted, value)
+        raise InvalidValue(accepted, value)
 
 
 def _patterns(_instance: Any, _attribute: Any, value: tuple[object, ...]) -> None:
@@ -57,21 +57,21 @@ def _hosts(_instance: Any, _attribute: Any, value: tuple[object, ...]) -> None:
     for host in value:
         if not isinstance(host, str) or not host or "/" in host:
             accepted = "a host such as go.acme.example"
-            raise Refusal(accepted, host)
+            raise InvalidValue(accepted, host)
 
 
 def _params(_instance: Any, _attribute: Any, value: Mapping[str, str]) -> None:
     for name, text in value.items():
         if not name or not isinstance(text, str):
             accepted = "names with a text each"
-            raise Refusal(accepted, {name: text})
+            raise InvalidValue(accepted, {name: text})
         parts_of(text, CONTEXT_PLACEHOLDERS, wanted="a parameter")
 
 
 def _user_param(_instance: Any, _attribute: Any, value: Any) -> None:
     if value == "":
         accepted = "a name, or no value at all to leave the user's id out"
-        raise Refusal(accepted, value)
+        raise InvalidValue(accepted, value)
 
 
 @attrs.frozen(kw_only=True)

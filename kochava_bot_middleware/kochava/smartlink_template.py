@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote_plus
 
 import attrs
 
-from ..settings import Refusal
+from ..settings import InvalidValue
 from .urls import Address, address_of
 
 URL_PLACEHOLDERS = ("url", "host", "path", "query")
@@ -59,13 +59,13 @@ def parts_of(text: str, known: tuple[str, ...], *, wanted: str) -> tuple[Part, .
         name, _, flag = match[1].partition(":")
         if name not in known or flag not in ("", "raw") or (flag and name not in URL_PLACEHOLDERS):
             accepted = f"{wanted} whose placeholders are among {', '.join(f'{{{one}}}' for one in known)}"
-            raise Refusal(accepted, match[0])
+            raise InvalidValue(accepted, match[0])
         parts += [text[position : match.start()], Placeholder(name, flag == "raw")]
         position = match.end()
     parts.append(text[position:])
     if any(isinstance(part, str) and ("{" in part or "}" in part) for part in parts):
         accepted = f"{wanted} whose braces come in pairs"
-        raise Refusal(accepted, text)
+        raise InvalidValue(accepted, text)
     return tuple(part for part in parts if part != "")
 
 
@@ -103,16 +103,16 @@ class LinkTemplate:
         wanted = "a SmartLink template"
         if not isinstance(text, str) or not text.startswith(("https://", "http://")):
             accepted = f"{wanted} that begins with https:// or http://"
-            raise Refusal(accepted, text)
+            raise InvalidValue(accepted, text)
         if _UNFIT.search(_PLACEHOLDER.sub("", text)):
             accepted = f"{wanted} in plain ASCII without spaces (percent-encode the rest)"
-            raise Refusal(accepted, text)
+            raise InvalidValue(accepted, text)
         parts = parts_of(text, URL_PLACEHOLDERS + CONTEXT_PLACEHOLDERS, wanted=wanted)
         assert isinstance(parts[0], str)
         start, whole = address_of(parts[0]), address_of(text)
         if start is None or whole is None or start.host != whole.host:
             accepted = f"{wanted} whose host is written out"
-            raise Refusal(accepted, text)
+            raise InvalidValue(accepted, text)
         return cls(
             text=text,
             parts=parts,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from .rules import (
-    Refusal,
-    Refusals,
+from .sources import ENVIRONMENT_PREFIX, from_environment, from_toml
+from .structure import from_mapping
+from .validators import (
+    InvalidSettings,
+    InvalidValue,
     Rule,
     Secret,
     Validator,
@@ -19,13 +21,11 @@ from .rules import (
     not_empty,
     one_of,
 )
-from .sources import ENVIRONMENT_PREFIX, from_environment, from_toml
-from .structure import from_mapping
 
 __all__ = [
     "ENVIRONMENT_PREFIX",
-    "Refusal",
-    "Refusals",
+    "InvalidSettings",
+    "InvalidValue",
     "Rule",
     "Secret",
     "Validator",

@@ -1,4 +1,4 @@
-"""Settings as an environment can hold them: texts, whose meaning depends on what is wanted in their place."""
+"""Where settings come from: TOML files, and environment variables, whose text is read as what is wanted there."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ..exceptions import SettingsError, Violation
+
+ENVIRONMENT_PREFIX = "KOCHAVA_BOT"
+"""``KOCHAVA_BOT__KOCHAVA__STORE`` sets ``kochava.store``: two underscores stand for a dot."""
+
+_TABLE_AND_KEY = 2
 
 
 class EnvironmentName(str):
@@ -26,39 +31,40 @@ class EnvironmentText(str):
 
     __slots__ = ()
 
-    def unquoted(self) -> str:
-        """The text without the TOML quotes around it, if there are any."""
-        value = self._value()
-        return value if isinstance(value, str) else str(self)
 
-    def parsed(self) -> Any:
-        """The TOML number, boolean, array or inline table that it reads as; else the text."""
-        value = self._value()
-        return value if isinstance(value, (bool, int, float, list, dict)) else self.unquoted()
-
-    def _value(self) -> Any:
-        try:
-            document = tomllib.loads(f"value = {self}")
-        except (ValueError, RecursionError):
-            return None
-        # A line's end in the text would begin another key.
-        return document["value"] if len(document) == 1 else None
+def text_of(value: Any) -> Any:
+    """The text of a variable, without the TOML quotes around it if there are any; any other value as it is."""
+    if not isinstance(value, EnvironmentText):
+        return value
+    found = _toml_value(value)
+    return found if isinstance(found, str) else str(value)
 
 
-def laid_over(under: Any, over: Any) -> Any:
+def value_of(value: Any) -> Any:
+    """The TOML number, boolean, array or inline table that a variable reads as, else its text; others as they are."""
+    if not isinstance(value, EnvironmentText):
+        return value
+    found = _toml_value(value)
+    return found if isinstance(found, (bool, int, float, list, dict)) else text_of(value)
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        document = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return None
+    # A line break in the text would begin another key.
+    return document["value"] if len(document) == 1 else None
+
+
+def merged(under: Any, over: Any) -> Any:
     """*over*, together with what only *under* has if both are mappings."""
     if not isinstance(under, Mapping) or not isinstance(over, Mapping):
         return over
-    merged = dict(under)
+    both = dict(under)
     for name, value in over.items():
-        merged[name] = laid_over(merged.get(name), value)
-    return merged
-
-
-ENVIRONMENT_PREFIX = "KOCHAVA_BOT"
-"""``KOCHAVA_BOT__KOCHAVA__STORE`` sets ``kochava.store``: two underscores stand for a dot."""
-
-_TABLE_AND_KEY = 2
+        both[name] = merged(both.get(name), value)
+    return both
 
 
 def from_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -78,7 +84,7 @@ def from_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def from_environment(environment: Mapping[str, str], *, over: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """
-    Settings from environment variables, laid over the mapping *over*, for `from_mapping`.
+    Settings from environment variables, which replace those of the mapping *over*, for `from_mapping`.
 
     ``KOCHAVA_BOT__BOT__APP_SECRET`` sets ``bot.app_secret``. Names of settings have no case; the keys of a mapping
     whose names are yours have, as in ``KOCHAVA_BOT__KOCHAVA__DELIVERY__ON_AMBIGUOUS__Purchase``.
@@ -94,19 +100,16 @@ def from_environment(environment: Mapping[str, str], *, over: Mapping[str, Any] 
         prefix, *path = name.split("__")
         if prefix != ENVIRONMENT_PREFIX or not path:
             continue
-        *above, last = [part.lower() if depth < _TABLE_AND_KEY else _named(part) for depth, part in enumerate(path)]
+        parts = [part.lower() if depth < _TABLE_AND_KEY else EnvironmentName(part) for depth, part in enumerate(path)]
         target = settings
-        for part in above:
+        for part in parts[:-1]:
             target = target.setdefault(part, {})
             if not isinstance(target, dict):
                 raise SettingsError([Violation(key=name, wanted="a table to set a member of", got="a single value")])
-        target.pop(last, None)
-        target[last] = EnvironmentText(text)
+        # A key that is there already would keep its own type of name.
+        target.pop(parts[-1], None)
+        target[parts[-1]] = EnvironmentText(text)
     return settings
-
-
-def _named(part: str) -> str:
-    return EnvironmentName(part)
 
 
 def _copy(mapping: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,8 @@
 """
-The machinery that turns a settings mapping into frozen objects, once.
+Turns a settings mapping into frozen objects.
 
-Each room has its own attrs class and never sees a mapping. Scalars are not coerced: ``"5"`` is not a number, since a
-silent conversion hides the mistake until it costs data. All violations come in one `SettingsError`. A value is never
-told where a secret was wanted, or something that holds one.
+Scalars are not coerced: ``"5"`` is not a number, since a silent conversion hides the mistake until it costs data. All
+violations come in one `SettingsError`. A value is never shown where a secret was wanted, or something that holds one.
 """
 
 from __future__ import annotations
@@ -12,24 +11,16 @@ import collections.abc
 import difflib
 import enum
 import functools
+import math
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import attrs
-from cattrs import Converter
 
 from ..exceptions import SettingsError, Violation
-from .rules import (
-    Refusal,
-    Refusals,
-    Rule,
-    Secret,
-    describe,
-    kind_of,
-)
-from .sources import EnvironmentName, EnvironmentText, laid_over
-from .values import callable_itself, enum_member, plain, scalar, secret, text
+from .sources import EnvironmentName, EnvironmentText, merged, text_of, value_of
+from .validators import InvalidSettings, InvalidValue, Secret, broken_rules, describe, joined, kind_of, under
 
 T = TypeVar("T")
 
@@ -44,48 +35,127 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], *, key: str = "") -> 
     Raises:
         SettingsError: With every violation, each with its key, what was wanted and what was got.
     """
-    collector = _Collector()
-    settings = collector.structure(key, mapping, cls)
-    if collector.violations:
-        raise SettingsError([attrs.evolve(wrong, key=wrong.key or "settings") for wrong in collector.violations])
+    reader = _Reader()
+    settings = reader.read(key, mapping, cls)
+    if reader.violations:
+        raise SettingsError([attrs.evolve(each, key=each.key or "settings") for each in reader.violations])
     return cast("T", settings)
 
 
-class _Collector:
-    """Runs steps that may refuse, and keeps every refusal."""
+class _Reader:
+    """Reads values as what settings classes want, and collects everything that is wrong with them."""
 
     def __init__(self) -> None:
         self.violations: list[Violation] = []
 
-    def structure(self, key: str, value: Any, kind: Any) -> Any:
-        """*value* as a *kind*; ``None`` when it is refused."""
+    def read(self, key: str, value: Any, kind: Any) -> Any:
+        """*value* as a *kind*. Not to be used if the violations became more."""
         try:
-            return _CONVERTER.structure(value, kind)
-        except Refusals as exc:
-            # What is within was masked where it was found.
-            self.violations.extend(exc.under(key))
-        except Refusal as exc:
-            got = kind_of(value) if _holds_secrets(kind) else exc.got
-            self.violations.append(Violation(key=key, wanted=exc.wanted, got=got))
-        return None
+            return self._read(key, value, kind)
+        except InvalidValue as exc:
+            self.violations += under(key, _masked(exc, value, kind))
+            return None
 
-    def validate(self, field: Any, value: Any, kind: Any) -> None:
-        """Run the validator of a field."""
-        try:
-            field.validator(None, field, value)
-        except Refusals as exc:
-            broken = list(exc.under(field.name))
-            if _holds_secrets(kind):
-                broken = [attrs.evolve(violation, got="something else") for violation in broken]
-            self.violations.extend(broken)
-        except Refusal as exc:
-            got = kind_of(value) if _holds_secrets(kind) else exc.got
-            self.violations.append(Violation(key=field.name, wanted=exc.wanted, got=got))
+    def _read(self, key: str, value: Any, kind: Any) -> Any:
+        origin = get_origin(kind) or kind
+        if origin in (Union, types.UnionType):
+            return self._union(key, value, kind)
+        if origin in (tuple, collections.abc.Sequence):
+            return self._sequence(key, value, get_args(kind)[0])
+        if origin is collections.abc.Mapping:
+            return self._mapping(key, value, get_args(kind)[1])
+        if attrs.has(kind) and kind is not Secret:
+            return self._object(key, value, kind)
+        return _single(value, kind)
 
-    def check(self) -> None:
-        """Raise what was kept."""
-        if self.violations:
-            raise Refusals(self.violations)
+    def _union(self, key: str, value: Any, union: Any) -> Any:
+        """As the first member that it fits; violations within a mapping or list win over a list of types."""
+        if value is None and type(None) in get_args(union):
+            return None
+        members = [member for member in get_args(union) if member is not type(None)]
+        if isinstance(value, EnvironmentText):
+            # Whatever it is, it is a text as well.
+            members.sort(key=lambda member: member in (str, Secret))
+        wanted: list[str] = []
+        for member in members:
+            try:
+                return self._read(key, value, member)
+            except InvalidValue as exc:
+                wanted += [violation.wanted for violation in exc.violations]
+        raise InvalidValue(wanted=" or ".join(wanted), got=value)
+
+    def _sequence(self, key: str, value: Any, kind: Any) -> tuple[Any, ...]:
+        value = value_of(value)
+        if not isinstance(value, (list, tuple)):
+            raise InvalidValue(wanted="a list", got=value)
+        return tuple(self.read(f"{key}[{index}]", member, kind) for index, member in enumerate(value))
+
+    def _mapping(self, key: str, value: Any, kind: Any) -> dict[str, Any]:
+        members: dict[str, Any] = {}
+        for name, member in _mapping_of(value).items():
+            path = joined(key, str(name))
+            if not isinstance(name, str):
+                self._add(path, wanted="a text as key", got=describe(name))
+            members[str(name)] = self.read(path, member, kind)
+        return members
+
+    def _object(self, key: str, value: Any, cls: Any) -> Any:
+        if isinstance(value, cls):
+            return value
+        given = _members(value, cls)
+        fields = {field.name: field for field in attrs.fields(cls) if field.init}
+        types_of = _types_of(cls)
+        count = len(self.violations)
+        misspelt = self._unknown_names(key, given, fields)
+        valid: dict[str, Any] = {}
+        for name, field in fields.items():
+            before = len(self.violations)
+            found = self._field(joined(key, name), given, field, types_of[name])
+            if len(self.violations) == before:
+                valid[name] = found
+        # What was probably meant to be given is not missing as well.
+        checkable = {name: one for name, one in valid.items() if name in given or name not in misspelt}
+        self.violations += under(key, broken_rules(cls, checkable))
+        return cls(**valid) if len(self.violations) == count else None
+
+    def _unknown_names(self, key: str, given: Mapping[Any, Any], fields: Mapping[str, Any]) -> set[str]:
+        """Add names that the class does not have; returns those that were probably meant."""
+        misspelt: set[str] = set()
+        for name in [name for name in given if name not in fields]:
+            path = joined(key, str(name))
+            if isinstance(given[name], Mapping) and any(member in fields for member in given[name]):
+                # Such as a whole settings file where one of its tables is wanted.
+                self._add(path, wanted="what this holds, one level higher", got="a mapping around it")
+                continue
+            near = difflib.get_close_matches(str(name).lower(), fields, n=1)
+            wanted = f"probably `{near[0]}`" if near else f"one of {', '.join(sorted(fields))}"
+            self._add(path, wanted=wanted, got="an unknown key")
+            misspelt.update(near)
+        return misspelt
+
+    def _field(self, key: str, given: Mapping[Any, Any], field: Any, kind: Any) -> Any:
+        if field.name not in given:
+            if field.default is attrs.NOTHING:
+                self._add(key, wanted="a value (it is required)", got="nothing")
+            return field.default.factory() if hasattr(field.default, "factory") else field.default
+        before = len(self.violations)
+        found = self.read(key, given[field.name], kind)
+        if field.validator is not None and len(self.violations) == before:
+            try:
+                field.validator(None, field, found)
+            except InvalidSettings as exc:
+                self.violations += under(key, _masked(exc, found, kind))
+        return found
+
+    def _add(self, key: str, *, wanted: str, got: str) -> None:
+        self.violations.append(Violation(key=key, wanted=wanted, got=got))
+
+
+def _masked(error: InvalidSettings, value: Any, kind: Any) -> list[Violation]:
+    """The violations, without any part of *value* if a *kind* may hold secrets."""
+    if not _holds_secrets(kind):
+        return list(error.violations)
+    return [attrs.evolve(each, got="something else" if each.key else kind_of(value)) for each in error.violations]
 
 
 @functools.cache
@@ -104,140 +174,51 @@ def _types_of(cls: Any) -> dict[str, Any]:
     return {name: kind for name, kind in get_type_hints(cls).items() if name in names}
 
 
-def _structure_class(value: Any, cls: Any) -> Any:
-    if isinstance(value, cls):
-        return value
-    given = _members(value, cls)
-    known = {field.name: field for field in attrs.fields(cls) if field.init}
-    types_of = _types_of(cls)
-    collector = _Collector()
-    right: dict[str, Any] = {}
-    misspelt: set[str] = set()
-    for name in given:
-        if name not in known:
-            if isinstance(given[name], Mapping) and any(key in known for key in given[name]):
-                collector.violations.append(_wrapping(str(name)))
-                continue
-            near = difflib.get_close_matches(str(name).lower(), known, n=1)
-            misspelt.update(near)
-            collector.violations.append(_unknown(str(name), near, list(known)))
-    for name, field in known.items():
-        before = len(collector.violations)
-        if name in given:
-            structured = collector.structure(name, given[name], types_of[name])
-            if len(collector.violations) == before and field.validator is not None:
-                collector.validate(field, structured, types_of[name])
-        elif field.default is attrs.NOTHING:
-            collector.violations.append(Violation(key=name, wanted="a value (it is required)", got="nothing"))
-        else:
-            structured = field.default.factory() if hasattr(field.default, "factory") else field.default
-        if len(collector.violations) == before:
-            right[name] = structured
-    # What was probably meant to be given is not missing as well.
-    collector.violations.extend(
-        _broken(cls, {name: right[name] for name in right if name in given or name not in misspelt})
-    )
-    collector.check()
-    return cls(**right)
-
-
 def _members(value: Any, cls: Any) -> Mapping[Any, Any]:
-    """The members of a mapping by name of field, what comes from the environment laid over the rest."""
-    value = plain(value)
-    if not isinstance(value, Mapping):
-        wanted = "a mapping"
-        raise Refusal(wanted, value)
+    """The members of a mapping by name of field; what comes from the environment replaces the rest."""
+    value = _mapping_of(value)
     fields = {field.name for field in attrs.fields(cls)}
     members = {name: member for name, member in value.items() if not isinstance(name, EnvironmentName)}
     for name, member in value.items():
         if isinstance(name, EnvironmentName):
             key = name.lower() if name.lower() in fields else str(name)
-            members[key] = laid_over(members.get(key), member)
+            members[key] = merged(members.get(key), member)
     return members
 
 
-def _broken(cls: Any, right: Mapping[str, Any]) -> Iterator[Violation]:
-    rules: tuple[Rule, ...] = getattr(cls, "RULES", ())
-    for rule in rules:
-        if all(name in right for name in rule.fields):
-            yield from rule.check(*(right[name] for name in rule.fields))
-
-
-def _unknown(name: str, near: list[str], known: list[str]) -> Violation:
-    wanted = f"probably `{near[0]}`" if near else f"one of {', '.join(sorted(known))}"
-    return Violation(key=name, wanted=wanted, got="an unknown key")
-
-
-def _wrapping(name: str) -> Violation:
-    # Such as a whole settings file where one of its tables is wanted.
-    return Violation(key=name, wanted="what this holds, one level higher", got="a mapping around it")
-
-
-def _structure_sequence(value: Any, kind: Any) -> Any:
-    value = plain(value)
-    if isinstance(value, (str, bytes)) or not isinstance(value, (list, tuple)):
-        wanted = "a list"
-        raise Refusal(wanted, value)
-    member = get_args(kind)[0]
-    collector = _Collector()
-    members = tuple(collector.structure(f"[{index}]", item, member) for index, item in enumerate(value))
-    collector.check()
-    return members
-
-
-def _structure_mapping(value: Any, kind: Any) -> Any:
-    value = plain(value)
+def _mapping_of(value: Any) -> Mapping[Any, Any]:
+    value = value_of(value)
     if not isinstance(value, Mapping):
-        wanted = "a mapping"
-        raise Refusal(wanted, value)
-    member = get_args(kind)[1]
-    collector = _Collector()
-    members: dict[str, Any] = {}
-    for name, item in value.items():
-        if not isinstance(name, str):
-            collector.violations.append(Violation(key=str(name), wanted="a text as key", got=describe(name)))
-        members[str(name)] = collector.structure(str(name), item, member)
-    collector.check()
-    return members
+        raise InvalidValue(wanted="a mapping", got=value)
+    return value
 
 
-def _structure_union(value: Any, union: Any) -> Any:
-    """Try the members in order; what a mapping or list says in detail wins over a list of types."""
-    members = [member for member in get_args(union) if member is not type(None)]
-    if value is None and type(None) in get_args(union):
-        return None
-    if isinstance(value, EnvironmentText):
-        # Whatever it is, it is a text as well.
-        members.sort(key=lambda member: member in (str, Secret))
-    wanted: list[str] = []
-    for member in members:
+def _single(value: Any, kind: Any) -> Any:
+    """A callable, enum member, secret, text, boolean or number."""
+    if (get_origin(kind) or kind) is collections.abc.Callable:
+        return _checked(value, callable(value), "a callable")
+    if issubclass(kind, enum.Enum):
         try:
-            return _CONVERTER.structure(value, member)
-        except Refusal as exc:
-            wanted.append(exc.wanted)
-    raise Refusal(" or ".join(wanted), value)
+            return kind(text_of(value))
+        except ValueError:
+            wanted = "one of " + ", ".join(repr(member.value) for member in kind)
+            raise InvalidValue(wanted, value) from None
+    if kind is Secret:
+        text = value.value if isinstance(value, Secret) else text_of(value)
+        return Secret(_checked(text, isinstance(text, str) and text != "", "a non-empty text"))
+    if kind is str:
+        return _checked(text_of(value), isinstance(value, str), "a text")
+    number = value_of(value)
+    if kind is bool:
+        return _checked(number, isinstance(number, bool), "true or false")
+    # A bool is an int to Python, but nobody means it as a number.
+    is_whole = isinstance(number, int) and not isinstance(number, bool)
+    if kind is int:
+        return _checked(number, is_whole, "a whole number")
+    return _checked(number, is_whole or (isinstance(number, float) and math.isfinite(number)), "a number")
 
 
-def _origin_in(*origins: Any) -> Callable[[Any], bool]:
-    return lambda kind: get_origin(kind) in origins or kind in origins
-
-
-def _converter() -> Converter:
-    converter = Converter()
-    converter.register_structure_hook_func(attrs.has, _structure_class)
-    converter.register_structure_hook_func(_origin_in(tuple, collections.abc.Sequence), _structure_sequence)
-    converter.register_structure_hook_func(_origin_in(collections.abc.Mapping), _structure_mapping)
-    converter.register_structure_hook_func(_origin_in(Union, types.UnionType), _structure_union)
-    converter.register_structure_hook_func(_origin_in(collections.abc.Callable), callable_itself)
-    converter.register_structure_hook_func(
-        lambda kind: isinstance(kind, type) and issubclass(kind, enum.Enum), enum_member
-    )
-    converter.register_structure_hook(Secret, secret)
-    converter.register_structure_hook(str, text)
-    converter.register_structure_hook(bool, scalar(bool, "true or false"))
-    converter.register_structure_hook(int, scalar(int, "a whole number"))
-    converter.register_structure_hook(float, scalar((int, float), "a number"))
-    return converter
-
-
-_CONVERTER = _converter()
+def _checked(value: Any, is_right: bool, wanted: str) -> Any:  # noqa: FBT001
+    if not is_right:
+        raise InvalidValue(wanted, value)
+    return value

@@ -10,7 +10,7 @@ import attrs
 
 from ..clock import Clock
 from ..exceptions import SettingsError
-from ..settings import Refusals, not_empty
+from ..settings import InvalidSettings, not_empty
 from .address import open_store
 from .contract import Store
 from .settings import StoreSettings
@@ -39,7 +39,7 @@ def openable(_instance: Any, _attribute: Any, place: Any) -> None:
         # To make a store touches nothing.
         open_store(place)
     except SettingsError as exc:
-        raise Refusals(attrs.evolve(violation, key="") for violation in exc.violations) from None
+        raise InvalidSettings(attrs.evolve(violation, key="") for violation in exc.violations) from None
 
 
 @attrs.frozen(kw_only=True)

@@ -1,1 +1,1 @@
-"""Watching the package at work: metrics and spans, both off without their library."""
+"""Observers of the package at work: metrics and spans, both off without their library."""

@@ -1,8 +1,7 @@
 """
-What can be watched of a bot at work, for metrics and traces: handlings, requests and commits.
+What can be observed, for metrics and traces: handlings, requests and commits.
 
-An observer is told; it changes nothing. Whoever observes must be quick. `GuardedObserver` keeps what one raises from
-harming what it watches.
+An observer changes nothing and must be fast. `GuardedObserver` keeps its errors away from the code it observes.
 """
 
 from __future__ import annotations
@@ -10,8 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from types import TracebackType
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from ..clock import Clock
 from ..incidents import Incidents
@@ -22,18 +20,22 @@ from ..store.contract import Store
 from ..store.passing import PassingStore
 from ..store.records import Committed, Unit
 
+log = logging.getLogger("kochava_bot_middleware.telemetry")
+
+T = TypeVar("T")
+
 Answered = Callable[[Answer | Failure], None]
-"""Told what came of a request."""
+"""Called with the outcome of a request."""
 
 
 class Observer(Protocol):
-    """Who watches."""
+    """What is called while events are handled, requests are sent and units are committed."""
 
     def handling(self, event: Event) -> AbstractContextManager[object]:
-        """Lasts while *event* is handled; what the handler raises passes through."""
+        """Entered while *event* is handled; what the handler raises passes through."""
 
     def sending(self, request: WireRequest) -> AbstractContextManager[Answered]:
-        """Lasts while *request* is under way. All of it but method and host may be private."""
+        """Entered while *request* is sent. All of it but method and host may be private."""
 
     def committed(self, unit: Unit, answer: Committed | None, seconds: float) -> None:
         """
@@ -46,18 +48,16 @@ class Observer(Protocol):
 
 
 class NullObserver:
-    """Watches nothing."""
+    """Observes nothing."""
 
     def handling(self, event: Event) -> AbstractContextManager[object]:
-        """See `Observer.handling`."""
         return nullcontext()
 
     def sending(self, request: WireRequest) -> AbstractContextManager[Answered]:
-        """See `Observer.sending`."""
         return nullcontext(_ignore)
 
     def committed(self, unit: Unit, answer: Committed | None, seconds: float) -> None:
-        """See `Observer.committed`."""
+        pass
 
 
 class Observers:
@@ -68,33 +68,94 @@ class Observers:
 
     @contextmanager
     def handling(self, event: Event) -> Iterator[None]:
-        """See `Observer.handling`."""
         with ExitStack() as stack:
-            for each in self._observers:
-                stack.enter_context(each.handling(event))
+            for observer in self._observers:
+                stack.enter_context(observer.handling(event))
             yield
 
     @contextmanager
     def sending(self, request: WireRequest) -> Iterator[Answered]:
-        """See `Observer.sending`."""
         with ExitStack() as stack:
-            told = [stack.enter_context(each.sending(request)) for each in self._observers]
+            callbacks = [stack.enter_context(observer.sending(request)) for observer in self._observers]
 
             def answered(outcome: Answer | Failure) -> None:
-                for tell in told:
-                    tell(outcome)
+                for callback in callbacks:
+                    callback(outcome)
 
             yield answered
 
     def committed(self, unit: Unit, answer: Committed | None, seconds: float) -> None:
-        """See `Observer.committed`."""
-        for each in self._observers:
-            each.committed(unit, answer, seconds)
+        for observer in self._observers:
+            observer.committed(unit, answer, seconds)
+
+
+class GuardedObserver:
+    """
+    An `Observer` around another. What the inner one raises is logged; what it would swallow is raised.
+
+    Args:
+        clock: Decides when a lasting incident is logged again.
+    """
+
+    def __init__(self, inner: Observer, clock: Clock) -> None:
+        self._inner = inner
+        self._incidents = Incidents(clock, log)
+
+    def handling(self, event: Event) -> AbstractContextManager[object]:
+        return self._guarded("handling", lambda: self._inner.handling(event), None)
+
+    @contextmanager
+    def sending(self, request: WireRequest) -> Iterator[Answered]:
+        otherwise: Answered = _ignore
+        with self._guarded("sending", lambda: self._inner.sending(request), otherwise) as inner_answered:
+
+            def answered(outcome: Answer | Failure) -> None:
+                try:
+                    inner_answered(outcome)
+                except Exception as exc:  # noqa: BLE001 - an observer must not do harm
+                    self._report("sending", exc)
+
+            yield answered
+
+    def committed(self, unit: Unit, answer: Committed | None, seconds: float) -> None:
+        try:
+            self._inner.committed(unit, answer, seconds)
+        except Exception as exc:  # noqa: BLE001 - an observer must not do harm
+            self._report("committed", exc)
+
+    @contextmanager
+    def _guarded(self, method: str, observe: Callable[[], AbstractContextManager[T]], otherwise: T) -> Iterator[T]:
+        """Enter and leave the context of the inner observer; without one, yield *otherwise*."""
+        context: AbstractContextManager[object] = nullcontext()
+        value = otherwise
+        try:
+            observing = observe()
+            value = observing.__enter__()
+            context = observing
+        except Exception as exc:  # noqa: BLE001 - an observer must not do harm
+            self._report(method, exc)
+        try:
+            yield value
+        except BaseException as raised:
+            try:
+                context.__exit__(type(raised), raised, raised.__traceback__)
+            except Exception as exc:  # noqa: BLE001 - an observer must not do harm
+                if exc is not raised:
+                    self._report(method, exc)
+            raise
+        try:
+            context.__exit__(None, None, None)
+        except Exception as exc:  # noqa: BLE001 - an observer must not do harm
+            self._report(method, exc)
+
+    def _report(self, method: str, exc: Exception) -> None:
+        subject = f"{type(self._inner).__name__}.{method}"
+        self._incidents.report("observer_failed", subject, reason=type(exc).__name__)
 
 
 class ObservedClient(KochavaClient):
     """
-    A `KochavaClient` whose requests are watched.
+    A `KochavaClient` whose requests are observed.
 
     Args:
         timeout_seconds: See `KochavaClient`.
@@ -105,7 +166,6 @@ class ObservedClient(KochavaClient):
         self._observer = observer
 
     async def send(self, request: WireRequest) -> Answer | Failure:
-        """See `Sender.send`."""
         with self._observer.sending(request) as answered:
             outcome = await super().send(request)
             answered(outcome)
@@ -114,7 +174,7 @@ class ObservedClient(KochavaClient):
 
 class ObservedStore(PassingStore):
     """
-    A `Store` whose commits are watched.
+    A `Store` whose commits are observed.
 
     Args:
         clock: Measures how long they take.
@@ -126,7 +186,6 @@ class ObservedStore(PassingStore):
         self._clock = clock
 
     async def commit(self, unit: Unit) -> Committed:
-        """See `Store.commit`."""
         began = self._clock.monotonic()
         try:
             answer = await self.inner.commit(unit)
@@ -139,92 +198,3 @@ class ObservedStore(PassingStore):
 
 def _ignore(_outcome: Answer | Failure) -> None:
     pass
-
-
-log = logging.getLogger("kochava_bot_middleware.telemetry")
-
-T = TypeVar("T")
-
-
-class GuardedObserver:
-    """
-    An `Observer` around another: what that one raises is one incident, and what it would swallow is raised.
-
-    Args:
-        clock: Tells when a lasting incident is logged again.
-    """
-
-    def __init__(self, observer: Observer, clock: Clock) -> None:
-        self._observer = observer
-        self._incidents = Incidents(clock, log)
-
-    def handling(self, event: Event) -> AbstractContextManager[object]:
-        """See `Observer.handling`."""
-        return _Guarded("handling", lambda: self._observer.handling(event), self._failed, None)
-
-    def sending(self, request: WireRequest) -> AbstractContextManager[Answered]:
-        """See `Observer.sending`."""
-        return _GuardedSending("sending", lambda: self._observer.sending(request), self._failed, _ignore)
-
-    def committed(self, unit: Unit, answer: Committed | None, seconds: float) -> None:
-        """See `Observer.committed`."""
-        try:
-            self._observer.committed(unit, answer, seconds)
-        except Exception as exc:  # noqa: BLE001 - whoever watches must not harm
-            self._failed("committed", exc)
-
-    def _failed(self, where: str, exc: Exception) -> None:
-        subject = f"{type(self._observer).__name__}.{where}"
-        self._incidents.report("observer_failed", subject, reason=type(exc).__name__)
-
-
-_Failed = Callable[[str, Exception], None]
-
-
-class _Guarded(Generic[T]):
-    """Lasts as long as the observer's own context manager, and never differs for what is within."""
-
-    def __init__(
-        self, where: str, watch: Callable[[], AbstractContextManager[T]], failed: _Failed, otherwise: T
-    ) -> None:
-        self._where = where
-        self._watch = watch
-        self._failed = failed
-        self._otherwise = otherwise
-        self._entered: AbstractContextManager[T] | None = None
-
-    def __enter__(self) -> T:
-        try:
-            watching = self._watch()
-            told = watching.__enter__()
-        except Exception as exc:  # noqa: BLE001 - whoever watches must not harm
-            self._failed(self._where, exc)
-            return self._otherwise
-        self._entered = watching
-        return told
-
-    def __exit__(
-        self, kind: type[BaseException] | None, raised: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._entered is None:
-            return
-        try:
-            self._entered.__exit__(kind, raised, traceback)
-        except Exception as exc:  # noqa: BLE001 - whoever watches must not harm
-            if exc is not raised:
-                self._failed(self._where, exc)
-
-
-class _GuardedSending(_Guarded[Answered]):
-    """Also guards what is told within."""
-
-    def __enter__(self) -> Answered:
-        tell = super().__enter__()
-
-        def answered(outcome: Answer | Failure) -> None:
-            try:
-                tell(outcome)
-            except Exception as exc:  # noqa: BLE001 - whoever watches must not harm
-                self._failed(self._where, exc)
-
-        return answered

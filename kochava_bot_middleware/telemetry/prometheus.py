@@ -8,8 +8,8 @@ Example::
     metrics.watch(kochava)
     text = await metrics.text(kochava.provide_store())  # for the route /metrics
 
-What is counted as things happen is of this process alone. What is read from the store, ``kochava_bot_store_…``, is the
-same from every process that shares it: take its maximum, not its sum.
+Metrics that are counted are those of this process alone. Those read from the store, ``kochava_bot_store_…``, are the
+same in every process that shares it: take their maximum, not their sum.
 """
 
 from __future__ import annotations
@@ -34,20 +34,21 @@ from .observer import Answered
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
-if TYPE_CHECKING:
-    from prometheus_client.core import Metric
-
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-"""Of `Metrics.text`."""
+"""The content type of `Metrics.text`."""
 
 REQUEST_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 COMMIT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 DELAY_BUCKETS = (0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 6 * 3600.0, 86400.0, 7 * 86400.0)
 
 
-class Counting(Protocol):
-    """What the metrics need of a `KochavaMiddleware`."""
+STATES = ("waiting", "in_flight", "done", "dead", "dropped")
+"""The states of an entry, by the names of `QueueStats`."""
+
+
+class HasCounts(Protocol):
+    """What the metrics need of a `KochavaMiddleware` or a `MessengerBot`."""
 
     @property
     def counts(self) -> Counts:
@@ -55,7 +56,7 @@ class Counting(Protocol):
 
 
 class DeliveryTarget(Protocol):
-    """What names a destination."""
+    """What identifies a destination."""
 
     @property
     def host(self) -> str: ...
@@ -67,20 +68,20 @@ class DeliveryTarget(Protocol):
     def queue(self) -> str: ...
 
 
-class Delivering(Protocol):
+class HasDestinations(Protocol):
     """What the metrics need of a `Worker`."""
 
     def destinations(self) -> Iterable[tuple[DeliveryTarget, bool]]:
-        """Each destination, and whether it is left alone."""
+        """Each destination, and whether nothing is sent to it now."""
 
 
 class Metrics:
     """
-    An `Observer` that counts.
+    An `Observer` that counts and measures.
 
     Args:
         clock: Time.
-        registry: Where the metrics are registered; ``None`` makes one of its own.
+        registry: Where the metrics are registered; ``None`` creates a new one.
 
     Raises:
         KochavaBotError: The library is not installed.
@@ -95,8 +96,8 @@ class Metrics:
         self._clock = clock or SystemClock()
         self._generate = prometheus.generate_latest
         self.registry = registry = registry or prometheus.CollectorRegistry()
-        self._counting: list[Counting] = []
-        self._delivering: list[Delivering] = []
+        self._counted: list[HasCounts] = []
+        self._workers: list[HasDestinations] = []
         self._stats: Mapping[str, QueueStats] | None = None
         self._store_up = False
 
@@ -107,46 +108,46 @@ class Metrics:
             return prometheus.Histogram(f"kochava_bot_{name}", meaning, labels, registry=registry, buckets=buckets)
 
         self._accepted = counter("accepted", "Entries made durable.", "queue")
-        self._delivered = counter("delivered", "Entries done: taken by Kochava, or handled.", "queue")
+        self._delivered = counter("delivered", "Entries done: accepted by Kochava, or handled.", "queue")
         self._retried = counter("retried", "Entries put back to wait.", "queue", "reason")
         self._dead = counter("dead", "Entries given up.", "queue", "reason")
         self._dropped = counter("dropped", "Entries not sent on purpose.", "queue", "reason")
         self._commit = histogram("commit_seconds", "Time a commit took.", buckets=COMMIT_BUCKETS)
-        self._commit_failures = counter("commit_failures", "Commits that the store did not take.")
+        self._commit_failures = counter("commit_failures", "Commits that the store refused.")
         self._request = histogram(
             "request_seconds", "Time of a request to Kochava.", "host", "answer", buckets=REQUEST_BUCKETS
         )
         self._delay = histogram(
-            "delivery_seconds", "From the making of a record to its delivery.", "queue", buckets=DELAY_BUCKETS
+            "delivery_seconds", "From the creation of a record to its delivery.", "queue", buckets=DELAY_BUCKETS
         )
         self._handling = histogram("handling_seconds", "Time a handler took.", "kind", buckets=REQUEST_BUCKETS)
         registry.register(self)
 
     @classmethod
     def if_installed(cls, *, clock: Clock | None = None) -> Self | None:
-        """It, or ``None`` without its library."""
+        """An instance, or ``None`` if the library is not installed."""
         try:
             found = importlib.util.find_spec("prometheus_client")
         except (ImportError, ValueError):
             found = None
         return None if found is None else cls(clock=clock)
 
-    def watch(self, counting: Counting) -> None:
-        """Also tell the counts of a middleware; those of several are added up."""
-        self._counting.append(counting)
+    def watch(self, counted: HasCounts) -> None:
+        """Include the counts of a middleware or a bot; those of several are added up."""
+        self._counted.append(counted)
 
-    def watch_worker(self, worker: Delivering) -> None:
-        """Also tell which destinations a worker leaves alone."""
-        self._delivering.append(worker)
+    def watch_worker(self, worker: HasDestinations) -> None:
+        """Include the destinations of a worker."""
+        self._workers.append(worker)
 
     async def text(self, store: Store | None = None, *, timeout_seconds: float = 5.0) -> bytes:
         """
         All metrics in Prometheus' text format.
 
         Args:
-            store: Asked for its counts; while it cannot be read, ``kochava_bot_store_up`` is 0. ``None`` leaves its
-                metrics out.
-            timeout_seconds: How long it may take to answer.
+            store: Its counts are included; while it cannot be read, ``kochava_bot_store_up`` is 0. ``None`` leaves
+                its metrics out.
+            timeout_seconds: How long the store may take to answer.
         """
         self._stats = None
         if store is not None:
@@ -154,20 +155,19 @@ class Metrics:
                 async with asyncio.timeout(timeout_seconds):
                     self._stats = await store.stats()
                 self._store_up = True
-            except Exception:  # noqa: BLE001 - an engine may raise anything; the other metrics are told all the same
+            except Exception:  # noqa: BLE001 - an engine may raise anything; the other metrics are still shown
                 self._stats, self._store_up = {}, False
         return self._generate(self.registry)
 
     def collect(self) -> Iterator[Metric]:
-        """What is read when it is asked for. Called by the registry."""
-        yield from count_families([each.counts for each in self._counting])
+        """The metrics that are read when they are asked for. Called by the registry."""
+        yield from count_families([each.counts for each in self._counted])
         if self._stats is not None:
             yield from store_families(self._stats, is_up=self._store_up, now=self._clock.now())
-        yield from destination_families(pair for worker in self._delivering for pair in worker.destinations())
+        yield from destination_families(pair for worker in self._workers for pair in worker.destinations())
 
     @contextmanager
     def handling(self, event: Event) -> Iterator[None]:
-        """See `Observer.handling`."""
         began = self._clock.monotonic()
         try:
             yield
@@ -176,17 +176,15 @@ class Metrics:
 
     @contextmanager
     def sending(self, request: WireRequest) -> Iterator[Answered]:
-        """See `Observer.sending`."""
         began = self._clock.monotonic()
 
         def answered(outcome: Answer | Failure) -> None:
-            told = f"{outcome.status // 100}xx" if isinstance(outcome, Answer) else outcome.reason
-            self._request.labels(request.host, told).observe(self._clock.monotonic() - began)
+            answer = f"{outcome.status // 100}xx" if isinstance(outcome, Answer) else outcome.reason
+            self._request.labels(request.host, answer).observe(self._clock.monotonic() - began)
 
         yield answered
 
     def committed(self, unit: Unit, answer: Committed | None, seconds: float) -> None:
-        """See `Observer.committed`."""
         if answer is None:
             self._commit_failures.inc()
             return
@@ -213,23 +211,24 @@ class Metrics:
                     self._dropped.labels(entry.queue, settlement.reason).inc()
 
 
-STATES = ("waiting", "in_flight", "done", "dead", "dropped")
-"""Where an entry can be, by the names of `QueueStats`."""
-
-
 def count_families(all_counts: Sequence[Counts]) -> Iterator[Metric]:
-    """What middlewares counted; nothing if none is watched."""
+    """The metrics of what middlewares counted; none if no middleware is watched."""
     if not all_counts:
         return
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415 - it may not be installed
 
     rewritten = sum(counts.links_rewritten for counts in all_counts)
-    yield CounterMetricFamily("kochava_bot_links_rewritten", "Links that left as SmartLinks.", value=rewritten)
+    yield CounterMetricFamily("kochava_bot_links_rewritten", "Links sent as SmartLinks.", value=rewritten)
     failures = sum(counts.provider_failures for counts in all_counts)
     meaning = "Times that a LinkProvider failed or was slow."
     yield CounterMetricFamily("kochava_bot_link_provider_failures", meaning, value=failures)
     by_label = (
-        ("links_left_alone", "Links that left as they were.", "reason", [each.links_left_alone for each in all_counts]),
+        (
+            "links_left_alone",
+            "Links that were sent as they were.",
+            "reason",
+            [each.links_left_alone for each in all_counts],
+        ),
         ("recorded", "Records made durable.", "kind", [each.recorded for each in all_counts]),
         ("left_out", "What was not recorded.", "reason", [each.left_out for each in all_counts]),
     )
@@ -245,7 +244,7 @@ def count_families(all_counts: Sequence[Counts]) -> Iterator[Metric]:
 
 def store_families(stats: Mapping[str, QueueStats], *, is_up: bool, now: float) -> Iterator[Metric]:
     """
-    What a store counted.
+    The metrics of a store's counts.
 
     Args:
         now: Seconds since the epoch.
@@ -268,15 +267,15 @@ def store_families(stats: Mapping[str, QueueStats], *, is_up: bool, now: float) 
 
 def destination_families(destinations: Iterable[tuple[DeliveryTarget, bool]]) -> Iterator[Metric]:
     """
-    Which destinations are left alone.
+    The metric of destinations that do not work.
 
     Args:
-        destinations: Each with whether it is.
+        destinations: Each with whether nothing is sent to it now.
     """
     from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415 - it may not be installed
 
     family = GaugeMetricFamily(
-        "kochava_bot_destination_down", "1 while it is left alone or probed.", labels=["host", "app", "queue"]
+        "kochava_bot_destination_down", "1 while nothing but probes is sent to it.", labels=["host", "app", "queue"]
     )
     for target, is_down in destinations:
         family.add_metric([target.host, target.app_id, target.queue], float(is_down))

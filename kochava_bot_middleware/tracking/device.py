@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from ..settings import Refusal
+from ..settings import InvalidValue
 from .arguments import ask
 
 Fact = str | Callable[[str], Any] | None
@@ -20,7 +20,7 @@ Fact = str | Callable[[str], Any] | None
 def _per_person(_instance: Any, _attribute: Any, value: Fact) -> None:
     if isinstance(value, str) and value:
         wanted = "a callable of the person's id, since one text for everybody would make all of them one"
-        raise Refusal(wanted, value)
+        raise InvalidValue(wanted, value)
 
 
 @attrs.frozen(kw_only=True)

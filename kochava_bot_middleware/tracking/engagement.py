@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from ..messenger.events import AccountLinkingEvent, Event, Kind, MessageEvent, OptinEvent, PostbackEvent, ReactionEvent
-from ..settings import Refusal, at_least, each, not_empty, one_of
+from ..settings import InvalidValue, at_least, each, not_empty, one_of
 from .referral import event_keys, facts_of
 
 PAYLOAD_LENGTH = 100
@@ -67,7 +67,7 @@ def _known_kinds(_instance: Any, _attribute: Any, names: Mapping[str, str | None
     for kind in names:
         if kind not in DEFAULT_NAMES:
             wanted = f"kinds of events as keys ({', '.join(DEFAULT_NAMES)})"
-            raise Refusal(wanted, kind)
+            raise InvalidValue(wanted, kind)
     each(not_empty)(None, None, names)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from ..kochava.records import Click, Impression
-from ..settings import Refusal, at_least, http_url, not_empty, one_of
+from ..settings import InvalidValue, at_least, http_url, not_empty, one_of
 from .funnel import PingStep, Showing
 from .people import Person, record_id
 
@@ -24,7 +24,7 @@ def _params(_instance: Any, _attribute: Any, params: Mapping[str, str]) -> None:
         for name in _PLACEHOLDER.findall(template):
             if name not in PLACEHOLDERS:
                 wanted = "placeholders among " + ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
-                raise Refusal(wanted, f"{{{name}}}")
+                raise InvalidValue(wanted, f"{{{name}}}")
 
 
 def filled(template: str, facts: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ import attrs
 
 from ..exceptions import Violation
 from ..messenger.events import Event, PostbackEvent
-from ..settings import Refusal, Rule, check_rules, one_of
+from ..settings import InvalidValue, Rule, check_rules, one_of
 from .arguments import ask
 
 
@@ -21,9 +21,9 @@ def _moment(_instance: Any, _attribute: Any, value: str | None) -> None:
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
-        raise Refusal(wanted, value) from None
+        raise InvalidValue(wanted, value) from None
     if moment.tzinfo is None:
-        raise Refusal(wanted, value)
+        raise InvalidValue(wanted, value)
 
 
 def _old_users_are_known(mode: str, known_users: object, since: str | None) -> Iterator[Violation]:

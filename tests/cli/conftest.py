@@ -66,7 +66,7 @@ Run = Callable[..., Awaitable[Ran]]
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command as a thread, since commands bring their own event loop."""
+    """Runs a command in a thread, since commands run their own event loop."""
 
     async def run_command(*argv: object) -> Ran:
         try:

@@ -22,19 +22,19 @@ QUIET = {
     "install": {"mode": "entry"},
     "privacy": {"consent": lambda _user_id: True},
 }
-"""Settings that nothing is odd about."""
+"""Settings in which nothing looks wrong."""
 
 
 def keys_of(**settings: object) -> list[str]:
-    """What is remarked on, but for the one thing that always is."""
+    """The keys of the remarks, without the one that is always there."""
     built = from_mapping(KochavaSettings, {**QUIET, **settings})
-    keys = [remark.key for remark in remarks_on(built, Apps(built))]
+    keys = [key for key, _text in remarks_on(built, Apps(built))]
     assert "kochava_app_id" == keys[-1]
     return keys[:-1]
 
 
 async def test_check_shows_the_request_of_each_kind(run: Run, tmp_path: Path) -> None:
-    """Method, address, headers and the very body; placeholders of a pasted address are gone."""
+    """Method, address, headers and body; placeholders of a pasted address are replaced."""
     settings = write_settings(tmp_path, **{"greeting.impression_url": IMPRESSION, "greeting.click_url": CLICK})
 
     ran = await run("check", settings)
@@ -101,8 +101,8 @@ async def test_check_of_a_page_with_an_app_of_its_own(run: Run, tmp_path: Path) 
     assert '"kochava_app_id":"koother"' in ran.out
 
 
-async def test_check_warns_and_ends_well(run: Run, tmp_path: Path) -> None:
-    """Warnings are no failure."""
+async def test_check_with_warnings_succeeds(run: Run, tmp_path: Path) -> None:
+    """Warnings are not a failure."""
     ran = await run("check", write_settings(tmp_path))
     warnings = [line for line in ran.out.splitlines() if line.startswith("warning: ")]
     assert 0 == ran.status
@@ -130,7 +130,7 @@ async def test_check_warns_of_pages_of_the_bot_that_share_an_app(run: Run, tmp_p
         ('[bto]\nverify_token = "v"\n', "bto: wanted probably [bot], got an unknown table"),
     ],
 )
-async def test_check_warns_of_what_a_bot_would_stumble_over(
+async def test_check_warns_of_what_a_bot_could_not_start_with(
     run: Run, tmp_path: Path, tables: str, warning: str
 ) -> None:
     """A warning only: a secret that is missing here may be in the bot's environment."""
@@ -141,8 +141,8 @@ async def test_check_warns_of_what_a_bot_would_stumble_over(
     assert f"warning: {warning}" in ran.out
 
 
-async def test_check_takes_tables_of_the_bot_and_of_others_as_they_are(run: Run, tmp_path: Path) -> None:
-    """A good table of the bot and one that is nobody's business give no warning."""
+async def test_check_accepts_a_good_table_of_the_bot_and_unrelated_tables(run: Run, tmp_path: Path) -> None:
+    """Neither gives a warning."""
     settings = write_settings(tmp_path)
     bot = '[bot]\nverify_token = "v"\napp_secret = "s"\npage_access_token = "t"\n'
     settings.write_text(settings.read_text() + bot + "[shop]\nopen = true\n")
@@ -152,13 +152,13 @@ async def test_check_takes_tables_of_the_bot_and_of_others_as_they_are(run: Run,
 
 @pytest.mark.parametrize("more", [["--settings", "other.toml"], []])
 async def test_check_of_wrong_settings(run: Run, tmp_path: Path, more: list[str]) -> None:
-    """What is wrong, status 2, nothing on standard output."""
+    """One error, status 2, nothing on standard output."""
     ran = await run("check", write_settings(tmp_path, drain_seconds=-1), *more)
     assert (2, "", 1) == (ran.status, ran.out, len(ran.err.splitlines()))
 
 
-def test_nothing_odd_nothing_remarked() -> None:
-    """Only that a paid account is needed."""
+def test_settings_without_faults_give_no_remark() -> None:
+    """Except that a paid account is needed."""
     assert [] == keys_of()
 
 
@@ -198,13 +198,13 @@ def test_nothing_odd_nothing_remarked() -> None:
         ({"mode": "dry_run"}, ["mode"]),
     ],
 )
-def test_what_is_odd_is_remarked(settings: dict[str, object], keys: list[str]) -> None:
-    """One remark, on the key to look at."""
+def test_a_doubtful_setting_gives_one_remark(settings: dict[str, object], keys: list[str]) -> None:
+    """On the key to look at."""
     assert keys == keys_of(**settings)
 
 
-def test_ids_in_links_that_are_hashed_are_not_remarked() -> None:
-    """A hash tells nobody who it is."""
+def test_hashed_ids_in_links_give_no_remark() -> None:
+    """A hash does not identify the person."""
     links = {"default": f"{SMARTLINK}?url={{url}}", "user_id_hash": True, "user_id_hash_key": "k"}
     assert [] == keys_of(smartlinks=links)
 

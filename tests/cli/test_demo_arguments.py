@@ -7,8 +7,8 @@ import pytest
 from .conftest import Run
 
 
-async def test_demo_with_a_browser_is_not_there(run: Run) -> None:
-    """Without --headless the one way that works is named."""
+async def test_demo_without_headless_is_refused(run: Run) -> None:
+    """The error names the option."""
     ran = await run("demo")
     assert (2, "") == (ran.status, ran.out)
     assert "--headless" in ran.err

@@ -17,7 +17,7 @@ def on_standard_input(arguments: Sequence[str], text: bytes) -> subprocess.Compl
     return subprocess.run(command, input=text, capture_output=True, timeout=60)
 
 
-async def test_parse_prints_one_json_line_an_event(run: Run, tmp_path: Path) -> None:
+async def test_parse_prints_one_json_line_per_event(run: Run, tmp_path: Path) -> None:
     """What all events have in common comes first, then the event's own fields."""
     ran = await run("parse", write_json(tmp_path / "webhook.json", MESSAGE))
 
@@ -32,8 +32,8 @@ async def test_parse_prints_one_json_line_an_event(run: Run, tmp_path: Path) -> 
     assert {"tomorrow": 1} == unknown["raw"]["invented"]
 
 
-async def test_parse_goes_on_after_what_is_no_webhook(run: Run, tmp_path: Path) -> None:
-    """Each bad file is told, the others are printed, and the status is 1."""
+async def test_parse_continues_after_a_file_that_is_not_a_webhook(run: Run, tmp_path: Path) -> None:
+    """Each bad file is reported, the events of the others are printed, and the status is 1."""
     bad = write_json(tmp_path / "bad.json", {"object": "user"})
     good = write_json(tmp_path / "good.json", MESSAGE)
 
@@ -51,8 +51,8 @@ def test_parse_reads_standard_input() -> None:
     assert (0, 2, b"") == (done.returncode, len(done.stdout.splitlines()), done.stderr)
 
 
-def test_parse_of_garbage_on_standard_input() -> None:
-    """Bytes that are no JSON give a message without a traceback."""
+def test_parse_of_invalid_json_on_standard_input() -> None:
+    """A message without a traceback."""
     done = on_standard_input(["parse"], b"\xff{")
     assert (1, b"") == (done.returncode, done.stdout)
     assert done.stderr.startswith(b"kochava-bot parse: standard input: not a webhook")

@@ -10,8 +10,8 @@ import pytest
 from .conftest import BUTTONS, SMARTLINK, Run, write_json, write_settings
 
 
-async def test_rewrite_prints_the_body_as_it_would_leave(run: Run, tmp_path: Path) -> None:
-    """The link became a SmartLink that names the recipient; all else is as it was."""
+async def test_rewrite_prints_the_body_as_it_would_be_sent(run: Run, tmp_path: Path) -> None:
+    """The link is a SmartLink that names the recipient; everything else is unchanged."""
     ran = await run("rewrite", "--settings", write_settings(tmp_path), write_json(tmp_path / "send.json", BUTTONS))
 
     body = json.loads(ran.out)
@@ -37,7 +37,7 @@ async def test_rewrite_explains_every_link(run: Run, tmp_path: Path) -> None:
 
 
 async def test_rewrite_explains_a_body_without_links(run: Run, tmp_path: Path) -> None:
-    """No table for nothing."""
+    """Without a table."""
     path = write_json(tmp_path / "send.json", {"recipient": {"id": "5"}, "message": {"text": "hello"}})
     ran = await run("rewrite", "--explain", "--settings", write_settings(tmp_path), path)
     assert "no links" == ran.out.splitlines()[1]
@@ -51,15 +51,15 @@ async def test_rewrite_prints_half_a_surrogate_pair_as_it_came(run: Run, tmp_pat
 
 
 async def test_rewrite_with_the_middleware_off_changes_nothing(run: Run, tmp_path: Path) -> None:
-    """The body would leave as it is."""
+    """The body is printed as it is."""
     path = write_json(tmp_path / "send.json", BUTTONS)
     ran = await run("rewrite", "--settings", write_settings(tmp_path, mode="off"), path)
     assert json.loads(ran.out) == BUTTONS
 
 
 @pytest.mark.parametrize("text", ["", "{", "5", '"text"', "[" * 100_000])
-async def test_rewrite_refuses_what_is_no_body(run: Run, tmp_path: Path, text: str) -> None:
-    """A message, status 1, and the next file is printed all the same."""
+async def test_rewrite_refuses_what_is_not_a_body(run: Run, tmp_path: Path, text: str) -> None:
+    """A message, status 1, and the next file is still printed."""
     bad, good = tmp_path / "bad.json", write_json(tmp_path / "good.json", BUTTONS)
     bad.write_text(text)
 

@@ -28,7 +28,7 @@ def settings_for(folder: Path, kochava: LocalKochava, **more: Any) -> Path:
 
 
 async def test_send_test_sends_test_events_only(run: Run, tmp_path: Path) -> None:
-    """Of the test person, named so that nobody takes them for real; past the store."""
+    """Of the test user, with names that mark them as tests; without the store."""
     async with LocalKochava(app_ids=[APP_ID]) as kochava:
         ran = await run("send-test", "--settings", settings_for(tmp_path, kochava))
         assert [] == kochava.rejections
@@ -39,7 +39,7 @@ async def test_send_test_sends_test_events_only(run: Run, tmp_path: Path) -> Non
 
 
 async def test_send_test_sends_each_kind_that_is_named(run: Run, tmp_path: Path) -> None:
-    """In the order in which Kochava takes them, and it takes all."""
+    """In the order in which Kochava accepts them, and it accepts all."""
     async with LocalKochava(app_ids=[APP_ID]) as kochava:
         kinds = "deletion,click,impression,identity,event,install"
         ran = await run("send-test", "--kinds", kinds, "--settings", settings_for(tmp_path, kochava))
@@ -70,7 +70,7 @@ async def test_send_test_shows_no_secrets(run: Run, tmp_path: Path) -> None:
 
 
 async def test_send_test_without_a_kochava(run: Run, tmp_path: Path) -> None:
-    """The way it failed is told."""
+    """The verdict says how it failed."""
     async with LocalKochava(app_ids=[APP_ID]) as kochava:
         settings = settings_for(tmp_path, kochava)
     ran = await run("send-test", "--settings", settings)
@@ -95,8 +95,8 @@ async def test_send_test_to_the_app_of_each_page(run: Run, tmp_path: Path, more:
         assert 2 * len(app_ids) == len(kochava.records)
 
 
-async def test_send_test_tells_that_the_bot_itself_is_off(run: Run, tmp_path: Path) -> None:
-    """Who asks for a test gets it, whatever the mode."""
+async def test_send_test_says_that_the_bot_itself_sends_nothing(run: Run, tmp_path: Path) -> None:
+    """A test is sent whatever the mode."""
     async with LocalKochava(app_ids=[APP_ID]) as kochava:
         ran = await run("send-test", "--settings", settings_for(tmp_path, kochava, mode="dry_run"))
     assert 0 == ran.status
@@ -105,7 +105,7 @@ async def test_send_test_tells_that_the_bot_itself_is_off(run: Run, tmp_path: Pa
 
 @pytest.mark.parametrize("kinds", ["evnet", "", "event,evnet"])
 async def test_send_test_of_an_unknown_kind(run: Run, tmp_path: Path, kinds: str) -> None:
-    """One line with the kinds there are; nothing is sent."""
+    """One line with the known kinds; nothing is sent."""
     async with LocalKochava(app_ids=[APP_ID]) as kochava:
         ran = await run("send-test", f"--kinds={kinds}", "--settings", settings_for(tmp_path, kochava))
         assert [] == kochava.records

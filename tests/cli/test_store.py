@@ -1,4 +1,4 @@
-"""`kochava-bot store`: the actions that only look."""
+"""`kochava-bot store`: the actions that change nothing."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ async def test_store_stats_as_json(run: Run, tmp_path: Path) -> None:
     assert 0 <= age < 60
 
 
-async def test_store_stats_makes_no_store(run: Run, tmp_path: Path) -> None:
-    """A mistyped path is told, not made."""
+async def test_store_stats_creates_no_store(run: Run, tmp_path: Path) -> None:
+    """A mistyped path is an error."""
     ran = await run("store", "stats", "--settings", write_settings(tmp_path))
     assert (2, False) == (ran.status, (tmp_path / "bot.db").exists())
     assert str(tmp_path / "bot.db") in ran.err
@@ -59,14 +59,14 @@ async def test_store_that_cannot_be_opened(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("action", ["stats", "list", "export", "init"])
-async def test_store_in_memory_cannot_be_looked_into(run: Run, tmp_path: Path, action: str) -> None:
+async def test_store_in_memory_cannot_be_read(run: Run, tmp_path: Path, action: str) -> None:
     """It is another process's memory."""
     ran = await run("store", action, "--settings", write_settings(tmp_path, store="memory://"))
     assert (2, 1) == (ran.status, len(ran.err.splitlines()))
     assert "kochava.store" in ran.err
 
 
-async def test_store_list_names_what_there_is(run: Run, tmp_path: Path) -> None:
+async def test_store_list_shows_every_entry(run: Run, tmp_path: Path) -> None:
     """Ids, lanes, states, names and reasons of each queue."""
     await fill(tmp_path)
     ran = await run("store", "list", "--settings", write_settings(tmp_path))
@@ -80,7 +80,7 @@ async def test_store_list_names_what_there_is(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]])
-async def test_store_list_tells_nothing_private(run: Run, tmp_path: Path, more: list[str]) -> None:
+async def test_store_list_shows_nothing_private(run: Run, tmp_path: Path, more: list[str]) -> None:
     """Neither a webhook's text nor an event's data."""
     await fill(tmp_path)
     ran = await run("store", "list", *more, "--settings", write_settings(tmp_path))
@@ -116,23 +116,23 @@ async def test_store_list_of_nothing(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("action", ["list", "export"])
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         (["--state", "asleep"], "--state: wanted one of in flight, dead, dropped, waiting, got 'asleep'"),
         (["--state", "done"], "only counted"),
         (["--queue", "trakc"], "--queue: wanted one of inbox, track, ping, timer, got 'trakc'"),
     ],
 )
-async def test_wrong_filter(run: Run, tmp_path: Path, action: str, wrong: list[str], told: str) -> None:
-    """One line with what would have been right."""
+async def test_wrong_filter(run: Run, tmp_path: Path, action: str, wrong: list[str], message: str) -> None:
+    """One line with the values that are accepted."""
     await fill(tmp_path)
     ran = await run("store", action, *wrong, "--settings", write_settings(tmp_path))
     assert (2, "", 1) == (ran.status, ran.out, len(ran.err.splitlines()))
-    assert told in ran.err
+    assert message in ran.err
 
 
-async def test_store_show_tells_one_entry(run: Run, tmp_path: Path) -> None:
-    """With the answer's start, without the event's data."""
+async def test_store_show_prints_one_entry(run: Run, tmp_path: Path) -> None:
+    """With the beginning of the answer, without the event's data."""
     await fill(tmp_path)
     ran = await run("store", "show", "dead1", "--settings", write_settings(tmp_path))
     fields = dict(line.split(maxsplit=1) for line in ran.out.splitlines()[1:])
@@ -143,7 +143,7 @@ async def test_store_show_tells_one_entry(run: Run, tmp_path: Path) -> None:
 
 
 async def test_store_show_body_of_a_dead_record(run: Run, tmp_path: Path) -> None:
-    """What is asked for by name is shown."""
+    """With the event's data."""
     await fill(tmp_path)
     ran = await run("store", "show", "dead1", "--show-body", "--json", "--settings", write_settings(tmp_path))
     assert {"sum": 47110815471108} == json.loads(ran.out)["body"]["event_data"]
@@ -176,8 +176,8 @@ async def test_store_export_has_records_but_no_webhooks(run: Run, tmp_path: Path
     assert PRIVATE not in ran.out
 
 
-async def test_store_init_makes_the_store(run: Run, tmp_path: Path) -> None:
-    """Afterwards it can be looked into; a second time changes nothing."""
+async def test_store_init_creates_the_store(run: Run, tmp_path: Path) -> None:
+    """Afterwards it can be read; a second time changes nothing."""
     settings = write_settings(tmp_path)
     first = await run("store", "init", "--settings", settings)
     second = await run("store", "init", "--settings", settings)

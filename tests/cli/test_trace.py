@@ -21,7 +21,7 @@ def middleware_in(folder: Path, **settings: Any) -> KochavaMiddleware:
 
 
 async def test_trace_shows_one_person_by_time(run: Run, tmp_path: Path) -> None:
-    """The webhook, the event and the dead ping, oldest first; nobody else's."""
+    """The webhook, the event and the dead ping, oldest first; no entries of others."""
     await fill(tmp_path)
     ran = await run("trace", "5", "--settings", write_settings(tmp_path))
     heads, *rows = ran.out.splitlines()
@@ -30,8 +30,8 @@ async def test_trace_shows_one_person_by_time(run: Run, tmp_path: Path) -> None:
     assert "too old" in rows[1]
 
 
-async def test_trace_tells_the_answer_to_a_dead_letter(run: Run, tmp_path: Path) -> None:
-    """What Kochava said."""
+async def test_trace_shows_the_answer_to_a_dead_letter(run: Run, tmp_path: Path) -> None:
+    """Reason and answer."""
     await fill(tmp_path)
     ran = await run("trace", "6", "--settings", write_settings(tmp_path))
     assert "rejected by Kochava" in ran.out
@@ -39,7 +39,7 @@ async def test_trace_tells_the_answer_to_a_dead_letter(run: Run, tmp_path: Path)
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]])
-async def test_trace_tells_nothing_private(run: Run, tmp_path: Path, more: list[str]) -> None:
+async def test_trace_shows_nothing_private(run: Run, tmp_path: Path, more: list[str]) -> None:
     """Neither texts, nor event data, nor the values of identities."""
     await fill(tmp_path)
     middleware = middleware_in(tmp_path, identity={"identities_in_events": ["customer_id"]})
@@ -60,13 +60,13 @@ async def test_trace_shows_what_is_remembered(run: Run, tmp_path: Path) -> None:
     await middleware.opt_out("5")
     await middleware.stop()
     ran = await run("trace", "5", "--json", "--settings", write_settings(tmp_path))
-    told = json.loads(ran.out)
-    assert {"barred": {"because": "opted out"}, f"first record ({APP_ID})": {"was": "seen"}} == told["marks"]
-    assert ["event 'Purchase'"] == [entry["what"] for entry in told["entries"]]
+    shown = json.loads(ran.out)
+    assert {"suppressed": {"because": "opted out"}, f"first record ({APP_ID})": {"was": "seen"}} == shown["marks"]
+    assert ["event 'Purchase'"] == [entry["what"] for entry in shown["entries"]]
 
 
-async def test_trace_finds_a_person_whose_id_leaves_as_a_hash(run: Run, tmp_path: Path) -> None:
-    """Asked by the id that Facebook gives them."""
+async def test_trace_finds_a_person_whose_id_is_sent_as_a_hash(run: Run, tmp_path: Path) -> None:
+    """By the id that Facebook gives them."""
     hashing = {"privacy.user_id_hash": True, "privacy.user_id_hash_key": "k"}
     middleware = middleware_in(tmp_path, privacy={"user_id_hash": True, "user_id_hash_key": "k"})
     await middleware.start()
@@ -76,7 +76,7 @@ async def test_trace_finds_a_person_whose_id_leaves_as_a_hash(run: Run, tmp_path
     assert "event 'Purchase'" in ran.out
 
 
-async def test_trace_of_somebody_unknown(run: Run, tmp_path: Path) -> None:
+async def test_trace_of_an_unknown_person(run: Run, tmp_path: Path) -> None:
     """It says that nothing is kept."""
     await fill(tmp_path)
     ran = await run("trace", "77", "--settings", write_settings(tmp_path))
@@ -85,6 +85,6 @@ async def test_trace_of_somebody_unknown(run: Run, tmp_path: Path) -> None:
 
 
 async def test_trace_without_a_store(run: Run, tmp_path: Path) -> None:
-    """One line, and none is made."""
+    """One line, and none is created."""
     ran = await run("trace", "5", "--settings", write_settings(tmp_path))
     assert (2, "", 1, False) == (ran.status, ran.out, len(ran.err.splitlines()), (tmp_path / "bot.db").exists())

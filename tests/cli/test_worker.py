@@ -26,7 +26,7 @@ def worker_in(folder: Path, settings: Path, *more: str) -> Child:
 
 
 async def test_worker_delivers_and_stops_on_sigterm(tmp_path: Path) -> None:
-    """It tells what it delivers from, and at the end what it did."""
+    """It prints which store it delivers from, and at the end what it did."""
     async with LocalKochava(app_ids=[APP_ID]) as kochava:
         mapping: Mapping[str, Any] = {"worker": "separate", "wire.event_url": f"{kochava.url}/track/json"}
         settings = write_settings(tmp_path, **mapping)
@@ -37,18 +37,16 @@ async def test_worker_delivers_and_stops_on_sigterm(tmp_path: Path) -> None:
         async with worker_in(tmp_path, settings, "--concurrency", "3") as worker:
             ready = await worker.start()
             await middleware.track("Purchase", user_id="5")
-            async with asyncio.timeout(20):
-                while not kochava.events:
-                    await kochava.clock.sleep(0.02)
+            await kochava.received(within_seconds=20)
             said = await worker.stop()
         await middleware.stop()
 
     assert ready.endswith("bot.db, 3 at once")
-    assert f"{READY}stopped; 1 delivered; 0 wait" == said.strip()
+    assert f"{READY}stopped; 1 delivered; 0 waiting" == said.strip()
 
 
-async def test_worker_answers_who_watches_it(tmp_path: Path) -> None:
-    """It is alive and ready, and tells what it delivered; the store's counts are told too."""
+async def test_worker_serves_health_and_metrics(tmp_path: Path) -> None:
+    """It is alive and ready; the metrics hold what it delivered, and the store's counts."""
     async with LocalKochava(app_ids=[APP_ID]) as kochava, aiohttp.ClientSession() as session:
         mapping: Mapping[str, Any] = {"worker": "separate", "wire.event_url": f"{kochava.url}/track/json"}
         settings = write_settings(tmp_path, **mapping)
@@ -84,8 +82,8 @@ async def test_worker_whose_port_is_taken(run: Run, tmp_path: Path) -> None:
     assert f"cannot listen on 127.0.0.1:{port}" in ran.err
 
 
-async def test_worker_on_a_port_that_cannot_be(run: Run, tmp_path: Path) -> None:
-    """The command line itself says which there are."""
+async def test_worker_refuses_a_port_out_of_range(run: Run, tmp_path: Path) -> None:
+    """The message gives the range."""
     ran = await run("worker", "--port", "65536", "--settings", write_settings(tmp_path))
     assert (2, "") == (ran.status, ran.out)
     assert "wanted a whole number from 0 to 65535, got '65536'" in ran.err
@@ -94,10 +92,10 @@ async def test_worker_on_a_port_that_cannot_be(run: Run, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("settings", "key"), [({"mode": "dry_run"}, "kochava.mode"), ({"store": "memory://"}, "kochava.store")]
 )
-async def test_worker_that_could_not_work_does_not_start(
+async def test_worker_that_has_nothing_to_do_does_not_start(
     run: Run, tmp_path: Path, settings: dict[str, str], key: str
 ) -> None:
-    """Nothing to deliver, or nothing that two processes can share."""
+    """Nothing to deliver, or no store that two processes can share."""
     ran = await run("worker", "--settings", write_settings(tmp_path, **settings))
     assert 2 == ran.status
     assert key in ran.err

@@ -13,7 +13,7 @@ from kochava_bot_middleware.delivery.retry import Attempts, Dead, Done, Historie
 from kochava_bot_middleware.delivery.settings import DeliverySettings
 from kochava_bot_middleware.exceptions import SettingsError
 from kochava_bot_middleware.kochava.verdict import DELIVERED, Fate, Verdict
-from kochava_bot_middleware.settings import Refusals, from_mapping
+from kochava_bot_middleware.settings import InvalidSettings, from_mapping
 
 SETTINGS = DeliverySettings()
 FAULT = Verdict(fate=Fate.RETRY, reason="server error", server_error=True)
@@ -141,7 +141,7 @@ def test_histories_are_bounded_and_end_with_their_records() -> None:
 
 def test_request_timeout_must_be_below_a_third_of_the_lease() -> None:
     """Else a lease could lapse under a request."""
-    with pytest.raises(Refusals, match="request_timeout_seconds: wanted"):
+    with pytest.raises(InvalidSettings, match="request_timeout_seconds: wanted"):
         DeliverySettings(lease_seconds=30.0, request_timeout_seconds=10.0)
     with pytest.raises(SettingsError, match="below a third"):
         from_mapping(DeliverySettings, {"lease_seconds": 30, "request_timeout_seconds": 11})

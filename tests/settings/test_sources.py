@@ -42,24 +42,24 @@ def example(over: Mapping[str, Any] | None = None, **variables: str) -> Example:
     return from_mapping(Example, tables["table"])
 
 
-def test_environment_variables_are_laid_over_a_mapping() -> None:
-    """Two underscores stand for a dot; other variables are left alone."""
+def test_environment_variables_override_a_mapping() -> None:
+    """Two underscores stand for a dot; other variables are ignored."""
     tables = from_environment({"KOCHAVA_BOT__BOT__TEXT": "abc", "PATH": "x"}, over={"bot": {"kept": 1, "text": "b"}})
 
     assert {"bot": {"text": "abc", "kept": 1}} == tables
 
 
 @pytest.mark.parametrize("digits", ["12345678901234567890", "1e5", "true", "1979-05-27", "[1]", "nan"])
-def test_what_looks_like_something_else_is_text_where_text_is_wanted(digits: str) -> None:
-    """A verify token of digits is a verify token."""
+def test_value_is_text_where_text_is_wanted(digits: str) -> None:
+    """Whatever it looks like: a verify token may consist of digits."""
     found = example(SECRET=digits, TEXT=digits)
 
     assert (Secret(digits), digits) == (found.secret, found.text)
     assert type(found.text) is str
 
 
-def test_toml_quotes_are_no_part_of_a_text() -> None:
-    """So that files and environment may be written alike."""
+def test_toml_quotes_are_not_part_of_a_text() -> None:
+    """So that values can be written as in a file."""
     assert ("30", Secret("40")) == (example(TEXT='"30"').text, example(SECRET="'40'").secret)
 
 
@@ -77,13 +77,13 @@ def test_numbers_booleans_and_lists_are_read_as_toml() -> None:
     assert Channel.INSTAGRAM is found.channel
 
 
-def test_a_text_or_a_mapping_is_what_it_looks_like() -> None:
+def test_text_or_mapping_is_read_as_what_it_looks_like() -> None:
     """Where both are accepted."""
     assert ({"a": "b"}, "7") == (example(MIXED='{a = "b"}').mixed, example(MIXED="7").mixed)
 
 
 @pytest.mark.parametrize("text", ["x", "1\nother = 2", "1" * 5000, "[" * 5000, "1979-05-27"])
-def test_text_that_is_no_number_is_refused_where_one_is_wanted(text: str) -> None:
+def test_text_that_is_not_a_number_is_refused_where_one_is_wanted(text: str) -> None:
     """With the usual message."""
     with pytest.raises(SettingsError, match="count: wanted a whole number, got '"):
         example(COUNT=text)
@@ -98,7 +98,7 @@ def test_names_of_settings_have_no_case_at_any_depth() -> None:
 
 
 def test_names_of_your_own_keep_their_case() -> None:
-    """An event's name is told as it is written."""
+    """Such as the name of an event."""
     found = example({"names": {"purchase": "file", "Kept": "file"}}, NAMES__Purchase="env", names__PURCHASE="loud")
 
     assert {"purchase": "file", "Kept": "file", "Purchase": "env", "PURCHASE": "loud"} == found.names
@@ -122,7 +122,7 @@ def test_the_policy_of_one_event_can_be_set() -> None:
 
 
 def test_pages_and_their_secrets_can_be_set() -> None:
-    """By Page id, which is a key and no number."""
+    """By Page id, which is a key and not a number."""
     tables = from_environment(
         {
             "KOCHAVA_BOT__BOT__VERIFY_TOKEN": "4711",
@@ -137,21 +137,21 @@ def test_pages_and_their_secrets_can_be_set() -> None:
     assert Secret("1001") == settings.pages["1001"].page_access_token
 
 
-def test_a_misspelt_variable_is_told_by_its_key() -> None:
+def test_a_misspelt_variable_is_named_by_its_key() -> None:
     """With what was probably meant."""
     with pytest.raises(SettingsError, match=r"inner\.SECOND: wanted probably `seconds`"):
         example(INNER__SECOND="2")
 
 
 def test_a_member_of_a_single_value_is_refused() -> None:
-    """The variable is named, the value is not told."""
+    """The error has the variable, not the value."""
     with pytest.raises(SettingsError, match="KOCHAVA_BOT__TABLE__TEXT__X: wanted a table") as caught:
         example({"text": "hunter2"}, TEXT__X="y")
     assert "hunter2" not in str(caught.value)
 
 
 def test_a_broken_toml_file_is_a_settings_error(tmp_path: Path) -> None:
-    """The file is named."""
+    """With the name of the file."""
     path = tmp_path / "bot.toml"
     path.write_text("= 1")
 
@@ -160,6 +160,6 @@ def test_a_broken_toml_file_is_a_settings_error(tmp_path: Path) -> None:
 
 
 def test_a_missing_toml_file_is_a_settings_error(tmp_path: Path) -> None:
-    """The reason is the system's."""
+    """With the reason of the operating system."""
     with pytest.raises(SettingsError, match="wanted a readable TOML file, got No such file"):
         from_toml(tmp_path / "none.toml")

@@ -1,4 +1,4 @@
-"""The command line itself; its commands are tested in `commands/`."""
+"""The command line itself."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("argv", [[], ["fly"], ["store"], ["store", "fly"], ["trace"], ["parse", "--fast"]])
 def test_unknown_arguments_show_the_usage(capsys: pytest.CaptureFixture[str], argv: list[str]) -> None:
-    """What is missing or not known ends with status 2."""
+    """With status 2."""
     with pytest.raises(SystemExit) as ended:
         main(argv)
     assert 2 == ended.value.code
     assert capsys.readouterr().err.startswith("usage: kochava-bot")
 
 
-def test_reader_that_goes_away_is_no_error_of_ours() -> None:
+def test_closed_output_is_not_a_traceback() -> None:
     """`kochava-bot parse … | head` ends without a traceback."""
     webhook = b'{"object": "page", "entry": [{"messaging": [' + b", ".join([b'{"x": 1}'] * 2000) + b"]}]}"
     command = [sys.executable, "-m", "kochava_bot_middleware", "parse"]
@@ -47,7 +47,7 @@ def test_reader_that_goes_away_is_no_error_of_ours() -> None:
     [["check"], ["send-test"], ["trace", "5"], ["worker"], ["store", "stats"], ["store", "list"], ["store", "init"]],
 )
 def test_missing_settings_file_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path, argv: list[str]) -> None:
-    """It names the file."""
+    """The error names the file."""
     path = tmp_path / "nowhere.toml"
     status = main([*argv, "--settings", str(path)])
     shown = capsys.readouterr()

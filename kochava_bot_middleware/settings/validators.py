@@ -1,4 +1,4 @@
-"""What settings classes say of their values: secrets, validators of one field, rules over several."""
+"""What settings classes say about their values: secrets, validators of one field, rules between fields."""
 
 from __future__ import annotations
 
@@ -27,38 +27,43 @@ class Secret:
     __str__ = __repr__
 
 
-class Refusal(ValueError):
-    """One value is wrong. Raised by validators of settings classes; `from_mapping` adds the key."""
-
-    def __init__(self, wanted: str, got: object) -> None:
-        self.wanted = wanted
-        self.got = describe(got)
-        super().__init__(f"wanted {self.wanted}, got {self.got}")
-
-
-class Refusals(ValueError):
-    """All that is wrong within one mapping or sequence, with keys relative to it."""
+class InvalidSettings(ValueError):
+    """Values that settings cannot have. Keys are relative to what was checked; the key of itself is empty."""
 
     def __init__(self, violations: Iterable[Violation]) -> None:
-        self.violations = list(violations)
+        self.violations = tuple(violations)
         super().__init__("; ".join(map(str, self.violations)))
 
-    def under(self, key: str) -> Iterator[Violation]:
-        """The same, with *key* put before each key."""
-        for violation in self.violations:
-            inner = violation.key
-            path = f"{key}{inner}" if not key or inner.startswith("[") or not inner else f"{key}.{inner}"
-            yield attrs.evolve(violation, key=path)
+
+class InvalidValue(InvalidSettings):
+    """One value that a setting cannot have. Raised by validators; `from_mapping` adds the key."""
+
+    def __init__(self, wanted: str, got: object) -> None:
+        super().__init__([Violation(key="", wanted=wanted, got=describe(got))])
+
+    def __str__(self) -> str:
+        (violation,) = self.violations
+        return f"wanted {violation.wanted}, got {violation.got}"
+
+
+def joined(key: str, inner: str) -> str:
+    """The path of *inner*, a name or an index such as ``[0]``, below *key*; either may be empty."""
+    return f"{key}{inner}" if not key or not inner or inner.startswith("[") else f"{key}.{inner}"
+
+
+def under(key: str, violations: Iterable[Violation]) -> Iterator[Violation]:
+    """The same violations, with *key* put before each key."""
+    return (attrs.evolve(violation, key=joined(key, violation.key)) for violation in violations)
 
 
 @attrs.frozen
 class Rule:
     """
-    What must hold between fields of one class. A class lists its own as ``RULES``.
+    What must hold between fields of one class. A class lists its rules as ``RULES``.
 
     Attributes:
-        fields: Names of the fields that it needs; it is asked only when each of them is right by itself.
-        check: Takes their values in this order, and gives what is wrong.
+        fields: Names of the fields it needs; it is checked only when each of them is valid by itself.
+        check: Takes their values in this order and yields what is wrong.
     """
 
     fields: tuple[str, ...]
@@ -67,22 +72,27 @@ class Rule:
 
 def check_rules(instance: Any) -> None:
     """
-    For ``__attrs_post_init__``, so that the rules hold for objects that are not made from a mapping, too.
+    For ``__attrs_post_init__``, so that the rules also hold for objects that are not made from a mapping.
 
     Raises:
-        Refusals: With all that is wrong.
+        InvalidSettings: With everything that is wrong.
     """
-    broken = [
-        violation
-        for rule in type(instance).RULES
-        for violation in rule.check(*(getattr(instance, name) for name in rule.fields))
-    ]
-    if broken:
-        raise Refusals(broken)
+    values = {name: getattr(instance, name) for rule in type(instance).RULES for name in rule.fields}
+    violations = list(broken_rules(type(instance), values))
+    if violations:
+        raise InvalidSettings(violations)
+
+
+def broken_rules(cls: Any, values: Mapping[str, Any]) -> Iterator[Violation]:
+    """What is wrong by those rules of *cls* whose fields are all in *values*."""
+    rules: tuple[Rule, ...] = getattr(cls, "RULES", ())
+    for rule in rules:
+        if all(name in values for name in rule.fields):
+            yield from rule.check(*(values[name] for name in rule.fields))
 
 
 def both_or_neither(first: str, second: str) -> Rule:
-    """A rule: two fields are set together. What is told is the one that is not."""
+    """A rule: two fields are set together. The violation is reported for the one that is missing."""
 
     def check(one: object, other: object) -> Iterator[Violation]:
         if (one is None) != (other is None):
@@ -113,7 +123,7 @@ def describe(value: object) -> str:
 
 
 def kind_of(value: object) -> str:
-    """What sort of value it is, without a word of the value itself, which may be a secret in the wrong place."""
+    """What kind of value it is, without any part of the value itself, which may be a secret in the wrong place."""
     match value:
         case None:
             return "nothing"
@@ -133,33 +143,31 @@ def one_of(*choices: str) -> Validator:
     def validate(_instance: Any, _attribute: Any, value: Any) -> None:
         if value not in choices:
             wanted = "one of " + ", ".join(map(repr, choices))
-            raise Refusal(wanted, value)
+            raise InvalidValue(wanted, value)
 
     return validate
 
 
 def at_least(minimum: float, *, exclusive: bool = False) -> Validator:
     """
-    An attrs validator: the number is not below *minimum* (with *exclusive*: above it), nor endless; ``None`` passes.
+    An attrs validator: the number is finite and not below *minimum* (with *exclusive*: above it); ``None`` passes.
     """
 
     def validate(_instance: Any, _attribute: Any, value: Any) -> None:
         if value is None:
             return
-        # Of `nan`, every comparison is false.
-        endless = isinstance(value, float) and not math.isfinite(value)
-        if endless or value < minimum or (exclusive and value == minimum):
-            wanted = f"a number {'above' if exclusive else 'of at least'} {minimum:g}"
-            raise Refusal(wanted, value)
+        # Every comparison with `nan` is false.
+        is_infinite = isinstance(value, float) and not math.isfinite(value)
+        if is_infinite or value < minimum or (exclusive and value == minimum):
+            raise InvalidValue(wanted=f"a number {'above' if exclusive else 'of at least'} {minimum:g}", got=value)
 
     return validate
 
 
 def not_empty(_instance: Any, _attribute: Any, value: Any) -> None:
-    """An attrs validator: the text or collection has something in it, and not only white space; ``None`` passes."""
+    """An attrs validator: the text or collection has something in it, not only white space; ``None`` passes."""
     if value is not None and not (value.strip() if isinstance(value, str) else value):
-        wanted = "something, not nothing at all"
-        raise Refusal(wanted, value)
+        raise InvalidValue(wanted="something, not nothing at all", got=value)
 
 
 def http_url(_instance: Any, _attribute: Any, value: Any) -> None:
@@ -167,36 +175,32 @@ def http_url(_instance: Any, _attribute: Any, value: Any) -> None:
     if value is None:
         return
     if not isinstance(value, str) or not value.startswith(("https://", "http://")):
-        wanted = "an address that begins with https:// or http://"
-        raise Refusal(wanted, value)
+        raise InvalidValue(wanted="an address that begins with https:// or http://", got=value)
     if not _has_host(value):
-        wanted = "an address with a host, such as https://host.example"
-        raise Refusal(wanted, value)
+        raise InvalidValue(wanted="an address with a host, such as https://host.example", got=value)
 
 
 def _has_host(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        # Reading the port is what checks it.
+        # Reading the port checks it.
         return bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", parts.netloc)
     except ValueError:
         return False
 
 
 def each(validator: Validator) -> Validator:
-    """
-    An attrs validator: every value of the mapping or list passes *validator*. Each that does not is told by its key.
-    """
+    """An attrs validator: every value of the mapping or list passes *validator*. Violations have the value's key."""
 
     def validate(instance: Any, attribute: Any, values: Any) -> None:
         keyed = values.items() if isinstance(values, Mapping) else ((f"[{at}]", one) for at, one in enumerate(values))
-        broken = []
+        violations: list[Violation] = []
         for key, value in keyed:
             try:
                 validator(instance, attribute, value)
-            except Refusal as exc:
-                broken.append(Violation(key=str(key), wanted=exc.wanted, got=exc.got))
-        if broken:
-            raise Refusals(broken)
+            except InvalidValue as exc:
+                violations += under(str(key), exc.violations)
+        if violations:
+            raise InvalidSettings(violations)
 
     return validate

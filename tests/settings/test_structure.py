@@ -1,4 +1,4 @@
-"""Settings mappings become frozen objects once, or are refused whole."""
+"""Settings mappings become frozen objects, or are refused with everything that is wrong."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from kochava_bot_middleware.exceptions import SettingsError, Violation
 from kochava_bot_middleware.settings import (
-    Refusals,
+    InvalidSettings,
     Rule,
     Secret,
     at_least,
@@ -67,15 +67,15 @@ def test_a_good_mapping_becomes_a_frozen_object() -> None:
     assert Inner(url="http://b.example", seconds=2) == example.inner
 
 
-def test_every_violation_is_told_at_once() -> None:
-    """One bad key does not hide the next."""
+def test_all_violations_come_in_one_error() -> None:
+    """One bad key does not hide another."""
     found = violations({"count": "5", "profile": "web", "inner": {"url": "ftp://x", "seconds": -1}, "names": {}})
 
     assert {"token", "count", "profile", "inner.url", "inner.seconds", "names"} == set(found)
 
 
 def test_a_violation_names_wanted_and_got() -> None:
-    """The reader can mend it without opening the code."""
+    """Enough to fix it without reading the code."""
     assert violations({"token": "t", "count": "5"})["count"] == ("a whole number", "'5' (str)")
 
 
@@ -86,7 +86,7 @@ def test_scalars_are_not_coerced(value: Any) -> None:
 
 
 def test_an_unknown_key_says_what_was_probably_meant() -> None:
-    """A misspelt key would otherwise be silently without effect."""
+    """A misspelt key would otherwise have no effect."""
     assert violations({"token": "t", "profil": "bot"})["profil"] == ("probably `profile`", "an unknown key")
 
 
@@ -95,8 +95,8 @@ def test_an_unknown_key_like_no_other_lists_the_known_ones() -> None:
     assert "consent, count" in violations({"token": "t", "zzz": 1})["zzz"][0]
 
 
-def test_settings_within_a_mapping_too_many_are_told_apart_from_a_misspelt_key() -> None:
-    """Such as a whole file with its tables, though `inners` is much like `inner`."""
+def test_settings_one_level_too_deep_are_not_a_misspelt_key() -> None:
+    """Such as a whole file with its tables, although `inners` is close to `inner`."""
     wanted = ("what this holds, one level higher", "a mapping around it")
     assert wanted == violations({"inners": {"token": "t"}})["inners"]
 
@@ -111,8 +111,8 @@ def test_a_mapping_member_is_named_by_its_key() -> None:
     assert {"names.a"} == set(violations({"token": "t", "names": {"a": 1}}))
 
 
-def test_a_union_tells_every_form_it_takes() -> None:
-    """What could have been written is said."""
+def test_a_union_lists_every_form_it_accepts() -> None:
+    """All of them are in the message."""
     assert violations({"token": "t", "mixed": 7})["mixed"] == ("a text or a mapping", "7 (int)")
 
 
@@ -172,7 +172,7 @@ class Safe:
         ("12345678901234567890", "settings", "a text"),
     ],
 )
-def test_nothing_is_told_of_a_value_where_a_secret_may_be(settings: Any, key: str, got: str) -> None:
+def test_nothing_is_shown_of_a_value_where_a_secret_may_be(settings: Any, key: str, got: str) -> None:
     """A token that was put one level too high is still a token."""
     with pytest.raises(SettingsError) as caught:
         from_mapping(Safe, settings)
@@ -182,7 +182,7 @@ def test_nothing_is_told_of_a_value_where_a_secret_may_be(settings: Any, key: st
 
 
 def test_a_validator_of_secrets_does_not_print_them_either() -> None:
-    """Whatever it has to say of the value."""
+    """Whatever it reports about the value."""
 
     @attrs.frozen(kw_only=True)
     class Picky:
@@ -197,8 +197,8 @@ def test_a_validator_of_secrets_does_not_print_them_either() -> None:
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
-def test_an_endless_number_is_refused(number: float) -> None:
-    """TOML can say ``nan``, and every comparison with it is false."""
+def test_a_number_that_is_not_finite_is_refused(number: float) -> None:
+    """TOML has ``nan``, and every comparison with it is false."""
     assert {"inner.seconds"} == set(
         violations({"token": "t", "inner": {"url": "https://a.example", "seconds": number}})
     )
@@ -206,8 +206,8 @@ def test_an_endless_number_is_refused(number: float) -> None:
         Inner(url="https://a.example", seconds=number)
 
 
-def test_a_whole_number_of_any_size_can_be_compared() -> None:
-    """Also one that no float holds."""
+def test_a_whole_number_may_have_any_size() -> None:
+    """Also one that is larger than any float."""
     assert 10**400 == from_mapping(Example, {"token": "t", "count": 10**400}).count
 
 
@@ -215,13 +215,13 @@ def test_a_whole_number_of_any_size_can_be_compared() -> None:
     "url", ["https://", "https:///path", "http://:8080", "https://a.example:port", "https://a b/c"]
 )
 def test_an_address_has_a_host(url: str) -> None:
-    """Without one, nothing could ever be reached there."""
+    """Otherwise nothing could be reached there."""
     assert "inner.url" in violations({"token": "t", "inner": {"url": url}})
 
 
 @pytest.mark.parametrize("blank", ["", "  ", "\n"])
-def test_blank_text_is_nothing(blank: str) -> None:
-    """White space is no name."""
+def test_blank_text_is_empty(blank: str) -> None:
+    """White space is not a name."""
 
     @attrs.frozen(kw_only=True)
     class Named:
@@ -231,7 +231,7 @@ def test_blank_text_is_nothing(blank: str) -> None:
         from_mapping(Named, {"name": blank})
 
 
-def test_each_member_that_is_wrong_is_told_by_its_key() -> None:
+def test_each_wrong_member_is_named_by_its_key() -> None:
     """Of a mapping by name, of a list by index."""
 
     @attrs.frozen(kw_only=True)
@@ -275,19 +275,19 @@ def broken(mapping: Mapping[str, Any]) -> list[str]:
     return [violation.key for violation in caught.value.violations]
 
 
-def test_rules_between_fields_are_told_with_all_the_rest() -> None:
-    """Nobody mends one thing only to hear of the next; each names the key to change."""
+def test_broken_rules_come_with_the_other_violations() -> None:
+    """Each names the key to change."""
     assert ["switch", "high", "name"] == broken({"low": 11, "key": "k", "switch": "on"})
     assert ["needed"] == broken({"switch": True})
 
 
-def test_a_rule_waits_until_its_fields_are_right() -> None:
-    """Of a number that is none, nothing more can be said; a name that is misspelt is not missing as well."""
+def test_a_rule_is_checked_only_when_its_fields_are_valid() -> None:
+    """A name that is misspelt is not reported as missing as well."""
     assert ["low"] == broken({"low": "11"})
     assert ["nam"] == broken({"nam": "n", "key": "k"})
 
 
 def test_rules_hold_for_objects_made_in_code() -> None:
-    """Where no mapping is involved."""
-    with pytest.raises(Refusals, match="name: wanted both `name` and `key`, or neither, got nothing"):
+    """Without a mapping."""
+    with pytest.raises(InvalidSettings, match="name: wanted both `name` and `key`, or neither, got nothing"):
         Ruled(key="k")

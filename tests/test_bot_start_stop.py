@@ -13,12 +13,12 @@ from kochava_bot_middleware import KochavaMiddleware
 from kochava_bot_middleware.exceptions import KochavaBotError, RegistrationError, StoreUnavailable
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
-from tests.bot_fakes import Lender, Named, Silent, make_bot, says
+from tests.bot_fakes import Named, Silent, StoreOwner, make_bot, says
 from tests.inbox.inbox_fakes import FaultyStore, notes
 
 
 async def test_middlewares_start_in_order_and_stop_in_reverse() -> None:
-    """Who is outermost lives longest."""
+    """The outermost one starts first and stops last."""
     bot = make_bot()
     log: list[str] = []
     for name in "abc":
@@ -48,7 +48,7 @@ async def test_bot_that_was_never_started_can_be_stopped() -> None:
 
 
 async def test_handlers_end_before_middlewares_stop() -> None:
-    """What they send and record still passes them."""
+    """Their sends and records still pass the middlewares."""
     bot = make_bot()
     log: list[str] = []
     bot.add_middleware(Named("a", log))
@@ -93,7 +93,7 @@ async def test_webhook_during_and_after_the_drain_is_refused() -> None:
 
 
 async def test_bot_that_was_not_started_says_so() -> None:
-    """That is the author's mistake, not Facebook's."""
+    """With an error that names the call."""
     with pytest.raises(KochavaBotError, match=r"await bot\.start\(\)"):
         await says(make_bot(), "hello")
 
@@ -107,8 +107,8 @@ async def test_middleware_is_refused_once_the_bot_runs() -> None:
     await bot.stop()
 
 
-async def test_what_is_no_middleware_is_refused() -> None:
-    """At once, and without a trace."""
+async def test_object_that_is_no_middleware_is_refused() -> None:
+    """When it is added; nothing is changed."""
     bot = make_bot()
     with pytest.raises(RegistrationError):
         bot.add_middleware(object())
@@ -117,7 +117,7 @@ async def test_what_is_no_middleware_is_refused() -> None:
 
 
 async def test_middleware_is_added_once() -> None:
-    """Twice, it would see each event and each send twice."""
+    """A second time, it would see each event and each send twice."""
     bot = make_bot()
     middleware = Silent()
     bot.add_middleware(middleware)
@@ -126,7 +126,7 @@ async def test_middleware_is_added_once() -> None:
 
 
 async def test_failed_start_stops_what_was_started() -> None:
-    """The error comes out, and the bot can be started again."""
+    """The error is raised, and the bot can be started again."""
     bot = make_bot()
     log: list[str] = []
     first, second = Named("a", log), Named("b", log)
@@ -144,7 +144,9 @@ async def test_failed_start_stops_what_was_started() -> None:
     assert ["start a", "start b", "stop b", "stop a"] == log
 
 
-async def test_middleware_that_fails_to_stop_keeps_no_other_from_it(caplog: pytest.LogCaptureFixture) -> None:
+async def test_middleware_that_fails_to_stop_does_not_keep_others_from_stopping(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """It is logged, and the others are stopped."""
     bot = make_bot()
     log: list[str] = []
@@ -174,9 +176,9 @@ class UnopenedStore(MemoryStore):
 
 
 async def test_store_that_could_not_be_opened_is_closed() -> None:
-    """It may have opened half of what it needs, and its lender was never started."""
+    """It may be partly open, and the middleware that owns it was never started."""
     bot, store = make_bot(), UnopenedStore()
-    bot.add_middleware(Lender(store))
+    bot.add_middleware(StoreOwner(store))
     with pytest.raises(StoreUnavailable, match="no such engine"):
         await bot.start()
 
@@ -184,10 +186,10 @@ async def test_store_that_could_not_be_opened_is_closed() -> None:
 
 
 async def test_store_that_cannot_be_opened_stops_the_start(tmp_path: Path) -> None:
-    """One error says what was tried, and no middleware is started."""
+    """The error names the file, and no middleware is started."""
     bot = make_bot()
     log: list[str] = []
-    bot.add_middleware(Lender(SqliteStore(tmp_path / "missing" / "bot.db")))
+    bot.add_middleware(StoreOwner(SqliteStore(tmp_path / "missing" / "bot.db")))
     bot.add_middleware(Named("a", log))
     with pytest.raises(StoreUnavailable, match=r"missing/bot\.db"):
         await bot.start()
@@ -195,12 +197,12 @@ async def test_store_that_cannot_be_opened_stops_the_start(tmp_path: Path) -> No
     assert [] == log
 
 
-async def test_first_middleware_that_owns_a_store_lends_it(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    """A durable one is no cause to warn."""
+async def test_first_middleware_with_a_store_provides_it(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    """A durable one gives no warning."""
     bot = make_bot()
     store = SqliteStore(tmp_path / "bot.db")
-    bot.add_middleware(Lender(store))
-    bot.add_middleware(Lender(MemoryStore()))
+    bot.add_middleware(StoreOwner(store))
+    bot.add_middleware(StoreOwner(MemoryStore()))
     await bot.start()
     await says(bot, "hello")
 
@@ -210,7 +212,7 @@ async def test_first_middleware_that_owns_a_store_lends_it(caplog: pytest.LogCap
 
 
 async def test_bot_without_a_middleware_keeps_events_in_memory_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    """It works, but a crash loses what waits."""
+    """It works, but a crash loses waiting events."""
     caplog.set_level(logging.WARNING)
     bot = make_bot()
     handled = asyncio.Event()
@@ -228,8 +230,8 @@ async def test_bot_without_a_middleware_keeps_events_in_memory_and_says_so(caplo
     assert "set `store` of KochavaMiddleware to a file, such as sqlite:///kochava-bot.db" in caplog.text
 
 
-async def test_start_that_failed_can_be_tried_again(tmp_path: Path) -> None:
-    """Whatever the store wanted is there now."""
+async def test_start_that_failed_can_be_repeated(tmp_path: Path) -> None:
+    """Once the store can be opened."""
     bot = make_bot()
     bot.add_middleware(KochavaMiddleware.from_dict({"kochava_app_id": "ko", "store": f"sqlite:///{tmp_path}/new/a.db"}))
     with pytest.raises(StoreUnavailable, match="there is no folder"):
@@ -240,7 +242,7 @@ async def test_start_that_failed_can_be_tried_again(tmp_path: Path) -> None:
 
 
 async def test_bot_with_a_middleware_may_be_started_again(tmp_path: Path) -> None:
-    """What comes then is recorded, too."""
+    """Events after the second start are recorded, too."""
     bot = make_bot()
     kochava = KochavaMiddleware.from_dict(
         {"kochava_app_id": "ko", "store": f"sqlite:///{tmp_path}/a.db", "worker": "separate"}
@@ -260,7 +262,7 @@ async def test_bot_with_a_middleware_may_be_started_again(tmp_path: Path) -> Non
 
 
 def test_middleware_of_another_bot_is_refused() -> None:
-    """The end of one bot would close the store under the other."""
+    """When one bot stopped, the store of the other would be closed."""
     kochava = KochavaMiddleware.from_dict({"kochava_app_id": "ko", "store": "memory://"})
     make_bot().add_middleware(kochava)
     with pytest.raises(RegistrationError, match="one KochavaMiddleware serves one bot"):
@@ -277,11 +279,11 @@ async def test_bot_in_memory_may_be_started_again() -> None:
     await bot.stop()
 
 
-async def test_nothing_is_recorded_by_a_bot_alone() -> None:
-    """Only middlewares contribute."""
+async def test_bot_without_kochava_records_nothing() -> None:
+    """Only middlewares add records."""
     bot = make_bot()
     store = MemoryStore()
-    bot.add_middleware(Lender(store))
+    bot.add_middleware(StoreOwner(store))
     await bot.start()
     await says(bot, "hello")
     assert [] == await notes(store)
@@ -289,10 +291,10 @@ async def test_nothing_is_recorded_by_a_bot_alone() -> None:
 
 
 async def test_events_at_risk_are_counted_until_the_store_works() -> None:
-    """Answered 200, handled, and in memory only: the operator must be able to see it."""
+    """They were answered 200 and handled, and are only in memory."""
     store = FaultyStore(MemoryStore())
     bot = make_bot(inbox={"commit_timeout_seconds": 0.01, "poll_seconds": 0.01})
-    bot.add_middleware(Lender(store))
+    bot.add_middleware(StoreOwner(store))
     assert 0 == bot.counts.at_risk
     await bot.start()
     store.fail()

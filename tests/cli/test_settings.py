@@ -1,4 +1,4 @@
-"""Where commands get the settings from."""
+"""Where commands get their settings from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .conftest import BUTTONS, Run, write_json, write_settings
 
 
 @pytest.mark.parametrize("command", [["rewrite"], ["worker"], ["store", "stats"]])
-async def test_all_that_is_wrong_with_the_settings_is_told(run: Run, tmp_path: Path, command: list[str]) -> None:
+async def test_all_violations_are_printed(run: Run, tmp_path: Path, command: list[str]) -> None:
     """Every violation with its key, status 2, no traceback."""
     settings = write_settings(tmp_path, mode="lively", kochava_app_idd="x", drain_seconds=-1)
 
@@ -23,7 +23,7 @@ async def test_all_that_is_wrong_with_the_settings_is_told(run: Run, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("[kochavva]\n", "[kochavva], probably misspelt"),
         ("kochava = 5\n", "kochava: wanted a table [kochava], got a value of type int"),
@@ -31,8 +31,8 @@ async def test_all_that_is_wrong_with_the_settings_is_told(run: Run, tmp_path: P
         (None, "No such file"),
     ],
 )
-async def test_unusable_settings_file(run: Run, tmp_path: Path, text: str | None, told: str) -> None:
-    """The message says what to mend."""
+async def test_unusable_settings_file(run: Run, tmp_path: Path, text: str | None, message: str) -> None:
+    """The message says what is wrong with it."""
     path = tmp_path / "bot.toml"
     if text is not None:
         path.write_text(text)
@@ -40,7 +40,7 @@ async def test_unusable_settings_file(run: Run, tmp_path: Path, text: str | None
     ran = await run("store", "stats", "--settings", path)
 
     assert 2 == ran.status
-    assert told in ran.err
+    assert message in ran.err
 
 
 async def test_no_settings_at_all(run: Run) -> None:
@@ -50,7 +50,7 @@ async def test_no_settings_at_all(run: Run) -> None:
     assert "--settings" in ran.err
 
 
-async def test_environment_goes_over_the_file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_environment_overrides_the_file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One value of the file is replaced by that of the environment."""
     monkeypatch.setenv("KOCHAVA_BOT__KOCHAVA__SMARTLINKS__DEFAULT", "https://other.smart.link/x?url={url}")
     path = write_json(tmp_path / "send.json", BUTTONS)
@@ -62,15 +62,15 @@ async def test_environment_goes_over_the_file(run: Run, tmp_path: Path, monkeypa
 async def test_a_store_given_as_a_table_is_the_commands_store(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
-    """They look into the table for its address, and refuse one that only a single process can open."""
+    """They read the address in the table, and refuse one that only a single process can open."""
     monkeypatch.setenv("KOCHAVA_BOT__KOCHAVA__KOCHAVA_APP_ID", "kobotdemo1234")
     monkeypatch.setenv("KOCHAVA_BOT__KOCHAVA__STORE__ADDRESS", "memory://")
     ran = await run(*command)
     assert (2, True) == (ran.status, "kochava.store: wanted a store that processes can share" in ran.err)
 
 
-async def test_store_init_makes_what_a_table_names(run: Run, tmp_path: Path) -> None:
-    """And says where."""
+async def test_store_init_creates_the_store_that_a_table_names(run: Run, tmp_path: Path) -> None:
+    """And prints its address."""
     path = tmp_path / "bot.toml"
     table = f"[kochava.store]\naddress = 'sqlite:///{tmp_path}/bot.db'\ndedupe_seconds = 60\n"
     path.write_text(f"[kochava]\nkochava_app_id = 'kobotdemo1234'\n{table}")

@@ -40,19 +40,19 @@ async def test_retry_all_of_one_queue(run: Run, tmp_path: Path) -> None:
     assert EntryState.DEAD == (await states(tmp_path))["dead1"]
 
 
-@pytest.mark.parametrize(("ids", "status", "told"), [(["wait1"], 2, ""), (["dead1", "nope"], 1, "1 put back\n")])
-async def test_retry_of_what_is_not_dead(run: Run, tmp_path: Path, ids: list[str], status: int, told: str) -> None:
-    """It is named; what could be put back was."""
+@pytest.mark.parametrize(("ids", "status", "out"), [(["wait1"], 2, ""), (["dead1", "nope"], 1, "1 put back\n")])
+async def test_retry_of_what_is_not_dead(run: Run, tmp_path: Path, ids: list[str], status: int, out: str) -> None:
+    """It is named; dead entries are still put back."""
     await fill(tmp_path)
     ran = await run("store", "retry", *ids, "--settings", write_settings(tmp_path))
-    assert (status, told) == (ran.status, ran.out)
+    assert (status, out) == (ran.status, ran.out)
     assert f"kochava-bot: no dead entry has the id {ids[-1]!r}\n" == ran.err
 
 
 @pytest.mark.parametrize(
     "arguments", [[], ["dead1", "--all"], ["dead1", "--queue", "track"], ["--all", "--queue", "x"]]
 )
-async def test_retry_that_says_too_much_or_too_little(run: Run, tmp_path: Path, arguments: list[str]) -> None:
+async def test_retry_with_contradictory_arguments(run: Run, tmp_path: Path, arguments: list[str]) -> None:
     """One line, and nothing is put back."""
     await fill(tmp_path)
     ran = await run("store", "retry", *arguments, "--settings", write_settings(tmp_path))

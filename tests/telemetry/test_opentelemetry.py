@@ -39,7 +39,7 @@ def all_of(span: ReadableSpan) -> str:
 
 
 def test_handling_is_a_span(tracing: Tracing, exporter: InMemorySpanExporter) -> None:
-    """It is named after the kind of event and tells the channel."""
+    """It is named after the kind of event and has the channel as attribute."""
     with tracing.handling(message()):
         pass
     (span,) = exporter.get_finished_spans()
@@ -49,7 +49,7 @@ def test_handling_is_a_span(tracing: Tracing, exporter: InMemorySpanExporter) ->
 
 
 def test_handler_that_raises_fails_its_span_without_its_text(tracing: Tracing, exporter: InMemorySpanExporter) -> None:
-    """The type of the error is told; its text may quote a person."""
+    """It has the type of the error; the text may quote a person."""
     with pytest.raises(ValueError, match="private"), tracing.handling(message()):
         raise ValueError("private text")
     (span,) = exporter.get_finished_spans()
@@ -57,8 +57,8 @@ def test_handler_that_raises_fails_its_span_without_its_text(tracing: Tracing, e
     assert "private" not in all_of(span)
 
 
-def test_request_is_a_span_within_its_cause(tracing: Tracing, exporter: InMemorySpanExporter) -> None:
-    """Method, host and status, and nothing of the address that may be private."""
+def test_request_is_a_child_span_of_the_handling(tracing: Tracing, exporter: InMemorySpanExporter) -> None:
+    """With method, host and status, and no part of the address that may be private."""
     with tracing.handling(message()), tracing.sending(REQUEST) as answered:
         answered(Answer(status=204))
     request, handling = exporter.get_finished_spans()
@@ -81,7 +81,7 @@ def test_request_that_fails_fails_its_span(
 
 
 def test_provider_that_the_application_sets_later_gets_spans() -> None:
-    """The middleware is often made first; until there is a provider, none are made."""
+    """The middleware is often created first; until there is a provider, there are no spans."""
     code = """if True:
         from opentelemetry import trace
         from opentelemetry.sdk.trace import TracerProvider
@@ -103,7 +103,7 @@ def test_provider_that_the_application_sets_later_gets_spans() -> None:
 
 
 def test_tracing_is_off_without_its_library() -> None:
-    """It is none, and who insists is told what to install."""
+    """`if_installed` returns none, and the error of the class says what to install."""
     code = """if True:
         import sys
         sys.modules["opentelemetry"] = sys.modules["opentelemetry.trace"] = None
@@ -116,5 +116,5 @@ def test_tracing_is_off_without_its_library() -> None:
             print(exc)
         """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    none, told = done.stdout.splitlines()
-    assert ("None", True, "") == (none, "kochava-bot-middleware[otel]" in told, done.stderr)
+    none, message = done.stdout.splitlines()
+    assert ("None", True, "") == (none, "kochava-bot-middleware[otel]" in message, done.stderr)

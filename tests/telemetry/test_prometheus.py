@@ -29,8 +29,8 @@ REQUEST = WireRequest(method="GET", url="https://imp.test/track?fb_user_id=someb
 
 
 @attrs.frozen
-class Counted:
-    """Stands in for a middleware."""
+class FakeMiddleware:
+    """A middleware that has counted something."""
 
     counts: Counts
 
@@ -44,8 +44,8 @@ class BrokenStore(MemoryStore):
 
 
 @attrs.frozen
-class Down:
-    """Stands in for a worker with one destination that is down."""
+class FakeWorker:
+    """A worker with one destination."""
 
     circuit: Circuit
 
@@ -79,7 +79,7 @@ def entry(number: int, clock: VirtualClock) -> Entry:
     return Entry(id=f"e{number}", queue="track", lane=f"koapp/{number}", created_at=clock.now(), body=b"{}")
 
 
-async def test_what_is_accepted_and_how_it_ends_is_counted(metrics: Metrics, clock: VirtualClock) -> None:
+async def test_accepted_entries_and_their_outcomes_are_counted(metrics: Metrics, clock: VirtualClock) -> None:
     """Once each, by queue, and by reason where there is one."""
     store = ObservedStore(MemoryStore(clock=clock), metrics, clock)
     entries = [entry(number, clock) for number in range(5)]
@@ -112,7 +112,7 @@ async def test_what_is_accepted_and_how_it_ends_is_counted(metrics: Metrics, clo
     assert 3 == found["kochava_bot_commit_seconds_count{}"]
 
 
-async def test_end_that_came_too_late_is_not_counted(metrics: Metrics, clock: VirtualClock) -> None:
+async def test_settlement_that_came_too_late_is_not_counted(metrics: Metrics, clock: VirtualClock) -> None:
     """A unit that was refused wrote nothing."""
     store = ObservedStore(MemoryStore(clock=clock), metrics, clock)
     await store.commit(Unit(appends=[entry(1, clock)]))
@@ -130,8 +130,8 @@ async def test_commit_that_fails_is_counted(metrics: Metrics) -> None:
     assert (1, 0) == (found["kochava_bot_commit_failures_total{}"], found["kochava_bot_commit_seconds_count{}"])
 
 
-async def test_store_is_told_at_each_scrape(metrics: Metrics, clock: VirtualClock) -> None:
-    """What waits, since when, and what was ever accepted."""
+async def test_store_is_read_at_each_scrape(metrics: Metrics, clock: VirtualClock) -> None:
+    """How many wait, since when, and how many were ever accepted."""
     store = MemoryStore(clock=clock)
     await store.commit(Unit(appends=[entry(1, clock), entry(2, clock)]))
     clock.jump(7.0)
@@ -143,8 +143,8 @@ async def test_store_is_told_at_each_scrape(metrics: Metrics, clock: VirtualCloc
     assert 7 == found["kochava_bot_store_oldest_waiting_seconds{track}"]
 
 
-async def test_store_that_cannot_be_read_is_told_as_down(metrics: Metrics, clock: VirtualClock) -> None:
-    """The other metrics are there all the same."""
+async def test_store_that_cannot_be_read_is_down(metrics: Metrics, clock: VirtualClock) -> None:
+    """The other metrics are still there."""
     await scraped(metrics, MemoryStore(clock=clock))
     found = await scraped(metrics, BrokenStore(clock=clock))
     assert 0 == found["kochava_bot_store_up{}"]
@@ -155,8 +155,8 @@ async def test_counts_of_middlewares_are_added_up(metrics: Metrics) -> None:
     """Links by reason, records by kind, and what is at risk now."""
     one = Counts(links_rewritten=2, links_left_alone={"skipped": 1}, recorded={"engagement": 4}, at_risk=3)
     other = Counts(links_rewritten=1, links_left_alone={"skipped": 2, "no_template": 1}, left_out={"test user": 1})
-    metrics.watch(Counted(one))
-    metrics.watch(Counted(other))
+    metrics.watch(FakeMiddleware(one))
+    metrics.watch(FakeMiddleware(other))
     found = await scraped(metrics)
     assert 3 == found["kochava_bot_links_rewritten_total{}"]
     assert 3 == found["kochava_bot_links_left_alone_total{skipped}"]
@@ -193,12 +193,12 @@ async def test_handlers_are_timed_also_when_they_raise(metrics: Metrics, clock: 
 
 
 @pytest.mark.parametrize(
-    ("state", "told"), [(CircuitState.CLOSED, 0), (CircuitState.OPEN, 1), (CircuitState.PROBING, 1)]
+    ("state", "expected"), [(CircuitState.CLOSED, 0), (CircuitState.OPEN, 1), (CircuitState.PROBING, 1)]
 )
-async def test_destination_that_is_left_alone_is_told(metrics: Metrics, state: CircuitState, told: int) -> None:
+async def test_destination_whose_circuit_is_open_is_down(metrics: Metrics, state: CircuitState, expected: int) -> None:
     """By host, app and queue."""
-    metrics.watch_worker(Down(circuit_in(state)))
-    assert told == (await scraped(metrics))["kochava_bot_destination_down{koapp,k.test,track}"]
+    metrics.watch_worker(FakeWorker(circuit_in(state)))
+    assert expected == (await scraped(metrics))["kochava_bot_destination_down{koapp,k.test,track}"]
 
 
 def circuit_in(state: CircuitState) -> Circuit:
@@ -208,7 +208,7 @@ def circuit_in(state: CircuitState) -> Circuit:
 
 
 def test_metrics_are_off_without_their_library() -> None:
-    """There are none, and who insists is told what to install."""
+    """`if_installed` returns none, and the error of the class says what to install."""
     code = """if True:
         import sys
         sys.modules["prometheus_client"] = None
@@ -221,5 +221,5 @@ def test_metrics_are_off_without_their_library() -> None:
             print(exc)
         """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    none, told = done.stdout.splitlines()
-    assert ("None", True, "") == (none, "kochava-bot-middleware[metrics]" in told, done.stderr)
+    none, message = done.stdout.splitlines()
+    assert ("None", True, "") == (none, "kochava-bot-middleware[metrics]" in message, done.stderr)

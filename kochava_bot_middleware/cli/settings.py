@@ -1,4 +1,4 @@
-"""Where commands get the settings from: a TOML file, with environment variables laid over it."""
+"""Where commands get the settings from: a TOML file, and environment variables, which override the file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def add_settings_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--settings",
         metavar="FILE",
-        help="TOML file with a table [kochava]; environment variables such as KOCHAVA_BOT__KOCHAVA__STORE go over it",
+        help="TOML file with a table [kochava]; environment variables such as KOCHAVA_BOT__KOCHAVA__STORE override it",
     )
 
 
@@ -30,7 +30,7 @@ def read_settings(path: str | None, environment: Mapping[str, str] = os.environ)
     The middleware's settings.
 
     Args:
-        path: The file; ``None`` if all is in the environment.
+        path: The file; ``None`` if everything is in the environment.
 
     Raises:
         SettingsError: With everything that is wrong.
@@ -43,47 +43,51 @@ def read_settings(path: str | None, environment: Mapping[str, str] = os.environ)
         raise SettingsError([Violation(key=TABLE, wanted=f"a table [{TABLE}]", got=got)])
     table = tables[TABLE]
     if not isinstance(table, Mapping):
-        raise SettingsError([Violation(key=TABLE, wanted=f"a table [{TABLE}]", got=kind_of(table))])
+        raise SettingsError([_not_a_table(TABLE, table)])
     return from_mapping(KochavaSettings, table, key=TABLE)
 
 
 def read_page_ids(path: str | None, environment: Mapping[str, str] = os.environ) -> list[str]:
     """
-    The Pages in the bot's own table, as far as there is one that can be read.
+    The Pages in the bot's own table, if there is one that can be read.
 
     Args:
-        path: As of `read_settings`.
+        path: See `read_settings`.
     """
     bot = _tables(path, environment).get(BOT_TABLE)
     pages = bot.get("pages") if isinstance(bot, Mapping) else None
     return [str(page_id) for page_id in pages] if isinstance(pages, Mapping) else []
 
 
-def read_doubts(path: str | None, environment: Mapping[str, str] = os.environ) -> list[Violation]:
+def bot_violations(path: str | None, environment: Mapping[str, str] = os.environ) -> list[Violation]:
     """
-    What no command needs, but a bot would stumble over: its own table, if there is one, and misspelt names of tables.
+    What no command needs, but a bot cannot start with: errors in its own table, and misspelt names of tables.
 
     Secrets that are missing may be in the bot's own environment, so none of this is an error here.
 
     Args:
-        path: As of `read_settings`.
+        path: See `read_settings`.
     """
     tables = _tables(path, environment)
-    doubts = [
+    violations = [
         Violation(key=name, wanted=f"probably [{near[0]}]", got="an unknown table")
         for name in tables
         if name not in (TABLE, BOT_TABLE) and (near := difflib.get_close_matches(name, (TABLE, BOT_TABLE), n=1))
     ]
     bot = tables.get(BOT_TABLE)
     if bot is None:
-        return doubts
+        return violations
     if not isinstance(bot, Mapping):
-        return [*doubts, Violation(key=BOT_TABLE, wanted=f"a table [{BOT_TABLE}]", got=kind_of(bot))]
+        return [*violations, _not_a_table(BOT_TABLE, bot)]
     try:
         from_mapping(BotSettings, bot, key=BOT_TABLE)
     except SettingsError as exc:
-        doubts += exc.violations
-    return doubts
+        violations += exc.violations
+    return violations
+
+
+def _not_a_table(name: str, got: object) -> Violation:
+    return Violation(key=name, wanted=f"a table [{name}]", got=kind_of(got))
 
 
 def _tables(path: str | None, environment: Mapping[str, str]) -> Mapping[str, object]:

@@ -1,4 +1,4 @@
-"""An observer that raises harms nothing of what it watches."""
+"""An observer that raises does no harm to what it observes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kochava_bot_middleware.messenger.events import Event, MessageEvent
 from kochava_bot_middleware.store.records import Committed, Entry, Unit
 from kochava_bot_middleware.telemetry.observer import Answered, GuardedObserver, ObservedStore, Observer
 from kochava_bot_middleware.testing import LocalKochava, VirtualClock
-from tests.telemetry.test_observing import SlowStore, Watching
+from tests.telemetry.test_observer import Noting, SlowStore
 
 EVENT = MessageEvent(user_id="5", page_id="1", timestamp=None, raw={}, mid="m_1", text="secret")
 REQUEST = WireRequest(method="GET", url="https://x.test/", headers={})
@@ -26,8 +26,8 @@ ENTRY = Entry(id="e1", queue="track", lane="koapp/5", created_at=0.0, body=b"{}"
 ANSWER = Answer(status=200)
 
 
-class AtOnce:
-    """Raises when it is called."""
+class RaisesWhenCalled:
+    """Raises before it returns a context manager."""
 
     def handling(self, event: Event) -> AbstractContextManager[object]:
         raise KeyError(event.user_id)
@@ -39,8 +39,8 @@ class AtOnce:
         raise KeyError(seconds)
 
 
-class AtBegin(AtOnce):
-    """Raises when what it watches begins."""
+class RaisesOnEnter(RaisesWhenCalled):
+    """Raises when its context is entered."""
 
     @contextmanager
     def handling(self, event: Event) -> Iterator[None]:
@@ -53,8 +53,8 @@ class AtBegin(AtOnce):
         yield
 
 
-class AtEnd(AtOnce):
-    """Raises when it is told of the answer, and when what it watches is over, however it ended."""
+class RaisesOnExit(RaisesWhenCalled):
+    """Raises when it gets the answer, and when its context is left, however that happens."""
 
     @contextmanager
     def handling(self, event: Event) -> Iterator[None]:
@@ -74,7 +74,9 @@ class AtEnd(AtOnce):
             raise KeyError(request.url)
 
 
-RAISING = pytest.mark.parametrize("observer", [AtOnce(), AtBegin(), AtEnd()], ids=lambda each: type(each).__name__)
+RAISING = pytest.mark.parametrize(
+    "observer", [RaisesWhenCalled(), RaisesOnEnter(), RaisesOnExit()], ids=lambda each: type(each).__name__
+)
 
 
 def guarded(observer: Observer, clock: VirtualClock | None = None) -> GuardedObserver:
@@ -82,16 +84,16 @@ def guarded(observer: Observer, clock: VirtualClock | None = None) -> GuardedObs
 
 
 @RAISING
-def test_what_the_handler_raises_passes_an_observer_that_raises(observer: Observer) -> None:
-    """The bot gets its own error, and not the observer's."""
+def test_error_of_the_handler_passes_an_observer_that_raises(observer: Observer) -> None:
+    """The bot gets the error of its handler, not that of the observer."""
     with pytest.raises(ZeroDivisionError), guarded(observer).handling(EVENT):
         raise ZeroDivisionError
 
 
-def test_an_observer_that_swallows_errors_hides_none() -> None:
-    """What a handler raises is for the bot to see."""
+def test_observer_that_swallows_errors_hides_none() -> None:
+    """The bot gets what the handler raises."""
 
-    class Swallowing(Watching):
+    class Swallowing(Noting):
         @contextmanager
         def handling(self, event: Event) -> Iterator[None]:
             with suppress(ZeroDivisionError):
@@ -102,8 +104,8 @@ def test_an_observer_that_swallows_errors_hides_none() -> None:
 
 
 @RAISING
-def test_what_is_within_runs_though_the_observer_raises(observer: Observer) -> None:
-    """Handling and sending alike, and the answer can be told."""
+def test_handling_and_sending_go_on_though_the_observer_raises(observer: Observer) -> None:
+    """The answer can be passed on, too."""
     done = []
     with guarded(observer).handling(EVENT):
         done.append("handled")
@@ -114,42 +116,42 @@ def test_what_is_within_runs_though_the_observer_raises(observer: Observer) -> N
 
 
 @RAISING
-async def test_a_commit_is_answered_though_the_observer_raises(observer: Observer) -> None:
-    """That it is written, and the store's own error."""
+async def test_commit_returns_its_answer_though_the_observer_raises(observer: Observer) -> None:
+    """Or the error of the store."""
     clock = VirtualClock()
-    watched = ObservedStore(SlowStore(clock), guarded(observer), clock)
-    assert ("e1",) == (await watched.commit(Unit(appends=[ENTRY]))).appended
+    observed = ObservedStore(SlowStore(clock), guarded(observer), clock)
+    assert ("e1",) == (await observed.commit(Unit(appends=[ENTRY]))).appended
     with pytest.raises(StoreUnavailable):
         await ObservedStore(SlowStore(clock, fails=True), guarded(observer), clock).commit(Unit(appends=[ENTRY]))
 
 
-def test_an_observer_that_works_is_told_everything() -> None:
-    """As without the guard."""
-    watching = Watching()
-    guard = guarded(watching)
+def test_observer_that_works_gets_every_call() -> None:
+    """As without the guard around it."""
+    noting = Noting()
+    guard = guarded(noting)
     with guard.handling(EVENT):
         pass
     with guard.sending(REQUEST) as answered:
         answered(ANSWER)
     guard.committed(Unit(), None, 2.0)
-    assert ["begins message", "ends message", "200", "failed in 2"] == watching.told
+    assert ["begins message", "ends message", "200", "failed in 2"] == noting.notes
 
 
-def test_an_observer_that_raises_is_one_incident(caplog: pytest.LogCaptureFixture) -> None:
-    """It is named, with the place and the kind of its error; nothing else is told, and that once a minute."""
+def test_observer_that_raises_is_one_incident(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged with method and type of error, once a minute."""
     clock = VirtualClock()
-    guard = guarded(AtEnd(), clock)
+    guard = guarded(RaisesOnExit(), clock)
     for _ in range(61):
         with guard.handling(EVENT):
             pass
         clock.stall(1)
-    line = "observer_failed AtEnd.handling KeyError"
+    line = "observer_failed RaisesOnExit.handling KeyError"
     assert [line, f"{line} (60 more)"] == caplog.messages
     assert {"kochava_bot_middleware.telemetry"} == {record.name for record in caplog.records}
 
 
-def test_a_handlers_error_is_no_incident_of_the_observer(caplog: pytest.LogCaptureFixture) -> None:
-    """Context managers that let an error pass may raise it themselves."""
+def test_error_of_the_handler_is_no_incident_of_the_observer(caplog: pytest.LogCaptureFixture) -> None:
+    """A context manager that lets an error pass may raise it itself."""
 
     @attrs.define
     class Raising:
@@ -160,7 +162,7 @@ def test_a_handlers_error_is_no_incident_of_the_observer(caplog: pytest.LogCaptu
             if raised is not None:
                 raise raised
 
-    class Passing(AtOnce):
+    class Passing(RaisesWhenCalled):
         def handling(self, event: Event) -> AbstractContextManager[object]:
             return Raising()
 
@@ -173,7 +175,7 @@ def test_a_handlers_error_is_no_incident_of_the_observer(caplog: pytest.LogCaptu
 async def test_bot_handles_and_delivers_under_an_observer_that_raises(
     observer: Observer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Handling, commit and delivery go on; the log says who failed."""
+    """Handling, commit and delivery go on; the log names the observer."""
     caplog.set_level(logging.WARNING)
     async with LocalKochava(app_ids=["koapp"]) as kochava:
         store = f"sqlite:///{tmp_path / 'bot.db'}"
@@ -186,9 +188,8 @@ async def test_bot_handles_and_delivers_under_an_observer_that_raises(
             return "done"
 
         assert "done" == await middleware.receive(EVENT, handle)
-        while not kochava.events:
-            await kochava.clock.sleep(0.02)
+        await kochava.received()
         await middleware.stop()
     name = type(observer).__name__
-    told = {message for message in caplog.messages if message.startswith("observer_failed")}
-    assert {f"observer_failed {name}.{where} KeyError" for where in ("handling", "sending", "committed")} == told
+    logged = {message for message in caplog.messages if message.startswith("observer_failed")}
+    assert {f"observer_failed {name}.{where} KeyError" for where in ("handling", "sending", "committed")} == logged

@@ -1,4 +1,4 @@
-"""Joining observers, and the watched store and client."""
+"""Several observers as one, and the observed store and client."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from kochava_bot_middleware.testing import LocalKochava, VirtualClock
 ENTRY = Entry(id="e1", queue="track", lane="koapp/5", created_at=0.0, body=b"{}")
 
 
-class Watching(NullObserver):
-    """Remembers what it is told, in a list that several may share."""
+class Noting(NullObserver):
+    """Notes each call in a list that several may share."""
 
-    def __init__(self, name: str = "", told: list[str] | None = None) -> None:
+    def __init__(self, name: str = "", notes: list[str] | None = None) -> None:
         self.name = name
-        self.told: list[str] = [] if told is None else told
+        self.notes: list[str] = [] if notes is None else notes
 
     @contextmanager
     def handling(self, event: Event) -> Iterator[None]:
-        self.told.append(f"{self.name}begins {event.kind}")
+        self.notes.append(f"{self.name}begins {event.kind}")
         yield
-        self.told.append(f"{self.name}ends {event.kind}")
+        self.notes.append(f"{self.name}ends {event.kind}")
 
     @contextmanager
     def sending(self, request: WireRequest) -> Iterator[Answered]:
         def answered(outcome: Answer | Failure) -> None:
-            self.told.append(f"{self.name}{outcome.status if isinstance(outcome, Answer) else outcome.reason}")
+            self.notes.append(f"{self.name}{outcome.status if isinstance(outcome, Answer) else outcome.reason}")
 
         yield answered
 
     def committed(self, unit: Unit, answer: Committed | None, seconds: float) -> None:
-        self.told.append(f"{self.name}{'failed' if answer is None else answer.verdict.value} in {seconds:g}")
+        self.notes.append(f"{self.name}{'failed' if answer is None else answer.verdict.value} in {seconds:g}")
 
 
 class SlowStore(MemoryStore):
@@ -63,56 +63,56 @@ def message() -> MessageEvent:
     return MessageEvent(user_id="5", page_id="1", timestamp=None, raw={}, mid="m_1", text="secret")
 
 
-async def test_commit_is_told_with_its_time() -> None:
+async def test_commit_is_observed_with_its_time() -> None:
     """The store's answer passes through."""
-    clock, watching = VirtualClock(), Watching()
-    store = ObservedStore(SlowStore(clock), watching, clock)
+    clock, noting = VirtualClock(), Noting()
+    store = ObservedStore(SlowStore(clock), noting, clock)
     committed = await store.commit(Unit(appends=[ENTRY]))
-    assert (("e1",), ["committed in 2"]) == (committed.appended, watching.told)
+    assert (("e1",), ["committed in 2"]) == (committed.appended, noting.notes)
 
 
-async def test_commit_that_fails_is_told_and_still_raises() -> None:
+async def test_commit_that_fails_is_observed_and_still_raises() -> None:
     """The observer changes nothing."""
-    clock, watching = VirtualClock(), Watching()
-    store = ObservedStore(SlowStore(clock, fails=True), watching, clock)
+    clock, noting = VirtualClock(), Noting()
+    store = ObservedStore(SlowStore(clock, fails=True), noting, clock)
     with pytest.raises(StoreUnavailable):
         await store.commit(Unit(appends=[ENTRY]))
-    assert ["failed in 2"] == watching.told
+    assert ["failed in 2"] == noting.notes
 
 
-async def test_watched_store_is_as_durable_as_the_store() -> None:
-    """Who asks whether events survive a crash gets the truth."""
+async def test_observed_store_is_as_durable_as_its_store() -> None:
+    """Whether events survive a crash does not depend on the observer."""
     clock = VirtualClock()
     assert ObservedStore(MemoryStore(), NullObserver(), clock).durable is False
 
 
-async def test_request_is_told_with_its_answer() -> None:
-    """Status of the answer, or the way it failed."""
-    watching = Watching()
+async def test_request_is_observed_with_its_answer() -> None:
+    """Its status, or how it failed."""
+    noting = Noting()
     async with LocalKochava(app_ids=["koapp"]) as kochava:
         url = kochava.url
-        client = ObservedClient(watching, timeout_seconds=5.0)
+        client = ObservedClient(noting, timeout_seconds=5.0)
         await client.send(WireRequest(method="GET", url=f"{url}/nothing", headers={}))
         await client.close()
     await client.send(WireRequest(method="GET", url=f"{url}/nothing", headers={}))
     await client.close()
-    assert ["404", "connection refused"] == watching.told
+    assert ["404", "connection refused"] == noting.notes
 
 
-async def test_several_observers_are_all_told() -> None:
+async def test_several_observers_get_every_call() -> None:
     """The first one is outermost."""
-    told: list[str] = []
-    both = Observers(Watching("a ", told), Watching("b ", told))
+    notes: list[str] = []
+    both = Observers(Noting("a ", notes), Noting("b ", notes))
     with both.handling(message()):
         pass
     with both.sending(WireRequest(method="GET", url="https://x.test/", headers={})) as answered:
         answered(Failure(reason="broke", ambiguous=True))
     both.committed(Unit(), None, 1.0)
-    assert ["a begins message", "b begins message", "b ends message", "a ends message"] == told[:4]
-    assert ["a broke", "b broke", "a failed in 1", "b failed in 1"] == told[4:]
+    assert ["a begins message", "b begins message", "b ends message", "a ends message"] == notes[:4]
+    assert ["a broke", "b broke", "a failed in 1", "b failed in 1"] == notes[4:]
 
 
 def test_null_observer_lets_errors_of_handlers_pass() -> None:
-    """It is as if it were not there."""
+    """It changes nothing."""
     with pytest.raises(ZeroDivisionError), NullObserver().handling(message()):
         raise ZeroDivisionError
