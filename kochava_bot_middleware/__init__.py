@@ -14,9 +14,9 @@ from .messenger.reply import Reply
 from .messenger.send_api import AsyncBot
 from .middleware import KochavaMiddleware
 from .telemetry.counts import Counts
-from .tracking.apps import KochavaSettings, Mode
 from .tracking.consent import Consent
 from .tracking.link_provider import LinkProvider
+from .tracking.settings import KochavaSettings, Mode
 
 __all__ = [
     "AsyncBot",

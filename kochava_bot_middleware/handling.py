@@ -19,31 +19,20 @@ import attrs
 from .exceptions import KochavaBotError, RegistrationError, SendError, SettingsError
 from .messenger.events import Event
 from .store.contract import Store
-from .store.records import Committed, Entry, Mark
+from .store.records import Committed, Unit
 
 REGISTERED = "__messenger_handler__"
 """Attribute of a function that was registered: a decorator applied on top of it can have no effect any more."""
 
 
-@attrs.frozen(kw_only=True)
-class Contribution:
-    """
-    What one middleware wants written when an event's handling ends.
-
-    Attributes:
-        appends: Records for the outbox.
-        marks: Changes of its keyed state. A failed condition makes the inbox ask for the contribution anew.
-    """
-
-    appends: Sequence[Entry] = ()
-    marks: Sequence[Mark] = ()
-
-
 class Contributor(Protocol):
-    """A middleware's part in one handling."""
+    """A middleware's part in the commit at the end of one handling."""
 
-    async def contribute(self) -> Contribution:
-        """Say what to write. Called when the handling ends, and again after each failed condition."""
+    async def contribute(self) -> Unit:
+        """
+        The entries to append and the state changes. Called when the handling ends, and again after each failed
+        condition.
+        """
 
     def committed(self, answer: Committed) -> None:
         """What `contribute` gave last is durable now."""

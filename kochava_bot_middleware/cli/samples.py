@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable
 
 from ..kochava.records import Deletion, Engagement, IdentityLink, Install, Record
 from ..messenger.events import Channel
-from ..tracking.apps import App
-from ..tracking.device import device_facts
-from ..tracking.funnel import PingStep, Showing
+from ..tracking.funnel import Greeting, PingStep
 from ..tracking.greeting import ping_of
-from ..tracking.people import Person
+from ..tracking.people import Person, device_facts
+from ..tracking.settings import App
 
 TEST_USER = "kochava-bot-test"
 """The person's id."""
@@ -60,16 +59,16 @@ async def samples(kind: SampleKind, app: App, *, now: float, new_id: Callable[[]
         )
 
     def ping(step: PingStep) -> Record:
-        showing = Showing(greeting=new_id(), sent_at=now, handler="greet")
+        greeting = Greeting(id=new_id(), sent_at=now, handler="greet")
         return ping_of(
             step,
-            showing,
+            greeting,
             app.greeting,
             app_id=app.app_id,
             user_id=name,
             person=person,
             at=now,
-            device=app.device.asked(device),
+            device=app.device.personal(device),
         )
 
     match kind:

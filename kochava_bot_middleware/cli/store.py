@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 
 from ..clock import Clock, SystemClock
 from ..store.records import Queue
-from ..tracking.apps import KochavaSettings
+from ..tracking.settings import KochavaSettings
 from .command import Parsers, add_command, number_from
 from .settings_source import add_settings_argument, read_settings
 from .store_listing import export_rows, list_rows, show_row, show_stats

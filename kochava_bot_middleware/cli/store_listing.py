@@ -11,7 +11,7 @@ from ..clock import Clock
 from ..exceptions import KochavaBotError
 from ..store.contract import Store
 from ..store.records import EntryState, Listed, Queue, QueueStats
-from ..tracking.apps import KochavaSettings
+from ..tracking.settings import KochavaSettings
 from .command import GOOD
 from .documents import json_line
 from .output import NOTHING, moment, print_table, progress

@@ -10,7 +10,7 @@ from ..clock import Clock
 from ..exceptions import SettingsError, StoreUnavailable, Violation
 from ..store.contract import Store
 from ..store.sqlite.store import SqliteStore
-from ..tracking.apps import KochavaSettings
+from ..tracking.settings import KochavaSettings
 
 
 @runtime_checkable

@@ -10,7 +10,7 @@ from ..clock import Clock
 from ..exceptions import KochavaBotError
 from ..store.contract import Store
 from ..store.records import EntryState
-from ..tracking.apps import KochavaSettings
+from ..tracking.settings import KochavaSettings
 from .command import GOOD, NOT_RUN, SOMETHING_WRONG
 from .output import progress
 from .store_listing import queues_named

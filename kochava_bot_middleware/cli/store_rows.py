@@ -11,7 +11,7 @@ import orjson
 from ..kochava.records import Engagement, Ping, Record, UnknownRecord, UnreadableRecord, decode
 from ..store.contract import Store
 from ..store.records import EntryState, Listed, Queue
-from ..tracking.timer_entry import Timer
+from ..tracking.state import Timer
 
 PAGE = 500
 """Rows read at once."""

@@ -1,4 +1,4 @@
-"""What tracking did and what it left out, so that nothing is missing without a reason."""
+"""Counts of what was recorded, and of what was left out, by reason."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LeftOut(enum.StrEnum):
     """The store did not work, and too much was in memory already."""
 
     TOO_LATE = "too late"
-    """A greeting's wait ended long after its ping would have been worth anything."""
+    """A greeting's wait ended so late that its ping would be counted on the wrong day."""
 
 
 @attrs.frozen(kw_only=True)
@@ -61,7 +61,7 @@ class Counts:
 
 
 @attrs.define(kw_only=True)
-class Tally:
+class RunningCounts:
     """The counts while they grow."""
 
     links_rewritten: int = 0
@@ -70,8 +70,8 @@ class Tally:
     left_out: Counter[str] = attrs.field(factory=Counter)
     provider_failures: int = 0
 
-    def counts(self, *, at_risk: int) -> Counts:
-        """The counts now."""
+    def snapshot(self, *, at_risk: int) -> Counts:
+        """The counts as they are now."""
         return Counts(
             links_rewritten=self.links_rewritten,
             links_left_alone=_plain(self.links_left_alone),

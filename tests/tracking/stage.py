@@ -17,6 +17,10 @@ from kochava_bot_middleware.store.contract import Store
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Committed, EntryState, Outcome, Queue, Settlement, Unit
 from kochava_bot_middleware.tracking.link_provider import LinkProvider
+from kochava_bot_middleware.tracking.privacy import Privacy
+from kochava_bot_middleware.tracking.recorder import Recorder
+from kochava_bot_middleware.tracking.settings import TrackingContext
+from kochava_bot_middleware.tracking.timers import GreetingTimers, Timers
 from tests.fakes import VirtualClock, settle
 
 PAGE_ID = "1001"
@@ -76,6 +80,16 @@ class Stage:
     def restarted(self) -> Stage:
         """Another process on the same store."""
         return Stage(settings=self.settings, clock=self.clock, store=self.store, numbers=self._numbers)
+
+    def context(self) -> TrackingContext:
+        """What the parts of another process share, for a test of one part by itself."""
+        return TrackingContext.of(self.kochava.settings, store=self.store, clock=self.clock, link_provider=None)
+
+    async def end_waits(self) -> None:
+        """Let another process end the waits for deliveries that are over."""
+        context = self.context()
+        recorder = Recorder(context, Privacy(context), on_committed=lambda _appended: None)
+        await Timers(context, GreetingTimers(context, recorder)).end_due()
 
     async def handle(self, event: Event, handler: Handler = nothing) -> Any:
         """Let *handler* handle *event* beneath the middleware."""

@@ -12,7 +12,7 @@ from kochava_bot_middleware.middleware import KochavaMiddleware
 from kochava_bot_middleware.settings import from_mapping
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.place import without_password
-from kochava_bot_middleware.tracking.apps import KochavaSettings
+from kochava_bot_middleware.tracking.settings import KochavaSettings
 
 
 def wrong(**settings: Any) -> dict[str, str]:

@@ -210,8 +210,8 @@ def test_never_a_click_without_its_impression_and_each_at_most_once(sequence: li
     for signal in sequence:
         state, steps = advance(FunnelState.from_bytes(state.to_bytes()), signal, window_seconds=WINDOW)
         for step in steps:
-            assert state.showing is not None
-            name = state.showing.greeting + str(state.showing.sent_at)
+            assert state.greeting is not None
+            name = state.greeting.id + str(state.greeting.sent_at)
             assert (name, step) not in seen
             assert step is PingStep.IMPRESSION or (name, PingStep.IMPRESSION) in seen
             seen.add((name, step))

@@ -153,8 +153,8 @@ async def test_a_wait_goes_on_in_another_process() -> None:
     await on.clock.advance(70)
     assert ["impression"] == await pings(on)
     assert 1 == (await on.store.stats())[Queue.TIMER].done
-    await on.kochava._parts.timers.stop()
-    await other.kochava._parts.timers.stop()
+    await on.kochava.stop()
+    await other.kochava.stop()
 
 
 async def test_a_wait_that_ends_days_late_gives_no_impression() -> None:
@@ -330,8 +330,8 @@ async def test_two_processes_that_hear_of_the_same_greeting_at_once_ping_once() 
     assert ["impression", "click"] == await pings(on)
     assert 2 == len({row.entry.id for row in rows})
     state = FunnelState.from_bytes((await on.store.recall([f"funnel:koapp:{USER_ID}"]))[f"funnel:koapp:{USER_ID}"])
-    assert state.showing is not None
-    assert None not in (state.showing.shown_at, state.showing.clicked_at)
+    assert state.greeting is not None
+    assert None not in (state.greeting.shown_at, state.greeting.clicked_at)
 
 
 @pytest.mark.parametrize("delivery_first", [True, False])
@@ -399,7 +399,7 @@ class Play:
             case "time":
                 self.clock.stall(seconds)
             case "timers":
-                await on.kochava._parts.timers.end_due()
+                await on.end_waits()
             case _:
                 pass
 

@@ -13,6 +13,7 @@ from kochava_bot_middleware.kochava.records import Engagement, IdentityLink, Ins
 from kochava_bot_middleware.kochava.wire import build_request
 from kochava_bot_middleware.messenger.events import AccountLinkingEvent, Event, Referral
 from kochava_bot_middleware.store.records import Mark, Queue, Unit
+from kochava_bot_middleware.tracking.settings import Apps
 from tests.fakes import VirtualClock, settle
 from tests.tracking.stage import GREETING, PAGE_ID, USER_ID, PatientStore, Stage, referral, stage
 
@@ -141,7 +142,7 @@ async def test_device_facts_are_resolved_when_the_event_is_recorded() -> None:
     } == first.extra
     assert {"kochava_device_id": "bot-u2", "app_version": "2.1"} == second.extra
 
-    (destination,) = on.kochava._apps.destinations
+    (destination,) = Apps(on.kochava.settings).destinations
     request = build_request(first, destination)
     assert b'"kochava_device_id":"bot-u1"' in (request.body or b"")
     assert "Unknown" == request.headers["User-Agent"]
@@ -179,7 +180,7 @@ async def test_a_device_id_that_cannot_be_told_is_empty() -> None:
     on = stage(wire={"profile": "s2s"}, device={"kochava_device_id": device_id})
     await on.kochava.track("Order", user_id=USER_ID)
     (order,) = await tracks(on)
-    (destination,) = on.kochava._apps.destinations
+    (destination,) = Apps(on.kochava.settings).destinations
     assert b'"kochava_device_id":""' in (build_request(order, destination).body or b"")
 
 

@@ -18,6 +18,7 @@ from kochava_bot_middleware.kochava.records import Deletion, Engagement, Install
 from kochava_bot_middleware.messenger.events import Event
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import CommitVerdict, Entry, EntryState, Queue, Unit
+from kochava_bot_middleware.tracking.privacy import Privacy
 from tests.fakes import VirtualClock, settle
 from tests.tracking.stage import GREETING, SMARTLINKS, USER_ID, Stage, nothing, referral, stage, to, url_of
 
@@ -47,7 +48,8 @@ async def hanging(_user_id: str) -> bool:
 
 async def gate(on: Stage) -> list[str | None]:
     """What the worker is told of each record that waits."""
-    return [await on.kochava._parts.privacy.gate(record) for record in await on.records()]
+    privacy = Privacy(on.context())
+    return [await privacy.gate(record) for record in await on.records()]
 
 
 def answering(answer: Any) -> Callable[[str], Any]:
