@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self, overload
 
+from .chain import Next
 from .clock import Clock, SystemClock
+from .delivery.background import BackgroundWorker
 from .delivery.worker import Worker
-from .exceptions import RegistrationError, TrackingError
+from .exceptions import RegistrationError
 from .handling import Handling, current_handling, detached, handling_of
-from .kochava.client import KochavaClient, RequestSender
+from .kochava.client import RequestSender
 from .kochava.event_builders import StandardEventData
 from .messenger.events import Channel, Event
 from .messenger.outgoing import Outgoing
@@ -22,7 +23,7 @@ from .store.contract import Store
 from .telemetry.counts import Counts
 from .telemetry.observer import GuardedObserver, NullObserver, ObservedClient, ObservedStore, Observer
 from .telemetry.opentelemetry import Tracing
-from .tracking.decorators import EventData, event_decorator, name_and_data, wrapped
+from .tracking.decorators import EventData, F, event_decorator, name_and_data, wrapped
 from .tracking.greeting import GreetingBody, as_greeting, marked
 from .tracking.link_provider import LinkProvider
 from .tracking.privacy import Privacy
@@ -33,9 +34,6 @@ from .tracking.settings import KochavaSettings, Mode, TrackingContext, WorkerPla
 from .tracking.timers import GreetingTimers, Timers
 
 log = logging.getLogger(__name__)
-
-CallNext = Callable[[Any], Awaitable[Any]]
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class KochavaMiddleware:
@@ -74,18 +72,15 @@ class KochavaMiddleware:
         self._clock = clock or SystemClock()
         observing = observer or Tracing.if_installed()
         self._observer = NullObserver() if observing is None else GuardedObserver(observing, self._clock)
-        plain_store = store or settings.kept_in.make(self._clock)
-        self._store: Store = (
-            plain_store if observer is None else ObservedStore(plain_store, self._observer, self._clock)
-        )
+        self._store: Store = store or settings.kept_in.make(self._clock)
+        if observer is not None:
+            self._store = ObservedStore(self._store, self._observer, self._clock)
         self._context = TrackingContext.of(settings, store=self._store, clock=self._clock, link_provider=link_provider)
         self._privacy = Privacy(self._context)
         self._recorder = Recorder(self._context, self._privacy, on_committed=self._wake)
         self._sends = SendTracker(self._context, self._privacy, self._recorder)
         self._timers = Timers(self._context, GreetingTimers(self._context, self._recorder))
-        self._client: KochavaClient | None = None
-        self._worker: Worker | None = None
-        self._working: asyncio.Task[None] | None = None
+        self._worker: BackgroundWorker | None = None
         self._started = False
         self._host: object | None = None
 
@@ -144,12 +139,9 @@ class KochavaMiddleware:
         if self.settings.mode is Mode.OFF:
             return
         self._timers.start()
-        if self.settings.worker is WorkerPlace.SEPARATE or self.settings.mode is not Mode.LIVE:
-            return
-        timeout = self.settings.delivery.request_timeout_seconds
-        self._client = ObservedClient(self._observer, timeout_seconds=timeout)
-        self._worker = self.make_worker(self._client)
-        self._working = asyncio.create_task(self._worker.run())
+        if self.settings.worker is WorkerPlace.INSIDE and self.settings.mode is Mode.LIVE:
+            client = ObservedClient(self._observer, timeout_seconds=self.settings.delivery.request_timeout_seconds)
+            self._worker = BackgroundWorker(self.make_worker(client), client)
 
     async def stop(self) -> None:
         """Finish the requests under way and close the store. What still waits is delivered after the next start."""
@@ -157,12 +149,9 @@ class KochavaMiddleware:
         await self._timers.stop()
         await self._context.apps.close()
         await self._recorder.drain(self.settings.drain_seconds)
-        if self._worker is not None and self._working is not None:
+        if self._worker is not None:
             await self._worker.stop(self.settings.drain_seconds)
-            await self._working
-        if self._client is not None:
-            await self._client.close()
-        self._worker = self._working = self._client = None
+            self._worker = None
         await self._store.close()
 
     def make_worker(self, sender: RequestSender) -> Worker:
@@ -182,20 +171,23 @@ class KochavaMiddleware:
             gate=self._privacy.gate,
         )
 
-    async def receive(self, event: Event, call_next: CallNext) -> Any:
+    async def receive(self, event: Event, call_next: Next[Any, Any]) -> Any:
         """Record *event* and what its handler adds. The handler's result and errors pass through untouched."""
         if self.settings.mode is Mode.OFF:
             return await call_next(event)
         self._sends.learn_page(event)
         handling = current_handling()
         if handling is None:
-            # A host without an inbox of ours.
-            handling = Handling(event=event, store=self._store)
-            with handling_of(handling):
-                return await self._received(handling, call_next, sets_handled=True)
-        return await self._received(handling, call_next, sets_handled=False)
+            # The host has no inbox of this package.
+            with handling_of(Handling(event=event, store=self._store)) as handling:
+                return await self._handle(handling, call_next, sets_handled=True)
+        if handling.store is not self._store:
+            return await self._handle(handling, call_next, sets_handled=False)
+        self._recorder.join(handling)
+        with self._observer.handling(handling.event):
+            return await call_next(handling.event)
 
-    async def send(self, outgoing: Outgoing, call_next: CallNext) -> Any:
+    async def send(self, outgoing: Outgoing, call_next: Next[Any, Any]) -> Any:
         """
         Rewrite the links of *outgoing*, send it, and watch whether it is a greeting.
 
@@ -267,13 +259,7 @@ class KochavaMiddleware:
         Raises:
             RegistrationError: See `event`.
         """
-
-        def leave_out(_result: Any) -> None:
-            recording = self._recorder.current()
-            if recording is not None:
-                recording.is_ignored = True
-
-        return wrapped(function, "@kochava.ignore", after=leave_out, also_after_errors=True)
+        return wrapped(function, "@kochava.ignore", after=self._recorder.ignore, also_after_errors=True)
 
     async def track(
         self,
@@ -295,8 +281,8 @@ class KochavaMiddleware:
             name: As Kochava shall show it, or a built standard event.
             data: An object or one value.
             user_id: Whom it is about; while an event is handled, that event's person by default.
-            id: Your own id of what happened, such as an order number; the same one again is a no-op, as long as the
-                first one waits and for two days after.
+            id: Your own id, such as an order number; a second event of the same id is a no-op, while the first one
+                waits and for two days after.
             page_id: The Page, outside of handling and only if Pages have apps of their own.
             channel: Where the person is, if not in the event being handled; Messenger by default.
 
@@ -305,15 +291,9 @@ class KochavaMiddleware:
                 mode, Kochava would refuse it.
         """
         event_name, event_data = name_and_data(name, data)
-        if not isinstance(event_name, str) or not event_name.strip():
-            msg = f"an event has a name, got {name!r}"
-            raise TrackingError(msg)
-        track_id = optional_id("id", id)
-        about = self._recorder.recording_about(f"event {event_name!r}", user_id, page_id, channel)
-        if about is not None:
-            recording, person = about
-            recording.track(person, event_name, event_data, track_id=track_id)
-            await self._recorder.commit_call(recording)
+        await self._recorder.track(
+            event_name, event_data, track_id=id, user_id=user_id, page_id=page_id, channel=channel
+        )
 
     async def identify(
         self,
@@ -330,18 +310,12 @@ class KochavaMiddleware:
 
         Args:
             identities: By name. Kochava wants no e-mail address, name or telephone number.
-            user_id: As of `track`.
-            page_id: As of `track`.
-            channel: As of `track`.
+            user_id: As of `track`, like `page_id` and `channel`.
 
         Raises:
             TrackingError: As of `track`.
         """
-        about = self._recorder.recording_about("identities", user_id, page_id, channel)
-        if about is not None:
-            recording, person = about
-            recording.identify(person, identities)
-            await self._recorder.commit_call(recording)
+        await self._recorder.identify(identities, user_id=user_id, page_id=page_id, channel=channel)
 
     def rewrite(
         self,
@@ -363,9 +337,7 @@ class KochavaMiddleware:
         Raises:
             TrackingError: An argument is no id.
         """
-        return self._sends.rewritten_body(
-            body, optional_id("user_id", user_id), optional_id("page_id", page_id), creative
-        )
+        return self._sends.rewritten_body(body, user_id, page_id, creative)
 
     def entry_link(
         self, target_url: str, *, ref: str | None = None, creative: str | None = None, page_id: str | int | None = None
@@ -412,9 +384,9 @@ class KochavaMiddleware:
         """
         return await self._privacy.forget(checked_id("user_id", user_id))
 
-    async def _received(self, handling: Handling, call_next: CallNext, *, sets_handled: bool) -> Any:
-        recording = self._recorder.join(handling)
-        commits = handling.store is not self._store or sets_handled
+    async def _handle(self, handling: Handling, call_next: Next[Any, Any], *, sets_handled: bool) -> Any:
+        """Handle an event whose records are not a part of its host's commit."""
+        recording = self._recorder.recording_of(handling)
         try:
             with self._observer.handling(handling.event):
                 result = await call_next(handling.event)
@@ -422,9 +394,7 @@ class KochavaMiddleware:
                 handling.handled = True
             return result
         finally:
-            if commits and recording is not None:
-                recording.is_open = False
-                await self._recorder.commit(recording)
+            await self._recorder.commit(recording)
 
     def _wake(self, appended: int) -> None:
         if appended and self._worker is not None:

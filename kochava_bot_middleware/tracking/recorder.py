@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from ..exceptions import TrackingError
 from ..handling import Handling, current_handling
@@ -64,16 +65,9 @@ class Recorder:
             recording = handling.kept[self] = Recording(self._context, handling)
         return recording
 
-    def join(self, handling: Handling) -> Recording | None:
-        """Record *handling*, as a part of its host's commit where that is to this store. Never raises."""
-        try:
-            recording = self.recording_of(handling)
-        except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
-            self._context.incidents.report("event_not_recorded", reason=type(exc).__name__)
-            return None
-        if handling.store is self._context.store:
-            handling.contributors[self] = RecordingContributor(self, recording)
-        return recording
+    def join(self, handling: Handling) -> None:
+        """Make the recording of *handling* a part of its host's commit."""
+        handling.contributors[self] = RecordingContributor(self, self.recording_of(handling))
 
     def current(self) -> Recording | None:
         """The recording of the event being handled; ``None`` outside of handling, and when it is written already."""
@@ -85,38 +79,52 @@ class Recorder:
         """A recording that belongs to no event."""
         return Recording(self._context)
 
-    def recording_about(
-        self, what: str, user_id: object, page_id: object, channel: object
-    ) -> tuple[Recording, Person] | None:
+    def ignore(self, _result: object = None) -> None:
+        """Leave out the automatic event of the event being handled."""
+        recording = self.current()
+        if recording is not None:
+            recording.is_ignored = True
+
+    async def track(
+        self, name: object, data: Any, *, track_id: object, user_id: object, page_id: object, channel: object
+    ) -> None:
         """
-        Where a call is recorded, and the person it is about; ``None`` when nothing is recorded.
+        Record a named event: as a part of the event being handled, or else by a commit of its own.
 
         Args:
-            what: What is recorded, for the message.
-            user_id: As of the call; as the others, ``None`` leaves it to the event being handled.
+            track_id: The caller's own id; the same one again is a no-op.
+            user_id: The person; as the others, ``None`` leaves it to the event being handled.
 
         Raises:
-            TrackingError: An argument cannot be what it should be; or neither the call nor an event names a person.
+            TrackingError: An argument cannot be what it should be; or neither the call nor an event names a person; or,
+                in strict mode, Kochava would refuse the event.
         """
-        user_id, page_id = optional_id("user_id", user_id), optional_id("page_id", page_id)
-        channel = optional_channel(channel)
-        if self._context.settings.mode is Mode.OFF:
-            return None
-        current = self.current()
-        own = None if current is None else current.person
-        if current is not None and own is not None and user_id is None and page_id is None and channel is None:
-            return current, own
-        user_id = user_id or (None if own is None else own.user_id)
-        if user_id is None:
-            msg = f"{what}: no event of a person is being handled, so `user_id` must say whom it is about"
+        if not isinstance(name, str) or not name.strip():
+            msg = f"an event has a name, got {name!r}"
             raise TrackingError(msg)
-        page_id = page_id or (None if own is None else own.page_id)
-        if channel is None:
-            channel = own.channel if own is not None and own.user_id == user_id else Channel.MESSENGER
-        return current or self.new(), Person(user_id=user_id, page_id=page_id, channel=channel)
+        track_id = optional_id("id", track_id)
+        about = self._about(f"event {name!r}", user_id, page_id, channel)
+        if about is not None:
+            recording, person = about
+            recording.track(person, name, data, track_id=track_id)
+            await self.commit_call(recording)
+
+    async def identify(self, identities: Any, *, user_id: object, page_id: object, channel: object) -> None:
+        """
+        Record identities of a person; otherwise as `track`.
+
+        Raises:
+            TrackingError: As of `track`.
+        """
+        about = self._about("identities", user_id, page_id, channel)
+        if about is not None:
+            recording, person = about
+            recording.identify(person, identities)
+            await self.commit_call(recording)
 
     async def commit(self, recording: Recording) -> None:
         """Make a recording durable, waiting no longer than allowed; it goes on in the background if need be."""
+        recording.is_open = False
         if len(self._commits) >= self._context.settings.at_risk_limit:
             self._context.counts.left_out[LeftOut.AT_RISK_LIMIT] += 1
             self._context.incidents.report("tracking_lost", reason="the store does not work, and memory is full")
@@ -182,7 +190,6 @@ class Recorder:
 
     def count(self, recording: Recording, plan: Plan | None, committed: Committed | None) -> None:
         """Count what was recorded and left out."""
-        recording.is_open = False
         counts = self._context.counts
         if committed is not None and (page := self._unseen_page(recording.event)) is not None:
             self._pages_seen[page] = self._context.clock.now()
@@ -199,6 +206,25 @@ class Recorder:
             new = [kinds[entry_id] for entry_id in committed.appended if entry_id in kinds]
             counts.recorded.update(new)
             self._on_committed(len(new))
+
+    def _about(self, what: str, user_id: object, page_id: object, channel: object) -> tuple[Recording, Person] | None:
+        """Where a call is recorded, and the person it is about; ``None`` when nothing is recorded."""
+        user_id, page_id = optional_id("user_id", user_id), optional_id("page_id", page_id)
+        channel = optional_channel(channel)
+        if self._context.settings.mode is Mode.OFF:
+            return None
+        current = self.current()
+        own = None if current is None else current.person
+        if current is not None and own is not None and user_id is None and page_id is None and channel is None:
+            return current, own
+        user_id = user_id or (None if own is None else own.user_id)
+        if user_id is None:
+            msg = f"{what}: no event of a person is being handled, so `user_id` must say whom it is about"
+            raise TrackingError(msg)
+        page_id = page_id or (None if own is None else own.page_id)
+        if channel is None:
+            channel = own.channel if own is not None and own.user_id == user_id else Channel.MESSENGER
+        return current or self.new(), Person(user_id=user_id, page_id=page_id, channel=channel)
 
     async def _complete(self, recording: Recording) -> None:
         """Add what the event itself says, once."""

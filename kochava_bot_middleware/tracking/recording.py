@@ -7,6 +7,7 @@ message repeats an id: it may be in a log.
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections import Counter
 from collections.abc import Mapping
@@ -110,7 +111,6 @@ class Recording:
 
     Attributes:
         event: What is handled; ``None`` outside of handling.
-        person: The person whom that event is about, if it names one.
         people: Everybody's part, by app and name.
         greetings: Greetings to people whose id is not known yet, each with its app and what will identify it later.
         usertime: When it happened; set by `complete`.
@@ -124,7 +124,6 @@ class Recording:
         self._context = context
         self.handling = handling
         self.event = None if handling is None else handling.event
-        self.person = None if self.event is None else person_of(self.event)
         self.people: dict[tuple[str, str], RecordedPerson] = {}
         self.greetings: list[tuple[App, tuple[str, ...], Sent]] = []
         self.usertime = 0
@@ -132,11 +131,13 @@ class Recording:
         self.is_ignored = False
         self.is_open = True
         self.is_complete = False
+        self._began_at = context.clock.now()
         self._ordinals: dict[tuple[str, str], int] = {}
-        if self.event is not None and self.person is not None and context.apps.of(self.person.page_id).has_greeting:
-            signal = signal_of(self.event, context.clock.now())
-            if signal is not None:
-                self.add_signal(self.person, signal)
+
+    @functools.cached_property
+    def person(self) -> Person | None:
+        """The person whom the event being handled is about, if it names one."""
+        return None if self.event is None else person_of(self.event)
 
     def track(self, person: Person, name: str, data: Any = None, *, track_id: str | None = None) -> None:
         """
@@ -207,37 +208,42 @@ class Recording:
         part.signals[:0] = [sent, Delivered(at=sent.at, mids=[sent.mid or ""])]
 
     def complete(self) -> None:
-        """Clean what was added, and add the automatic event; left to the end, since no handler should wait for it."""
-        if self.is_complete:
-            return
+        """
+        Clean what was added, and add what the event itself says; left to the end, since no handler should wait for it.
+        """
+        self.is_open = False
         self.is_complete = True
         self.usertime = usertime_of(None if self.event is None else self.event.timestamp, self._context.clock.now())
-        self._add_automatic()
+        if self.handling is not None and self.person is not None:
+            self._add_event(self.handling, self.person)
         for part in self.people.values():
-            for event in part.events:
-                event.id = record_id(*event.id_parts) if event.id_parts else uuid.uuid4().hex
-                event.data = self._cleaned(event, strict=part.app.events.strict)
-        handled, person = self.event, self.person
-        if handled is not None and person is not None:
-            app = self._context.apps.of(person.page_id)
-            if handled.referral is not None or app.install.is_entry(handled):
-                self._part(person, app)
+            for requested in part.events:
+                requested.id = record_id(*requested.id_parts) if requested.id_parts else uuid.uuid4().hex
+                requested.data = self._cleaned(requested, strict=part.app.events.strict)
 
-    def _add_automatic(self) -> None:
-        handling, person = self.handling, self.person
-        if handling is None or person is None or self.is_ignored:
-            return
-        app = self._context.apps.of(person.page_id)
+    def _add_event(self, handling: Handling, person: Person) -> None:
+        """Add the event being handled: its automatic event, its signal, its referral."""
+        event, app = handling.event, self._context.apps.of(person.page_id)
         # An event tracked for somebody else does not replace this person's.
-        named = any(event.person.user_id == person.user_id for part in self.people.values() for event in part.events)
-        made = automatic_event(
-            handling.event, handler=handling.handler, handled=handling.handled, settings=app.events, named=named
+        named = any(
+            requested.person.user_id == person.user_id for part in self.people.values() for requested in part.events
         )
-        if made is not None:
-            name, data = made
-            id_parts = app.app_id, "automatic", person.page_id, handling.event.key
-            event = RequestedEvent(person=person, name=name, data=data, id_parts=id_parts, is_named=False)
-            self._part(person, app).events.append(event)
+        automatic = None
+        if not self.is_ignored:
+            automatic = automatic_event(
+                event, handler=handling.handler, handled=handling.handled, settings=app.events, named=named
+            )
+        if automatic is not None:
+            name, data = automatic
+            id_parts = app.app_id, "automatic", person.page_id, event.key
+            requested = RequestedEvent(person=person, name=name, data=data, id_parts=id_parts, is_named=False)
+            self._part(person, app).events.append(requested)
+        signal = signal_of(event, self._began_at) if app.has_greeting else None
+        if signal is not None:
+            # It was there before anything that its handler sent.
+            self._part(person, app).signals.insert(0, signal)
+        if event.referral is not None or app.install.is_entry(event):
+            self._part(person, app)
 
     def _part(self, person: Person, app: App) -> RecordedPerson:
         name = app.name_of(person)

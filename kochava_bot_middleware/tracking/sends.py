@@ -22,6 +22,7 @@ from .links import AppLinks, Rewritten, context_of, rewrite
 from .people import Person, record_id
 from .privacy import Privacy
 from .recorder import Recorder
+from .recording import optional_id
 from .settings import App, TrackingContext
 
 MESSAGE_KEYS = frozenset(("text", "attachment", "attachments", "quick_replies"))
@@ -52,8 +53,14 @@ class SendTracker:
             return outgoing
         return attrs.evolve(outgoing, page_id=next(iter(pages)))
 
-    def rewritten_body(self, body: Any, user_id: str | None, page_id: str | None, creative: str | None) -> Any:
-        """A Send API body, or its ``message`` alone, as it would leave; of a `LinkProvider`, with what is known."""
+    def rewritten_body(self, body: Any, user_id: object, page_id: object, creative: str | None) -> Any:
+        """
+        A Send API body, or its ``message`` alone, as it would leave; of a `LinkProvider`, with what is known.
+
+        Raises:
+            TrackingError: An argument is no id.
+        """
+        user_id, page_id = optional_id("user_id", user_id), optional_id("page_id", page_id)
         if isinstance(body, Mapping) and "message" not in body and not MESSAGE_KEYS.isdisjoint(body):
             return self.rewritten_body({"message": body}, user_id, page_id, creative)["message"]
         has_recipient = user_id is None or not isinstance(body, Mapping) or "recipient" in body
