@@ -1,4 +1,4 @@
-"""The onion, and what may be put into it."""
+"""The chain of middlewares, and what may be added to it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from kochava_bot_middleware.chain import Layer, check_middleware, compose, is_async_callable, layers_of
+from kochava_bot_middleware import KochavaMiddleware
+from kochava_bot_middleware.chain import Layer, Middleware, check_middleware, compose, is_async_callable, layers_of
 from kochava_bot_middleware.exceptions import RegistrationError
 
 Next = Callable[[list[str]], Awaitable[list[str]]]
@@ -65,6 +66,23 @@ def test_middlewares_without_a_direction_are_left_out() -> None:
     assert [] == layers_of([Named("a")], "send")
 
 
+class Marking(Middleware):
+    async def receive(self, event: Any, call_next: Callable[[Any], Awaitable[Any]]) -> Any:
+        return ["marked", *await call_next(event)]
+
+
+@pytest.mark.parametrize(("direction", "expected"), [("receive", ["marked", "x", "core"]), ("send", ["x", "core"])])
+async def test_a_subclass_of_middleware_overrides_what_it_needs(direction: str, expected: list[str]) -> None:
+    """The other direction passes through."""
+    assert expected == await compose(layers_of([Marking()], direction), innermost)(["x"])
+
+
+def test_kochavas_own_middleware_is_a_middleware() -> None:
+    """For a type checker, too."""
+    middleware: Middleware = KochavaMiddleware.from_dict({"kochava_app_id": "koapp", "store": "memory://"})
+    check_middleware(middleware)
+
+
 class OnlyStart:
     async def start(self) -> None: ...
 
@@ -80,7 +98,7 @@ class SyncStop:
 
 
 @pytest.mark.parametrize(
-    ("middleware", "told"),
+    ("middleware", "text"),
     [
         (OnlyStart(), "needs `async def receive` or `async def send`"),
         (SyncReceive(), "`receive` of middleware"),
@@ -89,9 +107,9 @@ class SyncStop:
         (innermost, "needs `async def receive`"),
     ],
 )
-def test_what_cannot_be_a_middleware_is_refused(middleware: object, told: str) -> None:
+def test_what_cannot_be_a_middleware_is_refused(middleware: object, text: str) -> None:
     """The message says what is missing."""
-    with pytest.raises(RegistrationError, match=told):
+    with pytest.raises(RegistrationError, match=text):
         check_middleware(middleware)
 
 
@@ -119,6 +137,6 @@ class SyncCall:
         ("innermost", False),
     ],
 )
-def test_async_callables_are_told_apart(candidate: object, expected: bool) -> None:
-    """Whatever form they come in."""
+def test_async_callables_are_recognised(candidate: object, expected: bool) -> None:
+    """In each form that they may have."""
     assert expected is is_async_callable(candidate)

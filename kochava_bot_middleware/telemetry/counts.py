@@ -34,9 +34,6 @@ class LeftOut(enum.StrEnum):
     AT_RISK_LIMIT = "at risk limit"
     """The store did not work, and too much was in memory already."""
 
-    TOO_LATE = "too late"
-    """A greeting's wait ended so late that its ping would be counted on the wrong day."""
-
 
 @attrs.frozen(kw_only=True)
 class Counts:

@@ -22,7 +22,7 @@ from ..messenger.events import Channel, Event, PostbackEvent
 from ..settings import Refusal, Rule, check_rules, not_empty, one_of
 
 REMEMBERED_HASHES = 10_000
-"""Each event of a person asks for the same hash."""
+"""Each event of a person needs the same hash."""
 
 
 @attrs.frozen(kw_only=True)
@@ -90,8 +90,8 @@ class IdentitySettings:
         identities_in_events: Names of identities that, once linked, are also members of every event's ``device_ids``.
         identify_on_linking: A callable of an account-linking event, plain or async, that gives the identities to link,
             or ``None``.
-        wait_for_first_record: An identity link of somebody Kochava has no record of waits for their first one, since
-            Kochava would not tie it.
+        wait_for_first_record: An identity link of a person without a record at Kochava waits for their first one, since
+            Kochava would not join it.
     """
 
     messenger_device_id_key: str = attrs.field(default="fb_user_id", validator=not_empty)
@@ -255,7 +255,7 @@ class InstallSettings:
             ``first_seen``: a new person is recorded for the first time, however they came.
         get_started_payloads: Payloads of the "Get started" button.
         known_users: A callable of the person's id, plain or async, that says whether they were there before. For
-            ``first_seen``, this or `since` is needed: else a live bot's whole public would install on the first day.
+            ``first_seen``, this or `since` is needed: else all users of a live bot would install on the first day.
         since: A person who is first recorded before this moment (ISO 8601 with time zone) counts as an old user.
     """
 

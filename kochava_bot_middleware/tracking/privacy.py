@@ -29,10 +29,10 @@ FIRST_PAUSE_SECONDS = 0.25
 REMEMBERED_PEOPLE = 10_000
 
 LOOK_SECONDS = 0.5
-"""How long a message waits to learn whether its links may name the person."""
+"""How long a message waits for the answer whether its links may name the person."""
 
 FAILURE_SECONDS = 5.0
-"""For how long links name nobody after the store could not be read in time."""
+"""For how long no link names a person after the store could not be read in time."""
 
 
 class Privacy:
@@ -54,7 +54,7 @@ class Privacy:
         it would have to be kept, and could be sent by a worker that has no such callable.
 
         Args:
-            user_id: ``None`` when only a hash is known: then consent was asked for when the person was still known.
+            user_id: ``None`` when only a hash is known: then the callable was called when the id was still known.
 
         Returns:
             Why nothing may be sent; or the consent to send along; or ``None``.
@@ -99,7 +99,7 @@ class Privacy:
         """
         Whether a SmartLink must not name a person; remembered for a while, since it delays a message.
 
-        While that cannot be read, nobody is named.
+        While that cannot be read, no link names a person.
         """
         name = app.privacy.named(user_id)
         now = self._clock.monotonic()
@@ -134,7 +134,8 @@ class Privacy:
 
     async def forget(self, user_id: str) -> int:
         """
-        Suppress a person, delete what is kept of them, and ask Kochava to do the same. Returns how many entries went.
+        Suppress a person, delete what is kept of them, and ask Kochava to delete it too. Returns how many entries were
+        dropped.
         """
         name = self._settings.named(user_id)
         tombstone = write(self._context.suppression_key(name), b"forgotten")

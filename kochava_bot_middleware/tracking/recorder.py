@@ -103,11 +103,12 @@ class Recorder:
             msg = f"an event has a name, got {name!r}"
             raise TrackingError(msg)
         track_id = optional_id("id", track_id)
-        about = self._about(f"event {name!r}", user_id, page_id, channel)
+        about = self._about(name, user_id, page_id, channel)
         if about is not None:
             recording, person = about
             recording.track(person, name, data, track_id=track_id)
-            await self.commit_call(recording)
+            if recording.handling is None:
+                await self.commit(recording)
 
     async def identify(self, identities: Any, *, user_id: object, page_id: object, channel: object) -> None:
         """
@@ -116,11 +117,12 @@ class Recorder:
         Raises:
             TrackingError: As of `track`.
         """
-        about = self._about("identities", user_id, page_id, channel)
+        about = self._about(None, user_id, page_id, channel)
         if about is not None:
             recording, person = about
             recording.identify(person, identities)
-            await self.commit_call(recording)
+            if recording.handling is None:
+                await self.commit(recording)
 
     async def commit(self, recording: Recording) -> None:
         """Make a recording durable, waiting no longer than allowed; it goes on in the background if need be."""
@@ -133,11 +135,6 @@ class Recorder:
         self._commits.add(task)
         task.add_done_callback(self._forget_commit)
         await asyncio.wait({task}, timeout=self._context.settings.commit_timeout_seconds)
-
-    async def commit_call(self, recording: Recording) -> None:
-        """Make what a call outside of handling recorded durable. Within one, the handling's commit includes it."""
-        if recording.handling is None:
-            await self.commit(recording)
 
     async def settle(self, recording: Recording, settlements: Sequence[Settlement] = ()) -> None:
         """Write a recording together with *settlements*, for as long as it takes."""
@@ -207,8 +204,15 @@ class Recorder:
             counts.recorded.update(new)
             self._on_committed(len(new))
 
-    def _about(self, what: str, user_id: object, page_id: object, channel: object) -> tuple[Recording, Person] | None:
-        """Where a call is recorded, and the person it is about; ``None`` when nothing is recorded."""
+    def _about(
+        self, event_name: str | None, user_id: object, page_id: object, channel: object
+    ) -> tuple[Recording, Person] | None:
+        """
+        Where a call is recorded, and the person it is about; ``None`` when nothing is recorded.
+
+        Args:
+            event_name: For the message; ``None`` for identities.
+        """
         user_id, page_id = optional_id("user_id", user_id), optional_id("page_id", page_id)
         channel = optional_channel(channel)
         if self._context.settings.mode is Mode.OFF:
@@ -219,6 +223,7 @@ class Recorder:
             return current, own
         user_id = user_id or (None if own is None else own.user_id)
         if user_id is None:
+            what = "identities" if event_name is None else f"event {event_name!r}"
             msg = f"{what}: no event of a person is being handled, so `user_id` must say whom it is about"
             raise TrackingError(msg)
         page_id = page_id or (None if own is None else own.page_id)

@@ -136,7 +136,7 @@ class Recording:
 
     @functools.cached_property
     def person(self) -> Person | None:
-        """The person whom the event being handled is about, if it names one."""
+        """The person that the event being handled is about, if it names one."""
         return None if self.event is None else person_of(self.event)
 
     def track(self, person: Person, name: str, data: Any = None, *, track_id: str | None = None) -> None:
@@ -195,7 +195,7 @@ class Recording:
 
     def add_greeting(self, app: App, identified_by: tuple[str, ...], sent: Sent) -> None:
         """
-        Add a greeting to somebody whose id is not known yet: to a `user_ref`, a comment, or by a token.
+        Add a greeting to a person whose id is not known yet: to a `user_ref`, a comment, or by a token.
 
         Args:
             identified_by: What its first answer or delivery will name: ``mid:…``, ``user_ref:…``.
@@ -224,7 +224,7 @@ class Recording:
     def _add_event(self, handling: Handling, person: Person) -> None:
         """Add the event being handled: its automatic event, its signal, its referral."""
         event, app = handling.event, self._context.apps.of(person.page_id)
-        # An event tracked for somebody else does not replace this person's.
+        # An event tracked for another person does not replace this one's.
         named = any(
             requested.person.user_id == person.user_id for part in self.people.values() for requested in part.events
         )

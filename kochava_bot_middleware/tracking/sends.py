@@ -80,7 +80,7 @@ class SendTracker:
                 sites = iter_links(outgoing.body, endpoint=outgoing.endpoint, text_links=app.links.text_links)
                 await app.links.prepare({site.url for site in sites if site.keep is None})
             result = _rewritten(outgoing, app.links)
-            # Looked up only when there is a link that names somebody: it may cost a round trip to the store.
+            # Looked up only when there is a link that names a person: it may cost a round trip to the store.
             if result.changed and app.links.names_people and await self._names_suppressed(outgoing, app):
                 result = _rewritten(outgoing, app.anonymous_links)
         except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
@@ -148,7 +148,8 @@ class SendTracker:
             # Written at once: the delivery that names the person may already be on its way.
             recording = self._recorder.new()
             recording.add_greeting(app, tuple(name for name in names if name is not None), sent)
-        await self._recorder.commit_call(recording)
+        if recording.handling is None:
+            await self._recorder.commit(recording)
 
 
 def creative_of(outgoing: Outgoing) -> str | None:

@@ -58,7 +58,7 @@ class Keys:
 
 
 def greeting_key(app_id: str, sent_to: str, prefix: str = "") -> str:
-    """The key of a greeting that was sent to somebody whose id is not known."""
+    """The key of a greeting that was sent to a person whose id is not known."""
     return f"{prefix}join:{app_id}:{sent_to}"
 
 
@@ -99,7 +99,7 @@ def require_absent(key: str) -> Mark:
 
 
 def write(key: str, value: bytes | None, *, expires_at: float | None = None) -> Mark:
-    """A value whatever was there before; ``None`` deletes."""
+    """A value, whatever was stored before; ``None`` deletes."""
     return Mark(key=key, value=value, expires_at=expires_at)
 
 

@@ -1,5 +1,5 @@
 """
-The waits for delivery events that never come: durable, and taken up by whichever process runs when they are over.
+The waits for delivery events that never come. They are stored, so any process ends those that are over.
 
 `GreetingTimers` is what a wait that is over does; `Timers` is the loop that claims them.
 """
