@@ -74,7 +74,9 @@ class Marking(Middleware):
 @pytest.mark.parametrize(("direction", "expected"), [("receive", ["marked", "x", "core"]), ("send", ["x", "core"])])
 async def test_a_subclass_of_middleware_overrides_what_it_needs(direction: str, expected: list[str]) -> None:
     """The other direction passes through."""
-    assert expected == await compose(layers_of([Marking()], direction), innermost)(["x"])
+    layers: list[Layer[list[str], list[str]]] = layers_of([Marking()], direction)
+
+    assert expected == await compose(layers, innermost)(["x"])
 
 
 def test_kochavas_own_middleware_is_a_middleware() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from kochava_bot_middleware.incidents import Incidents
 from tests.fakes import VirtualClock
-from tests.tracking.stage import USER_ID, stage
+from tests.tracking.tracked_bot import USER_ID, tracked_bot
 
 ROOM = "kochava_bot_middleware.room"
 
@@ -53,10 +53,10 @@ def test_each_room_has_its_logger(incidents: Incidents, caplog: pytest.LogCaptur
 
 async def test_problems_of_data_as_a_whole_can_be_read(caplog: pytest.LogCaptureFixture) -> None:
     """They have no key to name."""
-    on = stage()
-    await on.kochava.track("Rated", object(), user_id=USER_ID)
-    await on.kochava.track("Rated", {7: 1}, user_id=USER_ID)
-    await on.kochava.identify([], user_id=USER_ID)  # type: ignore[arg-type]
+    bot = tracked_bot()
+    await bot.kochava.track("Rated", object(), user_id=USER_ID)
+    await bot.kochava.track("Rated", {7: 1}, user_id=USER_ID)
+    await bot.kochava.identify([], user_id=USER_ID)  # type: ignore[arg-type]
     assert [
         "event_data_problem Rated: its data is of type object, which JSON does not have",
         "event_data_problem Rated.(a key of type int) is not text",

@@ -1,4 +1,4 @@
-"""What a Messenger event tells Kochava by itself."""
+"""The event of Kochava that a Messenger event becomes by itself."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def automatic(event: Event, **more: Any) -> tuple[str, dict[str, Any]] | None:
     ],
 )
 def test_each_kind_has_its_name(event: Event, name: str) -> None:
-    """What a marketer reads in Kochava without any setting."""
+    """As shown in Kochava without any setting."""
     made = automatic(event)
 
     assert made is not None
@@ -79,7 +79,7 @@ def test_each_kind_has_its_name(event: Event, name: str) -> None:
         MessageEvent(user_id=None),
     ],
 )
-def test_what_is_no_engagement_gives_no_event(event: Event) -> None:
+def test_an_event_that_is_no_engagement_gives_no_event(event: Event) -> None:
     """Machine traffic, other apps' threads, and events without a person."""
     assert automatic(event) is None
 
@@ -159,7 +159,7 @@ def test_an_authors_own_payload_leaves() -> None:
 
 
 def test_the_text_never_leaves() -> None:
-    """What a person wrote is nobody's business but the bot's."""
+    """What a person wrote stays with the bot."""
     made = automatic(MessageEvent(user_id="1", text="my secret", attachments=(Attachment(type="image"),)))
 
     assert made is not None

@@ -1,0 +1,505 @@
+"""Greeting → impression → click, through the middleware and a store."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kochava_bot_middleware.kochava.destination import Destination, Tracker, WireSettings
+from kochava_bot_middleware.kochava.records import Click, Impression, Ping
+from kochava_bot_middleware.kochava.wire import build_request
+from kochava_bot_middleware.messenger.events import Channel, Event, ReadEvent
+from kochava_bot_middleware.messenger.events.base import PriorMessage
+from kochava_bot_middleware.messenger.outgoing import Outgoing
+from kochava_bot_middleware.store.contract import Store
+from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.store.records import Committed, Queue, Unit
+from kochava_bot_middleware.store.sqlite.store import SqliteStore
+from kochava_bot_middleware.tracking.funnel import FunnelState
+from tests.fakes import VirtualClock
+from tests.tracking.tracked_bot import GREETING, PAGE_ID, USER_ID, SlowStore, TrackedBot, body_to, referral, tracked_bot
+
+DAY = 86400.0
+
+
+async def pings(bot: TrackedBot) -> list[str]:
+    return [record.kind for record in await bot.records(Queue.PING)]
+
+
+async def ping(bot: TrackedBot, kind: type[Ping]) -> Ping:
+    (found,) = (record for record in await bot.records(Queue.PING) if isinstance(record, kind))
+    return found
+
+
+async def wait(bot: TrackedBot, seconds: float) -> None:
+    """Let time pass while the middleware's timers run."""
+    await bot.kochava.start()
+    await bot.clock.advance(seconds)
+
+
+@pytest.fixture
+async def greeter() -> AsyncIterator[TrackedBot]:
+    """A stage with a greeting; stopped at the end."""
+    bot = tracked_bot(greeting=GREETING)
+    yield bot
+    await bot.kochava.stop()
+
+
+def with_greeting(**more: Any) -> TrackedBot:
+    return tracked_bot(greeting={**GREETING, **more})
+
+
+async def test_all_messages_of_a_greeting_handler_are_one_impression(greeter: TrackedBot) -> None:
+    """However many they are, and in whatever order they are delivered."""
+    bot = greeter
+    mids: list[str] = []
+
+    @bot.kochava.greeting
+    async def greet(_event: Event) -> None:
+        mids.append(await bot.send({"recipient": {"id": USER_ID}, "message": {"text": "Welcome!"}}))
+        mids.append(await bot.send(body_to()))
+
+    await bot.handle(bot.postback(), greet)
+    for mid in reversed(mids):
+        await bot.handle(bot.delivery(mid))
+    assert ["impression"] == await pings(bot)
+    await bot.handle(bot.postback("CHAT"))
+    assert ["impression", "click"] == await pings(bot)
+
+
+@pytest.mark.parametrize("way", ["keyword", "body", "message"])
+async def test_a_marked_send_is_a_greeting(greeter: TrackedBot, way: str) -> None:
+    """`greeting=True`, or a body or message marked by `kochava.greeting`, also outside of handling."""
+    bot, body = greeter, body_to()
+    match way:
+        case "keyword":
+            mid = await bot.send(body, greeting=True)
+        case "body":
+            mid = await bot.send(bot.kochava.greeting(body, creative="greet_b"))
+        case _:
+            mid = await bot.send({**body, "message": bot.kochava.greeting(body["message"], creative="greet_b")})
+    await bot.handle(bot.delivery(mid))
+    impression = await ping(bot, Impression)
+    assert (None if way == "keyword" else "greet_b") == impression.params.get("creative_id")
+
+
+def test_a_marked_body_is_the_body() -> None:
+    """The mark is no member, and the body that was given stays as it was."""
+    kochava, body = with_greeting().kochava, body_to()
+    marked = kochava.greeting(body, creative="greet_b")
+    assert (body_to(), True) == (body, marked == body)
+    assert type(body) is dict
+
+
+async def test_without_delivery_events_the_sends_success_counts_after_the_wait(greeter: TrackedBot) -> None:
+    """The Page is not subscribed to deliveries: one minute after the send, the greeting was shown."""
+    bot = greeter
+    await bot.send(body_to(), greeting=True)
+    await wait(bot, 59)
+    assert [] == await pings(bot)
+    await wait(bot, 2)
+    assert ["impression"] == await pings(bot)
+    await wait(bot, 120)
+    assert ["impression"] == await pings(bot)
+
+
+async def test_on_instagram_the_wait_always_counts() -> None:
+    """It has no delivery events, whatever its Page has on Messenger."""
+    bot = with_greeting(delivery_events="expected")
+    await bot.send(body_to(), greeting=True, channel=Channel.INSTAGRAM)
+    await wait(bot, 61)
+    impression = await ping(bot, Impression)
+    assert "instagram" == impression.params["site_id"]
+    await bot.kochava.stop()
+
+
+async def test_an_instagram_read_proves_the_greeting_shown(greeter: TrackedBot) -> None:
+    """Its read event names the message."""
+    bot = greeter
+    mid = await bot.send(body_to(), greeting=True, channel=Channel.INSTAGRAM)
+    await bot.handle(
+        ReadEvent(user_id=USER_ID, page_id=PAGE_ID, channel=Channel.INSTAGRAM, mid=mid, timestamp=bot.at())
+    )
+    assert ["impression"] == await pings(bot)
+
+
+async def test_where_deliveries_come_the_wait_alone_proves_nothing(greeter: TrackedBot) -> None:
+    """This Page has delivery events, so a greeting without one did not arrive: the phone is off."""
+    bot = greeter
+    await bot.handle(bot.delivery("other", user_id="somebody"))
+    await bot.send(body_to(), greeting=True)
+    await wait(bot, 120)
+    assert [] == await pings(bot)
+    assert {} == {name: one for name, one in (await bot.store.stats()).items() if name == Queue.TIMER and one.waiting}
+
+
+async def test_a_wait_goes_on_in_another_process() -> None:
+    """It is in the store, and its greeting counts once although both processes live."""
+    bot = with_greeting()
+    await bot.send(body_to(), greeting=True)
+    other = bot.restarted()
+    await bot.kochava.start()
+    await other.kochava.start()
+    await bot.clock.advance(70)
+    assert ["impression"] == await pings(bot)
+    assert 1 == (await bot.store.stats())[Queue.TIMER].done
+    await bot.kochava.stop()
+    await other.kochava.stop()
+
+
+async def test_a_wait_that_ends_days_late_gives_no_impression() -> None:
+    """The bot was down for days; a ping carries no time, so it would be counted on the wrong day."""
+    bot = with_greeting()
+    await bot.send(body_to(), greeting=True)
+    bot.clock.stall(3 * DAY)
+    await wait(bot, 1)
+    assert [] == await pings(bot)
+    assert 1 == (await bot.store.stats())[Queue.TIMER].dropped
+    await bot.kochava.stop()
+
+
+async def test_a_wait_of_a_page_that_belongs_to_another_app_now_is_dropped() -> None:
+    """Its greeting was counted for the former app, so the new one must not get it."""
+    bot = with_greeting()
+    await bot.send(body_to(), greeting=True)
+    moved = TrackedBot(
+        settings={**bot.settings, "pages": {PAGE_ID: {"kochava_app_id": "koother"}}}, clock=bot.clock, store=bot.store
+    )
+    await wait(moved, 70)
+    timers = (await bot.store.stats())[Queue.TIMER]
+    assert ([], 1, 0) == (await pings(bot), timers.dropped, timers.done)
+    await moved.kochava.stop()
+
+
+class MarkKeepingStore(MemoryStore):
+    """A store that remembers the keys of all marks it is given."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__(clock=clock)
+        self.keys: list[str] = []
+
+    async def commit(self, unit: Unit) -> Committed:
+        self.keys += [mark.key for mark in unit.marks]
+        return await super().commit(unit)
+
+
+async def test_that_a_page_has_delivery_events_is_written_once_a_day() -> None:
+    """Not with each of them: they are most of all events."""
+    clock = VirtualClock()
+    store = MarkKeepingStore(clock)
+    bot = tracked_bot(clock, store=store, greeting=GREETING)
+    for hours in (0, 1, 22, 2):
+        clock.stall(hours * 3600.0)
+        await bot.handle(bot.delivery(f"mid-{hours}"))
+    assert [f"deliveries:{PAGE_ID}"] * 2 == [key for key in store.keys if key.startswith("deliveries:")]
+
+
+@pytest.mark.parametrize(
+    "recipient", [{"user_ref": "box-1"}, {"comment_id": "c1"}, {"notification_messages_token": "t"}]
+)
+async def test_a_greeting_without_a_user_id_is_joined_by_its_message_id(
+    greeter: TrackedBot, recipient: dict[str, str]
+) -> None:
+    """Facebook names the person only in the delivery event."""
+    bot = greeter
+    mid = await bot.send(body_to(**recipient), greeting=True, answer={"message_id": "mid-x"})
+    other = bot.restarted()
+    await other.handle(other.delivery("mid-x"))
+    await other.handle(other.postback("CHAT"))
+    assert [("impression", USER_ID), ("click", USER_ID)] == [
+        (record.kind, record.user_id) for record in await bot.records(Queue.PING)
+    ]
+    assert mid
+
+
+async def test_a_delivery_that_comes_before_the_greeting_is_recorded_joins_too(greeter: TrackedBot) -> None:
+    """The webhook overtook the answer."""
+    bot = greeter
+    await bot.handle(bot.delivery("mid-x"))
+    await bot.send(body_to(comment_id="c1"), greeting=True, answer={"message_id": "mid-x"})
+    assert ["impression"] == await pings(bot)
+
+
+async def test_a_greeting_to_a_plugins_reference_is_joined_by_the_first_message(greeter: TrackedBot) -> None:
+    """The event names the `user_ref` that its person had before."""
+    bot = greeter
+    await bot.send(body_to(user_ref="box-1"), greeting=True, answer={})
+    await bot.handle(bot.message(prior_message=PriorMessage(source="checkbox_plugin", identifier="box-1")))
+    assert ["impression", "click"] == await pings(bot)
+
+
+async def test_a_first_message_after_a_link_is_no_click(greeter: TrackedBot) -> None:
+    """The link was counted by itself, so the message proves the greeting shown, and no more."""
+    bot = greeter
+    await bot.send(body_to(), greeting=True)
+    await bot.handle(bot.message(referral=referral()))
+    assert ["impression"] == await pings(bot)
+
+
+async def test_an_offered_button_counts_although_facebooks_clock_is_behind(greeter: TrackedBot) -> None:
+    """The payload itself proves that the tap came after the offer."""
+    bot = greeter
+    await bot.send(body_to(), greeting=True)
+    await bot.handle(attrs.evolve(bot.postback("CHAT"), timestamp=datetime_before(bot, 2)))
+    assert ["impression", "click"] == await pings(bot)
+
+
+def datetime_before(bot: TrackedBot, seconds: float) -> Any:
+    return bot.at().fromtimestamp(bot.clock.now() - seconds, bot.at().tzinfo)
+
+
+async def test_pings_carry_what_the_settings_name() -> None:
+    """Ids are stable and own; names are settable; what is not known is left out."""
+    bot = tracked_bot(
+        greeting={
+            **GREETING,
+            "user_param": "device_id",
+            "impression_id_param": "imp_id",
+            "click_id_param": "cid",
+            "site_id_param": "site",
+            "creative_id_param": None,
+            "ref_param": "cp_1",
+            "params": {"sub_site_id": "{handler}", "cp_2": "{ad_id}", "cp_3": "page-{page_id}", "fixed": "yes"},
+        },
+        device={"origination_ip": lambda user_id: f"2001:db8::{user_id[1:]}"},
+    )
+
+    @bot.kochava.greeting
+    async def greet(_event: Event) -> None:
+        await bot.send(body_to())
+
+    await bot.handle(bot.postback(referral=referral()), greet)
+    await bot.handle(bot.message())
+    impression, click = await bot.records(Queue.PING)
+    assert isinstance(impression, Impression)
+    assert isinstance(click, Click)
+    common = {
+        "device_id": USER_ID,
+        "site": "messenger",
+        "cp_1": "flyer",
+        "referral_source": "SHORTLINK",
+        "cp_3": f"page-{PAGE_ID}",
+        "fixed": "yes",
+        "ip_address": "2001:db8::1",
+    }
+    assert {**common, "imp_id": impression.id} == impression.params
+    assert {**common, "cid": click.id} == click.params
+    assert impression.id != click.id
+
+
+async def test_placeholders_of_a_pasted_address_are_filled_or_dropped(greeter: TrackedBot) -> None:
+    """Campaign Manager leaves `device_id=device_id` where no id is known."""
+    bot = tracked_bot(greeting={**GREETING, "user_param": "device_id"})
+    await bot.send(body_to(), greeting=True)
+    await bot.handle(bot.message())
+    pasted = "https://imp.test/track/impression?campaign_id=ko1&device_id=device_id&cp_0={cp_0}"
+    wire = WireSettings(trackers={"greeting": Tracker(impression_url=pasted)})
+    request = build_request(await ping(bot, Impression), Destination(app_id="koapp", wire=wire))
+    query = parse_qs(urlsplit(request.url).query)
+    assert (["u1"], ["ko1"], None) == (query["device_id"], query["campaign_id"], query.get("cp_0"))
+
+
+async def test_a_greeting_shows_the_referral_that_is_remembered(greeter: TrackedBot) -> None:
+    """The person came from the flyer yesterday, and is greeted now by a proactive send."""
+    bot = greeter
+    await bot.handle(bot.message(referral=referral()))
+    await bot.send(body_to(), greeting=True)
+    await bot.handle(bot.message())
+    assert "flyer" == (await ping(bot, Impression)).params["referral_from"]
+
+
+async def test_two_processes_with_signals_of_one_greeting_ping_once() -> None:
+    """The state entry's condition makes one of them plan anew, and no signal is lost."""
+    clock = VirtualClock()
+    bot = tracked_bot(clock, store=SlowStore(clock=clock), greeting=GREETING)
+    other = bot.restarted()
+    mid = await bot.send(body_to(), greeting=True)
+    await asyncio.gather(bot.handle(bot.delivery(mid)), other.handle(bot.message()), bot.handle(bot.delivery(mid)))
+    await asyncio.gather(bot.handle(bot.message()), other.handle(bot.message()))
+    rows = await bot.store.browse(Queue.PING)
+    assert ["impression", "click"] == await pings(bot)
+    assert 2 == len({row.entry.id for row in rows})
+    state = FunnelState.from_bytes((await bot.store.recall([f"funnel:koapp:{USER_ID}"]))[f"funnel:koapp:{USER_ID}"])
+    assert state.greeting is not None
+    assert None not in (state.greeting.shown_at, state.greeting.clicked_at)
+
+
+@pytest.mark.parametrize("delivery_first", [True, False])
+async def test_send_and_delivery_are_joined_when_two_processes_write_at_once(delivery_first: bool) -> None:
+    """Neither overwrites what the other has just learnt."""
+    clock = VirtualClock()
+    bot = tracked_bot(clock, store=SlowStore(clock=clock), greeting=GREETING)
+    other = bot.restarted()
+    both = [
+        bot.send(body_to(), greeting=True, answer={"message_id": "mid-x", "recipient_id": USER_ID}),
+        other.handle(other.delivery("mid-x")),
+    ]
+    await asyncio.gather(*(reversed(both) if delivery_first else both))
+    assert ["impression"] == await pings(bot)
+
+
+async def test_a_page_whose_deliveries_begin_during_the_wait_is_expected_to_send_more(greeter: TrackedBot) -> None:
+    """Another person's came in the meantime, so this greeting's would have come as well."""
+    bot = greeter
+    await bot.send(body_to(), greeting=True)
+    await bot.handle(bot.delivery("other", user_id="somebody"))
+    await wait(bot, 61)
+    assert [] == await pings(bot)
+
+
+async def test_only_what_is_configured_is_pinged() -> None:
+    """Without a click address there are impressions, and no clicks."""
+    bot = tracked_bot(greeting={"impression_url": GREETING["impression_url"]})
+    await bot.send(body_to(), greeting=True)
+    await bot.handle(bot.message())
+    assert ["impression"] == await pings(bot)
+
+
+class TwoProcesses:
+    """One person's story with two processes on one store, driven step by step."""
+
+    def __init__(self, store: Store, clock: VirtualClock) -> None:
+        self.clock = clock
+        self.processes = [tracked_bot(clock, store=store, greeting=GREETING) for _ in range(2)]
+        self.mids: list[str] = []
+        self.past: list[Event] = []
+        self.numbers = 0
+
+    async def step(self, action: str, which: int, seconds: float) -> None:
+        bot = self.processes[which]
+        match action:
+            case "greet":
+                await self._handle(bot, bot.postback(), self._greeting(bot))
+            case "push":
+                await self._send(bot)
+            case "deliver" if self.mids:
+                await self._handle(bot, bot.delivery(self.mids[int(seconds) % len(self.mids)]))
+            case "watermark":
+                await self._handle(bot, bot.delivery())
+            case "write":
+                await self._handle(bot, bot.message(mid=f"text-{self._number()}"))
+            case "tap":
+                await self._handle(bot, bot.postback("CHAT"))
+            case "menu":
+                await self._handle(bot, bot.postback("MENU"))
+            case "again" if self.past:
+                await bot.handle(self.past[int(seconds) % len(self.past)])
+            case "restart":
+                self.processes[which] = bot.restarted()
+            case "time":
+                self.clock.stall(seconds)
+            case "timers":
+                await bot.end_waits()
+            case _:
+                pass
+
+    def _greeting(self, bot: TrackedBot) -> Any:
+        @bot.kochava.greeting
+        async def greet(_event: Event) -> None:
+            await self._send(bot, greeting=False)
+
+        return greet
+
+    async def _send(self, bot: TrackedBot, *, greeting: bool = True) -> None:
+        mid = f"mid-{self._number()}"
+
+        async def graph(_outgoing: Outgoing) -> Any:
+            return {"message_id": mid, "recipient_id": USER_ID}
+
+        await bot.kochava.send(Outgoing(body=body_to(), page_id=PAGE_ID, greeting=greeting), graph)
+        self.mids.append(mid)
+
+    async def _handle(self, bot: TrackedBot, event: Event, handler: Any = None) -> None:
+        self.past.append(event)
+        await (bot.handle(event) if handler is None else bot.handle(event, handler))
+
+    def _number(self) -> int:
+        self.numbers += 1
+        return self.numbers
+
+
+actions = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["greet", "push", "deliver", "watermark", "write", "tap", "menu", "again", "restart", "time", "timers"]
+        ),
+        st.integers(0, 1),
+        st.sampled_from([0.5, 3.0, 30.0, 61.0, 3600.0, 90_000.0]),
+    ),
+    max_size=25,
+)
+
+
+@asynccontextmanager
+async def opened(kind: str, clock: VirtualClock) -> AsyncIterator[Store]:
+    if kind == "memory":
+        yield MemoryStore(clock=clock)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        store = SqliteStore(Path(folder) / "funnel.db", clock=clock)
+        yield store
+        await store.close()
+
+
+async def check_steps(kind: str, steps: list[tuple[str, int, float]]) -> None:
+    clock = VirtualClock()
+    async with opened(kind, clock) as store:
+        processes = TwoProcesses(store, clock)
+        for action, which, seconds in steps:
+            await processes.step(action, which, seconds)
+        rows = await processes.processes[0].records(Queue.PING)
+        # Never a click before or without its impression, and never two of either in one window.
+        assert re.fullmatch("(i c? ?)*", "".join(f"{row.kind[0]} " for row in rows))
+        impressions = [row.usertime for row in rows if isinstance(row, Impression)]
+        assert all(later - earlier >= DAY - 6 for earlier, later in itertools.pairwise(impressions))
+
+
+@given(actions)
+@settings(max_examples=200)
+def test_each_window_has_at_most_one_impression_and_one_click(
+    steps: list[tuple[str, int, float]],
+) -> None:
+    """Random interleavings of sends, deliveries, duplicates, restarts, time and the person's actions."""
+    asyncio.run(check_steps("memory", steps))
+
+
+@given(actions)
+@settings(max_examples=40)
+def test_the_same_holds_in_a_file(steps: list[tuple[str, int, float]]) -> None:
+    """With a durable store, two processes at once."""
+    asyncio.run(check_steps("sqlite", steps))
+
+
+async def test_a_task_that_outlives_a_greeting_handler_sends_no_greetings(greeter: TrackedBot) -> None:
+    """A consumer that was started in a greeting handler goes on to handle other events."""
+    bot = greeter
+    work: asyncio.Queue[Event] = asyncio.Queue()
+    tasks: list[asyncio.Task[None]] = []
+
+    async def answer(_event: Event) -> None:
+        await bot.send(body_to())
+
+    async def consume() -> None:
+        await bot.handle(await work.get(), answer)
+
+    @bot.kochava.greeting
+    async def greet(_event: Event) -> None:
+        tasks.append(asyncio.create_task(consume()))
+
+    await bot.handle(bot.postback(), greet)
+    work.put_nowait(bot.message())
+    await tasks[0]
+    await bot.handle(bot.message())
+    assert [] == await pings(bot)
