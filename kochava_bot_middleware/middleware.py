@@ -281,8 +281,7 @@ class KochavaMiddleware:
             name: As Kochava shall show it, or a built standard event.
             data: An object or one value.
             user_id: Whom it is about; while an event is handled, that event's person by default.
-            id: Your own id, such as an order number; a second event of the same id is a no-op, while the first one
-                waits and for two days after.
+            id: Your own id, such as an order number; repeats are ignored while the first waits and for two days after.
             page_id: The Page, outside of handling and only if Pages have apps of their own.
             channel: Where the person is, if not in the event being handled; Messenger by default.
 

@@ -22,7 +22,7 @@ from .state import IdentityState, ReferralState, Timer, change, create, page_key
 
 
 @attrs.define(kw_only=True)
-class Plan:
+class RecordingPlan:
     """
     What a recording becomes.
 
@@ -38,7 +38,7 @@ class Plan:
     marks: list[Mark] = attrs.field(factory=list)
     left_out: list[str] = attrs.field(factory=list)
 
-    def add(self, part: Plan) -> None:
+    def add(self, part: RecordingPlan) -> None:
         """Add the plan of one person."""
         self.records += part.records
         self.timers += part.timers
@@ -68,7 +68,7 @@ def greeting_keys(part: RecordedPerson, event: Event | None) -> list[str]:
 
 def plan_person(
     part: RecordedPerson, stored: Mapping[str, bytes], *, event: Event | None, usertime: int, now: float
-) -> Plan:
+) -> RecordingPlan:
     """
     The plan of one person: install, events, identity links and pings.
 
@@ -78,7 +78,7 @@ def plan_person(
         usertime: When the recording's events happened.
         now: Seconds since the epoch.
     """
-    plan = Plan()
+    plan = RecordingPlan()
     answers = part.answers or _NO_ANSWERS
     signals = list(part.signals)
     for key in greeting_keys(part, event) if signals else ():
@@ -123,7 +123,7 @@ def _referral(
 def _plan_records(
     part: RecordedPerson,
     stored: Mapping[str, bytes],
-    plan: Plan,
+    plan: RecordingPlan,
     changes: list[Mark],
     *,
     event: Event | None,
@@ -150,7 +150,9 @@ def _plan_records(
         changes.append(change(keys.identities, identities.to_bytes(), stored))
 
 
-def _plan_first_record(part: RecordedPerson, plan: Plan, changes: list[Mark], event: Event | None, now: float) -> bool:
+def _plan_first_record(
+    part: RecordedPerson, plan: RecordingPlan, changes: list[Mark], event: Event | None, now: float
+) -> bool:
     """
     The install, if there is to be one, and the state entry that makes it the only one.
 
@@ -225,7 +227,7 @@ def _identity_link(
 def _plan_greeting(
     part: RecordedPerson,
     stored: Mapping[str, bytes],
-    plan: Plan,
+    plan: RecordingPlan,
     changes: list[Mark],
     *,
     signals: Sequence[Signal],

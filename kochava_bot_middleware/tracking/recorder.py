@@ -21,7 +21,7 @@ from ..telemetry.counts import LeftOut
 from .consent import Suppression
 from .funnel import Delivered
 from .people import Person, call_hook, device_facts
-from .plan import Plan, greeting_keys, keys_to_read, plan_person
+from .plan import RecordingPlan, greeting_keys, keys_to_read, plan_person
 from .privacy import Privacy
 from .recording import HookAnswers, RecordedPerson, Recording, optional_channel, optional_id
 from .settings import App, Mode, TrackingContext
@@ -152,7 +152,7 @@ class Recorder:
                 log.error("tracking_lost_at_risk: %d", len(lost))
             await asyncio.gather(*lost, return_exceptions=True)
 
-    async def plan(self, recording: Recording) -> Plan:
+    async def plan(self, recording: Recording) -> RecordingPlan:
         """
         What *recording* becomes, given the state that is stored now. Nothing is written or counted.
 
@@ -160,7 +160,7 @@ class Recorder:
             StoreError: The stored state cannot be read.
         """
         await self._complete(recording)
-        plan = Plan()
+        plan = RecordingPlan()
         self._plan_greetings(recording, plan)
         self._plan_page(recording.event, plan)
         parts = [part for part in recording.people.values() if not self._is_test_user(part, plan)]
@@ -170,7 +170,7 @@ class Recorder:
             plan.add(await self._plan_part(part, stored, recording))
         return plan
 
-    def unit_of(self, plan: Plan) -> Unit:
+    def unit_of(self, plan: RecordingPlan) -> Unit:
         """What is written of *plan*; what cannot be, or in a dry run, is added to what it leaves out."""
         appends = []
         for record in plan.records:
@@ -185,7 +185,7 @@ class Recorder:
                 plan.left_out.append(LeftOut.NOT_STORABLE)
         return Unit(appends=[*appends, *plan.timers], marks=plan.marks)
 
-    def count(self, recording: Recording, plan: Plan | None, committed: Committed | None) -> None:
+    def count(self, recording: Recording, plan: RecordingPlan | None, committed: Committed | None) -> None:
         """Count what was recorded and left out."""
         counts = self._context.counts
         if committed is not None and (page := self._unseen_page(recording.event)) is not None:
@@ -251,13 +251,13 @@ class Recorder:
         except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
             self._context.incidents.report("identify_on_linking_failed", reason=type(exc).__name__)
 
-    def _is_test_user(self, part: RecordedPerson, plan: Plan) -> bool:
+    def _is_test_user(self, part: RecordedPerson, plan: RecordingPlan) -> bool:
         if part.person.user_id not in self._context.settings.test_users:
             return False
         plan.left_out += [LeftOut.TEST_USER] * len(part.events)
         return True
 
-    def _plan_greetings(self, recording: Recording, plan: Plan) -> None:
+    def _plan_greetings(self, recording: Recording, plan: RecordingPlan) -> None:
         """Greetings to people whose id is not known: give them to those whose delivery came first, keep the others."""
         now, prefix = self._context.clock.now(), self._context.prefix
         greetings, recording.greetings = recording.greetings, []
@@ -272,7 +272,7 @@ class Recorder:
             expires_at = now + app.greeting.window_seconds
             plan.marks += [write(key, sent_to_bytes(sent), expires_at=expires_at) for key in keys]
 
-    def _plan_page(self, event: Event | None, plan: Plan) -> None:
+    def _plan_page(self, event: Event | None, plan: RecordingPlan) -> None:
         key = self._unseen_page(event)
         if key is not None:
             plan.marks.append(write(key, b"1", expires_at=self._context.clock.now() + PAGE_SEEN_SECONDS))
@@ -285,10 +285,12 @@ class Recorder:
         seen_at = self._pages_seen.get(key, 0.0)
         return key if self._context.clock.now() - seen_at > PAGE_SEEN_SECONDS / 7 else None
 
-    async def _plan_part(self, part: RecordedPerson, stored: Mapping[str, bytes], recording: Recording) -> Plan:
+    async def _plan_part(
+        self, part: RecordedPerson, stored: Mapping[str, bytes], recording: Recording
+    ) -> RecordingPlan:
         suppression = suppression_of(stored.get(part.suppression_key))
         if suppression is not None:
-            return Plan(left_out=[suppression] * len(part.events))
+            return RecordingPlan(left_out=[suppression] * len(part.events))
         event = _event_of(part, recording)
         if part.signals:
             self._remember_deliveries(part, stored, event)
@@ -346,7 +348,7 @@ class RecordingContributor:
     def __init__(self, recorder: Recorder, recording: Recording) -> None:
         self._recorder = recorder
         self._recording = recording
-        self._plan: Plan | None = None
+        self._plan: RecordingPlan | None = None
 
     async def contribute(self) -> Unit:
         self._plan = await self._recorder.plan(self._recording)

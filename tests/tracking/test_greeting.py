@@ -25,7 +25,7 @@ from kochava_bot_middleware.messenger.events.base import PriorMessage
 from kochava_bot_middleware.messenger.outgoing import Outgoing
 from kochava_bot_middleware.store.contract import Store
 from kochava_bot_middleware.store.memory import MemoryStore
-from kochava_bot_middleware.store.records import Committed, Queue, Unit
+from kochava_bot_middleware.store.records import Committed, CommitVerdict, Queue, Unit
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
 from kochava_bot_middleware.tracking.funnel import FunnelState
 from tests.fakes import VirtualClock
@@ -204,6 +204,27 @@ async def test_that_a_page_has_delivery_events_is_written_once_a_day() -> None:
         clock.stall(hours * 3600.0)
         await bot.handle(bot.delivery(f"mid-{hours}"))
     assert [f"deliveries:{PAGE_ID}"] * 2 == [key for key in store.keys if key.startswith("deliveries:")]
+
+
+class ContestedStore(MemoryStore):
+    """A store whose first commit fails, as if another process had changed a state entry."""
+
+    contested = True
+
+    async def commit(self, unit: Unit) -> Committed:
+        if self.contested:
+            self.contested = False
+            return Committed(verdict=CommitVerdict.CONDITION_FAILED)
+        return await super().commit(unit)
+
+
+async def test_that_a_page_has_delivery_events_is_written_by_the_next_try_too() -> None:
+    """It is known as written only when it is."""
+    clock = VirtualClock()
+    store = ContestedStore(clock=clock)
+    bot = tracked_bot(clock, store=store, greeting=GREETING)
+    await bot.handle(bot.delivery("mid-1"))
+    assert [f"deliveries:{PAGE_ID}"] == list(await store.recall([f"deliveries:{PAGE_ID}"]))
 
 
 @pytest.mark.parametrize(
