@@ -144,10 +144,13 @@ class SendTracker:
             recording = self._recorder.current() or self._recorder.new()
             recording.add_signal(Person(user_id=user_id, page_id=outgoing.page_id, channel=outgoing.channel), sent)
         else:
-            names = [f"mid:{mid}" if mid else None, f"user_ref:{recipient.user_ref}" if recipient.user_ref else None]
+            names = (("mid", mid), ("user_ref", recipient.user_ref))
+            identified_by = tuple(f"{kind}:{name}" for kind, name in names if name)
+            if not identified_by:
+                return
             # Written at once: the delivery that names the person may already be on its way.
             recording = self._recorder.new()
-            recording.add_greeting(app, tuple(name for name in names if name is not None), sent)
+            recording.add_greeting(app, identified_by, sent)
         if recording.handling is None:
             await self._recorder.commit(recording)
 
