@@ -73,8 +73,8 @@ class PrivacySettings:
             `Consent` (sent along), ``True``, ``False`` (nothing is sent) or ``None`` (not known).
         consent_unknown: What ``None``, or a callable that keeps failing or does not answer, means: ``withhold`` or
             ``send``.
-        consent_timeout_seconds: How long an answer is waited for in all, second tries included. So long at most the
-            person's next message waits for it.
+        consent_timeout_seconds: How long an answer is waited for in all, further tries included. The person's next
+            message waits no longer for it.
         consent_seconds: For how long an answer is reused where a record is about to be sent.
         user_id_hash: Everything that leaves names people by a keyed hash (hex HMAC-SHA256) of their id: events,
             identity links, pings and SmartLinks. Then ids of apps cannot be joined unless these hash alike.

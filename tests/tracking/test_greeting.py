@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import re
-import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import attrs
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from kochava_bot_middleware.kochava.destination import Destination, Tracker, WireSettings
 from kochava_bot_middleware.kochava.records import Click, Impression, Ping
 from kochava_bot_middleware.kochava.wire import build_request
 from kochava_bot_middleware.messenger.events import Channel, Event, ReadEvent
 from kochava_bot_middleware.messenger.events.base import PriorMessage
-from kochava_bot_middleware.messenger.outgoing import Outgoing
-from kochava_bot_middleware.store.contract import Store
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Committed, CommitVerdict, Queue, Unit
-from kochava_bot_middleware.store.sqlite.store import SqliteStore
 from kochava_bot_middleware.tracking.funnel import FunnelState
 from tests.fakes import VirtualClock
 from tests.tracking.tracked_bot import GREETING, PAGE_ID, USER_ID, SlowStore, TrackedBot, body_to, referral, tracked_bot
-
-DAY = 86400.0
 
 
 async def pings(bot: TrackedBot) -> list[str]:
@@ -51,7 +39,7 @@ async def wait(bot: TrackedBot, seconds: float) -> None:
 
 @pytest.fixture
 async def greeter() -> AsyncIterator[TrackedBot]:
-    """A stage with a greeting; stopped at the end."""
+    """A process with a greeting; stopped at the end."""
     bot = tracked_bot(greeting=GREETING)
     yield bot
     await bot.kochava.stop()
@@ -143,44 +131,6 @@ async def test_where_deliveries_come_the_wait_alone_proves_nothing(greeter: Trac
     await wait(bot, 120)
     assert [] == await pings(bot)
     assert {} == {name: one for name, one in (await bot.store.stats()).items() if name == Queue.TIMER and one.waiting}
-
-
-async def test_a_wait_goes_on_in_another_process() -> None:
-    """It is in the store, and its greeting counts once although both processes live."""
-    bot = with_greeting()
-    await bot.send(body_to(), greeting=True)
-    other = bot.restarted()
-    await bot.kochava.start()
-    await other.kochava.start()
-    await bot.clock.advance(70)
-    assert ["impression"] == await pings(bot)
-    assert 1 == (await bot.store.stats())[Queue.TIMER].done
-    await bot.kochava.stop()
-    await other.kochava.stop()
-
-
-async def test_a_wait_that_ends_days_late_gives_no_impression() -> None:
-    """The bot was down for days; a ping carries no time, so it would be counted on the wrong day."""
-    bot = with_greeting()
-    await bot.send(body_to(), greeting=True)
-    bot.clock.stall(3 * DAY)
-    await wait(bot, 1)
-    assert [] == await pings(bot)
-    assert 1 == (await bot.store.stats())[Queue.TIMER].dropped
-    await bot.kochava.stop()
-
-
-async def test_a_wait_of_a_page_that_belongs_to_another_app_now_is_dropped() -> None:
-    """Its greeting was counted for the former app, so the new one must not get it."""
-    bot = with_greeting()
-    await bot.send(body_to(), greeting=True)
-    moved = TrackedBot(
-        settings={**bot.settings, "pages": {PAGE_ID: {"kochava_app_id": "koother"}}}, clock=bot.clock, store=bot.store
-    )
-    await wait(moved, 70)
-    timers = (await bot.store.stats())[Queue.TIMER]
-    assert ([], 1, 0) == (await pings(bot), timers.dropped, timers.done)
-    await moved.kochava.stop()
 
 
 class MarkKeepingStore(MemoryStore):
@@ -386,121 +336,6 @@ async def test_only_what_is_configured_is_pinged() -> None:
     await bot.send(body_to(), greeting=True)
     await bot.handle(bot.message())
     assert ["impression"] == await pings(bot)
-
-
-class TwoProcesses:
-    """One person's story with two processes on one store, driven step by step."""
-
-    def __init__(self, store: Store, clock: VirtualClock) -> None:
-        self.clock = clock
-        self.processes = [tracked_bot(clock, store=store, greeting=GREETING) for _ in range(2)]
-        self.mids: list[str] = []
-        self.past: list[Event] = []
-        self.numbers = 0
-
-    async def step(self, action: str, which: int, seconds: float) -> None:
-        bot = self.processes[which]
-        match action:
-            case "greet":
-                await self._handle(bot, bot.postback(), self._greeting(bot))
-            case "push":
-                await self._send(bot)
-            case "deliver" if self.mids:
-                await self._handle(bot, bot.delivery(self.mids[int(seconds) % len(self.mids)]))
-            case "watermark":
-                await self._handle(bot, bot.delivery())
-            case "write":
-                await self._handle(bot, bot.message(mid=f"text-{self._number()}"))
-            case "tap":
-                await self._handle(bot, bot.postback("CHAT"))
-            case "menu":
-                await self._handle(bot, bot.postback("MENU"))
-            case "again" if self.past:
-                await bot.handle(self.past[int(seconds) % len(self.past)])
-            case "restart":
-                self.processes[which] = bot.restarted()
-            case "time":
-                self.clock.stall(seconds)
-            case "timers":
-                await bot.end_waits()
-            case _:
-                pass
-
-    def _greeting(self, bot: TrackedBot) -> Any:
-        @bot.kochava.greeting
-        async def greet(_event: Event) -> None:
-            await self._send(bot, greeting=False)
-
-        return greet
-
-    async def _send(self, bot: TrackedBot, *, greeting: bool = True) -> None:
-        mid = f"mid-{self._number()}"
-
-        async def graph(_outgoing: Outgoing) -> Any:
-            return {"message_id": mid, "recipient_id": USER_ID}
-
-        await bot.kochava.send(Outgoing(body=body_to(), page_id=PAGE_ID, greeting=greeting), graph)
-        self.mids.append(mid)
-
-    async def _handle(self, bot: TrackedBot, event: Event, handler: Any = None) -> None:
-        self.past.append(event)
-        await (bot.handle(event) if handler is None else bot.handle(event, handler))
-
-    def _number(self) -> int:
-        self.numbers += 1
-        return self.numbers
-
-
-actions = st.lists(
-    st.tuples(
-        st.sampled_from(
-            ["greet", "push", "deliver", "watermark", "write", "tap", "menu", "again", "restart", "time", "timers"]
-        ),
-        st.integers(0, 1),
-        st.sampled_from([0.5, 3.0, 30.0, 61.0, 3600.0, 90_000.0]),
-    ),
-    max_size=25,
-)
-
-
-@asynccontextmanager
-async def opened(kind: str, clock: VirtualClock) -> AsyncIterator[Store]:
-    if kind == "memory":
-        yield MemoryStore(clock=clock)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        store = SqliteStore(Path(folder) / "funnel.db", clock=clock)
-        yield store
-        await store.close()
-
-
-async def check_steps(kind: str, steps: list[tuple[str, int, float]]) -> None:
-    clock = VirtualClock()
-    async with opened(kind, clock) as store:
-        processes = TwoProcesses(store, clock)
-        for action, which, seconds in steps:
-            await processes.step(action, which, seconds)
-        rows = await processes.processes[0].records(Queue.PING)
-        # Never a click before or without its impression, and never two of either in one window.
-        assert re.fullmatch("(i c? ?)*", "".join(f"{row.kind[0]} " for row in rows))
-        impressions = [row.usertime for row in rows if isinstance(row, Impression)]
-        assert all(later - earlier >= DAY - 6 for earlier, later in itertools.pairwise(impressions))
-
-
-@given(actions)
-@settings(max_examples=200)
-def test_each_window_has_at_most_one_impression_and_one_click(
-    steps: list[tuple[str, int, float]],
-) -> None:
-    """Random interleavings of sends, deliveries, duplicates, restarts, time and the person's actions."""
-    asyncio.run(check_steps("memory", steps))
-
-
-@given(actions)
-@settings(max_examples=40)
-def test_the_same_holds_in_a_file(steps: list[tuple[str, int, float]]) -> None:
-    """With a durable store, two processes at once."""
-    asyncio.run(check_steps("sqlite", steps))
 
 
 async def test_a_task_that_outlives_a_greeting_handler_sends_no_greetings(greeter: TrackedBot) -> None:
