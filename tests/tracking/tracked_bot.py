@@ -169,7 +169,7 @@ class TrackedBot:
 
 
 def tracked_bot(clock: VirtualClock | None = None, *, store: Store | None = None, **settings: Any) -> TrackedBot:
-    """A stage whose middleware has these settings."""
+    """A process whose middleware has these settings."""
     clock = clock or VirtualClock()
     return TrackedBot(settings=settings, clock=clock, store=store or MemoryStore(clock=clock))
 
