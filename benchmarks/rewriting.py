@@ -20,7 +20,7 @@ from rich.table import Table
 
 from kochava_bot_middleware.kochava.smartlink import LinkContext, SmartLinks, SmartLinkSettings
 from kochava_bot_middleware.settings import from_mapping
-from kochava_bot_middleware.tracking.rewriting import rewrite
+from kochava_bot_middleware.tracking.links import rewrite
 
 ELEMENTS = 10
 BUTTONS = 3

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from .bot import BotSettings, MessengerBot
-from .chain import compose
+from .chain import Middleware, compose
 from .exceptions import KochavaBotError, RegistrationError, SendError, SettingsError, StoreError, TrackingError
 from .handling import current_handling, detached
 from .kochava import event_builders as events
 from .kochava.standard import StandardEvent, StandardKey
 from .messenger.events import Channel, Event, Kind
 from .messenger.outgoing import Outgoing
+from .messenger.parsing.webhook import parse_webhook
 from .messenger.reply import Reply
 from .messenger.send_api import AsyncBot
 from .middleware import KochavaMiddleware
 from .telemetry.counts import Counts
-from .tracking.apps import KochavaSettings, Mode
 from .tracking.consent import Consent
 from .tracking.link_provider import LinkProvider
+from .tracking.settings import KochavaSettings, Mode
 
 __all__ = [
     "AsyncBot",
@@ -31,6 +32,7 @@ __all__ = [
     "KochavaSettings",
     "LinkProvider",
     "MessengerBot",
+    "Middleware",
     "Mode",
     "Outgoing",
     "RegistrationError",
@@ -45,6 +47,7 @@ __all__ = [
     "current_handling",
     "detached",
     "events",
+    "parse_webhook",
 ]
 
 __version__ = "0.1.0"

@@ -1,5 +1,5 @@
 """
-Composition of middlewares, for the receive and the send direction.
+Middlewares, and the chain that they form: the same composition serves the receive and the send direction.
 
 The first layer added is the outermost, in both directions. A layer may leave out ``call_next`` (drop the event, answer
 from a cache) and may await it several times (retry).
@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from .exceptions import RegistrationError
 
@@ -19,6 +19,31 @@ R = TypeVar("R")
 
 Next = Callable[[T], Awaitable[R]]
 Layer = Callable[[T, Callable[[T], Awaitable[R]]], Awaitable[R]]
+
+
+class ReceiveMiddleware(Protocol):
+    """A middleware that sees the events on their way to a handler."""
+
+    async def receive(self, event: Any, call_next: Callable[[Any], Awaitable[Any]], /) -> Any:
+        """Handle *event*; ``call_next(event)`` is the rest of the chain, whose result is returned."""
+        return await call_next(event)
+
+
+class SendMiddleware(Protocol):
+    """A middleware that sees the messages on their way to Facebook."""
+
+    async def send(self, outgoing: Any, call_next: Callable[[Any], Awaitable[Any]], /) -> Any:
+        """Send *outgoing*; ``call_next(outgoing)`` is the rest of the chain, which returns Facebook's answer."""
+        return await call_next(outgoing)
+
+
+class Middleware(ReceiveMiddleware, SendMiddleware, Protocol):
+    """
+    What `MessengerBot.add_middleware` takes: an object with ``receive``, ``send``, or both.
+
+    One of the two is enough. A subclass inherits both, as methods that change nothing. ``start`` and ``stop``, both
+    ``async def`` and without arguments, are awaited when the bot starts and stops, if the object has them.
+    """
 
 
 def compose(layers: Sequence[Layer[T, R]], innermost: Next[T, R]) -> Next[T, R]:
@@ -64,7 +89,7 @@ def check_middleware(middleware: object) -> None:
 
 
 def takes(function: Callable[..., Any], count: int) -> bool:
-    """Whether *function* can be called with *count* positional arguments, as far as its signature is known."""
+    """Whether *function* can be called with so many arguments, as far as its signature is known."""
     try:
         inspect.signature(function).bind(*range(count))
     except TypeError:

@@ -1,8 +1,8 @@
 """
-One event being handled: who handles it, and what shall be written together with "handled".
+One event being handled: its handler, and what is written together with "handled".
 
-The current handling travels in a ContextVar to everything a handler calls or starts. It tells the *cause* only, and
-only while it is true: a task that outlives the handling finds none.
+A ContextVar gives the current handling to everything a handler calls or starts, as the cause of what that does. A task
+that outlives the handling finds none.
 """
 
 from __future__ import annotations
@@ -19,31 +19,20 @@ import attrs
 from .exceptions import KochavaBotError, RegistrationError, SendError, SettingsError
 from .messenger.events import Event
 from .store.contract import Store
-from .store.records import Committed, Entry, Mark
+from .store.records import Committed, Unit
 
 REGISTERED = "__messenger_handler__"
 """Attribute of a function that was registered: a decorator applied on top of it can have no effect any more."""
 
 
-@attrs.frozen(kw_only=True)
-class Contribution:
-    """
-    What one middleware wants written when an event's handling ends.
-
-    Attributes:
-        appends: Records for the outbox.
-        marks: Changes of its keyed state. A failed condition makes the inbox ask for the contribution anew.
-    """
-
-    appends: Sequence[Entry] = ()
-    marks: Sequence[Mark] = ()
-
-
 class Contributor(Protocol):
-    """A middleware's part in one handling."""
+    """A middleware's part in the commit at the end of one handling."""
 
-    async def contribute(self) -> Contribution:
-        """Say what to write. Called when the handling ends, and again after each failed condition."""
+    async def contribute(self) -> Unit:
+        """
+        The entries to append and the state changes. Called when the handling ends, and again after each failed
+        condition.
+        """
 
     def committed(self, answer: Committed) -> None:
         """What `contribute` gave last is durable now."""
@@ -62,9 +51,9 @@ class Handling:
         handler: Name of the handler that matched; ``None`` if none did.
         handled: A handler ran to its end.
         error: What the handler raised.
-        contributors: By middleware, in the order in which they joined.
-        is_let_go: Whether its task is cancelled by who handles it, rather than by the handler.
-        kept: What its owner wants to find again while the event is handled, by owner.
+        contributors: By owner, in the order in which they joined.
+        is_let_go: Whether its task is cancelled by the host, rather than by the handler.
+        kept: By owner, what that owner needs again while the event is handled.
     """
 
     event: Event
@@ -80,27 +69,26 @@ class Handling:
 
     @property
     def contributions(self) -> Sequence[Contributor]:
-        """Everybody's part, in order."""
+        """The contributors, in order."""
         return tuple(self.contributors.values())
 
     @property
     def is_open(self) -> bool:
-        """False once the handling has ended: what still runs then belongs to no event."""
+        """False once the handling has ended; what still runs then belongs to no event."""
         return self._open
 
     def is_ended_by(self, error: BaseException) -> bool:
         """
-        Whether *error* ends the handling, and likely the process, before the handler could. All else that comes out of
-        a handler, it has raised.
+        Whether *error* comes from a shutdown, rather than from the handler.
         """
         return isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit) or self.is_let_go()
 
     async def go_on(self) -> None:
         """
-        Undo a cancellation that came from within, so that what follows a handler can be waited for.
+        Undo a cancellation that came from the handler itself, so that code after it can await.
 
         Raises:
-            asyncio.CancelledError: It came from who handles the event.
+            asyncio.CancelledError: It came from the host.
         """
         task = asyncio.current_task()
         if task is None or not task.cancelling():
@@ -145,7 +133,7 @@ def detached() -> Iterator[None]:
     """
     Run code, and start tasks, that do not belong to the event being handled.
 
-    A scheduler that is created inside a handler and lives on should be created within this.
+    A scheduler that is created inside a handler and outlives it should be created within this.
     """
     token = _current.set(None)
     try:
@@ -154,20 +142,20 @@ def detached() -> Iterator[None]:
         _current.reset(token)
 
 
-_QUOTES_NOBODY = (KochavaBotError, RegistrationError, SettingsError)
-"""Errors whose texts, where this package raises them, hold no word of anybody's message. Their subclasses' may, but for
-`SendError` and its own, which never quote Facebook."""
+_SAFE_TEXTS = (KochavaBotError, RegistrationError, SettingsError)
+"""Errors whose texts, where this package raises them, quote no message of a person. Texts of their subclasses may,
+except for `SendError` and its subclasses, which never quote Facebook."""
 
 
 def trail_of(error: BaseException) -> str:
     """
     Type and place of *error* for a log, without its text: that may quote what a person wrote.
 
-    The texts of some errors of this package say how to mend the bot and never quote anybody: these are told.
+    Included are the texts of those errors of this package that say how to fix the bot and never quote a person.
     """
     name = type(error).__name__
-    is_told = (type(error) in _QUOTES_NOBODY or isinstance(error, SendError)) and _is_raised_here(error)
-    head = f"{name}: {error}" if is_told else name
+    has_safe_text = (type(error) in _SAFE_TEXTS or isinstance(error, SendError)) and _is_raised_here(error)
+    head = f"{name}: {error}" if has_safe_text else name
     frames = "".join(traceback.format_tb(error.__traceback__)).rstrip()
     return f"{head}\n{frames}" if frames else head
 

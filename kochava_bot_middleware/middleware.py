@@ -1,37 +1,42 @@
-"""The front door: one middleware that joins tracking, store and delivery."""
+"""`KochavaMiddleware`: what a bot adds to be measurable in Kochava, and what its author calls."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Self, overload
 
+from .chain import Next
 from .clock import Clock, SystemClock
+from .delivery.background import BackgroundWorker
 from .delivery.worker import Worker
 from .exceptions import RegistrationError
-from .handling import Handling, current_handling, handling_of
-from .kochava.client import KochavaClient, RequestSender
-from .messenger.events import Event
+from .handling import Handling, current_handling, detached, handling_of
+from .kochava.client import RequestSender
+from .kochava.event_builders import StandardEventData
+from .messenger.events import Channel, Event
 from .messenger.outgoing import Outgoing
 from .settings import from_mapping
 from .store.contract import Store
 from .telemetry.counts import Counts
 from .telemetry.observer import GuardedObserver, NullObserver, ObservedClient, ObservedStore, Observer
 from .telemetry.opentelemetry import Tracing
-from .tracking.apps import KochavaSettings, Mode, WorkerPlace
-from .tracking.assembly import assembled
-from .tracking.authoring import Authoring
+from .tracking.decorators import EventData, F, event_decorator, name_and_data, wrapped
+from .tracking.greeting import GreetingBody, as_greeting, marked
 from .tracking.link_provider import LinkProvider
-from .tracking.recording import Recording
+from .tracking.privacy import Privacy
+from .tracking.recorder import Recorder
+from .tracking.recording import checked_id, optional_id
+from .tracking.sends import SendTracker
+from .tracking.settings import KochavaSettings, Mode, TrackingContext, WorkerPlace
+from .tracking.timers import GreetingTimers, Timers
 
 log = logging.getLogger(__name__)
 
-CallNext = Callable[[Any], Awaitable[Any]]
 
-
-class KochavaMiddleware(Authoring):
+class KochavaMiddleware:
     """
     Makes a bot measurable in Kochava.
 
@@ -50,7 +55,7 @@ class KochavaMiddleware(Authoring):
         store: In place of the one that `KochavaSettings.store` names.
         clock: For tests.
         link_provider: Gives SmartLinks from a catalogue of yours; see `LinkProvider`.
-        observer: Told of handlings, requests and commits, such as `Metrics`; must be quick. What it raises is logged
+        observer: Called at handlings, requests and commits, such as `Metrics`; must be quick. What it raises is logged
             and harms nothing. Without one, spans are made if OpenTelemetry is installed.
     """
 
@@ -65,24 +70,17 @@ class KochavaMiddleware(Authoring):
     ) -> None:
         self.settings = settings
         self._clock = clock or SystemClock()
-        watching = observer or Tracing.if_installed()
-        self._observer = NullObserver() if watching is None else GuardedObserver(watching, self._clock)
-        kept_in = store or settings.kept_in.make(self._clock)
-        self._store: Store = kept_in if observer is None else ObservedStore(kept_in, self._observer, self._clock)
-        self._parts = assembled(
-            settings,
-            store=self._store,
-            clock=self._clock,
-            link_provider=link_provider,
-            on_committed=self._wake,
-        )
-        self._apps = self._parts.apps
-        self._recorder = self._parts.recorder
-        self._incidents = self._parts.incidents
-        self._tally = self._parts.tally
-        self._client: KochavaClient | None = None
-        self._worker: Worker | None = None
-        self._working: asyncio.Task[None] | None = None
+        observing = observer or Tracing.if_installed()
+        self._observer = NullObserver() if observing is None else GuardedObserver(observing, self._clock)
+        self._store: Store = store or settings.kept_in.make(self._clock)
+        if observer is not None:
+            self._store = ObservedStore(self._store, self._observer, self._clock)
+        self._context = TrackingContext.of(settings, store=self._store, clock=self._clock, link_provider=link_provider)
+        self._privacy = Privacy(self._context)
+        self._recorder = Recorder(self._context, self._privacy, on_committed=self._wake)
+        self._sends = SendTracker(self._context, self._privacy, self._recorder)
+        self._timers = Timers(self._context, GreetingTimers(self._context, self._recorder))
+        self._worker: BackgroundWorker | None = None
         self._started = False
         self._host: object | None = None
 
@@ -108,14 +106,14 @@ class KochavaMiddleware(Authoring):
     @property
     def counts(self) -> Counts:
         """What was recorded, rewritten and left out since this was made."""
-        return self._tally.counts(at_risk=self._recorder.at_risk)
+        return self._context.counts.snapshot(at_risk=self._recorder.at_risk)
 
     def added_to(self, host: object) -> None:
         """
-        Told by the bot that it is added to.
+        Called by the bot that this is added to.
 
         Raises:
-            RegistrationError: It serves another bot already, whose end would close the store under this one.
+            RegistrationError: It serves another bot already; when that one stops, it would close the store of both.
         """
         if self._host is not None and self._host is not host:
             msg = "one KochavaMiddleware serves one bot: make another one of the same settings for this bot"
@@ -123,7 +121,7 @@ class KochavaMiddleware(Authoring):
         self._host = host
 
     def provide_store(self) -> Store:
-        """The store, for the host to keep its inbox in: then "handled" and "recorded" are one commit."""
+        """The store, for the host's inbox: then "handled" and "recorded" are one commit."""
         return self._store
 
     async def start(self) -> None:
@@ -131,7 +129,7 @@ class KochavaMiddleware(Authoring):
         Open the store and, unless the worker is separate, begin to deliver what waits. Idempotent.
 
         Raises:
-            StoreUnavailable: The message says what was tried and how to mend it.
+            StoreUnavailable: The message says what was tried and how to fix it.
         """
         if self._started:
             return
@@ -140,27 +138,20 @@ class KochavaMiddleware(Authoring):
         log.info("kochava_started: records are kept in %s", self.settings.kept_in)
         if self.settings.mode is Mode.OFF:
             return
-        self._parts.timers.start()
-        if self.settings.worker is WorkerPlace.SEPARATE or self.settings.mode is not Mode.LIVE:
-            return
-        timeout = self.settings.delivery.request_timeout_seconds
-        self._client = ObservedClient(self._observer, timeout_seconds=timeout)
-        self._worker = self.make_worker(self._client)
-        self._working = asyncio.create_task(self._worker.run())
+        self._timers.start()
+        if self.settings.worker is WorkerPlace.INSIDE and self.settings.mode is Mode.LIVE:
+            client = ObservedClient(self._observer, timeout_seconds=self.settings.delivery.request_timeout_seconds)
+            self._worker = BackgroundWorker(self.make_worker(client), client)
 
     async def stop(self) -> None:
         """Finish the requests under way and close the store. What still waits is delivered after the next start."""
         self._started = False
-        await self._parts.timers.stop()
-        if self._parts.catalogue is not None:
-            await self._parts.catalogue.close()
+        await self._timers.stop()
+        await self._context.apps.close()
         await self._recorder.drain(self.settings.drain_seconds)
-        if self._worker is not None and self._working is not None:
+        if self._worker is not None:
             await self._worker.stop(self.settings.drain_seconds)
-            await self._working
-        if self._client is not None:
-            await self._client.close()
-        self._worker = self._working = self._client = None
+            self._worker = None
         await self._store.close()
 
     def make_worker(self, sender: RequestSender) -> Worker:
@@ -173,27 +164,30 @@ class KochavaMiddleware(Authoring):
         return Worker(
             store=self._store,
             sender=sender,
-            destinations=self._apps.destinations,
+            destinations=self._context.apps.destinations,
             settings=self.settings.delivery,
             clock=self._clock,
             rng=random.Random(),  # noqa: S311 - jitter
-            gate=self._parts.privacy.gate,
+            gate=self._privacy.gate,
         )
 
-    async def receive(self, event: Event, call_next: CallNext) -> Any:
-        """Record what *event* and its handler tell. The handler's result and errors pass through untouched."""
+    async def receive(self, event: Event, call_next: Next[Any, Any]) -> Any:
+        """Record *event* and what its handler adds. The handler's result and errors pass through untouched."""
         if self.settings.mode is Mode.OFF:
             return await call_next(event)
-        self._parts.departures.saw(event)
+        self._sends.learn_page(event)
         handling = current_handling()
         if handling is None:
-            # A host without an inbox of ours.
-            handling = Handling(event=event, store=self._store)
-            with handling_of(handling):
-                return await self._received(handling, call_next, sets_handled=True)
-        return await self._received(handling, call_next, sets_handled=False)
+            # The host has no inbox of this package.
+            with handling_of(Handling(event=event, store=self._store)) as handling:
+                return await self._handle(handling, call_next, sets_handled=True)
+        if handling.store is not self._store:
+            return await self._handle(handling, call_next, sets_handled=False)
+        self._recorder.join(handling)
+        with self._observer.handling(handling.event):
+            return await call_next(handling.event)
 
-    async def send(self, outgoing: Outgoing, call_next: CallNext) -> Any:
+    async def send(self, outgoing: Outgoing, call_next: Next[Any, Any]) -> Any:
         """
         Rewrite the links of *outgoing*, send it, and watch whether it is a greeting.
 
@@ -205,12 +199,155 @@ class KochavaMiddleware(Authoring):
         if self.settings.mode is Mode.OFF:
             return await call_next(outgoing)
         handling = current_handling()
-        outgoing = self._parts.departures.of_page(outgoing)
-        sent = await self._parts.departures.rewritten(outgoing)
+        outgoing = self._sends.with_page(outgoing)
+        sent = await self._sends.rewritten(outgoing)
         began_at = self._clock.now()
         answer = await call_next(sent)
-        await self._parts.departures.watch(outgoing, answer, began_at, handling)
+        await self._sends.watch(outgoing, answer, began_at, handling)
         return answer
+
+    def event(
+        self, name: str | StandardEventData, data: EventData = None, *, when: str = "success"
+    ) -> Callable[[F], F]:
+        """
+        Record a named event when the decorated function ends. It wraps handlers, and any other function, async or not,
+        that is called while an event is handled.
+
+        Args:
+            name: As Kochava shall show it; its standard names are in `StandardEvent`. Or a built standard event, such
+                as ``events.purchase(price=100, currency="USD")``, which has its data with it.
+            data: The event's data, or a callable of (event, result) that gives it.
+            when: ``success``: only when the function did not raise; ``always``: in any case, with result ``None``.
+
+        Raises:
+            RegistrationError: The function is registered as a handler already, so wrapping it has no effect; or an
+                argument could never work.
+        """
+        return event_decorator(self._context, self._recorder, name, data, when=when)
+
+    @overload
+    def greeting(self, marked_as: F) -> F: ...
+
+    @overload
+    def greeting(self, marked_as: Mapping[str, Any], *, creative: str | None = None) -> GreetingBody: ...
+
+    def greeting(self, marked_as: Any = None, *, creative: str | None = None) -> Any:
+        """
+        Mark a handler as one that greets: all it sends is one impression once shown, and its first answer a click.
+
+        Or mark a Send API body (or its ``message``), for a send outside of handlers::
+
+            await bot.page().send_raw(kochava.greeting({"recipient": …, "message": …}))
+
+        The mark never leaves, and the body given is not changed.
+
+        Args:
+            marked_as: A handler, or a body.
+            creative: Of a body: the name of what it shows.
+
+        Raises:
+            RegistrationError: See `event`; or it is neither a function nor a body.
+        """
+        if isinstance(marked_as, Mapping):
+            return marked(marked_as, creative)
+        return wrapped(marked_as, "@kochava.greeting", around=as_greeting)
+
+    def ignore(self, function: F | None = None) -> F:
+        """
+        Keep a handler's automatic event out of Kochava.
+
+        Raises:
+            RegistrationError: See `event`.
+        """
+        return wrapped(function, "@kochava.ignore", after=self._recorder.ignore, also_after_errors=True)
+
+    async def track(
+        self,
+        name: str | StandardEventData,
+        data: Any = None,
+        *,
+        user_id: str | int | None = None,
+        id: str | int | None = None,  # noqa: A002
+        page_id: str | int | None = None,
+        channel: Channel | str | None = None,
+    ) -> None:
+        """
+        Record a named event.
+
+        While an event is handled, it becomes part of that handling's commit. Elsewhere this call is itself the commit,
+        and returns once the event is durable, at the latest after `KochavaSettings.commit_timeout_seconds`.
+
+        Args:
+            name: As Kochava shall show it, or a built standard event.
+            data: An object or one value.
+            user_id: Whom it is about; while an event is handled, that event's person by default.
+            id: Your own id, such as an order number; repeats are ignored while the first waits and for two days after.
+            page_id: The Page, outside of handling and only if Pages have apps of their own.
+            channel: Where the person is, if not in the event being handled; Messenger by default.
+
+        Raises:
+            TrackingError: Nobody is named and no event is being handled; an argument is no id or channel; or, in strict
+                mode, Kochava would refuse it.
+        """
+        event_name, event_data = name_and_data(name, data)
+        await self._recorder.track(
+            event_name, event_data, track_id=id, user_id=user_id, page_id=page_id, channel=channel
+        )
+
+    async def identify(
+        self,
+        identities: Mapping[str, str],
+        *,
+        user_id: str | int | None = None,
+        page_id: str | int | None = None,
+        channel: Channel | str | None = None,
+    ) -> None:
+        """
+        Join a person to their ids elsewhere, such as ``{"customer_id": "C-17"}``. Each value is sent once.
+
+        It is sent after the person's first record, since Kochava does not tie a link to somebody it never heard of.
+
+        Args:
+            identities: By name. Kochava wants no e-mail address, name or telephone number.
+            user_id: As of `track`, like `page_id` and `channel`.
+
+        Raises:
+            TrackingError: As of `track`.
+        """
+        await self._recorder.identify(identities, user_id=user_id, page_id=page_id, channel=channel)
+
+    def rewrite(
+        self,
+        body: Any,
+        *,
+        user_id: str | int | None = None,
+        page_id: str | int | None = None,
+        creative: str | None = None,
+    ) -> Any:
+        """
+        The body as it would leave, for senders that do not pass this middleware. Pure; never writes into *body*.
+
+        Of a `LinkProvider`, only what is known already is used.
+
+        Args:
+            body: A Send API body, or its ``message`` alone.
+            user_id: Whom it is for, if the body does not say.
+
+        Raises:
+            TrackingError: An argument is no id.
+        """
+        return self._sends.rewritten_body(body, user_id, page_id, creative)
+
+    def entry_link(
+        self, target_url: str, *, ref: str | None = None, creative: str | None = None, page_id: str | int | None = None
+    ) -> str:
+        """The SmartLink for an ad, QR code or e-mail that leads into the bot; see `SmartLinks.entry_link`."""
+        links = self._context.apps.of(optional_id("page_id", page_id)).links
+        return links.entry_link(target_url, ref=ref, creative=creative)
+
+    def detached(self) -> AbstractContextManager[None]:
+        """Start long-lived tasks within this, so that they do not belong to the event being handled."""
+        return detached()
 
     async def opt_out(self, user_id: str | int) -> None:
         """
@@ -218,19 +355,19 @@ class KochavaMiddleware(Authoring):
 
         Raises:
             TrackingError: `user_id` is no id.
-            StoreError: It could not be written down.
+            StoreError: It could not be written.
         """
-        await self._parts.privacy.opt_out(user_id)
+        await self._privacy.opt_out(checked_id("user_id", user_id))
 
     async def opt_in(self, user_id: str | int) -> None:
         """
-        Take back `opt_out` or `forget`: from now on the person is told of again.
+        Take back `opt_out` or `forget`: from now on records of the person are sent again.
 
         Raises:
             TrackingError: `user_id` is no id.
-            StoreError: It could not be written down.
+            StoreError: It could not be written.
         """
-        await self._parts.privacy.opt_in(user_id)
+        await self._privacy.opt_in(checked_id("user_id", user_id))
 
     async def forget(self, user_id: str | int) -> int:
         """
@@ -242,13 +379,13 @@ class KochavaMiddleware(Authoring):
 
         Raises:
             TrackingError: `user_id` is no id.
-            StoreError: It could not be written down.
+            StoreError: It could not be written.
         """
-        return await self._parts.privacy.forget(user_id)
+        return await self._privacy.forget(checked_id("user_id", user_id))
 
-    async def _received(self, handling: Handling, call_next: CallNext, *, sets_handled: bool) -> Any:
-        recording = self._join(handling)
-        by_hand = handling.store is not self._store or sets_handled
+    async def _handle(self, handling: Handling, call_next: Next[Any, Any], *, sets_handled: bool) -> Any:
+        """Handle an event whose records are not a part of its host's commit."""
+        recording = self._recorder.recording_of(handling)
         try:
             with self._observer.handling(handling.event):
                 result = await call_next(handling.event)
@@ -256,19 +393,7 @@ class KochavaMiddleware(Authoring):
                 handling.handled = True
             return result
         finally:
-            if by_hand and recording is not None:
-                recording.is_open = False
-                await self._recorder.commit(recording)
-
-    def _join(self, handling: Handling) -> Recording | None:
-        try:
-            recording = self._recorder.of(handling)
-        except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
-            self._incidents.report("event_not_recorded", reason=type(exc).__name__)
-            return None
-        if handling.store is self._store:
-            handling.contributors[self] = recording
-        return recording
+            await self._recorder.commit(recording)
 
     def _wake(self, appended: int) -> None:
         if appended and self._worker is not None:

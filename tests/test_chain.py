@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from kochava_bot_middleware.chain import Layer, check_middleware, compose, is_async_callable, layers_of
+from kochava_bot_middleware import KochavaMiddleware
+from kochava_bot_middleware.chain import Layer, Middleware, check_middleware, compose, is_async_callable, layers_of
 from kochava_bot_middleware.exceptions import RegistrationError
 
 Next = Callable[[list[str]], Awaitable[list[str]]]
@@ -65,6 +66,25 @@ def test_middlewares_without_a_direction_are_left_out() -> None:
     assert [] == layers_of([Named("a")], "send")
 
 
+class Marking(Middleware):
+    async def receive(self, event: Any, call_next: Callable[[Any], Awaitable[Any]]) -> Any:
+        return ["marked", *await call_next(event)]
+
+
+@pytest.mark.parametrize(("direction", "expected"), [("receive", ["marked", "x", "core"]), ("send", ["x", "core"])])
+async def test_a_subclass_of_middleware_overrides_what_it_needs(direction: str, expected: list[str]) -> None:
+    """The other direction passes through."""
+    layers: list[Layer[list[str], list[str]]] = layers_of([Marking()], direction)
+
+    assert expected == await compose(layers, innermost)(["x"])
+
+
+def test_kochavas_own_middleware_is_a_middleware() -> None:
+    """For a type checker, too."""
+    middleware: Middleware = KochavaMiddleware.from_dict({"kochava_app_id": "koapp", "store": "memory://"})
+    check_middleware(middleware)
+
+
 class OnlyStart:
     async def start(self) -> None: ...
 
@@ -80,7 +100,7 @@ class SyncStop:
 
 
 @pytest.mark.parametrize(
-    ("middleware", "message"),
+    ("middleware", "text"),
     [
         (OnlyStart(), "needs `async def receive` or `async def send`"),
         (SyncReceive(), "`receive` of middleware"),
@@ -89,9 +109,9 @@ class SyncStop:
         (innermost, "needs `async def receive`"),
     ],
 )
-def test_object_that_cannot_be_a_middleware_is_refused(middleware: object, message: str) -> None:
+def test_what_cannot_be_a_middleware_is_refused(middleware: object, text: str) -> None:
     """The message says what is missing."""
-    with pytest.raises(RegistrationError, match=message):
+    with pytest.raises(RegistrationError, match=text):
         check_middleware(middleware)
 
 
@@ -120,5 +140,5 @@ class SyncCall:
     ],
 )
 def test_async_callables_are_recognised(candidate: object, expected: bool) -> None:
-    """In every form."""
+    """In each form that they may have."""
     assert expected is is_async_callable(candidate)

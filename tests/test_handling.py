@@ -104,7 +104,7 @@ async def test_handlings_side_by_side_do_not_mix() -> None:
     assert [True, True] == await asyncio.gather(*map(handle, handlings))
 
 
-def test_trail_tells_type_and_place_but_not_the_text() -> None:
+def test_trail_has_type_and_place_but_not_the_text() -> None:
     """The text may quote a person."""
     said = "my number is 4711"
     try:
@@ -112,12 +112,12 @@ def test_trail_tells_type_and_place_but_not_the_text() -> None:
     except ValueError as exc:
         trail = trail_of(exc)
     assert trail.startswith("ValueError\n")
-    assert "test_trail_tells_type_and_place_but_not_the_text" in trail
+    assert "test_trail_has_type_and_place_but_not_the_text" in trail
     assert said not in trail
 
 
-def test_trail_of_an_error_of_ours_says_how_to_mend_it() -> None:
-    """Nobody is quoted by it."""
+def test_trail_of_an_error_of_this_package_says_how_to_fix_it() -> None:
+    """It quotes no person."""
     with pytest.raises(KochavaBotError) as caught:
         make_bot(page_access_token=None, pages={"1001": {"page_access_token": "t"}}).page("1002")
 
@@ -125,7 +125,7 @@ def test_trail_of_an_error_of_ours_says_how_to_mend_it() -> None:
 
 
 def test_trail_of_an_error_of_facebook_says_what_to_do() -> None:
-    """Our text for it is told, what Facebook wrote is not."""
+    """The text of this package is included, what Facebook wrote is not."""
     answer = {"error": {"code": 190, "message": "my number is 4711"}}
     with pytest.raises(SendError) as caught:
         raise_from_here(answer)
@@ -142,7 +142,7 @@ def raise_from_here(answer: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", [KochavaBotError, TrackingError, SendError])
-def test_trail_of_an_error_that_others_raise_does_not_tell_its_text(kind: type[Exception]) -> None:
+def test_trail_of_an_error_raised_elsewhere_has_no_text(kind: type[Exception]) -> None:
     """An author may raise our classes with any text; texts of some of them quote Facebook or an event."""
     said = "my number is 4711"
     with pytest.raises(KochavaBotError) as caught:
@@ -151,7 +151,7 @@ def test_trail_of_an_error_that_others_raise_does_not_tell_its_text(kind: type[E
     assert said not in trail_of(caught.value) + trail_of(kind(said))
 
 
-async def test_own_cancellation_is_told_from_that_of_others() -> None:
+async def test_cancellation_of_this_task_is_distinguished_from_that_of_others() -> None:
     """Waiting for something that was cancelled is not being cancelled."""
     told = []
 

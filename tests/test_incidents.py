@@ -1,4 +1,4 @@
-"""How incidents are logged."""
+"""One log line an incident."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 
 from kochava_bot_middleware.incidents import Incidents
 from tests.fakes import VirtualClock
-from tests.tracking.stage import USER_ID, stage
+from tests.tracking.tracked_bot import USER_ID, tracked_bot
 
-LOGGER = "kochava_bot_middleware.example"
+ROOM = "kochava_bot_middleware.room"
 
 
 @pytest.fixture
@@ -21,10 +21,10 @@ def clock() -> VirtualClock:
 @pytest.fixture
 def incidents(clock: VirtualClock, caplog: pytest.LogCaptureFixture) -> Incidents:
     caplog.set_level(logging.INFO)
-    return Incidents(clock, logging.getLogger(LOGGER))
+    return Incidents(clock, logging.getLogger(ROOM))
 
 
-def test_incident_is_logged_when_it_begins_once_a_minute_and_when_it_is_over(
+def test_an_incident_is_told_when_it_begins_once_a_minute_and_when_it_is_over(
     incidents: Incidents, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """However often it happens."""
@@ -38,25 +38,25 @@ def test_incident_is_logged_when_it_begins_once_a_minute_and_when_it_is_over(
     assert [line, again, again, "store_failed track is over (121 in all)"] == caplog.messages
 
 
-def test_each_subject_is_an_incident(incidents: Incidents, caplog: pytest.LogCaptureFixture) -> None:
-    """An empty subject leaves no gap in the line."""
+def test_subjects_are_incidents_of_their_own(incidents: Incidents, caplog: pytest.LogCaptureFixture) -> None:
+    """What is empty leaves no gap in the line."""
     incidents.report("store_failed", "track")
     incidents.report("store_failed", reason="StoreUnavailable")
     assert ["store_failed track", "store_failed StoreUnavailable"] == caplog.messages
 
 
-def test_incidents_use_the_logger_that_they_are_given(incidents: Incidents, caplog: pytest.LogCaptureFixture) -> None:
-    """So that the lines of one package can be switched off."""
+def test_each_room_has_its_logger(incidents: Incidents, caplog: pytest.LogCaptureFixture) -> None:
+    """So that one of them can be made silent."""
     incidents.report("store_failed")
-    assert [LOGGER] == [record.name for record in caplog.records]
+    assert [ROOM] == [record.name for record in caplog.records]
 
 
-async def test_problems_of_data_as_a_whole_are_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """They have no key."""
-    on = stage()
-    await on.kochava.track("Rated", object(), user_id=USER_ID)
-    await on.kochava.track("Rated", {7: 1}, user_id=USER_ID)
-    await on.kochava.identify([], user_id=USER_ID)  # type: ignore[arg-type]
+async def test_problems_of_data_as_a_whole_can_be_read(caplog: pytest.LogCaptureFixture) -> None:
+    """They have no key to name."""
+    bot = tracked_bot()
+    await bot.kochava.track("Rated", object(), user_id=USER_ID)
+    await bot.kochava.track("Rated", {7: 1}, user_id=USER_ID)
+    await bot.kochava.identify([], user_id=USER_ID)  # type: ignore[arg-type]
     assert [
         "event_data_problem Rated: its data is of type object, which JSON does not have",
         "event_data_problem Rated.(a key of type int) is not text",

@@ -17,8 +17,8 @@ from ..kochava.smartlink_settings import SmartLinkSettings, glob
 from ..kochava.smartlink_template import URL_PLACEHOLDERS, LinkTemplate, Placeholder
 from ..kochava.urls import address_of
 from ..kochava.wire import NoAddress, WireRequest, build_request
-from ..tracking.apps import App, Apps, KochavaSettings, Mode
 from ..tracking.greeting import GreetingSettings
+from ..tracking.settings import App, Apps, KochavaSettings, Mode
 from .command import GOOD, Parsers, add_command
 from .output import one_line, print_table
 from .samples import TEST_USER, SampleKind, app_label, distinct, samples

@@ -14,8 +14,8 @@ from ..kochava.records import Engagement, Ping, Record, UnknownRecord, Unreadabl
 from ..store.contract import Store
 from ..store.records import EntryState, Listed, Queue
 from ..store.sqlite.store import SqliteStore
-from ..tracking.apps import KochavaSettings
-from ..tracking.timer_entry import Timer
+from ..tracking.settings import KochavaSettings
+from ..tracking.state import Timer
 from .output import iso
 
 PAGE = 500

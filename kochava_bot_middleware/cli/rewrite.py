@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from ..kochava.smartlink import SmartLinks, SmartLinkSettings
 from ..messenger.events import Channel
 from ..messenger.outgoing import Outgoing
-from ..tracking.apps import Apps, Mode
-from ..tracking.rewriting import LinkOutcome, context_of, rewrite
+from ..tracking.links import LinkOutcome, context_of, rewrite
+from ..tracking.settings import Apps, Mode
 from .command import Parsers, UnusableFile, add_command, add_files_argument, for_each_file
 from .output import json_line, one_line
 from .settings import add_settings_argument, read_settings

@@ -8,11 +8,10 @@ from typing import Any
 
 from ..kochava.records import Deletion, Engagement, IdentityLink, Install, Record
 from ..messenger.events import Channel
-from ..tracking.apps import App
-from ..tracking.device import device_facts
-from ..tracking.funnel import PingStep, Showing
+from ..tracking.funnel import Greeting, PingStep
 from ..tracking.greeting import ping_of
-from ..tracking.people import Person
+from ..tracking.people import Person, device_facts
+from ..tracking.settings import App
 
 TEST_USER = "kochava-bot-test"
 """The user's id."""
@@ -57,16 +56,16 @@ async def samples(kind: SampleKind, app: App, *, now: float, new_id: Callable[[]
         return Engagement(id=new_id(), event_name=name, event_data=data, extra=device, **common)
 
     def ping(step: PingStep) -> Record:
-        showing = Showing(greeting=new_id(), sent_at=now, handler="greet")
+        greeting = Greeting(id=new_id(), sent_at=now, handler="greet")
         return ping_of(
             step,
-            showing,
+            greeting,
             app.greeting,
             app_id=app.app_id,
             user_id=name,
             person=person,
             at=now,
-            device=app.device.asked(device),
+            device=app.device.personal(device),
         )
 
     match kind:

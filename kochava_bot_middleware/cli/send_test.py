@@ -15,7 +15,7 @@ from ..kochava.client import KochavaClient, RequestSender
 from ..kochava.records import Record
 from ..kochava.verdict import Fate, Verdict, judge
 from ..kochava.wire import NoAddress, build_request
-from ..tracking.apps import App, Apps, KochavaSettings, Mode
+from ..tracking.settings import App, Apps, KochavaSettings, Mode
 from .command import GOOD, SOMETHING_WRONG, Parsers, add_command
 from .entries import record_name
 from .output import NOTHING, json_line, print_table

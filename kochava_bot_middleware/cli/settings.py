@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from ..exceptions import SettingsError, Violation
 from ..inbox.settings import BotSettings
 from ..settings import from_environment, from_mapping, from_toml, kind_of
-from ..tracking.apps import KochavaSettings
+from ..tracking.settings import KochavaSettings
 
 TABLE = "kochava"
 BOT_TABLE = "bot"

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 from ..clock import Clock, SystemClock
-from ..incidents import Incidents
 from ..store.contract import Store
 from ..store.records import Listed, Queue
-from ..tracking.apps import Apps, KochavaSettings
 from ..tracking.funnel import FunnelState
-from ..tracking.people import IdentityState
-from ..tracking.privacy import Privacy
-from ..tracking.referral import ReferralState
-from ..tracking.state import Keys
+from ..tracking.settings import Apps, KochavaSettings
+from ..tracking.state import IdentityState, Keys, ReferralState, suppression_key, suppression_of
 from .command import GOOD, Parsers, add_command
 from .entries import every_entry, fields_of, opened, summary_of
 from .output import NOTHING, iso, json_line, moment, print_table, progress
@@ -62,7 +57,7 @@ async def _trace(
     async with opened(settings, clock) as store:
         with progress("searching"):
             rows = await _rows(store, apps, user_id)
-        marks = await _marks(store, settings, apps, user_id, clock)
+        marks = await _marks(store, settings, apps, user_id)
     return sorted(rows, key=lambda row: row.entry.created_at), marks
 
 
@@ -77,20 +72,16 @@ async def _rows(store: Store, apps: Apps, user_id: str) -> list[Listed]:
     return rows
 
 
-async def _marks(
-    store: Store, settings: KochavaSettings, apps: Apps, user_id: str, clock: Clock
-) -> dict[str, Mapping[str, Any]]:
-    """What is remembered about the user, by name; values of identities are never shown."""
+async def _marks(store: Store, settings: KochavaSettings, apps: Apps, user_id: str) -> dict[str, Mapping[str, Any]]:
+    """What is remembered of the person, by name; values of identities are never told."""
     name = settings.privacy.named(user_id)
-    incidents = Incidents(clock, logging.getLogger(__name__))
-    privacy = Privacy(settings.privacy, apps=apps, store=store, clock=clock, incidents=incidents, prefix="")
-    suppression_key = privacy.key_of(name)
-    all_keys = {app.app_id: Keys(app_id=app.app_id, name=name) for app in apps}
-    stored = await store.recall([suppression_key, *(key for keys in all_keys.values() for key in keys.all)])
+    suppressed = suppression_key(settings.privacy, settings.kochava_app_id, name)
+    all_keys = {app.app_id: Keys(app.app_id, name) for app in apps}
+    stored = await store.recall([suppressed, *(key for keys in all_keys.values() for key in keys.all)])
     marks: dict[str, Mapping[str, Any]] = {}
-    suppressed = privacy.barred(stored.get(suppression_key))
-    if suppressed is not None:
-        marks["suppressed"] = {"because": str(suppressed)}
+    suppression = suppression_of(stored.get(suppressed))
+    if suppression is not None:
+        marks["suppressed"] = {"because": str(suppression)}
     for app_id, keys in all_keys.items():
         for kind, facts in _facts(keys, stored):
             marks[f"{kind} ({app_id})"] = facts
@@ -114,15 +105,15 @@ def _facts(keys: Keys, stored: Mapping[str, bytes]) -> list[tuple[str, Mapping[s
 
 
 def _greeting(state: FunnelState) -> Mapping[str, Any]:
-    showing = state.showing
-    if showing is None:
+    greeting = state.greeting
+    if greeting is None:
         return {"sent": None}
     return {
-        "handler": showing.handler,
-        "creative": showing.creative,
-        "sent": iso(showing.sent_at),
-        "shown": iso(showing.shown_at),
-        "clicked": iso(showing.clicked_at),
+        "handler": greeting.handler,
+        "creative": greeting.creative,
+        "sent": iso(greeting.sent_at),
+        "shown": iso(greeting.shown_at),
+        "clicked": iso(greeting.clicked_at),
     }
 
 

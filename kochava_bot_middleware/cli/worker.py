@@ -19,7 +19,7 @@ from ..store.contract import Store
 from ..telemetry.observer import GuardedObserver, ObservedClient, ObservedStore, Observers
 from ..telemetry.opentelemetry import Tracing
 from ..telemetry.prometheus import Metrics
-from ..tracking.apps import KochavaSettings, Mode
+from ..tracking.settings import KochavaSettings, Mode
 from .command import GOOD, Parsers, add_command, number_from
 from .health import Health, served
 from .settings import add_settings_argument, read_settings

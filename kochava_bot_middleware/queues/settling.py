@@ -14,7 +14,7 @@ import attrs
 
 from ..clock import Clock
 from ..exceptions import StoreError
-from ..handling import Contribution, Contributor, trail_of
+from ..handling import Contributor, trail_of
 from ..store.contract import Store
 from ..store.records import Committed, CommitVerdict, Lease, Settlement, Unit
 from .commit_retry import LONGEST_PAUSE_SECONDS, PASSING, SHORTEST_PAUSE_SECONDS, CommitRetry
@@ -89,7 +89,7 @@ class HandlingCommitter:
                 # Only whose mark it is: the rest of the key names a person.
                 log.error("marks_never_fit: %s", (committed.failed_key or "").partition(":")[0])
 
-    async def _ask(self, willing: list[Contributor]) -> list[Contribution]:
+    async def _ask(self, willing: list[Contributor]) -> list[Unit]:
         """Everybody's contribution. Who raises is taken off the list; while the store cannot be read, ask again."""
         contributions = []
         for contributor in tuple(willing):
@@ -100,7 +100,7 @@ class HandlingCommitter:
                 willing.remove(contributor)
         return contributions
 
-    async def _contribution(self, contributor: Contributor) -> Contribution:
+    async def _contribution(self, contributor: Contributor) -> Unit:
         pause = SHORTEST_PAUSE_SECONDS
         while True:
             try:

@@ -1,4 +1,4 @@
-"""What tracking did and what it left out, so that nothing is missing without a reason."""
+"""Counts of what was recorded, and of what was left out, by reason."""
 
 from __future__ import annotations
 
@@ -34,9 +34,6 @@ class LeftOut(enum.StrEnum):
     AT_RISK_LIMIT = "at risk limit"
     """The store did not work, and too much was in memory already."""
 
-    TOO_LATE = "too late"
-    """A greeting's wait ended long after its ping would have been worth anything."""
-
 
 @attrs.frozen(kw_only=True)
 class Counts:
@@ -61,7 +58,7 @@ class Counts:
 
 
 @attrs.define(kw_only=True)
-class Tally:
+class RunningCounts:
     """The counts while they grow."""
 
     links_rewritten: int = 0
@@ -70,8 +67,8 @@ class Tally:
     left_out: Counter[str] = attrs.field(factory=Counter)
     provider_failures: int = 0
 
-    def counts(self, *, at_risk: int) -> Counts:
-        """The counts now."""
+    def snapshot(self, *, at_risk: int) -> Counts:
+        """The counts as they are now."""
         return Counts(
             links_rewritten=self.links_rewritten,
             links_left_alone=_plain(self.links_left_alone),

@@ -1,19 +1,15 @@
-"""Whether a person may be told of, and under which id."""
+"""Whether anything may be sent of a person, and under which id."""
 
 from __future__ import annotations
 
 import enum
-import functools
-import hmac
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import attrs
 
 from ..settings import Rule, Secret, at_least, check_rules, kind_of, needed_by, one_of
-
-REMEMBERED_HASHES = 10_000
-"""Each event of a person asks for the same hash."""
+from .people import keyed_hash
 
 
 class Suppression(enum.StrEnum):
@@ -70,16 +66,16 @@ class Consent:
 @attrs.frozen(kw_only=True)
 class PrivacySettings:
     """
-    Who is not told of, and how people are named.
+    Whose records are not sent, and how people are named.
 
     Attributes:
         consent: A callable of the person's id, async or plain (then called in another thread), that answers a
             `Consent` (sent along), ``True``, ``False`` (nothing is sent) or ``None`` (not known).
         consent_unknown: What ``None``, or a callable that keeps failing or does not answer, means: ``withhold`` or
             ``send``.
-        consent_timeout_seconds: How long an answer is waited for in all, second tries included. So long at most the
-            person's next message waits for it.
-        consent_seconds: For how long an answer is taken for granted where a record is about to be sent.
+        consent_timeout_seconds: How long an answer is waited for in all, further tries included. The person's next
+            message waits no longer for it.
+        consent_seconds: For how long an answer is reused where a record is about to be sent.
         user_id_hash: Everything that leaves names people by a keyed hash (hex HMAC-SHA256) of their id: events,
             identity links, pings and SmartLinks. Then ids of apps cannot be joined unless these hash alike.
         user_id_hash_key: Its key.
@@ -107,33 +103,15 @@ class PrivacySettings:
         return keyed_hash(self.user_id_hash_key.value, user_id)
 
 
-@functools.lru_cache(maxsize=REMEMBERED_HASHES)
-def keyed_hash(key: str, text: str) -> str:
-    """Hex HMAC-SHA256."""
-    # Unlike `hmac.digest`, this keeps the interpreter while it works, which a busy event loop would wait to get back.
-    return hmac.new(key.encode(), text.encode("utf-8", "surrogatepass"), "sha256").hexdigest()
-
-
-@attrs.frozen(kw_only=True)
-class Decision:
+def suppression_or_consent(answer: Any, settings: PrivacySettings) -> Suppression | Consent | None:
     """
-    What the author's consent callable means for one person.
+    Read the answer of a consent callable. What is none of the forms it may have counts as not known.
 
-    Attributes:
-        barred: Why nothing may be sent; ``None`` when it may.
-        consent: To be sent along; ``None`` for nothing.
+    Returns:
+        Why nothing may be sent; or the consent to send along; or ``None``, when records may be sent without one.
     """
-
-    barred: Suppression | None = None
-    consent: Consent | None = None
-
-
-def decided(answer: Any, settings: PrivacySettings) -> Decision:
-    """Read the answer of a consent callable. What is none of the forms it may have is not known."""
-    if isinstance(answer, Consent):
-        return Decision(consent=answer)
-    if answer is True:
-        return Decision()
+    if answer is True or isinstance(answer, Consent):
+        return answer if isinstance(answer, Consent) else None
     if answer is False:
-        return Decision(barred=Suppression.CONSENT_REFUSED)
-    return Decision(barred=None if settings.consent_unknown == "send" else Suppression.CONSENT_UNKNOWN)
+        return Suppression.CONSENT_REFUSED
+    return None if settings.consent_unknown == "send" else Suppression.CONSENT_UNKNOWN

@@ -1,8 +1,8 @@
 """
 Greeting → impression → click, as a pure state machine for one person.
 
-A *showing* is one greeting in front of one person: all messages that one handler run or one marked send consists of,
-and any further greeting within the window, since a person is counted once a window.
+A greeting is all messages that one handler run or one marked send consists of, and any further greeting to the same
+person within the window, since a person is counted once a window.
 
 ::
 
@@ -13,7 +13,7 @@ and any further greeting within the window, since a person is counted once a win
                                                                      ▼
                                                                   clicked: one click
 
-Send and delivery may arrive in either order, so deliveries that match nothing yet are remembered for a while.
+Send and delivery may arrive in either order, so deliveries that match no greeting yet are remembered for a while.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ class Delivered:
     Messages reached the person, or were read.
 
     Attributes:
-        at: When we were told, in seconds since the epoch.
+        at: When the webhook arrived, in seconds since the epoch.
         mids: Which ones; may be empty.
-        watermark: Everything sent before this time was; ``None`` when not told.
+        watermark: Everything sent before this time was; ``None`` when not given.
     """
 
     at: float
@@ -108,19 +108,19 @@ Signal = Sent | Delivered | Acted | Elapsed
 
 
 class PingStep(enum.StrEnum):
-    """What a signal brought to light."""
+    """A ping that a signal leads to."""
 
     IMPRESSION = "impression"
     CLICK = "click"
 
 
 @attrs.frozen(kw_only=True)
-class Showing:
+class Greeting:
     """
-    One greeting in front of one person.
+    The greeting of one person: what was sent, shown and clicked.
 
     Attributes:
-        greeting: Id of the first greeting in it; the ids of the pings are made from it.
+        id: Of the first send in it; the ids of the pings are made from it.
         sent_at: When its first message was sent.
         mids: Messages it consists of.
         offers: Payloads it offers.
@@ -128,10 +128,10 @@ class Showing:
         creative: Creative shown first.
         referral: What led the person here.
         shown_at: When it was proven shown; ``None`` before.
-        clicked_at: When the person stepped in; ``None`` before.
+        clicked_at: When the person answered it; ``None`` before.
     """
 
-    greeting: str
+    id: str
     sent_at: float
     mids: tuple[str, ...] = ()
     offers: tuple[str, ...] = ()
@@ -148,18 +148,21 @@ class FunnelState:
     What is known of one person's greeting.
 
     Attributes:
-        showing: The latest; ``None`` before the first.
-        delivered_mids: Recently delivered messages that belong to no showing.
+        greeting: The latest; ``None`` before the first.
+        delivered_mids: Recently delivered messages that belong to no greeting.
         watermark: Newest delivery watermark.
     """
 
-    showing: Showing | None = None
+    greeting: Greeting | None = None
     delivered_mids: tuple[str, ...] = ()
     watermark: float | None = None
 
     def to_bytes(self) -> bytes:
-        """The stored form."""
-        return orjson.dumps(attrs.asdict(self))
+        """The stored form; its names are those of the first release."""
+        stored = None if self.greeting is None else attrs.asdict(self.greeting)
+        if stored is not None:
+            stored["greeting"] = stored.pop("id")
+        return orjson.dumps({"showing": stored, "delivered_mids": self.delivered_mids, "watermark": self.watermark})
 
     @classmethod
     def from_bytes(cls, stored: bytes | None) -> FunnelState:
@@ -168,18 +171,19 @@ class FunnelState:
             return cls()
         try:
             fields: dict[str, Any] = orjson.loads(stored)
-            showing = fields.get("showing")
+            greeting = fields.get("showing")
             return cls(
-                showing=None if showing is None else _showing(showing),
+                greeting=None if greeting is None else _greeting(greeting),
                 delivered_mids=tuple(fields.get("delivered_mids", ())),
                 watermark=fields.get("watermark"),
             )
-        except (orjson.JSONDecodeError, AttributeError, TypeError):
+        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
             return cls()
 
 
-def _showing(fields: dict[str, Any]) -> Showing:
-    return Showing(**{**fields, "mids": tuple(fields["mids"]), "offers": tuple(fields["offers"])})
+def _greeting(fields: dict[str, Any]) -> Greeting:
+    fields = {**fields, "mids": tuple(fields["mids"]), "offers": tuple(fields["offers"])}
+    return Greeting(id=fields.pop("greeting"), **fields)
 
 
 def advance(state: FunnelState, signal: Signal, *, window_seconds: float) -> tuple[FunnelState, tuple[PingStep, ...]]:
@@ -187,7 +191,7 @@ def advance(state: FunnelState, signal: Signal, *, window_seconds: float) -> tup
     Take one signal in.
 
     Returns:
-        The new state, and what is to be pinged now, the impression always before the click.
+        The new state, and the pings to make now, the impression always before the click.
     """
     match signal:
         case Sent():
@@ -197,16 +201,16 @@ def advance(state: FunnelState, signal: Signal, *, window_seconds: float) -> tup
         case Acted():
             return _acted(state, signal, window_seconds)
         case Elapsed():
-            meant = state.showing is not None and state.showing.greeting == signal.greeting
-            return _show(state, signal.at) if meant else (state, ())
+            is_meant = state.greeting is not None and state.greeting.id == signal.greeting
+            return _show(state, signal.at) if is_meant else (state, ())
 
 
 def _sent(state: FunnelState, sent: Sent, window_seconds: float) -> tuple[FunnelState, tuple[PingStep, ...]]:
-    showing = state.showing
+    greeting = state.greeting
     mids = () if sent.mid is None else (sent.mid,)
-    if showing is None or sent.at - (showing.shown_at or showing.sent_at) >= window_seconds:
-        showing = Showing(
-            greeting=sent.greeting,
+    if greeting is None or sent.at - (greeting.shown_at or greeting.sent_at) >= window_seconds:
+        greeting = Greeting(
+            id=sent.greeting,
             sent_at=sent.at,
             mids=mids,
             offers=tuple(sent.offers),
@@ -215,21 +219,21 @@ def _sent(state: FunnelState, sent: Sent, window_seconds: float) -> tuple[Funnel
             referral=dict(sent.referral),
         )
     else:
-        showing = attrs.evolve(
-            showing,
-            mids=_joined(showing.mids, mids),
-            offers=_joined(showing.offers, tuple(sent.offers)),
+        greeting = attrs.evolve(
+            greeting,
+            mids=_joined(greeting.mids, mids),
+            offers=_joined(greeting.offers, tuple(sent.offers)),
         )
-    state = attrs.evolve(state, showing=showing)
+    state = attrs.evolve(state, greeting=greeting)
     proven = sent.mid in state.delivered_mids or (state.watermark is not None and state.watermark >= sent.at)
     return _show(state, sent.at) if proven else (state, ())
 
 
 def _delivered(state: FunnelState, delivered: Delivered) -> tuple[FunnelState, tuple[PingStep, ...]]:
-    showing = state.showing
-    if showing is not None:
-        named = not set(showing.mids).isdisjoint(delivered.mids)
-        passed = delivered.watermark is not None and delivered.watermark >= showing.sent_at
+    greeting = state.greeting
+    if greeting is not None:
+        named = not set(greeting.mids).isdisjoint(delivered.mids)
+        passed = delivered.watermark is not None and delivered.watermark >= greeting.sent_at
         # A list of messages is exact; the watermark counts only where there is none.
         if named or (passed and not delivered.mids):
             return _show(state, delivered.at)
@@ -239,29 +243,29 @@ def _delivered(state: FunnelState, delivered: Delivered) -> tuple[FunnelState, t
 
 
 def _acted(state: FunnelState, acted: Acted, window_seconds: float) -> tuple[FunnelState, tuple[PingStep, ...]]:
-    showing = state.showing
-    # As a further send, an answer belongs to what was seen, perhaps hours after it was sent.
-    if showing is None or acted.at - (showing.shown_at or showing.sent_at) >= window_seconds:
+    greeting = state.greeting
+    # As with a further send, the window begins when the greeting was shown, perhaps hours after it was sent.
+    if greeting is None or acted.at - (greeting.shown_at or greeting.sent_at) >= window_seconds:
         return state, ()
-    offered = acted.payload is not None and acted.payload in showing.offers
+    offered = acted.payload is not None and acted.payload in greeting.offers
     # What was done before the greeting left proves nothing about it.
-    if acted.at < showing.sent_at - (CLOCKS_DIFFER_SECONDS if offered else 0):
+    if acted.at < greeting.sent_at - (CLOCKS_DIFFER_SECONDS if offered else 0):
         return state, ()
     state, steps = _show(state, acted.at)
-    showing = state.showing
-    assert showing is not None
-    if not (acted.is_message or offered) or showing.clicked_at is not None:
+    greeting = state.greeting
+    assert greeting is not None
+    if not (acted.is_message or offered) or greeting.clicked_at is not None:
         return state, steps
-    return attrs.evolve(state, showing=attrs.evolve(showing, clicked_at=acted.at)), (*steps, PingStep.CLICK)
+    return attrs.evolve(state, greeting=attrs.evolve(greeting, clicked_at=acted.at)), (*steps, PingStep.CLICK)
 
 
 def _show(state: FunnelState, at: float) -> tuple[FunnelState, tuple[PingStep, ...]]:
-    showing = state.showing
-    if showing is None or showing.shown_at is not None:
+    greeting = state.greeting
+    if greeting is None or greeting.shown_at is not None:
         return state, ()
-    # Machines' clocks differ; a showing that seems older than its send would open a new window at once.
-    shown_at = max(at, showing.sent_at)
-    return attrs.evolve(state, showing=attrs.evolve(showing, shown_at=shown_at)), (PingStep.IMPRESSION,)
+    # Machines' clocks differ; a greeting that seems older than its send would open a new window at once.
+    shown_at = max(at, greeting.sent_at)
+    return attrs.evolve(state, greeting=attrs.evolve(greeting, shown_at=shown_at)), (PingStep.IMPRESSION,)
 
 
 def _joined(known: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
@@ -279,7 +283,7 @@ _NOT_AN_ACTION = frozenset({
 
 def signal_of(event: Event, now: float) -> Signal | None:
     """
-    What *event* says, or ``None`` when it says nothing about a greeting.
+    The signal of *event*, or ``None`` when it means nothing for a greeting.
 
     Args:
         now: Seconds since the epoch; stands in for a missing time.
@@ -295,7 +299,7 @@ def signal_of(event: Event, now: float) -> Signal | None:
         case PostbackEvent():
             return Acted(at=at, payload=event.payload)
         case MessageEvent():
-            # Who writes first after a link or an ad comes from there, not from the greeting.
+            # A person who writes first after a link or an ad comes from there, not from the greeting.
             return Acted(at=at, payload=event.quick_reply_payload, is_message=event.referral is None)
         case ReactionEvent():
             return Acted(at=at)
@@ -327,7 +331,7 @@ def _payloads(node: Any, depth: int) -> Iterator[str]:
 
 
 def _loaded(member: Any) -> Any:
-    """A member that is JSON text within the JSON, as old senders write it, opened."""
+    """A member, parsed when it is JSON text within the JSON, as old senders write it."""
     if not isinstance(member, str):
         return member
     try:

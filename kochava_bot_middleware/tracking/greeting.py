@@ -1,16 +1,19 @@
-"""The ``greeting`` part of the settings, and how a body is marked as a greeting."""
+"""Greetings: their settings, how a handler or a body is marked as one, and their pings."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import attrs
 
+from ..handling import Handling, current_handling
 from ..kochava.records import Click, Impression
 from ..settings import InvalidValue, at_least, http_url, not_empty, one_of
-from .funnel import PingStep, Showing
+from .funnel import Greeting, PingStep
 from .people import Person, record_id
 
 PLACEHOLDERS = ("user_id", "page_id", "channel", "handler", "creative", "greeting", "ref", "source", "ad_id")
@@ -94,7 +97,7 @@ class GreetingBody(dict[str, Any]):
     A Send API body, or its ``message``, that is a greeting. On the wire it is the object it was made from.
 
     Attributes:
-        creative: Name of what it shows; ``None`` if not told.
+        creative: Name of what it shows; ``None`` if not given.
     """
 
     creative: str | None = None
@@ -119,10 +122,34 @@ def mark_of(body: Any) -> GreetingBody | None:
     return message if isinstance(message, GreetingBody) else None
 
 
+_current: ContextVar[tuple[Handling, str] | None] = ContextVar("kochava_bot_greeting", default=None)
+
+
+@contextmanager
+def as_greeting() -> Iterator[None]:
+    """Mark all that is sent within as one greeting. Outside of handling it marks nothing."""
+    handling = current_handling()
+    greeting = None
+    if handling is not None:
+        # Made from the cause, so that a second run after a crash is the same greeting.
+        greeting = handling, record_id("greeting", handling.event.page_id, handling.event.key)
+    token = _current.set(greeting)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current_greeting() -> str | None:
+    """Id of the greeting that the current handling is; ``None`` also for a task that outlives it."""
+    greeting = _current.get()
+    return None if greeting is None or greeting[0] is not current_handling() else greeting[1]
+
+
 def ping_of(
     step: PingStep,
-    showing: Showing,
-    greeting: GreetingSettings,
+    greeting: Greeting,
+    settings: GreetingSettings,
     *,
     app_id: str,
     user_id: str,
@@ -140,46 +167,46 @@ def ping_of(
     """
     made = Impression if step is PingStep.IMPRESSION else Click
     # The same greeting has the same ids, so that a second run of its handler counts once.
-    ping_id = record_id(app_id, user_id, step, showing.greeting)
-    own_id_param = greeting.impression_id_param if step is PingStep.IMPRESSION else greeting.click_id_param
+    ping_id = record_id(app_id, user_id, step, greeting.id)
+    own_id_param = settings.impression_id_param if step is PingStep.IMPRESSION else settings.click_id_param
     return made(
         id=ping_id,
         app_id=app_id,
         user_id=user_id,
         page_id=person.page_id,
         usertime=int(at),
-        params=_ping_params(greeting, _facts(showing, person, user_id), device, {own_id_param: ping_id}),
+        params=_ping_params(settings, _facts(greeting, person, user_id), device, {own_id_param: ping_id}),
     )
 
 
-def _facts(showing: Showing, person: Person, user_id: str) -> dict[str, str]:
+def _facts(greeting: Greeting, person: Person, user_id: str) -> dict[str, str]:
     return {
         "user_id": user_id,
         "page_id": person.page_id or "",
         "channel": person.channel.value,
-        "handler": showing.handler or "",
-        "creative": showing.creative or showing.handler or "",
-        "greeting": showing.greeting,
-        **{name: showing.referral.get(name, "") for name in ("ref", "source", "ad_id")},
+        "handler": greeting.handler or "",
+        "creative": greeting.creative or greeting.handler or "",
+        "greeting": greeting.id,
+        **{name: greeting.referral.get(name, "") for name in ("ref", "source", "ad_id")},
     }
 
 
 def _ping_params(
-    greeting: GreetingSettings,
+    settings: GreetingSettings,
     facts: Mapping[str, str],
     device: Mapping[str, str],
     own_id: Mapping[str | None, str],
 ) -> dict[str, str]:
     named: dict[str | None, str] = {
-        greeting.site_id_param: facts["channel"],
-        greeting.creative_id_param: facts["creative"],
-        greeting.ref_param: facts["ref"],
-        greeting.source_param: facts["source"],
-        greeting.ad_id_param: facts["ad_id"],
-        greeting.ip_param: device.get("origination_ip", ""),
-        greeting.device_ua_param: device.get("device_ua", ""),
-        greeting.user_param: facts["user_id"],
+        settings.site_id_param: facts["channel"],
+        settings.creative_id_param: facts["creative"],
+        settings.ref_param: facts["ref"],
+        settings.source_param: facts["source"],
+        settings.ad_id_param: facts["ad_id"],
+        settings.ip_param: device.get("origination_ip", ""),
+        settings.device_ua_param: device.get("device_ua", ""),
+        settings.user_param: facts["user_id"],
         **own_id,
-        **{name: filled(template, facts) for name, template in greeting.params.items()},
+        **{name: filled(template, facts) for name, template in settings.params.items()},
     }
     return {name: value for name, value in named.items() if name is not None and value}

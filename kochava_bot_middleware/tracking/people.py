@@ -1,23 +1,82 @@
-"""Who a record is about, and what makes two records the same."""
+"""The person a record is about: their id, their identities, their device, and whether they are new."""
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
+import functools
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+import hmac
+import inspect
+import ipaddress
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
-import orjson
 
-from ..messenger.events import Channel
-from ..settings import not_empty
+from ..chain import is_async_callable
+from ..exceptions import Violation
+from ..messenger.events import Channel, Event, PostbackEvent
+from ..settings import InvalidValue, Rule, check_rules, not_empty, one_of
+
+REMEMBERED_HASHES = 10_000
+"""Each event of a person needs the same hash."""
+
+
+@attrs.frozen(kw_only=True)
+class Person:
+    """
+    The person a record is about.
+
+    Attributes:
+        user_id: PSID, IGSID or `user_ref`.
+        page_id: The Page they wrote to; ``None`` when unknown.
+        channel: Where.
+        is_hashed: `user_id` is the keyed hash under which Kochava knows the person.
+    """
+
+    user_id: str
+    page_id: str | None = None
+    channel: Channel = Channel.MESSENGER
+    is_hashed: bool = False
+
+
+def person_of(event: Event) -> Person | None:
+    """The person *event* is about; ``None`` when it names nobody."""
+    if not event.user_id:
+        return None
+    return Person(user_id=event.user_id, page_id=event.page_id, channel=event.channel)
+
+
+def record_id(*parts: str | int | None) -> str:
+    """A stable id: the same parts give the same id, in every process and after every restart."""
+    material = "\x1f".join("" if part is None else str(part) for part in parts)
+    return hashlib.blake2b(material.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+@functools.lru_cache(maxsize=REMEMBERED_HASHES)
+def keyed_hash(key: str, text: str) -> str:
+    """Hex HMAC-SHA256."""
+    # Unlike `hmac.digest`, this does not release the GIL, which a busy event loop would wait to get back.
+    return hmac.new(key.encode(), text.encode("utf-8", "surrogatepass"), "sha256").hexdigest()
+
+
+def usertime_of(timestamp: datetime | None, now: float) -> int:
+    """When it happened, in whole seconds: the webhook's time, or *now* when that is missing or in the future."""
+    if timestamp is None:
+        return int(now)
+    return int(min(timestamp.timestamp(), now))
+
+
+# Identities
 
 
 @attrs.frozen(kw_only=True)
 class IdentitySettings:
     """
-    Under which names a person's ids travel to Kochava.
+    The names under which a person's ids are sent to Kochava.
 
     A page-scoped id (PSID) is not the app-scoped id of Facebook Login: the same person has another id for each Page,
     each app, and on Instagram.
@@ -31,8 +90,8 @@ class IdentitySettings:
         identities_in_events: Names of identities that, once linked, are also members of every event's ``device_ids``.
         identify_on_linking: A callable of an account-linking event, plain or async, that gives the identities to link,
             or ``None``.
-        wait_for_first_record: An identity link of somebody Kochava has no record of waits for their first one, since
-            Kochava would not tie it.
+        wait_for_first_record: An identity link of a person without a record at Kochava waits for their first one, since
+            Kochava would not join it.
     """
 
     messenger_device_id_key: str = attrs.field(default="fb_user_id", validator=not_empty)
@@ -44,49 +103,14 @@ class IdentitySettings:
     wait_for_first_record: bool = True
 
     def device_ids(self, channel: Channel, user_id: str) -> Mapping[str, str]:
-        """What Kochava knows the person by."""
+        """The ``device_ids`` of the person's records."""
         messenger = channel is Channel.MESSENGER
         return {self.messenger_device_id_key if messenger else self.instagram_device_id_key: user_id}
 
     def link_ids(self, channel: Channel, user_id: str) -> Mapping[str, str]:
-        """What an identity link names the person by."""
+        """The ``device_ids`` of the person's identity links."""
         key = self.messenger_link_key if channel is Channel.MESSENGER else self.instagram_link_key
         return self.device_ids(channel, user_id) if key is None else {key: user_id}
-
-
-@attrs.frozen(kw_only=True)
-class Person:
-    """
-    Whom a record is about.
-
-    Attributes:
-        user_id: PSID, IGSID or `user_ref`.
-        page_id: The Page they wrote to; ``None`` when unknown.
-        channel: Where.
-        is_hashed: `user_id` is the keyed hash under which the person is told to Kochava.
-    """
-
-    user_id: str
-    page_id: str | None = None
-    channel: Channel = Channel.MESSENGER
-    is_hashed: bool = False
-
-
-def record_id(*parts: str | int | None) -> str:
-    """The id of a happening: the same parts give the same id, in every process and after every restart."""
-    material = "\x1f".join("" if part is None else str(part) for part in parts)
-    return hashlib.blake2b(material.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
-def usertime(timestamp: datetime | None, now: float) -> int:
-    """When it happened, in whole seconds: the webhook's time, or *now* when that is missing or in the future."""
-    if timestamp is None:
-        return int(now)
-    return int(min(timestamp.timestamp(), now))
-
-
-MOST_VALUES = 10
-"""Linked values of one key that are remembered; Kochava's own SDK keeps ten links a device."""
 
 
 def clean_identities(identities: Any) -> tuple[dict[str, str], tuple[tuple[str, str], ...]]:
@@ -108,68 +132,190 @@ def clean_identities(identities: Any) -> tuple[dict[str, str], tuple[tuple[str, 
     return clean, tuple(problems)
 
 
-@attrs.frozen(kw_only=True)
-class IdentityState:
-    """
-    What is known of a person's identities.
-
-    Attributes:
-        linked: By key, hashes of the values that were linked, newest last.
-        pending: Values that wait for the person's first record: Kochava does not tie a link to somebody unknown.
-        values: By key, the newest value, of those keys that go into events.
-    """
-
-    linked: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
-    pending: Mapping[str, str] = attrs.field(factory=dict)
-    values: Mapping[str, str] = attrs.field(factory=dict)
-
-    def learn(self, identities: Mapping[str, str], *, kept: Iterable[str]) -> IdentityState:
-        """
-        Take identities in; those that were linked before change nothing.
-
-        Args:
-            kept: Keys whose value is needed again later.
-        """
-        if not identities:
-            return self
-        new = {key: value for key, value in identities.items() if _digest(value) not in self.linked.get(key, ())}
-        values = {**self.values, **{key: value for key, value in identities.items() if key in kept}}
-        return attrs.evolve(self, pending={**self.pending, **new}, values=values)
-
-    def link(self) -> IdentityState:
-        """The state after all that is pending was linked."""
-        linked = dict(self.linked)
-        for key, value in self.pending.items():
-            linked[key] = (*linked.get(key, ()), _digest(value))[-MOST_VALUES:]
-        return attrs.evolve(self, linked=linked, pending={})
-
-    def to_bytes(self) -> bytes:
-        """The stored form."""
-        return orjson.dumps(attrs.asdict(self))
-
-    @classmethod
-    def from_bytes(cls, stored: bytes | None) -> IdentityState:
-        """Read the stored form; what is missing or not readable is a fresh state."""
-        if stored is None:
-            return _FRESH
-        try:
-            fields = orjson.loads(stored)
-            fields["linked"] = {key: tuple(digests) for key, digests in fields["linked"].items()}
-            return cls(**fields)
-        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
-            return cls()
-
-
-_FRESH = IdentityState()
-
-
-def _digest(value: str) -> str:
-    return hashlib.blake2b(value.encode(), digest_size=12).hexdigest()
-
-
 def _encodable(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:
         return False
     return True
+
+
+# Device
+
+Fact = str | Callable[[str], Any] | None
+"""A value for everybody, or a callable of the person's id, plain or async; ``None`` leaves it out."""
+
+
+def _per_person(_instance: Any, _attribute: Any, value: Fact) -> None:
+    if isinstance(value, str) and value:
+        wanted = "a callable of the person's id, since one text for everybody would make all of them one"
+        raise InvalidValue(wanted, value)
+
+
+@attrs.frozen(kw_only=True)
+class DeviceSettings:
+    """
+    Facts of the person's device, each a value or a callable of the person's id. Messenger gives a bot none of them.
+
+    Attributes:
+        origination_ip: The person's IP address; must not be hashed. Never this server's. Pings carry it only if it
+            comes from a callable, since many clicks from one address look like fraud.
+        device_ua: Their browser's user agent. Without one, `device_ver` should be given. In pings as the address.
+        device_ver: ``model-OS-version``, such as ``iPhone-iOS-13.6.0``.
+        kochava_device_id: Stable and unique a person, so never one text for everybody; must never change later. The
+            ``s2s`` profile takes the person's id by default; an empty text sends it empty.
+        nt_id: Kochava's SDKs number their payloads with it; the ``s2s`` profile takes the record's id by default. Not
+            one text for everybody either.
+        app_version: Of the bot.
+    """
+
+    origination_ip: Fact = None
+    device_ua: Fact = None
+    device_ver: Fact = None
+    kochava_device_id: Fact = attrs.field(default=None, validator=_per_person)
+    nt_id: Fact = attrs.field(default=None, validator=_per_person)
+    app_version: Fact = None
+
+    @functools.cached_property
+    def is_given(self) -> bool:
+        """Whether any fact is set, for anybody."""
+        return self != DeviceSettings()
+
+    def personal(self, facts: Mapping[str, str]) -> dict[str, str]:
+        """Those of *facts* that are of one person: a callable gave them."""
+        return {name: value for name, value in facts.items() if callable(getattr(self, name))}
+
+
+async def device_facts(settings: DeviceSettings, user_id: str | None) -> tuple[dict[str, str], tuple[str, ...]]:
+    """
+    The facts that are known of a person.
+
+    Args:
+        user_id: ``None`` when it is known only as a hash; then callables are not called.
+
+    Returns:
+        The facts, and the names of those whose callable failed or gave something that is not text or no IP address:
+        with that, the whole event might be refused.
+    """
+    names = [field.name for field in attrs.fields(DeviceSettings)]
+    # At the same time, so that several that hang take no longer than one.
+    values = await asyncio.gather(*(_fact(getattr(settings, name), user_id) for name in names), return_exceptions=True)
+    given = dict(zip(names, values, strict=True))
+    facts = {name: value for name, value in given.items() if isinstance(value, str) and _fits(name, value)}
+    failed = tuple(name for name, value in given.items() if value is not None and name not in facts)
+    if "kochava_device_id" in failed:
+        # Kochava takes an empty one beside other ids; the default in its place would be another person.
+        facts["kochava_device_id"] = ""
+    return facts, failed
+
+
+def _fits(name: str, value: str) -> bool:
+    if name != "origination_ip" or not value:
+        return True
+    try:
+        return not ipaddress.ip_address(value).is_unspecified
+    except ValueError:
+        return False
+
+
+async def _fact(value: Fact, user_id: str | None) -> Any:
+    if not callable(value):
+        return value
+    return None if user_id is None else await call_hook(value, user_id)
+
+
+# Install
+
+
+def _moment(_instance: Any, _attribute: Any, value: str | None) -> None:
+    if value is None:
+        return
+    wanted = "a moment with its time zone, such as 2026-09-01T00:00:00Z"
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise InvalidValue(wanted, value) from None
+    if moment.tzinfo is None:
+        raise InvalidValue(wanted, value)
+
+
+def _old_users_are_known(mode: str, known_users: object, since: str | None) -> Iterator[Violation]:
+    if mode == "first_seen" and known_users is None and since is None:
+        wanted = "`known_users` or `since`, so that old users do not install once more"
+        yield Violation(key="since", wanted=wanted, got="neither")
+
+
+@attrs.frozen(kw_only=True)
+class InstallSettings:
+    """
+    Whether and when an install is sent. Kochava never says what the install of a bot is, so none is by default.
+
+    Attributes:
+        mode: ``off``; ``entry``: a new person taps "Get started", or comes by a postback with a referral;
+            ``first_seen``: a new person is recorded for the first time, however they came.
+        get_started_payloads: Payloads of the "Get started" button.
+        known_users: A callable of the person's id, plain or async, that says whether they were there before. For
+            ``first_seen``, this or `since` is needed: else all users of a live bot would install on the first day.
+        since: A person who is first recorded before this moment (ISO 8601 with time zone) counts as an old user.
+    """
+
+    mode: str = attrs.field(default="off", validator=one_of("off", "entry", "first_seen"))
+    get_started_payloads: tuple[str, ...] = ("GET_STARTED",)
+    known_users: Callable[[str], Any] | None = None
+    since: str | None = attrs.field(default=None, validator=_moment)
+
+    RULES: ClassVar[tuple[Rule, ...]] = (Rule(("mode", "known_users", "since"), _old_users_are_known),)
+
+    def __attrs_post_init__(self) -> None:
+        check_rules(self)
+
+    def is_entry(self, event: Event | None) -> bool:
+        """Whether *event* is the entry of a person, given that they are new."""
+        if self.mode != "entry" or not isinstance(event, PostbackEvent) or event.standby:
+            return False
+        return event.referral is not None or event.payload in self.get_started_payloads
+
+    async def installs(self, event: Event | None, user_id: str | None, now: float) -> bool:
+        """
+        Whether the first record of a person, made because of *event*, is preceded by an install.
+
+        Args:
+            event: ``None`` outside of handling.
+            user_id: ``None`` when it is known only as a hash; then `known_users` is not called.
+
+        Raises:
+            Exception: Whatever `known_users` raised.
+        """
+        if self.mode != "first_seen":
+            return self.is_entry(event)
+        if self.since is not None and now < datetime.fromisoformat(self.since).timestamp():
+            return False
+        if self.known_users is None:
+            return True
+        return user_id is not None and not await call_hook(self.known_users, user_id)
+
+
+# Callables of the settings
+
+HOOK_SECONDS = 2.0
+"""How long a callable of the settings may take, unless its caller allows less."""
+
+_THREADS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="kochava-bot-hook")
+"""Not the event loop's own: callables that hang must not keep host names from being looked up."""
+
+
+async def call_hook(hook: Callable[..., Any], *arguments: Any) -> Any:
+    """
+    Call a callable of the settings. A plain one runs in another thread, so that it cannot block the event loop; while
+    it hangs, that thread is lost.
+
+    Raises:
+        TimeoutError: It took too long.
+        Exception: Whatever it raised.
+    """
+    async with asyncio.timeout(HOOK_SECONDS):
+        if is_async_callable(hook):
+            return await hook(*arguments)
+        call = functools.partial(contextvars.copy_context().run, hook, *arguments)
+        answer = await asyncio.get_running_loop().run_in_executor(_THREADS, call)
+        return await answer if inspect.isawaitable(answer) else answer

@@ -1,57 +1,211 @@
-"""Names and stored forms of the small state that is kept of a person."""
+"""What the store keeps of a person: the keys and stored forms of the state entries, and of the waits for deliveries."""
 
 from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
 
 import attrs
 import orjson
 
+from ..kochava.records import SCHEMA, Record, encode
+from ..messenger.events import Channel
+from ..store.records import Condition, Entry, Mark, Queue
+from .consent import PrivacySettings, Suppression
 from .funnel import Sent
+from .people import Person, keyed_hash, record_id
+
+MOST_VALUES = 10
+"""Linked values of one key that are remembered; Kochava's own SDK keeps ten links a device."""
+
+_SUPPRESSIONS = {b"opted out": Suppression.OPTED_OUT, b"forgotten": Suppression.FORGOTTEN}
 
 
-@attrs.frozen(kw_only=True)
 class Keys:
     """
-    The keys of one person's marks.
+    The keys of one person's state entries.
 
-    Attributes:
+    Args:
         app_id: The Kochava app.
         name: The person's id as it leaves. Ids are page-scoped, so the Page is not needed.
         prefix: Put before all, so that a dry run leaves no traces in what counts.
     """
 
-    app_id: str
-    name: str
-    prefix: str = ""
+    __slots__ = ("app_id", "funnel", "identities", "known", "lane", "name", "prefix", "referral")
 
-    @property
-    def funnel(self) -> str:
+    def __init__(self, app_id: str, name: str, prefix: str = "") -> None:
+        self.app_id = app_id
+        self.name = name
+        self.prefix = prefix
+        self.lane = f"{app_id}/{name}"
+        self.funnel = f"{prefix}funnel:{app_id}:{name}"
         """The greeting that was shown, if any."""
-        return f"{self.prefix}funnel:{self.app_id}:{self.name}"
-
-    @property
-    def referral(self) -> str:
+        self.referral = f"{prefix}referral:{app_id}:{name}"
         """Where they came from."""
-        return f"{self.prefix}referral:{self.app_id}:{self.name}"
-
-    @property
-    def identities(self) -> str:
+        self.identities = f"{prefix}identities:{app_id}:{name}"
         """What was linked."""
-        return f"{self.prefix}identities:{self.app_id}:{self.name}"
-
-    @property
-    def known(self) -> str:
+        self.known = f"{prefix}known:{app_id}:{name}"
         """That there is a record of them."""
-        return f"{self.prefix}known:{self.app_id}:{self.name}"
 
     @property
     def all(self) -> tuple[str, ...]:
         """Each of them."""
         return self.funnel, self.referral, self.identities, self.known
 
-    @staticmethod
-    def of_page(page_id: str | None, prefix: str = "") -> str:
-        """That a Page has delivery events."""
-        return f"{prefix}deliveries:{page_id or ''}"
+    def greeting(self, sent_to: str) -> str:
+        """A greeting that was sent before the person's id was known; *sent_to* is ``mid:…`` or ``user_ref:…``."""
+        return greeting_key(self.app_id, sent_to, self.prefix)
+
+
+def greeting_key(app_id: str, sent_to: str, prefix: str = "") -> str:
+    """The key of a greeting that was sent to a person whose id is not known."""
+    return f"{prefix}join:{app_id}:{sent_to}"
+
+
+def page_key(page_id: str | None, prefix: str = "") -> str:
+    """The key of the fact that a Page has delivery events."""
+    return f"{prefix}deliveries:{page_id or ''}"
+
+
+def suppression_key(settings: PrivacySettings, app_id: str, name: str) -> str:
+    """
+    The key of the fact that nothing of a person is sent, made from their id as it leaves.
+
+    Args:
+        app_id: The App GUID at the top of the settings, which is the default of `PrivacySettings.tombstone_key`.
+    """
+    # The word is that of stores written by the first release.
+    return "barred:" + keyed_hash(app_id if settings.tombstone_key is None else settings.tombstone_key.value, name)
+
+
+def suppression_of(stored: bytes | None) -> Suppression | None:
+    """Read the value under a `suppression_key`."""
+    return None if stored is None else _SUPPRESSIONS.get(stored, Suppression.OPTED_OUT)
+
+
+def change(key: str, value: bytes, stored: Mapping[str, bytes], *, expires_at: float | None = None) -> Mark:
+    """A new value. Where another process changed the stored one in between, the commit fails, to be planned anew."""
+    return Mark(key=key, value=value, expires_at=expires_at, condition=Condition.IF_EQUAL, expected=stored.get(key))
+
+
+def create(key: str, value: bytes) -> Mark:
+    """A value that is written once. Where another process wrote it before, the commit fails, to be planned anew."""
+    return Mark(key=key, value=value, condition=Condition.IF_ABSENT)
+
+
+def require_absent(key: str) -> Mark:
+    """Write nothing, and let the commit fail when there is a value under *key* by then."""
+    return Mark(key=key, value=None, condition=Condition.IF_ABSENT)
+
+
+def write(key: str, value: bytes | None, *, expires_at: float | None = None) -> Mark:
+    """A value, whatever was stored before; ``None`` deletes."""
+    return Mark(key=key, value=value, expires_at=expires_at)
+
+
+@attrs.frozen(kw_only=True)
+class IdentityState:
+    """
+    What is known of a person's identities.
+
+    Attributes:
+        linked: By key, hashes of the values that were linked, newest last.
+        pending: Values that wait for the person's first record: Kochava does not tie a link to somebody unknown.
+        values: By key, the newest value, of those keys that go into events.
+    """
+
+    linked: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    pending: Mapping[str, str] = attrs.field(factory=dict)
+    values: Mapping[str, str] = attrs.field(factory=dict)
+
+    def learn(self, identities: Mapping[str, str], *, kept: Iterable[str]) -> IdentityState:
+        """
+        The state with further identities; those that were linked before change nothing.
+
+        Args:
+            kept: Keys whose value is needed again later.
+        """
+        if not identities:
+            return self
+        new = {key: value for key, value in identities.items() if _digest(value) not in self.linked.get(key, ())}
+        values = {**self.values, **{key: value for key, value in identities.items() if key in kept}}
+        return attrs.evolve(self, pending={**self.pending, **new}, values=values)
+
+    def link(self) -> IdentityState:
+        """The state after all that is pending was linked."""
+        linked = dict(self.linked)
+        for key, value in self.pending.items():
+            linked[key] = (*linked.get(key, ()), _digest(value))[-MOST_VALUES:]
+        return attrs.evolve(self, linked=linked, pending={})
+
+    def to_bytes(self) -> bytes:
+        """The stored form."""
+        return orjson.dumps(attrs.asdict(self))
+
+    @classmethod
+    def from_bytes(cls, stored: bytes | None) -> IdentityState:
+        """Read the stored form; what is missing or not readable is a fresh state."""
+        if stored is None:
+            return _NO_IDENTITIES
+        try:
+            fields = orjson.loads(stored)
+            fields["linked"] = {key: tuple(digests) for key, digests in fields["linked"].items()}
+            return cls(**fields)
+        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+            return cls()
+
+
+_NO_IDENTITIES = IdentityState()
+
+
+def _digest(value: str) -> str:
+    return hashlib.blake2b(value.encode(), digest_size=12).hexdigest()
+
+
+@attrs.frozen(kw_only=True)
+class ReferralState:
+    """
+    A person's first and last referral.
+
+    Attributes:
+        first: As of `events.referral_facts`.
+        last: As of `events.referral_facts`.
+        first_at: When the first came, in seconds since the epoch.
+        last_at: When the last came.
+    """
+
+    first: Mapping[str, str] = attrs.field(factory=dict)
+    last: Mapping[str, str] = attrs.field(factory=dict)
+    first_at: float = 0.0
+    last_at: float = 0.0
+
+    def with_referral(self, facts: Mapping[str, str], at: float) -> ReferralState:
+        """The state after one more referral."""
+        if not self.first:
+            return ReferralState(first=facts, last=facts, first_at=at, last_at=at)
+        return attrs.evolve(self, last=facts, last_at=at) if at >= self.last_at else self
+
+    def facts(self, which: str, *, since: float) -> Mapping[str, str]:
+        """The ``first`` or ``last`` one, unless it is older than *since*."""
+        facts, at = (self.first, self.first_at) if which == "first" else (self.last, self.last_at)
+        return facts if at >= since else {}
+
+    def to_bytes(self) -> bytes:
+        """The stored form."""
+        return orjson.dumps(attrs.asdict(self))
+
+    @classmethod
+    def from_bytes(cls, stored: bytes | None) -> ReferralState:
+        """Read the stored form; what is missing or not readable is a fresh state."""
+        if stored is None:
+            return _NO_REFERRAL
+        try:
+            return cls(**orjson.loads(stored))
+        except (orjson.JSONDecodeError, TypeError):
+            return cls()
+
+
+_NO_REFERRAL = ReferralState()
 
 
 def sent_to_bytes(sent: Sent) -> bytes:
@@ -68,3 +222,86 @@ def sent_from_bytes(stored: bytes | None) -> Sent | None:
         return Sent(**{**fields, "offers": tuple(fields["offers"])})
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return None
+
+
+def record_entry(record: Record, now: float, *, lane: str | None = None) -> Entry:
+    """
+    The entry of a record.
+
+    Args:
+        lane: In place of the person's.
+
+    Raises:
+        TypeError: It holds something that has no stored form.
+        ValueError: It holds text that has none.
+    """
+    return Entry(
+        id=record.id,
+        queue=record.queue,
+        lane=lane or record.lane,
+        schema=SCHEMA,
+        created_at=now,
+        body=encode(record),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Timer:
+    """
+    One greeting's wait for a delivery event that may never come. After it, the greeting counts as shown.
+
+    Attributes:
+        app_id: The Kochava app.
+        name: The person's id as it leaves.
+        is_hashed: Whether that is a hash.
+        page_id: The Page that greeted.
+        channel: Where.
+        greeting: Which greeting.
+        due_at: When the wait is over, in seconds since the epoch.
+    """
+
+    app_id: str
+    name: str
+    is_hashed: bool
+    page_id: str | None
+    channel: Channel
+    greeting: str
+    due_at: float
+
+    @classmethod
+    def of(cls, keys: Keys, person: Person, *, greeting: str, due_at: float) -> Timer:
+        """The wait of one greeting to a person."""
+        return cls(
+            app_id=keys.app_id,
+            name=keys.name,
+            is_hashed=keys.name != person.user_id,
+            page_id=person.page_id,
+            channel=person.channel,
+            greeting=greeting,
+            due_at=due_at,
+        )
+
+    @property
+    def person(self) -> Person:
+        """The person who was greeted."""
+        return Person(user_id=self.name, page_id=self.page_id, channel=self.channel, is_hashed=self.is_hashed)
+
+    def entry(self, now: float, *, prefix: str = "") -> Entry:
+        """For the store, in the lane of the person's records."""
+        return Entry(
+            id=prefix + record_id("timer", self.app_id, self.name, self.greeting),
+            queue=Queue.TIMER,
+            lane=f"{self.app_id}/{self.name}",
+            created_at=now,
+            body=orjson.dumps(attrs.asdict(self)),
+            due_at=self.due_at,
+        )
+
+    @classmethod
+    def from_bytes(cls, body: bytes) -> Timer | None:
+        """Read the stored form; ``None`` when it cannot be read."""
+        try:
+            fields = orjson.loads(body)
+            return cls(**{**fields, "channel": Channel(fields["channel"])})
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            return None

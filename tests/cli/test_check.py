@@ -10,7 +10,7 @@ import pytest
 from kochava_bot_middleware.cli.check import example_of, remarks_on
 from kochava_bot_middleware.settings import from_mapping
 from kochava_bot_middleware.testing import LocalKochava
-from kochava_bot_middleware.tracking.apps import Apps, KochavaSettings
+from kochava_bot_middleware.tracking.settings import Apps, KochavaSettings
 from tests.cli.conftest import APP_ID, SMARTLINK, Run, write_settings
 
 CLICK = "https://control.kochava.com/v1/cpi/click?campaign_id=kogreet&network_id=1&device_id=device_id"

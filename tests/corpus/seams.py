@@ -37,9 +37,9 @@ from kochava_bot_middleware.messenger.parsing.webhook import parse_item, parse_w
 from kochava_bot_middleware.sandbox.webhooks import facebook_json as _facebook_json
 from kochava_bot_middleware.settings import from_mapping
 from kochava_bot_middleware.testing import LocalMessenger, MemoryStore, VirtualClock
-from kochava_bot_middleware.tracking.apps import App, Apps
-from kochava_bot_middleware.tracking.rewriting import context_of
-from kochava_bot_middleware.tracking.rewriting import rewrite as _rewrite
+from kochava_bot_middleware.tracking.links import context_of
+from kochava_bot_middleware.tracking.links import rewrite as _rewrite
+from kochava_bot_middleware.tracking.settings import App, Apps
 
 from .files import bytes_of, text_of
 from .server import RecordingServer, http_answer, recording_server

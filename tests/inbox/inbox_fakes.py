@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kochava_bot_middleware.exceptions import StoreError, StoreUnavailable
-from kochava_bot_middleware.handling import Contribution, Handling
+from kochava_bot_middleware.handling import Handling
 from kochava_bot_middleware.messenger.events import Event
 from kochava_bot_middleware.messenger.parsing.webhook import parse_webhook
 from kochava_bot_middleware.store.contract import Store
@@ -118,9 +118,9 @@ class Note:
         self.asked = 0
         self.committed_with: list[Committed] = []
 
-    async def contribute(self) -> Contribution:
+    async def contribute(self) -> Unit:
         self.asked += 1
-        return Contribution(appends=[self.entry])
+        return Unit(appends=[self.entry])
 
     def committed(self, answer: Committed) -> None:
         self.committed_with.append(answer)

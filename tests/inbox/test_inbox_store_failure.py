@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kochava_bot_middleware.exceptions import StoreUnavailable
-from kochava_bot_middleware.handling import Contribution, Handling
+from kochava_bot_middleware.handling import Handling
 from kochava_bot_middleware.inbox.entries import entry_of
 from kochava_bot_middleware.inbox.inbox import Inbox
 from kochava_bot_middleware.inbox.settings import InboxSettings
@@ -250,7 +250,7 @@ async def test_records_of_events_at_risk_are_written_in_the_order_of_their_perso
     """Though the first one's take longer to plan, since they are planned from what is stored."""
 
     class Slow(Note):
-        async def contribute(self) -> Contribution:
+        async def contribute(self) -> Unit:
             await store.recall(["funnel:ann"])
             return await super().contribute()
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from kochava_bot_middleware.exceptions import StoreUnavailable
-from kochava_bot_middleware.handling import Contribution
 from kochava_bot_middleware.inbox.entries import entry_of
 from kochava_bot_middleware.queues.commit_retry import LONGEST_PAUSE_SECONDS
 from kochava_bot_middleware.queues.settling import PLANS, HandlingCommitter
@@ -46,7 +45,7 @@ class Planner:
         self.plans: list[bytes | None] = []
         self.told: list[Committed] = []
 
-    async def contribute(self) -> Contribution:
+    async def contribute(self) -> Unit:
         stored = (await self._store.recall(["funnel:ann"])).get("funnel:ann")
         self.plans.append(stored)
         if self._rival:
@@ -54,7 +53,7 @@ class Planner:
             await self._store.commit(Unit(marks=[Mark(key="funnel:ann", value=self._rival.pop(0))]))
         mark = Mark(key="funnel:ann", value=b"ours", condition=self._condition, expected=stored)
         entry = Entry(id="planned", queue=Queue.TRACK, lane="ann", created_at=0.0, body=b"planned")
-        return Contribution(appends=[entry], marks=[mark])
+        return Unit(appends=[entry], marks=[mark])
 
     def committed(self, answer: Committed) -> None:
         self.told.append(answer)
@@ -66,10 +65,10 @@ class Broken:
     def __init__(self, *, early: bool) -> None:
         self._early = early
 
-    async def contribute(self) -> Contribution:
+    async def contribute(self) -> Unit:
         if self._early:
             raise ZeroDivisionError(SAID)
-        return Contribution()
+        return Unit()
 
     def committed(self, answer: Committed) -> None:
         raise ZeroDivisionError(SAID)

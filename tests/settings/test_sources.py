@@ -13,7 +13,7 @@ from kochava_bot_middleware.exceptions import SettingsError
 from kochava_bot_middleware.inbox.settings import BotSettings
 from kochava_bot_middleware.messenger.events import Channel
 from kochava_bot_middleware.settings import Secret, from_environment, from_mapping, from_toml
-from kochava_bot_middleware.tracking.apps import KochavaSettings
+from kochava_bot_middleware.tracking.settings import KochavaSettings
 
 
 @attrs.frozen(kw_only=True)

@@ -90,7 +90,7 @@ def test_a_button_of_something_else_is_no_click() -> None:
     assert [PingStep.IMPRESSION] == run(sent(10), Acted(at=20, payload="MENU"))[1]
 
 
-def test_what_was_done_before_the_greeting_is_no_click() -> None:
+def test_an_action_before_the_greeting_is_no_click() -> None:
     """Two messages written before the answer: the second is handled after the greeting, but was not caused by it."""
     assert [] == run(sent(10), Acted(at=9.5, is_message=True))[1]
 
@@ -109,7 +109,7 @@ def test_the_window_of_the_click_begins_when_the_greeting_was_shown() -> None:
 
 
 def test_a_greeting_sent_again_before_the_first_was_shown_can_be_clicked() -> None:
-    """Its window is not that of the first one, which nobody saw."""
+    """Its window is not that of the first one, which was not shown."""
     again, shown = sent(0.9 * WINDOW, mid="m2"), Delivered(at=0.95 * WINDOW, mids=["m2"])
     assert [PingStep.IMPRESSION, PingStep.CLICK] == run(sent(10), again, shown, Acted(at=1.1 * WINDOW, payload="CHAT"))[
         1
@@ -158,7 +158,7 @@ def test_an_offer_of_a_later_message_of_the_greeting_counts() -> None:
 
 
 def test_a_delivery_that_seems_older_than_its_send_opens_no_new_window() -> None:
-    """Two machines whose clocks differ tell of one greeting."""
+    """Two machines whose clocks differ record one greeting."""
     later = 10 + WINDOW + 1
 
     assert [PingStep.IMPRESSION] == run(
@@ -174,7 +174,7 @@ def test_the_end_of_the_wait_shows_the_greeting_it_belongs_to_and_no_other() -> 
 
 
 def test_an_unreadable_state_is_a_fresh_one() -> None:
-    """A broken mark must not stop the bot's events."""
+    """A corrupt state entry must not stop the bot's events."""
     assert FunnelState() == FunnelState.from_bytes(b"{")
 
 
@@ -210,8 +210,8 @@ def test_never_a_click_without_its_impression_and_each_at_most_once(sequence: li
     for signal in sequence:
         state, steps = advance(FunnelState.from_bytes(state.to_bytes()), signal, window_seconds=WINDOW)
         for step in steps:
-            assert state.showing is not None
-            name = state.showing.greeting + str(state.showing.sent_at)
+            assert state.greeting is not None
+            name = state.greeting.id + str(state.greeting.sent_at)
             assert (name, step) not in seen
             assert step is PingStep.IMPRESSION or (name, PingStep.IMPRESSION) in seen
             seen.add((name, step))

@@ -12,7 +12,7 @@ from kochava_bot_middleware.middleware import KochavaMiddleware
 from kochava_bot_middleware.settings import from_mapping
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.place import without_password
-from kochava_bot_middleware.tracking.apps import KochavaSettings
+from kochava_bot_middleware.tracking.settings import KochavaSettings
 
 
 def wrong(**settings: Any) -> dict[str, str]:
@@ -22,7 +22,7 @@ def wrong(**settings: Any) -> dict[str, str]:
     return {violation.key: violation.got for violation in caught.value.violations}
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_violations_come_in_one_error() -> None:
     """The store's address and rules between keys included, each with the key to change."""
     assert {
         "kochava_app_id",
@@ -55,7 +55,7 @@ def test_a_store_that_cannot_be_opened_is_refused_with_the_settings(store: str) 
     assert "hunter2" not in wrong(kochava_app_id="ko", store=store)["store"]
 
 
-def test_trackers_of_the_greeting_have_a_place_of_their_own() -> None:
+def test_trackers_of_the_greeting_are_refused_under_wire() -> None:
     """At the top as for a Page."""
     tracker = {"trackers": {"greeting": {"click_url": "https://a.example"}}}
 
@@ -74,7 +74,7 @@ def test_trackers_of_the_greeting_have_a_place_of_their_own() -> None:
         ("memory://", "memory://"),
     ],
 )
-def test_an_address_is_shown_without_what_is_secret(url: str, shown: str) -> None:
+def test_a_store_address_is_shown_without_its_password(url: str, shown: str) -> None:
     """Neither user and password, nor options."""
     assert shown == without_password(url)
 

@@ -17,11 +17,11 @@ from kochava_bot_middleware.messenger.outgoing import Outgoing
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Committed, Queue, Unit
 from tests.fakes import VirtualClock, settle
-from tests.tracking.stage import GREETING, PAGE_ID, SMARTLINKS, USER_ID, nothing, stage, to, url_of
+from tests.tracking.tracked_bot import GREETING, PAGE_ID, SMARTLINKS, USER_ID, body_to, do_nothing, tracked_bot, url_of
 
 
 class BrokenStore(MemoryStore):
-    """A store whose engine is down until it is mended."""
+    """A store whose engine is down until it is repaired."""
 
     broken = True
 
@@ -41,57 +41,57 @@ class BrokenStore(MemoryStore):
 
 async def test_a_host_without_an_inbox_gets_its_records_committed() -> None:
     """`receive` called by hand commits when the handler has ended."""
-    on = stage()
+    bot = tracked_bot()
 
     async def handler(_event: Event) -> str:
         return "done"
 
-    assert "done" == await on.handle(on.message(), handler)
-    assert ["Message"] == await on.names()
+    assert "done" == await bot.handle(bot.message(), handler)
+    assert ["Message"] == await bot.names()
 
 
 async def test_records_are_committed_after_a_handler_raised() -> None:
     """Its error is the host's."""
-    on = stage()
+    bot = tracked_bot()
 
     async def handler(_event: Event) -> None:
-        await on.kochava.track("Tried")
+        await bot.kochava.track("Tried")
         raise LookupError
 
     with pytest.raises(LookupError):
-        await on.handle(on.message(), handler)
-    assert ["Tried"] == await on.names()
+        await bot.handle(bot.message(), handler)
+    assert ["Tried"] == await bot.names()
 
 
 async def test_a_hosts_own_store_gets_only_what_its_middleware_contributes() -> None:
     """Of two middlewares, the second does not own the host's store, so it commits to its own."""
-    on, other = stage(), stage(events={"names": {"message": "Said"}})
-    handling = Handling(event=on.message(), store=on.store)
+    bot, other = tracked_bot(), tracked_bot(events={"names": {"message": "Said"}})
+    handling = Handling(event=bot.message(), store=bot.store)
 
     async def handler(_event: Event) -> None:
-        await on.kochava.track("First")
+        await bot.kochava.track("First")
         await other.kochava.track("Second")
 
     with handling_of(handling):
-        await on.kochava.receive(handling.event, lambda event: other.kochava.receive(event, handler))
+        await bot.kochava.receive(handling.event, lambda event: other.kochava.receive(event, handler))
     (contributor,) = handling.contributions
     contribution = await contributor.contribute()
-    await on.store.commit(Unit(appends=contribution.appends, marks=contribution.marks))
+    await bot.store.commit(Unit(appends=contribution.appends, marks=contribution.marks))
 
-    assert (["First"], ["Second"]) == (await on.names(), await other.names())
+    assert (["First"], ["Second"]) == (await bot.names(), await other.names())
 
 
 async def test_an_event_dispatched_twice_in_one_handling_is_recorded_once() -> None:
-    """A middleware outside of this one may call on again; nothing told before is lost."""
-    on = stage()
-    handling = Handling(event=on.message(), store=on.store)
+    """A middleware outside of this one may call the chain again; nothing recorded before is lost."""
+    bot = tracked_bot()
+    handling = Handling(event=bot.message(), store=bot.store)
 
     async def handler(_event: Event) -> None:
-        await on.kochava.track("Tried")
+        await bot.kochava.track("Tried")
 
     with handling_of(handling):
-        await on.kochava.receive(handling.event, handler)
-        await on.kochava.receive(handling.event, handler)
+        await bot.kochava.receive(handling.event, handler)
+        await bot.kochava.receive(handling.event, handler)
     contribution = await handling.contributions[0].contribute()
 
     assert 2 == len({entry.id for entry in contribution.appends})
@@ -101,43 +101,43 @@ async def test_a_store_that_fails_never_harms_the_handler() -> None:
     """The handler's result comes after the allowed time, and the events are written when the store works again."""
     clock = VirtualClock()
     store = BrokenStore(clock=clock)
-    on = stage(clock, store=store, smartlinks=SMARTLINKS, greeting=GREETING, commit_timeout_seconds=0.05)
+    bot = tracked_bot(clock, store=store, smartlinks=SMARTLINKS, greeting=GREETING, commit_timeout_seconds=0.05)
 
     async def handler(_event: Event) -> str:
-        await on.send(to(), greeting=True)
+        await bot.send(body_to(), greeting=True)
         return "done"
 
-    assert "done" == await on.handle(on.message(), handler)
-    assert 1 == on.kochava.counts.at_risk
-    assert "fb_user_id" not in url_of(on.sent[0])
+    assert "done" == await bot.handle(bot.message(), handler)
+    assert 1 == bot.kochava.counts.at_risk
+    assert "fb_user_id" not in url_of(bot.sent[0])
 
     store.broken = False
     await clock.advance(60)
-    assert (["Message"], 0) == (await on.names(), on.kochava.counts.at_risk)
+    assert (["Message"], 0) == (await bot.names(), bot.kochava.counts.at_risk)
 
 
 async def test_track_waits_for_the_store_no_longer_than_allowed() -> None:
     """It returns, and the event is at risk until the store works."""
     clock = VirtualClock()
     store = BrokenStore(clock=clock)
-    on = stage(clock, store=store, commit_timeout_seconds=0.05, at_risk_limit=1)
+    bot = tracked_bot(clock, store=store, commit_timeout_seconds=0.05, at_risk_limit=1)
     async with asyncio.timeout(5):
-        await on.kochava.track("Refund", user_id=USER_ID)
-        await on.kochava.track("Too Much", user_id=USER_ID)
-    assert (1, {"at risk limit": 1}) == (on.kochava.counts.at_risk, on.kochava.counts.left_out)
+        await bot.kochava.track("Refund", user_id=USER_ID)
+        await bot.kochava.track("Too Much", user_id=USER_ID)
+    assert (1, {"at risk limit": 1}) == (bot.kochava.counts.at_risk, bot.kochava.counts.left_out)
 
     store.broken = False
     await clock.advance(60)
-    assert ["Refund"] == await on.names()
+    assert ["Refund"] == await bot.names()
 
 
-async def test_what_is_at_risk_at_the_end_is_told(caplog: pytest.LogCaptureFixture) -> None:
+async def test_commits_lost_at_shutdown_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     """The stop does not hang, and one line says how much was lost."""
     clock = VirtualClock()
     store = BrokenStore(clock=clock)
-    on = stage(clock, store=store, commit_timeout_seconds=0.01, drain_seconds=0.01)
-    await on.kochava.track("Refund", user_id=USER_ID)
-    await on.kochava.stop()
+    bot = tracked_bot(clock, store=store, commit_timeout_seconds=0.01, drain_seconds=0.01)
+    await bot.kochava.track("Refund", user_id=USER_ID)
+    await bot.kochava.stop()
     assert "tracking_lost_at_risk: 1" in caplog.text
 
 
@@ -151,71 +151,71 @@ async def test_what_is_at_risk_at_the_end_is_told(caplog: pytest.LogCaptureFixtu
     ],
 )
 async def test_callables_of_the_settings_that_fail_harm_nothing(settings: dict[str, Any]) -> None:
-    """The handler's result passes, the event is told without what they would have given."""
-    on = stage(**settings)
+    """The handler's result passes, the event is recorded without what they would have given."""
+    bot = tracked_bot(**settings)
 
     async def handler(_event: Event) -> str:
         return "done"
 
     async def advance() -> None:
         await settle()
-        await on.clock.advance(10)
+        await bot.clock.advance(10)
 
-    result, _ = await asyncio.gather(on.handle(on.message(), handler), advance())
+    result, _ = await asyncio.gather(bot.handle(bot.message(), handler), advance())
     assert "done" == result
-    assert ["Message"] == await on.names()
+    assert ["Message"] == await bot.names()
 
 
-async def test_a_dry_run_stores_no_record_and_leaves_no_trace(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_dry_run_stores_no_record_and_no_state(caplog: pytest.LogCaptureFixture) -> None:
     """Records are logged without the person; links are rewritten; going live afterwards starts afresh."""
-    on = stage(mode="dry_run", smartlinks=SMARTLINKS, install={"mode": "entry"}, greeting=GREETING)
+    bot = tracked_bot(mode="dry_run", smartlinks=SMARTLINKS, install={"mode": "entry"}, greeting=GREETING)
     with caplog.at_level(logging.INFO):
-        await on.handle(on.postback())
-        mid = await on.send(to(), greeting=True)
-        await on.handle(on.delivery(mid))
+        await bot.handle(bot.postback())
+        mid = await bot.send(body_to(), greeting=True)
+        await bot.handle(bot.delivery(mid))
 
-    assert [] == await on.records()
-    assert url_of(on.sent[0]).startswith("https://acme.smart.link/")
+    assert [] == await bot.records()
+    assert url_of(bot.sent[0]).startswith("https://acme.smart.link/")
     lines = [line for line in caplog.messages if line.startswith("dry_run")]
     assert ["dry_run: install ", "dry_run: engagement Postback", "dry_run: impression "] == lines
     assert USER_ID not in "".join(lines)
 
-    live = stage(on.clock, store=on.store, install={"mode": "entry"})
+    live = tracked_bot(bot.clock, store=bot.store, install={"mode": "entry"})
     await live.handle(live.postback())
     assert ["install", "Postback"] == await live.names()
 
 
-async def test_off_means_off() -> None:
+async def test_mode_off_records_and_rewrites_nothing() -> None:
     """No record, no rewriting, and the handler runs."""
-    on = stage(mode="off", smartlinks=SMARTLINKS)
+    bot = tracked_bot(mode="off", smartlinks=SMARTLINKS)
 
-    @on.kochava.event("Purchase")
+    @bot.kochava.event("Purchase")
     async def handler(_event: Event) -> str:
-        await on.kochava.track("Tried")
-        await on.kochava.identify({"customer_id": "7"})
+        await bot.kochava.track("Tried")
+        await bot.kochava.identify({"customer_id": "7"})
         return "done"
 
-    assert "done" == await on.handle(on.message(), handler)
-    await on.send(to())
-    assert ([], "https://shop.example/shoes") == (await on.records(), url_of(on.sent[0]))
-    assert Counts() == on.kochava.counts
+    assert "done" == await bot.handle(bot.message(), handler)
+    await bot.send(body_to())
+    assert ([], "https://shop.example/shoes") == (await bot.records(), url_of(bot.sent[0]))
+    assert Counts() == bot.kochava.counts
 
 
-async def test_of_test_users_nothing_is_recorded() -> None:
+async def test_nothing_is_recorded_of_test_users() -> None:
     """The bot works for them, and their links carry no id."""
-    on = stage(test_users=[USER_ID], smartlinks=SMARTLINKS)
-    await on.handle(on.message())
-    await on.handle(on.message(user_id="u2"))
-    await on.send(to())
-    assert ["u2"] == [record.user_id for record in await on.records()]
-    assert {"test user": 1} == on.kochava.counts.left_out
-    assert "acme.smart.link" in url_of(on.sent[0])
-    assert "fb_user_id" not in url_of(on.sent[0])
+    bot = tracked_bot(test_users=[USER_ID], smartlinks=SMARTLINKS)
+    await bot.handle(bot.message())
+    await bot.handle(bot.message(user_id="u2"))
+    await bot.send(body_to())
+    assert ["u2"] == [record.user_id for record in await bot.records()]
+    assert {"test user": 1} == bot.kochava.counts.left_out
+    assert "acme.smart.link" in url_of(bot.sent[0])
+    assert "fb_user_id" not in url_of(bot.sent[0])
 
 
 async def test_each_page_has_its_own_app() -> None:
     """What is not overridden for a Page is that of the top."""
-    on = stage(
+    bot = tracked_bot(
         smartlinks=SMARTLINKS,
         pages={
             "2002": {"kochava_app_id": "koother", "smartlinks": {"default": "https://two.smart.link/x?url={url}"}},
@@ -223,135 +223,135 @@ async def test_each_page_has_its_own_app() -> None:
         },
     )
     for page_id in (PAGE_ID, "2002", "3003"):
-        await on.handle(on.message(page_id=page_id))
-        await on.send(to(), page_id=page_id)
+        await bot.handle(bot.message(page_id=page_id))
+        await bot.send(body_to(), page_id=page_id)
 
-    assert [("koapp", PAGE_ID), ("koother", "2002")] == [(r.app_id, r.page_id) for r in await on.records()]
-    assert ["acme", "two", "acme"] == [url_of(sent)[8:].partition(".")[0] for sent in on.sent]
+    assert [("koapp", PAGE_ID), ("koother", "2002")] == [(r.app_id, r.page_id) for r in await bot.records()]
+    assert ["acme", "two", "acme"] == [url_of(sent)[8:].partition(".")[0] for sent in bot.sent]
 
 
-async def test_a_send_without_a_page_is_of_the_one_page_that_was_seen() -> None:
+async def test_a_send_without_a_page_uses_the_only_page_seen() -> None:
     """A bot with one token need not name its Page. With two Pages it would be a guess."""
     own = {"smartlinks": {"default": "https://two.smart.link/x?url={url}"}}
-    on = stage(smartlinks=SMARTLINKS, pages={PAGE_ID: own, "ig": own})
+    bot = tracked_bot(smartlinks=SMARTLINKS, pages={PAGE_ID: own, "ig": own})
 
     async def host() -> str:
-        await on.send(to(), page_id=None)
-        return url_of(on.sent[-1])[8:].partition(".")[0]
+        await bot.send(body_to(), page_id=None)
+        return url_of(bot.sent[-1])[8:].partition(".")[0]
 
     hosts = [await host()]
     for event in (
-        on.message(page_id="ig", channel=Channel.INSTAGRAM),
-        on.message(page_id=None),
-        on.message(),
-        on.message(page_id="3003"),
+        bot.message(page_id="ig", channel=Channel.INSTAGRAM),
+        bot.message(page_id=None),
+        bot.message(),
+        bot.message(page_id="3003"),
     ):
-        await on.handle(event)
+        await bot.handle(event)
         hosts.append(await host())
     assert ["acme", "acme", "acme", "two", "acme"] == hosts
 
 
-async def test_a_greeting_without_a_page_meets_its_delivery_and_its_tap() -> None:
-    """All three tell of one app, also for a greeting that no event caused."""
-    on = stage(greeting=GREETING, pages={PAGE_ID: {"kochava_app_id": "koother"}})
-    await on.handle(on.message())
-    mid = await on.send(to(), greeting=True, page_id=None)
-    await on.handle(on.delivery(mid))
-    await on.handle(on.postback("CHAT"))
+async def test_a_greeting_without_a_page_is_joined_with_its_delivery_and_tap() -> None:
+    """All three are of one app, also for a greeting that no event caused."""
+    bot = tracked_bot(greeting=GREETING, pages={PAGE_ID: {"kochava_app_id": "koother"}})
+    await bot.handle(bot.message())
+    mid = await bot.send(body_to(), greeting=True, page_id=None)
+    await bot.handle(bot.delivery(mid))
+    await bot.handle(bot.postback("CHAT"))
     assert [("impression", "koother", PAGE_ID), ("click", "koother", PAGE_ID)] == [
-        (record.kind, record.app_id, record.page_id) for record in await on.records(Queue.PING)
+        (record.kind, record.app_id, record.page_id) for record in await bot.records(Queue.PING)
     ]
 
 
-async def test_a_send_to_somebody_else_names_that_person() -> None:
+async def test_a_send_to_another_person_names_that_person() -> None:
     """User and Page of a SmartLink and of a greeting come from the send, never from the event being handled."""
-    on = stage(smartlinks=SMARTLINKS, greeting=GREETING)
+    bot = tracked_bot(smartlinks=SMARTLINKS, greeting=GREETING)
 
     async def invite(_event: Event) -> None:
-        await on.send(to("friend"), greeting=True)
+        await bot.send(body_to("friend"), greeting=True)
 
-    await on.handle(on.message(), invite)
-    assert "fb_user_id=friend" in url_of(on.sent[0])
-    await on.handle(on.message())
-    assert [] == await on.records(Queue.PING)
-    await on.handle(on.message(user_id="friend"))
+    await bot.handle(bot.message(), invite)
+    assert "fb_user_id=friend" in url_of(bot.sent[0])
+    await bot.handle(bot.message())
+    assert [] == await bot.records(Queue.PING)
+    await bot.handle(bot.message(user_id="friend"))
     assert [("impression", "friend"), ("click", "friend")] == [
-        (record.kind, record.user_id) for record in await on.records(Queue.PING)
+        (record.kind, record.user_id) for record in await bot.records(Queue.PING)
     ]
 
 
 async def test_a_send_of_a_background_task_passes_the_chain() -> None:
     """Long after the handling ended, its links are rewritten all the same, without the handler's name."""
-    on = stage(smartlinks=SMARTLINKS)
+    bot = tracked_bot(smartlinks=SMARTLINKS)
     tasks: list[asyncio.Task[str]] = []
 
     async def later() -> str:
         await settle()
-        return await on.send(to())
+        return await bot.send(body_to())
 
     async def handler(_event: Event) -> None:
         tasks.append(asyncio.create_task(later()))
 
-    await on.handle(on.message(), handler)
+    await bot.handle(bot.message(), handler)
     await tasks[0]
-    assert "fb_user_id=u1" in url_of(on.sent[0])
+    assert "fb_user_id=u1" in url_of(bot.sent[0])
 
 
 async def test_links_rewritten_and_left_alone_are_counted() -> None:
-    """By reason, so that nobody wonders why a link is as it was."""
-    on = stage(smartlinks={**SMARTLINKS, "skip": ["https://shop.example/imprint"]})
-    body = to()
+    """By reason, which explains why a link is as it was."""
+    bot = tracked_bot(smartlinks={**SMARTLINKS, "skip": ["https://shop.example/imprint"]})
+    body = body_to()
     buttons = body["message"]["attachment"]["payload"]["buttons"]
     buttons += [
         {"type": "web_url", "title": "Us", "url": "https://shop.example/imprint"},
         {"type": "web_url", "title": "Chat", "url": "https://m.me/shop"},
     ]
-    await on.send(body)
-    counts = on.kochava.counts
+    await bot.send(body)
+    counts = bot.kochava.counts
     assert (1, {"skipped": 1, "messenger_link": 1}) == (counts.links_rewritten, counts.links_left_alone)
 
 
 async def test_records_are_counted_by_kind_once_they_are_durable() -> None:
     """The counts are frozen, and say what happened since the start."""
-    on = stage(install={"mode": "entry"})
-    before = on.kochava.counts
-    await on.handle(on.postback())
+    bot = tracked_bot(install={"mode": "entry"})
+    before = bot.kochava.counts
+    await bot.handle(bot.postback())
     assert {} == before.recorded
-    assert {"install": 1, "engagement": 1} == on.kochava.counts.recorded
+    assert {"install": 1, "engagement": 1} == bot.kochava.counts.recorded
 
 
-async def test_a_body_that_cannot_be_walked_leaves_as_it_is() -> None:
+async def test_a_body_that_cannot_be_read_is_sent_unchanged() -> None:
     """Whatever a caller sends, it is Facebook that judges it."""
-    on = stage(smartlinks=SMARTLINKS)
+    bot = tracked_bot(smartlinks=SMARTLINKS)
     endless: dict[str, Any] = {"recipient": {"id": USER_ID}}
     endless["message"] = endless
-    await on.send(endless)
-    await on.send("not json")
-    await on.send(None)
-    assert [endless, "not json", None] == [sent.body for sent in on.sent]
+    await bot.send(endless)
+    await bot.send("not json")
+    await bot.send(None)
+    assert [endless, "not json", None] == [sent.body for sent in bot.sent]
 
 
 async def test_a_send_that_fails_raises_its_own_error_and_is_no_greeting() -> None:
-    """Nobody saw it."""
-    on = stage(greeting=GREETING)
+    """It was not shown."""
+    bot = tracked_bot(greeting=GREETING)
 
     async def graph(_outgoing: Outgoing) -> Any:
         raise LookupError
 
     with pytest.raises(LookupError):
-        await on.kochava.send(Outgoing(body=to(), page_id=PAGE_ID, greeting=True), graph)
-    await on.send(to(), greeting=True, answer={"error": {"code": 100}})
-    await on.handle(on.message())
-    assert [] == await on.records(Queue.PING)
+        await bot.kochava.send(Outgoing(body=body_to(), page_id=PAGE_ID, greeting=True), graph)
+    await bot.send(body_to(), greeting=True, answer={"error": {"code": 100}})
+    await bot.handle(bot.message())
+    assert [] == await bot.records(Queue.PING)
 
 
 async def test_start_and_stop_are_idempotent() -> None:
     """Hosts call them more than once."""
-    on = stage(worker="inside", greeting=GREETING)
-    await on.kochava.start()
-    await on.kochava.start()
-    await on.kochava.stop()
-    await on.kochava.stop()
+    bot = tracked_bot(worker="inside", greeting=GREETING)
+    await bot.kochava.start()
+    await bot.kochava.start()
+    await bot.kochava.stop()
+    await bot.kochava.stop()
 
 
 def test_settings_that_cannot_work_are_refused_at_once() -> None:
@@ -375,9 +375,9 @@ def test_settings_that_cannot_work_are_refused_at_once() -> None:
     ] == [violation.key for violation in caught.value.violations]
 
 
-async def test_the_handler_that_did_nothing_is_still_told() -> None:
+async def test_an_event_without_a_matching_action_is_still_recorded() -> None:
     """An event that no handler answered is an engagement all the same."""
-    on = stage()
-    await on.handle(on.message(), nothing)
-    ((_, data),) = await on.events()
+    bot = tracked_bot()
+    await bot.handle(bot.message(), do_nothing)
+    ((_, data),) = await bot.events()
     assert ("message", "messenger") == (data["kind"], data["channel"])

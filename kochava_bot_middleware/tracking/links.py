@@ -1,19 +1,84 @@
-"""An outgoing body with SmartLinks in place of the links that a person taps."""
+"""SmartLinks in place of the links that a person taps: those of an app, and the rewriting of an outgoing body."""
 
 from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import attrs
 
-from ..kochava.smartlink import LinkContext, NotMade, SmartLinks
+from ..kochava.smartlink import LinkContext, LinkMaker, LinkPlan, NotMade, SmartLinks, SmartLinkSettings, planned
+from ..kochava.urls import address_of
 from ..messenger.events import Channel
 from ..messenger.links.body import KeepReason, LinkKind, LinkSite, TextLimit, reason_to_keep, show_links
 from ..messenger.links.site import Trail, site_of
 from ..messenger.outgoing import Outgoing
+from .link_provider import Catalogue
+
+
+class AppLinks(SmartLinks):
+    """
+    SmartLinks that come from a provider where it has one.
+
+    Args:
+        catalogue: The provider's answers; ``None`` without a provider.
+        anonymous: No link carries the person's id: for those who opted out.
+    """
+
+    def __init__(
+        self, settings: SmartLinkSettings, *, catalogue: Catalogue | None = None, anonymous: bool = False
+    ) -> None:
+        super().__init__(settings)
+        self._catalogue = catalogue
+        self._anonymous = anonymous
+
+    @property
+    def is_active(self) -> bool:
+        """Whether any link could be replaced at all."""
+        return self._catalogue is not None or super().is_active
+
+    @property
+    def has_provider(self) -> bool:
+        """Whether SmartLinks may come from a `LinkProvider`."""
+        return self._catalogue is not None
+
+    @property
+    def names_people(self) -> bool:
+        """Whether a link may carry the person's id."""
+        settings = self.settings
+        if settings.user_param is not None or self._catalogue is not None:
+            return True
+        texts = [settings.default or "", *settings.params.values(), *(route.link for route in settings.routes)]
+        return any("{user_id}" in text for text in texts)
+
+    def maker(self, context: LinkContext) -> LinkMaker:
+        if self._catalogue is None:
+            return super().maker(context)
+        return LinkMaker(context, params=self._params, plan=self._provided_plan, user_id=self.user_id)
+
+    def user_id(self, user_id: str) -> str:
+        return "" if self._anonymous else super().user_id(user_id)
+
+    async def prepare(self, urls: Iterable[str]) -> None:
+        """Ask the provider for those of *urls* that may become SmartLinks."""
+        if self._catalogue is not None:
+            await self._catalogue.prepare(url for url in urls if self.why_not(url) in (None, NotMade.NO_TEMPLATE))
+
+    def _provided_plan(self, url: str) -> LinkPlan | NotMade:
+        plan = self._remembered(url)
+        answer = None if self._catalogue is None else self._catalogue.known(url)
+        if plan not in (NotMade.ALREADY_SMARTLINK, NotMade.SKIPPED, NotMade.UNUSABLE_ADDRESS):
+            if answer is None or answer.failed:
+                return NotMade.NO_TEMPLATE
+            address = address_of(url)
+            if answer.template is not None and address is not None:
+                try:
+                    return planned(answer.template, answer.template.fill(url, address))
+                except UnicodeEncodeError:
+                    return NotMade.UNUSABLE_ADDRESS
+        return plan
 
 
 class LeftAlone(enum.StrEnum):
@@ -57,7 +122,7 @@ class LinkOutcome:
 
 @attrs.frozen(kw_only=True)
 class _Origin:
-    """All that a rewriting rests on; being pure, it can be repeated."""
+    """The arguments of a rewriting, with which it can be repeated."""
 
     body: Any
     links: SmartLinks
@@ -85,12 +150,12 @@ class Rewritten(NamedTuple):
 
     @property
     def outcomes(self) -> tuple[LinkOutcome, ...]:
-        """What became of each link, in order. Found out anew from the body as it is now, since sending never asks."""
+        """What became of each link, in order; worked out at each access from the body as it is now."""
         if self.origin is None:
             return ()
-        record = _Recording(self.origin.links, self.origin.context)
-        record.run(self.origin)
-        return tuple(record.outcomes)
+        rewriting = _OutcomeRewriting(self.origin.links, self.origin.context)
+        rewriting.run(self.origin)
+        return tuple(rewriting.outcomes)
 
 
 _REASONS: dict[str, LeftAlone] = {reason.value: reason for reason in LeftAlone}
@@ -123,7 +188,7 @@ def rewrite(
         body: As of `iter_links`.
         context: Of the send. The requests of a batch carry their own recipients, which are used for their links.
         endpoint: Last part of the Graph path.
-        every_place: Also tell of addresses that nobody taps (pictures, media, payloads).
+        every_place: Also include addresses that nobody taps (pictures, media, payloads).
     """
     text_links = links.text_links
     if type(body) is dict and not text_links and not every_place:
@@ -205,7 +270,7 @@ class _Rewriting:
         return None
 
 
-class _Recording(_Rewriting):
+class _OutcomeRewriting(_Rewriting):
     """Keeps what became of each link."""
 
     def __init__(self, links: SmartLinks, context: LinkContext) -> None:

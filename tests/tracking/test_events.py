@@ -1,4 +1,4 @@
-"""What a Messenger event tells Kochava by itself."""
+"""The event of Kochava that a Messenger event becomes by itself."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from kochava_bot_middleware.messenger.events import (
     ReferralEvent,
 )
 from kochava_bot_middleware.settings import from_mapping
-from kochava_bot_middleware.tracking.engagement import DEFAULT_NAMES, Draft, EngagementSettings, automatic_event
-from kochava_bot_middleware.tracking.people import IdentitySettings, record_id, usertime
+from kochava_bot_middleware.tracking.events import DEFAULT_NAMES, EngagementSettings, automatic_event
+from kochava_bot_middleware.tracking.people import IdentitySettings, record_id, usertime_of
 
 
-def automatic(event: Event, **more: Any) -> Draft | None:
+def automatic(event: Event, **more: Any) -> tuple[str, dict[str, Any]] | None:
     options = {"handler": "greet", "handled": True, "settings": EngagementSettings(), **more}
     return automatic_event(event, **options)
 
@@ -59,11 +59,11 @@ def automatic(event: Event, **more: Any) -> Draft | None:
     ],
 )
 def test_each_kind_has_its_name(event: Event, name: str) -> None:
-    """What a marketer reads in Kochava without any setting."""
-    draft = automatic(event)
+    """As shown in Kochava without any setting."""
+    made = automatic(event)
 
-    assert draft is not None
-    assert name == draft.name
+    assert made is not None
+    assert name == made[0]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_each_kind_has_its_name(event: Event, name: str) -> None:
         MessageEvent(user_id=None),
     ],
 )
-def test_what_is_no_engagement_gives_no_event(event: Event) -> None:
+def test_an_event_that_is_no_engagement_gives_no_event(event: Event) -> None:
     """Machine traffic, other apps' threads, and events without a person."""
     assert automatic(event) is None
 
@@ -97,9 +97,9 @@ def test_the_facts_are_small_and_say_what_happened() -> None:
         channel=Channel.INSTAGRAM,
         referral=Referral(ref="summer", source="ADS", ad_id="42"),
     )
-    draft = automatic(event)
+    made = automatic(event)
 
-    assert draft is not None
+    assert made is not None
     assert {
         "kind": "postback",
         "channel": "instagram",
@@ -109,15 +109,15 @@ def test_the_facts_are_small_and_say_what_happened() -> None:
         "referral_from": "summer",
         "referral_source": "ADS",
         "referral_ad_id": "42",
-    } == draft.data
+    } == made[1]
 
 
 def test_a_long_payload_is_cut_at_100_characters() -> None:
     """Payloads may carry a whole state."""
-    draft = automatic(PostbackEvent(user_id="1", payload="x" * 1000))
+    made = automatic(PostbackEvent(user_id="1", payload="x" * 1000))
 
-    assert draft is not None
-    assert 100 == len(draft.data["postback_payload"])
+    assert made is not None
+    assert 100 == len(made[1]["postback_payload"])
 
 
 @pytest.mark.parametrize(
@@ -134,18 +134,18 @@ def test_a_long_payload_is_cut_at_100_characters() -> None:
 )
 def test_an_address_or_number_never_leaves(payload: str) -> None:
     """Of an e-mail or phone quick reply, payload and text are the address or number itself."""
-    draft = automatic(QuickReplyEvent(user_id="1", text=payload, quick_reply_payload=payload))
+    made = automatic(QuickReplyEvent(user_id="1", text=payload, quick_reply_payload=payload))
 
-    assert draft is not None
-    assert "postback_payload" not in draft.data
+    assert made is not None
+    assert "postback_payload" not in made[1]
 
 
 def test_an_address_within_a_payload_never_leaves() -> None:
     """Some authors keep state in payloads."""
-    draft = automatic(PostbackEvent(user_id="1", payload="send:jane@shop.example"))
+    made = automatic(PostbackEvent(user_id="1", payload="send:jane@shop.example"))
 
-    assert draft is not None
-    assert "postback_payload" not in draft.data
+    assert made is not None
+    assert "postback_payload" not in made[1]
 
 
 def test_an_authors_own_payload_leaves() -> None:
@@ -155,24 +155,24 @@ def test_an_authors_own_payload_leaves() -> None:
         QuickReplyEvent(user_id="1", text="Yes", quick_reply_payload="Yes"),
     ]
 
-    assert ["5550109999", "Yes"] == [draft.data["postback_payload"] for reply in replies if (draft := automatic(reply))]
+    assert ["5550109999", "Yes"] == [made[1]["postback_payload"] for reply in replies if (made := automatic(reply))]
 
 
 def test_the_text_never_leaves() -> None:
-    """What a person wrote is nobody's business but the bot's."""
-    draft = automatic(MessageEvent(user_id="1", text="my secret", attachments=(Attachment(type="image"),)))
+    """What a person wrote stays with the bot."""
+    made = automatic(MessageEvent(user_id="1", text="my secret", attachments=(Attachment(type="image"),)))
 
-    assert draft is not None
-    assert "my secret" not in str(draft)
-    assert "image" == draft.data["attachment_types"]
+    assert made is not None
+    assert "my secret" not in str(made)
+    assert "image" == made[1]["attachment_types"]
 
 
 def test_no_fact_uses_a_key_that_kochava_reserves() -> None:
     """Kochava's reserved keys would be misread."""
-    draft = automatic(PostbackEvent(user_id="1", payload="P", referral=Referral(ref="r", source="s", ad_id="a")))
+    made = automatic(PostbackEvent(user_id="1", payload="P", referral=Referral(ref="r", source="s", ad_id="a")))
 
-    assert draft is not None
-    assert set() == set(draft.data) & set(RESERVED_KEYS)
+    assert made is not None
+    assert set() == set(made[1]) & set(RESERVED_KEYS)
 
 
 def test_a_named_event_replaces_the_automatic_one() -> None:
@@ -194,9 +194,9 @@ def test_a_name_can_be_changed_or_turned_off() -> None:
     """By kind of event."""
     settings = from_mapping(EngagementSettings, {"names": {"message": "Chat", "postback": None, "read": "Read"}})
     events = (MessageEvent(user_id="1"), PostbackEvent(user_id="1"), ReadEvent(user_id="1"))
-    drafts = [automatic(event, settings=settings) for event in events]
+    made = [automatic(event, settings=settings) for event in events]
 
-    assert ["Chat", None, "Read"] == [draft and draft.name for draft in drafts]
+    assert ["Chat", None, "Read"] == [each and each[0] for each in made]
 
 
 def test_a_name_for_no_known_kind_is_refused() -> None:
@@ -217,7 +217,7 @@ def test_usertime_is_the_webhooks_time_unless_missing_or_in_the_future(
     timestamp: datetime | None, expected: int
 ) -> None:
     """Kochava would refuse the future; receipt is the next best."""
-    assert expected == usertime(timestamp, 2_000_000_000.9)
+    assert expected == usertime_of(timestamp, 2_000_000_000.9)
 
 
 def test_a_record_id_tells_its_parts_apart() -> None:

@@ -16,7 +16,7 @@ from kochava_bot_middleware.messenger.events import Channel
 from kochava_bot_middleware.messenger.links.body import LinkKind
 from kochava_bot_middleware.messenger.outgoing import Outgoing
 from kochava_bot_middleware.settings import from_mapping
-from kochava_bot_middleware.tracking.rewriting import LeftAlone, Rewritten, context_of, rewrite
+from kochava_bot_middleware.tracking.links import LeftAlone, Rewritten, context_of, rewrite
 
 DEFAULT = "https://acme.smart.link/ab12cd34e?url={url}"
 SHOP = "https://shop.example/shoes?a=1&b=2#top"
@@ -93,7 +93,7 @@ def test_rewriting_again_changes_nothing() -> None:
     assert {LeftAlone.ALREADY_SMARTLINK: 1} == twice.left_alone
 
 
-def test_outcome_tells_what_became_of_each_link() -> None:
+def test_outcomes_name_each_link_and_its_reason() -> None:
     """In order: the SmartLink, or the reason."""
     body = template("button", buttons=[button(), button(url="https://m.me/shop")])
 
@@ -165,7 +165,7 @@ def test_extensions_need_a_whitelisted_https_smartlink() -> None:
     assert {LeftAlone.MESSENGER_EXTENSIONS: 1} == rewrite(body, plain, GREET).left_alone
 
 
-def test_whitelisted_extensions_do_not_open_what_stays_anyway() -> None:
+def test_whitelisted_extensions_do_not_rewrite_links_that_stay_for_another_reason() -> None:
     """A conversation, or an address that is none, stays also in a button with extensions."""
     buttons = [button(url=url, messenger_extensions=True) for url in ("https://m.me/shop", "tel:+49")]
 
@@ -175,7 +175,7 @@ def test_whitelisted_extensions_do_not_open_what_stays_anyway() -> None:
 
 
 def test_form_names_the_user_of_its_own_recipient() -> None:
-    """Who sends a form cannot be asked for the recipient otherwise."""
+    """A form has no other place that names its recipient."""
     body = template("button", buttons=[button()])
     form = urlencode({name: json.dumps(value) for name, value in body.items()})
 
@@ -206,7 +206,7 @@ def test_each_request_of_a_batch_names_its_own_user() -> None:
     assert [["1"], ["2"], ["1"]] == [query(str(outcome.smartlink))["fb_user_id"] for outcome in outcomes]
 
 
-def test_parameters_may_tell_the_place_of_the_link() -> None:
+def test_parameters_may_carry_the_position_of_the_link() -> None:
     """Template, title and running number of each link."""
     links = smartlinks(params={"cp_1": "{template}/{title}/{index}"})
     body = template("generic", elements=[{"title": "A", "image_url": SHOP, "buttons": [button(), button(title="Buy")]}])
@@ -216,8 +216,8 @@ def test_parameters_may_tell_the_place_of_the_link() -> None:
     assert ["generic/Show/1", "generic/Buy/2"] == places
 
 
-def test_pictures_are_told_only_on_request() -> None:
-    """Nobody taps them, so they would only drown the counts."""
+def test_pictures_are_listed_only_on_request() -> None:
+    """They cannot be tapped, so they would only obscure the counts."""
     body = template("generic", elements=[{"title": "A", "image_url": SHOP}])
 
     assert {} == rewrite(body, LINKS, GREET).left_alone
@@ -282,7 +282,7 @@ def test_context_comes_from_the_send_itself() -> None:
     )
 
 
-def test_creative_stands_before_the_handler() -> None:
+def test_the_creative_takes_precedence_over_the_handler() -> None:
     """creative_id is the creative's name where one was given."""
     rewritten = rewrite(template("button", buttons=[button()]), LINKS, LinkContext(handler="h", creative="c"))
 

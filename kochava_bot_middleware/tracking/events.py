@@ -1,5 +1,5 @@
 """
-What a Messenger event tells Kochava without anybody asking for it: its name and a few facts that are not personal.
+Which event of Kochava a Messenger event becomes by itself: its name, and a few facts that are not personal.
 """
 
 from __future__ import annotations
@@ -10,9 +10,17 @@ from typing import Any
 
 import attrs
 
-from ..messenger.events import AccountLinkingEvent, Event, Kind, MessageEvent, OptinEvent, PostbackEvent, ReactionEvent
+from ..messenger.events import (
+    AccountLinkingEvent,
+    Event,
+    Kind,
+    MessageEvent,
+    OptinEvent,
+    PostbackEvent,
+    ReactionEvent,
+    Referral,
+)
 from ..settings import InvalidValue, at_least, each, not_empty, one_of
-from .referral import event_keys, facts_of
 
 PAYLOAD_LENGTH = 100
 """Characters of a postback's payload that go into its event."""
@@ -60,7 +68,7 @@ DEFAULT_NAMES: Mapping[str, str | None] = {
     Kind.CHANGE: None,
     Kind.UNKNOWN: None,
 }
-"""Event name by kind; ``None`` is off. Of two facts that only a machine cares for, none is an engagement."""
+"""Event name by kind; ``None`` is off."""
 
 
 def _known_kinds(_instance: Any, _attribute: Any, names: Mapping[str, str | None]) -> None:
@@ -74,7 +82,7 @@ def _known_kinds(_instance: Any, _attribute: Any, names: Mapping[str, str | None
 @attrs.frozen(kw_only=True)
 class EngagementSettings:
     """
-    Which events are tracked by themselves, and as what.
+    Which events are recorded by themselves, and under which name.
 
     Attributes:
         automatic: ``unless_named``: a handling that records a named event gives only that one. ``always``: both.
@@ -82,7 +90,7 @@ class EngagementSettings:
         names: By kind of event, over `DEFAULT_NAMES`; ``None`` turns a kind off.
         strict: Raise at the call when an event has a key that Kochava refuses. Otherwise that key alone is left out,
             counted and logged, since a purchase must not be lost for a bad key. Meant for development.
-        attach_referral: Which referral of a person is told with their named events: ``last``, ``first`` or ``off``.
+        attach_referral: Which referral of a person is sent with their named events: ``last``, ``first`` or ``off``.
         referral_seconds: For how long.
     """
 
@@ -93,25 +101,11 @@ class EngagementSettings:
     referral_seconds: float = attrs.field(default=30 * 86400.0, validator=at_least(0))
 
 
-@attrs.frozen(kw_only=True)
-class Draft:
-    """
-    An event before it has an id, an app and a person.
-
-    Attributes:
-        name: As Kochava shall show it.
-        data: Its ``event_data``; ``None`` for none.
-    """
-
-    name: str
-    data: Any = None
-
-
 def automatic_event(
     event: Event, *, handler: str | None, handled: bool, settings: EngagementSettings, named: bool = False
-) -> Draft | None:
+) -> tuple[str, dict[str, Any]] | None:
     """
-    The event that *event* gives by itself, or ``None``.
+    Name and data of the event that *event* gives by itself, or ``None``.
 
     Args:
         handler: Name of the handler that matched; ``None`` if none did.
@@ -125,7 +119,7 @@ def automatic_event(
     name = _name(event, settings)
     if name is None:
         return None
-    return Draft(name=name, data=_facts(event, handler=handler, handled=handled))
+    return name, _facts(event, handler=handler, handled=handled)
 
 
 def _name(event: Event, settings: EngagementSettings) -> str | None:
@@ -150,7 +144,7 @@ def _facts(event: Event, *, handler: str | None, handled: bool) -> dict[str, Any
     if isinstance(event, MessageEvent) and event.attachments:
         facts["attachment_types"] = ",".join(sorted({attachment.type or "" for attachment in event.attachments}))
     if event.referral is not None:
-        facts.update(event_keys(facts_of(event.referral)))
+        facts.update(referral_data(referral_facts(event.referral)))
     return facts
 
 
@@ -158,11 +152,11 @@ def _payload(event: Event) -> str | None:
     """
     The payload that was tapped, unless it is personal: with an e-mail address anywhere in it; of a quick reply that is
     a telephone number, as the platform offers the person's own; of a postback, whose payload only the author writes,
-    just a number with its country code.
+    only a number with its country code.
     """
     if isinstance(event, PostbackEvent):
         payload = event.payload
-        # With its country code it is nobody's payload but a number that somebody gave.
+        # With its country code it is no author's payload but a number that a person gave.
         if payload is not None and payload.startswith("+") and _PHONE.fullmatch(payload):
             return None
     elif isinstance(event, MessageEvent):
@@ -177,3 +171,30 @@ def _payload(event: Event) -> str | None:
 
 _ADDRESS = re.compile(r"\S@\S")
 _PHONE = re.compile(r"[+(]{0,2}\d[\d\s()./-]{5,}")
+_MAIL_ADDRESS = re.compile(r"[^\s@]@[^\s@]+\.[^\s@]")
+
+
+def referral_facts(referral: Referral | None) -> dict[str, str]:
+    """
+    The members of a referral that are sent to Kochava: ``ref``, ``source``, ``ad_id``, as far as it has them. A ``ref``
+    is free text of whoever made the link; one with an e-mail address in it is not sent.
+    """
+    if referral is None:
+        return {}
+    facts = {"ref": referral.ref, "source": referral.source, "ad_id": referral.ad_id}
+    if referral.ref and _MAIL_ADDRESS.search(referral.ref):
+        del facts["ref"]
+    return {name: value for name, value in facts.items() if value}
+
+
+def referral_data(facts: Mapping[str, str]) -> dict[str, str]:
+    """Referral facts under their keys in ``event_data``."""
+    keys = {"ref": "referral_from", "source": "referral_source", "ad_id": "referral_ad_id"}
+    return {keys[name]: value for name, value in facts.items() if name in keys}
+
+
+def with_referral(data: Any, facts: Mapping[str, str]) -> Any:
+    """Event data with the referral in it. The author's own keys stay; data that is no object cannot carry it."""
+    if not facts or not (data is None or isinstance(data, Mapping)):
+        return data
+    return {**(data or {}), **{key: value for key, value in referral_data(facts).items() if key not in (data or {})}}

@@ -9,13 +9,13 @@ import pytest
 
 from kochava_bot_middleware.tracking.link_provider import LinkProvider
 from tests.fakes import settle
-from tests.tracking.stage import SMARTLINKS, Stage, stage, to, url_of
+from tests.tracking.tracked_bot import SMARTLINKS, TrackedBot, body_to, tracked_bot, url_of
 
 CATALOGUE = {"https://shop.example/shoes": "https://acme.smart.link/shoes7"}
 
 
 class Shelf:
-    """A catalogue that can be told to fail or to be slow."""
+    """A catalogue that can be made to fail or to be slow."""
 
     def __init__(self, links: dict[str, Any]) -> None:
         self.links = links
@@ -33,113 +33,113 @@ class Shelf:
         return answer
 
 
-def shop(provider: LinkProvider, **settings: Any) -> Stage:
-    plain = stage()
-    return Stage(settings=settings, clock=plain.clock, store=plain.store, link_provider=provider)
+def shop(provider: LinkProvider, **settings: Any) -> TrackedBot:
+    plain = tracked_bot()
+    return TrackedBot(settings=settings, clock=plain.clock, store=plain.store, link_provider=provider)
 
 
 async def test_a_provided_link_carries_the_parameters_too() -> None:
-    """As any other SmartLink, with the person's id; the provider is asked once while its answer is good."""
+    """As any other SmartLink, with the person's id; the provider is called once while its answer is good."""
     shelf = Shelf(CATALOGUE)
-    on = shop(shelf)
+    bot = shop(shelf)
     for _ in range(3):
-        await on.send(to(), creative="greet_b")
+        await bot.send(body_to(), creative="greet_b")
     assert {"https://acme.smart.link/shoes7?site_id=messenger&creative_id=greet_b&fb_user_id=u1"} == {
-        url_of(sent) for sent in on.sent
+        url_of(sent) for sent in bot.sent
     }
     assert ["https://shop.example/shoes"] == shelf.asked
-    await on.clock.advance(3601)
-    await on.send(to())
+    await bot.clock.advance(3601)
+    await bot.send(body_to())
     assert 2 == len(shelf.asked)
 
 
 async def test_a_provided_link_may_be_a_template() -> None:
     """As a route has it."""
-    on = shop(Shelf({"https://shop.example/shoes": "https://acme.smart.link/s?p={path}&u={user_id}"}))
-    await on.send(to())
-    assert url_of(on.sent[0]).startswith("https://acme.smart.link/s?p=%2Fshoes&u=u1&")
+    bot = shop(Shelf({"https://shop.example/shoes": "https://acme.smart.link/s?p={path}&u={user_id}"}))
+    await bot.send(body_to())
+    assert url_of(bot.sent[0]).startswith("https://acme.smart.link/s?p=%2Fshoes&u=u1&")
 
 
-async def test_what_the_provider_does_not_have_goes_the_usual_way() -> None:
+async def test_an_address_without_a_provided_link_uses_the_routes() -> None:
     """Routes and default; without these, the address stays."""
-    on, bare = shop(Shelf({}), smartlinks=SMARTLINKS), shop(Shelf({}))
-    await on.send(to())
-    await bare.send(to())
-    assert url_of(on.sent[0]).startswith("https://acme.smart.link/ab12cd34e?url=")
+    bot, bare = shop(Shelf({}), smartlinks=SMARTLINKS), shop(Shelf({}))
+    await bot.send(body_to())
+    await bare.send(body_to())
+    assert url_of(bot.sent[0]).startswith("https://acme.smart.link/ab12cd34e?url=")
     assert "https://shop.example/shoes" == url_of(bare.sent[0])
 
 
 @pytest.mark.parametrize("fault", ["raises", "no address", "no text"])
 async def test_a_failing_provider_leaves_the_address(fault: str) -> None:
-    """Counted, and not asked again for a while."""
+    """Counted, and not called again for a while."""
     shelf = Shelf({"https://shop.example/shoes": {"raises": None, "no address": "shoes7", "no text": 7}[fault]})
     shelf.error = LookupError() if fault == "raises" else None
-    on = shop(shelf, smartlinks=SMARTLINKS)
-    await on.send(to())
-    await on.send(to())
-    assert ["https://shop.example/shoes"] * 2 == [url_of(sent) for sent in on.sent]
-    assert (1, 1) == (len(shelf.asked), on.kochava.counts.provider_failures)
+    bot = shop(shelf, smartlinks=SMARTLINKS)
+    await bot.send(body_to())
+    await bot.send(body_to())
+    assert ["https://shop.example/shoes"] * 2 == [url_of(sent) for sent in bot.sent]
+    assert (1, 1) == (len(shelf.asked), bot.kochava.counts.provider_failures)
     shelf.error = None
     shelf.links = CATALOGUE
-    await on.clock.advance(11)
-    await on.send(to())
-    assert "acme.smart.link/shoes7" in url_of(on.sent[2])
+    await bot.clock.advance(11)
+    await bot.send(body_to())
+    assert "acme.smart.link/shoes7" in url_of(bot.sent[2])
 
 
 async def test_a_slow_provider_delays_no_message_for_long() -> None:
     """The address stays, and the late answer counts for the next message."""
     shelf = Shelf(CATALOGUE)
     shelf.going_on.clear()
-    on = shop(shelf, link_provider={"timeout_seconds": 0.01})
+    bot = shop(shelf, link_provider={"timeout_seconds": 0.01})
     async with asyncio.timeout(5):
-        await on.send(to())
-        await on.send(to())
-    assert ["https://shop.example/shoes"] * 2 == [url_of(sent) for sent in on.sent]
+        await bot.send(body_to())
+        await bot.send(body_to())
+    assert ["https://shop.example/shoes"] * 2 == [url_of(sent) for sent in bot.sent]
     shelf.going_on.set()
     await settle()
-    await on.send(to())
-    assert "acme.smart.link/shoes7" in url_of(on.sent[2])
+    await bot.send(body_to())
+    assert "acme.smart.link/shoes7" in url_of(bot.sent[2])
     assert 1 == len(shelf.asked)
-    await on.kochava.stop()
+    await bot.kochava.stop()
 
 
-async def test_skipped_addresses_and_smartlinks_are_not_asked_for() -> None:
+async def test_the_provider_is_not_called_for_skipped_addresses_and_smartlinks() -> None:
     """Nor is what must stay anyway, such as m.me."""
     shelf = Shelf({})
-    on = shop(shelf, smartlinks={**SMARTLINKS, "skip": ["https://shop.example/*"]})
-    body = to()
+    bot = shop(shelf, smartlinks={**SMARTLINKS, "skip": ["https://shop.example/*"]})
+    body = body_to()
     body["message"]["attachment"]["payload"]["buttons"] += [
         {"type": "web_url", "title": "a", "url": "https://acme.smart.link/x"},
         {"type": "web_url", "title": "b", "url": "https://m.me/shop"},
     ]
-    await on.send(body)
+    await bot.send(body)
     assert [] == shelf.asked
 
 
 async def test_the_catalogue_is_bounded() -> None:
     """The oldest answer goes first."""
     shelf = Shelf({})
-    on = shop(shelf, link_provider={"cache_size": 1})
-    body = to()
+    bot = shop(shelf, link_provider={"cache_size": 1})
+    body = body_to()
     for url in ("https://a.example/", "https://b.example/", "https://a.example/"):
         body["message"]["attachment"]["payload"]["buttons"][0]["url"] = url
-        await on.send(body)
+        await bot.send(body)
     assert 3 == len(shelf.asked)
 
 
 async def test_rewrite_uses_what_is_known() -> None:
-    """It is pure, so it asks nobody."""
+    """It is pure, so it does not call the provider."""
     shelf = Shelf(CATALOGUE)
-    on = shop(shelf)
-    assert to() == on.kochava.rewrite(to())
-    await on.send(to())
-    assert "acme.smart.link/shoes7" in str(on.kochava.rewrite(to()))
+    bot = shop(shelf)
+    assert body_to() == bot.kochava.rewrite(body_to())
+    await bot.send(body_to())
+    assert "acme.smart.link/shoes7" in str(bot.kochava.rewrite(body_to()))
     assert 1 == len(shelf.asked)
 
 
-async def test_an_address_without_a_written_form_stays_alone() -> None:
+async def test_an_address_that_cannot_be_encoded_stays() -> None:
     """Half a surrogate pair in one address; the other links of the message are replaced."""
-    on = shop(Shelf({"https://a.example/\ud800": "https://acme.smart.link/x?u={url}", **CATALOGUE}))
+    bot = shop(Shelf({"https://a.example/\ud800": "https://acme.smart.link/x?u={url}", **CATALOGUE}))
     buttons = [
         {"type": "web_url", "title": "Go", "url": url}
         for url in ("https://a.example/\ud800", "https://shop.example/shoes")
@@ -147,7 +147,7 @@ async def test_an_address_without_a_written_form_stays_alone() -> None:
     message = {
         "attachment": {"type": "template", "payload": {"template_type": "button", "text": "?", "buttons": buttons}}
     }
-    await on.send({"recipient": {"id": "u1"}, "message": message})
-    sent = on.sent[-1].body["message"]["attachment"]["payload"]["buttons"]
+    await bot.send({"recipient": {"id": "u1"}, "message": message})
+    sent = bot.sent[-1].body["message"]["attachment"]["payload"]["buttons"]
     assert "https://a.example/\ud800" == sent[0]["url"]
     assert sent[1]["url"].startswith("https://acme.smart.link/shoes7")

@@ -1,4 +1,4 @@
-"""A middleware by itself: events are handed to it as a host does, messages leave through it, nothing is delivered."""
+"""A middleware with a host of a few lines: it gets events, sends messages, and delivers nothing."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ from kochava_bot_middleware.store.contract import Store
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Committed, EntryState, Outcome, Queue, Settlement, Unit
 from kochava_bot_middleware.tracking.link_provider import LinkProvider
+from kochava_bot_middleware.tracking.privacy import Privacy
+from kochava_bot_middleware.tracking.recorder import Recorder
+from kochava_bot_middleware.tracking.settings import TrackingContext
+from kochava_bot_middleware.tracking.timers import GreetingTimers, Timers
 from tests.fakes import VirtualClock, settle
 
 PAGE_ID = "1001"
@@ -28,7 +32,7 @@ GREETING = {
 SMARTLINKS = {"default": "https://acme.smart.link/ab12cd34e?url={url}"}
 
 
-class PatientStore(MemoryStore):
+class SlowStore(MemoryStore):
     """A store that takes its time, so that whatever runs at the same time meets in it."""
 
     async def commit(self, unit: Unit) -> Committed:
@@ -44,13 +48,13 @@ class PatientStore(MemoryStore):
 Handler = Callable[[Event], Awaitable[Any]]
 
 
-async def nothing(_event: Event) -> None:
+async def do_nothing(_event: Event) -> None:
     """A handler that does nothing."""
 
 
 @attrs.define(kw_only=True)
-class Stage:
-    """One process with a middleware; `restarted` gives another one on the same store."""
+class TrackedBot:
+    """One process with a middleware; `restarted` gives another process on the same store."""
 
     settings: Mapping[str, Any]
     clock: VirtualClock = attrs.field(factory=VirtualClock)
@@ -73,11 +77,21 @@ class Stage:
             link_provider=self.link_provider,
         )
 
-    def restarted(self) -> Stage:
+    def restarted(self) -> TrackedBot:
         """Another process on the same store."""
-        return Stage(settings=self.settings, clock=self.clock, store=self.store, numbers=self._numbers)
+        return TrackedBot(settings=self.settings, clock=self.clock, store=self.store, numbers=self._numbers)
 
-    async def handle(self, event: Event, handler: Handler = nothing) -> Any:
+    def context(self) -> TrackingContext:
+        """What the parts of another process share, for a test of one part by itself."""
+        return TrackingContext.of(self.kochava.settings, store=self.store, clock=self.clock, link_provider=None)
+
+    async def end_waits(self) -> None:
+        """Let another process end the waits for deliveries that are over."""
+        context = self.context()
+        recorder = Recorder(context, Privacy(context), on_committed=lambda _appended: None)
+        await Timers(context, GreetingTimers(context, recorder)).end_due()
+
+    async def handle(self, event: Event, handler: Handler = do_nothing) -> Any:
         """Let *handler* handle *event* beneath the middleware."""
         return await self.kochava.receive(event, handler)
 
@@ -132,35 +146,35 @@ class Stage:
         return [getattr(record, "event_name", record.kind) for record in await self.records()]
 
     def at(self) -> datetime:
-        """Now, as a webhook tells it."""
+        """Now, as the time of a webhook."""
         return datetime.fromtimestamp(self.clock.now(), UTC)
 
     def message(self, text: str = "hello", *, user_id: str | None = USER_ID, **fields: Any) -> MessageEvent:
-        """Somebody writes."""
+        """A message of a person."""
         mid = fields.pop("mid", f"in-{next(self._numbers)}")
         page_id = fields.pop("page_id", PAGE_ID)
         return MessageEvent(user_id=user_id, page_id=page_id, mid=mid, text=text, timestamp=self.at(), **fields)
 
     def postback(self, payload: str = "GET_STARTED", *, user_id: str = USER_ID, **fields: Any) -> PostbackEvent:
-        """Somebody taps a button."""
+        """A tap of a person on a button."""
         raw = {"postback": {"payload": payload}, "number": next(self._numbers)}
         page_id = fields.pop("page_id", PAGE_ID)
         return PostbackEvent(user_id=user_id, page_id=page_id, payload=payload, timestamp=self.at(), raw=raw, **fields)
 
     def delivery(self, *mids: str, user_id: str = USER_ID, **fields: Any) -> DeliveryEvent:
-        """Messages reach somebody."""
+        """A delivery of messages to a person."""
         return DeliveryEvent(
             user_id=user_id, page_id=PAGE_ID, mids=mids, watermark=self.at(), timestamp=self.at(), **fields
         )
 
 
-def stage(clock: VirtualClock | None = None, *, store: Store | None = None, **settings: Any) -> Stage:
-    """A stage whose middleware has these settings."""
+def tracked_bot(clock: VirtualClock | None = None, *, store: Store | None = None, **settings: Any) -> TrackedBot:
+    """A process whose middleware has these settings."""
     clock = clock or VirtualClock()
-    return Stage(settings=settings, clock=clock, store=store or MemoryStore(clock=clock))
+    return TrackedBot(settings=settings, clock=clock, store=store or MemoryStore(clock=clock))
 
 
-def to(user_id: str = USER_ID, text: str = "Welcome!", **recipient: Any) -> dict[str, Any]:
+def body_to(user_id: str = USER_ID, text: str = "Welcome!", **recipient: Any) -> dict[str, Any]:
     """A body with one button of each sort."""
     return {
         "recipient": recipient or {"id": user_id},

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import enum
+import logging
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import attrs
 
+from ..clock import Clock
 from ..delivery.settings import DeliverySettings
 from ..exceptions import Violation
+from ..incidents import Incidents
 from ..kochava.destination import Destination, Destinations, Tracker, WireSettings
 from ..kochava.smartlink_settings import SmartLinkSettings
 from ..settings import Rule, at_least, check_rules, not_empty
+from ..store.contract import Store
 from ..store.place import DEFAULT_ADDRESS, StorePlace, openable, shown
-from .app_links import AppLinks
+from ..telemetry.counts import RunningCounts
 from .consent import PrivacySettings
-from .device import DeviceSettings
-from .engagement import EngagementSettings
+from .events import EngagementSettings
 from .greeting import GreetingSettings
-from .install import InstallSettings
-from .link_provider import Catalogue, LinkProviderSettings
-from .people import IdentitySettings, Person
+from .link_provider import Catalogue, LinkProvider, LinkProviderSettings
+from .links import AppLinks
+from .people import DeviceSettings, IdentitySettings, InstallSettings, Person
+from .state import Keys, suppression_key
+
+log = logging.getLogger("kochava_bot_middleware.tracking")
 
 GREETING = "greeting"
 """Name of the greeting's tracker."""
@@ -79,17 +85,17 @@ class KochavaSettings:
 
     Attributes:
         kochava_app_id: The App GUID (``ko…``). Kochava advises one app for each bot.
-        store: Where nothing is lost: an address such as ``sqlite:///path``, or ``memory://`` for tests; or a table
+        store: Where records are kept: an address such as ``sqlite:///path``, or ``memory://`` for tests; or a table
             with ``address`` and more.
         smartlinks: How links are rewritten.
         greeting: The greeting's trackers.
-        events: What is tracked by itself.
+        events: Which events are recorded by themselves.
         identity: How a person is named, and linked to their ids elsewhere.
         device: What is known of a person's device.
         install: Whether a first contact is an install.
-        privacy: Who is not told of, and whether ids leave as hashes.
-        link_provider: How a `LinkProvider` is asked, if the middleware is given one.
-        wire: How Kochava is talked to.
+        privacy: Whose records are not sent, and whether ids leave as hashes.
+        link_provider: How a `LinkProvider` is called, if the middleware is given one.
+        wire: The requests to Kochava.
         delivery: How the worker sends.
         pages: Overrides by Page id.
         worker: ``inside`` the bot's process, or ``separate``.
@@ -140,7 +146,7 @@ class App:
     Attributes:
         app_id: The App GUID.
         links: Its SmartLinks.
-        nameless_links: The same, without people's ids.
+        anonymous_links: The same, without people's ids.
         greeting: Its greeting.
         events: Its automatic events.
         identity: Its names for ids.
@@ -148,11 +154,12 @@ class App:
         install: When a first contact is an install.
         privacy: Whether ids leave as hashes.
         destination: Where its records go.
+        has_greeting: Whether there is a greeting to watch.
     """
 
     app_id: str
     links: AppLinks
-    nameless_links: AppLinks
+    anonymous_links: AppLinks
     greeting: GreetingSettings
     events: EngagementSettings
     identity: IdentitySettings
@@ -160,22 +167,31 @@ class App:
     install: InstallSettings
     privacy: PrivacySettings
     destination: Destination
+    has_greeting: bool
 
     def name_of(self, person: Person) -> str:
-        """The id under which Kochava is told of *person*."""
-        return person.user_id if person.is_hashed else self.privacy.named(person.user_id)
+        """The id under which Kochava knows *person*."""
+        if person.is_hashed or not self.privacy.user_id_hash:
+            return person.user_id
+        return self.privacy.named(person.user_id)
 
 
 class Apps:
     """The app of each Page."""
 
     def __init__(self, settings: KochavaSettings, catalogue: Catalogue | None = None) -> None:
+        self._catalogue = catalogue
         self._default = _app(settings, None, PageOverrides(), catalogue)
         self._of_page = {page_id: _app(settings, page_id, page, catalogue) for page_id, page in settings.pages.items()}
 
     def of(self, page_id: str | None) -> App:
         """What applies to a Page; the settings at the top apply to every Page without overrides."""
         return self._default if page_id is None else self._of_page.get(page_id, self._default)
+
+    async def close(self) -> None:
+        """Cancel the calls of the link provider that still run."""
+        if self._catalogue is not None:
+            await self._catalogue.close()
 
     def __iter__(self) -> Iterator[App]:
         yield self._default
@@ -198,7 +214,7 @@ def _app(settings: KochavaSettings, page_id: str | None, page: PageOverrides, ca
     return App(
         app_id=app_id,
         links=AppLinks(links, catalogue=catalogue),
-        nameless_links=AppLinks(links, catalogue=catalogue, nameless=True),
+        anonymous_links=AppLinks(links, catalogue=catalogue, anonymous=True),
         greeting=greeting,
         events=page.events or settings.events,
         identity=page.identity or settings.identity,
@@ -210,4 +226,63 @@ def _app(settings: KochavaSettings, page_id: str | None, page: PageOverrides, ca
             page_id=page_id,
             wire=attrs.evolve(wire, trackers={**wire.trackers, GREETING: tracker}),
         ),
+        has_greeting=greeting.is_on,
     )
+
+
+DRY_PREFIX = "dry_run:"
+"""Put before the keys of state entries in a dry run, so that it leaves no traces in what counts later."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class TrackingContext:
+    """
+    What the parts of one middleware share.
+
+    Attributes:
+        settings: Of the middleware.
+        apps: Which app applies to which Page.
+        store: Where entries and state are kept.
+        clock: Time.
+        incidents: Where problems are logged.
+        counts: Where what was done and left out is counted.
+    """
+
+    settings: KochavaSettings
+    apps: Apps
+    store: Store
+    clock: Clock
+    incidents: Incidents
+    counts: RunningCounts
+
+    @classmethod
+    def of(
+        cls, settings: KochavaSettings, *, store: Store, clock: Clock, link_provider: LinkProvider | None
+    ) -> TrackingContext:
+        """The context of a new middleware."""
+        incidents, counts = Incidents(clock, log), RunningCounts()
+        catalogue = None
+        if link_provider is not None:
+            catalogue = Catalogue(
+                link_provider, settings.link_provider, clock=clock, incidents=incidents, counts=counts
+            )
+        apps = Apps(settings, catalogue)
+        return cls(settings=settings, apps=apps, store=store, clock=clock, incidents=incidents, counts=counts)
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether records are logged in place of being stored."""
+        return self.settings.mode is Mode.DRY_RUN
+
+    @property
+    def prefix(self) -> str:
+        """What the keys of all state entries begin with."""
+        return DRY_PREFIX if self.settings.mode is Mode.DRY_RUN else ""
+
+    def keys(self, app_id: str, name: str) -> Keys:
+        """The keys of a person's state entries."""
+        return Keys(app_id, name, self.prefix)
+
+    def suppression_key(self, name: str) -> str:
+        """The key of the state entry that a person is suppressed, the same in a dry run."""
+        return suppression_key(self.settings.privacy, self.settings.kochava_app_id, name)

@@ -1,0 +1,279 @@
+"""
+Which entries and state changes a recording becomes. Purely from values: one person's part of it, the state stored of
+them, and what the callables of the settings answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from ..kochava.event_data import clean_event_data
+from ..kochava.records import TOP_LEVEL, Engagement, IdentityLink, Install, Record
+from ..messenger.events import Channel, Event
+from ..store.records import Entry, Mark
+from .events import referral_facts, with_referral
+from .funnel import Delivered, Elapsed, FunnelState, PingStep, Sent, Signal, advance
+from .greeting import ping_of
+from .people import record_id, usertime_of
+from .recording import HookAnswers, RecordedPerson, RequestedEvent
+from .state import IdentityState, ReferralState, Timer, change, create, page_key, require_absent, sent_from_bytes, write
+
+
+@attrs.define(kw_only=True)
+class RecordingPlan:
+    """
+    What a recording becomes.
+
+    Attributes:
+        records: New records, in the order in which Kochava wants them.
+        timers: New waits.
+        marks: Changed state.
+        left_out: Why something is not written, once for each.
+    """
+
+    records: list[Record] = attrs.field(factory=list)
+    timers: list[Entry] = attrs.field(factory=list)
+    marks: list[Mark] = attrs.field(factory=list)
+    left_out: list[str] = attrs.field(factory=list)
+
+    def add(self, part: RecordingPlan) -> None:
+        """Add the plan of one person."""
+        self.records += part.records
+        self.timers += part.timers
+        self.marks += part.marks
+        self.left_out += part.left_out
+
+
+def keys_to_read(part: RecordedPerson, event: Event | None) -> list[str]:
+    """The state entries that the plan of one person needs."""
+    keys = part.keys
+    wanted = [part.suppression_key, keys.referral]
+    if part.events or part.identities or part.app.install.is_entry(event):
+        wanted += [keys.known, keys.identities]
+    if part.signals:
+        wanted += [keys.funnel, page_key(part.person.page_id, keys.prefix), *greeting_keys(part, event)]
+    return wanted
+
+
+def greeting_keys(part: RecordedPerson, event: Event | None) -> list[str]:
+    """Keys under which greetings to this person may be stored that were sent without knowing them."""
+    names = [f"mid:{mid}" for signal in part.signals if isinstance(signal, Delivered) for mid in signal.mids]
+    prior = None if event is None else event.prior_message
+    if prior is not None and prior.identifier is not None:
+        names.append(f"user_ref:{prior.identifier}")
+    return [part.keys.greeting(name) for name in names]
+
+
+def plan_person(
+    part: RecordedPerson, stored: Mapping[str, bytes], *, event: Event | None, usertime: int, now: float
+) -> RecordingPlan:
+    """
+    The plan of one person: install, events, identity links and pings.
+
+    Args:
+        stored: The state entries that were read, of those of `keys_to_read` that exist.
+        event: The event being handled, if it is theirs.
+        usertime: When the recording's events happened.
+        now: Seconds since the epoch.
+    """
+    plan = RecordingPlan()
+    answers = part.answers or _NO_ANSWERS
+    signals = list(part.signals)
+    for key in greeting_keys(part, event) if signals else ():
+        sent = sent_from_bytes(stored.get(key))
+        if sent is not None:
+            signals.insert(0, sent)
+            plan.marks.append(write(key, None))
+    if answers.suppression is not None:
+        plan.left_out += [answers.suppression] * len(part.events)
+        return plan
+    changes: list[Mark] = []
+    referral = _referral(part, stored, event, changes, now)
+    _plan_records(part, stored, plan, changes, event=event, referral=referral, usertime=usertime, now=now)
+    if signals and part.app.has_greeting:
+        _plan_greeting(part, stored, plan, changes, signals=signals, referral=referral, now=now)
+    if changes:
+        # A person who is forgotten in between must not come back as a leftover of this plan.
+        plan.marks += [*changes, require_absent(part.suppression_key)]
+    return plan
+
+
+_NO_ANSWERS = HookAnswers()
+
+
+def _referral(
+    part: RecordedPerson, stored: Mapping[str, bytes], event: Event | None, changes: list[Mark], now: float
+) -> Mapping[str, str]:
+    """The referral of the person's named events, after the one of *event*."""
+    settings = part.app.events
+    if settings.attach_referral == "off":
+        return {}
+    state = before = ReferralState.from_bytes(stored.get(part.keys.referral))
+    new = {} if event is None else referral_facts(event.referral)
+    if event is not None and new:
+        state = before.with_referral(new, now if event.timestamp is None else event.timestamp.timestamp())
+        if state != before:
+            expires_at = now + settings.referral_seconds
+            changes.append(change(part.keys.referral, state.to_bytes(), stored, expires_at=expires_at))
+    return state.facts(settings.attach_referral, since=now - settings.referral_seconds)
+
+
+def _plan_records(
+    part: RecordedPerson,
+    stored: Mapping[str, bytes],
+    plan: RecordingPlan,
+    changes: list[Mark],
+    *,
+    event: Event | None,
+    referral: Mapping[str, str],
+    usertime: int,
+    now: float,
+) -> None:
+    """Install, events and identity link, in this order."""
+    app, keys = part.app, part.keys
+    before = IdentityState.from_bytes(stored.get(keys.identities))
+    identities = before.learn(part.identities, kept=app.identity.identities_in_events)
+    known_ids = {key: identities.values[key] for key in app.identity.identities_in_events if key in identities.values}
+    is_known = keys.known in stored
+    if not is_known and (part.events or app.install.is_entry(event)):
+        is_known = _plan_first_record(part, plan, changes, event, now)
+    extra = {} if part.answers is None else part.answers.extra
+    for requested in part.events:
+        plan.records.append(_engagement(part, requested, referral, known_ids, extra, usertime))
+    links = app.destination.wire.identity_form != "off"
+    if links and identities.pending and (is_known or part.events or not app.identity.wait_for_first_record):
+        plan.records.append(_identity_link(part, identities.pending, extra, now))
+        identities = identities.link()
+    if identities != before:
+        changes.append(change(keys.identities, identities.to_bytes(), stored))
+
+
+def _plan_first_record(
+    part: RecordedPerson, plan: RecordingPlan, changes: list[Mark], event: Event | None, now: float
+) -> bool:
+    """
+    The install, if there is to be one, and the state entry that makes it the only one.
+
+    Returns:
+        Whether Kochava knows the person then.
+    """
+    answers = part.answers or _NO_ANSWERS
+    if answers.installs is None:
+        return False
+    app, name = part.app, part.keys.name
+    if answers.installs:
+        plan.records.append(
+            Install(
+                id=record_id(app.app_id, "install", name),
+                app_id=app.app_id,
+                user_id=name,
+                page_id=part.person.page_id,
+                usertime=usertime_of(None if event is None else event.timestamp, now),
+                device_ids=app.identity.device_ids(part.person.channel, name),
+                extra=answers.extra,
+            )
+        )
+    changes.append(create(part.keys.known, b"installed" if answers.installs else b"seen"))
+    return True
+
+
+def _engagement(
+    part: RecordedPerson,
+    requested: RequestedEvent,
+    referral: Mapping[str, str],
+    known_ids: Mapping[str, str],
+    extra: Mapping[str, object],
+    usertime: int,
+) -> Engagement:
+    app, name, person = part.app, part.keys.name, requested.person
+    data = requested.data
+    if requested.is_named and referral:
+        # A ref is free text of whoever made the link, so it is cleaned like any other data.
+        data, _ = clean_event_data(with_referral(data, referral), strict=False)
+    own_ids = app.identity.device_ids(person.channel, name)
+    return Engagement(
+        id=requested.id,
+        app_id=app.app_id,
+        user_id=name,
+        page_id=person.page_id,
+        usertime=usertime,
+        event_name=requested.name,
+        event_data=data,
+        # The person's own id comes first, and no identity may replace it.
+        device_ids={**own_ids, **known_ids, **own_ids} if known_ids else own_ids,
+        extra=extra,
+    )
+
+
+def _identity_link(
+    part: RecordedPerson, identities: Mapping[str, str], extra: Mapping[str, object], now: float
+) -> IdentityLink:
+    app, name = part.app, part.keys.name
+    material = [text for pair in sorted(identities.items()) for text in pair]
+    return IdentityLink(
+        id=record_id(app.app_id, "identity", name, *material),
+        app_id=app.app_id,
+        user_id=name,
+        page_id=part.person.page_id,
+        usertime=int(now),
+        device_ids=app.identity.link_ids(part.person.channel, name),
+        identities=dict(identities),
+        extra={key: extra[key] for key in TOP_LEVEL if key in extra},
+    )
+
+
+def _plan_greeting(
+    part: RecordedPerson,
+    stored: Mapping[str, bytes],
+    plan: RecordingPlan,
+    changes: list[Mark],
+    *,
+    signals: Sequence[Signal],
+    referral: Mapping[str, str],
+    now: float,
+) -> None:
+    """Impressions and clicks, and the waits for deliveries."""
+    settings = part.app.greeting
+    expects = _expects_delivery(part, stored)
+    before = state = FunnelState.from_bytes(stored.get(part.keys.funnel))
+    for signal in signals:
+        if isinstance(signal, Elapsed) and expects:
+            continue
+        if isinstance(signal, Sent) and not signal.referral:
+            signal = attrs.evolve(signal, referral=referral)
+        state, steps = advance(state, signal, window_seconds=settings.window_seconds)
+        greeting = state.greeting
+        if greeting is None:
+            continue
+        for step in steps:
+            if (settings.impression_url if step is PingStep.IMPRESSION else settings.click_url) is not None:
+                plan.records.append(
+                    ping_of(
+                        step,
+                        greeting,
+                        settings,
+                        app_id=part.app.app_id,
+                        user_id=part.keys.name,
+                        person=part.person,
+                        at=signal.at,
+                        device=part.app.device.personal((part.answers or _NO_ANSWERS).device),
+                    )
+                )
+        waits = isinstance(signal, Sent) and greeting.shown_at is None and not expects
+        if waits and settings.delivery_wait_seconds is not None:
+            due_at = greeting.sent_at + settings.delivery_wait_seconds
+            timer = Timer.of(part.keys, part.person, greeting=greeting.id, due_at=due_at)
+            plan.timers.append(timer.entry(now, prefix=part.keys.prefix))
+    if state != before:
+        expires_at = now + 2 * settings.window_seconds
+        changes.append(change(part.keys.funnel, state.to_bytes(), stored, expires_at=expires_at))
+
+
+def _expects_delivery(part: RecordedPerson, stored: Mapping[str, bytes]) -> bool:
+    """Whether a delivery event will show that a greeting was shown, so that waiting alone proves nothing."""
+    policy = part.app.greeting.delivery_events
+    if part.person.channel is Channel.INSTAGRAM or policy == "absent":
+        return False
+    return policy == "expected" or page_key(part.person.page_id, part.keys.prefix) in stored

@@ -1,0 +1,382 @@
+"""
+Writes recordings: reads the stored state of their people, plans, and commits, for as long as it takes.
+
+The state is read only at the end of a handling, and read again when another process changed it in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ..exceptions import TrackingError
+from ..handling import Handling, current_handling
+from ..messenger.events import AccountLinkingEvent, Channel, DeliveryEvent, Event
+from ..queues.settling import HandlingCommitter
+from ..store.records import Committed, Settlement, Unit
+from ..telemetry.counts import LeftOut
+from .consent import Suppression
+from .funnel import Delivered
+from .people import Person, call_hook, device_facts
+from .plan import RecordingPlan, greeting_keys, keys_to_read, plan_person
+from .privacy import Privacy
+from .recording import HookAnswers, RecordedPerson, Recording, optional_channel, optional_id
+from .settings import App, Mode, TrackingContext
+from .state import greeting_key, page_key, record_entry, sent_from_bytes, sent_to_bytes, suppression_of, write
+
+log = logging.getLogger(__name__)
+
+REMEMBERED_MIDS = 1000
+"""Delivered messages that may belong to a send whose person is not known yet, as far as this process saw them."""
+
+PAGE_SEEN_SECONDS = 7 * 86400.0
+"""For how long a Page that sent a delivery event is expected to send more of them."""
+
+
+class Recorder:
+    """
+    The recordings of one middleware.
+
+    Args:
+        on_committed: Called with the number of new records of each commit.
+    """
+
+    def __init__(self, context: TrackingContext, privacy: Privacy, on_committed: Callable[[int], None]) -> None:
+        self._context = context
+        self._privacy = privacy
+        self._on_committed = on_committed
+        self._committer = HandlingCommitter(context.store, context.clock)
+        self._commits: set[asyncio.Task[None]] = set()
+        self._delivered: OrderedDict[str, Person] = OrderedDict()
+        self._pages_seen: dict[str, float] = {}
+
+    @property
+    def at_risk(self) -> int:
+        """Commits that are only in memory."""
+        return len(self._commits)
+
+    def recording_of(self, handling: Handling) -> Recording:
+        """The recording of *handling*; the same one each time."""
+        recording: Recording | None = handling.kept.get(self)
+        if recording is None:
+            recording = handling.kept[self] = Recording(self._context, handling)
+        return recording
+
+    def join(self, handling: Handling) -> None:
+        """Make the recording of *handling* a part of its host's commit."""
+        handling.contributors[self] = RecordingContributor(self, self.recording_of(handling))
+
+    def current(self) -> Recording | None:
+        """The recording of the event being handled; ``None`` outside of handling, and when it is written already."""
+        handling = current_handling()
+        recording: Recording | None = None if handling is None else handling.kept.get(self)
+        return recording if recording is not None and recording.is_open else None
+
+    def new(self) -> Recording:
+        """A recording that belongs to no event."""
+        return Recording(self._context)
+
+    def ignore(self, _result: object = None) -> None:
+        """Leave out the automatic event of the event being handled."""
+        recording = self.current()
+        if recording is not None:
+            recording.is_ignored = True
+
+    async def track(
+        self, name: object, data: Any, *, track_id: object, user_id: object, page_id: object, channel: object
+    ) -> None:
+        """
+        Record a named event: as a part of the event being handled, or else by a commit of its own.
+
+        Args:
+            track_id: The caller's own id; the same one again is a no-op.
+            user_id: The person; as the others, ``None`` leaves it to the event being handled.
+
+        Raises:
+            TrackingError: An argument cannot be what it should be; or neither the call nor an event names a person; or,
+                in strict mode, Kochava would refuse the event.
+        """
+        if not isinstance(name, str) or not name.strip():
+            msg = f"an event has a name, got {name!r}"
+            raise TrackingError(msg)
+        track_id = optional_id("id", track_id)
+        about = self._about(name, user_id, page_id, channel)
+        if about is not None:
+            recording, person = about
+            recording.track(person, name, data, track_id=track_id)
+            if recording.handling is None:
+                await self.commit(recording)
+
+    async def identify(self, identities: Any, *, user_id: object, page_id: object, channel: object) -> None:
+        """
+        Record identities of a person; otherwise as `track`.
+
+        Raises:
+            TrackingError: As of `track`.
+        """
+        about = self._about(None, user_id, page_id, channel)
+        if about is not None:
+            recording, person = about
+            recording.identify(person, identities)
+            if recording.handling is None:
+                await self.commit(recording)
+
+    async def commit(self, recording: Recording) -> None:
+        """Make a recording durable, waiting no longer than allowed; it goes on in the background if need be."""
+        recording.is_open = False
+        if len(self._commits) >= self._context.settings.at_risk_limit:
+            self._context.counts.left_out[LeftOut.AT_RISK_LIMIT] += 1
+            self._context.incidents.report("tracking_lost", reason="the store does not work, and memory is full")
+            return
+        task = asyncio.create_task(self.settle(recording))
+        self._commits.add(task)
+        task.add_done_callback(self._forget_commit)
+        await asyncio.wait({task}, timeout=self._context.settings.commit_timeout_seconds)
+
+    async def settle(self, recording: Recording, settlements: Sequence[Settlement] = ()) -> None:
+        """Write a recording together with *settlements*, for as long as it takes."""
+        contributor = RecordingContributor(self, recording)
+        await self._committer.settle([contributor], settlements)
+        contributor.finish()
+
+    async def drain(self, deadline_seconds: float) -> None:
+        """Wait for what is at risk; what is not written by then is lost."""
+        if self._commits:
+            _, lost = await asyncio.wait(self._commits, timeout=deadline_seconds)
+            for task in lost:
+                task.cancel()
+            if lost:
+                log.error("tracking_lost_at_risk: %d", len(lost))
+            await asyncio.gather(*lost, return_exceptions=True)
+
+    async def plan(self, recording: Recording) -> RecordingPlan:
+        """
+        What *recording* becomes, given the state that is stored now. Nothing is written or counted.
+
+        Raises:
+            StoreError: The stored state cannot be read.
+        """
+        await self._complete(recording)
+        plan = RecordingPlan()
+        self._plan_greetings(recording, plan)
+        self._plan_page(recording.event, plan)
+        parts = [part for part in recording.people.values() if not self._is_test_user(part, plan)]
+        keys = [key for part in parts for key in keys_to_read(part, _event_of(part, recording))]
+        stored = await self._context.store.recall(keys) if keys else {}
+        for part in parts:
+            plan.add(await self._plan_part(part, stored, recording))
+        return plan
+
+    def unit_of(self, plan: RecordingPlan) -> Unit:
+        """What is written of *plan*; what cannot be, or in a dry run, is added to what it leaves out."""
+        appends = []
+        for record in plan.records:
+            if self._context.is_dry_run:
+                log.info("dry_run: %s %s", record.kind, getattr(record, "event_name", ""))
+                plan.left_out.append(LeftOut.DRY_RUN)
+                continue
+            try:
+                appends.append(record_entry(record, self._context.clock.now()))
+            except (TypeError, ValueError) as exc:
+                self._context.incidents.report("record_not_storable", record.kind, reason=type(exc).__name__)
+                plan.left_out.append(LeftOut.NOT_STORABLE)
+        return Unit(appends=[*appends, *plan.timers], marks=plan.marks)
+
+    def count(self, recording: Recording, plan: RecordingPlan | None, committed: Committed | None) -> None:
+        """Count what was recorded and left out."""
+        counts = self._context.counts
+        if committed is not None and (page := self._unseen_page(recording.event)) is not None:
+            self._pages_seen[page] = self._context.clock.now()
+        if recording.left_out:
+            counts.left_out.update(recording.left_out)
+            recording.left_out.clear()
+        if plan is None:
+            return
+        counts.left_out.update(plan.left_out)
+        if recording.is_ignored:
+            counts.left_out[LeftOut.IGNORED] += 1
+        if committed is not None and (plan.records or plan.timers):
+            kinds = {record.id: record.kind for record in plan.records}
+            new = [kinds[entry_id] for entry_id in committed.appended if entry_id in kinds]
+            counts.recorded.update(new)
+            self._on_committed(len(new))
+
+    def _about(
+        self, event_name: str | None, user_id: object, page_id: object, channel: object
+    ) -> tuple[Recording, Person] | None:
+        """
+        Where a call is recorded, and the person it is about; ``None`` when nothing is recorded.
+
+        Args:
+            event_name: For the message; ``None`` for identities.
+        """
+        user_id, page_id = optional_id("user_id", user_id), optional_id("page_id", page_id)
+        channel = optional_channel(channel)
+        if self._context.settings.mode is Mode.OFF:
+            return None
+        current = self.current()
+        own = None if current is None else current.person
+        if current is not None and own is not None and user_id is None and page_id is None and channel is None:
+            return current, own
+        user_id = user_id or (None if own is None else own.user_id)
+        if user_id is None:
+            what = "identities" if event_name is None else f"event {event_name!r}"
+            msg = f"{what}: no event of a person is being handled, so `user_id` must say whom it is about"
+            raise TrackingError(msg)
+        page_id = page_id or (None if own is None else own.page_id)
+        if channel is None:
+            channel = own.channel if own is not None and own.user_id == user_id else Channel.MESSENGER
+        return current or self.new(), Person(user_id=user_id, page_id=page_id, channel=channel)
+
+    async def _complete(self, recording: Recording) -> None:
+        """Add what the event itself says, once."""
+        event, person = recording.event, recording.person
+        if recording.is_complete:
+            return
+        if person is not None and isinstance(event, AccountLinkingEvent):
+            await self._identify_on_linking(recording, event, person)
+        recording.complete()
+
+    async def _identify_on_linking(self, recording: Recording, event: AccountLinkingEvent, person: Person) -> None:
+        identify = self._context.apps.of(person.page_id).identity.identify_on_linking
+        if identify is None or event.status != "linked" or event.standby:
+            return
+        try:
+            identities = await call_hook(identify, event)
+            if identities:
+                recording.identify(person, identities)
+        except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
+            self._context.incidents.report("identify_on_linking_failed", reason=type(exc).__name__)
+
+    def _is_test_user(self, part: RecordedPerson, plan: RecordingPlan) -> bool:
+        if part.person.user_id not in self._context.settings.test_users:
+            return False
+        plan.left_out += [LeftOut.TEST_USER] * len(part.events)
+        return True
+
+    def _plan_greetings(self, recording: Recording, plan: RecordingPlan) -> None:
+        """Greetings to people whose id is not known: give them to those whose delivery came first, keep the others."""
+        now, prefix = self._context.clock.now(), self._context.prefix
+        greetings, recording.greetings = recording.greetings, []
+        for greeting in greetings:
+            app, identified_by, sent = greeting
+            keys = [greeting_key(app.app_id, name, prefix) for name in identified_by]
+            person = next((self._delivered[key] for key in keys if key in self._delivered), None)
+            if person is not None:
+                recording.add_delivered_greeting(person, sent)
+                continue
+            recording.greetings.append(greeting)
+            expires_at = now + app.greeting.window_seconds
+            plan.marks += [write(key, sent_to_bytes(sent), expires_at=expires_at) for key in keys]
+
+    def _plan_page(self, event: Event | None, plan: RecordingPlan) -> None:
+        key = self._unseen_page(event)
+        if key is not None:
+            plan.marks.append(write(key, b"1", expires_at=self._context.clock.now() + PAGE_SEEN_SECONDS))
+
+    def _unseen_page(self, event: Event | None) -> str | None:
+        """The key of the fact that the Page of *event* has delivery events; ``None`` but for about once a day."""
+        if not isinstance(event, DeliveryEvent) or not self._context.apps.of(event.page_id).has_greeting:
+            return None
+        key = page_key(event.page_id, self._context.prefix)
+        seen_at = self._pages_seen.get(key, 0.0)
+        return key if self._context.clock.now() - seen_at > PAGE_SEEN_SECONDS / 7 else None
+
+    async def _plan_part(
+        self, part: RecordedPerson, stored: Mapping[str, bytes], recording: Recording
+    ) -> RecordingPlan:
+        suppression = suppression_of(stored.get(part.suppression_key))
+        if suppression is not None:
+            return RecordingPlan(left_out=[suppression] * len(part.events))
+        event = _event_of(part, recording)
+        if part.signals:
+            self._remember_deliveries(part, stored, event)
+        is_only_delivery = _is_only_delivery(part, stored, event)
+        if not is_only_delivery:
+            await self._call_hooks(part, stored, event)
+        now = self._context.clock.now()
+        planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
+        if is_only_delivery and planned.records:
+            await self._call_hooks(part, stored, event)
+            planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
+        return planned
+
+    def _remember_deliveries(self, part: RecordedPerson, stored: Mapping[str, bytes], event: Event | None) -> None:
+        """A delivery may come before its greeting is recorded, which does not name the person."""
+        for key in greeting_keys(part, event):
+            if "mid:" in key and sent_from_bytes(stored.get(key)) is None:
+                self._delivered[key] = part.person
+                while len(self._delivered) > REMEMBERED_MIDS:
+                    self._delivered.popitem(last=False)
+
+    async def _call_hooks(self, part: RecordedPerson, stored: Mapping[str, bytes], event: Event | None) -> None:
+        """Call the callables of the settings, where there are any, once for each person of a recording."""
+        app, person = part.app, part.person
+        if part.answers is not None or not _has_hooks(app):
+            return
+        user_id = None if person.is_hashed else person.user_id
+        decision = await self._privacy.decide(user_id)
+        if isinstance(decision, Suppression):
+            part.answers = HookAnswers(suppression=decision)
+            return
+        device: Mapping[str, str] = {}
+        if app.device.is_given:
+            device, failed = await device_facts(app.device, user_id)
+            for name in failed:
+                self._context.incidents.report("device_fact_failed", name)
+        installs: bool | None = False
+        if app.install.mode != "off" and part.keys.known not in stored:
+            try:
+                installs = await app.install.installs(event, user_id, self._context.clock.now())
+            except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
+                self._context.incidents.report("known_users_failed", reason=type(exc).__name__)
+                installs = None
+        part.answers = HookAnswers(consent=decision, device=device, installs=installs)
+
+    def _forget_commit(self, task: asyncio.Task[None]) -> None:
+        self._commits.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._context.incidents.report("tracking_failed", reason=type(task.exception()).__name__)
+
+
+class RecordingContributor:
+    """One recording's part of a commit: planned anew for each try, and counted once."""
+
+    def __init__(self, recorder: Recorder, recording: Recording) -> None:
+        self._recorder = recorder
+        self._recording = recording
+        self._plan: RecordingPlan | None = None
+
+    async def contribute(self) -> Unit:
+        self._plan = await self._recorder.plan(self._recording)
+        return self._recorder.unit_of(self._plan)
+
+    def committed(self, answer: Committed) -> None:
+        self.finish(answer)
+
+    def finish(self, answer: Committed | None = None) -> None:
+        """Count what was recorded and left out. Idempotent."""
+        plan, self._plan = self._plan, None
+        self._recorder.count(self._recording, plan, answer)
+
+
+def _has_hooks(app: App) -> bool:
+    return app.privacy.consent is not None or app.device.is_given or app.install.mode != "off"
+
+
+def _event_of(part: RecordedPerson, recording: Recording) -> Event | None:
+    """The event being handled, if it is this person's."""
+    event = recording.event
+    return event if event is not None and event.user_id == part.person.user_id else None
+
+
+def _is_only_delivery(part: RecordedPerson, stored: Mapping[str, bytes], event: Event | None) -> bool:
+    """Whether there is nothing but deliveries, most of which concern no greeting."""
+    if part.events or part.identities or not part.signals:
+        return False
+    if not all(isinstance(signal, Delivered) for signal in part.signals):
+        return False
+    return all(sent_from_bytes(stored.get(key)) is None for key in greeting_keys(part, event))
