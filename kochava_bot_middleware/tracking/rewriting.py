@@ -11,8 +11,9 @@ import attrs
 
 from ..kochava.smartlink import LinkContext, NotMade, SmartLinks
 from ..messenger.events import Channel
-from ..messenger.links.body import KeepReason, LinkKind, LinkSite, TextLimit, reason_to_keep, show_links
-from ..messenger.links.site import Trail, site_of
+from ..messenger.links.body import replace_links
+from ..messenger.links.link import KeepReason, Link, LinkKind, Trail, link_of, reason_to_keep
+from ..messenger.links.text import TextLimit
 from ..messenger.outgoing import Outgoing
 
 
@@ -50,7 +51,7 @@ class LinkOutcome:
         left_alone: Why it was left alone; ``None`` when it was not.
     """
 
-    site: LinkSite
+    site: Link
     smartlink: str | None
     left_alone: LeftAlone | None
 
@@ -158,7 +159,7 @@ class _Rewriting:
 
     def run(self, origin: _Origin) -> Any:
         """The body with what was chosen."""
-        return show_links(
+        return replace_links(
             origin.body,
             self.show,
             endpoint=origin.endpoint,
@@ -175,10 +176,10 @@ class _Rewriting:
         title: str,
         index: int,
         keep: KeepReason | None,
-        shared: bool,  # noqa: FBT001  as `Show` has it
+        shared: bool,  # noqa: FBT001  as in `Replace`
         extensions: bool,  # noqa: FBT001
         user_id: str | None,
-        room: int | None,
+        max_length: int | None,
         /,
     ) -> str | None:
         """The SmartLink for a link, or ``None`` to leave it."""
@@ -195,7 +196,7 @@ class _Rewriting:
             return self._left(made)
         if extensions and not made.startswith("https://"):
             return self._left(LeftAlone.MESSENGER_EXTENSIONS)
-        if room is not None and len(made.encode("utf-8", "surrogatepass")) > room:
+        if max_length is not None and len(made.encode("utf-8", "surrogatepass")) > max_length:
             return self._left(LeftAlone.TEXT_TOO_LONG)
         self.changed += 1
         return made
@@ -217,5 +218,5 @@ class _Recording(_Rewriting):
         before = self.left_alone.copy()
         made = super().show(*facts)
         (reason,) = (self.left_alone - before) or (None,)
-        self.outcomes.append(LinkOutcome(site=site_of(*facts), smartlink=made, left_alone=reason))
+        self.outcomes.append(LinkOutcome(site=link_of(*facts), smartlink=made, left_alone=reason))
         return made

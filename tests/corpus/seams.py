@@ -152,6 +152,7 @@ async def rewrite(body: Any, settings: Mapping[str, Any], send: Mapping[str, Any
 
 def _link(outcome: Any) -> dict[str, Any]:
     found: dict[str, Any] = _plain(outcome.site._asdict())
+    found["room"] = found.pop("max_length")
     return {**found, "smartlink": outcome.smartlink, "left_alone": _plain(outcome.left_alone)}
 
 

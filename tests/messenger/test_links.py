@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from kochava_bot_middleware.messenger.links.body import KeepReason, LinkKind, LinkSite, iter_links
+from kochava_bot_middleware.messenger.links.body import iter_links
+from kochava_bot_middleware.messenger.links.link import KeepReason, Link, LinkKind
 
 SHOP = "https://shop.example/shoes?a=1&b=2#top"
 
@@ -31,7 +32,7 @@ def facts(body: Any, **options: Any) -> list[tuple[LinkKind, str, KeepReason | N
     return [(site.kind, site.url, site.keep) for site in iter_links(body, **options)]
 
 
-def only(body: Any, **options: Any) -> LinkSite:
+def only(body: Any, **options: Any) -> Link:
     """The one address of a body."""
     (site,) = iter_links(body, **options)
     return site

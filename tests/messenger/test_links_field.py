@@ -10,7 +10,8 @@ from urllib.parse import parse_qs, quote, urlencode
 import attrs
 import pytest
 
-from kochava_bot_middleware.messenger.links.body import KeepReason, LinkKind, LinkSite, iter_links, map_links
+from kochava_bot_middleware.messenger.links.body import iter_links, replace_links
+from kochava_bot_middleware.messenger.links.link import KeepReason, Link, LinkKind
 
 SHOP = "https://shop.example/shoes?a=1&b=2"
 NEW = "https://acme.smart.link/x?url=1&y=2"
@@ -31,7 +32,7 @@ def body(**payload: Any) -> dict[str, Any]:
     return {"recipient": {"id": "42"}, "message": {"attachment": attachment(**payload)}}
 
 
-def only(given: Any) -> LinkSite:
+def only(given: Any) -> Link:
     """The one address of a body."""
     (site,) = iter_links(given)
     return site
@@ -114,7 +115,7 @@ FIELDS = {"recipient": json.dumps({"id": "42"}), "message": json.dumps({"attachm
 
 def replaced(given: Any) -> Any:
     """The body with every link replaced."""
-    return map_links(given, lambda _site: NEW)
+    return replace_links(given, lambda *_link: NEW)
 
 
 def url_in(form: str) -> str:
@@ -140,7 +141,7 @@ def test_body_may_be_a_form(form: str) -> None:
     assert (SHOP, "42") == (site.url, site.user_id)
     assert NEW == url_in(replaced(form))
     assert replaced(form).encode() == replaced(form.encode())
-    assert form is map_links(form, lambda _site: None)
+    assert form is replace_links(form, lambda *_link: None)
 
 
 def test_fields_that_do_not_change_keep_their_spelling() -> None:

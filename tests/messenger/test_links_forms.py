@@ -13,7 +13,8 @@ import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kochava_bot_middleware.messenger.links.body import Path, iter_links, map_links, replace_links
+from kochava_bot_middleware.messenger.links.body import iter_links, replace_links
+from kochava_bot_middleware.messenger.links.link import Path, link_of
 from kochava_bot_middleware.messenger.links.text import TextLimit
 
 SHOP = "https://shop.example/a?b=1&c=%C3%A4"
@@ -31,7 +32,12 @@ def body(message: Any) -> dict[str, Any]:
 
 def replaced(given_body: Any) -> Any:
     """The body with every link replaced."""
-    return map_links(given_body, lambda _site: NEW)
+    return replace_links(given_body, lambda *_link: NEW)
+
+
+def replaced_at(given_body: Any, replacements: dict[Path, str]) -> Any:
+    """The body with the links at some paths replaced."""
+    return replace_links(given_body, lambda *link: replacements.get(link_of(*link).path))
 
 
 def test_replacement_goes_to_its_path_alone() -> None:
@@ -39,7 +45,7 @@ def test_replacement_goes_to_its_path_alone() -> None:
     original = body({"attachment": ATTACHMENT, "metadata": "m"})
     before = copy.deepcopy(original)
 
-    result = replace_links(original, {URL_PATH: NEW})
+    result = replaced_at(original, {URL_PATH: NEW})
 
     assert before == original
     assert NEW == result["message"]["attachment"]["payload"]["buttons"][0]["url"]
@@ -51,14 +57,14 @@ def test_without_a_replacement_the_same_object_comes_back() -> None:
     """Nothing is copied when nothing changes."""
     original = body({"attachment": json.dumps(ATTACHMENT)})
 
-    assert original is replace_links(original, {("message", "elsewhere"): NEW})
+    assert original is replaced_at(original, {("message", "elsewhere"): NEW})
 
 
 def test_json_text_members_stay_json_text() -> None:
     """pymessenger 0.0.7.0 sends recipient and message as JSON text."""
     original = {"recipient": json.dumps({"id": "42"}), "message": json.dumps({"attachment": ATTACHMENT})}
 
-    result = replace_links(original, {URL_PATH: NEW})
+    result = replaced_at(original, {URL_PATH: NEW})
 
     assert original["recipient"] == result["recipient"]
     assert json.dumps({"attachment": json.loads(json.dumps(ATTACHMENT).replace(SHOP, NEW))}) == result["message"]
@@ -127,7 +133,7 @@ def test_attrs_instance_that_refuses_the_address_gets_it_all_the_same() -> None:
     """A validator of the caller's class must not stop a send."""
     original = body({"attachment": {"type": "template", "payload": Payload((URLButton("A", SHOP),))}})
 
-    result = map_links(original, lambda _site: NEW * 3)
+    result = replace_links(original, lambda *_link: NEW * 3)
 
     assert NEW * 3 == result["message"]["attachment"]["payload"].buttons[0].url
 
@@ -172,16 +178,17 @@ def test_batch_may_be_json_text_or_a_bare_array() -> None:
 def test_text_room_shrinks_with_what_is_written() -> None:
     """Each address of a text is told how long its replacement may be."""
     text = "https://a.example https://b.example"
-    rooms = []
+    lengths: list[int | None] = []
 
-    def visit(site: Any) -> str:
-        rooms.append(site.room)
-        return site.url + "0123456789"  # type: ignore[no-any-return]
+    def replace(*arguments: Any) -> str:
+        link = link_of(*arguments)
+        lengths.append(link.max_length)
+        return link.url + "0123456789"
 
-    map_links(body({"text": text}), visit, text_limit=TextLimit.INSTAGRAM)
+    replace_links(body({"text": text}), replace, text_limit=TextLimit.INSTAGRAM)
 
     free = 1000 - len(text)
-    assert [17 + free, 17 + free - 10] == rooms
+    assert [17 + free, 17 + free - 10] == lengths
 
 
 KEYS = (
@@ -207,7 +214,7 @@ def test_any_json_is_walked_without_an_error_or_a_change(anything: Any) -> None:
     """The walk is total; replacing nothing gives the same object, replacing all never writes into it."""
     before = copy.deepcopy(anything)
 
-    assert anything is map_links(anything, lambda _site: None, text_limit=TextLimit.MESSENGER)
+    assert anything is replace_links(anything, lambda *_link: None, text_limit=TextLimit.MESSENGER)
     replaced(anything)
 
     assert before == anything
@@ -216,6 +223,6 @@ def test_any_json_is_walked_without_an_error_or_a_change(anything: Any) -> None:
 @given(st.text(alphabet="ab :/?.,)(]['\"htps\n"))
 def test_any_text_keeps_what_is_not_an_address(text: str) -> None:
     """Replacing each address by itself in brackets, and taking the brackets off again, restores the text."""
-    marked = map_links(body({"text": text}), lambda site: f"<{site.url}>", text_limit=TextLimit.MESSENGER)
+    marked = replace_links(body({"text": text}), lambda *link: f"<{link[1]}>", text_limit=TextLimit.MESSENGER)
 
     assert text == marked["message"]["text"].replace("<", "").replace(">", "")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kochava_bot_middleware.kochava.smartlink import LinkContext, SmartLinks, SmartLinkSettings
 from kochava_bot_middleware.messenger.events import Channel
-from kochava_bot_middleware.messenger.links.body import LinkKind
+from kochava_bot_middleware.messenger.links.link import LinkKind
 from kochava_bot_middleware.messenger.outgoing import Outgoing
 from kochava_bot_middleware.settings import from_mapping
 from kochava_bot_middleware.tracking.rewriting import LeftAlone, Rewritten, context_of, rewrite

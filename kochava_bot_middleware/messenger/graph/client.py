@@ -22,7 +22,7 @@ import orjson
 
 from ...clock import Clock
 from ...exceptions import RateLimitedError, SendError, TemporarySendError
-from ..links.tree import members_of
+from ..links.containers import members_of
 from ..uploads import Upload
 from .errors import GraphFault, error_from_answer, is_refusal, no_answer, not_sent
 from .pace import UsagePace
