@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kochava_bot_middleware.exceptions import DeliveryUnknownError, RateLimitedError, WindowClosedError
-from kochava_bot_middleware.messenger.outgoing import batch_items
+from kochava_bot_middleware.messenger.graph.errors import batch_items
 from tests.messenger.local_graph import Answer, LocalGraph
 
 

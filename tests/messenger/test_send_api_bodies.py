@@ -9,8 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
-from kochava_bot_middleware.messenger.outgoing import Recipient
-from kochava_bot_middleware.messenger.send_options import NotificationType
+from kochava_bot_middleware.messenger.outgoing import NotificationType, Recipient
 from tests.messenger.local_graph import LocalGraph
 
 R = {"id": "77"}

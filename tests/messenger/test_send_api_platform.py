@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from kochava_bot_middleware.messenger.events import Channel
-from kochava_bot_middleware.messenger.outgoing import Recipient
-from kochava_bot_middleware.messenger.send_options import MessagingType
+from kochava_bot_middleware.messenger.outgoing import MessagingType, Recipient
 from tests.messenger.local_graph import LocalGraph, Watcher
 
 R = {"id": "77"}

@@ -220,7 +220,7 @@ def test_space_grows_above_eighty_per_cent(percent: float, space: float) -> None
 
     pace.observe(_usage(percent))
 
-    assert space == pytest.approx(pace.space_seconds)
+    assert space == pytest.approx(pace.interval_seconds)
 
 
 def test_business_usage_counts_by_its_worst_figure() -> None:
@@ -230,7 +230,7 @@ def test_business_usage_counts_by_its_worst_figure() -> None:
 
     pace.observe({"x-business-use-case-usage": json.dumps(usage)})
 
-    assert 0.75 == pytest.approx(pace.space_seconds)
+    assert 0.75 == pytest.approx(pace.interval_seconds)
 
 
 def test_old_figure_is_forgotten() -> None:
@@ -240,7 +240,7 @@ def test_old_figure_is_forgotten() -> None:
     pace.observe(_usage(100))
     clock.time += 301
 
-    assert 0.0 == pace.space_seconds
+    assert 0.0 == pace.interval_seconds
 
 
 @pytest.mark.parametrize("header", ["", "x", "[]", "7", '{"1": 2}', '{"1": [3]}', '{"call_count": "many"}'])
@@ -249,7 +249,7 @@ def test_broken_usage_header_changes_nothing(header: str) -> None:
     pace = UsagePace(StillClock())
 
     assert pace.observe({"x-app-usage": header, "x-business-use-case-usage": header}) is None
-    assert 0.0 == pace.space_seconds
+    assert 0.0 == pace.interval_seconds
 
 
 async def test_calls_leave_one_after_another_near_the_limit(graph: LocalGraph) -> None:
@@ -276,6 +276,6 @@ async def test_no_call_waits_longer_than_ten_seconds() -> None:
     pace.observe(_usage(100))
 
     for _ in range(30):
-        await pace.turn()
+        await pace.wait()
 
     assert 10.0 == max(clock.sleeps)
