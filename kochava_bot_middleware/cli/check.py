@@ -16,9 +16,8 @@ from ..exceptions import SettingsError, Violation
 from ..kochava.destination import Tracker, WireSettings
 from ..kochava.smartlink import LinkContext
 from ..kochava.smartlink_settings import SmartLinkSettings, glob
-from ..kochava.smartlink_template import URL_PLACEHOLDERS, LinkTemplate, Placeholder
-from ..kochava.urls import address_of
-from ..kochava.wire import NoAddress, WireRequest, build_request
+from ..kochava.smartlink_template import URL_PLACEHOLDERS, LinkTemplate, Placeholder, address_of
+from ..kochava.wire import AddressNotConfigured, WireRequest, build_request
 from ..tracking.apps import App, Apps, KochavaSettings, Mode
 from ..tracking.greeting import GreetingSettings
 from .command import GOOD, Parsers, add_command
@@ -69,7 +68,7 @@ async def _requests(app: App) -> list[str]:
         for record in await samples(kind, app, now=now, new_id=lambda: uuid.uuid4().hex):
             try:
                 request = build_request(record, app.destination)
-            except NoAddress:
+            except AddressNotConfigured:
                 lines += [f"{kind}: not configured", ""]
                 continue
             off = _why_never(kind, app)
@@ -127,7 +126,7 @@ def _print_links(app: App) -> None:
     examples = [(route.match, example_of(route.match)) for route in settings.routes]
     if settings.default is not None:
         examples.append(("any other", EXAMPLE))
-    maker = app.links.maker(context)
+    maker = app.links.builder(context)
     rows = []
     for match, example in examples:
         made = "no example fits" if example is None else str(maker.make(example))
@@ -141,7 +140,7 @@ def example_of(match: str) -> str | None:
     scheme, mark, rest = match.rpartition("://")
     written = f"{scheme.replace('*', 'https') if mark else 'https'}://{rest.replace('*', 'example')}"
     address = address_of(written)
-    return written if address is not None and glob(match).fullmatch(address.spelled) else None
+    return written if address is not None and glob(match).fullmatch(address.normalized) else None
 
 
 T = TypeVar("T")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..kochava.smartlink import LinkContext, LinkMaker, LinkPlan, NotMade, SmartLinks, SmartLinkSettings, planned
-from ..kochava.urls import address_of
+from ..kochava.smartlink import LinkBuilder, LinkContext, LinkPlan, NoSmartLink, SmartLinks, plan_of
+from ..kochava.smartlink_settings import SmartLinkSettings
+from ..kochava.smartlink_template import address_of
 from .link_provider import Catalogue
 
 
@@ -39,11 +40,11 @@ class AppLinks(SmartLinks):
         texts = [settings.default or "", *settings.params.values(), *(route.link for route in settings.routes)]
         return any("{user_id}" in text for text in texts)
 
-    def maker(self, context: LinkContext) -> LinkMaker:
-        """See `SmartLinks.maker`."""
+    def builder(self, context: LinkContext) -> LinkBuilder:
+        """See `SmartLinks.builder`."""
         if self._catalogue is None:
-            return super().maker(context)
-        return LinkMaker(context, params=self._params, plan=self._provided_plan, user_id=self.user_id)
+            return super().builder(context)
+        return LinkBuilder(context, params=self._params, plan=self._provided_plan, user_id=self.user_id)
 
     def user_id(self, user_id: str) -> str:
         """See `SmartLinks.user_id`."""
@@ -52,18 +53,18 @@ class AppLinks(SmartLinks):
     async def prepare(self, urls: Iterable[str]) -> None:
         """Let the provider answer for those of *urls* that may become SmartLinks."""
         if self._catalogue is not None:
-            await self._catalogue.prepare(url for url in urls if self.why_not(url) in (None, NotMade.NO_TEMPLATE))
+            await self._catalogue.prepare(url for url in urls if self.why_not(url) in (None, NoSmartLink.NO_TEMPLATE))
 
-    def _provided_plan(self, url: str) -> LinkPlan | NotMade:
+    def _provided_plan(self, url: str) -> LinkPlan | NoSmartLink:
         plan = self._remembered(url)
         answer = None if self._catalogue is None else self._catalogue.known(url)
-        if plan not in (NotMade.ALREADY_SMARTLINK, NotMade.SKIPPED, NotMade.UNUSABLE_ADDRESS):
+        if plan not in (NoSmartLink.ALREADY_SMARTLINK, NoSmartLink.SKIPPED, NoSmartLink.UNUSABLE_ADDRESS):
             if answer is None or answer.failed:
-                return NotMade.NO_TEMPLATE
+                return NoSmartLink.NO_TEMPLATE
             address = address_of(url)
             if answer.template is not None and address is not None:
                 try:
-                    return planned(answer.template, answer.template.fill(url, address))
+                    return plan_of(answer.template, answer.template.fill(url, address))
                 except UnicodeEncodeError:
-                    return NotMade.UNUSABLE_ADDRESS
+                    return NoSmartLink.UNUSABLE_ADDRESS
         return plan

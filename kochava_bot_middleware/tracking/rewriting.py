@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import attrs
 
-from ..kochava.smartlink import LinkContext, NotMade, SmartLinks
+from ..kochava.smartlink import LinkContext, NoSmartLink, SmartLinks
 from ..messenger.events import Channel
 from ..messenger.links.body import replace_links
 from ..messenger.links.link import KeepReason, Link, LinkKind, Trail, link_of, reason_to_keep
@@ -18,7 +18,7 @@ from ..messenger.outgoing import Outgoing
 
 
 class LeftAlone(enum.StrEnum):
-    """Why a link is as it was: every `KeepReason`, every `NotMade`, and what only shows in the whole."""
+    """Why a link is as it was: every `KeepReason`, every `NoSmartLink`, and what only shows in the whole."""
 
     MEDIA = KeepReason.MEDIA
     PICTURE = KeepReason.PICTURE
@@ -32,10 +32,10 @@ class LeftAlone(enum.StrEnum):
     OPAQUE = KeepReason.OPAQUE
     NOT_HTTP = KeepReason.NOT_HTTP
     UNKNOWN_PLACE = KeepReason.UNKNOWN_PLACE
-    ALREADY_SMARTLINK = NotMade.ALREADY_SMARTLINK
-    SKIPPED = NotMade.SKIPPED
-    NO_TEMPLATE = NotMade.NO_TEMPLATE
-    UNUSABLE_ADDRESS = NotMade.UNUSABLE_ADDRESS
+    ALREADY_SMARTLINK = NoSmartLink.ALREADY_SMARTLINK
+    SKIPPED = NoSmartLink.SKIPPED
+    NO_TEMPLATE = NoSmartLink.NO_TEMPLATE
+    UNUSABLE_ADDRESS = NoSmartLink.UNUSABLE_ADDRESS
     TEXT_TOO_LONG = "text_too_long"
     """The text would have become longer than the platform takes."""
 
@@ -152,7 +152,7 @@ class _Rewriting:
         self._links = links
         self._context = context
         self._user_id = context.user_id
-        self._make = links.maker(context).make
+        self._make = links.builder(context).make
         self._extensions = links.settings.extensions_whitelisted
         self.changed = 0
         self.left_alone: Counter[LeftAlone] = Counter()
@@ -190,9 +190,9 @@ class _Rewriting:
             return self._left(keep)
         if user_id != self._user_id and user_id is not None:
             self._user_id = user_id
-            self._make = self._links.maker(attrs.evolve(self._context, user_id=user_id)).make
+            self._make = self._links.builder(attrs.evolve(self._context, user_id=user_id)).make
         made = self._make(url, template, title, index, shared)
-        if isinstance(made, NotMade):
+        if isinstance(made, NoSmartLink):
             return self._left(made)
         if extensions and not made.startswith("https://"):
             return self._left(LeftAlone.MESSENGER_EXTENSIONS)

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kochava_bot_middleware.exceptions import SettingsError
-from kochava_bot_middleware.kochava.smartlink import LinkContext, NotMade, SmartLinks, SmartLinkSettings
+from kochava_bot_middleware.kochava.smartlink import LinkContext, NoSmartLink, SmartLinks
+from kochava_bot_middleware.kochava.smartlink_settings import SmartLinkSettings
 from kochava_bot_middleware.settings import Secret, from_mapping
 
 DEFAULT = "https://acme.smart.link/ab12cd34e?url={url}"
@@ -76,7 +77,7 @@ def test_made_smartlink_is_known_again(text: str) -> None:
     """Making is total, and what was made is not made again."""
     made = links().make(f"https://{text}", GREET)
 
-    assert made is None or NotMade.ALREADY_SMARTLINK == links().why_not(made)
+    assert made is None or NoSmartLink.ALREADY_SMARTLINK == links().why_not(made)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_smartlinks_and_kochava_addresses_are_known(url: str) -> None:
         hosts=["track.acme.example"], routes=[{"match": "*", "link": "https://go.acme.example/ab12?url={url}"}]
     )
 
-    assert known.is_smartlink(url)
+    assert NoSmartLink.ALREADY_SMARTLINK == known.why_not(url)
     assert known.make(url, GREET) is None
 
 
@@ -118,18 +119,20 @@ def test_smartlinks_and_kochava_addresses_are_known(url: str) -> None:
 )
 def test_lookalikes_are_no_smartlinks(url: str) -> None:
     """Only the host counts, and it must be sure."""
-    assert not links(routes=[{"match": "*", "link": "https://go.acme.example/ab12?u={url}"}]).is_smartlink(url)
+    known = links(routes=[{"match": "*", "link": "https://go.acme.example/ab12?u={url}"}])
+
+    assert NoSmartLink.ALREADY_SMARTLINK != known.why_not(url)
 
 
 @pytest.mark.parametrize("url", ["https://", "https:///x", "ftp://a.example/", "https://a.example:port/", "x", ""])
 def test_unusable_address_says_so(url: str) -> None:
     """What names no sure http host gets no SmartLink."""
-    assert NotMade.UNUSABLE_ADDRESS == links().why_not(url)
+    assert NoSmartLink.UNUSABLE_ADDRESS == links().why_not(url)
 
 
 def test_half_a_surrogate_pair_gets_no_smartlink() -> None:
     """Such an address cannot be percent-encoded."""
-    assert NotMade.UNUSABLE_ADDRESS == links().why_not("https://shop.example/\ud800")
+    assert NoSmartLink.UNUSABLE_ADDRESS == links().why_not("https://shop.example/\ud800")
 
 
 def test_first_matching_route_wins() -> None:
@@ -172,12 +175,12 @@ def test_pattern_fits_addresses(pattern: str, url: str, fits: bool) -> None:
     """Only the star is special; scheme and host are compared in lower case."""
     skipping = links(skip=[pattern])
 
-    assert (NotMade.SKIPPED if fits else None) == skipping.why_not(url)
+    assert (NoSmartLink.SKIPPED if fits else None) == skipping.why_not(url)
 
 
 def test_without_templates_nothing_is_made() -> None:
     """No default and no route: links stay, and the reason is told."""
-    assert NotMade.NO_TEMPLATE == SmartLinks(SmartLinkSettings()).why_not(SHOP)
+    assert NoSmartLink.NO_TEMPLATE == SmartLinks(SmartLinkSettings()).why_not(SHOP)
 
 
 def test_raw_address_is_not_encoded() -> None:
@@ -239,7 +242,7 @@ def test_user_id_is_hashed_with_the_key() -> None:
 
 def test_shared_link_does_not_name_the_user() -> None:
     """Others are sure to get it, so neither the parameter nor the placeholder is filled."""
-    made = links(default=DEFAULT + "&u={user_id}").maker(GREET).make(SHOP, shared=True)
+    made = links(default=DEFAULT + "&u={user_id}").builder(GREET).make(SHOP, shared=True)
 
     assert "42" not in str(made)
     assert "fb_user_id" not in str(made)

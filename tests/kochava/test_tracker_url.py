@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kochava_bot_middleware.kochava.urls import with_params
+from kochava_bot_middleware.kochava.wire import with_params
 
 
 @pytest.mark.parametrize(

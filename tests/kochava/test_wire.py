@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 
 from kochava_bot_middleware.exceptions import SettingsError
-from kochava_bot_middleware.kochava.authentication import token
 from kochava_bot_middleware.kochava.destination import Destination, Destinations, Tracker, WireSettings
 from kochava_bot_middleware.kochava.records import (
     Click,
@@ -23,7 +22,12 @@ from kochava_bot_middleware.kochava.records import (
     decode,
     encode,
 )
-from kochava_bot_middleware.kochava.wire import NoAddress, WireRequest, build_request
+from kochava_bot_middleware.kochava.wire import (
+    AddressNotConfigured,
+    WireRequest,
+    authentication_headers,
+    build_request,
+)
 from kochava_bot_middleware.settings import Secret, from_mapping
 from tests.kochava.test_records import RECORDS
 
@@ -251,10 +255,8 @@ def test_bytes_signed_are_the_bytes_sent() -> None:
     request = built(attrs.evolve(PURCHASE, event_data={"uri": "https://a.example/é"}), **KEYS)
     assert request.body is not None
     assert rb"https:\/\/a.example\/\u00e9" in request.body
-    assert (
-        token(request.body, api_key="test-api-key", api_secret="test-secret") == request.headers["Kochava-Auth-Token"]
-    )
-    assert "test-api-key" == request.headers["Kochava-Api-Key"]
+    signature = authentication_headers(request.body, api_key="test-api-key", api_secret="test-secret")
+    assert signature.items() <= request.headers.items()
 
 
 @pytest.mark.parametrize(
@@ -321,7 +323,7 @@ def test_record_without_a_configured_address_has_no_destination(record: Record, 
     """It is left for a worker that has one."""
     destination = Destination(app_id=APP, wire=WireSettings(**wire))
     assert Destinations([destination]).resolve(record) is None
-    with pytest.raises(NoAddress):
+    with pytest.raises(AddressNotConfigured):
         build_request(record, destination)
 
 
