@@ -74,7 +74,7 @@ def clean_event_name(name: str, *, strict: bool) -> tuple[str, tuple[Problem, ..
     """
     clean = name if name.isascii() else name.encode("utf-8", "replace").decode()
     if clean != name:
-        reason = "its name holds half a character (a lone surrogate)"
+        reason = "its name contains a lone surrogate"
         if strict:
             msg = f"event {clean!r}: {reason}"
             raise TrackingError(msg)
@@ -210,7 +210,7 @@ def _text(value: str) -> str:
         try:
             value.encode()
         except UnicodeEncodeError:
-            msg = "holds half a character (a lone surrogate)"
+            msg = "contains a lone surrogate"
             raise _InvalidValue(msg) from None
     return value
 
@@ -231,7 +231,7 @@ def _plain(value: Any, depth: int = 0) -> Any:
         return {_key(key): _plain(member, depth + 1) for key, member in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(member, depth + 1) for member in value]
-    msg = f"is of type {type(value).__name__}, which JSON does not have"
+    msg = f"is of type {type(value).__name__}, which JSON cannot represent"
     raise _InvalidValue(msg)
 
 

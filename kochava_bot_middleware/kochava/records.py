@@ -175,7 +175,7 @@ def encode(record: Record) -> bytes:
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
-    msg = f"{type(value).__name__} has no stored form"
+    msg = f"{type(value).__name__} cannot be stored"
     raise TypeError(msg)
 
 
@@ -194,7 +194,7 @@ def decode(body: bytes) -> Record:
         msg = f"a stored record is corrupt: {type(exc).__name__}"
         raise UnreadableRecord(msg) from exc
     if not isinstance(kind, str) or type(schema) is not int or schema < 1:
-        msg = "a stored record is corrupt: its kind or schema is not one"
+        msg = "a stored record is corrupt: its kind or schema is invalid"
         raise UnreadableRecord(msg)
     if schema > SCHEMA or kind not in _KINDS:
         msg = f"kind {kind[:40]!r} of schema {schema} is not known to this release; upgrade this worker"

@@ -269,7 +269,7 @@ class SmartLinks:
         """
         if ref is not None:
             if not _REF.fullmatch(ref):
-                msg = f"ref takes letters, digits, `_`, `=` and `-`, at most 2083 of them, got {ref!r}"
+                msg = f"ref must consist of at most 2083 letters, digits, `_`, `=` and `-`, got {ref!r}"
                 raise ValueError(msg)
             target_url = _with_ref(target_url, ref)
         made = self.make(target_url, LinkContext(creative=creative, ref=ref))

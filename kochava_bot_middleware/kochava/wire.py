@@ -79,7 +79,7 @@ def build_request(record: Record, destination: Destination) -> WireRequest:
         case Deletion():
             return _deletion(url, record, wire)
         case _:
-            msg = f"no wire form for a {record.kind}"
+            msg = f"there is no request for a {record.kind}"
             raise AddressNotConfigured(msg)
 
 
@@ -252,7 +252,7 @@ def _php(value: Any) -> str:
         case list() | tuple():
             return "[" + ",".join("[]" if _empty(member) else _php(member) for member in value) + "]"
         case _:
-            msg = f"{type(value).__name__} has no JSON form"
+            msg = f"{type(value).__name__} cannot be represented in JSON"
             raise TypeError(msg)
 
 

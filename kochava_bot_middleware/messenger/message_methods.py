@@ -148,7 +148,7 @@ class MessageMethods(MessageSender):
             TypeError: Not exactly one of *comment_id* and *post_id* is given.
         """
         if (comment_id is None) == (post_id is None):
-            msg = "a private reply answers one of comment_id and post_id"
+            msg = "a private reply needs either comment_id or post_id"
             raise TypeError(msg)
         recipient = {"post_id": post_id} if comment_id is None else {"comment_id": comment_id}
         content = {"text": message} if isinstance(message, str) else message

@@ -202,8 +202,8 @@ class SendOptions:
         unknown = next((name for name in keywords if name not in _OPTIONS), None)
         if unknown is not None:
             near = difflib.get_close_matches(unknown, _OPTIONS, n=1)
-            wanted = f"probably `{near[0]}`" if near else f"one of {', '.join(sorted(_OPTIONS))}"
-            msg = f"a send has no option `{unknown}`: wanted {wanted}"
+            known = f"did you mean `{near[0]}`?" if near else f"the options are {', '.join(sorted(_OPTIONS))}"
+            msg = f"unknown option `{unknown}` of a send: {known}"
             raise TypeError(msg)
         given: dict[str, Any] = {"notification_type": notification_type, **keywords}
         return cls(**given)
@@ -249,7 +249,7 @@ def _with_quick_replies(message: Any, quick_replies: list[Mapping[str, Any]]) ->
     if isinstance(message, str):
         return json.dumps({**json.loads(message), "quick_replies": quick_replies})
     if not isinstance(message, Mapping):
-        msg = "quick replies need a message to stand under"
+        msg = "quick replies need a message"
         raise ValueError(msg)  # noqa: TRY004 - the call is at fault, not a type
     return {**message, "quick_replies": quick_replies}
 

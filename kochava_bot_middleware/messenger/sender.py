@@ -23,8 +23,6 @@ from .outgoing import Endpoint, Notification, Outgoing, SendKeywords, SendOption
 
 DEFAULT_API_VERSION: Final = "v26.0"
 FACEBOOK_GRAPH_URL: Final = "https://graph.facebook.com"
-INSTAGRAM_GRAPH_URL: Final = "https://graph.instagram.com"
-"""For tokens of Instagram Login; an Instagram account linked to a Page is reached through Facebook's address."""
 
 
 def normal_version(api_version: str | float) -> str:
@@ -36,7 +34,7 @@ def normal_version(api_version: str | float) -> str:
     """
     found = re.fullmatch(r"[vV]?([0-9]+)(\.[0-9]+)?", str(api_version))
     if found is None:
-        msg = f"api_version is wanted as a version such as v26.0, got {api_version!r}"
+        msg = f"api_version must be a version such as v26.0, got {api_version!r}"
         raise ValueError(msg)
     return f"v{found[1]}{found[2] or '.0'}"
 
@@ -44,7 +42,7 @@ def normal_version(api_version: str | float) -> str:
 def _access_token(token: str | Secret) -> str:
     value = _plain_text("access_token", token)
     if value.split() != [value]:
-        msg = "the access token is empty or holds white space"
+        msg = "the access token is empty or contains white space"
         raise ValueError(msg)
     return value
 
@@ -58,7 +56,7 @@ def _plain_text(name: str, secret: object) -> str:
         return secret.value
     if not isinstance(secret, str):
         # The message does not contain the value, since bytes would be a secret, too.
-        msg = f"{name} is wanted as a text, got {type(secret).__name__}"
+        msg = f"{name} must be text, got {type(secret).__name__}"
         raise TypeError(msg)
     return secret
 
@@ -100,7 +98,7 @@ class MessageSender:
 
     def __attrs_post_init__(self) -> None:
         if not self.graph_url.startswith(("https://", "http://")):
-            msg = f"graph_url begins with https:// or http://, got {self.graph_url!r}"
+            msg = f"graph_url must begin with https:// or http://, got {self.graph_url!r}"
             raise ValueError(msg)
         self.graph_url = f"{self.graph_url.rstrip('/')}/{self.api_version}"
         self._graph = Graph(

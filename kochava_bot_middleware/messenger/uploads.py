@@ -55,7 +55,7 @@ class Upload:
         elif isinstance(source, (str, os.PathLike)):
             kept, name = _existing(Path(source)), os.fspath(source)
         elif isinstance(source, io.TextIOBase) or not hasattr(source, "read"):
-            msg = f"an upload is a path, bytes, or a file opened in binary mode, got {type(source).__name__}"
+            msg = f"an upload must be a path, bytes, or a file opened in binary mode, got {type(source).__name__}"
             raise TypeError(msg)
         else:
             kept, start = source, _position(source)
@@ -104,7 +104,7 @@ class FilePart(Payload):
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Not supported."""
-        msg = "an upload has no text form"
+        msg = "an upload cannot be decoded as text"
         raise TypeError(msg)
 
     async def write(self, writer: AbstractStreamWriter) -> None:

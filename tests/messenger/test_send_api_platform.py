@@ -110,7 +110,7 @@ async def test_private_reply_is_for_a_comment_or_post(graph: LocalGraph, place: 
 
 async def test_private_reply_needs_one_comment_or_post(graph: LocalGraph) -> None:
     """Not none, and not both."""
-    with pytest.raises(TypeError, match="one of comment_id and post_id"):
+    with pytest.raises(TypeError, match="either comment_id or post_id"):
         await graph.bot().send_private_reply("hi")
 
 

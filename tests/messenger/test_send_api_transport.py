@@ -70,7 +70,7 @@ def test_repr_shows_no_secret() -> None:
 @pytest.mark.parametrize("token", ["", "two words", "line\n"])
 def test_invalid_token_is_refused_without_showing_it(token: str) -> None:
     """White space would break the header."""
-    with pytest.raises(ValueError, match="holds white space") as caught:
+    with pytest.raises(ValueError, match="contains white space") as caught:
         AsyncBot(token)
     assert token == "" or token not in str(caught.value)
 
@@ -81,7 +81,7 @@ def test_invalid_token_is_refused_without_showing_it(token: str) -> None:
 )
 def test_credential_that_is_not_text_is_refused_by_its_name(name: str, credentials: tuple[Any, Any]) -> None:
     """Such as the ``None`` of an environment variable that is not set."""
-    with pytest.raises(TypeError, match=f"^{name} is wanted as a text, got (NoneType|bytes|int)$"):
+    with pytest.raises(TypeError, match=f"^{name} must be text, got (NoneType|bytes|int)$"):
         AsyncBot(*credentials)
 
 
@@ -94,7 +94,7 @@ def test_version_is_accepted_in_any_form(version: str | float) -> None:
 @pytest.mark.parametrize("version", ["latest", "", "v26.0/me", "26."])
 def test_invalid_version_is_refused(version: str) -> None:
     """It would be part of every address."""
-    with pytest.raises(ValueError, match=r"api_version is wanted as a version such as v26\.0, got"):
+    with pytest.raises(ValueError, match=r"api_version must be a version such as v26\.0, got"):
         AsyncBot(TOKEN, None, version)
 
 
@@ -217,7 +217,7 @@ async def test_body_may_contain_records_and_mappings(graph: LocalGraph) -> None:
 
 async def test_body_that_is_not_json_is_refused(graph: LocalGraph) -> None:
     """The type is named, and nothing is sent."""
-    with pytest.raises(TypeError, match="cannot hold a set"):
+    with pytest.raises(TypeError, match="cannot contain a set"):
         await graph.bot().send_message("77", {"text": {1}})
     assert [] == graph.seen
 

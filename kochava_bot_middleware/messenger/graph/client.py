@@ -243,7 +243,7 @@ def _plain(value: Any) -> Any:
     members = members_of(value)
     if members is not None:
         return {name: member for name, member in members.items() if member is not None}
-    msg = f"a body for the Graph API cannot hold a {type(value).__name__}"
+    msg = f"a body for the Graph API cannot contain a {type(value).__name__}"
     raise TypeError(msg)
 
 

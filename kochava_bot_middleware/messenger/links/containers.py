@@ -116,7 +116,7 @@ def value_of(member: Any) -> Any:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        msg = f"{text} has no JSON form"
+        msg = f"{text} cannot be represented in JSON"
         raise ValueError(msg)
     return number
 
