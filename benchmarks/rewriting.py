@@ -18,7 +18,8 @@ from urllib.parse import quote, urlsplit
 from rich.console import Console
 from rich.table import Table
 
-from kochava_bot_middleware.kochava.smartlink import LinkContext, SmartLinks, SmartLinkSettings
+from kochava_bot_middleware.kochava.smartlink import LinkContext, SmartLinks
+from kochava_bot_middleware.kochava.smartlink_settings import SmartLinkSettings
 from kochava_bot_middleware.settings import from_mapping
 from kochava_bot_middleware.tracking.links import rewrite
 

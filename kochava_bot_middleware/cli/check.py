@@ -14,9 +14,8 @@ from ..exceptions import SettingsError, Violation
 from ..kochava.destination import Tracker, WireSettings
 from ..kochava.smartlink import LinkContext
 from ..kochava.smartlink_settings import SmartLinkSettings, glob
-from ..kochava.smartlink_template import URL_PLACEHOLDERS, LinkTemplate, Placeholder
-from ..kochava.urls import address_of
-from ..kochava.wire import NoAddress, WireRequest, build_request
+from ..kochava.smartlink_template import URL_PLACEHOLDERS, LinkTemplate, Placeholder, address_of
+from ..kochava.wire import AddressNotConfigured, WireRequest, build_request
 from ..tracking.greeting import GreetingSettings
 from ..tracking.settings import App, Apps, KochavaSettings, Mode
 from .command import GOOD, Parsers, add_command
@@ -71,7 +70,7 @@ async def _requests(app: App) -> list[str]:
         for record in await samples(kind, app, now=now, new_id=lambda: uuid.uuid4().hex):
             try:
                 request = build_request(record, app.destination)
-            except NoAddress:
+            except AddressNotConfigured:
                 lines += [f"{kind}: not configured", ""]
                 continue
             note = _never_sent(kind, app)
@@ -121,11 +120,11 @@ def _print_links(app: App) -> None:
     examples = [(route.match, example_of(route.match)) for route in settings.routes]
     if settings.default is not None:
         examples.append(("any other", EXAMPLE))
-    maker = app.links.maker(context)
-    rows = [
-        (match, example or "", "no example fits" if example is None else str(maker.make(example)))
-        for match, example in examples
-    ]
+    maker = app.links.builder(context)
+    rows = []
+    for match, example in examples:
+        made = "no example fits" if example is None else str(maker.make(example))
+        rows.append((match, example or "", made))
     print_table(("route", "example", "becomes"), rows)
     print()
 
@@ -135,7 +134,7 @@ def example_of(match: str) -> str | None:
     scheme, mark, rest = match.rpartition("://")
     written = f"{scheme.replace('*', 'https') if mark else 'https'}://{rest.replace('*', 'example')}"
     address = address_of(written)
-    return written if address is not None and glob(match).fullmatch(address.spelled) else None
+    return written if address is not None and glob(match).fullmatch(address.normalized) else None
 
 
 def remarks_on(settings: KochavaSettings, apps: Apps, page_ids: Iterable[str] = ()) -> list[Remark]:

@@ -7,7 +7,8 @@ import functools
 import json
 from collections.abc import Iterator, Sequence
 
-from ..kochava.smartlink import SmartLinks, SmartLinkSettings
+from ..kochava.smartlink import SmartLinks
+from ..kochava.smartlink_settings import SmartLinkSettings
 from ..messenger.events import Channel
 from ..messenger.outgoing import Outgoing
 from ..tracking.links import LinkOutcome, context_of, rewrite

@@ -13,8 +13,8 @@ from ..clock import Clock, SystemClock
 from ..exceptions import KochavaBotError
 from ..kochava.client import KochavaClient, RequestSender
 from ..kochava.records import Record
-from ..kochava.verdict import Fate, Verdict, judge
-from ..kochava.wire import NoAddress, build_request
+from ..kochava.verdict import DeliveryResult, Verdict, judge
+from ..kochava.wire import AddressNotConfigured, build_request
 from ..tracking.settings import App, Apps, KochavaSettings, Mode
 from .command import GOOD, SOMETHING_WRONG, Parsers, add_command
 from .entries import record_name
@@ -109,7 +109,7 @@ async def _send(record: Record, app: App, sender: RequestSender, clock: Clock) -
     app_name, what = app_label(app), record_name(record)
     try:
         request = build_request(record, app.destination)
-    except NoAddress:
+    except AddressNotConfigured:
         return SampleResult(app=app_name, what=what, host=NOTHING, verdict=NOT_CONFIGURED)
     outcome = await sender.send(request)
     wire = app.destination.wire
@@ -120,15 +120,15 @@ async def _send(record: Record, app: App, sender: RequestSender, clock: Clock) -
         host=request.host,
         verdict=_in_words(verdict),
         detail=verdict.detail,
-        delivered=verdict.fate is Fate.DELIVERED,
+        delivered=verdict.result is DeliveryResult.DELIVERED,
     )
 
 
 def _in_words(verdict: Verdict) -> str:
-    match verdict.fate:
-        case Fate.DELIVERED:
+    match verdict.result:
+        case DeliveryResult.DELIVERED:
             return "delivered"
-        case Fate.RETRY:
+        case DeliveryResult.RETRY:
             return f"not delivered now: {verdict.reason}"
         case _:
             return verdict.reason

@@ -15,7 +15,7 @@ from ..incidents import Incidents
 from ..kochava.client import RequestSender
 from ..kochava.destination import Destination, Destinations
 from ..kochava.records import SCHEMA, Engagement, Ping, Record, UnknownRecord, UnreadableRecord, decode
-from ..kochava.verdict import Fate, Verdict, judge
+from ..kochava.verdict import DeliveryResult, Verdict, judge
 from ..kochava.wire import build_request
 from ..store.contract import Store
 from ..store.records import Claim, Entry, Outcome, Settlement
@@ -167,11 +167,11 @@ class DeliveryAttempt:
     def _tell(self, circuit: Circuit, verdict: Verdict, entry: Entry, *, subject: str) -> None:
         """Tell the circuit what came of a request, and the log when an outage begins or ends."""
         now = self._clock.monotonic()
-        if verdict.fate in (Fate.DELIVERED, Fate.REJECTED):
+        if verdict.result in (DeliveryResult.DELIVERED, DeliveryResult.REJECTED):
             if circuit.succeeded(now):
                 self._incidents.over("destination_down", subject)
                 self._incidents.over("credentials_refused", subject)
-        elif verdict.fate is Fate.REFUSED:
+        elif verdict.result is DeliveryResult.REFUSED:
             circuit.refused(now)
             self._incidents.report("credentials_refused", subject, reason=verdict.detail[:3], level=logging.ERROR)
         else:

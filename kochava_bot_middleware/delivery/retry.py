@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import attrs
 
-from ..kochava.verdict import Fate, Verdict
+from ..kochava.verdict import DeliveryResult, Verdict
 from .settings import DeliverySettings
 
 TOO_OLD = "too old"
@@ -82,13 +82,13 @@ def decide(
         rng: For the jitter.
         event_name: For `DeliverySettings.on_ambiguous`.
     """
-    if verdict.fate is Fate.DELIVERED:
+    if verdict.result is DeliveryResult.DELIVERED:
         return Done()
-    if verdict.fate is Fate.REJECTED:
+    if verdict.result is DeliveryResult.REJECTED:
         return Dead(reason=verdict.reason)
     if history.faults_while_serving >= settings.head_tries:
         return Dead(reason="fails while others are served")
-    if verdict.fate is Fate.REFUSED:
+    if verdict.result is DeliveryResult.REFUSED:
         return RetryAfter(seconds=wait_seconds(history.tries, settings, rng))
     ambiguous = settings.on_ambiguous.get(event_name, settings.on_ambiguous_default)
     if verdict.ambiguous and ambiguous == "dead":
@@ -134,11 +134,11 @@ class Histories:
             now: Monotonic seconds.
             served_at: When the destination last served any record, on the same clock; ``None``: never yet.
         """
-        if verdict.fate in (Fate.DELIVERED, Fate.REJECTED):
+        if verdict.result in (DeliveryResult.DELIVERED, DeliveryResult.REJECTED):
             return self.forget(entry_id)
         tried = self._tried.setdefault(entry_id, _Tried())
         serving = served_at is not None and served_at >= tried.last_at
-        if serving and (verdict.server_error or verdict.fate is Fate.REFUSED):
+        if serving and (verdict.server_error or verdict.result is DeliveryResult.REFUSED):
             tried.faults_while_serving += 1
         tried.tries += 1
         tried.last_at = now

@@ -1,1 +1,1 @@
-"""The Kochava platform: records, their wire form, and the verdict on an answer. Knows nothing of bots or of storing."""
+"""Kochava: records, requests and the meaning of answers. Knows nothing of bots or of stores."""

@@ -1,6 +1,4 @@
-"""
-The one door to Kochava: a request goes out, an answer or the way it failed comes back. Never raises for the network.
-"""
+"""`KochavaClient`: sends one request to Kochava and returns its answer, or how it failed."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from yarl import URL
 from .wire import WireRequest
 
 KEPT_BYTES = 512
-"""How much of an answer's body is kept."""
+"""Bytes of the body of an answer that are kept."""
 
 _DRAINED_BYTES = 65_536
 
@@ -22,13 +20,13 @@ _DRAINED_BYTES = 65_536
 @attrs.frozen(kw_only=True)
 class Answer:
     """
-    What came back.
+    The answer to a request.
 
     Attributes:
         status: HTTP status.
         start: The first `KEPT_BYTES` bytes of the body.
-        complete: Whether the body came to its end; a broken connection may have cut it.
-        retry_after: The header ``Retry-After`` as it came; ``None`` when missing.
+        complete: Whether all of it was received; the connection may have broken before.
+        retry_after: The header ``Retry-After`` as received; ``None`` when missing.
     """
 
     status: int
@@ -40,11 +38,11 @@ class Answer:
 @attrs.frozen(kw_only=True)
 class Failure:
     """
-    No answer came.
+    A request without an answer.
 
     Attributes:
         reason: One constant phrase.
-        ambiguous: The request may have arrived: it left, but nothing is known of its fate.
+        ambiguous: The request may have been received: it was sent, but got no answer.
     """
 
     reason: str
@@ -52,17 +50,17 @@ class Failure:
 
 
 class RequestSender(Protocol):
-    """What the worker needs of `KochavaClient`."""
+    """Sends requests, like `KochavaClient`."""
 
     async def send(self, request: WireRequest) -> Answer | Failure:
-        """Send it once and tell what came of it."""
+        """Send the request once."""
 
 
 class KochavaClient:
     """
-    A `RequestSender` over one shared aiohttp session, made by the first request in the running loop.
+    A `RequestSender` with one aiohttp session, opened by the first request. Network errors are not raised.
 
-    Redirects are not followed, since credentials would travel along; cookies are not kept.
+    Redirects are not followed, since credentials would be sent along; cookies are not kept.
     """
 
     def __init__(self, *, timeout_seconds: float = 10.0) -> None:
@@ -70,7 +68,6 @@ class KochavaClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, request: WireRequest) -> Answer | Failure:
-        """See `RequestSender.send`."""
         session = self._session if self._session is not None else self._open()
         try:
             async with session.request(
@@ -91,28 +88,28 @@ class KochavaClient:
             return _failure(exc)
 
     async def close(self) -> None:
-        """Let go of all connections. Idempotent; a later request opens a new session."""
+        """Close all connections. Idempotent; a later request opens a new session."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()
 
     def _open(self) -> aiohttp.ClientSession:
         session = aiohttp.ClientSession(
-            # Half of the time for connecting, so that the error tells whether the request had left.
+            # Half of the time for connecting, so that the error shows whether the request was sent.
             timeout=aiohttp.ClientTimeout(total=self._timeout_seconds, connect=self._timeout_seconds / 2),
-            # How many go at a time is for the worker to say; a wait for a free connection would pass for a failure.
+            # The worker limits concurrency; a wait for a free connection would count as a failure.
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
-        # aiohttp repeats a GET by itself when its connection is cut, without a public switch for it; a ping would count
-        # twice. Whether there is another attempt is for the worker to say.
+        # aiohttp repeats a GET when its connection breaks, and has no public option for it. A ping would count twice:
+        # the worker decides whether there is another attempt.
         session._retry_connection = False  # noqa: SLF001
         self._session = session
         return session
 
 
 async def _read_start(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
-    """The body's start, and whether its end was seen. A short rest is read and thrown away to keep the connection."""
+    """The start of the body, and whether it is complete. A short rest is read, so that the connection is reused."""
     chunks: list[bytes] = []
     length = 0
     try:

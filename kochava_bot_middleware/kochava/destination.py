@@ -1,4 +1,4 @@
-"""Where records go: the settings of Kochava's wire, and which of them apply to a record."""
+"""Destinations of records: the settings of requests to Kochava, and which of them apply to a record."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def _header(_instance: Any, _attribute: Any, value: str) -> None:
 @attrs.frozen(kw_only=True)
 class Tracker:
     """
-    The two addresses that Campaign Manager shows for one tracker ("Click & Impression URLs"), pasted as they are.
+    The two addresses of one tracker, as shown by Campaign Manager ("Click & Impression URLs").
 
     Attributes:
-        impression_url: Hit when it was shown; ``None``: impressions are not told.
-        click_url: Hit when it was clicked; ``None``: clicks are not told.
+        impression_url: Requested for an impression; ``None``: impressions are not reported.
+        click_url: Requested for a click; ``None``: clicks are not reported.
     """
 
     impression_url: str | None = attrs.field(default=None, validator=http_url)
@@ -39,38 +39,37 @@ class Tracker:
 @attrs.frozen(kw_only=True)
 class WireSettings:
     """
-    How requests to Kochava look, and how its answers are read.
+    The form of requests to Kochava, and how its answers are read.
 
     Attributes:
-        base_url: Where Kochava is, without a slash at the end. Kochava's page prints http; its own SDKs use https.
-        event_url: Takes events, installs, and identity links of the ``action`` form; by default ``/track/json`` below
+        base_url: Address of Kochava, without a slash at the end. Kochava's page has http; its own SDKs use https.
+        event_url: For events, installs, and identity links of the ``action`` form; by default ``/track/json`` below
             `base_url`.
-        identity_url: Takes identity links of the ``php`` form; by default ``/v1/cpi/identityLink.php`` where events go:
-            below `base_url`, or on the host of an `event_url` that is given.
-        identity_form: ``php`` is the documented endpoint; ``action`` what Kochava's SDKs do, by `kochava_device_id`
-            alone, which events then have in either profile; ``off``: identities are remembered, and linked once another
-            form is set.
+        identity_url: For identity links of the ``php`` form; by default ``/v1/cpi/identityLink.php`` on the host for
+            events: below `base_url`, or on the host of `event_url` if that is given.
+        identity_form: ``php`` is the documented endpoint; ``action`` is the form of Kochava's SDKs, with
+            `kochava_device_id` alone, which events then have in either profile; ``off``: identities are stored, and
+            linked when another form is set.
         profile: ``bot`` is the body of Kochava's bot page plus ``usertime``; ``s2s`` adds what its general
             server-to-server page requires.
-        user_agent: The header of every request. A client library's own would be read as the person's device.
+        user_agent: The header of every request. Kochava would read that of a client library as the person's device.
         device_ua_encoding: ``raw`` or ``percent``; Kochava's table and sample disagree.
-        currency_place: Where a purchase's currency goes: ``event_data`` (bot page), ``data`` (general page), ``both``.
-        revenue_key: Under which key a Purchase's amount goes, whichever of ``sum`` and ``price`` it was given under:
-            ``as_given``, ``sum`` (bot page), ``price`` (newer pages), ``both``. One with both keys stays as it is.
-        api_key: Of strict authentication, with `api_secret`; both or neither.
-        api_secret: See `api_key`.
-        sign_identity_links: Sign the ``php`` form as well; unknown whether Kochava checks it there.
-        success: ``status_and_body``: a 2xx answer that says ``"success": false`` is a rejection. ``status``: every 2xx
-            answer is a delivery.
-        unknown_answer: What a status without a documented meaning (3xx, 404 …) says about a record: ``retry``, or
-            ``dead`` at once.
-        ping_success: Which answers count an impression or a click: ``2xx_and_3xx``, since a click is answered with a
-            redirect, or ``2xx`` alone; then a 3xx is an `unknown_answer`.
-        trackers: By name; ``greeting`` is the greeting's.
+        currency_place: Place of a purchase's currency: ``event_data`` (bot page), ``data`` (general page), ``both``.
+        revenue_key: Key of the amount of a Purchase that is given as ``sum`` or ``price``: ``as_given``, ``sum`` (bot
+            page), ``price`` (newer pages), ``both``. An event with both keys is not changed.
+        api_key: Key of strict authentication; only together with `api_secret`.
+        api_secret: Secret of strict authentication.
+        sign_identity_links: Also sign the ``php`` form; it is not known whether Kochava checks it.
+        success: ``status_and_body``: a 2xx answer with ``"success": false`` is a rejection. ``status``: every 2xx
+            answer is a success.
+        unknown_answer: For a status without a documented meaning (3xx, 404 …): ``retry``, or ``dead`` at once.
+        ping_success: Successful answers to an impression or a click: ``2xx_and_3xx``, since a click is answered with a
+            redirect, or only ``2xx``; then a 3xx is an `unknown_answer`.
+        trackers: By name; ``greeting`` is that of the greeting.
         deletion_url: The whole address of the Data Subject Request API for this app, such as
             ``https://nng.kochava.com/accounts/<account>/apps/<app>/privacy/scrub``; ``None``: not configured.
         deletion_key: Its ``Authentication-Key``.
-        deletion_id_types: Other names for id types there, such as ``{"fb_user_id": "custom"}``.
+        deletion_id_types: Names of id types in that API, such as ``{"fb_user_id": "custom"}``.
     """
 
     base_url: str = attrs.field(default="https://control.kochava.com", validator=http_url)
@@ -103,12 +102,12 @@ class WireSettings:
 
     @property
     def event_address(self) -> str:
-        """Where events go."""
+        """The address for events."""
         return self.event_url or self.base_url.rstrip("/") + EVENT_PATH
 
     @property
     def identity_address(self) -> str:
-        """Where identity links of the ``php`` form go: never to another host than events, unless that is set."""
+        """The address for identity links of the ``php`` form: on the same host as events, unless it is set."""
         if self.identity_url is not None:
             return self.identity_url
         base_url = self.base_url if self.event_url is None else _base_of(self.event_url)
@@ -116,7 +115,7 @@ class WireSettings:
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
-        """All secrets, so that they can be masked in what is kept of an answer."""
+        """All secrets, to mask them in stored answers."""
         return tuple(secret for secret in (self.api_key, self.api_secret, self.deletion_key) if secret is not None)
 
 
@@ -127,8 +126,8 @@ class Destination:
 
     Attributes:
         app_id: Kochava's App GUID.
-        page_id: The Page whose records it takes; ``None``: those of every Page that has no destination of its own.
-        wire: How to talk to it.
+        page_id: The Page of its records; ``None``: every Page without a destination of its own.
+        wire: Settings of requests.
     """
 
     app_id: str
@@ -136,7 +135,7 @@ class Destination:
     wire: WireSettings = attrs.field(factory=WireSettings)
 
     def address(self, record: Record) -> str | None:
-        """The URL that takes *record* (of a ping: before its parameters); ``None`` when the settings have none."""
+        """The URL for *record* (of a ping, without its parameters); ``None`` when the settings have none."""
         match record:
             case Ping():
                 return self._tracker_url(record)
@@ -158,7 +157,7 @@ class Destination:
                 return None
 
     def hosts(self, queue: str) -> frozenset[str]:
-        """The hosts that its records of *queue* go to, those of the rare identity links and deletions left out."""
+        """The hosts of its records of *queue*, without those of identity links and deletions, which are rare."""
         if queue != Ping.queue:
             return frozenset({host_of(self.wire.event_address)})
         urls = [url for each in self.wire.trackers.values() for url in (each.impression_url, each.click_url)]
@@ -180,7 +179,7 @@ def host_of(url: str) -> str:
 
 
 class Destinations:
-    """All destinations that a worker knows."""
+    """All destinations of a worker."""
 
     def __init__(self, destinations: Iterable[Destination]) -> None:
         self._known = {(each.app_id, each.page_id): each for each in destinations}
@@ -189,6 +188,6 @@ class Destinations:
         return iter(self._known.values())
 
     def resolve(self, record: Record) -> Destination | None:
-        """Where *record* goes; ``None`` when no settings here apply to it, so that it is left for another worker."""
+        """The destination of *record*; ``None`` when no settings apply to it, so that it is left to another worker."""
         found = self._known.get((record.app_id, record.page_id)) or self._known.get((record.app_id, None))
         return found if found is not None and found.address(record) is not None else None

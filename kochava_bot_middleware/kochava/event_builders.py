@@ -1,9 +1,9 @@
 """
-Standard events with their standard keys, so that an editor completes them and a typing error shows.
+Builders for standard events with their standard keys, for completion and type checks in an editor.
 
-Each builder gives the pair that `track` and `event` take: name and data. Keys left at ``None`` are left out; any other
-keyword is passed on as a key of its own. No builder raises: what is wrong with the data is told where the event is
-recorded, so that a purchase is not lost for a currency.
+A builder returns name and data for `track` and `event`. Keys that are ``None`` are left out; any other keyword
+becomes a key. No builder raises: problems in the data are reported when the event is recorded, so that a purchase is
+not lost because of an invalid currency.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ RevenueKey: TypeAlias = Literal["sum", "price", "both"]
 @attrs.frozen
 class StandardEventData:
     """
-    A named event, ready to be tracked.
+    Name and data of an event.
 
     Attributes:
-        name: The event's name.
-        data: Its data.
+        name: Name of the event.
+        data: Data of the event.
     """
 
     name: str
@@ -45,21 +45,23 @@ def purchase(
     **others: Any,
 ) -> StandardEventData:
     """
-    Something was bought.
+    A purchase.
 
     Args:
-        price: The whole amount.
-        currency: Code of ISO 4217.
-        revenue_key: Kochava's bot page calls the amount ``sum``, newer pages ``price``.
+        price: The total amount.
+        currency: ISO 4217 code.
+        revenue_key: Key of the amount: ``sum`` on Kochava's bot page, ``price`` on newer pages.
     """
-    keys = ("sum", "price") if revenue_key == "both" else (revenue_key,)
-    amounts = dict.fromkeys(keys, price)
-    return _event(
-        StandardEvent.PURCHASE,
-        {"name": name, "content_id": content_id, "order_id": order_id, "quantity": quantity, "currency": currency},
-        amounts,
-        others,
-    )
+    data: dict[str, Any] = {
+        "name": name,
+        "content_id": content_id,
+        "order_id": order_id,
+        "quantity": quantity,
+        "currency": currency,
+    }
+    for key in ("sum", "price") if revenue_key == "both" else (revenue_key,):
+        data[key] = price
+    return _event(StandardEvent.PURCHASE, **data | others)
 
 
 def add_to_cart(
@@ -72,11 +74,17 @@ def add_to_cart(
     referral_from: str | None = None,
     **others: Any,
 ) -> StandardEventData:
-    """Something was put into the cart."""
-    return _product(
-        StandardEvent.ADD_TO_CART, name, content_id, price, currency,
-        {"quantity": quantity, "referral_from": referral_from, **others},
-    )  # fmt: skip
+    """An item was added to the cart."""
+    return _event(
+        StandardEvent.ADD_TO_CART,
+        name=name,
+        content_id=content_id,
+        price=price,
+        currency=currency,
+        quantity=quantity,
+        referral_from=referral_from,
+        **others,
+    )
 
 
 def add_to_wish_list(
@@ -87,8 +95,9 @@ def add_to_wish_list(
     currency: str | None = None,
     **others: Any,
 ) -> StandardEventData:
-    """Something was put on the wish list."""
-    return _product(StandardEvent.ADD_TO_WISH_LIST, name, content_id, price, currency, others)
+    """An item was added to the wish list."""
+    item = {"name": name, "content_id": content_id, "price": price, "currency": currency}
+    return _event(StandardEvent.ADD_TO_WISH_LIST, **item, **others)
 
 
 def checkout_start(
@@ -100,64 +109,40 @@ def checkout_start(
     checkout_as_guest: str | None = None,
     **others: Any,
 ) -> StandardEventData:
-    """The checkout was begun."""
-    return _product(
-        StandardEvent.CHECKOUT_START, name, content_id, price, currency,
-        {"checkout_as_guest": checkout_as_guest, **others},
-    )  # fmt: skip
+    """The checkout was started."""
+    item = {"name": name, "content_id": content_id, "price": price, "currency": currency}
+    return _event(StandardEvent.CHECKOUT_START, **item, checkout_as_guest=checkout_as_guest, **others)
 
 
 def registration_complete(*, registration_method: str | None = None, **others: Any) -> StandardEventData:
     """The person registered."""
-    return _event(StandardEvent.REGISTRATION_COMPLETE, {"registration_method": registration_method}, others)
+    return _event(StandardEvent.REGISTRATION_COMPLETE, registration_method=registration_method, **others)
 
 
 def search(*, search_term: str | None = None, results: str | None = None, **others: Any) -> StandardEventData:
-    """The person searched. A search term is what the person wrote: pass it only if it cannot be private."""
-    return _event(StandardEvent.SEARCH, {"search_term": search_term, "results": results}, others)
+    """The person searched. A search term is written by the person: pass it only if it cannot be private."""
+    return _event(StandardEvent.SEARCH, search_term=search_term, results=results, **others)
 
 
 def rating(*, rating_value: Amount, max_rating_value: Amount | None = None, **others: Any) -> StandardEventData:
     """The person rated something."""
-    return _event(StandardEvent.RATING, {"rating_value": rating_value, "max_rating_value": max_rating_value}, others)
+    return _event(StandardEvent.RATING, rating_value=rating_value, max_rating_value=max_rating_value, **others)
 
 
 def view(*, name: str | None = None, content_id: str | None = None, **others: Any) -> StandardEventData:
-    """Something was looked at."""
-    return _event(StandardEvent.VIEW, {"name": name, "content_id": content_id}, others)
+    """Something was viewed."""
+    return _event(StandardEvent.VIEW, name=name, content_id=content_id, **others)
 
 
 def level_complete(*, name: str | None = None, duration: Amount | None = None, **others: Any) -> StandardEventData:
-    """
-    A level was finished.
-
-    Args:
-        duration: Seconds.
-    """
-    return _event(StandardEvent.LEVEL_COMPLETE, {"name": name, "duration": duration}, others)
+    """A level was completed; *duration* is in seconds."""
+    return _event(StandardEvent.LEVEL_COMPLETE, name=name, duration=duration, **others)
 
 
 def tutorial_complete(*, name: str | None = None, duration: Amount | None = None, **others: Any) -> StandardEventData:
-    """
-    A tutorial was finished.
-
-    Args:
-        duration: Seconds.
-    """
-    return _event(StandardEvent.TUTORIAL_COMPLETE, {"name": name, "duration": duration}, others)
+    """A tutorial was completed; *duration* is in seconds."""
+    return _event(StandardEvent.TUTORIAL_COMPLETE, name=name, duration=duration, **others)
 
 
-def _product(
-    event: StandardEvent,
-    name: str | None,
-    content_id: str | None,
-    price: Amount | None,
-    currency: str | None,
-    others: dict[str, Any],
-) -> StandardEventData:
-    return _event(event, {"name": name, "content_id": content_id, "price": price, "currency": currency}, others)
-
-
-def _event(event: StandardEvent, *parts: dict[str, Any]) -> StandardEventData:
-    data = {key: value for part in parts for key, value in part.items() if value is not None}
-    return StandardEventData(event.value, data)
+def _event(standard_event: StandardEvent, /, **data: Any) -> StandardEventData:
+    return StandardEventData(standard_event.value, {key: value for key, value in data.items() if value is not None})

@@ -1,4 +1,4 @@
-"""What an author gives as an event, made fit for Kochava: bad keys go, one by one, and the event stays."""
+"""Cleans the names and data of events for Kochava: an invalid key is left out, and the event is kept."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from .standard import MANY_KEYS, MAX_BYTES, RESERVED_KEYS, REVENUE_KEYS, Standar
 _MIN_INT, _MAX_INT = -(2**63), 2**63 - 1
 _DEEPEST = 20
 _NOT_FINITE = "is not a finite number"
-# What becomes of a Decimal that no float holds is an amount, too.
+# Also the text of a Decimal that has no exact float.
 _AMOUNT = re.compile(r"[+-]?\d+(\.\d+)?(E[+-]?\d+)?")
 
 
 class Severity(enum.Enum):
-    """What a problem means for the key it names."""
+    """The effect of a problem on its key."""
 
     DROPPED = "dropped"
-    """The key was left out; in strict mode the call raises."""
+    """The key is left out; in strict mode the call raises."""
 
     WRONG = "wrong"
-    """Kept, since leaving it out would be worse; in strict mode the call raises."""
+    """The key is kept, since leaving it out would be worse; in strict mode the call raises."""
 
     DOUBTFUL = "doubtful"
-    """Kept; never raises, since the rule is only hearsay."""
+    """The key is kept; never raises, since the rule is not documented."""
 
 
 @attrs.frozen(kw_only=True)
 class Problem:
     """
-    One thing that is not right with an event's data.
+    A problem in the data of an event.
 
     Attributes:
         key: The key; empty when it concerns the data as a whole.
-        reason: What is wrong with it, never the value itself.
-        severity: What became of it.
+        reason: What is wrong; never contains the value.
+        severity: The effect on the key.
     """
 
     key: str
@@ -53,45 +53,45 @@ class Problem:
     severity: Severity = Severity.DROPPED
 
 
-class _Unfit(Exception):
+class _InvalidValue(Exception):
     pass
 
 
 def clean_event_name(name: str, *, strict: bool) -> tuple[str, tuple[Problem, ...]]:
     """
-    Make an event's name fit for the wire.
+    Clean the name of an event.
 
     Args:
-        name: As the author gave it.
+        name: The name as given.
         strict: Raise for what is wrong.
 
     Returns:
-        The name, halves of characters replaced, and what was not right. Names with a leading underscore are believed
-        to be Kochava's own (``_install``), but no page forbids them.
+        The name, with lone surrogates replaced, and its problems. A leading underscore seems to mark Kochava's own
+        names (``_install``), but is not forbidden by the documentation.
 
     Raises:
         TrackingError: Only when *strict*.
     """
-    fit = name if name.isascii() else name.encode("utf-8", "replace").decode()
-    if fit != name:
-        reason = "its name holds half a character (a lone surrogate)"
+    clean = name if name.isascii() else name.encode("utf-8", "replace").decode()
+    if clean != name:
+        reason = "its name contains a lone surrogate"
         if strict:
-            msg = f"event {fit!r}: {reason}"
+            msg = f"event {clean!r}: {reason}"
             raise TrackingError(msg)
-        return fit, (Problem(key="", reason=reason, severity=Severity.WRONG),)
+        return clean, (Problem(key="", reason=reason, severity=Severity.WRONG),)
     if name.startswith("_") and name != StandardEvent.DEEPLINK:
         reason = "its name begins with an underscore, as Kochava's own do"
-        return fit, (Problem(key="", reason=reason, severity=Severity.DOUBTFUL),)
-    return fit, ()
+        return clean, (Problem(key="", reason=reason, severity=Severity.DOUBTFUL),)
+    return clean, ()
 
 
 def clean_event_data(data: Any, *, strict: bool, event_name: str = "") -> tuple[Any, tuple[Problem, ...]]:
     """
-    Make *data* fit for the wire.
+    Clean the data of an event.
 
     `decimal.Decimal` becomes an int when it is whole, a float when the float's shortest form is the same number, and
-    its text otherwise, so that no amount changes. Enum members become their values, dates ISO 8601 text, UUIDs text,
-    tuples lists. Keys whose value is ``None`` are left out: nothing is known.
+    text otherwise, so that no amount changes. Enum members become their values, dates ISO 8601 text, UUIDs text,
+    tuples lists. Keys whose value is ``None`` are left out.
 
     Args:
         data: A mapping, one scalar value, or ``None``.
@@ -99,7 +99,7 @@ def clean_event_data(data: Any, *, strict: bool, event_name: str = "") -> tuple[
         event_name: For the message.
 
     Returns:
-        The clean data, ``None`` when nothing is left, and what was not right.
+        The clean data, ``None`` when it is empty, and its problems.
 
     Raises:
         TrackingError: Only when *strict*; names event, key and reason.
@@ -120,7 +120,7 @@ def _clean_scalar(data: Any, problems: list[Problem]) -> Any:
         return None
     try:
         value = _plain(data)
-    except _Unfit as exc:
+    except _InvalidValue as exc:
         problems.append(Problem(key="", reason=str(exc)))
         return None
     if isinstance(value, (list, dict)):
@@ -139,7 +139,7 @@ def _clean_mapping(data: Mapping[Any, Any], problems: list[Problem]) -> dict[str
             if key == "currency":
                 problems.append(Problem(key=key, reason="is not a code of ISO 4217"))
             continue
-        # Nearly all are plain text and small numbers, which need no second look.
+        # Nearly all values are plain text and small numbers, which need no conversion.
         if type(key) is str and key.isascii() and key not in RESERVED_KEYS and _is_plain(value):
             clean[key] = value
             continue
@@ -147,9 +147,9 @@ def _clean_mapping(data: Mapping[Any, Any], problems: list[Problem]) -> dict[str
             name = _key(key)
             if name in RESERVED_KEYS:
                 msg = "is reserved by Kochava"
-                raise _Unfit(msg)
+                raise _InvalidValue(msg)
             plain = _plain(value)
-        except _Unfit as exc:
+        except _InvalidValue as exc:
             problems.append(Problem(key=_shown(key), reason=str(exc)))
             continue
         if isinstance(plain, dict):
@@ -183,7 +183,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _shrink(clean: dict[str, Any], problems: list[Problem]) -> None:
-    """Leave out the largest values until the rest is small enough."""
+    """Remove the largest values until the rest is small enough."""
     while len(orjson.dumps(clean)) > MAX_BYTES:
         largest = max(clean, key=lambda key: len(key) + len(orjson.dumps(clean[key])))
         del clean[largest]
@@ -201,7 +201,7 @@ def _key(key: Any) -> str:
         key = key.value
     if not isinstance(key, str):
         msg = "is not text"
-        raise _Unfit(msg)
+        raise _InvalidValue(msg)
     return _text(str(key))
 
 
@@ -210,13 +210,13 @@ def _text(value: str) -> str:
         try:
             value.encode()
         except UnicodeEncodeError:
-            msg = "holds half a character (a lone surrogate)"
-            raise _Unfit(msg) from None
+            msg = "contains a lone surrogate"
+            raise _InvalidValue(msg) from None
     return value
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    """The value as JSON's own types."""
+    """The value as a JSON type."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, enum.Enum):
@@ -226,32 +226,32 @@ def _plain(value: Any, depth: int = 0) -> Any:
             return convert(value)
     if depth >= _DEEPEST:
         msg = "is nested too deeply"
-        raise _Unfit(msg)
+        raise _InvalidValue(msg)
     if isinstance(value, Mapping):
         return {_key(key): _plain(member, depth + 1) for key, member in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(member, depth + 1) for member in value]
-    msg = f"is of type {type(value).__name__}, which JSON does not have"
-    raise _Unfit(msg)
+    msg = f"is of type {type(value).__name__}, which JSON cannot represent"
+    raise _InvalidValue(msg)
 
 
 def _integer(value: int) -> int:
     if not _MIN_INT <= value <= _MAX_INT:
         msg = "does not fit into 64 bits"
-        raise _Unfit(msg)
+        raise _InvalidValue(msg)
     return int(value)
 
 
 def _float(value: float) -> float:
     if not math.isfinite(value):
-        raise _Unfit(_NOT_FINITE)
+        raise _InvalidValue(_NOT_FINITE)
     return float(value)
 
 
 def _number(value: decimal.Decimal) -> int | float | str:
     if not value.is_finite():
-        raise _Unfit(_NOT_FINITE)
-    # A huge exponent would be written out digit by digit before it could be refused.
+        raise _InvalidValue(_NOT_FINITE)
+    # A number with a huge exponent must not be converted to an int.
     if value.adjusted() <= 18 and value == value.to_integral_value() and _MIN_INT <= int(value) <= _MAX_INT:
         return int(value)
     number = float(value)

@@ -1,9 +1,9 @@
 """
-What Kochava shall be told, as frozen records, and their stored form.
+Records for Kochava, and their stored form.
 
-A record holds everything but the credentials: the wire bytes and the signature are made by the worker from its own
-settings, so no host, key or secret is ever stored. Release N reads what release N-1 wrote: `SCHEMA` grows by one with
-each change of shape, and `decode` knows every older one.
+A record has everything except addresses and credentials: the worker creates request and signature from its own
+settings, so no host, key or secret is stored. Release N reads the records of release N-1: `SCHEMA` grows by one with
+each change of the stored form, and `decode` reads every older one.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ import orjson
 from ..exceptions import KochavaBotError
 
 SCHEMA = 2
-"""Version of the stored form that this release writes. Of schema 1, an identity link had no ``extra``."""
+"""Version of the stored form that this release writes. In schema 1, an identity link had no ``extra``."""
 
 TOP_LEVEL = ("kochava_device_id", "nt_id")
-"""Members of ``extra`` that stand beside ``data`` on the wire, not within."""
+"""Members of ``extra`` that are sent beside ``data``, not in it."""
 
 
 class UnreadableRecord(KochavaBotError):
-    """Stored bytes are not a record: they are corrupt."""
+    """Stored bytes are not a valid record."""
 
 
 class UnknownRecord(KochavaBotError):
-    """A well-formed record of a kind or schema that only a newer release knows; another worker can send it."""
+    """A valid record of a kind or schema of a newer release; another worker can send it."""
 
 
 @attrs.frozen(kw_only=True)
 class Record:
     """
-    What all records have in common.
+    Base class of all records.
 
     Attributes:
-        id: The same happening has the same id, so it counts once.
+        id: Equal for records of the same event, so that it counts once.
         app_id: Kochava's App GUID (``ko…``).
         user_id: PSID, IGSID or `user_ref` of the person.
-        page_id: The Page or Instagram account; ``None`` when unknown. Tells the worker which settings apply.
-        usertime: When it happened, in seconds since the epoch.
+        page_id: The Page or Instagram account, which determines the settings; ``None`` when unknown.
+        usertime: Time of the event, in seconds since the epoch.
     """
 
     kind: ClassVar[str]
@@ -55,7 +55,7 @@ class Record:
 
     @property
     def lane(self) -> str:
-        """Records of one app and user reach Kochava in the order they were made."""
+        """The lane of app and user, within which records are delivered in order."""
         return f"{self.app_id}/{self.user_id}"
 
 
@@ -65,10 +65,10 @@ class Engagement(Record):
     A post-install event (``action: event``).
 
     Attributes:
-        event_name: As Kochava shall show it.
+        event_name: Name of the event, as shown by Kochava.
         event_data: A flat object or one value; ``None`` leaves the key out.
-        device_ids: What identifies the person to Kochava, such as ``{"fb_user_id": "…"}``.
-        extra: Further members of ``data`` (consent, IP, user agent …), already resolved.
+        device_ids: Ids of the person at Kochava, such as ``{"fb_user_id": "…"}``.
+        extra: Further members of ``data`` (consent, IP, user agent …).
     """
 
     kind: ClassVar[str] = "engagement"
@@ -85,8 +85,8 @@ class Install(Record):
     The first contact with a person (``action: install``).
 
     Attributes:
-        device_ids: As of `Engagement`.
-        extra: As of `Engagement`.
+        device_ids: As in `Engagement`.
+        extra: As in `Engagement`.
     """
 
     kind: ClassVar[str] = "install"
@@ -98,12 +98,12 @@ class Install(Record):
 @attrs.frozen(kw_only=True)
 class IdentityLink(Record):
     """
-    Joins the person's id in this bot to their ids elsewhere.
+    Links the person's id in this bot with ids from elsewhere.
 
     Attributes:
-        device_ids: As of `Engagement`.
+        device_ids: As in `Engagement`.
         identities: Names and values to link, such as ``{"customer_id": "C-17"}``.
-        extra: As of `Engagement`, but only `TOP_LEVEL`: what names the person must be the same in each record.
+        extra: As in `Engagement`, but only `TOP_LEVEL`: the ids of a person must be the same in each record.
     """
 
     kind: ClassVar[str] = "identity_link"
@@ -116,11 +116,11 @@ class IdentityLink(Record):
 @attrs.frozen(kw_only=True)
 class Ping(Record):
     """
-    A hit on a tracking URL. Never made itself: see `Impression` and `Click`.
+    A request to a tracking URL; base class of `Impression` and `Click`.
 
     Attributes:
-        tracker: Name of the tracker in the worker's settings whose URL is hit; ``greeting`` for the greeting's.
-        params: Query parameters to add, already resolved.
+        tracker: Name of the tracker in the worker's settings; ``greeting`` for that of the greeting.
+        params: Query parameters to add.
     """
 
     queue: ClassVar[str] = "ping"
@@ -138,7 +138,7 @@ class Impression(Ping):
 
 @attrs.frozen(kw_only=True)
 class Click(Ping):
-    """The person stepped from the greeting into the bot."""
+    """The person continued from the greeting into the bot."""
 
     kind: ClassVar[str] = "click"
 
@@ -146,10 +146,10 @@ class Click(Ping):
 @attrs.frozen(kw_only=True)
 class Deletion(Record):
     """
-    A request to Kochava's privacy API to delete what it has of a person.
+    A request to Kochava's privacy API to delete the data of a person.
 
     Attributes:
-        device_ids: As of `Engagement`.
+        device_ids: As in `Engagement`.
     """
 
     kind: ClassVar[str] = "deletion"
@@ -175,7 +175,7 @@ def encode(record: Record) -> bytes:
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
-    msg = f"{type(value).__name__} has no stored form"
+    msg = f"{type(value).__name__} cannot be stored"
     raise TypeError(msg)
 
 
@@ -184,8 +184,8 @@ def decode(body: bytes) -> Record:
     Read a stored record.
 
     Raises:
-        UnreadableRecord: The bytes are corrupt. The message names the member, never its value.
-        UnknownRecord: A newer release wrote it.
+        UnreadableRecord: The bytes are not a valid record. The message names the member, never its value.
+        UnknownRecord: The record is from a newer release.
     """
     try:
         stored = orjson.loads(body)
@@ -194,13 +194,13 @@ def decode(body: bytes) -> Record:
         msg = f"a stored record is corrupt: {type(exc).__name__}"
         raise UnreadableRecord(msg) from exc
     if not isinstance(kind, str) or type(schema) is not int or schema < 1:
-        msg = "a stored record is corrupt: its kind or schema is not one"
+        msg = "a stored record is corrupt: its kind or schema is invalid"
         raise UnreadableRecord(msg)
     if schema > SCHEMA or kind not in _KINDS:
         msg = f"kind {kind[:40]!r} of schema {schema} is not known to this release; upgrade this worker"
         raise UnknownRecord(msg)
     for name, value in stored.items():
-        if name not in _FITS or not _FITS[name](value):
+        if name not in _VALIDATORS or not _VALIDATORS[name](value):
             msg = f"a stored {kind} record is corrupt: {name[:40]!r}"
             raise UnreadableRecord(msg)
     try:
@@ -218,7 +218,7 @@ def _texts(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(member, str) for member in value.values())
 
 
-_FITS: dict[str, Callable[[Any], bool]] = {
+_VALIDATORS: dict[str, Callable[[Any], bool]] = {
     "id": _text,
     "app_id": _text,
     "user_id": _text,

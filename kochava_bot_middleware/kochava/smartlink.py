@@ -1,4 +1,4 @@
-"""From the plan of an address and the facts of a message to one SmartLink."""
+"""SmartLinks: the settings, compiled, and the links of one message."""
 
 from __future__ import annotations
 
@@ -14,12 +14,27 @@ from urllib.parse import urlsplit, urlunsplit
 import attrs
 
 from .smartlink_settings import SmartLinkSettings, glob
-from .smartlink_template import CONTEXT_PLACEHOLDERS, LinkTemplate, Part, Placeholder, encoded, parts_of
-from .urls import Address, address_of
+from .smartlink_template import (
+    CONTEXT_PLACEHOLDERS,
+    Address,
+    LinkTemplate,
+    Part,
+    Placeholder,
+    address_of,
+    encoded,
+    parts_of,
+)
+
+REMEMBERED_ADDRESSES = 4096
+"""Addresses for which the template is cached."""
+
+_KOCHAVA_HOSTS = frozenset({"smart.link", "imp.control.kochava.com"})
+
+_REF = re.compile(r"[A-Za-z0-9_=-]{1,2083}")
 
 
-class NotMade(enum.StrEnum):
-    """Why an address gets no SmartLink."""
+class NoSmartLink(enum.StrEnum):
+    """Why there is no SmartLink for an address."""
 
     ALREADY_SMARTLINK = "already_smartlink"
     SKIPPED = "skipped"
@@ -30,18 +45,18 @@ class NotMade(enum.StrEnum):
 @attrs.frozen(kw_only=True)
 class LinkContext:
     """
-    What is known where a link is sent; ``None`` or empty where it is not.
+    Values of the placeholders of a message; ``None`` or empty when unknown.
 
     Attributes:
         user_id: PSID or IGSID of the recipient.
         page_id: The Page or Instagram account.
         channel: ``messenger`` or ``instagram``.
         handler: Name of the handler that sends.
-        creative: Name of the creative; the handler's stands in when there is none.
+        creative: Name of the creative; the name of the handler by default.
         template: ``template_type`` around the link.
         title: Title of the button or element.
-        index: Running number of the link in the message.
-        ref: ``ref`` of the referral that led the person here.
+        index: Number of the link in the message.
+        ref: ``ref`` of the referral of the person.
         ad_id: Ad of that referral.
     """
 
@@ -59,14 +74,14 @@ class LinkContext:
 
 class LinkPlan(NamedTuple):
     """
-    What an address alone decides of its SmartLink.
+    The part of a SmartLink that depends only on the address.
 
     Attributes:
-        template: What it is made from.
-        head: The link up to where the parameters go.
-        open_head: The same, ready for a parameter to be appended.
-        tail: What follows the parameters: the fragment.
-        parts: Instead of all these, when the message has to fill placeholders first.
+        template: The template.
+        head: The link before the parameters.
+        open_head: The same, with the ``?`` or ``&`` that parameters need.
+        tail: The link after the parameters: the fragment.
+        parts: Instead of all these, when the template has placeholders of the message.
     """
 
     template: LinkTemplate
@@ -77,7 +92,7 @@ class LinkPlan(NamedTuple):
 
 
 class Param(NamedTuple):
-    """A parameter that SmartLinks carry, read from the settings."""
+    """A parameter of all SmartLinks, from the settings."""
 
     name: str
     parts: tuple[Part, ...]
@@ -85,18 +100,18 @@ class Param(NamedTuple):
 
 
 _encoded_again = functools.lru_cache(maxsize=1024)(encoded)
-"""Parameters are few: the same handlers and users come again."""
+"""Parameters repeat: there are few handlers, and users come again."""
 
 
-class LinkMaker:
-    """Makes the SmartLinks of one message: what all its links have in common is worked out once."""
+class LinkBuilder:
+    """Builds the SmartLinks of one message; what its links have in common is computed once."""
 
     def __init__(
         self,
         context: LinkContext,
         *,
         params: tuple[Param, ...],
-        plan: Callable[[str], LinkPlan | NotMade],
+        plan: Callable[[str], LinkPlan | NoSmartLink],
         user_id: Callable[[str], str],
     ) -> None:
         self._context = context
@@ -118,15 +133,15 @@ class LinkMaker:
         title: str = "",
         index: int | None = None,
         shared: bool = False,  # noqa: FBT001, FBT002  called for every link of every message
-    ) -> str | NotMade:
+    ) -> str | NoSmartLink:
         """
         The SmartLink for *url*, or why there is none.
 
         Args:
-            shared: Others are sure to get the link, so it does not name the user.
+            shared: Other people get the link, so it does not contain the user's id.
         """
         plan = self._plan(url)
-        if isinstance(plan, NotMade):
+        if isinstance(plan, NoSmartLink):
             return plan
         source, head, open_head, tail, parts = plan
         if parts or self._varies:
@@ -144,7 +159,7 @@ class LinkMaker:
                 values[name] = _text(value)
         if plan.parts:
             text = "".join(part if isinstance(part, str) else encoded(values[part.name]) for part in plan.parts)
-            plan = planned(plan.template, (text,))
+            plan = plan_of(plan.template, (text,))
         suffix = _query(self._params, plan.template.names, values)
         return plan.open_head + suffix + plan.tail if suffix else plan.head + plan.tail
 
@@ -168,7 +183,7 @@ def _text(value: object) -> str:
     if value is None:
         return ""
     text = str(value)
-    # Half a surrogate pair has no percent-encoded form.
+    # A lone surrogate cannot be percent-encoded.
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
@@ -189,8 +204,8 @@ def _query(params: tuple[Param, ...], taken: frozenset[str], values: dict[str, s
     return "&".join(fields)
 
 
-def planned(template: LinkTemplate, parts: tuple[Part, ...]) -> LinkPlan:
-    """What to put around the parameters; with placeholders left in *parts*, that is known only with the message."""
+def plan_of(template: LinkTemplate, parts: tuple[Part, ...]) -> LinkPlan:
+    """The plan for a filled template; *parts* may still have placeholders of the message."""
     if len(parts) != 1 or not isinstance(parts[0], str):
         return LinkPlan(template, "", "", "", parts)
     head, mark, fragment = parts[0].partition("#")
@@ -204,18 +219,8 @@ _make_plan = functools.partial(tuple.__new__, LinkPlan)
 """A `LinkPlan` from a tuple of its fields, in half the time of a call."""
 
 
-__all__ = ["LinkContext", "LinkMaker", "NotMade", "SmartLinkSettings", "SmartLinks"]
-
-REMEMBERED_ADDRESSES = 4096
-"""How many addresses' share of the work is kept; the least recently used goes first."""
-
-_ALWAYS_OURS = frozenset({"smart.link", "imp.control.kochava.com"})
-
-_REF = re.compile(r"[A-Za-z0-9_=-]{1,2083}")
-
-
 class SmartLinks:
-    """The settings, compiled. Safe to share: it holds nothing but a bounded cache."""
+    """The SmartLinks of one app. Can be shared: its only state is a bounded cache."""
 
     def __init__(self, settings: SmartLinkSettings) -> None:
         self.settings = settings
@@ -233,43 +238,38 @@ class SmartLinks:
 
     @property
     def is_active(self) -> bool:
-        """Whether any link could be replaced at all."""
+        """Whether any link can be replaced."""
         return bool(self._templates)
 
     def make(self, url: str, context: LinkContext) -> str | None:
-        """The SmartLink for *url*, or ``None`` when it gets none (`why_not` says why)."""
-        made = self.maker(context).make(url)
-        return None if isinstance(made, NotMade) else made
+        """The SmartLink for *url*; ``None`` when there is none (`why_not` returns the reason)."""
+        made = self.builder(context).make(url)
+        return None if isinstance(made, NoSmartLink) else made
 
-    def why_not(self, url: str) -> NotMade | None:
-        """Why *url* gets no SmartLink; ``None`` when it gets one."""
+    def why_not(self, url: str) -> NoSmartLink | None:
+        """Why there is no SmartLink for *url*; ``None`` when there is one."""
         plan = self._remembered(url)
-        return plan if isinstance(plan, NotMade) else None
+        return plan if isinstance(plan, NoSmartLink) else None
 
-    def maker(self, context: LinkContext) -> LinkMaker:
-        """Makes the SmartLinks of one message."""
-        return LinkMaker(context, params=self._params, plan=self._remembered, user_id=self.user_id)
-
-    def is_smartlink(self, url: str) -> bool:
-        """Whether an address is a SmartLink or a Kochava click or impression address already."""
-        address = address_of(url)
-        return address is not None and self._is_ours(address)
+    def builder(self, context: LinkContext) -> LinkBuilder:
+        """The builder for the links of one message."""
+        return LinkBuilder(context, params=self._params, plan=self._remembered, user_id=self.user_id)
 
     def entry_link(self, target_url: str, *, ref: str | None = None, creative: str | None = None) -> str:
         """
         The SmartLink for an ad, QR code or e-mail that leads into the bot.
 
         Args:
-            target_url: The bot's own address, such as ``https://m.me/<page>``.
-            ref: Comes back in the bot's first event; put into *target_url*, in place of any it has.
+            target_url: The bot's address, such as ``https://m.me/<page>``.
+            ref: Replaces the ``ref`` of *target_url*; it is in the referral of the bot's first event.
             creative: Name of the creative, for Kochava.
 
         Raises:
-            ValueError: *ref* has other characters than Facebook takes, or no template fits *target_url*.
+            ValueError: *ref* has characters that Facebook does not accept, or there is no template for *target_url*.
         """
         if ref is not None:
             if not _REF.fullmatch(ref):
-                msg = f"ref takes letters, digits, `_`, `=` and `-`, at most 2083 of them, got {ref!r}"
+                msg = f"ref must consist of at most 2083 letters, digits, `_`, `=` and `-`, got {ref!r}"
                 raise ValueError(msg)
             target_url = _with_ref(target_url, ref)
         made = self.make(target_url, LinkContext(creative=creative, ref=ref))
@@ -280,34 +280,35 @@ class SmartLinks:
         return made
 
     def user_id(self, user_id: str) -> str:
-        """A user's id as it leaves: itself, or its keyed hash."""
+        """The id of a user in links: the id itself, or its keyed hash."""
         key = self.settings.user_id_hash_key
         if not self.settings.user_id_hash or key is None:
             return user_id
         return hmac.new(key.value.encode(), user_id.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
-    def _plan(self, url: str) -> LinkPlan | NotMade:
+    def _plan(self, url: str) -> LinkPlan | NoSmartLink:
         address = address_of(url)
         if address is None:
-            return NotMade.UNUSABLE_ADDRESS
-        if self._is_ours(address):
-            return NotMade.ALREADY_SMARTLINK
+            return NoSmartLink.UNUSABLE_ADDRESS
+        if self._is_smartlink(address):
+            return NoSmartLink.ALREADY_SMARTLINK
         template = self._default
         if self._skip or self._routes:
-            spelled = address.spelled
-            if any(pattern.fullmatch(spelled) for pattern in self._skip):
-                return NotMade.SKIPPED
-            template = next((link for match, link in self._routes if match.fullmatch(spelled)), template)
+            normalized = address.normalized
+            if any(pattern.fullmatch(normalized) for pattern in self._skip):
+                return NoSmartLink.SKIPPED
+            template = next((link for match, link in self._routes if match.fullmatch(normalized)), template)
         if template is None:
-            return NotMade.NO_TEMPLATE
+            return NoSmartLink.NO_TEMPLATE
         try:
-            return planned(template, template.fill(url, address))
+            return plan_of(template, template.fill(url, address))
         except UnicodeEncodeError:
-            return NotMade.UNUSABLE_ADDRESS
+            return NoSmartLink.UNUSABLE_ADDRESS
 
-    def _is_ours(self, address: Address) -> bool:
+    def _is_smartlink(self, address: Address) -> bool:
+        """Whether an address is a SmartLink, or a click or impression address of Kochava."""
         name = address.name
-        if name in _ALWAYS_OURS or name.endswith(".smart.link"):
+        if name in _KOCHAVA_HOSTS or name.endswith(".smart.link"):
             return True
         if name == "control.kochava.com" and address.path.rstrip("/") == "/v1/cpi/click":
             return True

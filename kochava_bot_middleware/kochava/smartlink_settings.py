@@ -14,9 +14,9 @@ from .smartlink_template import CONTEXT_PLACEHOLDERS, LinkTemplate, parts_of
 
 def glob(pattern: str) -> re.Pattern[str]:
     """
-    A pattern for addresses: ``*`` stands for anything, all else for itself (``?`` too, as addresses have it).
+    A pattern for addresses in which ``*`` matches anything; ``?`` matches itself, since addresses contain it.
 
-    A pattern without a scheme fits http and https. Scheme and host are compared in lower case.
+    A pattern without a scheme matches http and https. Scheme and host are compared in lower case.
     """
     scheme, mark, rest = pattern.rpartition("://")
     if mark:
@@ -35,10 +35,9 @@ def _template(_instance: Any, _attribute: Any, value: Any) -> None:
 
 def _default_template(_instance: Any, _attribute: Any, value: Any) -> None:
     if value is not None and not LinkTemplate.parse(value).carries_url:
-        wanted = (
+        accepted = (
             "a SmartLink template with {url} in it (without, every link would lead to one place; use `routes` for that)"
         )
-        accepted = wanted
         raise InvalidValue(accepted, value)
 
 
@@ -77,11 +76,11 @@ def _user_param(_instance: Any, _attribute: Any, value: Any) -> None:
 @attrs.frozen(kw_only=True)
 class LinkRoute:
     """
-    A SmartLink of its own for some addresses.
+    A SmartLink for some addresses.
 
     Attributes:
-        match: Pattern of the addresses: ``*`` stands for anything, all else for itself.
-        link: Template of the SmartLink. Without a placeholder it replaces the address whole.
+        match: Pattern of the addresses, in which ``*`` matches anything.
+        link: Template of the SmartLink. Without a placeholder all addresses get the same link.
     """
 
     match: str = attrs.field(validator=_pattern)
@@ -94,21 +93,21 @@ DEFAULT_PARAMS = {"site_id": "{channel}", "sub_site_id": "{handler}", "creative_
 @attrs.frozen(kw_only=True)
 class SmartLinkSettings:
     """
-    Which links become SmartLinks, and what these carry.
+    Which links become SmartLinks, and their parameters.
 
     Attributes:
-        default: Template for every link that no route matches; must hold ``{url}``. ``None``: such links stay.
-        routes: The first that matches wins.
+        default: Template for every link that no route matches; must contain ``{url}``. ``None``: such links stay.
+        routes: The first that matches is used.
         params: Parameters of every SmartLink, with placeholders of the message. One whose placeholders are all
             empty, or that the template sets itself, is left out.
         user_param: Name of the parameter with the recipient's id; ``None`` leaves it out.
         user_id_hash: Send a keyed hash (hex HMAC-SHA256) instead of the id.
-        user_id_hash_key: Its key.
-        skip: Patterns of addresses that stay.
+        user_id_hash_key: The key of the hash.
+        skip: Patterns of addresses that are not replaced.
         extensions_whitelisted: The SmartLink's host is in the Page's ``whitelisted_domains``, so buttons with
-            ``messenger_extensions`` may lead to it.
+            ``messenger_extensions`` may be replaced.
         text_links: Also replace addresses in plain text.
-        hosts: Further hosts whose addresses are SmartLinks already.
+        hosts: Additional hosts whose addresses already are SmartLinks.
     """
 
     default: str | None = attrs.field(default=None, validator=_default_template)

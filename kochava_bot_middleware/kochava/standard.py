@@ -1,8 +1,7 @@
 """
-Kochava's own words: the names of standard events, the raw keys of their data, and the keys that must not be used.
+Names of Kochava's standard events, the keys of their data, and the keys that must not be used.
 
-Names must be spelt exactly so, or Kochava counts them as custom events. Keys are free, but the standard ones are what
-its reports know.
+An event with any other name is a custom event. Keys can be chosen freely, but Kochava's reports use the standard ones.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import enum
 
 
 class StandardEvent(enum.StrEnum):
-    """Names of Kochava's standard events, as its SDKs send them."""
+    """Names of Kochava's standard events, as sent by its SDKs."""
 
     ACHIEVEMENT = "Achievement"
     ADD_TO_CART = "Add to Cart"
@@ -36,9 +35,9 @@ class StandardEvent(enum.StrEnum):
 
 class StandardKey(enum.StrEnum):
     """
-    The raw keys of ``event_data`` that Kochava knows. Each may go on any event; all are optional.
+    The standard keys of ``event_data``. Each is allowed for any event; all are optional.
 
-    `source` is left out although the SDKs write it: Kochava's page on event data reserves it.
+    `source` is missing although the SDKs send it, since Kochava's page on event data reserves it.
     """
 
     ACTION = "action"
@@ -106,19 +105,19 @@ RESERVED_KEYS = frozenset(
         "source",
     }
 )
-"""Keys that Kochava keeps for itself; ``event_data`` must not use them."""
+"""Keys reserved by Kochava; not allowed in ``event_data``."""
 
 REVENUE_KEYS = ("sum", "price")
-"""Keys of an amount: the bot page's and the newer pages'."""
+"""Keys of an amount: of the bot page and of newer pages."""
 
 MANY_KEYS = 16
-"""More keys than this are said, by third parties only, not to be kept."""
+"""According to third parties, Kochava does not store more keys than this."""
 
 MAX_BYTES = 600_000
 """
-Most bytes of one ``event_data`` as UTF-8 JSON.
+Maximum bytes of one ``event_data`` as UTF-8 JSON.
 
-Third parties give 2 MB for a whole body; escaping to ASCII for strict authentication can triple the length.
+According to third parties, a body may have 2 MB; escaping to ASCII for strict authentication can triple the length.
 """
 
 
@@ -131,9 +130,9 @@ _CODES = """
     UGX USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG ZWL
     """
 CURRENCIES = frozenset(_CODES.split())
-"""Codes of money one can pay with, those withdrawn since 2024 included: an event may be told late."""
+"""ISO 4217 codes of currencies, including those withdrawn since 2024, since events may be reported late."""
 
 
 def is_currency(code: object) -> bool:
-    """Whether *code* is a code of ISO 4217, in capitals."""
+    """Whether *code* is an ISO 4217 code, in capitals."""
     return isinstance(code, str) and code in CURRENCIES

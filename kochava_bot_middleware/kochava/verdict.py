@@ -1,8 +1,8 @@
 """
-What an answer of Kochava, or the lack of one, means for the record that was sent.
+What an answer of Kochava, or a missing answer, means for the record that was sent.
 
-No page of Kochava documents answers. Its SDKs read ``success`` in the body and ignore the status, third parties read
-the status only: both are read here.
+Kochava does not document its answers. Its SDKs read ``success`` in the body and ignore the status, third parties read
+only the status: both are read here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .destination import WireSettings
 from .records import Engagement, IdentityLink, Ping
 
 MAX_RETRY_AFTER_SECONDS = 86_400.0
-"""A longer ``Retry-After`` is taken for this: a mistake there must not cost the events."""
+"""Upper limit of ``Retry-After``, so that a wrong header does not lose events."""
 
 _REJECTED_STATUSES = frozenset({400, 413, 422})
 _REFUSED_STATUSES = frozenset({401, 403})
@@ -31,12 +31,12 @@ _FALSE_IN_TEXT = re.compile(
 )
 
 
-class Fate(enum.Enum):
-    """What becomes of the record."""
+class DeliveryResult(enum.Enum):
+    """The result of one attempt to deliver a record."""
 
     DELIVERED = "delivered"
     REJECTED = "rejected"
-    """Kochava does not want this record: sending it again would change nothing."""
+    """Kochava does not accept this record: sending it again would not help."""
 
     REFUSED = "refused"
     """Kochava does not accept the app's credentials: nothing of this app is sent until they work."""
@@ -47,20 +47,20 @@ class Fate(enum.Enum):
 @attrs.frozen(kw_only=True)
 class Verdict:
     """
-    The judgement on one attempt.
+    What one attempt means for the record and for its destination.
 
     Attributes:
-        fate: What becomes of the record.
+        result: The result for the record.
         reason: One constant phrase; empty when delivered.
         detail: The start of the answer with secrets masked; empty when delivered.
-        floor_seconds: Kochava's ``Retry-After``: the destination is left alone for so long. 0 when it said nothing.
-        ambiguous: The record may have been delivered all the same.
-        server_error: The answer was a 5xx or is not understood, so the fault may lie with the record or with the
-            server: while others are served, it is the record's.
+        floor_seconds: Kochava's ``Retry-After``: how long nothing is sent to the destination. 0 when there is none.
+        ambiguous: The record may have been delivered nevertheless.
+        server_error: The answer was a 5xx or is not understood, so the cause may be the record or the server: while
+            other records are delivered, it is the record.
         too_fast: The answer was 429: the whole destination must slow down.
     """
 
-    fate: Fate
+    result: DeliveryResult
     reason: str = ""
     detail: str = ""
     floor_seconds: float = 0.0
@@ -69,46 +69,47 @@ class Verdict:
     too_fast: bool = False
 
 
-DELIVERED = Verdict(fate=Fate.DELIVERED)
+DELIVERED = Verdict(result=DeliveryResult.DELIVERED)
 
 
 def judge(
     outcome: Answer | Failure, *, queue: str, settings: WireSettings, now: float, kind: str = Engagement.kind
 ) -> Verdict:
     """
-    Read an answer.
+    The verdict on one attempt.
 
     Args:
-        outcome: What came of the request.
-        queue: The record's queue: of a ping every 2xx and 3xx counts, whatever the body.
-        settings: Those of the destination.
+        outcome: The answer, or the failure of the request.
+        queue: The record's queue: for a ping every 2xx and 3xx is a success, whatever the body.
+        settings: The settings of the destination.
         now: Seconds since the epoch, for a ``Retry-After`` that is a date.
-        kind: The record's. An identity link without a signature carries no credentials that could be refused: where
-            the account is not enabled for links, that must not pause its events.
+        kind: The record's kind. An identity link without a signature has no credentials that could be refused: if the
+            account is not enabled for links, that must not pause its events.
     """
     if isinstance(outcome, Failure):
-        return Verdict(fate=Fate.RETRY, reason=outcome.reason, ambiguous=outcome.ambiguous)
+        return Verdict(result=DeliveryResult.RETRY, reason=outcome.reason, ambiguous=outcome.ambiguous)
     status = outcome.status
     if queue == Ping.queue and 200 <= status < (300 if settings.ping_success == "2xx" else 400):
         return DELIVERED
     if 200 <= status < 300:
         return _judge_body(outcome, settings)
-    detail = detail_of(outcome, settings)
+    detail = _detail(outcome, settings)
     if status in _REJECTED_STATUSES or (status in _REFUSED_STATUSES and _is_unsigned(kind, settings)):
-        return Verdict(fate=Fate.REJECTED, reason="rejected by Kochava", detail=detail)
+        return _rejected(outcome, settings)
     if status in _REFUSED_STATUSES:
-        return Verdict(fate=Fate.REFUSED, reason="credentials refused by Kochava", detail=detail)
+        return Verdict(result=DeliveryResult.REFUSED, reason="credentials refused by Kochava", detail=detail)
     if status in _RETRIED_STATUSES or 500 <= status < 600:
         return Verdict(
-            fate=Fate.RETRY,
+            result=DeliveryResult.RETRY,
             reason="too many requests" if status == 429 else "server error" if status >= 500 else "not taken now",
             detail=detail,
             floor_seconds=retry_after_seconds(outcome.retry_after, now=now),
             server_error=status >= 500,
             too_fast=status == 429,
         )
-    fate = Fate.RETRY if settings.unknown_answer == "retry" else Fate.REJECTED
-    return Verdict(fate=fate, reason="answer not understood", detail=detail, server_error=fate is Fate.RETRY)
+    retry = settings.unknown_answer == "retry"
+    result = DeliveryResult.RETRY if retry else DeliveryResult.REJECTED
+    return Verdict(result=result, reason="answer not understood", detail=detail, server_error=retry)
 
 
 def _is_unsigned(kind: str, settings: WireSettings) -> bool:
@@ -124,14 +125,25 @@ def _judge_body(answer: Answer, settings: WireSettings) -> Verdict:
         body = orjson.loads(answer.start)
     except orjson.JSONDecodeError:
         if _FALSE_IN_TEXT.search(answer.start):
-            return Verdict(fate=Fate.REJECTED, reason="rejected by Kochava", detail=detail_of(answer, settings))
+            return Verdict(
+                result=DeliveryResult.REJECTED, reason="rejected by Kochava", detail=_detail(answer, settings)
+            )
         if not answer.complete:
-            reason = "answer broke off"
-            return Verdict(fate=Fate.RETRY, reason=reason, detail=detail_of(answer, settings), ambiguous=True)
+            return Verdict(
+                result=DeliveryResult.RETRY,
+                reason="answer broke off",
+                detail=_detail(answer, settings),
+                ambiguous=True,
+            )
         return DELIVERED
     if isinstance(body, dict) and "success" in body and _is_false(body["success"]):
-        return Verdict(fate=Fate.REJECTED, reason="rejected by Kochava", detail=detail_of(answer, settings))
+        return _rejected(answer, settings)
     return DELIVERED
+
+
+def _rejected(answer: Answer, settings: WireSettings) -> Verdict:
+    detail = _detail(answer, settings)
+    return Verdict(result=DeliveryResult.REJECTED, reason="rejected by Kochava", detail=detail)
 
 
 def _is_false(value: object) -> bool:
@@ -140,8 +152,8 @@ def _is_false(value: object) -> bool:
     return isinstance(value, (bool, int, float)) and value == 0
 
 
-def detail_of(answer: Answer, settings: WireSettings) -> str:
-    """Status and start of the body as a person may read them, without the secrets of *settings*."""
+def _detail(answer: Answer, settings: WireSettings) -> str:
+    """Status and start of the body, without the secrets of *settings*."""
     text = answer.start.decode("utf-8", "replace")
     for secret in settings.secrets:
         text = text.replace(secret.value, "…")
@@ -149,9 +161,7 @@ def detail_of(answer: Answer, settings: WireSettings) -> str:
 
 
 def retry_after_seconds(header: str | None, *, now: float) -> float:
-    """
-    A ``Retry-After`` header, which is a number of seconds or an HTTP date, as seconds from *now*; 0 when unusable.
-    """
+    """A ``Retry-After`` header, which is a number of seconds or an HTTP date, in seconds from *now*; 0 when invalid."""
     if header is None:
         return 0.0
     try:

@@ -1,22 +1,22 @@
-"""One call that is about to leave for the Graph API, as the send chain sees it."""
+"""One outgoing message or call: recipient, options, and `Outgoing`, which passes the send chain."""
 
 from __future__ import annotations
 
+import difflib
 import enum
-from collections.abc import Mapping
-from typing import Any, Self
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Self, TypedDict
 
 import attrs
 import orjson
 
-from ..exceptions import SendError
 from .events import Channel
-from .graph.errors import error_from_answer, is_refusal, no_answer
 from .uploads import Upload
 
 
 class Endpoint(enum.StrEnum):
-    """The Graph API paths that carry something a person will see; the value is the last part of the path."""
+    """The Graph API paths for what a person will see; the value is the last part of the path."""
 
     MESSAGES = "messages"
     MESSENGER_PROFILE = "messenger_profile"
@@ -26,19 +26,31 @@ class Endpoint(enum.StrEnum):
     BATCH = "batch"
 
 
+_RECIPIENT_KEYS: Final = {
+    "user_id": "id",
+    "user_ref": "user_ref",
+    "comment_id": "comment_id",
+    "post_id": "post_id",
+    "token": "notification_messages_token",
+    "one_time_notif_token": "one_time_notif_token",
+    "phone_number": "phone_number",
+}
+"""Members of the ``recipient`` object, by the fields of `Recipient`."""
+
+
 @attrs.frozen(kw_only=True)
 class Recipient:
     """
-    Whom a body is for; at most one of the fields is set. All ``None``: a Page-level call.
+    The recipient of a body; at most one of the fields is set. All ``None``: a call for the whole Page.
 
     Attributes:
         user_id: PSID or IGSID.
-        user_ref: From the checkbox or chat plugin; becomes a PSID only with the person's next event.
+        user_ref: From the checkbox or chat plugin; connected with a PSID only by the person's next event.
         comment_id: Private reply to a comment.
         post_id: Private reply to a visitor's post.
         token: ``notification_messages_token``.
-        one_time_notif_token: For the one message that a person asked for (gone from the platform, still seen).
-        phone_number: Customer matching (gone from the platform, still seen in old code).
+        one_time_notif_token: For one message that a person requested (removed from the platform, still used).
+        phone_number: Customer matching (removed from the platform, still used by old code).
     """
 
     user_id: str | None = None
@@ -54,27 +66,19 @@ class Recipient:
         The ``recipient`` object of a Send API body.
 
         Raises:
-            ValueError: It names nobody.
+            ValueError: No field is set.
         """
-        members = {
-            "id": self.user_id,
-            "user_ref": self.user_ref,
-            "comment_id": self.comment_id,
-            "post_id": self.post_id,
-            "notification_messages_token": self.token,
-            "one_time_notif_token": self.one_time_notif_token,
-            "phone_number": self.phone_number,
-        }
-        named = {key: value for key, value in members.items() if value is not None}
-        if not named:
-            msg = f"a recipient needs one of {', '.join(field.name for field in attrs.fields(Recipient))}"
+        members = {key: getattr(self, name) for name, key in _RECIPIENT_KEYS.items()}
+        given = {key: value for key, value in members.items() if value is not None}
+        if not given:
+            msg = f"a recipient needs one of {', '.join(_RECIPIENT_KEYS)}"
             raise ValueError(msg)
-        return named
+        return given
 
     @classmethod
     def of(cls, body: Any) -> Self:
         """
-        Read the ``recipient`` of a Send API body (object or JSON text), or the ``psid`` of a user-level menu.
+        Read the ``recipient`` of a Send API body (object or JSON text), or the ``psid`` of the menu of one person.
 
         Never raises: a body that Facebook would refuse gives an empty recipient.
         """
@@ -88,19 +92,166 @@ class Recipient:
                 recipient = None
         if not isinstance(recipient, Mapping):
             return cls(user_id=_text(body.get("psid")))
-        return cls(
-            user_id=_text(recipient.get("id")),
-            user_ref=_text(recipient.get("user_ref")),
-            comment_id=_text(recipient.get("comment_id")),
-            post_id=_text(recipient.get("post_id")),
-            token=_text(recipient.get("notification_messages_token") or recipient.get("notification_message_token")),
-            one_time_notif_token=_text(recipient.get("one_time_notif_token")),
-            phone_number=_text(recipient.get("phone_number")),
-        )
+        fields = {name: _text(recipient.get(key)) for name, key in _RECIPIENT_KEYS.items()}
+        if not recipient.get("notification_messages_token"):
+            fields["token"] = _text(recipient.get("notification_message_token"))
+        return cls(**fields)
 
 
 def _text(value: Any) -> str | None:
     return None if value is None or value == "" else str(value)
+
+
+To = str | int | Mapping[str, Any] | Recipient
+"""A PSID or IGSID, a ``recipient`` object, or a `Recipient`."""
+
+
+def recipient_body(recipient: To) -> Mapping[str, Any]:
+    """
+    The ``recipient`` object.
+
+    Raises:
+        ValueError: A `Recipient` without any field.
+    """
+    if isinstance(recipient, Recipient):
+        return recipient.as_body()
+    return recipient if isinstance(recipient, Mapping) else {"id": recipient}
+
+
+class NotificationType(enum.StrEnum):
+    """How the person's device announces a message. The lower-case names are those of pymessenger."""
+
+    REGULAR = "REGULAR"
+    SILENT_PUSH = "SILENT_PUSH"
+    NO_PUSH = "NO_PUSH"
+
+    regular = REGULAR
+    silent_push = SILENT_PUSH
+    no_push = NO_PUSH
+
+
+Notification = str | enum.Enum | None
+"""A `NotificationType`, its text, or the same enum of another library; ``None`` is the platform's default."""
+
+
+class MessagingType(enum.StrEnum):
+    """Why a message is sent."""
+
+    RESPONSE = "RESPONSE"
+    UPDATE = "UPDATE"
+    MESSAGE_TAG = "MESSAGE_TAG"
+    UTILITY = "UTILITY"
+
+
+class PlainKeywords(TypedDict, total=False):
+    """Keywords of `SendOptions` for the signatures of methods that have *quick_replies* as a parameter."""
+
+    messaging_type: str | None
+    tag: str | None
+    persona_id: str | None
+    reply_to: str | Mapping[str, Any] | None
+    creative: str | None
+    greeting: bool
+
+
+class SendKeywords(PlainKeywords, total=False):
+    """Keywords of `SendOptions`, for signatures."""
+
+    quick_replies: Sequence[Mapping[str, Any]] | None
+
+
+class FileKeywords(SendKeywords, total=False):
+    """Keywords of methods that send a file."""
+
+    filename: str | None
+
+
+@attrs.frozen(kw_only=True)
+class SendOptions:
+    """
+    Options of one send. Options that are ``None`` are left out of the body.
+
+    Attributes:
+        notification_type: A `NotificationType` or its text.
+        messaging_type: A `MessagingType` or its text.
+        tag: Why the message may be sent outside of the 24 hours; `messaging_type` is ``MESSAGE_TAG`` if not given.
+        persona_id: The persona that sends the message.
+        reply_to: The message to quote: its mid, or the object of the platform.
+        quick_replies: At most 13, with title, payload and optionally a picture.
+        creative: Name of the creative shown, for tracking; never sent to Facebook.
+        greeting: The message is a greeting; never sent to Facebook.
+    """
+
+    notification_type: Notification = None
+    messaging_type: str | None = None
+    tag: str | None = None
+    persona_id: str | None = None
+    reply_to: str | Mapping[str, Any] | None = None
+    quick_replies: Sequence[Mapping[str, Any]] | None = None
+    creative: str | None = None
+    greeting: bool = False
+
+    @classmethod
+    def of(cls, keywords: PlainKeywords, *, notification_type: Notification = None) -> Self:
+        """
+        The options with which a method was called.
+
+        Raises:
+            TypeError: There is no such option; the message suggests the nearest one.
+        """
+        unknown = next((name for name in keywords if name not in _OPTIONS), None)
+        if unknown is not None:
+            near = difflib.get_close_matches(unknown, _OPTIONS, n=1)
+            known = f"did you mean `{near[0]}`?" if near else f"the options are {', '.join(sorted(_OPTIONS))}"
+            msg = f"unknown option `{unknown}` of a send: {known}"
+            raise TypeError(msg)
+        given: dict[str, Any] = {"notification_type": notification_type, **keywords}
+        return cls(**given)
+
+    def applied_to(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        A copy of *body* with the options in it.
+
+        Raises:
+            ValueError: Quick replies for a body without a message.
+        """
+        reply_to = {"mid": self.reply_to} if isinstance(self.reply_to, str) else self.reply_to
+        messaging_type = MessagingType.MESSAGE_TAG if self.tag and self.messaging_type is None else self.messaging_type
+        members = {
+            "notification_type": _text_of(self.notification_type),
+            "messaging_type": _text_of(messaging_type),
+            "tag": self.tag,
+            "persona_id": self.persona_id,
+            "reply_to": reply_to,
+        }
+        changed = {**body, **{key: value for key, value in members.items() if value is not None}}
+        if self.quick_replies is not None:
+            changed["message"] = _with_quick_replies(body.get("message"), list(self.quick_replies))
+        return changed
+
+    @property
+    def tracking(self) -> dict[str, Any]:
+        """The options that are fields of `Outgoing`, not members of the body; only those that are set."""
+        fields = {"creative": self.creative, "greeting": self.greeting}
+        return {name: value for name, value in fields.items() if value}
+
+
+_OPTIONS = frozenset(field.name for field in attrs.fields(SendOptions))
+
+
+def _text_of(value: str | enum.Enum | None) -> str | None:
+    # Also for an enum of another package, such as the one of pymessenger's later releases.
+    return value if value is None or type(value) is str else str(value.value if isinstance(value, enum.Enum) else value)
+
+
+def _with_quick_replies(message: Any, quick_replies: list[Mapping[str, Any]]) -> Any:
+    """The message with quick replies, as an object or JSON text like the original."""
+    if isinstance(message, str):
+        return json.dumps({**json.loads(message), "quick_replies": quick_replies})
+    if not isinstance(message, Mapping):
+        msg = "quick replies need a message"
+        raise ValueError(msg)  # noqa: TRY004 - the call is at fault, not a type
+    return {**message, "quick_replies": quick_replies}
 
 
 @attrs.frozen(kw_only=True)
@@ -111,13 +262,13 @@ class Outgoing:
     Attributes:
         endpoint: Last part of the Graph path, usually an `Endpoint`.
         body: The JSON object as the caller gave it: dicts, lists, attrs instances, or JSON text in its members.
-        page_id: The Page (or Instagram account) that sends; ``None`` when the bot was made without one
-            and does not answer an event.
-        channel: Which platform delivers it.
-        method: HTTP method; ``DELETE`` takes something away, so nothing is shown.
+        page_id: The Page (or Instagram account) that sends; ``None`` when the bot was created without one and does not
+            reply to an event.
+        channel: The platform that delivers it.
+        method: HTTP method; ``DELETE`` removes something, so nothing is shown.
         params: Query parameters, such as ``platform`` of a profile call.
         upload: The file of a multipart request, whose ``recipient`` and ``message`` are in `body`; else ``None``.
-        creative: Name of the creative that this message shows, given by the caller; ``None`` if not.
+        creative: Name of the creative shown, given by the caller; ``None`` if not.
         greeting: The caller marked this message as a greeting.
     """
 
@@ -133,45 +284,5 @@ class Outgoing:
 
     @property
     def recipient(self) -> Recipient:
-        """Whom it is for, read from the body."""
+        """The recipient in the body."""
         return Recipient.of(self.body)
-
-
-@attrs.frozen(kw_only=True)
-class BatchItem:
-    """
-    What became of one request of a batch.
-
-    Attributes:
-        status: HTTP status of its own; ``None`` when the batch ended before it was answered.
-        body: The decoded answer; ``None`` when there is none, or none that is JSON.
-        error: What the request alone would have raised; ``None`` for a success.
-    """
-
-    status: int | None
-    body: Any = attrs.field(default=None, repr=False)
-    error: SendError | None = None
-
-    @classmethod
-    def of(cls, answer: Any) -> Self:
-        """Read one item. Facebook gives ``null`` for a request that it did not finish in time."""
-        status = answer.get("code") if isinstance(answer, Mapping) else None
-        if not isinstance(status, int):
-            return cls(status=None, error=no_answer("the batch ended first"))
-        body = _decoded(answer.get("body"))
-        error = error_from_answer(status, body) if is_refusal(status, body) else None
-        return cls(status=status, body=body, error=error)
-
-
-def batch_items(answer: Any) -> list[BatchItem]:
-    """What became of each request, in the order of the requests; empty when *answer* is not that of a batch."""
-    return [BatchItem.of(item) for item in answer] if isinstance(answer, list) else []
-
-
-def _decoded(body: Any) -> Any:
-    if not isinstance(body, str):
-        return body
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None

@@ -1,4 +1,4 @@
-"""Answers to one event, for handlers."""
+"""`Reply`: sends to the person of one event, for handlers."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ import attrs
 
 from ..exceptions import BadRequestError
 from .events import Event
-from .outgoing import Endpoint, Outgoing
-from .send_options import MessagingType, Notification, SendKeywords, SendOptions
+from .outgoing import Endpoint, MessagingType, Notification, Outgoing, SendKeywords, SendOptions
 from .sender import MessageSender
-from .upload_api import is_web_address
-from .uploads import Source, Upload
+from .uploads import Source, Upload, is_web_address
 
 
 class ReplyKeywords(SendKeywords, total=False):
-    """The keywords of `SendOptions`, for signatures."""
+    """Keywords of `SendOptions` for the signatures of `Reply`."""
 
     notification_type: Notification
 
@@ -25,12 +23,12 @@ class ReplyKeywords(SendKeywords, total=False):
 @attrs.frozen(kw_only=True)
 class SendResult:
     """
-    What Facebook said to a message it took.
+    Facebook's answer to a message that it accepted.
 
     Attributes:
-        message_id: The mid; ``None`` of a sender action, or when a middleware kept the message back.
-        recipient_id: ``None`` for a `user_ref`.
-        attachment_id: Of media saved for reuse on the way.
+        message_id: The mid; ``None`` for a sender action, or when a middleware did not send the message.
+        recipient_id: PSID or IGSID; ``None`` for a `user_ref`.
+        attachment_id: Id of media that were saved for reuse.
         raw: The decoded answer.
     """
 
@@ -41,7 +39,7 @@ class SendResult:
 
     @classmethod
     def of(cls, answer: Any) -> Self:
-        """Read an answer; one that is no object gives an empty result."""
+        """Read an answer; one that is not an object gives an empty result."""
         members = answer if isinstance(answer, Mapping) else {}
         return cls(
             message_id=members.get("message_id"),
@@ -53,15 +51,15 @@ class SendResult:
 
 class Reply:
     """
-    Sends to the person an event came from, as a ``RESPONSE`` unless *messaging_type* or *tag* say otherwise.
+    Sends to the person of an event, as a ``RESPONSE`` unless *messaging_type* or *tag* is given.
 
-    Every message takes the keywords of `SendOptions`, passes the send chain once, and raises `SendError` when it was
-    not taken, whatever the bot's `raise_errors` is.
+    Every method accepts the keywords of `SendOptions`, passes the send chain once, and raises `SendError` when Facebook
+    does not accept the message, whatever the bot's `raise_errors` is.
 
-    What is sent belongs to the bot's Page, or to the Page of the event when the bot was made without one.
+    Messages are sent by the bot's Page, or by the Page of the event when the bot was created without one.
 
     Attributes:
-        bot: For everything else.
+        bot: The bot, for everything else.
     """
 
     def __init__(self, bot: MessageSender, event: Event) -> None:
@@ -78,7 +76,7 @@ class Reply:
     async def quick_replies(
         self, text: str, replies: Sequence[Mapping[str, Any]], **options: Unpack[ReplyKeywords]
     ) -> SendResult:
-        """Text with up to 13 quick replies under it."""
+        """Text with up to 13 quick replies."""
         return await self.raw({"text": text, "quick_replies": replies}, **options)
 
     async def buttons(
@@ -96,41 +94,36 @@ class Reply:
         return await self.template({"template_type": "media", "elements": elements}, **options)
 
     async def template(self, payload: Mapping[str, Any], **options: Unpack[ReplyKeywords]) -> SendResult:
-        """Any template: *payload* is what stands beside ``"type": "template"``."""
+        """Any template: *payload* is the object beside ``"type": "template"``."""
         return await self.raw({"attachment": {"type": "template", "payload": payload}}, **options)
 
     async def image(self, source: Source, **options: Unpack[ReplyKeywords]) -> SendResult:
-        """An image; see `attachment`."""
+        """An image, given as for `attachment`."""
         return await self.attachment("image", source, **options)
 
     async def audio(self, source: Source, **options: Unpack[ReplyKeywords]) -> SendResult:
-        """A sound; see `attachment`."""
+        """An audio file, given as for `attachment`."""
         return await self.attachment("audio", source, **options)
 
     async def video(self, source: Source, **options: Unpack[ReplyKeywords]) -> SendResult:
-        """A video; see `attachment`."""
+        """A video, given as for `attachment`."""
         return await self.attachment("video", source, **options)
 
     async def file(self, source: Source, **options: Unpack[ReplyKeywords]) -> SendResult:
-        """Any file; see `attachment`."""
+        """Any file, given as for `attachment`."""
         return await self.attachment("file", source, **options)
 
     async def attachment(
-        self,
-        attachment_type: str,
-        source: Source,
-        *,
-        filename: str | None = None,
-        **options: Unpack[ReplyKeywords],
+        self, attachment_type: str, source: Source, *, filename: str | None = None, **options: Unpack[ReplyKeywords]
     ) -> SendResult:
         """
-        Media from an http(s) address that Facebook fetches, from a path, from bytes or from an open binary file.
+        Media from an http(s) address that Facebook fetches, a path, bytes or an open binary file.
 
         Args:
-            filename: Name to tell Facebook, where *source* has none.
+            filename: Name of the file, where *source* has none.
 
         Raises:
-            FileNotFoundError: There is no file at the path; nothing was sent.
+            FileNotFoundError: There is no file at the path; nothing is sent.
         """
         if is_web_address(source):
             return await self.raw({"attachment": {"type": attachment_type, "payload": {"url": source}}}, **options)
@@ -141,8 +134,8 @@ class Reply:
         """A whole ``message`` object."""
         return await self._send({"message": message}, options)
 
-    async def typing(self, on: bool = True) -> SendResult:  # noqa: FBT001, FBT002 - reads as it is spoken
-        """Show that an answer is being written, for 20 seconds or until the next message; or stop showing it."""
+    async def typing(self, on: bool = True) -> SendResult:  # noqa: FBT001, FBT002  `typing(False)` is clear
+        """Show or hide the typing indicator, which disappears after 20 seconds or with the next message."""
         return await self._act("typing_on" if on else "typing_off")
 
     async def seen(self) -> SendResult:
@@ -175,13 +168,13 @@ class Reply:
 
 def recipient_of(event: Event) -> dict[str, str]:
     """
-    Whom an answer to *event* is for: the person's id, or the `user_ref` a plugin knows them by.
+    The recipient of a reply to *event*: the person's id, or the `user_ref` of a plugin.
 
     Raises:
         BadRequestError: The event names no person, such as a policy warning.
     """
     if event.user_id is None:
-        msg = f"nobody can be answered: the {event.kind.value} event names no person"
+        msg = f"cannot reply: the {event.kind.value} event names no person"
         raise BadRequestError(msg)
     places = (event.raw.get("sender"), event.raw.get("optin"))
     by_reference = any(

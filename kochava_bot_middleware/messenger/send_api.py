@@ -1,8 +1,4 @@
-"""
-pymessenger's `Bot` with every method awaitable, over one shared HTTP session, and the send chain around all it sends.
-
-Its own builders make the bodies; what 0.0.7.0 gets wrong or does not have comes from the modules beside this one.
-"""
+"""`AsyncBot`: pymessenger's `Bot` for asyncio, with the send chain around all that it sends."""
 
 from __future__ import annotations
 
@@ -12,14 +8,13 @@ from typing import Any, Unpack
 
 from pymessenger.bot import Bot
 
-from .account_api import AccountMethods, UnreleasedMethods
-from .message_api import MessageMethods
-from .send_options import Notification, SendKeywords, To, recipient_body
-from .upload_api import UploadMethods
+from .message_methods import MessageMethods
+from .outgoing import Notification, SendKeywords, To, recipient_body
+from .page_methods import PageMethods
 
 
 class _Builder(Bot):  # type: ignore[misc]
-    """pymessenger's methods with the network taken away: each returns the body it would have sent."""
+    """pymessenger's methods without network: each returns the body it would have sent."""
 
     def send_raw(self, payload: Any) -> Any:
         return payload
@@ -28,40 +23,39 @@ class _Builder(Bot):  # type: ignore[misc]
 _BUILDER = _Builder("")
 
 
-class AsyncBot(UnreleasedMethods, UploadMethods, MessageMethods, AccountMethods, Bot):  # type: ignore[misc]
+class AsyncBot(MessageMethods, PageMethods, Bot):  # type: ignore[misc]
     """
     The Messenger bot of pymessenger, for asyncio.
 
     Methods that pymessenger has return Facebook's decoded answer also when it is an error, as there; with
-    *raise_errors*, and where no answer came, they raise `SendError`. Methods it does not have always raise.
+    *raise_errors*, and when there is no answer, they raise `SendError`. Other methods always raise.
 
-    Each send takes the keywords of `SendOptions`; a *recipient_id* may also be a ``recipient`` object or a `Recipient`.
+    Each send accepts the keywords of `SendOptions`; *recipient_id* may also be a ``recipient`` object or a `Recipient`.
 
     Args:
-        access_token: Page or Instagram access token; travels in the ``Authorization`` header.
+        access_token: Page or Instagram access token; sent in the ``Authorization`` header.
         app_secret: Adds ``appsecret_proof`` to each call.
         api_version: Such as ``"v26.0"``, ``"26.0"`` or ``26.0``.
         graph_url: Scheme and host of the Graph API, ``https://graph.instagram.com`` for Instagram Login.
-        page_id: The Page or Instagram account that sends; the send chain sees it.
-        channel: Which platform delivers.
-        timeout_seconds: For a whole call; calls with media get at least 90 s.
-        raise_errors: Raise `SendError` also from the methods that pymessenger has.
-        session: Used instead of an own one, and left open.
+        page_id: The Page or Instagram account that sends, for the send chain.
+        channel: The platform that delivers.
+        timeout_seconds: For a whole call; at least 90 s for calls with media.
+        raise_errors: Raise `SendError` also in the methods that pymessenger has.
+        session: An HTTP session to use; it is not closed.
         middlewares: Layers of the send chain, outermost first.
-        clock: Measures pace and waits; ``None`` is the machine's.
-        rng: Spreads the waits before a call is made again; ``None`` is a new one.
+        clock: For pace and waits; ``None`` is the machine's.
+        rng: For the jitter of waits before a call is repeated; ``None`` is a new one.
 
     Raises:
-        ValueError: The token is empty or holds white space, or *graph_url* is no address.
-        RegistrationError: One of *middlewares* could never work.
+        ValueError: The token is empty or contains white space, or *graph_url* is not an address.
+        RegistrationError: One of *middlewares* cannot be used as one.
     """
 
     @property
     def auth_args(self) -> dict[str, str]:
-        """Token and proof as query parameters, for code that makes its own calls; made anew each time."""
-        credentials = self._credentials()
-        proof = credentials.appsecret_proof
-        return {"access_token": credentials.access_token} | ({} if proof is None else {"appsecret_proof": proof})
+        """Token and proof as query parameters, for code that makes its own calls."""
+        proof = self._token_proof()
+        return {"access_token": self.access_token} | ({} if proof is None else {"appsecret_proof": proof})
 
     async def _send_payload(self, payload: Mapping[str, Any]) -> Any:
         return await self.send_raw(payload)
@@ -132,15 +126,16 @@ class AsyncBot(UnreleasedMethods, UploadMethods, MessageMethods, AccountMethods,
     async def send_audio_url(
         self, recipient_id: To, audio_url: str, notification_type: Notification = None, **options: Unpack[SendKeywords]
     ) -> Any:
-        """A sound that Facebook fetches."""
+        """An audio file that Facebook fetches."""
         body = _built(_BUILDER.send_audio_url, recipient_id, audio_url)
         return await self._send_raw_with(body, notification_type, options)
 
     async def send_video_url(
         self, recipient_id: To, video_url: str, notification_type: Notification = None, **options: Unpack[SendKeywords]
     ) -> Any:
-        """A video that Facebook fetches; 0.0.7.0 calls it ``audio``."""
+        """A video that Facebook fetches."""
         body = _built(_BUILDER.send_video_url, recipient_id, video_url)
+        # pymessenger 0.0.7.0 sends it as ``audio``.
         body["message"] = json.dumps({"attachment": {"type": "video", "payload": {"url": video_url}}})
         return await self._send_raw_with(body, notification_type, options)
 
@@ -153,7 +148,7 @@ class AsyncBot(UnreleasedMethods, UploadMethods, MessageMethods, AccountMethods,
 
 
 def _built(build: Callable[..., dict[str, Any]], recipient_id: To, *content: Any) -> dict[str, Any]:
-    """The body that pymessenger's method *build* makes, for any form of recipient."""
+    """The body of pymessenger's method *build*, for any form of recipient."""
     if isinstance(recipient_id, (str, int)):
         return build(recipient_id, *content)
     body = build("", *content)

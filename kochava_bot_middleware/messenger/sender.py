@@ -1,7 +1,9 @@
-"""What every sending object has in common: credentials, the send chain, and the way to the Graph API."""
+"""`MessageSender`: credentials, the send chain, and calls of the Graph API."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -9,76 +11,106 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import aiohttp
+import attrs
 
 from ..chain import Layer, Next, check_middleware, compose, layers_of
 from ..clock import Clock, SystemClock
 from ..exceptions import SendError
 from ..settings import Secret
 from .events import Channel
-from .graph.client import Graph, GraphCall, PageCredentials
-from .outgoing import Endpoint, Outgoing
-from .send_options import Notification, SendKeywords, SendOptions
+from .graph.client import Graph, GraphCall
+from .outgoing import Endpoint, Notification, Outgoing, SendKeywords, SendOptions
 
 DEFAULT_API_VERSION: Final = "v26.0"
 FACEBOOK_GRAPH_URL: Final = "https://graph.facebook.com"
-INSTAGRAM_GRAPH_URL: Final = "https://graph.instagram.com"
-"""For tokens of Instagram Login; a Page-linked Instagram account is reached through Facebook's."""
 
 
+def normal_version(api_version: str | float) -> str:
+    """
+    ``v26.0`` from ``26``, ``26.0``, ``"26.0"`` or ``"v26.0"``.
+
+    Raises:
+        ValueError: It is not a version.
+    """
+    found = re.fullmatch(r"[vV]?([0-9]+)(\.[0-9]+)?", str(api_version))
+    if found is None:
+        msg = f"api_version must be a version such as v26.0, got {api_version!r}"
+        raise ValueError(msg)
+    return f"v{found[1]}{found[2] or '.0'}"
+
+
+def _access_token(token: str | Secret) -> str:
+    value = _plain_text("access_token", token)
+    if value.split() != [value]:
+        msg = "the access token is empty or contains white space"
+        raise ValueError(msg)
+    return value
+
+
+def _app_secret(secret: str | Secret | None) -> str | None:
+    return None if secret is None else _plain_text("app_secret", secret)
+
+
+def _plain_text(name: str, secret: object) -> str:
+    if isinstance(secret, Secret):
+        return secret.value
+    if not isinstance(secret, str):
+        # The message does not contain the value, since bytes would be a secret, too.
+        msg = f"{name} must be text, got {type(secret).__name__}"
+        raise TypeError(msg)
+    return secret
+
+
+def _tuple(middlewares: Sequence[object]) -> tuple[object, ...]:
+    return tuple(middlewares)
+
+
+@attrs.define(slots=False, eq=False, repr=False, on_setattr=attrs.setters.NO_OP)
 class MessageSender:
     """
-    Everything a person will see passes `send`, and with it the send chain, exactly once; look-ups go through `call`.
+    Sends through the Graph API. What a person will see passes `send`, and with it the send chain, exactly once.
 
     Attributes:
-        access_token: May be replaced at any time; the next call uses it.
-        app_secret: Likewise.
+        access_token: May be replaced at any time; the next call uses the new one.
+        app_secret: May be replaced at any time.
         api_version: Such as ``v26.0``.
-        graph_url: Address with the version, as pymessenger has it.
-        page_id: The Page or Instagram account that sends, if told. Without it, a `Reply` names the event's, and all
-            else names none: settings by Page then apply as far as a middleware can tell the Page.
-        channel: Which platform delivers.
-        raise_errors: Methods that pymessenger has raise, too.
+        graph_url: Address including the version, as in pymessenger.
+        page_id: The Page or Instagram account that sends. If ``None``, a `Reply` uses that of its event, and for other
+            messages settings by Page apply only if a middleware can determine the Page.
+        channel: The platform that delivers.
+        raise_errors: Also raise errors in the methods that pymessenger has.
     """
 
-    def __init__(
-        self,
-        access_token: str | Secret,
-        app_secret: str | Secret | None = None,
-        api_version: str | float = DEFAULT_API_VERSION,
-        graph_url: str = FACEBOOK_GRAPH_URL,
-        *,
-        page_id: str | None = None,
-        channel: Channel = Channel.MESSENGER,
-        timeout_seconds: float = 20.0,
-        raise_errors: bool = False,
-        session: aiohttp.ClientSession | None = None,
-        middlewares: Sequence[object] = (),
-        clock: Clock | None = None,
-        rng: random.Random | None = None,
-    ) -> None:
-        self.access_token = _plain_text("access_token", access_token)
-        if self.access_token.split() != [self.access_token]:
-            msg = "the access token is empty or holds white space"
+    access_token: str = attrs.field(converter=_access_token)
+    app_secret: str | None = attrs.field(default=None, converter=_app_secret)
+    api_version: str = attrs.field(default=DEFAULT_API_VERSION, converter=normal_version)
+    graph_url: str = FACEBOOK_GRAPH_URL
+    page_id: str | None = attrs.field(default=None, kw_only=True)
+    channel: Channel = attrs.field(default=Channel.MESSENGER, kw_only=True)
+    raise_errors: bool = attrs.field(default=False, kw_only=True)
+    _timeout_seconds: float = attrs.field(default=20.0, kw_only=True)
+    _session: aiohttp.ClientSession | None = attrs.field(default=None, kw_only=True)
+    _middlewares: tuple[object, ...] = attrs.field(default=(), converter=_tuple, kw_only=True)
+    _clock: Clock | None = attrs.field(default=None, kw_only=True)
+    _rng: random.Random | None = attrs.field(default=None, kw_only=True)
+    _graph: Graph = attrs.field(init=False)
+    _chain: Next[Outgoing, Any] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        if not self.graph_url.startswith(("https://", "http://")):
+            msg = f"graph_url must begin with https:// or http://, got {self.graph_url!r}"
             raise ValueError(msg)
-        self.app_secret = None if app_secret is None else _plain_text("app_secret", app_secret)
-        self.api_version = normal_version(api_version)
-        if not graph_url.startswith(("https://", "http://")):
-            msg = f"graph_url begins with https:// or http://, got {graph_url!r}"
-            raise ValueError(msg)
-        self.graph_url = f"{graph_url.rstrip('/')}/{self.api_version}"
-        self.page_id = page_id
-        self.channel = channel
-        self.raise_errors = raise_errors
+        self.graph_url = f"{self.graph_url.rstrip('/')}/{self.api_version}"
         self._graph = Graph(
             self.graph_url,
-            timeout_seconds=timeout_seconds,
-            clock=clock or SystemClock(),
-            rng=rng or random.Random(),  # noqa: S311  it only spreads waits
-            session=session,
+            timeout_seconds=self._timeout_seconds,
+            clock=self._clock or SystemClock(),
+            rng=self._rng or random.Random(),  # noqa: S311  only for the jitter of waits
+            session=self._session,
         )
-        self._middlewares: tuple[object, ...] = ()
-        self._chain: Next[Outgoing, Any] = self._deliver
-        for middleware in middlewares:
+        self._chain = self._deliver
+        given, self._middlewares = self._middlewares, ()
+        for middleware in given:
             self.add_middleware(middleware)
 
     def __repr__(self) -> str:
@@ -93,7 +125,7 @@ class MessageSender:
         await self.close()
 
     async def close(self) -> None:
-        """Close the HTTP sessions made here; a session given from outside stays open. A later call opens a new one."""
+        """Close the HTTP sessions that were opened here. A session given by the caller stays open."""
         await self._graph.close()
 
     @property
@@ -103,10 +135,10 @@ class MessageSender:
 
     def add_middleware(self, middleware: object) -> None:
         """
-        Put *middleware* inside of those added before.
+        Add *middleware* inside of those added before.
 
         Raises:
-            RegistrationError: It could never work as a middleware.
+            RegistrationError: It cannot be used as a middleware.
         """
         check_middleware(middleware)
         self._middlewares = (*self._middlewares, middleware)
@@ -115,13 +147,13 @@ class MessageSender:
 
     async def send(self, outgoing: Outgoing) -> Any:
         """
-        Hand *outgoing* through the send chain to the Graph API.
+        Pass *outgoing* through the send chain to the Graph API.
 
         Returns:
-            Facebook's decoded answer, or what a middleware gave instead.
+            Facebook's decoded answer, or the result of a middleware that did not call the Graph API.
 
         Raises:
-            SendError: One of its subclasses, by what the caller can do.
+            SendError: The subclass says what the caller can do.
         """
         return await self._chain(outgoing)
 
@@ -130,30 +162,29 @@ class MessageSender:
         Send a whole Send API body as it is.
 
         Args:
-            creative: Name of what is shown, for tracking; not part of the body.
-            greeting: What is shown counts as a greeting; not part of the body.
+            creative: Name of the creative shown, for tracking; not part of the body.
+            greeting: The message is a greeting; not part of the body.
         """
-        marks = SendOptions(creative=creative, greeting=greeting).marks
-        return await self._answer(self._outgoing(Endpoint.MESSAGES, payload, **marks))
+        tracking = SendOptions(creative=creative, greeting=greeting).tracking
+        return await self._answer(self._outgoing(Endpoint.MESSAGES, payload, **tracking))
 
     async def call(
         self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
     ) -> Any:
         """
-        Call the Graph API directly, past the send chain: for what no person will see.
+        Call the Graph API directly, without the send chain: for what no person will see.
 
         Args:
             path: Below the version, such as ``me/thread_owner``.
             params: Query parameters; the token is added as a header.
 
         Raises:
-            SendError: One of its subclasses, by what the caller can do.
+            SendError: The subclass says what the caller can do.
         """
-        call = GraphCall(method=method, path=path, params=params or {}, body=body)
-        return await self._graph.call(call, self._credentials())
+        return await self._call(GraphCall(method=method, path=path, params=params or {}, body=body))
 
     async def _answer(self, outgoing: Outgoing) -> Any:
-        """`send` with pymessenger's contract: an error that Facebook answered is returned, unless `raise_errors`."""
+        """`send` as in pymessenger: an error answered by Facebook is returned, unless `raise_errors`."""
         try:
             return await self.send(outgoing)
         except SendError as error:
@@ -165,42 +196,24 @@ class MessageSender:
         self, payload: Mapping[str, Any], notification_type: Notification, keywords: SendKeywords
     ) -> Any:
         options = SendOptions.of(keywords, notification_type=notification_type)
-        return await self.send_raw(options.applied_to(payload), **options.marks)
+        return await self.send_raw(options.applied_to(payload), **options.tracking)
 
     def _outgoing(self, endpoint: Endpoint, body: Any, **fields: Any) -> Outgoing:
         return Outgoing(endpoint=endpoint, body=body, page_id=self.page_id, channel=self.channel, **fields)
 
     async def _deliver(self, outgoing: Outgoing) -> Any:
-        # `me` is the Page or account that the token belongs to. A batch names a path for each of its requests.
+        # `me` is the Page or account of the token. Each request of a batch names its own path.
         path = "" if outgoing.endpoint == Endpoint.BATCH else f"me/{outgoing.endpoint}"
         call = GraphCall(
             method=outgoing.method, path=path, params=outgoing.params, body=outgoing.body, upload=outgoing.upload
         )
-        return await self._graph.call(call, self._credentials())
+        return await self._call(call)
 
-    def _credentials(self) -> PageCredentials:
-        return PageCredentials(access_token=self.access_token, app_secret=self.app_secret)
+    async def _call(self, call: GraphCall) -> Any:
+        return await self._graph.call(call, access_token=self.access_token, proof=self._token_proof())
 
-
-def normal_version(api_version: str | float) -> str:
-    """
-    ``v26.0`` from ``26``, ``26.0``, ``"26.0"`` or ``"v26.0"``.
-
-    Raises:
-        ValueError: It is no version.
-    """
-    found = re.fullmatch(r"[vV]?([0-9]+)(\.[0-9]+)?", str(api_version))
-    if found is None:
-        msg = f"api_version is wanted as a version such as v26.0, got {api_version!r}"
-        raise ValueError(msg)
-    return f"v{found[1]}{found[2] or '.0'}"
-
-
-def _plain_text(name: str, secret: object) -> str:
-    if isinstance(secret, Secret):
-        return secret.value
-    if not isinstance(secret, str):
-        # What was given is never told: bytes would be a secret, too.
-        msg = f"{name} is wanted as a text, got {type(secret).__name__}"
-        raise TypeError(msg)
-    return secret
+    def _token_proof(self) -> str | None:
+        """The ``appsecret_proof``: HMAC-SHA256 of the token with the app secret as key, in hexadecimal."""
+        if self.app_secret is None:
+            return None
+        return hmac.new(self.app_secret.encode(), self.access_token.encode(), hashlib.sha256).hexdigest()

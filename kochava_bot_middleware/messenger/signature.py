@@ -1,4 +1,4 @@
-"""Whether a webhook really comes from Facebook."""
+"""Verifies the signature of a webhook."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Sequence
 from ..exceptions import SignatureError
 
 HEADER = "X-Hub-Signature-256"
-"""The header that holds the signature. Its older form, SHA-1 under another name, is never accepted."""
+"""The header with the signature. The older header with a SHA-1 is never accepted."""
 
 _FORM = re.compile(r"sha256=([0-9a-f]{64})")
 
 
 def verify_signature(raw_body: bytes, header: str | None, app_secrets: Sequence[str]) -> None:
     """
-    Return if *raw_body* was signed with one of *app_secrets*, else raise.
+    Check that *raw_body* was signed with one of *app_secrets*.
 
-    The bytes must be those of the request: parsing and dumping them first changes the escapes that were signed. The
-    time taken does not tell how much of a forged signature was right.
+    The bytes must be those of the request: decoding and encoding them changes the escapes that were signed. The
+    comparison takes constant time.
 
     Args:
         raw_body: The request's body as received.
@@ -28,7 +28,7 @@ def verify_signature(raw_body: bytes, header: str | None, app_secrets: Sequence[
 
     Raises:
         SignatureError: The signature is missing, malformed or wrong, or there is no secret to check with. The message
-            tells which, and shows neither signature nor body.
+            says which, and contains neither signature nor body.
     """
     secrets = [app_secrets] if isinstance(app_secrets, str) else app_secrets
     keys = [secret.encode() for secret in secrets if secret]
@@ -43,7 +43,7 @@ def verify_signature(raw_body: bytes, header: str | None, app_secrets: Sequence[
         msg = f"the {HEADER} header is not 'sha256=' and 64 lower-case hexadecimal digits"
         raise SignatureError(msg)
     given = bytes.fromhex(form[1])
-    # Unlike `hmac.digest`, this keeps the interpreter while it works, which a busy event loop would wait to get back.
+    # Unlike `hmac.digest`, this does not release the GIL, which a busy event loop would have to wait for.
     matches = [hmac.compare_digest(hmac.new(key, raw_body, "sha256").digest(), given) for key in keys]
     if not any(matches):
         msg = "the signature was made with another app secret, or for another body"

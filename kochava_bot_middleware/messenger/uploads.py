@@ -1,4 +1,4 @@
-"""A file on its way to Facebook: from a path, from bytes, or from an open file."""
+"""Files to upload to Facebook: from a path, from bytes, or from an open file."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _CHUNK_BYTES: Final = 1 << 18
 @attrs.frozen(kw_only=True)
 class Upload:
     """
-    What the ``filedata`` part of a multipart request is made from.
+    The content of the ``filedata`` part of a multipart request.
 
     Attributes:
-        source: A path, the bytes, or a file opened for reading bytes. A file given open is never closed.
-        filename: Name that Facebook is told, without folders.
-        content_type: Guessed from the name; ``application/octet-stream`` when it tells nothing.
-        start: Where an open file stood; ``None`` when it cannot be wound back.
+        source: A path, the bytes, or a file opened for reading bytes. An open file is never closed.
+        filename: Name sent to Facebook, without folders.
+        content_type: Guessed from the name; ``application/octet-stream`` when that is not possible.
+        start: Initial position of an open file; ``None`` when it is not seekable.
     """
 
     source: Path | bytes | IO[bytes] = attrs.field(repr=False)
@@ -41,12 +41,12 @@ class Upload:
     @classmethod
     def of(cls, source: Source, *, filename: str | None = None) -> Self:
         """
-        Check the source before anything leaves.
+        Check the source before anything is sent.
 
         Raises:
             FileNotFoundError: There is no file at the path.
             IsADirectoryError: The path is a folder.
-            TypeError: It is none of the kinds accepted, or a file opened for text.
+            TypeError: It is not a source, or a file opened for text.
         """
         start: int | None = 0
         kept: Path | bytes | IO[bytes]
@@ -55,7 +55,7 @@ class Upload:
         elif isinstance(source, (str, os.PathLike)):
             kept, name = _existing(Path(source)), os.fspath(source)
         elif isinstance(source, io.TextIOBase) or not hasattr(source, "read"):
-            msg = f"an upload is a path, bytes, or a file opened in binary mode, got {type(source).__name__}"
+            msg = f"an upload must be a path, bytes, or a file opened in binary mode, got {type(source).__name__}"
             raise TypeError(msg)
         else:
             kept, start = source, _position(source)
@@ -66,12 +66,12 @@ class Upload:
 
     @property
     def replayable(self) -> bool:
-        """Whether it can be sent a second time."""
+        """Whether it can be read a second time."""
         return self.start is not None
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[FilePart]:
-        """The part to send, read in threads; valid inside of the context."""
+        """The part to send, read in threads; valid within the context."""
         if isinstance(self.source, Path):
             file: IO[bytes] = await asyncio.to_thread(self.source.open, "rb")
         else:
@@ -92,9 +92,7 @@ class Upload:
 
 
 class FilePart(Payload):
-    """
-    A file as part of a multipart request, of known length where the file has one. aiohttp's own would close the file.
-    """
+    """A file as part of a multipart request. Unlike aiohttp's own, it does not close the file."""
 
     def __init__(self, file: IO[bytes], *, size: int | None, filename: str, content_type: str) -> None:
         super().__init__(file, filename=filename, content_type=content_type)
@@ -105,12 +103,12 @@ class FilePart(Payload):
         return self._length
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Refused: a file is sent, not shown."""
-        msg = "an upload has no text form"
+        """Not supported."""
+        msg = "an upload cannot be decoded as text"
         raise TypeError(msg)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Hand the file over piece by piece."""
+        """Write the file in chunks."""
         file: Any = self._value
         while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
             await writer.write(chunk)
@@ -131,3 +129,8 @@ def _position(file: IO[bytes]) -> int | None:
         return file.tell() if file.seekable() else None
     except (AttributeError, OSError):
         return None
+
+
+def is_web_address(source: object) -> bool:
+    """Whether *source* is an address for Facebook to fetch rather than a file to upload."""
+    return isinstance(source, str) and source.lower().startswith(("https://", "http://"))

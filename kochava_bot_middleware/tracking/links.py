@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 import attrs
 
-from ..kochava.smartlink import LinkContext, LinkMaker, LinkPlan, NotMade, SmartLinks, SmartLinkSettings, planned
-from ..kochava.urls import address_of
+from ..kochava.smartlink import LinkBuilder, LinkContext, LinkPlan, NoSmartLink, SmartLinks, plan_of
+from ..kochava.smartlink_settings import SmartLinkSettings
+from ..kochava.smartlink_template import address_of
 from ..messenger.events import Channel
-from ..messenger.links.body import KeepReason, LinkKind, LinkSite, TextLimit, reason_to_keep, show_links
-from ..messenger.links.site import Trail, site_of
+from ..messenger.links.body import replace_links
+from ..messenger.links.link import KeepReason, Link, LinkKind, Trail, link_of, reason_to_keep
+from ..messenger.links.text import TextLimit
 from ..messenger.outgoing import Outgoing
 from .link_provider import Catalogue
 
@@ -53,10 +55,10 @@ class AppLinks(SmartLinks):
         texts = [settings.default or "", *settings.params.values(), *(route.link for route in settings.routes)]
         return any("{user_id}" in text for text in texts)
 
-    def maker(self, context: LinkContext) -> LinkMaker:
+    def builder(self, context: LinkContext) -> LinkBuilder:
         if self._catalogue is None:
-            return super().maker(context)
-        return LinkMaker(context, params=self._params, plan=self._provided_plan, user_id=self.user_id)
+            return super().builder(context)
+        return LinkBuilder(context, params=self._params, plan=self._provided_plan, user_id=self.user_id)
 
     def user_id(self, user_id: str) -> str:
         return "" if self._anonymous else super().user_id(user_id)
@@ -64,25 +66,25 @@ class AppLinks(SmartLinks):
     async def prepare(self, urls: Iterable[str]) -> None:
         """Ask the provider for those of *urls* that may become SmartLinks."""
         if self._catalogue is not None:
-            await self._catalogue.prepare(url for url in urls if self.why_not(url) in (None, NotMade.NO_TEMPLATE))
+            await self._catalogue.prepare(url for url in urls if self.why_not(url) in (None, NoSmartLink.NO_TEMPLATE))
 
-    def _provided_plan(self, url: str) -> LinkPlan | NotMade:
+    def _provided_plan(self, url: str) -> LinkPlan | NoSmartLink:
         plan = self._remembered(url)
         answer = None if self._catalogue is None else self._catalogue.known(url)
-        if plan not in (NotMade.ALREADY_SMARTLINK, NotMade.SKIPPED, NotMade.UNUSABLE_ADDRESS):
+        if plan not in (NoSmartLink.ALREADY_SMARTLINK, NoSmartLink.SKIPPED, NoSmartLink.UNUSABLE_ADDRESS):
             if answer is None or answer.failed:
-                return NotMade.NO_TEMPLATE
+                return NoSmartLink.NO_TEMPLATE
             address = address_of(url)
             if answer.template is not None and address is not None:
                 try:
-                    return planned(answer.template, answer.template.fill(url, address))
+                    return plan_of(answer.template, answer.template.fill(url, address))
                 except UnicodeEncodeError:
-                    return NotMade.UNUSABLE_ADDRESS
+                    return NoSmartLink.UNUSABLE_ADDRESS
         return plan
 
 
 class LeftAlone(enum.StrEnum):
-    """Why a link is as it was: every `KeepReason`, every `NotMade`, and what only shows in the whole."""
+    """Why a link is as it was: every `KeepReason`, every `NoSmartLink`, and what only shows in the whole."""
 
     MEDIA = KeepReason.MEDIA
     PICTURE = KeepReason.PICTURE
@@ -96,10 +98,10 @@ class LeftAlone(enum.StrEnum):
     OPAQUE = KeepReason.OPAQUE
     NOT_HTTP = KeepReason.NOT_HTTP
     UNKNOWN_PLACE = KeepReason.UNKNOWN_PLACE
-    ALREADY_SMARTLINK = NotMade.ALREADY_SMARTLINK
-    SKIPPED = NotMade.SKIPPED
-    NO_TEMPLATE = NotMade.NO_TEMPLATE
-    UNUSABLE_ADDRESS = NotMade.UNUSABLE_ADDRESS
+    ALREADY_SMARTLINK = NoSmartLink.ALREADY_SMARTLINK
+    SKIPPED = NoSmartLink.SKIPPED
+    NO_TEMPLATE = NoSmartLink.NO_TEMPLATE
+    UNUSABLE_ADDRESS = NoSmartLink.UNUSABLE_ADDRESS
     TEXT_TOO_LONG = "text_too_long"
     """The text would have become longer than the platform takes."""
 
@@ -115,7 +117,7 @@ class LinkOutcome:
         left_alone: Why it was left alone; ``None`` when it was not.
     """
 
-    site: LinkSite
+    site: Link
     smartlink: str | None
     left_alone: LeftAlone | None
 
@@ -216,14 +218,14 @@ class _Rewriting:
         self._links = links
         self._context = context
         self._user_id = context.user_id
-        self._make = links.maker(context).make
+        self._make = links.builder(context).make
         self._extensions = links.settings.extensions_whitelisted
         self.changed = 0
         self.left_alone: Counter[LeftAlone] = Counter()
 
     def run(self, origin: _Origin) -> Any:
         """The body with what was chosen."""
-        return show_links(
+        return replace_links(
             origin.body,
             self.show,
             endpoint=origin.endpoint,
@@ -240,10 +242,10 @@ class _Rewriting:
         title: str,
         index: int,
         keep: KeepReason | None,
-        shared: bool,  # noqa: FBT001  as `Show` has it
+        shared: bool,  # noqa: FBT001  as in `Replace`
         extensions: bool,  # noqa: FBT001
         user_id: str | None,
-        room: int | None,
+        max_length: int | None,
         /,
     ) -> str | None:
         """The SmartLink for a link, or ``None`` to leave it."""
@@ -254,13 +256,13 @@ class _Rewriting:
             return self._left(keep)
         if user_id != self._user_id and user_id is not None:
             self._user_id = user_id
-            self._make = self._links.maker(attrs.evolve(self._context, user_id=user_id)).make
+            self._make = self._links.builder(attrs.evolve(self._context, user_id=user_id)).make
         made = self._make(url, template, title, index, shared)
-        if isinstance(made, NotMade):
+        if isinstance(made, NoSmartLink):
             return self._left(made)
         if extensions and not made.startswith("https://"):
             return self._left(LeftAlone.MESSENGER_EXTENSIONS)
-        if room is not None and len(made.encode("utf-8", "surrogatepass")) > room:
+        if max_length is not None and len(made.encode("utf-8", "surrogatepass")) > max_length:
             return self._left(LeftAlone.TEXT_TOO_LONG)
         self.changed += 1
         return made
@@ -282,5 +284,5 @@ class _OutcomeRewriting(_Rewriting):
         before = self.left_alone.copy()
         made = super().show(*facts)
         (reason,) = (self.left_alone - before) or (None,)
-        self.outcomes.append(LinkOutcome(site=site_of(*facts), smartlink=made, left_alone=reason))
+        self.outcomes.append(LinkOutcome(site=link_of(*facts), smartlink=made, left_alone=reason))
         return made

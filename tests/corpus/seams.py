@@ -31,7 +31,7 @@ from kochava_bot_middleware.exceptions import NotAWebhook
 from kochava_bot_middleware.kochava.client import KochavaClient
 from kochava_bot_middleware.kochava.records import UnknownRecord, UnreadableRecord, decode, encode
 from kochava_bot_middleware.kochava.verdict import judge
-from kochava_bot_middleware.kochava.wire import NoAddress, WireRequest, build_request
+from kochava_bot_middleware.kochava.wire import AddressNotConfigured, WireRequest, build_request
 from kochava_bot_middleware.messenger.outgoing import Recipient
 from kochava_bot_middleware.messenger.parsing.webhook import parse_item, parse_webhook
 from kochava_bot_middleware.sandbox.webhooks import facebook_json as _facebook_json
@@ -152,6 +152,7 @@ async def rewrite(body: Any, settings: Mapping[str, Any], send: Mapping[str, Any
 
 def _link(outcome: Any) -> dict[str, Any]:
     found: dict[str, Any] = _plain(outcome.site._asdict())
+    found["room"] = found.pop("max_length")
     return {**found, "smartlink": outcome.smartlink, "left_alone": _plain(outcome.left_alone)}
 
 
@@ -351,7 +352,7 @@ async def verdict_of(
     record = decode(orjson.dumps(sample_record(kind)))
     destination = Apps(from_mapping(KochavaSettings, _settings(settings))).destinations.resolve(record)
     if destination is None:
-        raise NoAddress(kind)
+        raise AddressNotConfigured(kind)
     client = KochavaClient(timeout_seconds=0.3 if answer.get("hang") else 10.0)
     try:
         outcome = await client.send(build_request(record, destination))
@@ -359,7 +360,8 @@ async def verdict_of(
         await client.close()
     server.answers.clear()
     verdict = judge(outcome, queue=record.queue, settings=destination.wire, now=NOW, kind=record.kind)
-    return {name: _plain(getattr(verdict, name)) for name in attrs.fields_dict(type(verdict))}
+    found = {name: _plain(getattr(verdict, name)) for name in attrs.fields_dict(type(verdict))}
+    return {"fate": found.pop("result"), **found}
 
 
 def sample_record(kind: str, **members: Any) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from kochava_bot_middleware.delivery.retry import Attempts, Dead, Done, Histories, RetryAfter, decide
 from kochava_bot_middleware.delivery.settings import DeliverySettings
 from kochava_bot_middleware.exceptions import SettingsError
-from kochava_bot_middleware.kochava.verdict import DELIVERED, Fate, Verdict
+from kochava_bot_middleware.kochava.verdict import DELIVERED, DeliveryResult, Verdict
 from kochava_bot_middleware.settings import InvalidSettings, from_mapping
 
 SETTINGS = DeliverySettings()
-FAULT = Verdict(fate=Fate.RETRY, reason="server error", server_error=True)
+FAULT = Verdict(result=DeliveryResult.RETRY, reason="server error", server_error=True)
 WEEK = 7 * 86_400.0
 
 
@@ -40,7 +40,9 @@ def test_delivered_is_done() -> None:
 
 def test_rejected_is_dead_with_its_reason() -> None:
     """Sending it again would change nothing."""
-    assert Dead(reason="rejected by Kochava") == decided(Verdict(fate=Fate.REJECTED, reason="rejected by Kochava"))
+    assert Dead(reason="rejected by Kochava") == decided(
+        Verdict(result=DeliveryResult.REJECTED, reason="rejected by Kochava")
+    )
 
 
 @given(tries=st.integers(1, 60), seed=st.integers(0, 10_000))
@@ -92,13 +94,13 @@ def test_age_ends_retrying_not_the_number_of_tries() -> None:
 
 def test_refused_credentials_never_kill_by_age() -> None:
     """Nothing is spent while the app is paused."""
-    assert isinstance(decided(Verdict(fate=Fate.REFUSED), age=10 * WEEK), RetryAfter)
+    assert isinstance(decided(Verdict(result=DeliveryResult.REFUSED), age=10 * WEEK), RetryAfter)
 
 
 @pytest.mark.parametrize(("policy", "expected"), [("retry", RetryAfter), ("dead", Dead)])
 def test_ambiguity_is_decided_by_event_name(policy: str, expected: type) -> None:
     """Perhaps twice, or perhaps not at all."""
-    ambiguous = Verdict(fate=Fate.RETRY, reason="no answer in time", ambiguous=True)
+    ambiguous = Verdict(result=DeliveryResult.RETRY, reason="no answer in time", ambiguous=True)
     assert isinstance(decided(ambiguous, on_ambiguous={"Purchase": policy}), expected)
     assert isinstance(decided(ambiguous, on_ambiguous_default=policy), expected)
     assert isinstance(decided(FAULT, on_ambiguous={"Purchase": policy}), RetryAfter)
@@ -123,7 +125,7 @@ def test_faults_count_only_when_others_were_served_since_the_last_try() -> None:
 def test_failures_without_an_answer_never_count_against_a_record() -> None:
     """A broken connection is not the record's fault."""
     histories = Histories()
-    broken = Verdict(fate=Fate.RETRY, reason="connection broke", ambiguous=True)
+    broken = Verdict(result=DeliveryResult.RETRY, reason="connection broke", ambiguous=True)
     for number in range(50):
         history = histories.note("a", broken, now=float(number), served_at=float(number))
     assert 0 == history.faults_while_serving

@@ -1,4 +1,4 @@
-"""The client: one request out, one answer or failure back."""
+"""The client: one request, one answer or failure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def post(server: FaultServer, path: str = "/track/json", body: bytes = b'{"a":1}
 
 
 async def test_bytes_and_headers_are_sent_as_they_are(server: FaultServer, client: KochavaClient) -> None:
-    """The bytes signed are the bytes sent, and no client library names itself."""
+    """The bytes sent are the bytes signed, and no client library is named."""
     answer = await client.send(post(server, body=b'{"u":"https:\\/\\/a"}'))
     assert Answer(status=200, start=b'{"success":"1"}') == answer
     (received,) = server.received
@@ -43,14 +43,14 @@ async def test_bytes_and_headers_are_sent_as_they_are(server: FaultServer, clien
 
 
 async def test_url_is_sent_byte_for_byte(server: FaultServer, client: KochavaClient) -> None:
-    """No quoting is added or undone."""
+    """Quoting is neither added nor removed."""
     path = "/click?a=%7Bx%7D&b=a+b&c=%E2%82%AC&&d=1%2F2"
     await client.send(WireRequest(method="GET", url=server.url + path, headers={}))
     assert [path] == [received.path for received in server.received]
 
 
-async def test_no_request_waits_for_another_ones_connection() -> None:
-    """However many are under way while Kochava is slow."""
+async def test_number_of_connections_is_not_limited() -> None:
+    """Also while Kochava is slow."""
     many = 150
     came = asyncio.Barrier(many)
 
@@ -69,7 +69,7 @@ async def test_no_request_waits_for_another_ones_connection() -> None:
 
 
 async def test_redirect_is_not_followed(server: FaultServer, client: KochavaClient) -> None:
-    """Credentials would travel along."""
+    """Credentials would be sent along."""
     server.mode = Mode.REDIRECT
     answer = await client.send(post(server))
     assert isinstance(answer, Answer)
@@ -77,20 +77,20 @@ async def test_redirect_is_not_followed(server: FaultServer, client: KochavaClie
 
 
 async def test_only_the_start_of_a_large_answer_is_kept(server: FaultServer, client: KochavaClient) -> None:
-    """A megabyte of error page does not land in the store."""
+    """The rest of an error page must not be stored."""
     server.mode = Mode.HUGE
     answer = await client.send(post(server))
     assert Answer(status=200, start=b"x" * KEPT_BYTES) == answer
 
 
 async def test_half_a_body_is_an_incomplete_answer(server: FaultServer, client: KochavaClient) -> None:
-    """The status is known, the rest is not."""
+    """The status is known."""
     server.mode = Mode.HALF_BODY
     assert Answer(status=200, start=b'{"succ', complete=False) == await client.send(post(server))
 
 
 async def test_retry_after_is_kept(server: FaultServer, client: KochavaClient) -> None:
-    """The one header that matters."""
+    """It is a field of the answer."""
     server.mode = Mode.TOO_MANY_SECONDS
     answer = await client.send(post(server))
     assert Answer(status=429, start=b'{"success":"1"}', retry_after="30") == answer
@@ -104,16 +104,16 @@ async def test_retry_after_is_kept(server: FaultServer, client: KochavaClient) -
         (Mode.HALF_HEADER, Failure(reason="connection broke", ambiguous=True)),
     ],
 )
-async def test_failure_after_the_request_left_is_ambiguous(
+async def test_failure_after_sending_is_ambiguous(
     server: FaultServer, client: KochavaClient, mode: Mode, failure: Failure
 ) -> None:
-    """It may have been counted."""
+    """The request may have been counted."""
     server.mode = mode
     assert failure == await client.send(post(server))
 
 
-async def test_refused_connection_never_left(client: KochavaClient) -> None:
-    """Nobody listens."""
+async def test_refused_connection_is_not_ambiguous(client: KochavaClient) -> None:
+    """Nothing was sent."""
     closed = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
     port = closed.sockets[0].getsockname()[1]
     closed.close()
@@ -122,30 +122,30 @@ async def test_refused_connection_never_left(client: KochavaClient) -> None:
     assert Failure(reason="connection refused", ambiguous=False) == await client.send(request)
 
 
-async def test_unknown_host_never_left(client: KochavaClient) -> None:
-    """The name does not resolve."""
+async def test_unknown_host_is_not_ambiguous(client: KochavaClient) -> None:
+    """Nothing was sent."""
     request = WireRequest(method="POST", url="http://no-such-host.invalid/", headers={}, body=b"{}")
     failure = await client.send(request)
     assert isinstance(failure, Failure)
     assert not failure.ambiguous
 
 
-async def test_connections_are_kept_for_the_next_request(server: FaultServer, client: KochavaClient) -> None:
-    """One shared session."""
+async def test_connection_is_reused(server: FaultServer, client: KochavaClient) -> None:
+    """There is one session."""
     for _ in range(5):
         await client.send(post(server))
     assert 1 == server.connections
 
 
 async def test_close_is_idempotent_and_a_later_request_opens_again(server: FaultServer, client: KochavaClient) -> None:
-    """Shutdown order does not matter."""
+    """The order at shutdown does not matter."""
     await client.close()
     await client.close()
     assert isinstance(await client.send(post(server)), Answer)
 
 
-def test_request_prints_neither_address_nor_body() -> None:
-    """Both hold ids of people."""
+def test_repr_of_a_request_shows_neither_address_nor_body() -> None:
+    """Both have ids of people."""
     request = WireRequest(
         method="GET",
         url="https://u:p@imp.test/track?fb_user_id=psid-1",
@@ -158,7 +158,7 @@ def test_request_prints_neither_address_nor_body() -> None:
 
 
 async def test_cookies_are_not_kept() -> None:
-    """They would make of all people one visitor. An address without a host name would never get any."""
+    """They would make all people one visitor. An address without a host name never gets cookies."""
     cookies: list[str | None] = []
 
     async def answer(request: web.Request) -> web.Response:

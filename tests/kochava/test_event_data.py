@@ -1,4 +1,4 @@
-"""Event data: what is left out, what is changed, what is only said."""
+"""Event data: what is left out, changed, or only reported."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ BAD: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("key", sorted(RESERVED_KEYS))
-def test_reserved_key_is_left_out_alone(key: str) -> None:
-    """Kochava keeps it for itself; the purchase is not lost because of it."""
+def test_only_the_reserved_key_is_left_out(key: str) -> None:
+    """A purchase is not lost because of it."""
     clean, problems = clean_event_data({key: "x", "sum": 5}, strict=False)
     assert {"sum": 5} == clean
     assert (Problem(key=key, reason="is reserved by Kochava"),) == problems
 
 
 @pytest.mark.parametrize("key", sorted(BAD))
-def test_value_without_json_form_is_left_out_alone(key: str) -> None:
-    """One bad value does not lose the event."""
+def test_only_the_key_of_an_invalid_value_is_left_out(key: str) -> None:
+    """The event is kept."""
     clean, (problem,) = clean_event_data({key: BAD[key], "sum": 5}, strict=False)
     assert {"sum": 5} == clean
     assert (key, Severity.DROPPED) == (problem.key, problem.severity)
@@ -53,7 +53,7 @@ def test_value_without_json_form_is_left_out_alone(key: str) -> None:
 
 @pytest.mark.parametrize("data", [{"source": "ad"}, {"sum": float("nan")}, {"currency": "Dollar"}, b"x", {1: 2}])
 def test_strict_mode_names_event_key_and_reason(data: Any) -> None:
-    """Found in development, not in the reports."""
+    """So that it is found during development."""
     with pytest.raises(TrackingError, match=r"event 'Purchase', (key '|data).*: (is|must)"):
         clean_event_data(data, strict=True, event_name="Purchase")
 
@@ -71,7 +71,7 @@ def test_strict_mode_names_event_key_and_reason(data: Any) -> None:
     ],
 )
 def test_decimal_keeps_its_exact_amount(given_amount: Decimal, sent: float | str) -> None:
-    """A number where JSON's numbers can hold it, else its text."""
+    """As a number where JSON can represent it exactly, else as text."""
     clean, problems = clean_event_data({"sum": given_amount}, strict=True)
     assert ({"sum": sent}, ()) == (clean, problems)
     assert type(sent) is type(clean["sum"])
@@ -79,14 +79,14 @@ def test_decimal_keeps_its_exact_amount(given_amount: Decimal, sent: float | str
 
 @given(st.decimals(allow_nan=False, allow_infinity=False))
 def test_no_decimal_changes_its_amount(amount: Decimal) -> None:
-    """Whatever its size."""
+    """For any size."""
     clean, _ = clean_event_data(amount, strict=True)
     written = orjson.loads(orjson.dumps(clean))
     assert amount == Decimal(repr(written) if not isinstance(written, str) else written)
 
 
 def test_common_types_become_json() -> None:
-    """What authors pass without thinking."""
+    """Enums, dates, UUIDs, tuples."""
     number = uuid.UUID(int=7)
     data = {
         "size": Size.LARGE,
@@ -109,18 +109,18 @@ def test_common_types_become_json() -> None:
     ("data", "clean"), [({}, None), (None, None), ("", None), ("20", "20"), (20, 20), (True, True)]
 )
 def test_data_is_an_object_or_a_scalar_and_left_out_when_empty(data: Any, clean: Any) -> None:
-    """Kochava's bot page speaks of a plain value, its sample shows an object."""
+    """Kochava's bot page describes a plain value, its sample has an object."""
     assert (clean, ()) == clean_event_data(data, strict=True)
 
 
 def test_list_as_data_is_refused() -> None:
-    """Neither form."""
+    """Data is an object or one value."""
     clean, (problem,) = clean_event_data([1, 2], strict=False)
     assert (None, "must be an object or one scalar value") == (clean, problem.reason)
 
 
 def test_more_than_sixteen_keys_is_only_a_warning() -> None:
-    """That limit is hearsay, so nothing is left out, even in strict mode."""
+    """The limit is not documented by Kochava, so nothing is left out, even in strict mode."""
     data = {f"k{number}": number for number in range(17)}
     clean, (problem,) = clean_event_data(data, strict=True)
     assert data == clean
@@ -129,34 +129,34 @@ def test_more_than_sixteen_keys_is_only_a_warning() -> None:
 
 
 def test_nesting_is_only_a_warning() -> None:
-    """As above."""
+    """Even in strict mode."""
     clean, (problem,) = clean_event_data({"payload": {"a": 1}}, strict=True)
     assert ({"payload": {"a": 1}}, "payload", Severity.DOUBTFUL) == (clean, problem.key, problem.severity)
 
 
 @pytest.mark.parametrize("currency", ["usd", "US$", "XXX", 840, ""])
-def test_wrong_currency_is_kept_and_said(currency: Any) -> None:
-    """Without one, Kochava would take another currency for granted."""
+def test_invalid_currency_is_kept_and_reported(currency: Any) -> None:
+    """Without one, Kochava would use a default currency."""
     clean, (problem,) = clean_event_data({"sum": 1, "currency": currency}, strict=False)
     assert ({"sum": 1, "currency": currency}, Severity.WRONG) == (clean, problem.severity)
 
 
-def test_value_that_is_not_known_is_left_out() -> None:
-    """As the builders do: no page of Kochava knows a null."""
+def test_key_with_the_value_none_is_left_out() -> None:
+    """As in the builders: Kochava does not document null."""
     assert ({"sum": 1}, ()) == clean_event_data({"sum": 1, "coupon": None}, strict=True)
     assert (None, ()) == clean_event_data({"coupon": None}, strict=True)
 
 
-def test_unknown_currency_is_left_out_and_said() -> None:
-    """Without one, Kochava would take another currency for granted."""
+def test_currency_none_is_left_out_and_reported() -> None:
+    """Without one, Kochava would use a default currency."""
     clean, (problem,) = clean_event_data({"sum": 1, "currency": None}, strict=False)
     assert ({"sum": 1}, "currency", Severity.DROPPED) == (clean, problem.key, problem.severity)
 
 
 @pytest.mark.parametrize("key", ["sum", "price"])
 @pytest.mark.parametrize("amount", ["12,50", "free", "", True, [1]])
-def test_amount_that_is_no_number_is_kept_and_said(key: str, amount: Any) -> None:
-    """Kochava may still read it; the purchase counts in any case."""
+def test_amount_that_is_not_a_number_is_kept_and_reported(key: str, amount: Any) -> None:
+    """Kochava may still read it, and the purchase counts in any case."""
     clean, (problem,) = clean_event_data({key: amount}, strict=False)
     assert ({key: amount}, key, Severity.WRONG) == (clean, problem.key, problem.severity)
     with pytest.raises(TrackingError, match="is not a number"):
@@ -164,21 +164,21 @@ def test_amount_that_is_no_number_is_kept_and_said(key: str, amount: Any) -> Non
 
 
 @pytest.mark.parametrize("amount", [0, -5, 12.5, "12.50", "-3", Decimal("1234567890123456789.01"), Decimal("1E+400")])
-def test_amount_that_is_a_number_passes(amount: Any) -> None:
-    """Nothing, a refund, text that is a number, and what a Decimal becomes that no float holds."""
+def test_amount_that_is_a_number_is_accepted(amount: Any) -> None:
+    """Zero, a refund, a number as text, and a Decimal without an exact float."""
     assert () == clean_event_data({"sum": amount}, strict=True)[1]
 
 
-def test_half_a_character_in_a_name_costs_that_character_only() -> None:
-    """The event itself is not lost; in strict mode the call raises."""
+def test_lone_surrogate_in_a_name_is_replaced() -> None:
+    """The event is not lost; in strict mode the call raises."""
     name, (problem,) = clean_event_name("Purchase \ud800", strict=False)
     assert ("Purchase ?", Severity.WRONG) == (name, problem.severity)
-    with pytest.raises(TrackingError, match="half a character"):
+    with pytest.raises(TrackingError, match="lone surrogate"):
         clean_event_name("Purchase \ud800", strict=True)
 
 
-def test_name_with_an_underscore_in_front_is_only_a_warning() -> None:
-    """Kochava's own begin so, but no page forbids it; `_Deeplink` is a standard one."""
+def test_name_with_a_leading_underscore_is_only_a_warning() -> None:
+    """Kochava's own have one, but it is not forbidden; `_Deeplink` is a standard event."""
     name, (problem,) = clean_event_name("_install", strict=True)
     assert ("_install", Severity.DOUBTFUL) == (name, problem.severity)
     for fine in ("_Deeplink", "Purchase", "Käufe 😀"):
@@ -186,20 +186,20 @@ def test_name_with_an_underscore_in_front_is_only_a_warning() -> None:
 
 
 @pytest.mark.parametrize("currency", ["USD", "EUR", "JPY", "VES", "XOF"])
-def test_currency_of_iso_4217_passes(currency: str) -> None:
+def test_currency_of_iso_4217_is_accepted(currency: str) -> None:
     """In capitals."""
     assert () == clean_event_data({"currency": currency}, strict=True)[1]
 
 
-def test_too_large_data_loses_its_largest_keys_only() -> None:
-    """The rest, and the event, go out."""
+def test_largest_keys_of_too_large_data_are_left_out() -> None:
+    """The rest is sent."""
     clean, problems = clean_event_data({"sum": 1, "a": "x" * MAX_BYTES, "b": "y" * 100}, strict=False)
     assert {"sum": 1, "b": "y" * 100} == clean
     assert ["a"] == [problem.key for problem in problems]
 
 
 def test_caller_s_object_is_not_changed() -> None:
-    """Cleaning makes a new one."""
+    """The clean data is a new object."""
     data = {"source": "x", "items": (1,)}
     clean_event_data(data, strict=False)
     assert {"source": "x", "items": (1,)} == data
@@ -219,8 +219,8 @@ ANYTHING = st.recursive(
 
 
 @given(ANYTHING)
-def test_whatever_is_given_the_result_has_a_json_form(data: Any) -> None:
-    """And without strict mode nothing is raised."""
+def test_any_data_gives_a_result_that_is_json(data: Any) -> None:
+    """And nothing is raised outside of strict mode."""
     clean, _ = clean_event_data(data, strict=False)
     orjson.dumps(clean)
     assert clean_event_data(clean, strict=False)[0] == clean

@@ -53,14 +53,14 @@ EVENT = Engagement(
 
 
 @given(RECORDS)
-def test_stored_form_reads_back_as_the_same_record(record: Record) -> None:
-    """Every kind, whatever it holds."""
+def test_stored_record_is_read_as_an_equal_one(record: Record) -> None:
+    """For every kind and content."""
     assert record == decode(encode(record))
 
 
 @given(RECORDS, st.data())
 def test_mutated_bytes_give_a_record_or_a_typed_error(record: Record, data: st.DataObject) -> None:
-    """Never another exception, and never a record that the wire could not carry."""
+    """Never another exception, and never a record that cannot be sent."""
     body = bytearray(encode(record))
     for _ in range(data.draw(st.integers(1, 4))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
@@ -73,7 +73,7 @@ def test_mutated_bytes_give_a_record_or_a_typed_error(record: Record, data: st.D
 
 @given(JSON)
 def test_any_json_gives_a_record_or_a_typed_error(value: Any) -> None:
-    """What somebody else wrote into the store is not a crash."""
+    """Also data that another program wrote into the store."""
     with pytest.raises((UnreadableRecord, UnknownRecord)):
         decode(orjson.dumps(value))
 
@@ -101,7 +101,7 @@ def test_any_json_gives_a_record_or_a_typed_error(value: Any) -> None:
     ],
 )
 def test_member_of_the_wrong_type_is_corrupt(member: str, value: Any) -> None:
-    """Found when reading, not when sending; the message does not show the value."""
+    """It is found when reading; the message does not show the value."""
     stored = {**orjson.loads(encode(EVENT)), member: value}
     with pytest.raises(UnreadableRecord) as caught:
         decode(orjson.dumps(stored))
@@ -109,7 +109,7 @@ def test_member_of_the_wrong_type_is_corrupt(member: str, value: Any) -> None:
 
 
 def test_missing_member_is_corrupt() -> None:
-    """A cut row."""
+    """The row may have been truncated."""
     stored = orjson.loads(encode(EVENT))
     del stored["device_ids"]
     with pytest.raises(UnreadableRecord):
@@ -129,8 +129,8 @@ def test_lane_is_the_app_and_the_user() -> None:
     assert ("track", "ping") == (Engagement.queue, Impression.queue)
 
 
-def test_an_identity_link_of_the_first_schema_is_read() -> None:
-    """What waited while the release was changed is sent as it was meant."""
+def test_identity_link_of_schema_1_is_read() -> None:
+    """Records that waited during an upgrade are sent."""
     stored = {
         "kind": "identity_link",
         "schema": 1,

@@ -1,4 +1,4 @@
-"""SmartLinks: made from templates, known again, and exact when their value is decoded."""
+"""SmartLinks: created from templates, recognised, and with an exact address."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kochava_bot_middleware.exceptions import SettingsError
-from kochava_bot_middleware.kochava.smartlink import LinkContext, NotMade, SmartLinks, SmartLinkSettings
+from kochava_bot_middleware.kochava.smartlink import LinkContext, NoSmartLink, SmartLinks
+from kochava_bot_middleware.kochava.smartlink_settings import SmartLinkSettings
 from kochava_bot_middleware.settings import Secret, from_mapping
 
 DEFAULT = "https://acme.smart.link/ab12cd34e?url={url}"
@@ -21,12 +22,12 @@ GREET = LinkContext(user_id="42", page_id="7", channel="messenger", handler="gre
 
 
 def links(**settings: Any) -> SmartLinks:
-    """SmartLinks from a settings mapping."""
+    """SmartLinks from a mapping of settings."""
     return SmartLinks(from_mapping(SmartLinkSettings, {"default": DEFAULT} | settings))
 
 
 def bare(**settings: Any) -> SmartLinks:
-    """SmartLinks without parameters of their own."""
+    """SmartLinks without parameters."""
     return links(**({"params": {}, "user_param": None} | settings))
 
 
@@ -37,7 +38,7 @@ def query(link: str | None) -> dict[str, list[str]]:
 
 
 def test_default_parameters_follow_the_address() -> None:
-    """Channel, handler, creative and the user's id are on every SmartLink."""
+    """Channel, handler, creative and the user's id are in every SmartLink."""
     expected = (
         "https://acme.smart.link/ab12cd34e?url=https%3A%2F%2Fshop.example%2Fshoes"
         "&site_id=messenger&sub_site_id=greet&creative_id=greet&fb_user_id=42"
@@ -58,25 +59,25 @@ def test_default_parameters_follow_the_address() -> None:
         "https://notsmart.link/a",
     ],
 )
-def test_address_comes_back_exactly(url: str) -> None:
-    """Decoding the SmartLink's url value gives the original."""
+def test_address_in_a_smartlink_is_exact(url: str) -> None:
+    """Decoding the parameter url gives the original."""
     assert [url] == query(links().make(url, GREET))["url"]
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_any_address_comes_back_exactly(rest: str) -> None:
-    """Whatever follows the host survives."""
+def test_any_address_in_a_smartlink_is_exact(rest: str) -> None:
+    """Whatever is after the host."""
     url = f"https://shop.example/{rest}"
 
     assert [url] == query(links().make(url, GREET))["url"]
 
 
 @given(st.text())
-def test_made_smartlink_is_known_again(text: str) -> None:
-    """Making is total, and what was made is not made again."""
+def test_smartlink_is_not_replaced_again(text: str) -> None:
+    """For any address."""
     made = links().make(f"https://{text}", GREET)
 
-    assert made is None or NotMade.ALREADY_SMARTLINK == links().why_not(made)
+    assert made is None or NoSmartLink.ALREADY_SMARTLINK == links().why_not(made)
 
 
 @pytest.mark.parametrize(
@@ -91,13 +92,13 @@ def test_made_smartlink_is_known_again(text: str) -> None:
         "https://imp.control.kochava.com/track/impression?campaign_id=ko1",
     ],
 )
-def test_smartlinks_and_kochava_addresses_are_known(url: str) -> None:
-    """Kochava's hosts, the user's own, and the user's templates."""
+def test_smartlinks_and_kochava_addresses_are_recognised(url: str) -> None:
+    """By Kochava's hosts, hosts of the settings and the templates."""
     known = links(
         hosts=["track.acme.example"], routes=[{"match": "*", "link": "https://go.acme.example/ab12?url={url}"}]
     )
 
-    assert known.is_smartlink(url)
+    assert NoSmartLink.ALREADY_SMARTLINK == known.why_not(url)
     assert known.make(url, GREET) is None
 
 
@@ -116,24 +117,26 @@ def test_smartlinks_and_kochava_addresses_are_known(url: str) -> None:
         "ftp://smart.link/x",
     ],
 )
-def test_lookalikes_are_no_smartlinks(url: str) -> None:
-    """Only the host counts, and it must be sure."""
-    assert not links(routes=[{"match": "*", "link": "https://go.acme.example/ab12?u={url}"}]).is_smartlink(url)
+def test_similar_addresses_are_not_smartlinks(url: str) -> None:
+    """The host must be exact and unambiguous."""
+    known = links(routes=[{"match": "*", "link": "https://go.acme.example/ab12?u={url}"}])
+
+    assert NoSmartLink.ALREADY_SMARTLINK != known.why_not(url)
 
 
 @pytest.mark.parametrize("url", ["https://", "https:///x", "ftp://a.example/", "https://a.example:port/", "x", ""])
-def test_unusable_address_says_so(url: str) -> None:
-    """What names no sure http host gets no SmartLink."""
-    assert NotMade.UNUSABLE_ADDRESS == links().why_not(url)
+def test_unusable_address_is_the_reason(url: str) -> None:
+    """An address needs http(s) and an unambiguous host."""
+    assert NoSmartLink.UNUSABLE_ADDRESS == links().why_not(url)
 
 
-def test_half_a_surrogate_pair_gets_no_smartlink() -> None:
-    """Such an address cannot be percent-encoded."""
-    assert NotMade.UNUSABLE_ADDRESS == links().why_not("https://shop.example/\ud800")
+def test_address_with_a_lone_surrogate_gets_no_smartlink() -> None:
+    """It cannot be percent-encoded."""
+    assert NoSmartLink.UNUSABLE_ADDRESS == links().why_not("https://shop.example/\ud800")
 
 
-def test_first_matching_route_wins() -> None:
-    """Routes come before the default, in their order, and may use parts of the address."""
+def test_first_matching_route_is_used() -> None:
+    """Routes come before the default, and may use parts of the address."""
     made = bare(
         routes=[
             {"match": "https://shop.example/sale", "link": "https://acme.smart.link/sale"},
@@ -168,20 +171,20 @@ def test_first_matching_route_wins() -> None:
         ("https://*.shop.example/*", "https://de.shop.example/a", True),
     ],
 )
-def test_pattern_fits_addresses(pattern: str, url: str, fits: bool) -> None:
+def test_pattern_matches_addresses(pattern: str, url: str, fits: bool) -> None:
     """Only the star is special; scheme and host are compared in lower case."""
     skipping = links(skip=[pattern])
 
-    assert (NotMade.SKIPPED if fits else None) == skipping.why_not(url)
+    assert (NoSmartLink.SKIPPED if fits else None) == skipping.why_not(url)
 
 
-def test_without_templates_nothing_is_made() -> None:
-    """No default and no route: links stay, and the reason is told."""
-    assert NotMade.NO_TEMPLATE == SmartLinks(SmartLinkSettings()).why_not(SHOP)
+def test_without_templates_there_are_no_smartlinks() -> None:
+    """The reason is given."""
+    assert NoSmartLink.NO_TEMPLATE == SmartLinks(SmartLinkSettings()).why_not(SHOP)
 
 
 def test_raw_address_is_not_encoded() -> None:
-    """{url:raw} puts the address in as it is."""
+    """{url:raw} is the address as it is."""
     assert "https://acme.smart.link/x?url=https://shop.example/shoes" == bare(
         default="https://acme.smart.link/x?url={url:raw}"
     ).make(SHOP, GREET)
@@ -197,22 +200,22 @@ def test_raw_address_is_not_encoded() -> None:
         ("https://s.smart.link/x?a=c&u={url}", "https://s.smart.link/x?a=c&u=U"),
     ],
 )
-def test_parameters_find_their_place(default: str, expected: str) -> None:
-    """They go before the fragment, after what is there, and never twice."""
+def test_parameters_are_before_the_fragment(default: str, expected: str) -> None:
+    """After those of the address, and never twice."""
     made = bare(default=default, params={"a": "b"}).make(SHOP, GREET)
 
     assert expected.replace("U", "https%3A%2F%2Fshop.example%2Fshoes") == made
 
 
 def test_parameter_without_any_value_is_left_out() -> None:
-    """Left out only when all of its placeholders are empty."""
+    """Only when all of its placeholders are empty."""
     made = bare(params={"a": "{ref}", "b": "{ref}-{channel}", "c": "fixed", "d&": "{handler}"}).make(SHOP, GREET)
 
     assert {"url": [SHOP], "b": ["-messenger"], "c": ["fixed"], "d&": ["greet"]} == query(made)
 
 
 def test_every_placeholder_is_filled() -> None:
-    """All facts of a message can travel, in parameters and in the template itself."""
+    """In parameters and in the template itself."""
     context = LinkContext(
         user_id="42", page_id="7", channel="instagram", handler="h", creative="c",
         template="generic", title="Größe & Co", index=3, ref="r", ad_id="a",
@@ -229,7 +232,7 @@ def test_every_placeholder_is_filled() -> None:
 
 
 def test_user_id_is_hashed_with_the_key() -> None:
-    """The hash is hex HMAC-SHA256 and takes the id's place everywhere."""
+    """The hex HMAC-SHA256 replaces the id everywhere."""
     hashed = hmac.new(b"key", b"42", hashlib.sha256).hexdigest()
 
     made = links(user_id_hash=True, user_id_hash_key="key", params={"u": "{user_id}"}).make(SHOP, GREET)
@@ -237,16 +240,16 @@ def test_user_id_is_hashed_with_the_key() -> None:
     assert [hashed] == query(made)["fb_user_id"] == query(made)["u"]
 
 
-def test_shared_link_does_not_name_the_user() -> None:
-    """Others are sure to get it, so neither the parameter nor the placeholder is filled."""
-    made = links(default=DEFAULT + "&u={user_id}").maker(GREET).make(SHOP, shared=True)
+def test_shared_link_has_no_user_id() -> None:
+    """Neither in the parameter nor in the placeholder."""
+    made = links(default=DEFAULT + "&u={user_id}").builder(GREET).make(SHOP, shared=True)
 
     assert "42" not in str(made)
     assert "fb_user_id" not in str(made)
 
 
 def test_user_param_none_leaves_the_id_out() -> None:
-    """The parameter's name is a setting."""
+    """The name of the parameter is a setting."""
     assert "42" not in str(links(user_param=None).make(SHOP, GREET))
 
 
@@ -259,13 +262,13 @@ def test_entry_link_leads_into_the_bot() -> None:
 
 @pytest.mark.parametrize("ref", ["", "a b", "ä", "a\n"])
 def test_entry_link_refuses_a_ref_that_facebook_would_drop(ref: str) -> None:
-    """Only letters, digits, underscore, equals sign and hyphen."""
-    with pytest.raises(ValueError, match="ref takes"):
+    """Only letters, digits, underscore, equals sign and hyphen are allowed."""
+    with pytest.raises(ValueError, match="ref must consist of"):
         links().entry_link("https://m.me/shop", ref=ref)
 
 
 def test_entry_link_without_a_template_is_refused() -> None:
-    """A link that is not a SmartLink would silently count nothing."""
+    """A link that is not a SmartLink would not be counted."""
     with pytest.raises(ValueError, match=r"smartlinks\.default"):
         SmartLinks(SmartLinkSettings()).entry_link("https://m.me/shop")
 
@@ -289,8 +292,8 @@ def test_entry_link_without_a_template_is_refused() -> None:
         ({"skip": [""]}, "skip", "pattern"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], key: str, told: str) -> None:
-    """The refusal names the key and what would do."""
+def test_invalid_settings_are_refused(settings: dict[str, Any], key: str, told: str) -> None:
+    """The message has the key and what is accepted."""
     with pytest.raises(SettingsError) as refused:
         from_mapping(SmartLinkSettings, settings, key="smartlinks")
 
@@ -300,13 +303,13 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], key: st
 
 
 def test_hash_needs_a_key() -> None:
-    """A hash without a key could be undone by trying all ids."""
+    """A hash without a key could be reversed by trying all ids."""
     with pytest.raises(SettingsError, match="`user_id_hash_key` to be set"):
         links(user_id_hash=True)
 
 
-def test_settings_may_be_made_directly() -> None:
-    """The class works without a mapping, and the key never prints."""
+def test_settings_may_be_created_directly() -> None:
+    """Without a mapping; the repr does not show the key."""
     settings = SmartLinkSettings(default=DEFAULT, user_id_hash=True, user_id_hash_key=Secret("hush"))
 
     assert "hush" not in repr(settings)

@@ -1,4 +1,4 @@
-"""Kochava's words, and the builders that use them."""
+"""Standard events and their builders."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from kochava_bot_middleware.kochava.event_data import clean_event_data
 from kochava_bot_middleware.kochava.standard import RESERVED_KEYS, StandardEvent, StandardKey
 
 
-def test_names_are_spelt_as_kochava_spells_them() -> None:
-    """Wish List in two words."""
+def test_names_are_spelled_as_by_kochava() -> None:
+    """Wish List is two words."""
     assert "Add to Wish List" == str(StandardEvent.ADD_TO_WISH_LIST)
     assert "Purchase" == f"{StandardEvent.PURCHASE}"
     assert 19 == len(StandardEvent)
 
 
 def test_no_standard_key_is_reserved() -> None:
-    """The SDKs' `source` is left out for that."""
+    """Therefore `source` of the SDKs is missing."""
     assert set() == RESERVED_KEYS & set(StandardKey)
 
 
@@ -55,20 +55,20 @@ def test_purchase_has_its_amount_under_the_chosen_key(revenue_key: Any, amounts:
     ],
 )
 def test_builder(builder: Callable[..., Any], arguments: dict[str, Any], name: str, data: dict[str, Any]) -> None:
-    """Keys left at None are left out, others are passed on, and strict mode has nothing against it."""
+    """Keys that are None are left out, other keywords are passed on, and strict mode accepts the result."""
     built = builder(**arguments)
     assert (name, data) == (built.name, built.data)
     assert (data, ()) == clean_event_data(built.data, strict=True)
 
 
-def test_purchase_takes_a_decimal() -> None:
-    """Money is not a float."""
+def test_purchase_accepts_a_decimal() -> None:
+    """The amount is exact."""
     assert Decimal("1.10") == events.purchase(price=Decimal("1.10"), currency="USD").data["sum"]
 
 
 @pytest.mark.parametrize("arguments", [{"currency": "usd"}, {"currency": "USD", "source": "ad"}])
-def test_builder_leaves_the_judgement_to_where_the_event_is_recorded(arguments: dict[str, Any]) -> None:
-    """There strict mode raises, and without it a purchase is not lost for one bad key."""
+def test_builder_does_not_validate(arguments: dict[str, Any]) -> None:
+    """Problems are reported when the event is recorded."""
     built = events.purchase(price=1, **arguments)
     assert 1 == clean_event_data(built.data, strict=False)[0]["sum"]
     with pytest.raises(TrackingError, match=r"'Purchase', key '(currency|source)'"):

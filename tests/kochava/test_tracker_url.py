@@ -1,4 +1,4 @@
-"""Parameters on pasted tracker URLs."""
+"""Parameters added to tracker URLs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kochava_bot_middleware.kochava.urls import with_params
+from kochava_bot_middleware.kochava.wire import with_params
 
 
 @pytest.mark.parametrize(
@@ -34,13 +34,13 @@ from kochava_bot_middleware.kochava.urls import with_params
     ],
 )
 def test_params_are_added(url: str, params: dict[str, str], expected: str) -> None:
-    """What was pasted stays byte for byte; placeholders are filled or dropped."""
+    """The rest stays byte for byte; placeholders are filled or removed."""
     assert expected == with_params(url, params)
 
 
 @given(st.dictionaries(st.text(min_size=1), st.text(), max_size=5))
-def test_params_come_back_exactly(params: dict[str, str]) -> None:
-    """Whatever they hold."""
+def test_params_are_exact(params: dict[str, str]) -> None:
+    """For any value."""
     safe = {
         name.encode("utf-8", "ignore").decode(): value.encode("utf-8", "ignore").decode()
         for name, value in params.items()

@@ -1,4 +1,4 @@
-"""What each answer means: the verdict table."""
+"""The verdict for each answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kochava_bot_middleware.kochava.client import Answer, Failure
 from kochava_bot_middleware.kochava.destination import WireSettings
-from kochava_bot_middleware.kochava.verdict import Fate, Verdict, judge, retry_after_seconds
+from kochava_bot_middleware.kochava.verdict import DeliveryResult, Verdict, judge, retry_after_seconds
 from kochava_bot_middleware.settings import Secret
 
 NOW = 1_800_000_000.0
@@ -28,7 +28,7 @@ def judged(
 )
 def test_2xx_and_success_not_false_is_delivered(status: int, start: bytes) -> None:
     """Also when the body cannot be parsed."""
-    assert Fate.DELIVERED is judged(Answer(status=status, start=start)).fate
+    assert DeliveryResult.DELIVERED is judged(Answer(status=status, start=start)).result
 
 
 @pytest.mark.parametrize(
@@ -45,26 +45,26 @@ def test_2xx_and_success_not_false_is_delivered(status: int, start: bytes) -> No
 def test_2xx_with_success_false_is_rejected_with_the_answer_s_start(start: bytes) -> None:
     """Also when only the start of a long answer is known."""
     verdict = judged(Answer(status=200, start=start[:512]))
-    assert (Fate.REJECTED, "rejected by Kochava") == (verdict.fate, verdict.reason)
+    assert (DeliveryResult.REJECTED, "rejected by Kochava") == (verdict.result, verdict.reason)
     assert "success" in verdict.detail
 
 
-def test_success_by_status_does_not_look_at_the_body() -> None:
-    """As third parties do."""
+def test_success_by_status_ignores_the_body() -> None:
+    """As with other clients of Kochava."""
     verdict = judged(Answer(status=200, start=b'{"success":"0"}'), settings=WireSettings(success="status"))
-    assert Fate.DELIVERED is verdict.fate
+    assert DeliveryResult.DELIVERED is verdict.result
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_400_413_and_422_are_rejected(status: int) -> None:
-    """Sending it again would change nothing."""
-    assert Fate.REJECTED is judged(Answer(status=status)).fate
+    """Sending it again would not help."""
+    assert DeliveryResult.REJECTED is judged(Answer(status=status)).result
 
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_401_and_403_refuse_the_credentials(status: int) -> None:
-    """That is not the record's fault."""
-    assert Fate.REFUSED is judged(Answer(status=status)).fate
+    """The record is not the cause."""
+    assert DeliveryResult.REFUSED is judged(Answer(status=status)).result
 
 
 KEYS: dict[str, Any] = {"api_key": Secret("key"), "api_secret": Secret("secret")}
@@ -74,65 +74,65 @@ KEYS: dict[str, Any] = {"api_key": Secret("key"), "api_secret": Secret("secret")
 @pytest.mark.parametrize(
     ("settings", "fate"),
     [
-        (WireSettings(), Fate.REJECTED),
-        (WireSettings(**KEYS), Fate.REJECTED),
-        (WireSettings(identity_form="off"), Fate.REJECTED),
-        (WireSettings(**KEYS, sign_identity_links=True), Fate.REFUSED),
-        (WireSettings(identity_form="action"), Fate.REFUSED),
+        (WireSettings(), DeliveryResult.REJECTED),
+        (WireSettings(**KEYS), DeliveryResult.REJECTED),
+        (WireSettings(identity_form="off"), DeliveryResult.REJECTED),
+        (WireSettings(**KEYS, sign_identity_links=True), DeliveryResult.REFUSED),
+        (WireSettings(identity_form="action"), DeliveryResult.REFUSED),
     ],
 )
-def test_401_and_403_for_an_unsigned_identity_link_is_that_link_s_end(
-    status: int, settings: WireSettings, fate: Fate
+def test_401_and_403_for_an_unsigned_identity_link_reject_the_link(
+    status: int, settings: WireSettings, fate: DeliveryResult
 ) -> None:
-    """It carried no credentials: an account without links must not have its events paused."""
-    assert fate is judged(Answer(status=status), settings=settings, kind="identity_link").fate
+    """It has no credentials, and an account without links must not have its events paused."""
+    assert fate is judged(Answer(status=status), settings=settings, kind="identity_link").result
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
 def test_429_and_5xx_are_retried(status: int) -> None:
-    """And are not ambiguous: the server has answered."""
+    """They are not ambiguous, since the server answered."""
     verdict = judged(Answer(status=status))
-    assert (Fate.RETRY, False) == (verdict.fate, verdict.ambiguous)
+    assert (DeliveryResult.RETRY, False) == (verdict.result, verdict.ambiguous)
     assert (status >= 500, status == 429) == (verdict.server_error, verdict.too_fast)
 
 
 @pytest.mark.parametrize("ambiguous", [True, False])
 def test_timeout_and_connection_are_retried(ambiguous: bool) -> None:
-    """Whether it may have arrived is kept."""
+    """The verdict says whether the request may have been received."""
     verdict = judged(Failure(reason="no answer in time", ambiguous=ambiguous))
-    assert (Fate.RETRY, ambiguous) == (verdict.fate, verdict.ambiguous)
+    assert (DeliveryResult.RETRY, ambiguous) == (verdict.result, verdict.ambiguous)
 
 
-def test_answer_that_broke_off_is_ambiguous() -> None:
-    """Its unknown end may have been a rejection."""
+def test_incomplete_answer_is_ambiguous() -> None:
+    """The missing part may have been a rejection."""
     verdict = judged(Answer(status=200, start=b'{"succ', complete=False))
-    assert (Fate.RETRY, True) == (verdict.fate, verdict.ambiguous)
-    assert Fate.DELIVERED is judged(Answer(status=200, start=b"", complete=False), queue="ping").fate
+    assert (DeliveryResult.RETRY, True) == (verdict.result, verdict.ambiguous)
+    assert DeliveryResult.DELIVERED is judged(Answer(status=200, start=b"", complete=False), queue="ping").result
 
 
 @pytest.mark.parametrize("status", [200, 204, 301, 302, 307])
-def test_ping_counts_with_every_2xx_and_3xx(status: int) -> None:
-    """Whatever the body says."""
-    assert Fate.DELIVERED is judged(Answer(status=status, start=b'{"success":"0"}'), queue="ping").fate
+def test_ping_is_delivered_with_every_2xx_and_3xx(status: int) -> None:
+    """Whatever the body is."""
+    assert DeliveryResult.DELIVERED is judged(Answer(status=status, start=b'{"success":"0"}'), queue="ping").result
 
 
 def test_redirect_as_the_answer_to_a_ping_is_a_setting() -> None:
-    """No page says how an impression is answered."""
+    """Kochava does not document the answer to an impression."""
     settings = WireSettings(ping_success="2xx")
-    assert Fate.DELIVERED is judged(Answer(status=204), queue="ping", settings=settings).fate
-    assert Fate.RETRY is judged(Answer(status=302), queue="ping", settings=settings).fate
+    assert DeliveryResult.DELIVERED is judged(Answer(status=204), queue="ping", settings=settings).result
+    assert DeliveryResult.RETRY is judged(Answer(status=302), queue="ping", settings=settings).result
 
 
-def test_answer_not_understood_while_others_are_served_is_the_record_s_fault() -> None:
-    """So that an identity link with a wrong address does not hold back its person's purchases for days."""
+def test_unknown_answer_counts_as_a_server_error() -> None:
+    """So that one identity link with a wrong address does not delay the person's purchases for days."""
     assert judged(Answer(status=404)).server_error
 
 
 @pytest.mark.parametrize("status", [302, 404, 405, 418])
-@pytest.mark.parametrize(("setting", "fate"), [("retry", Fate.RETRY), ("dead", Fate.REJECTED)])
-def test_unknown_answers_are_a_setting(status: int, setting: str, fate: Fate) -> None:
-    """Nobody documents them."""
-    assert fate is judged(Answer(status=status), settings=WireSettings(unknown_answer=setting)).fate
+@pytest.mark.parametrize(("setting", "fate"), [("retry", DeliveryResult.RETRY), ("dead", DeliveryResult.REJECTED)])
+def test_unknown_answers_are_a_setting(status: int, setting: str, fate: DeliveryResult) -> None:
+    """They are not documented."""
+    assert fate is judged(Answer(status=status), settings=WireSettings(unknown_answer=setting)).result
 
 
 @pytest.mark.parametrize(
@@ -151,13 +151,13 @@ def test_unknown_answers_are_a_setting(status: int, setting: str, fate: Fate) ->
     ],
 )
 def test_retry_after_is_read_in_both_forms(header: str | None, seconds: float) -> None:
-    """Seconds or a date; a mistake there costs a day at most."""
+    """Seconds or a date; at most one day."""
     assert seconds == retry_after_seconds(header, now=NOW)
     assert seconds == judged(Answer(status=503, retry_after=header)).floor_seconds
 
 
 def test_secrets_in_an_answer_are_masked() -> None:
-    """A server may echo what it was sent."""
+    """A server may repeat what it received."""
     settings = WireSettings(api_key=Secret("k-123"), api_secret=Secret("s-456"))
     detail = judged(Answer(status=400, start=b"bad key k-123 or s-456"), settings=settings).detail
     assert "400 bad key … or …" == detail

@@ -1,4 +1,4 @@
-"""What the tests of the Messenger room share."""
+"""Fixtures of the Messenger tests."""
 
 from __future__ import annotations
 

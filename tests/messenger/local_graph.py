@@ -1,4 +1,4 @@
-"""A Graph API on this machine: records what reaches it and answers what a test lays ready."""
+"""A local Graph API that records requests and returns prepared answers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class SentFile:
 
 @attrs.define
 class Answer:
-    """What to answer; `hang_up` closes the connection instead."""
+    """A prepared answer; `hang_up` closes the connection instead."""
 
     body: Any = None
     status: int = 200
@@ -61,7 +61,7 @@ class Answer:
 
 
 class NoJitter(random.Random):
-    """Makes each wait as short as it can be."""
+    """Returns the smallest random number, for the shortest waits."""
 
     def random(self) -> float:
         return 0.0
@@ -69,7 +69,7 @@ class NoJitter(random.Random):
 
 @attrs.define
 class LocalGraph:
-    """The server. Answers are used up in order; then every call succeeds."""
+    """The server. Prepared answers are used in order; after that every call succeeds."""
 
     server: TestServer
     seen: list[SeenRequest] = attrs.field(factory=list)
@@ -94,13 +94,13 @@ class LocalGraph:
         return str(self.server.make_url("")).rstrip("/")
 
     def bot(self, **arguments: Any) -> AsyncBot:
-        """A bot that talks to this server and is closed with it."""
+        """A bot for this server, closed together with it."""
         bot = AsyncBot(TOKEN, graph_url=self.url, **{"rng": NoJitter(), **arguments})
         self.bots.append(bot)
         return bot
 
     def will_refuse(self, code: int, subcode: int | None = None, *, status: int = 400, **error: Any) -> None:
-        """Lay an error of the Graph API ready."""
+        """Prepare an error of the Graph API."""
         fault = {"message": "secret text", "type": "OAuthException", "code": code, "fbtrace_id": "Trace1", **error}
         if subcode is not None:
             fault["error_subcode"] = subcode
@@ -136,7 +136,7 @@ class LocalGraph:
 
 
 class StillClock:
-    """A clock that moves only when someone sleeps, and at once."""
+    """A clock that advances only during `sleep`, at once."""
 
     def __init__(self) -> None:
         self.time = 1000.0
@@ -154,7 +154,7 @@ class StillClock:
 
 
 class Watcher:
-    """A send middleware that keeps what it sees."""
+    """A send middleware that records what it is given."""
 
     def __init__(self) -> None:
         self.seen: list[Any] = []

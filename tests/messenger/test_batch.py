@@ -1,14 +1,14 @@
-"""The answer to a batch, item by item."""
+"""The answer to a batch, one item for each request."""
 
 from __future__ import annotations
 
 from kochava_bot_middleware.exceptions import DeliveryUnknownError, RateLimitedError, WindowClosedError
-from kochava_bot_middleware.messenger.outgoing import batch_items
+from kochava_bot_middleware.messenger.graph.errors import batch_items
 from tests.messenger.local_graph import Answer, LocalGraph
 
 
-async def test_each_request_of_a_batch_has_its_own_outcome(graph: LocalGraph) -> None:
-    """One sent, one refused; both are typed as if they had been sent alone."""
+async def test_each_request_of_a_batch_has_its_own_result(graph: LocalGraph) -> None:
+    """A success and a refusal have the types they would have alone."""
     refusal = '{"error": {"code": 10, "error_subcode": 2018278, "fbtrace_id": "T"}}'
     graph.answers.append(
         Answer([{"code": 200, "body": '{"message_id": "m_1"}'}, {"code": 400, "headers": [], "body": refusal}])
@@ -26,22 +26,22 @@ async def test_each_request_of_a_batch_has_its_own_outcome(graph: LocalGraph) ->
     )
 
 
-def test_request_that_the_batch_did_not_finish_may_have_been_delivered() -> None:
-    """Facebook leaves null in its place."""
+def test_request_missing_from_the_answer_may_have_been_delivered() -> None:
+    """Facebook sends null in its place."""
     (item,) = batch_items([None])
 
     assert item.status is None
     assert isinstance(item.error, DeliveryUnknownError)
 
 
-def test_error_in_an_item_of_200_is_an_error() -> None:
-    """The status alone does not make a success, nor does a text that is not JSON make a failure."""
+def test_error_in_an_item_with_status_200_is_an_error() -> None:
+    """A body that is not JSON does not make it a failure."""
     refused, odd = batch_items([{"code": 200, "body": {"error": {"code": 613}}}, {"code": 200, "body": "true?"}])
 
     assert isinstance(refused.error, RateLimitedError)
     assert (None, None) == (odd.body, odd.error)
 
 
-def test_answer_that_is_no_array_has_no_items() -> None:
-    """Such as what a middleware gives instead."""
+def test_answer_that_is_not_an_array_has_no_items() -> None:
+    """A middleware may return something else."""
     assert [] == batch_items({"error": {}})

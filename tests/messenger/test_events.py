@@ -1,10 +1,13 @@
-"""Keys of events, and what their records show."""
+"""Keys and reprs of events."""
 
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import re
+import subprocess
+import sys
 from typing import Any
 
 import attrs
@@ -23,27 +26,43 @@ def key(value: dict[str, Any], **envelope: Any) -> str:
     return event.key
 
 
-@given(webhooks())
-def test_redelivery_gives_the_same_keys(body: dict[str, Any]) -> None:
-    """The same bytes are the same events."""
-    payload = orjson.dumps(body)
-    assert [event.key for event in parse_webhook(payload)] == [event.key for event in parse_webhook(payload)]
+PRINT_KEYS = """
+import sys
+from kochava_bot_middleware.messenger.parsing.webhook import parse_webhook
+print(*(event.key for event in parse_webhook(sys.stdin.buffer.read())), sep="\\n")
+"""
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_redelivery_to_another_process_gives_the_same_keys(hash_seed: str) -> None:
+    """Keys do not depend on the process, nor on the order of its sets."""
+    payload = orjson.dumps(webhook(*ITEMS.values()))
+
+    other = subprocess.run(
+        [sys.executable, "-c", PRINT_KEYS],
+        input=payload,
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        capture_output=True,
+        check=True,
+    )
+
+    assert [event.key for event in parse_webhook(payload)] == other.stdout.decode().split()
 
 
 def test_order_of_members_does_not_change_a_key() -> None:
-    """An item without an identity of its own is taken as a whole, not as bytes."""
+    """The key of an item without an id does not depend on its spelling."""
     forwards = ITEMS["optin"]
     assert key(forwards) == key(dict(reversed(forwards.items())))
 
 
 def test_samples_have_distinct_keys() -> None:
-    """No two happenings share a key."""
+    """Different events have different keys."""
     keys = [key(value) for value in ITEMS.values()]
     assert len(ITEMS) == len(set(keys))
 
 
-def test_key_names_kind_and_is_safe_in_any_store() -> None:
-    """The key is short and has no character that a database or a log could stumble over."""
+def test_key_is_the_kind_and_hexadecimal_digits() -> None:
+    """It is short and has no special characters for a database or a log."""
     for value in ITEMS.values():
         (event,) = parse_webhook(webhook(value))
         assert re.fullmatch(event.kind + ":[0-9a-f]{32}", event.key)
@@ -71,12 +90,12 @@ def test_key_names_kind_and_is_safe_in_any_store() -> None:
     ],
 )
 def test_distinct_events_have_distinct_keys(one: dict[str, Any], other: dict[str, Any]) -> None:
-    """What differs in identity differs in key."""
+    """Each part of the identity is part of the key."""
     assert key(one) != key(other)
 
 
-def test_message_is_the_same_though_its_links_are_signed_anew() -> None:
-    """A message is known by its id, not by addresses that expire."""
+def test_key_of_a_message_does_not_depend_on_signed_links() -> None:
+    """Signed addresses of attachments change between deliveries."""
     before, after = (
         item(
             message={"mid": "m", "attachments": [{"type": "image", "payload": {"url": f"https://cdn.example/{sign}"}}]}
@@ -86,35 +105,35 @@ def test_message_is_the_same_though_its_links_are_signed_anew() -> None:
     assert key(before) == key(after)
 
 
-def test_key_tells_pages_apart() -> None:
-    """Two Pages may see the same id."""
+def test_key_depends_on_the_page() -> None:
+    """Two Pages may receive the same id."""
     assert key(ITEMS["message"]) != key(ITEMS["message"], page_id="7")
 
 
-def test_key_tells_channels_apart() -> None:
-    """An Instagram account is not a Page."""
+def test_key_depends_on_the_channel() -> None:
+    """An Instagram account may have the id of a Page."""
     assert key(ITEMS["message"]) != key(ITEMS["message"], about="instagram")
 
 
-def test_key_tells_standby_apart() -> None:
-    """Listening to an event is not handling it."""
+def test_key_depends_on_standby() -> None:
+    """A standby event is not the event itself."""
     assert key(ITEMS["message"]) != key(ITEMS["message"], under="standby")
 
 
-def test_key_does_not_change_with_attempts() -> None:
-    """An event that is handled again is the same event."""
+def test_key_does_not_depend_on_the_attempt() -> None:
+    """A repeated attempt handles the same event."""
     event = MessageEvent(mid="m")
     assert event.key == attrs.evolve(event, attempt=2).key
 
 
 def test_known_key_is_stable_over_releases() -> None:
-    """Stores keep keys over an upgrade, so they must not change with the code."""
+    """Stores keep keys across upgrades, so they must not change with the code."""
     assert "message:a8472060a1794817273060328e2fba91" == key(ITEMS["message"])
     assert "optin:80b593ee69e382c54b2bc285a4b3d0e8" == key(ITEMS["optin"])
 
 
 def test_events_cannot_be_changed() -> None:
-    """An event is a record of what was."""
+    """Events are frozen."""
     event = MessageEvent(text="hello")
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         event.text = "bye"  # type: ignore[misc]
@@ -122,7 +141,7 @@ def test_events_cannot_be_changed() -> None:
 
 @given(webhooks())
 def test_events_can_be_copied(body: dict[str, Any]) -> None:
-    """Events pass through copies and process borders unharmed."""
+    """A deep copy and an unpickled event are equal to the original."""
     for event in parse_webhook(body):
         assert event == copy.deepcopy(event) == pickle.loads(pickle.dumps(event))
 
@@ -147,7 +166,7 @@ PRIVATE = [
 
 
 def test_repr_shows_nothing_private() -> None:
-    """Texts, answers, tokens and codes stay out of logs."""
+    """Texts, answers, tokens and codes must not appear in logs."""
     found: list[Event] = []
     for value in ITEMS.values():
         found += parse_webhook(webhook(value))
@@ -155,6 +174,6 @@ def test_repr_shows_nothing_private() -> None:
     assert [] == [private for private in PRIVATE if re.search(rf"\b{re.escape(private)}", shown)]
 
 
-def test_kinds_are_their_platform_words() -> None:
-    """A kind may be compared with and printed as text."""
+def test_kind_is_text_as_named_by_the_platform() -> None:
+    """A kind can be compared and printed as text."""
     assert ("message", "message") == (Kind.MESSAGE, str(Kind.MESSAGE))

@@ -1,4 +1,4 @@
-"""The platform's error table, row by row."""
+"""The platform's table of errors, row by row."""
 
 from __future__ import annotations
 
@@ -63,16 +63,16 @@ ROWS: list[tuple[int, int | None, type[SendError]]] = [
 
 
 @pytest.mark.parametrize(("code", "subcode", "expected"), ROWS)
-def test_code_and_subcode_choose_the_class(code: int, subcode: int | None, expected: type[SendError]) -> None:
-    """Each row of the table becomes the class a caller can act on, and keeps its numbers."""
+def test_code_and_subcode_determine_the_class(code: int, subcode: int | None, expected: type[SendError]) -> None:
+    """The error keeps the numbers of the answer."""
     error = error_from_answer(400, {"error": {"code": code, "error_subcode": subcode, "fbtrace_id": "T"}})
 
     assert expected is type(error)
     assert (400, code, subcode, "T") == (error.status, error.code, error.subcode, error.trace_id)
 
 
-def test_window_is_recognised_by_its_text() -> None:
-    """Some answers name the window in words only."""
+def test_closed_window_is_recognised_by_its_text() -> None:
+    """Some answers have no subcode for it."""
     body = {"error": {"code": 10, "message": "(#10) This message is sent outside of allowed window."}}
 
     assert WindowClosedError is type(error_from_answer(400, body))
@@ -86,10 +86,10 @@ def test_window_is_recognised_by_its_text() -> None:
         (500, {"code": 100}, TemporarySendError),
     ],
 )
-def test_unknown_fault_of_the_server_is_temporary(
+def test_unknown_code_is_temporary_for_a_server_error(
     status: int, error: dict[str, object], expected: type[SendError]
 ) -> None:
-    """A code without a row is temporary when the server is at fault or says so."""
+    """Also when the answer says that it is transient."""
     assert expected is type(error_from_answer(status, {"error": error}))
 
 
@@ -105,21 +105,21 @@ def test_unknown_fault_of_the_server_is_temporary(
         (502, DeliveryUnknownError),
     ],
 )
-def test_answer_without_json_is_judged_by_its_status(status: int, expected: type[SendError]) -> None:
-    """What a proxy answers in place of the Graph API has a status only, and no body to return."""
+def test_answer_that_is_not_json_is_classified_by_its_status(status: int, expected: type[SendError]) -> None:
+    """A proxy may answer in place of the Graph API."""
     error = error_from_answer(status, None)
 
     assert expected is type(error)
     assert {} == error.body
 
 
-def test_look_up_is_never_of_unknown_delivery() -> None:
-    """A GET delivers nothing, so the same fault is temporary."""
+def test_failure_of_a_read_call_is_temporary() -> None:
+    """A GET delivers nothing."""
     assert TemporarySendError is type(error_from_answer(500, {"error": {"code": 1}}, delivers=False))
 
 
-def test_message_names_numbers_and_never_texts() -> None:
-    """The message tells what to do, code, subcode and trace id; Facebook's text stays in the body."""
+def test_message_has_numbers_and_no_text_of_facebook() -> None:
+    """The message has advice, code, subcode and trace id; Facebook's text is in the body."""
     error = error_from_answer(
         400, {"error": {"code": 190, "error_subcode": 463, "fbtrace_id": "AbC", "message": "Malformed token EAAx"}}
     )
@@ -130,8 +130,8 @@ def test_message_names_numbers_and_never_texts() -> None:
     assert "EAAx" not in str(error)
 
 
-def test_rate_answer_carries_its_wait() -> None:
-    """What the headers ask for is on the error, in seconds."""
+def test_rate_limit_error_has_the_requested_wait() -> None:
+    """In seconds, from the headers."""
     error = error_from_answer(400, {"error": {"code": 613}}, retry_after_seconds=120.0)
 
     assert isinstance(error, RateLimitedError)
@@ -139,14 +139,14 @@ def test_rate_answer_carries_its_wait() -> None:
 
 
 @pytest.mark.parametrize("error", [None, "text", [], {"code": "x"}, {"code": True}, {"error_subcode": []}])
-def test_broken_error_object_is_still_an_error(error: object) -> None:
-    """Whatever stands under "error", an answer of 400 is a refusal."""
+def test_malformed_error_object_is_still_an_error(error: object) -> None:
+    """An answer with status 400 is a refusal, whatever is in ``error``."""
     assert is_refusal(400, {"error": error})
     assert BadRequestError is type(error_from_answer(400, {"error": error}))
 
 
 def test_numbers_as_text_are_read() -> None:
-    """Codes may come as text."""
+    """Codes may be text."""
     error = error_from_answer(400, {"error": {"code": "10", "error_subcode": "2018278"}})
 
     assert WindowClosedError is type(error)

@@ -1,4 +1,4 @@
-"""Table 4 of the platform: each place that can hold an address, by its row."""
+"""The platform's table 4: each place that can have an address, by its row."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from kochava_bot_middleware.messenger.links.body import KeepReason, LinkKind, LinkSite, iter_links
+from kochava_bot_middleware.messenger.links.body import iter_links
+from kochava_bot_middleware.messenger.links.link import KeepReason, Link, LinkKind
 
 SHOP = "https://shop.example/shoes?a=1&b=2#top"
 
@@ -27,12 +28,12 @@ def button(**members: Any) -> dict[str, Any]:
 
 
 def facts(body: Any, **options: Any) -> list[tuple[LinkKind, str, KeepReason | None]]:
-    """What is said of each address, in short."""
+    """Kind, address and reason of each link."""
     return [(site.kind, site.url, site.keep) for site in iter_links(body, **options)]
 
 
-def only(body: Any, **options: Any) -> LinkSite:
-    """The one address of a body."""
+def only(body: Any, **options: Any) -> Link:
+    """The only link of a body."""
     (site,) = iter_links(body, **options)
     return site
 
@@ -95,7 +96,7 @@ REWRITTEN = {
 
 @pytest.mark.parametrize(("body", "kind"), REWRITTEN.values(), ids=REWRITTEN)
 def test_link_that_a_person_taps_may_be_rewritten(body: dict[str, Any], kind: LinkKind) -> None:
-    """Each such row of table 4 is found and carries no reason to stay."""
+    """Each such row of table 4 is found without a reason to keep it."""
     assert [(kind, SHOP, None)] == facts(body)
 
 
@@ -196,7 +197,7 @@ KEPT = {
 
 @pytest.mark.parametrize(("body", "kind", "reason"), KEPT.values(), ids=KEPT)
 def test_other_address_says_why_it_must_stay(body: dict[str, Any], kind: LinkKind, reason: KeepReason) -> None:
-    """Each such row of table 4 is found with the reason to leave it."""
+    """Each such row of table 4 is found with the reason to keep it."""
     assert [(kind, SHOP, reason)] == facts(body)
 
 
@@ -213,11 +214,11 @@ def test_other_address_says_why_it_must_stay(body: dict[str, Any], kind: LinkKin
     ],
 )
 def test_row_15_key_names_alone_make_no_link(payload: dict[str, Any]) -> None:
-    """A key such as coupon_url is a link only where its template says so."""
+    """A key such as coupon_url is a link only in its own template."""
     assert [] == facts(message({"type": "template", "payload": payload}))
 
 
-def test_row_1a_extensions_stay_and_row_1c_their_fallback_does_not() -> None:
+def test_row_1a_extensions_are_kept_and_row_1c_their_fallback_is_not() -> None:
     """Only the fallback of a button with messenger_extensions is an ordinary link."""
     body = template("button", buttons=[button(messenger_extensions=True, fallback_url="https://shop.example/plain")])
 
@@ -233,12 +234,12 @@ def test_row_1a_extensions_stay_and_row_1c_their_fallback_does_not() -> None:
     ("share", "shared"), [("hide", False), ("show", True), ("HIDE_NOT", True), (None, False)], ids=str
 )
 def test_row_1d_share_button_makes_the_link_shared(share: str | None, shared: bool) -> None:
-    """webview_share_button set to anything but hide lets others have the link."""
+    """webview_share_button with any value but hide lets others get the link."""
     assert shared == only(template("button", buttons=[button(webview_share_button=share)])).shared
 
 
 def test_row_17_element_share_is_shared() -> None:
-    """What a share button passes on is found, and others get it."""
+    """The contents of a share button are found, and shared."""
     inner = template("generic", elements=[{"title": "A", "buttons": [button()]}])["message"]
     body = template("generic", elements=[{"buttons": [{"type": "element_share", "share_contents": inner}]}])
 
@@ -247,15 +248,15 @@ def test_row_17_element_share_is_shared() -> None:
     assert (None, True, LinkKind.BUTTON) == (site.keep, site.shared, site.kind)
 
 
-def test_row_17_element_that_offers_itself_is_shared() -> None:
-    """A share button without contents passes its own element on."""
+def test_row_17_share_button_without_contents_shares_its_element() -> None:
+    """The element around the button is sent to others."""
     site = only(template("generic", elements=[{"item_url": SHOP, "buttons": [{"type": "element_share"}]}]))
 
     assert site.shared
 
 
 def test_row_20_plain_text_only_on_request() -> None:
-    """Addresses in text are found when asked for, without the full stop, at their position."""
+    """Addresses in text are found only if requested, without the full stop, with their position."""
     body = {"recipient": {"id": "42"}, "message": {"text": f"See ({SHOP})."}}
 
     assert [] == facts(body)
@@ -264,25 +265,25 @@ def test_row_20_plain_text_only_on_request() -> None:
 
 
 @pytest.mark.parametrize("url", ["https://m.me/shop?ref=a", "http://M.ME/shop", "https://www.ig.me/m/shop"])
-def test_row_21_messenger_links_stay(url: str) -> None:
+def test_row_21_messenger_links_are_kept(url: str) -> None:
     """m.me and ig.me open inside Messenger."""
     assert KeepReason.MESSENGER_LINK == only(template("button", buttons=[button(url=url)])).keep
 
 
 @pytest.mark.parametrize("url", ["https://m.me.evil.example/", "https://some.me/", "https://m.me@shop.example/"])
-def test_row_21_hosts_that_look_like_messenger_do_not_stay(url: str) -> None:
-    """Only the very hosts count."""
+def test_row_21_hosts_similar_to_messenger_are_not_kept(url: str) -> None:
+    """Only the exact hosts are Messenger's."""
     assert only(template("button", buttons=[button(url=url)])).keep is None
 
 
 @pytest.mark.parametrize("url", ["tel:+49", "myapp://shop", "mailto:a@b.example", "", "shop.example"])
-def test_other_schemes_stay(url: str) -> None:
-    """Only http and https can be redirected to."""
+def test_other_schemes_are_kept(url: str) -> None:
+    """Only http and https can be redirected."""
     assert KeepReason.NOT_HTTP == only(template("button", buttons=[button(url=url)])).keep
 
 
 def test_row_22_page_level_menu_is_shared_and_user_level_is_not() -> None:
-    """The Page's menu is everyone's; custom_user_settings names one person."""
+    """The Page's menu is for everyone; custom_user_settings is for one person."""
     menu = [{"locale": "default", "call_to_actions": [button()]}]
 
     assert only({"persistent_menu": menu}, endpoint="messenger_profile").shared
@@ -290,7 +291,7 @@ def test_row_22_page_level_menu_is_shared_and_user_level_is_not() -> None:
     assert "42" == only({"psid": "42", "persistent_menu": menu}, endpoint="custom_user_settings").user_id
 
 
-def test_row_25_get_started_and_ice_breakers_hold_no_links() -> None:
+def test_row_25_get_started_and_ice_breakers_have_no_links() -> None:
     """Payloads and greetings of the profile are not addresses."""
     body = {
         "get_started": {"payload": SHOP},
@@ -303,15 +304,15 @@ def test_row_25_get_started_and_ice_breakers_hold_no_links() -> None:
 
 
 @pytest.mark.parametrize("recipient", [{"user_ref": "u"}, {"comment_id": "c"}, {"notification_messages_token": "t"}])
-def test_recipient_without_an_id_is_shared(recipient: dict[str, str]) -> None:
-    """Without a PSID nobody is known to be the one who gets it."""
+def test_link_for_a_recipient_without_an_id_is_shared(recipient: dict[str, str]) -> None:
+    """Without a PSID the recipient is unknown."""
     body = message({"type": "template", "payload": {"template_type": "button", "buttons": [button()]}}, **recipient)
 
     assert only(body).shared
 
 
-def test_site_tells_template_title_and_number() -> None:
-    """What a SmartLink may carry about its place is on the site; pictures are not counted."""
+def test_link_has_template_title_and_number() -> None:
+    """Pictures have no number."""
     element = {"title": "Shoes", "image_url": SHOP, "default_action": {"type": "web_url", "url": SHOP}}
     body = template("generic", elements=[element | {"buttons": [button()]}])
 

@@ -1,4 +1,4 @@
-"""The envelope of webhooks, and what no input may do to it."""
+"""The structure of webhooks, and any other input."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.strategies import (
 
 
 def events_or_refusal(body: Any) -> list[Event]:
-    """What `parse_webhook` gives; none if it refuses. Any other exception fails the test."""
+    """The result of `parse_webhook`; empty if it refuses. Any other exception fails the test."""
     try:
         return parse_webhook(body)
     except NotAWebhook:
@@ -37,7 +37,7 @@ def events_or_refusal(body: Any) -> list[Event]:
 
 
 def again(event: Event) -> Event:
-    """The event, read anew from what an inbox stores."""
+    """The event, read again from what an inbox stores."""
     return parse_item(
         orjson.loads(orjson.dumps(event.raw)), channel=event.channel, page_id=event.page_id, standby=event.standby
     )
@@ -45,20 +45,20 @@ def again(event: Event) -> Event:
 
 @given(json_values())
 def test_any_json_gives_events_or_refusal(value: Any) -> None:
-    """Nothing but `NotAWebhook` is ever raised."""
+    """Only `NotAWebhook` is raised."""
     events_or_refusal(json.dumps(value))
     events_or_refusal(webhook(value))
 
 
 @given(st.binary())
 def test_any_bytes_give_events_or_refusal(body: bytes) -> None:
-    """What is not JSON is refused."""
+    """Bytes that are not JSON are refused."""
     events_or_refusal(body)
 
 
 @given(bent_webhooks())
-def test_bent_webhook_gives_events_or_refusal(body: Any) -> None:
-    """Wrong types and missing members anywhere cost at most the webhook, and every event can be used."""
+def test_malformed_webhook_gives_events_or_refusal(body: Any) -> None:
+    """Wrong types and missing members never give an unusable event."""
     for event in events_or_refusal(orjson.dumps(body)):
         assert event.key
         assert repr(event)
@@ -79,8 +79,8 @@ def test_form_of_the_body_does_not_matter(body: dict[str, Any]) -> None:
 
 
 @given(bent_webhooks())
-def test_mapping_is_left_as_it_was(body: Any) -> None:
-    """A body that a framework decoded belongs to that framework."""
+def test_mapping_is_not_changed(body: Any) -> None:
+    """The decoded body belongs to a framework."""
     before = copy.deepcopy(body)
     events_or_refusal(body)
     assert before == body
@@ -88,28 +88,28 @@ def test_mapping_is_left_as_it_was(body: Any) -> None:
 
 @given(st.lists(st.sampled_from(["message", "read", "postback"]), min_size=1, max_size=3), json_values())
 def test_misshaped_item_does_not_lose_its_siblings(names: list[str], odd: Any) -> None:
-    """Whatever stands between them, good items are read."""
+    """Valid items around it are read."""
     items = [ITEMS[name] for name in names]
     alone = parse_webhook(webhook(*items))
     found = parse_webhook(webhook(odd, *items, odd))
     assert alone == [event for event in found if event.raw in items]
 
 
-def test_misshaped_member_gives_an_unknown_event() -> None:
-    """A message that is no object cannot be read, yet is passed on with its person."""
+def test_malformed_member_gives_an_unknown_event() -> None:
+    """The event has the person and the raw item."""
     (event,) = parse_webhook(webhook(item(message="hello")))
     assert (Kind.UNKNOWN, PERSON_ID, "hello") == (event.kind, event.user_id, event.raw["message"])
 
 
-def test_item_that_is_no_object_is_kept() -> None:
-    """It stands under `item`."""
+def test_item_that_is_not_an_object_is_kept() -> None:
+    """In `raw` under `item`."""
     (event,) = parse_webhook(webhook("hello"))
     assert UnknownEvent(page_id=PAGE_ID, raw={"item": "hello"}) == event
 
 
 @pytest.mark.parametrize("entries", [[], [{}], [None], [{"id": PAGE_ID}], [{"messaging": []}], [{"messaging": [{}]}]])
 def test_empty_webhook_gives_no_events(entries: list[Any]) -> None:
-    """Empty entries and items are fine."""
+    """Empty entries and items are valid."""
     assert parse_webhook({"object": "page", "entry": entries}) == []
 
 
@@ -135,8 +135,8 @@ def test_empty_webhook_gives_no_events(entries: list[Any]) -> None:
         {"object": "page", "entry": [10**400]},
     ],
 )
-def test_what_is_no_webhook_is_refused(body: Any) -> None:
-    """Another object, another shape, or no JSON at all."""
+def test_body_that_is_not_a_webhook_is_refused(body: Any) -> None:
+    """Another object, another structure, or not JSON."""
     with pytest.raises(NotAWebhook):
         parse_webhook(body)
 
@@ -150,14 +150,14 @@ def test_body_of_another_type_is_refused(body: Any) -> None:
 
 @pytest.mark.parametrize("depth", [300, 2_000, 100_000])
 def test_too_deep_nesting_is_refused(depth: int) -> None:
-    """What could not be written as JSON again cannot be kept."""
+    """It could not be encoded as JSON again."""
     deep = "[" * depth + "]" * depth
     with pytest.raises(NotAWebhook):
         parse_webhook(f'{{"object":"page","entry":[{{"messaging":[{{"message":{deep}}}]}}]}}')
 
 
 def test_long_but_shallow_webhook_is_read() -> None:
-    """Many brackets beside each other are not nesting."""
+    """Many brackets are not deep nesting."""
     items = [item(message={"mid": f"m_{number}"}) for number in range(1000)]
     assert [f"m_{number}" for number in range(1000)] == [
         event.mid for event in parse_webhook(orjson.dumps(webhook(*items))) if isinstance(event, MessageEvent)
@@ -165,15 +165,15 @@ def test_long_but_shallow_webhook_is_read() -> None:
 
 
 def test_refusal_shows_nothing_of_the_body() -> None:
-    """A body is personal, also a broken one."""
+    """A malformed body is personal, too."""
     with pytest.raises(NotAWebhook) as refusal:
         parse_webhook(b'{"object":"page","entry":[{"text":"my secret" oops')
     assert "secret" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("form", [lambda body: json.dumps(body).encode(), json.dumps, dict, MappingProxyType])
-def test_half_an_emoji_is_read(form: Any) -> None:
-    """A title cut within an emoji does not cost the webhook, nor when a framework decoded it."""
+def test_lone_surrogate_is_replaced(form: Any) -> None:
+    """A title may be cut within an emoji, also when a framework decoded the body."""
     (event,) = parse_webhook(form(webhook(item(message={"mid": "m", "text": "Red \ud83d"}))))
     assert isinstance(event, MessageEvent)
     assert ("m", "Red ?") == (event.mid, event.text)
@@ -181,22 +181,22 @@ def test_half_an_emoji_is_read(form: Any) -> None:
 
 @pytest.mark.parametrize("form", [lambda body: json.dumps(body).encode(), json.dumps, dict])
 def test_number_beyond_64_bits_is_read(form: Any) -> None:
-    """One odd number does not cost the webhook."""
+    """It is rounded."""
     (event,) = parse_webhook(form(webhook(item(message={"mid": "m", "odd": 10**30}))))
     assert ("message", 1e30) == (event.kind, event.raw["message"]["odd"])
 
 
 @pytest.mark.parametrize("depth", [300, 900])
 @pytest.mark.parametrize("form", [json.loads, str, str.encode])
-def test_half_an_emoji_nested_too_deep_is_refused(depth: int, form: Any) -> None:
-    """What could not be written as JSON again cannot be kept, mended or not."""
+def test_lone_surrogate_nested_too_deep_is_refused(depth: int, form: Any) -> None:
+    """It could not be encoded as JSON again."""
     deep = "[" * depth + '"\\ud83d"' + "]" * depth
     with pytest.raises(NotAWebhook):
         parse_webhook(form(f'{{"object":"page","entry":[{{"messaging":[{{"message":{deep}}}]}}]}}'))
 
 
 def test_all_entries_and_items_are_read_in_order() -> None:
-    """Entries and items keep the order they stand in."""
+    """Events are in the order of entries and items."""
     body = {
         "object": "page",
         "entry": [
@@ -209,13 +209,13 @@ def test_all_entries_and_items_are_read_in_order() -> None:
 
 
 def test_array_may_be_a_single_item() -> None:
-    """An item that is not in a list is read all the same."""
+    """An item that is not in a list is read."""
     body = {"object": "page", "entry": [{"id": PAGE_ID, "messaging": ITEMS["message"]}]}
     assert parse_webhook(webhook(ITEMS["message"])) == parse_webhook(body)
 
 
-def test_attempt_is_told() -> None:
-    """Whoever reads a stored item again says how often it was begun; nothing else changes."""
+def test_attempt_is_given_by_the_caller() -> None:
+    """It changes nothing else of an event that is read again."""
     event = parse_item(ITEMS["message"], channel=Channel.MESSENGER, page_id=PAGE_ID, attempt=2)
     (first,) = parse_webhook(webhook(ITEMS["message"]))
     assert attrs.evolve(first, attempt=2) == event

@@ -1,4 +1,4 @@
-"""What an entry of a webhook tells beside its arrays of items: calls, answers to a call request, paid messages."""
+"""Entries with items outside of their arrays: calls, answers to a call request, paid messages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def entry(**members: Any) -> dict[str, Any]:
 
 
 def again(event: Event) -> Event:
-    """The event, read anew from what an inbox stores."""
+    """The event, read again from what an inbox stores."""
     return parse_item(event.raw, channel=event.channel, page_id=event.page_id, standby=event.standby)
 
 
@@ -39,7 +39,7 @@ def again(event: Event) -> Event:
     ],
 )
 def test_call_is_a_change_about_the_person(call: dict[str, Any], user_id: str | None) -> None:
-    """Calls stand in an array of their own, beside ``messaging``."""
+    """Calls are in an array beside ``messaging``."""
     call = {"id": "c_1", "timestamp": SENT_AT, **call}
     (event,) = parse_webhook(entry(calls=[call]))
     wanted = ChangeEvent(
@@ -53,8 +53,8 @@ def test_call_is_a_change_about_the_person(call: dict[str, Any], user_id: str | 
     assert wanted == event
 
 
-def test_call_of_a_test_event_is_not_mistaken_for_its_page() -> None:
-    """Without a Page that is known, the direction tells who the person is."""
+def test_person_of_a_call_without_a_page_follows_from_its_direction() -> None:
+    """Test events have no Page."""
     call = {"from": PAGE_ID, "to": PERSON_ID, "call_direction": "business_initiated"}
     body = entry(calls=[call])
     body["entry"][0]["id"] = "0"
@@ -62,7 +62,7 @@ def test_call_of_a_test_event_is_not_mistaken_for_its_page() -> None:
     assert PERSON_ID == event.user_id
 
 
-def test_call_is_read_again_as_the_same() -> None:
+def test_stored_call_gives_an_equal_event() -> None:
     """What an inbox stores of a call is enough."""
     (event,) = parse_webhook(entry(calls=[{"id": "c_1", "from": PERSON_ID, "to": PAGE_ID}]))
     assert event == again(event)

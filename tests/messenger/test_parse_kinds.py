@@ -1,4 +1,4 @@
-"""Every kind has its class and its sample."""
+"""Each kind has a class and a sample."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.strategies import ITEMS, PERSON_ID, only, webhook
 
 
 @pytest.mark.parametrize("name", [name for name in ITEMS if name in set(Kind)])
-def test_item_gives_the_kind_it_is_named_after(name: str) -> None:
-    """Each sample named after a kind is read as that kind."""
+def test_sample_is_read_as_its_kind(name: str) -> None:
+    """The name of a sample is its kind."""
     (event,) = parse_webhook(webhook(ITEMS[name], under="changes" if "field" in ITEMS[name] else "messaging"))
     assert Kind(name) == event.kind
 
@@ -23,13 +23,13 @@ def test_samples_cover_every_kind() -> None:
 
 
 def test_every_kind_has_one_class() -> None:
-    """Two classes never claim the same kind, and none is left out."""
+    """No two classes have the same kind."""
     classes = [value for value in vars(events).values() if isinstance(value, type) and issubclass(value, Event)]
     abstract = {events.Event, events.ContentEvent, events.ThreadControlEvent}
     assert sorted(Kind) == sorted(cls.kind for cls in classes if cls not in abstract)
 
 
 def test_kind_of_tomorrow() -> None:
-    """An item without a known key passes through, with whom it is about."""
+    """An item without a known key is an unknown event of its person."""
     event = only(events.UnknownEvent, ITEMS["unknown"])
     assert (PERSON_ID, ITEMS["unknown"]) == (event.user_id, event.raw)

@@ -1,4 +1,4 @@
-"""Each row of the platform's event table that is around a message gives its record."""
+"""Events about messages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SENT = datetime(2026, 1, 1, 0, 0, 0, 123000, tzinfo=UTC)
 
 
 def test_text_message() -> None:
-    """A typed message has its text, its id and who wrote when."""
+    """A typed message has text, id, person and time."""
     event = only(events.MessageEvent, ITEMS["message"])
     assert ("m_text", "Do you have these in red?") == (event.mid, event.text)
     assert (PAGE_ID, PERSON_ID, SENT) == (event.page_id, event.user_id, event.timestamp)
@@ -23,14 +23,14 @@ def test_text_message() -> None:
 
 
 def test_quick_reply() -> None:
-    """A tapped quick reply is a message that has a payload."""
+    """A tapped quick reply is a message with a payload."""
     event = only(events.QuickReplyEvent, ITEMS["quick_reply"])
     assert isinstance(event, events.MessageEvent)
     assert ("Red", "COLOR_RED") == (event.text, event.quick_reply_payload)
 
 
 def test_attachments() -> None:
-    """Each attachment keeps type, address, title and place."""
+    """Each attachment has type, address, title and coordinates."""
     image, location, fallback = only(events.MessageEvent, ITEMS["attachments"]).attachments
     assert ("image", "https://cdn.example/cat.gif") == (image.type, image.url)
     assert events.Coordinates(lat=48.137, long=11.575) == location.coordinates
@@ -50,27 +50,27 @@ def test_attachments() -> None:
     ],
 )
 def test_attachment_with_odd_payload(attachment: dict[str, Any], url: str | None) -> None:
-    """A payload may be text, null or absent, and the address under another name."""
+    """A payload may be text, null or missing, and the key of the address may differ."""
     (read,) = only(events.MessageEvent, item(message={"mid": "m", "attachments": [attachment]})).attachments
     assert (attachment["type"], url) == (read.type, read.url)
 
 
 def test_sticker_is_counted_once() -> None:
-    """The image that repeats a sticker is left out, whether the id is a number or text."""
+    """The image that repeats a sticker is left out, for an id as number or text."""
     event = only(events.MessageEvent, ITEMS["sticker"])
     assert ["sticker"] == [attachment.type for attachment in event.attachments]
     assert (True, "369239263222822") == (event.is_sticker, event.sticker_id)
 
 
 def test_sticker_of_old_data_is_an_image() -> None:
-    """Before 2026 a sticker came as an image with the sticker's id."""
+    """Before 2026 a sticker was an image with the id of the sticker."""
     image = {"type": "image", "payload": {"url": "https://cdn.example/t.png", "sticker_id": 7}}
     event = only(events.MessageEvent, item(message={"mid": "m", "attachments": [image]}))
     assert (["image"], "7") == ([attachment.type for attachment in event.attachments], event.sticker_id)
 
 
-def test_picture_beside_a_sticker_stays() -> None:
-    """Only the sticker's own image is a repetition."""
+def test_picture_beside_a_sticker_is_kept() -> None:
+    """Only the image of the sticker itself is left out."""
     found = [
         {"type": "image", "payload": {"url": "https://cdn.example/cat.png"}},
         {"type": "sticker", "payload": {"url": "https://cdn.example/t.png", "sticker_id": "7"}},
@@ -80,7 +80,7 @@ def test_picture_beside_a_sticker_stays() -> None:
 
 
 def test_shared_instagram_post_is_counted_once() -> None:
-    """Instagram sent a shared post under its old and its new type for months."""
+    """Instagram sends a shared post with its old and its new type."""
     url = "https://cdn.example/post"
     found = [{"type": kind, "payload": {"url": url}} for kind in ("share", "ig_post")]
     event = only(events.MessageEvent, item(message={"mid": "m", "attachments": found}), about="instagram")
@@ -89,7 +89,7 @@ def test_shared_instagram_post_is_counted_once() -> None:
 
 @pytest.mark.parametrize("share", [{"title": "A post"}, {"url": "https://www.instagram.com/p/abc"}])
 def test_shared_instagram_post_is_counted_once_whatever_its_address(share: dict[str, str]) -> None:
-    """Of one post, each form has an address of its own, or none."""
+    """Both forms of a post may have different addresses."""
     post = {"url": "https://cdn.example/signed", "ig_post_media_id": "1"}
     found = [{"type": "share", "payload": share}, {"type": "ig_post", "payload": post}]
     event = only(events.MessageEvent, item(message={"mid": "m", "attachments": found}), about="instagram")
@@ -97,7 +97,7 @@ def test_shared_instagram_post_is_counted_once_whatever_its_address(share: dict[
 
 
 def test_empty_attachment_is_left_out() -> None:
-    """There is nothing in it to answer."""
+    """It has no content."""
     event = only(events.MessageEvent, item(message={"mid": "m", "text": "Hi", "attachments": [{}]}))
     assert () == event.attachments
 
@@ -115,21 +115,21 @@ def test_empty_attachment_is_left_out() -> None:
         (361, None),
     ],
 )
-def test_place(lat: Any, wanted: float | None) -> None:
-    """Degrees may be text; what is no place on Earth is none."""
+def test_coordinates(lat: Any, wanted: float | None) -> None:
+    """Degrees may be text; values out of range are ignored."""
     place = {"type": "location", "payload": {"coordinates": {"lat": lat, "long": 13.4}}}
     (read,) = only(events.MessageEvent, item(message={"mid": "m", "attachments": [place]})).attachments
     assert (None if wanted is None else events.Coordinates(lat=wanted, long=13.4)) == read.coordinates
 
 
 def test_tag_outside_of_a_list() -> None:
-    """Old data has a lone tag as an object."""
+    """Old data has a single tag as an object."""
     event = only(events.MessageEvent, item(message={"mid": "m", "tags": {"source": "customer_chat_plugin"}}))
     assert ("customer_chat_plugin",) == event.tags
 
 
 def test_reply() -> None:
-    """A reply names the message it answers."""
+    """A reply names the message it replies to."""
     event = only(events.MessageEvent, item(message={"mid": "m", "reply_to": {"mid": "m_1", "is_self_reply": True}}))
     assert events.ReplyTo(mid="m_1", is_self_reply=True) == event.reply_to
 
@@ -156,7 +156,7 @@ def test_ad_message() -> None:
 
 
 def test_commands_nlp_and_tags() -> None:
-    """What the platform found in the text is kept."""
+    """Results of the platform's language processing are kept."""
     nlp = {"entities": {"greetings": [{"value": "true", "confidence": 0.99}]}}
     message = {"mid": "m", "text": "/help", "commands": [{"name": "help"}], "nlp": nlp, "tags": [{"source": "plugin"}]}
     event = only(events.MessageEvent, item(message=message))
@@ -164,7 +164,7 @@ def test_commands_nlp_and_tags() -> None:
 
 
 def test_prior_message() -> None:
-    """The plugin's reference is joined to the person."""
+    """The reference of the plugin is connected with the person."""
     event = only(
         events.MessageEvent,
         item(message={"mid": "m"}, prior_message={"source": "checkbox_plugin", "identifier": "ref-4711"}),
@@ -174,7 +174,7 @@ def test_prior_message() -> None:
 
 @pytest.mark.parametrize("many", [False, True])
 def test_hop_context(many: bool) -> None:
-    """The app before is named, as an object or within a list."""
+    """The app before is named, as an object or in a list."""
     hop = {"app_id": 498721317747541, "metadata": "messenger_lead_gen_complete"}
     event = only(events.MessageEvent, item(message={"mid": "m"}, hop_context=[hop] if many else hop))
     wanted = events.HopContext(app_id="498721317747541", metadata="messenger_lead_gen_complete")
@@ -182,50 +182,50 @@ def test_hop_context(many: bool) -> None:
 
 
 def test_message_deleted() -> None:
-    """A message taken back is named."""
+    """The deleted message is named."""
     assert only(events.MessageDeletedEvent, ITEMS["message_deleted"]).mid == "m_gone"
 
 
 def test_message_unsupported() -> None:
-    """A message that apps do not get is named."""
+    """A message that is not shown to apps is named."""
     assert only(events.MessageUnsupportedEvent, ITEMS["message_unsupported"]).mid == "m_odd"
 
 
 def test_message_edit() -> None:
-    """The number of the edit is a number, though it comes as text."""
+    """The number of the edit is a number, although it is sent as text."""
     event = only(events.MessageEditEvent, ITEMS["message_edit"])
     assert ("m_text", 2, "Do you have them in blue?") == (event.mid, event.num_edit, event.text)
 
 
 def test_echo() -> None:
-    """The person of an echo is whom it was sent to."""
+    """The person of an echo is its recipient."""
     event = only(events.EchoEvent, ITEMS["echo"])
     assert (PERSON_ID, PAGE_ID) == (event.user_id, event.page_id)
     assert ("1517776481860111", "greet_b", "m_echo", "Hello") == (event.app_id, event.metadata, event.mid, event.text)
 
 
-def test_echo_of_an_entry_that_names_no_page() -> None:
-    """The sender of an echo is the Page."""
+def test_page_of_an_echo_may_be_its_sender() -> None:
+    """When the entry names no Page."""
     (event,) = parse_webhook(webhook(ITEMS["echo"], page_id="0"))
     assert (PERSON_ID, PAGE_ID) == (event.user_id, event.page_id)
 
 
 def test_echo_of_a_template() -> None:
-    """A template comes back as it was sent."""
+    """A template is received as it was sent."""
     payload = {"template_type": "button", "buttons": [{"type": "web_url", "url": "https://a.smart.link/x"}]}
     sent = {**ITEMS["echo"]["message"], "attachments": [{"type": "template", "title": "t", "payload": payload}]}
     (attachment,) = only(events.EchoEvent, {**ITEMS["echo"], "message": sent}).attachments
     assert ("template", "t", payload) == (attachment.type, attachment.title, attachment.payload)
 
 
-def test_echo_taken_back_is_an_echo() -> None:
-    """What the Page deletes itself must not look like a deletion by the person."""
+def test_deleted_echo_is_an_echo() -> None:
+    """It is not a message deleted by the person."""
     event = only(events.EchoEvent, {**ITEMS["echo"], "message": {"mid": "m", "is_echo": True, "is_deleted": True}})
     assert event.is_deleted
 
 
 def test_delivery() -> None:
-    """A delivery has no time of its own, but a watermark."""
+    """A delivery receipt has a watermark."""
     event = only(events.DeliveryEvent, ITEMS["delivery"])
     assert (("m_echo",), SENT, None) == (event.mids, event.watermark, event.timestamp)
 
@@ -237,24 +237,24 @@ def test_delivery_without_mids() -> None:
 
 
 def test_read() -> None:
-    """A read has a watermark."""
+    """A read event has a watermark."""
     event = only(events.ReadEvent, ITEMS["read"])
     assert (SENT, None) == (event.watermark, event.mid)
 
 
-def test_instagram_seen() -> None:
-    """On Instagram a read names one message and has no watermark."""
+def test_instagram_read() -> None:
+    """On Instagram a read event names one message and has no watermark."""
     event = only(events.ReadEvent, item(read={"mid": "m_1"}), about="instagram")
     assert (None, "m_1") == (event.watermark, event.mid)
 
 
 def test_reaction() -> None:
-    """A reaction names message, feeling and sign."""
+    """A reaction has message, name and emoji."""
     event = only(events.ReactionEvent, ITEMS["reaction"])
     assert ("m_echo", "react", "love", "❤") == (event.mid, event.action, event.reaction, event.emoji)
 
 
-def test_reaction_taken_back() -> None:
-    """Then the feeling may be missing."""
+def test_reaction_removed() -> None:
+    """The name may be missing."""
     event = only(events.ReactionEvent, item(reaction={"action": "unreact", "mid": "m_echo"}))
     assert ("unreact", None, None) == (event.action, event.reaction, event.emoji)

@@ -1,4 +1,4 @@
-"""Answers to the person an event came from."""
+"""Replies to the person of an event."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def _media(kind: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("own", "told"), [(None, "P1"), ("P2", "P2")])
-async def test_answer_is_of_the_events_page_unless_the_bot_has_its_own(
+async def test_reply_is_from_the_page_of_the_event_unless_the_bot_has_one(
     graph: LocalGraph, own: str | None, told: str
 ) -> None:
-    """A bot with one token need not know its Page, but who sees its messages must."""
+    """A bot with one token need not know its Page."""
     watcher = Watcher()
     await Reply(graph.bot(page_id=own, middlewares=[watcher]), EVENT).text("hi")
     assert [told] == [outgoing.page_id for outgoing in watcher.seen]
@@ -55,10 +55,10 @@ async def test_answer_is_of_the_events_page_unless_the_bot_has_its_own(
         ("raw", ({"sticker_id": "1"},), {"sticker_id": "1"}),
     ],
 )
-async def test_message_answers_the_person(
+async def test_message_is_a_response_to_the_person(
     graph: LocalGraph, method: str, arguments: tuple[Any, ...], message: dict[str, Any]
 ) -> None:
-    """Each method sends one RESPONSE to the event's person, through the chain once."""
+    """Each method sends one RESPONSE to the person of the event, through the chain once."""
     watcher = Watcher()
     bot = graph.bot(page_id="P1", middlewares=[watcher])
 
@@ -75,14 +75,14 @@ async def test_message_answers_the_person(
 async def test_sender_action_has_no_messaging_type(
     graph: LocalGraph, method: str, arguments: tuple[Any, ...], action: str
 ) -> None:
-    """Actions are no messages."""
+    """Sender actions are not messages."""
     await getattr(Reply(graph.bot(), EVENT), method)(*arguments)
 
     assert {"recipient": R, "sender_action": action} == graph.seen[0].body
 
 
-async def test_options_are_taken(graph: LocalGraph) -> None:
-    """Options of the platform go into the body, ours travel beside it."""
+async def test_options_are_accepted(graph: LocalGraph) -> None:
+    """Options of the platform are in the body, options for tracking are not."""
     watcher = Watcher()
     reply = Reply(graph.bot(middlewares=[watcher]), EVENT)
 
@@ -99,7 +99,7 @@ async def test_options_are_taken(graph: LocalGraph) -> None:
 
 
 async def test_local_file_is_uploaded(graph: LocalGraph, tmp_path: Path) -> None:
-    """What is no address is a file."""
+    """A source that is not an address is a file."""
     path = tmp_path / "shoe.png"
     path.write_bytes(b"pixels")
 
@@ -109,61 +109,63 @@ async def test_local_file_is_uploaded(graph: LocalGraph, tmp_path: Path) -> None
     assert (b"pixels", "RESPONSE") == (fields["filedata"].content, fields["messaging_type"])
 
 
-async def test_missing_file_is_told_before_anything_leaves(graph: LocalGraph) -> None:
-    """A path with no file behind it never reaches the network."""
+async def test_missing_file_is_an_error_before_anything_is_sent(graph: LocalGraph) -> None:
+    """There is no request."""
     with pytest.raises(FileNotFoundError):
         await Reply(graph.bot(), EVENT).file("/no/such/file.pdf")
     assert [] == graph.seen
 
 
 @pytest.mark.parametrize("raw", [{"sender": {"user_ref": "7700112233"}}, {"optin": {"user_ref": "7700112233"}}])
-async def test_plugin_user_is_answered_by_reference(graph: LocalGraph, raw: dict[str, Any]) -> None:
-    """Who is known by user_ref only is addressed by it."""
+async def test_user_of_a_plugin_gets_the_reply_by_reference(graph: LocalGraph, raw: dict[str, Any]) -> None:
+    """A person without an id is addressed by user_ref."""
     await Reply(graph.bot(), Event(user_id="7700112233", raw=raw)).text("hi")
 
     assert {"user_ref": "7700112233"} == graph.seen[0].body["recipient"]
 
 
-async def test_event_without_a_person_cannot_be_answered(graph: LocalGraph) -> None:
-    """A policy warning is from nobody."""
+async def test_event_without_a_person_gets_no_reply(graph: LocalGraph) -> None:
+    """A policy warning names no person."""
     with pytest.raises(BadRequestError, match="names no person"):
         await Reply(graph.bot(), Event()).text("hi")
 
 
 @pytest.mark.parametrize(
     ("option", "wanted"),
-    [("greting", "probably `greeting`"), ("colour", "one of creative, greeting, messaging_type, ")],
+    [("greting", r"did you mean `greeting`\?"), ("colour", "the options are creative, greeting, messaging_type, ")],
 )
-async def test_unknown_option_is_named_with_what_was_meant(graph: LocalGraph, option: str, wanted: str) -> None:
-    """Of a reply and of the bot's own methods, before anything leaves."""
+async def test_unknown_option_is_an_error_that_suggests_the_nearest(
+    graph: LocalGraph, option: str, wanted: str
+) -> None:
+    """For a reply and for the bot's own methods, before anything is sent."""
     keywords: dict[str, Any] = {option: True}
     for send in (
         Reply(graph.bot(), EVENT).text("hi", **keywords),
         graph.bot().send_text_message("7", "hi", **keywords),
     ):
-        with pytest.raises(TypeError, match=f"no option `{option}`: wanted {wanted}"):
+        with pytest.raises(TypeError, match=f"unknown option `{option}` of a send: {wanted}"):
             await send
 
     assert [] == graph.seen
 
 
-async def test_refusal_is_raised_whatever_the_bot_does(graph: LocalGraph) -> None:
-    """Though the bot returns errors, a reply raises them."""
+async def test_refusal_is_raised_whatever_raise_errors_is(graph: LocalGraph) -> None:
+    """Also when the bot returns errors."""
     graph.will_refuse(10, 2018278)
 
     with pytest.raises(WindowClosedError):
         await Reply(graph.bot(raise_errors=False), EVENT).text("hi")
 
 
-async def test_result_tells_the_message_id(graph: LocalGraph) -> None:
-    """Facebook's answer comes back as a record."""
+async def test_result_has_the_message_id(graph: LocalGraph) -> None:
+    """Facebook's answer is returned as a record."""
     result = await Reply(graph.bot(), EVENT).text("hi")
 
     assert SendResult(message_id="m_1", recipient_id="1", raw={"recipient_id": "1", "message_id": "m_1"}) == result
 
 
 async def test_channel_is_the_one_of_the_event(graph: LocalGraph) -> None:
-    """A Page with an Instagram account answers where it was written to."""
+    """A Page with an Instagram account replies on the channel of the event."""
     watcher = Watcher()
 
     await Reply(graph.bot(middlewares=[watcher]), Event(user_id="5", channel=Channel.INSTAGRAM)).text("hi")
@@ -172,7 +174,7 @@ async def test_channel_is_the_one_of_the_event(graph: LocalGraph) -> None:
 
 
 async def test_reply_can_be_printed(graph: LocalGraph) -> None:
-    """Neither token nor person is shown; the bot is at hand."""
+    """Its repr shows neither token nor person."""
     bot = graph.bot()
     reply = Reply(bot, EVENT)
 

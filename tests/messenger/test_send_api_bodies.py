@@ -1,4 +1,4 @@
-"""The JSON of every public method of both pymessenger releases, as it reaches Facebook."""
+"""The JSON of each public method of both pymessenger releases, as received by Facebook."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
-from kochava_bot_middleware.messenger.outgoing import Recipient
-from kochava_bot_middleware.messenger.send_options import NotificationType
+from kochava_bot_middleware.messenger.outgoing import NotificationType, Recipient
 from tests.messenger.local_graph import LocalGraph
 
 R = {"id": "77"}
@@ -70,7 +69,7 @@ async def test_body_is_the_one_of_pymessenger(
 
 @pytest.mark.parametrize("kind", ["image", "audio", "video", "file"])
 async def test_media_url_body_has_json_text_members(graph: LocalGraph, kind: str) -> None:
-    """The four *_url methods keep the release's JSON text inside of JSON; a video is called video."""
+    """The four *_url methods keep the release's JSON text in JSON; a video is called video."""
     await getattr(graph.bot(), f"send_{kind}_url")("77", "https://a.example/m")
 
     body = graph.seen[0].body
@@ -92,14 +91,14 @@ PROFILE = [
 async def test_profile_method_is_the_one_of_main(
     graph: LocalGraph, method: str, arguments: tuple[Any, ...], verb: str, expected: dict[str, Any]
 ) -> None:
-    """The four profile methods of pymessenger's main branch talk to /me/messenger_profile."""
+    """The four profile methods of pymessenger's main branch call /me/messenger_profile."""
     await getattr(graph.bot(), method)(*arguments)
 
     (request,) = graph.seen
     assert (verb, "/v26.0/me/messenger_profile", expected) == (request.method, request.path, request.body)
 
 
-async def test_user_info_asks_for_the_fields(graph: LocalGraph) -> None:
+async def test_user_info_requests_the_fields(graph: LocalGraph) -> None:
     """get_user_info gets /{id} with the fields joined by commas."""
     await graph.bot().get_user_info("77", ["first_name", "locale"])
 
@@ -115,15 +114,15 @@ async def test_user_info_is_none_when_refused(graph: LocalGraph) -> None:
 
 
 @pytest.mark.parametrize("given", [NotificationType.SILENT_PUSH, "SILENT_PUSH", NotificationType.silent_push])
-async def test_notification_type_is_taken_in_third_place(graph: LocalGraph, given: str) -> None:
-    """Where main has it as last positional parameter, an enum or its text is accepted."""
+async def test_notification_type_is_the_last_positional_argument(graph: LocalGraph, given: str) -> None:
+    """As in pymessenger's main branch; an enum or its text is accepted."""
     await graph.bot().send_text_message("77", "hi", given)
 
     assert {"recipient": R, "message": {"text": "hi"}, "notification_type": "SILENT_PUSH"} == graph.seen[0].body
 
 
 async def test_recipient_mapping_replaces_the_id(graph: LocalGraph) -> None:
-    """A recipient object goes out as it is, also where the release writes JSON text."""
+    """A recipient object is sent as it is, also where the release writes JSON text."""
     bot = graph.bot()
 
     await bot.send_text_message({"user_ref": "u1"}, "hi")
@@ -133,8 +132,8 @@ async def test_recipient_mapping_replaces_the_id(graph: LocalGraph) -> None:
     assert {"comment_id": "c1"} == json.loads(graph.seen[1].body["recipient"])
 
 
-async def test_payload_of_send_recipient_is_not_written_into(graph: LocalGraph) -> None:
-    """Main's method changes the caller's dict; this one does not."""
+async def test_payload_of_send_recipient_is_not_changed(graph: LocalGraph) -> None:
+    """In pymessenger's main branch it is."""
     payload = {"message": {"text": "x"}}
 
     await graph.bot().send_recipient("77", payload)
@@ -143,14 +142,14 @@ async def test_payload_of_send_recipient_is_not_written_into(graph: LocalGraph) 
 
 
 class Kind(enum.Enum):
-    """A button type as older libraries have it."""
+    """A button type as in older libraries."""
 
     WEB_URL = "web_url"
 
 
 @attrs.frozen
 class AttrsButton:
-    """A button as pymessenger's unreleased second version has it."""
+    """A button as in pymessenger's unreleased second version."""
 
     title: str
     url: str
@@ -158,8 +157,8 @@ class AttrsButton:
     type: Kind = Kind.WEB_URL
 
 
-async def test_fields_of_instances_that_are_none_stay_out(graph: LocalGraph) -> None:
-    """As that version's encoder does; in a dict of the caller's, None is what they wrote."""
+async def test_fields_of_instances_that_are_none_are_left_out(graph: LocalGraph) -> None:
+    """As in that version; a None in a dict of the caller's is kept."""
     buttons: list[Any] = [AttrsButton("A", "https://a.example"), {"type": "postback", "payload": None}]
 
     await graph.bot().send_button_message("77", "?", buttons)

@@ -1,4 +1,4 @@
-"""All that a person will see passes the send chain exactly once."""
+"""Everything that a person will see passes the send chain exactly once."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ async def _call(method: Callable[..., Awaitable[Any]]) -> Any:
     return await method(**{name: _argument(name) for name in required}, **extra)
 
 
-def test_methods_enumerated_are_all_there() -> None:
-    """The enumeration below sees every send method of both pymessenger releases, and nothing is left synchronous."""
+def test_all_send_methods_are_enumerated() -> None:
+    """The tests below include each send method of both pymessenger releases, and all are asynchronous."""
     named = {
         *("send_raw", "send_message", "send_recipient", "send_text_message", "send_generic_message"),
         *("send_button_message", "send_action", "send_attachment", "send_attachment_url", "upload_attachment"),
@@ -101,7 +101,7 @@ def test_methods_enumerated_are_all_there() -> None:
 
 @pytest.mark.parametrize("name", _public_methods())
 async def test_method_passes_the_chain_exactly_once(graph: LocalGraph, name: str) -> None:
-    """Each public method that sends is seen once by a middleware, and makes one request."""
+    """A middleware sees each send once, and there is one request."""
     watcher = Watcher()
     bot = graph.bot(page_id="P1", middlewares=[watcher])
 
@@ -113,8 +113,8 @@ async def test_method_passes_the_chain_exactly_once(graph: LocalGraph, name: str
 
 
 @pytest.mark.parametrize("name", _public_methods())
-async def test_creative_travels_beside_the_body(graph: LocalGraph, name: str) -> None:
-    """Where a method takes a creative, the chain sees it and Facebook does not."""
+async def test_creative_is_not_in_the_body(graph: LocalGraph, name: str) -> None:
+    """The chain gets it and Facebook does not."""
     method = getattr(graph.bot(middlewares=[watcher := Watcher()]), name)
     parameters = inspect.signature(method).parameters
     if "creative" not in parameters and "options" not in parameters:
@@ -131,7 +131,7 @@ async def test_creative_travels_beside_the_body(graph: LocalGraph, name: str) ->
 
 
 async def test_first_middleware_is_outermost(graph: LocalGraph) -> None:
-    """Layers run in the order they were added, and the list of them says so."""
+    """Layers run in the order in which they were added, which is also that of the list."""
     order: list[str] = []
 
     class Named:
@@ -151,8 +151,8 @@ async def test_first_middleware_is_outermost(graph: LocalGraph) -> None:
     assert (first, second) == bot.middlewares
 
 
-async def test_changed_body_is_the_one_that_leaves(graph: LocalGraph) -> None:
-    """What a middleware hands on is sent; what it was given is not changed."""
+async def test_body_changed_by_a_middleware_is_sent(graph: LocalGraph) -> None:
+    """The original is not changed."""
 
     class Shouting:
         async def send(self, outgoing: Outgoing, call_next: Any) -> Any:
@@ -166,7 +166,7 @@ async def test_changed_body_is_the_one_that_leaves(graph: LocalGraph) -> None:
 
 
 async def test_middleware_may_answer_itself(graph: LocalGraph) -> None:
-    """Without call_next nothing leaves, and the caller gets the middleware's answer."""
+    """Without call_next nothing is sent, and the caller gets the middleware's answer."""
 
     class Silent:
         async def send(self, outgoing: Outgoing, call_next: Any) -> Any:
@@ -178,7 +178,7 @@ async def test_middleware_may_answer_itself(graph: LocalGraph) -> None:
 
 
 async def test_chain_sees_the_typed_error(graph: LocalGraph) -> None:
-    """A middleware gets the exception, though the pymessenger method returns the error body."""
+    """A middleware gets the exception, although the pymessenger method returns the error body."""
     caught: list[Exception] = []
 
     class Curious:
@@ -197,7 +197,7 @@ async def test_chain_sees_the_typed_error(graph: LocalGraph) -> None:
 
 
 async def test_middleware_may_send_an_upload_twice(graph: LocalGraph) -> None:
-    """Awaiting call_next again sends the whole file again."""
+    """A second call of call_next sends the whole file again."""
 
     class Twice:
         async def send(self, outgoing: Outgoing, call_next: Any) -> Any:
@@ -209,8 +209,8 @@ async def test_middleware_may_send_an_upload_twice(graph: LocalGraph) -> None:
     assert [b"pixels", b"pixels"] == [request.fields["filedata"].content for request in graph.seen]
 
 
-async def test_outgoing_tells_endpoint_and_recipient(graph: LocalGraph) -> None:
-    """The chain learns the recipient from the body and the channel from the bot."""
+async def test_outgoing_has_endpoint_and_recipient(graph: LocalGraph) -> None:
+    """The recipient is read from the body, the channel is the bot's."""
     watcher = Watcher()
     bot = graph.bot(channel=Channel.INSTAGRAM, middlewares=[watcher])
 
@@ -234,8 +234,8 @@ def test_middleware_that_cannot_work_is_refused() -> None:
         AsyncBot("token", middlewares=[Sync()])
 
 
-async def test_sends_side_by_side_each_pass_once(graph: LocalGraph) -> None:
-    """Fifty sends gathered pass the chain fifty times, each with its own recipient."""
+async def test_concurrent_sends_pass_the_chain_once_each(graph: LocalGraph) -> None:
+    """Fifty concurrent sends pass the chain fifty times, each with its own recipient."""
     watcher = Watcher()
     bot = graph.bot(middlewares=[watcher], clock=StillClock())
 
@@ -247,7 +247,7 @@ async def test_sends_side_by_side_each_pass_once(graph: LocalGraph) -> None:
 
 
 async def test_send_from_a_thread_passes_the_chain(graph: LocalGraph) -> None:
-    """A worker thread hands its send to the bot's loop."""
+    """A worker thread can send through the bot's loop."""
     watcher = Watcher()
     bot = graph.bot(middlewares=[watcher])
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""What happens when Facebook refuses, or does not answer."""
+"""InvalidSettings by Facebook, and missing answers."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-async def test_error_body_is_returned_as_pymessenger_does(graph: LocalGraph) -> None:
-    """Methods that pymessenger has return the decoded error."""
+async def test_error_body_is_returned_as_in_pymessenger(graph: LocalGraph) -> None:
+    """By the methods that pymessenger has."""
     graph.will_refuse(100)
 
     answer = await graph.bot().send_text_message("77", "hi")
@@ -39,8 +39,8 @@ async def test_error_body_is_returned_as_pymessenger_does(graph: LocalGraph) -> 
     assert 100 == answer["error"]["code"]
 
 
-async def test_error_is_raised_on_request(graph: LocalGraph) -> None:
-    """With raise_errors the same methods raise."""
+async def test_error_is_raised_with_raise_errors(graph: LocalGraph) -> None:
+    """By the same methods."""
     graph.will_refuse(100)
 
     with pytest.raises(BadRequestError):
@@ -48,14 +48,14 @@ async def test_error_is_raised_on_request(graph: LocalGraph) -> None:
 
 
 async def test_error_is_raised_by_new_methods(graph: LocalGraph) -> None:
-    """Methods that pymessenger does not have always raise."""
+    """By the methods that pymessenger does not have."""
     graph.will_refuse(100)
 
     with pytest.raises(BadRequestError):
         await graph.bot().send_quick_replies("77", "Size?", [])
 
 
-async def test_error_in_an_answer_of_200_is_an_error(graph: LocalGraph) -> None:
+async def test_error_in_an_answer_with_status_200_is_an_error(graph: LocalGraph) -> None:
     """The status alone does not make a success."""
     graph.will_refuse(100, status=200)
 
@@ -86,8 +86,8 @@ async def test_undelivered_message_is_sent_again(
     assert ("m_1", 3, waits) == (answer["message_id"], len(graph.seen), clock.sleeps)
 
 
-async def test_waits_are_spread(graph: LocalGraph) -> None:
-    """Callers who failed together do not come again together, nor earlier than they would alone."""
+async def test_waits_have_jitter(graph: LocalGraph) -> None:
+    """Callers that failed together do not repeat their calls at the same time, nor too early."""
     clock = StillClock()
     graph.will_refuse(613)
     graph.will_refuse(613)
@@ -99,7 +99,7 @@ async def test_waits_are_spread(graph: LocalGraph) -> None:
     assert 4.0 < second < 6.0
 
 
-async def test_tries_are_bounded(graph: LocalGraph) -> None:
+async def test_number_of_tries_is_limited(graph: LocalGraph) -> None:
     """The third refusal is raised."""
     for _ in range(5):
         graph.will_refuse(613)
@@ -125,10 +125,10 @@ NEVER = [
 
 
 @pytest.mark.parametrize(("code", "subcode", "error"), NEVER)
-async def test_message_that_may_have_arrived_is_not_sent_again(
+async def test_message_that_may_have_been_delivered_is_not_sent_again(
     graph: LocalGraph, code: int, subcode: int | None, error: dict[str, Any]
 ) -> None:
-    """Unknown outcome and lasting refusals end at the first try."""
+    """Also not after a lasting refusal."""
     graph.will_refuse(code, subcode, **error)
 
     with pytest.raises(SendError):
@@ -136,8 +136,8 @@ async def test_message_that_may_have_arrived_is_not_sent_again(
     assert 1 == len(graph.seen)
 
 
-async def test_wait_that_facebook_asks_for_is_kept(graph: LocalGraph) -> None:
-    """Retry-After lengthens the wait."""
+async def test_wait_requested_by_facebook_is_respected(graph: LocalGraph) -> None:
+    """Retry-After makes the wait longer."""
     clock = StillClock()
     graph.answers.append(Answer({"error": {"code": 613}}, 400, {"Retry-After": "7"}))
 
@@ -147,7 +147,7 @@ async def test_wait_that_facebook_asks_for_is_kept(graph: LocalGraph) -> None:
 
 
 async def test_long_wait_is_left_to_the_caller(graph: LocalGraph) -> None:
-    """Minutes until access is regained are on the error; nobody is held that long."""
+    """Minutes until access is regained are in the error, which is raised at once."""
     usage = '{"9": [{"type": "messenger", "call_count": 101, "estimated_time_to_regain_access": 15}]}'
     graph.answers.append(Answer({"error": {"code": 80006}}, 400, {"x-business-use-case-usage": usage}))
 
@@ -157,7 +157,7 @@ async def test_long_wait_is_left_to_the_caller(graph: LocalGraph) -> None:
 
 
 async def test_refused_connection_is_temporary_and_tried_again() -> None:
-    """Nothing left this machine, so it is tried three times; the error is raised though there is no body."""
+    """Nothing was sent, so there are three tries; the error is raised although it has no body."""
     clock = StillClock()
     async with AsyncBot(TOKEN, graph_url=f"http://127.0.0.1:{_free_port()}", clock=clock, rng=NoJitter()) as bot:
         with pytest.raises(TemporarySendError) as caught:
@@ -166,8 +166,8 @@ async def test_refused_connection_is_temporary_and_tried_again() -> None:
     assert ([0.5, 2.0], None) == (clock.sleeps, caught.value.status)
 
 
-async def test_lost_connection_is_of_unknown_delivery(graph: LocalGraph) -> None:
-    """The request was read and no answer came: raised, and not sent again."""
+async def test_lost_connection_means_unknown_delivery(graph: LocalGraph) -> None:
+    """The request was read without an answer: the error is raised, and nothing is sent again."""
     graph.answers.append(Answer(hang_up=True))
 
     with pytest.raises(DeliveryUnknownError):
@@ -175,8 +175,8 @@ async def test_lost_connection_is_of_unknown_delivery(graph: LocalGraph) -> None
     assert 1 == len(graph.seen)
 
 
-async def test_lost_connection_of_a_look_up_is_tried_again(graph: LocalGraph) -> None:
-    """A GET delivers nothing. The second hang-up gets past the one try more that aiohttp makes by itself."""
+async def test_read_call_is_repeated_after_a_lost_connection(graph: LocalGraph) -> None:
+    """A GET delivers nothing. The second hang-up is for the repetition by aiohttp itself."""
     clock = StillClock()
     graph.answers.extend([Answer(hang_up=True), Answer(hang_up=True), Answer({"first_name": "Ann"})])
 
@@ -184,8 +184,8 @@ async def test_lost_connection_of_a_look_up_is_tried_again(graph: LocalGraph) ->
     assert [0.5] == clock.sleeps
 
 
-async def test_time_out_is_of_unknown_delivery() -> None:
-    """A server that takes the request and stays silent ends the call in time."""
+async def test_timeout_means_unknown_delivery() -> None:
+    """A server that reads the request and does not answer."""
     release = asyncio.Event()
 
     async def silent(_request: web.Request) -> web.Response:
@@ -202,8 +202,8 @@ async def test_time_out_is_of_unknown_delivery() -> None:
 
 
 @pytest.mark.parametrize("content", [b"<html>", b"", b"{"])
-async def test_answer_that_is_not_json_is_of_unknown_delivery(graph: LocalGraph, content: bytes) -> None:
-    """A 200 without JSON says nothing."""
+async def test_answer_that_is_not_json_means_unknown_delivery(graph: LocalGraph, content: bytes) -> None:
+    """Also with status 200."""
     graph.answers.append(Answer(content))
 
     with pytest.raises(DeliveryUnknownError):
@@ -211,7 +211,7 @@ async def test_answer_that_is_not_json_is_of_unknown_delivery(graph: LocalGraph,
 
 
 async def test_redirect_is_not_followed(graph: LocalGraph) -> None:
-    """The token goes to nobody but the address that was set."""
+    """The token is only sent to the address that was set."""
     graph.answers.append(Answer(b"", 307, {"Location": graph.url + "/elsewhere"}))
 
     with pytest.raises(BadRequestError):
@@ -219,8 +219,8 @@ async def test_redirect_is_not_followed(graph: LocalGraph) -> None:
     assert 1 == len(graph.seen)
 
 
-async def test_stream_that_cannot_be_wound_back_is_sent_once(graph: LocalGraph) -> None:
-    """A refusal that is otherwise tried again ends an upload from a pipe."""
+async def test_upload_from_a_pipe_is_not_repeated(graph: LocalGraph) -> None:
+    """It cannot be read a second time."""
 
     class Pipe(io.BytesIO):
         def seekable(self) -> bool:
@@ -233,8 +233,8 @@ async def test_stream_that_cannot_be_wound_back_is_sent_once(graph: LocalGraph) 
     assert 1 == len(graph.seen)
 
 
-async def test_upload_is_sent_again_whole(graph: LocalGraph) -> None:
-    """An open file is wound back to where it stood."""
+async def test_upload_from_an_open_file_is_repeated_as_a_whole(graph: LocalGraph) -> None:
+    """From the initial position of the file."""
     file = io.BytesIO(b"skip-data")
     file.seek(5)
     graph.will_refuse(613)
@@ -245,7 +245,7 @@ async def test_upload_is_sent_again_whole(graph: LocalGraph) -> None:
 
 
 async def test_no_error_shows_token_or_text(graph: LocalGraph) -> None:
-    """Neither message, repr, traceback nor body of an error holds the token, even where Facebook quotes it."""
+    """Message, repr, traceback and body of an error do not have the token, even where Facebook repeats it."""
     graph.answers.append(Answer({"error": {"code": 190, "message": f"Malformed access token {TOKEN}"}}, 400))
     graph.answers.append(Answer(hang_up=True))
     bot = graph.bot(app_secret="app-secret", raise_errors=True)
@@ -260,7 +260,7 @@ async def test_no_error_shows_token_or_text(graph: LocalGraph) -> None:
 
 
 async def test_retry_is_logged_without_token_or_text(graph: LocalGraph, caplog: pytest.LogCaptureFixture) -> None:
-    """The log line of a retry has the numbers and nothing private."""
+    """The log line has only the numbers of the error."""
     caplog.set_level("DEBUG")
     graph.will_refuse(613)
 

@@ -1,4 +1,4 @@
-"""What today's platform needs beside pymessenger's methods."""
+"""Methods and options of the platform that pymessenger does not have."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from kochava_bot_middleware.messenger.events import Channel
-from kochava_bot_middleware.messenger.outgoing import Recipient
-from kochava_bot_middleware.messenger.send_options import MessagingType
+from kochava_bot_middleware.messenger.outgoing import MessagingType, Recipient
 from tests.messenger.local_graph import LocalGraph, Watcher
 
 R = {"id": "77"}
@@ -32,24 +31,24 @@ QUICK = [{"content_type": "text", "title": "42", "payload": "SIZE_42"}]
         ({"creative": "a", "greeting": True}, {}),
     ],
 )
-async def test_option_stands_where_the_platform_wants_it(
+async def test_option_is_a_member_of_the_body(
     graph: LocalGraph, options: dict[str, Any], added: dict[str, Any]
 ) -> None:
-    """Each keyword of a send becomes its member of the body, and nothing else changes."""
+    """Nothing else changes."""
     await graph.bot().send_text_message("77", "hi", **options)
 
     assert {**HI, **added} == graph.seen[0].body
 
 
-async def test_quick_replies_go_into_json_text(graph: LocalGraph) -> None:
-    """Where the message is JSON text, it stays JSON text."""
+async def test_quick_replies_are_added_to_json_text(graph: LocalGraph) -> None:
+    """A message in JSON text stays JSON text."""
     await graph.bot().send_image_url("77", "https://a.example/i.png", quick_replies=QUICK)
 
     assert QUICK == json.loads(graph.seen[0].body["message"])["quick_replies"]
 
 
 async def test_unknown_option_is_refused(graph: LocalGraph) -> None:
-    """A mistyped keyword is an error, not a silent nothing."""
+    """A mistyped keyword is an error."""
     with pytest.raises(TypeError, match="persona"):
         await graph.bot().send_text_message("77", "hi", persona="9")  # type: ignore[call-arg]
     assert [] == graph.seen
@@ -88,35 +87,35 @@ MESSAGES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
 async def test_message_body(
     graph: LocalGraph, method: str, arguments: tuple[Any, ...], expected: dict[str, Any]
 ) -> None:
-    """Each new send method posts the platform's body."""
+    """Each method posts the platform's body."""
     await getattr(graph.bot(), method)(*arguments)
 
     assert ("/v26.0/me/messages", expected) == (graph.seen[0].path, graph.seen[0].body)
 
 
-async def test_action_takes_a_payload(graph: LocalGraph) -> None:
-    """A reaction can also be sent through pymessenger's method."""
+async def test_action_accepts_a_payload(graph: LocalGraph) -> None:
+    """A reaction can also be sent with pymessenger's method."""
     await graph.bot().send_action("77", "react", payload={"message_id": "m_1", "reaction": "wow"})
 
     assert {"message_id": "m_1", "reaction": "wow"} == graph.seen[0].body["payload"]
 
 
 @pytest.mark.parametrize("place", ["comment_id", "post_id"])
-async def test_private_reply_names_what_it_answers(graph: LocalGraph, place: str) -> None:
-    """A private reply has the comment or post as recipient."""
+async def test_private_reply_is_for_a_comment_or_post(graph: LocalGraph, place: str) -> None:
+    """The comment or post is the recipient."""
     await graph.bot().send_private_reply("hi", **{place: "c_1"})  # type: ignore[arg-type]
 
     assert {"recipient": {place: "c_1"}, "message": {"text": "hi"}} == graph.seen[0].body
 
 
-async def test_private_reply_answers_one_thing(graph: LocalGraph) -> None:
-    """Without a comment or post there is nobody to answer."""
-    with pytest.raises(TypeError, match="one of comment_id and post_id"):
+async def test_private_reply_needs_one_comment_or_post(graph: LocalGraph) -> None:
+    """Not none, and not both."""
+    with pytest.raises(TypeError, match="either comment_id or post_id"):
         await graph.bot().send_private_reply("hi")
 
 
 async def test_batch_goes_to_the_root(graph: LocalGraph) -> None:
-    """A batch is posted below the version itself."""
+    """A batch is posted to the path of the version itself."""
     requests = [{"method": "POST", "relative_url": "me/messages", "body": "recipient=%7B%7D"}]
 
     await graph.bot().send_batch(requests)
@@ -167,7 +166,7 @@ CALLS: list[tuple[str, tuple[Any, ...], str, str, dict[str, str], dict[str, Any]
 
 
 @pytest.mark.parametrize(("method", "arguments", "verb", "path", "query", "body"), CALLS)
-async def test_account_call(
+async def test_page_call(
     graph: LocalGraph,
     method: str,
     arguments: tuple[Any, ...],
@@ -176,7 +175,7 @@ async def test_account_call(
     query: dict[str, str],
     body: dict[str, Any] | None,
 ) -> None:
-    """Each call beside the messages has its verb, path, query and body."""
+    """Each call has its verb, path, query and body."""
     await getattr(graph.bot(), method)(*arguments)
 
     (request,) = graph.seen
@@ -185,7 +184,7 @@ async def test_account_call(
 
 
 async def test_instagram_profile_names_its_platform(graph: LocalGraph) -> None:
-    """On Instagram each profile call says so."""
+    """Each profile call of an Instagram bot has the platform."""
     bot = graph.bot(channel=Channel.INSTAGRAM)
 
     await bot.set_messenger_profile({"ice_breakers": []})
@@ -194,8 +193,8 @@ async def test_instagram_profile_names_its_platform(graph: LocalGraph) -> None:
     assert [{"platform": "instagram"}] * 2 == [request.query for request in graph.seen]
 
 
-async def test_identifier_cannot_leave_its_place_in_the_path(graph: LocalGraph) -> None:
-    """An id from outside is one segment of the path."""
+async def test_identifier_is_one_segment_of_the_path(graph: LocalGraph) -> None:
+    """An id from outside is quoted."""
     await graph.bot().get_user_info("../me/messages?x=1")
 
     assert "/v26.0/../me/messages?x=1" == graph.seen[0].path
@@ -212,8 +211,10 @@ async def test_identifier_cannot_leave_its_place_in_the_path(graph: LocalGraph) 
         (Recipient(phone_number="+49"), "phone_number"),
     ],
 )
-async def test_recipient_record_writes_what_it_reads(graph: LocalGraph, recipient: Recipient, name: str) -> None:
-    """A recipient given as a record is the one the chain sees, under the platform's own name."""
+async def test_recipient_record_is_sent_as_the_chain_reads_it(
+    graph: LocalGraph, recipient: Recipient, name: str
+) -> None:
+    """With the key of the platform."""
     watcher = Watcher()
 
     await graph.bot(middlewares=[watcher]).send_text_message(recipient, "hi")
@@ -222,7 +223,7 @@ async def test_recipient_record_writes_what_it_reads(graph: LocalGraph, recipien
     assert [name] == list(graph.seen[0].body["recipient"])
 
 
-def test_recipient_of_nobody_is_refused() -> None:
-    """An empty recipient cannot be written."""
+def test_empty_recipient_is_refused() -> None:
+    """It has no form in the body."""
     with pytest.raises(ValueError, match="needs one of"):
         Recipient().as_body()

@@ -7,7 +7,9 @@ import hashlib
 import hmac
 import inspect
 import json
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -24,8 +26,8 @@ from kochava_bot_middleware.settings import Secret
 from tests.messenger.local_graph import SECRET, TOKEN, Answer, LocalGraph, StillClock
 
 
-async def test_token_travels_in_the_header_only(graph: LocalGraph) -> None:
-    """Neither path, query nor body holds the token."""
+async def test_token_is_only_in_the_header(graph: LocalGraph) -> None:
+    """Not in path, query or body."""
     await graph.bot().send_text_message("77", "hi")
 
     (request,) = graph.seen
@@ -46,7 +48,7 @@ async def test_proof_is_the_hash_of_the_token(graph: LocalGraph, secret: str | S
 
 
 async def test_new_token_is_used_at_once(graph: LocalGraph) -> None:
-    """Nothing derived from the token is kept."""
+    """The token and its proof are not cached."""
     bot = graph.bot(app_secret=SECRET)
     bot.access_token = "EAAnew"
 
@@ -66,9 +68,9 @@ def test_repr_shows_no_secret() -> None:
 
 
 @pytest.mark.parametrize("token", ["", "two words", "line\n"])
-def test_unusable_token_is_refused_without_showing_it(token: str) -> None:
-    """White space would break the header; the message does not repeat the token."""
-    with pytest.raises(ValueError, match="holds white space") as caught:
+def test_invalid_token_is_refused_without_showing_it(token: str) -> None:
+    """White space would break the header."""
+    with pytest.raises(ValueError, match="contains white space") as caught:
         AsyncBot(token)
     assert token == "" or token not in str(caught.value)
 
@@ -77,22 +79,22 @@ def test_unusable_token_is_refused_without_showing_it(token: str) -> None:
     ("name", "credentials"),
     [("access_token", (None, None)), ("access_token", (b"word", None)), ("app_secret", ("t", 5))],
 )
-def test_credential_that_is_no_text_is_refused_by_its_name(name: str, credentials: tuple[Any, Any]) -> None:
+def test_credential_that_is_not_text_is_refused_by_its_name(name: str, credentials: tuple[Any, Any]) -> None:
     """Such as the ``None`` of an environment variable that is not set."""
-    with pytest.raises(TypeError, match=f"^{name} is wanted as a text, got (NoneType|bytes|int)$"):
+    with pytest.raises(TypeError, match=f"^{name} must be text, got (NoneType|bytes|int)$"):
         AsyncBot(*credentials)
 
 
 @pytest.mark.parametrize("version", ["26.0", "v26.0", 26.0, 26])
-def test_version_is_taken_in_any_form(version: str | float) -> None:
-    """pymessenger's own default was a number."""
+def test_version_is_accepted_in_any_form(version: str | float) -> None:
+    """pymessenger's own default is a number."""
     assert "https://graph.facebook.com/v26.0" == AsyncBot(TOKEN, None, version).graph_url
 
 
 @pytest.mark.parametrize("version", ["latest", "", "v26.0/me", "26."])
-def test_what_is_no_version_is_refused(version: str) -> None:
-    """It would stand in every address."""
-    with pytest.raises(ValueError, match=r"api_version is wanted as a version such as v26\.0, got"):
+def test_invalid_version_is_refused(version: str) -> None:
+    """It would be part of every address."""
+    with pytest.raises(ValueError, match=r"api_version must be a version such as v26\.0, got"):
         AsyncBot(TOKEN, None, version)
 
 
@@ -103,7 +105,7 @@ def test_graph_url_must_be_an_address() -> None:
 
 
 def test_bot_is_a_pymessenger_bot() -> None:
-    """Code that asks for pymessenger's class gets it, with its attributes."""
+    """It has the class and the attributes."""
     bot = AsyncBot(TOKEN, SECRET)
     original = Bot(TOKEN, app_secret=SECRET, api_version="26.0")
 
@@ -115,7 +117,7 @@ def test_bot_is_a_pymessenger_bot() -> None:
     "name", sorted(name for name, _ in inspect.getmembers(Bot, inspect.isfunction) if name.startswith("send"))
 )
 def test_parameters_are_those_of_pymessenger(name: str) -> None:
-    """Calls by position and by name work as they did."""
+    """Calls by position and by name work as in pymessenger."""
     theirs = list(inspect.signature(getattr(Bot, name)).parameters)
     ours = list(inspect.signature(getattr(AsyncBot, name)).parameters)
 
@@ -123,7 +125,7 @@ def test_parameters_are_those_of_pymessenger(name: str) -> None:
 
 
 async def test_all_sends_share_one_connection(graph: LocalGraph) -> None:
-    """One session serves one loop, so a second send needs no second connection."""
+    """There is one session for one loop."""
     bot = graph.bot()
 
     for _ in range(3):
@@ -133,7 +135,7 @@ async def test_all_sends_share_one_connection(graph: LocalGraph) -> None:
 
 
 async def test_given_session_stays_open(graph: LocalGraph) -> None:
-    """A session from outside is used and left to its owner."""
+    """Its owner closes it."""
     async with aiohttp.ClientSession(headers={"X-Mine": "1"}) as session:
         async with AsyncBot(TOKEN, graph_url=graph.url, session=session) as bot:
             await bot.send_text_message("77", "hi")
@@ -142,26 +144,37 @@ async def test_given_session_stays_open(graph: LocalGraph) -> None:
     assert "1" == graph.seen[0].headers["X-Mine"]
 
 
-def test_bot_outlives_its_loop() -> None:
-    """Each asyncio.run has its own session; those of ended loops are let go."""
-    bot = AsyncBot(TOKEN)
+@contextmanager
+def graph_in_a_thread() -> Iterator[LocalGraph]:
+    """A local Graph API that does not need the loop of the test."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    graph = asyncio.run_coroutine_threadsafe(LocalGraph.start(), loop).result(10)
+    try:
+        yield graph
+    finally:
+        asyncio.run_coroutine_threadsafe(graph.stop(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
 
-    async def send_once() -> Any:
-        graph = await LocalGraph.start()
-        bot._graph.base_url = f"{graph.url}/v26.0"
-        try:
-            return await bot.send_text_message("77", "hi")
-        finally:
-            await graph.stop()
 
-    answers = [asyncio.run(send_once()) for _ in range(3)]
-    asyncio.run(bot.close())
+def test_bot_can_be_used_in_several_loops() -> None:
+    """Each asyncio.run has its own session, and the sessions of closed loops are closed."""
+    with graph_in_a_thread() as graph:
+        bot = AsyncBot(TOKEN, graph_url=graph.url)
+        # Sockets that are open when their loop is closed would be reported by the interpreter.
+        graph.answers.extend(Answer({"message_id": "m_1"}, headers={"Connection": "close"}) for _ in range(3))
+
+        answers = [asyncio.run(bot.send_text_message("77", "hi")) for _ in range(3)]
+        asyncio.run(bot.close())
 
     assert ["m_1"] * 3 == [answer["message_id"] for answer in answers]
 
 
-async def test_close_reaches_sessions_of_other_loops(graph: LocalGraph) -> None:
-    """A session that was opened in a thread's own loop is closed there."""
+async def test_close_closes_sessions_of_other_loops(graph: LocalGraph) -> None:
+    """Each in its own loop."""
     bot = graph.bot()
     sent = asyncio.Event()
     here = asyncio.get_running_loop()
@@ -183,7 +196,7 @@ async def test_close_reaches_sessions_of_other_loops(graph: LocalGraph) -> None:
     assert 1 == len(graph.seen)
 
 
-async def test_body_may_hold_records_and_mappings(graph: LocalGraph) -> None:
+async def test_body_may_contain_records_and_mappings(graph: LocalGraph) -> None:
     """attrs instances, tuples and read-only mappings become JSON."""
 
     @attrs.frozen
@@ -202,9 +215,9 @@ async def test_body_may_hold_records_and_mappings(graph: LocalGraph) -> None:
     assert expected == graph.seen[0].body["message"]
 
 
-async def test_body_that_is_not_json_is_refused_here(graph: LocalGraph) -> None:
-    """What has no JSON form is named before anything leaves."""
-    with pytest.raises(TypeError, match="cannot hold a set"):
+async def test_body_that_is_not_json_is_refused(graph: LocalGraph) -> None:
+    """The type is named, and nothing is sent."""
+    with pytest.raises(TypeError, match="cannot contain a set"):
         await graph.bot().send_message("77", {"text": {1}})
     assert [] == graph.seen
 
@@ -214,46 +227,46 @@ def _usage(percent: float) -> Mapping[str, str]:
 
 
 @pytest.mark.parametrize(("percent", "space"), [(0, 0.0), (80, 0.0), (90, 0.5), (100, 1.0), (250, 1.0)])
-def test_space_grows_above_eighty_per_cent(percent: float, space: float) -> None:
-    """Up to 80 % there is none, at 100 % and beyond it is a second."""
+def test_interval_grows_above_eighty_per_cent(percent: float, space: float) -> None:
+    """Up to 80 % there is none, at 100 % and above it is a second."""
     pace = UsagePace(StillClock())
 
     pace.observe(_usage(percent))
 
-    assert space == pytest.approx(pace.space_seconds)
+    assert space == pytest.approx(pace.interval_seconds)
 
 
-def test_business_usage_counts_by_its_worst_figure() -> None:
-    """The fullest figure of the fullest use case decides."""
+def test_highest_figure_of_a_business_usage_counts() -> None:
+    """Of all figures of all use cases."""
     pace = UsagePace(StillClock())
     usage = {"1": [{"type": "pages", "call_count": 3}, {"type": "messenger", "total_cputime": 95}]}
 
     pace.observe({"x-business-use-case-usage": json.dumps(usage)})
 
-    assert 0.75 == pytest.approx(pace.space_seconds)
+    assert 0.75 == pytest.approx(pace.interval_seconds)
 
 
-def test_old_figure_is_forgotten() -> None:
-    """After five minutes without news calls leave at once."""
+def test_old_usage_expires() -> None:
+    """After five minutes calls are made at once."""
     clock = StillClock()
     pace = UsagePace(clock)
     pace.observe(_usage(100))
     clock.time += 301
 
-    assert 0.0 == pace.space_seconds
+    assert 0.0 == pace.interval_seconds
 
 
 @pytest.mark.parametrize("header", ["", "x", "[]", "7", '{"1": 2}', '{"1": [3]}', '{"call_count": "many"}'])
-def test_broken_usage_header_changes_nothing(header: str) -> None:
-    """Usage headers are a courtesy; nonsense in them is left."""
+def test_malformed_usage_header_is_ignored(header: str) -> None:
+    """Usage headers are optional."""
     pace = UsagePace(StillClock())
 
     assert pace.observe({"x-app-usage": header, "x-business-use-case-usage": header}) is None
-    assert 0.0 == pace.space_seconds
+    assert 0.0 == pace.interval_seconds
 
 
-async def test_calls_leave_one_after_another_near_the_limit(graph: LocalGraph) -> None:
-    """At 90 % the second and later calls wait half a second each for their turn."""
+async def test_calls_are_spaced_near_the_limit(graph: LocalGraph) -> None:
+    """At 90 % the second and later calls wait half a second each."""
     clock = StillClock()
     bot = graph.bot(clock=clock)
     graph.answers.extend(Answer({"message_id": "m"}, headers=_usage(90)) for _ in range(4))
@@ -265,7 +278,7 @@ async def test_calls_leave_one_after_another_near_the_limit(graph: LocalGraph) -
 
 
 async def test_no_call_waits_longer_than_ten_seconds() -> None:
-    """However many are waiting, the pace is no wall."""
+    """However many calls are waiting."""
 
     class PatientClock(StillClock):
         async def sleep(self, seconds: float) -> None:
@@ -276,6 +289,6 @@ async def test_no_call_waits_longer_than_ten_seconds() -> None:
     pace.observe(_usage(100))
 
     for _ in range(30):
-        await pace.turn()
+        await pace.wait()
 
     assert 10.0 == max(clock.sleeps)

@@ -20,7 +20,7 @@ def _form(graph: LocalGraph) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("kind", ["image", "audio", "video", "file"])
-async def test_local_file_goes_out_as_multipart(graph: LocalGraph, tmp_path: Path, kind: str) -> None:
+async def test_local_file_is_sent_as_multipart(graph: LocalGraph, tmp_path: Path, kind: str) -> None:
     """Recipient and message are JSON text, filedata is the file."""
     path = tmp_path / "shoe.png"
     path.write_bytes(b"pixels")
@@ -34,7 +34,7 @@ async def test_local_file_goes_out_as_multipart(graph: LocalGraph, tmp_path: Pat
 
 
 async def test_file_name_has_no_folders(graph: LocalGraph, tmp_path: Path) -> None:
-    """Facebook learns the last part of the path, and the type guessed from it."""
+    """The last part of the path is sent, with the type guessed from it."""
     path = tmp_path / "shoe.png"
     path.write_bytes(b"pixels")
 
@@ -45,7 +45,7 @@ async def test_file_name_has_no_folders(graph: LocalGraph, tmp_path: Path) -> No
 
 
 async def test_request_with_a_file_has_a_length(graph: LocalGraph) -> None:
-    """The length is told, since the Graph API is not known to take chunks."""
+    """Not in chunks, which the Graph API may not accept."""
     await graph.bot().send_image("77", b"x" * 3_000_000, filename="a.jpg")
 
     assert "Content-Length" in graph.seen[0].headers
@@ -53,7 +53,7 @@ async def test_request_with_a_file_has_a_length(graph: LocalGraph) -> None:
 
 
 async def test_generic_attachment_names_its_notification_type(graph: LocalGraph) -> None:
-    """send_attachment is main's, which always says how to notify."""
+    """As in pymessenger's main branch."""
     await graph.bot().send_attachment("77", "file", b"data")
 
     assert "REGULAR" == graph.seen[0].fields["notification_type"]
@@ -73,7 +73,7 @@ async def test_options_of_an_upload_are_form_fields(graph: LocalGraph) -> None:
 
 
 async def test_open_file_stays_open(graph: LocalGraph, tmp_path: Path) -> None:
-    """What the caller opened is the caller's to close."""
+    """The caller closes it."""
     path = tmp_path / "list.pdf"
     path.write_bytes(b"pages")
 
@@ -85,8 +85,8 @@ async def test_open_file_stays_open(graph: LocalGraph, tmp_path: Path) -> None:
     file.close()
 
 
-async def test_missing_file_is_told_before_anything_leaves(graph: LocalGraph, tmp_path: Path) -> None:
-    """Neither chain nor network see a send whose file is not there."""
+async def test_missing_file_is_an_error_before_anything_is_sent(graph: LocalGraph, tmp_path: Path) -> None:
+    """Neither chain nor network get the send."""
     watcher = Watcher()
 
     with pytest.raises(FileNotFoundError, match=r"no file to upload at .*gone\.png"):
@@ -94,21 +94,21 @@ async def test_missing_file_is_told_before_anything_leaves(graph: LocalGraph, tm
     assert ([], []) == (watcher.seen, graph.seen)
 
 
-async def test_folder_is_no_file(graph: LocalGraph, tmp_path: Path) -> None:
-    """A folder is named as one."""
+async def test_folder_is_refused(graph: LocalGraph, tmp_path: Path) -> None:
+    """The message says that it is a folder."""
     with pytest.raises(IsADirectoryError, match="is a folder"):
         await graph.bot().send_file("77", tmp_path)
 
 
 @pytest.mark.parametrize("source", [io.StringIO("text"), 7, None])
 async def test_source_of_another_kind_is_refused(graph: LocalGraph, source: Any) -> None:
-    """A file opened for text cannot be sent as bytes."""
+    """Such as a file opened for text."""
     with pytest.raises(TypeError, match="binary mode"):
         await graph.bot().send_file("77", source)
 
 
 async def test_chain_sees_body_and_file(graph: LocalGraph) -> None:
-    """The chain gets recipient and message as objects, with the file beside them."""
+    """Recipient and message are objects, with the file beside them."""
     watcher = Watcher()
 
     await graph.bot(middlewares=[watcher]).send_image("77", b"data", filename="a.png")
@@ -120,7 +120,7 @@ async def test_chain_sees_body_and_file(graph: LocalGraph) -> None:
 
 
 async def test_attachment_is_saved_for_reuse(graph: LocalGraph) -> None:
-    """An upload without a recipient goes to /me/message_attachments."""
+    """An upload without a recipient is posted to /me/message_attachments."""
     await graph.bot().upload_attachment("image", b"data")
 
     request = graph.seen[0]
@@ -129,7 +129,7 @@ async def test_attachment_is_saved_for_reuse(graph: LocalGraph) -> None:
 
 
 async def test_attachment_is_saved_from_an_address(graph: LocalGraph) -> None:
-    """An http(s) address is left for Facebook to fetch; Instagram is named."""
+    """Facebook fetches an http(s) address; Instagram is named in the body."""
     await graph.bot(channel=Channel.INSTAGRAM).upload_attachment("video", "https://a.example/v.mp4")
 
     payload = {"url": "https://a.example/v.mp4", "is_reusable": True}
@@ -138,7 +138,7 @@ async def test_attachment_is_saved_from_an_address(graph: LocalGraph) -> None:
 
 
 async def test_saved_attachment_is_sent_by_its_id(graph: LocalGraph) -> None:
-    """What was saved needs no upload."""
+    """Without an upload."""
     await graph.bot().send_saved_attachment("77", "image", "555")
 
     message = {"attachment": {"type": "image", "payload": {"attachment_id": "555"}}}

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kochava_bot_middleware.kochava.smartlink import LinkContext, SmartLinks, SmartLinkSettings
+from kochava_bot_middleware.kochava.smartlink import LinkContext, SmartLinks
+from kochava_bot_middleware.kochava.smartlink_settings import SmartLinkSettings
 from kochava_bot_middleware.messenger.events import Channel
-from kochava_bot_middleware.messenger.links.body import LinkKind
+from kochava_bot_middleware.messenger.links.link import LinkKind
 from kochava_bot_middleware.messenger.outgoing import Outgoing
 from kochava_bot_middleware.settings import from_mapping
 from kochava_bot_middleware.tracking.links import LeftAlone, Rewritten, context_of, rewrite

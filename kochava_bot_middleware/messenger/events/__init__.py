@@ -1,12 +1,9 @@
-"""
-Records of all webhook events, one class a kind; the table of the platform's own pages in Python.
-
-All of them are importable from here; they are written down by theme in the modules below.
-"""
+"""Records of all webhook events, one class for each kind."""
 
 from __future__ import annotations
 
-from .answers import (
+from .base import ChangeEvent, Channel, Event, HopContext, Kind, PriorMessage, Referral, UnknownEvent
+from .forms import (
     BrandedCameraEvent,
     CheckoutUpdateEvent,
     CouponEvent,
@@ -22,7 +19,6 @@ from .answers import (
     PreCheckoutEvent,
     ResponseFeedbackEvent,
 )
-from .base import ChangeEvent, Channel, Event, HopContext, Kind, PriorMessage, Referral, UnknownEvent
 from .messages import (
     Attachment,
     ContentEvent,
@@ -33,6 +29,7 @@ from .messages import (
     MessageEditEvent,
     MessageEvent,
     MessageUnsupportedEvent,
+    PostbackEvent,
     QuickReplyEvent,
     ReactionEvent,
     ReadEvent,
@@ -48,7 +45,6 @@ from .threads import (
     OptinEvent,
     PassThreadControlEvent,
     PolicyEnforcementEvent,
-    PostbackEvent,
     ReferralEvent,
     RequestThreadControlEvent,
     TakeThreadControlEvent,

@@ -1,4 +1,4 @@
-"""What every webhook event has in common."""
+"""The fields that all webhook events have, and the events of no particular kind."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ import orjson
 
 
 class Channel(enum.StrEnum):
-    """The platform a person writes on."""
+    """The platform that a person uses."""
 
     MESSENGER = "messenger"
     INSTAGRAM = "instagram"
 
 
 class Kind(enum.StrEnum):
-    """What happened, in the platform's own words."""
+    """The kinds of webhook events, named as by the platform."""
 
     MESSAGE = "message"
     QUICK_REPLY = "quick_reply"
-    """A message that taps a quick reply; not a postback."""
+    """A message made by tapping a quick reply."""
 
     MESSAGE_DELETED = "message_deleted"
     MESSAGE_UNSUPPORTED = "message_unsupported"
     MESSAGE_EDIT = "message_edit"
     ECHO = "echo"
-    """A message the Page itself sent, through this app, another one, or a human."""
+    """A message that the Page sent through this app, another app or its inbox."""
 
     POSTBACK = "postback"
     REFERRAL = "referral"
@@ -69,18 +69,18 @@ class Kind(enum.StrEnum):
 @attrs.frozen(kw_only=True)
 class Referral:
     """
-    Where a person came from: an m.me link, an ad, a QR code, a shop.
+    The source of a conversation: an m.me link, an ad, a QR code, a shop.
 
     Attributes:
         ref: The ``ref`` of the link or ad.
-        source: ``SHORTLINK`` (Instagram samples: ``SHORTLINKS``), ``ADS``, or a word of the past; missing for
-            accounts under the European and Japanese restrictions.
+        source: ``SHORTLINK`` (Instagram samples: ``SHORTLINKS``), ``ADS`` or an obsolete value; missing for accounts
+            under the European and Japanese restrictions.
         type: ``OPEN_THREAD``, ``LEAD_COMPLETE`` or ``LEAD_INCOMPLETE``.
-        ad_id: The ad, of ``source`` ``ADS``.
-        referer_uri: The page that held the chat plugin (gone since 2024).
+        ad_id: The ad, when `source` is ``ADS``.
+        referer_uri: The page with the chat plugin (discontinued in 2024).
         is_guest_user: The person wrote through the chat plugin without being logged in.
         ads_context: The platform's ``ads_context_data``: ad title, pictures, post; empty when absent.
-        product_id: The product asked about, of a shop's "message" button.
+        product_id: The product whose "message" button was tapped in a shop.
     """
 
     ref: str | None = None
@@ -96,7 +96,7 @@ class Referral:
 @attrs.frozen(kw_only=True)
 class PriorMessage:
     """
-    Joins a `user_ref` of a plugin to the id of the person who now wrote for the first time.
+    Connects the `user_ref` of a plugin with the id of the person, in the person's first message.
 
     Attributes:
         source: Such as ``checkbox_plugin``.
@@ -110,11 +110,11 @@ class PriorMessage:
 @attrs.frozen(kw_only=True)
 class HopContext:
     """
-    An app that had the thread before, of lead ads.
+    An app that controlled the thread before, for lead ads.
 
     Attributes:
         app_id: The app.
-        metadata: What it said when it passed the thread on, such as ``messenger_lead_gen_complete``.
+        metadata: The app's metadata when it passed the thread, such as ``messenger_lead_gen_complete``.
     """
 
     app_id: str | None = None
@@ -124,25 +124,25 @@ class HopContext:
 @attrs.frozen(kw_only=True)
 class Event:
     """
-    One happening that a webhook tells of. Each kind has its own subclass.
+    One event of a webhook. Each kind has its own subclass.
 
-    Every field may be missing on the wire: a missing text is ``None``, a missing list is empty. Ids are text, though
-    some come as numbers.
+    Every field may be missing from the webhook: a missing text is ``None``, a missing list is empty. Ids are text,
+    although the platform sends some as numbers.
 
     Attributes:
-        kind: What happened; fixed by the class.
+        kind: The kind; fixed by the class.
         channel: Messenger or Instagram.
-        page_id: The Page, or the Instagram account; ``None`` when the webhook does not tell.
-        user_id: The person: PSID, IGSID, or the `user_ref` of a plugin. Also of an echo, whose sender is the Page.
-            ``None`` for what concerns the Page alone, such as a policy warning.
-        timestamp: When it happened, aware, in UTC; ``None`` when missing or zero.
-        standby: Another app owns the thread; this one only listens.
-        raw: The item as it came; of a change its ``{"field", "value"}``. An item that is no object stands under
-            ``item``; a ``hop_context`` that the entry has for all of its items is put in.
-        attempt: How often handling began; above 1 only when a process died while handling.
-        referral: Where the person came from, if this event tells.
-        prior_message: See `PriorMessage`.
-        hop_context: See `HopContext`; nearly always empty.
+        page_id: The Page, or the Instagram account; ``None`` when the webhook does not name it.
+        user_id: The person: PSID, IGSID, or the `user_ref` of a plugin. For an echo, the recipient. ``None`` for an
+            event about the Page alone, such as a policy warning.
+        timestamp: Time of the event, aware, in UTC; ``None`` when missing or zero.
+        standby: Another app controls the thread; this one only listens.
+        raw: The item as received; for a change its ``{"field", "value"}``. An item that is not an object is under
+            ``item``. A ``hop_context`` of the entry is added to each of its items.
+        attempt: How many times handling has started; above 1 only after a process died while handling.
+        referral: The source of the conversation, if this event names it.
+        prior_message: The `user_ref` of a plugin that this person had before.
+        hop_context: Apps that controlled the thread before; nearly always empty.
     """
 
     kind: ClassVar[Kind] = Kind.UNKNOWN
@@ -163,8 +163,8 @@ class Event:
         """
         The same for each delivery of this event, different for every other: the kind and 32 hexadecimal digits.
 
-        Facebook leaves deduplication to the receiver and redelivers byte for byte. Where the platform gives an
-        identity it is used, since links inside of a message may be signed anew; else the whole item is.
+        Facebook redelivers webhooks and leaves deduplication to the receiver. The key is made from the platform's id
+        where there is one, since links within a message may be signed again, and otherwise from the whole item.
         """
         identity = self._identity()
         material = orjson.dumps(
@@ -175,7 +175,7 @@ class Event:
         return f"{self.kind}:{hashlib.blake2b(material, digest_size=16).hexdigest()}"
 
     def _identity(self) -> tuple[Any, ...] | None:
-        """What the platform promises to be unique within kind and Page; ``None`` if it promises nothing."""
+        """What is unique within kind and Page by the platform's documentation; ``None`` if nothing is."""
         return None
 
 
@@ -185,17 +185,18 @@ def _plain(value: Any) -> Any:
 
 @attrs.frozen(kw_only=True)
 class UnknownEvent(Event):
-    """An item of a kind this release does not know, or of a shape it cannot read. Everything is in `raw`."""
+    """An item of an unknown kind, or with an unexpected structure. Everything is in `raw`."""
 
 
 @attrs.frozen(kw_only=True)
 class ChangeEvent(Event):
     """
-    An item of ``changes[]`` that is not messaging, such as a post on the Page's feed.
+    An item of ``changes[]`` that is not about messaging, such as a post on the Page's feed.
 
     Attributes:
         field: The webhook field, such as ``feed``.
-        value: Whatever came with it.
+        value: The value of the change, as received.
+
     """
 
     kind: ClassVar[Kind] = Kind.CHANGE

@@ -1,4 +1,4 @@
-"""Events around messages: sent, edited, deleted, echoed, delivered, read, reacted to."""
+"""Events about messages and buttons: sent, tapped, edited, deleted, echoed, delivered, read, reacted to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .base import Event, Kind
 
 @attrs.frozen(kw_only=True)
 class Coordinates:
-    """A place on Earth, in degrees."""
+    """A location, in degrees."""
 
     lat: float
     long: float
@@ -22,16 +22,16 @@ class Coordinates:
 @attrs.frozen(kw_only=True)
 class Attachment:
     """
-    One thing attached to a message.
+    One attachment of a message.
 
     Attributes:
-        type: The platform's word: ``image``, ``sticker``, ``fallback``, ``story_mention`` … New ones appear without
-            notice, so it stays text.
-        url: Where it is; links to the platform's own storage expire.
-        title: Of shared links and posts.
-        sticker_id: Of stickers, also of those that come as an image.
-        coordinates: Of a location.
-        payload: The platform's ``payload`` as it came: mostly an object, in old data a string, often missing.
+        type: The platform's type: ``image``, ``sticker``, ``fallback``, ``story_mention`` … New types appear without
+            notice, so it is text.
+        url: Address of the content; links to the platform's own storage expire.
+        title: Title of a shared link or post.
+        sticker_id: Id of a sticker, also of one that is sent as an image.
+        coordinates: Coordinates of a location.
+        payload: The platform's ``payload`` as received: usually an object, a string in old data, often missing.
     """
 
     type: str | None = None
@@ -44,7 +44,7 @@ class Attachment:
 
 @attrs.frozen(kw_only=True)
 class Story:
-    """An Instagram story that a message answers. Its media must not be stored."""
+    """An Instagram story that a message replies to. Its media must not be stored."""
 
     id: str | None = None
     url: str | None = attrs.field(default=None, repr=False)
@@ -53,12 +53,12 @@ class Story:
 @attrs.frozen(kw_only=True)
 class ReplyTo:
     """
-    What a message answers.
+    What a message replies to.
 
     Attributes:
-        mid: The message answered.
-        is_self_reply: The person answers their own message.
-        story: The story answered, on Instagram.
+        mid: Id of the message.
+        is_self_reply: The person replies to their own message.
+        story: The story, on Instagram.
     """
 
     mid: str | None = None
@@ -69,14 +69,14 @@ class ReplyTo:
 @attrs.frozen(kw_only=True)
 class ContentEvent(Event):
     """
-    What messages of a person and echoes of the Page have in common. Never made itself.
+    Base class of messages from a person and echoes of messages from the Page.
 
     Attributes:
         mid: Id of the message.
-        text: What was written.
-        attachments: Each thing once, also where the platform sends two forms of it.
-        reply_to: What it answers, if so.
-        sticker_id: The sticker, if it is one.
+        text: The text.
+        attachments: The attachments; one that the platform sends in two forms appears once.
+        reply_to: What it replies to; ``None`` when it is not a reply.
+        sticker_id: Id of the sticker; ``None`` when it is not a sticker.
     """
 
     mid: str | None = None
@@ -94,14 +94,14 @@ class ContentEvent(Event):
 @attrs.frozen(kw_only=True)
 class MessageEvent(ContentEvent):
     """
-    A person wrote.
+    A message from a person.
 
     Attributes:
         quick_reply_payload: The payload of the quick reply tapped, which may be the person's e-mail or phone number;
             ``None`` for a message that was typed.
         commands: Names of the slash commands in the text.
-        nlp: What the platform's language processing found, as it came.
-        tags: Sources named by old tags, such as ``customer_chat_plugin``.
+        nlp: Result of the platform's language processing, as received.
+        tags: Sources named by obsolete tags, such as ``customer_chat_plugin``.
     """
 
     kind: ClassVar[Kind] = Kind.MESSAGE
@@ -117,7 +117,7 @@ class MessageEvent(ContentEvent):
 
 @attrs.frozen(kw_only=True)
 class QuickReplyEvent(MessageEvent):
-    """A person tapped a quick reply; `text` is its title."""
+    """A tap on a quick reply; `text` is its title."""
 
     kind: ClassVar[Kind] = Kind.QUICK_REPLY
 
@@ -125,13 +125,13 @@ class QuickReplyEvent(MessageEvent):
 @attrs.frozen(kw_only=True)
 class EchoEvent(ContentEvent):
     """
-    The Page wrote to the person in `user_id`.
+    A message from the Page to the person in `user_id`.
 
     Attributes:
-        app_id: The app that sent it; the Page inbox has ids of its own. Instagram leaves it out.
-        metadata: As the sender gave it.
-        is_deleted: The Page took the message back; an echo of its own.
-        is_unsupported: The platform has no form for what was sent.
+        app_id: The app that sent it; the Page inbox has its own ids. Missing on Instagram.
+        metadata: As given by the sender.
+        is_deleted: The Page deleted the message; this is a separate echo.
+        is_unsupported: The platform does not show the content to apps.
     """
 
     kind: ClassVar[Kind] = Kind.ECHO
@@ -146,12 +146,33 @@ class EchoEvent(ContentEvent):
 
 
 @attrs.frozen(kw_only=True)
-class MessageDeletedEvent(Event):
+class PostbackEvent(Event):
     """
-    A person took a message back.
+    A tap on a postback button, get-started, a menu item or an ice breaker. `referral` is set for a first contact.
 
     Attributes:
-        mid: Which one.
+        payload: Payload of the button; only for the app that sent it, so always missing in standby.
+        title: Title of the button.
+        mid: Id of the tap; only from Graph v11.0 on.
+    """
+
+    kind: ClassVar[Kind] = Kind.POSTBACK
+
+    payload: str | None = None
+    title: str | None = None
+    mid: str | None = None
+
+    def _identity(self) -> tuple[Any, ...] | None:
+        return None if self.mid is None else (self.mid,)
+
+
+@attrs.frozen(kw_only=True)
+class MessageDeletedEvent(Event):
+    """
+    A person deleted a message.
+
+    Attributes:
+        mid: Id of the message.
     """
 
     kind: ClassVar[Kind] = Kind.MESSAGE_DELETED
@@ -165,7 +186,7 @@ class MessageDeletedEvent(Event):
 @attrs.frozen(kw_only=True)
 class MessageUnsupportedEvent(Event):
     """
-    A person sent something that the platform does not hand to apps.
+    A person sent something that the platform does not show to apps.
 
     Attributes:
         mid: Id of the message.
@@ -182,13 +203,13 @@ class MessageUnsupportedEvent(Event):
 @attrs.frozen(kw_only=True)
 class MessageEditEvent(Event):
     """
-    A person changed a message.
+    A person edited a message.
 
     Attributes:
-        mid: Which one.
-        text: How it reads now.
-        num_edit: 1 for the first edit. Instagram also sends 0, without a text and often without a sender, about a
-            message that is merely new.
+        mid: Id of the message.
+        text: The new text.
+        num_edit: 1 for the first edit. Instagram also sends 0, without a text and often without a sender, for a new
+            message.
     """
 
     kind: ClassVar[Kind] = Kind.MESSAGE_EDIT
@@ -204,10 +225,10 @@ class MessageEditEvent(Event):
 @attrs.frozen(kw_only=True)
 class DeliveryEvent(Event):
     """
-    Messages of the Page reached the person's device. Instagram has no such event.
+    A delivery receipt: messages of the Page reached the person's device. Not on Instagram.
 
     Attributes:
-        mids: The messages; often missing, then only `watermark` tells.
+        mids: Ids of the messages; often missing.
         watermark: All messages sent before this time were delivered.
     """
 
@@ -223,11 +244,11 @@ class DeliveryEvent(Event):
 @attrs.frozen(kw_only=True)
 class ReadEvent(Event):
     """
-    The person saw messages of the Page.
+    The person read messages of the Page.
 
     Attributes:
-        watermark: All messages sent before this time were seen; ``None`` on Instagram.
-        mid: The message seen; Instagram only.
+        watermark: All messages sent before this time were read; ``None`` on Instagram.
+        mid: Id of the message read; Instagram only.
     """
 
     kind: ClassVar[Kind] = Kind.READ
@@ -242,13 +263,14 @@ class ReadEvent(Event):
 @attrs.frozen(kw_only=True)
 class ReactionEvent(Event):
     """
-    The person reacted to a message, or took the reaction back.
+    The person reacted to a message, or removed the reaction.
 
     Attributes:
-        mid: The message.
+        mid: Id of the message.
         action: ``react`` or ``unreact``.
-        reaction: The platform's name of it, such as ``love``; may be missing when taken back.
-        emoji: The character; may be missing when taken back.
+        reaction: The platform's name of the reaction, such as ``love``; may be missing for ``unreact``.
+        emoji: The character; may be missing for ``unreact``.
+
     """
 
     kind: ClassVar[Kind] = Kind.REACTION

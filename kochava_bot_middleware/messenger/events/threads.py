@@ -1,10 +1,10 @@
-"""Events of a thread and its owners: postback, referral, opt-in, account linking, control, policy, labels."""
+"""Events about a thread: referral, opt-in, account linking, thread control, policy enforcement, labels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import attrs
 
@@ -12,29 +12,8 @@ from .base import Event, Kind
 
 
 @attrs.frozen(kw_only=True)
-class PostbackEvent(Event):
-    """
-    A person tapped a postback button, get-started, a menu item or an ice breaker. `referral` tells of a first contact.
-
-    Attributes:
-        payload: Goes only to the app that sent the button; always missing in standby.
-        title: What the button said.
-        mid: Only from Graph v11.0 on.
-    """
-
-    kind: ClassVar[Kind] = Kind.POSTBACK
-
-    payload: str | None = None
-    title: str | None = None
-    mid: str | None = None
-
-    def _identity(self) -> tuple[Any, ...] | None:
-        return None if self.mid is None else (self.mid,)
-
-
-@attrs.frozen(kw_only=True)
 class LeadAnswer:
-    """One answer of a lead ad's form."""
+    """One answer in the form of a lead ad."""
 
     question: str | None = None
     answer: str | None = attrs.field(default=None, repr=False)
@@ -43,10 +22,10 @@ class LeadAnswer:
 @attrs.frozen(kw_only=True)
 class ReferralEvent(Event):
     """
-    A person came back into an existing thread through a link or an ad; `referral` tells which.
+    A person returned to an existing thread through the link or ad in `referral`.
 
     Attributes:
-        lead: Answers of the lead ad's form; empty when it was not one.
+        lead: Answers in the form of a lead ad; empty for others.
     """
 
     kind: ClassVar[Kind] = Kind.REFERRAL
@@ -57,22 +36,22 @@ class ReferralEvent(Event):
 @attrs.frozen(kw_only=True)
 class OptinEvent(Event):
     """
-    A person agreed to be written to, or stopped it.
+    A person opted in to messages, or opted out.
 
     Attributes:
         type: ``notification_messages``, ``one_time_notif_req``; ``None`` for the plugins.
-        opted_out: This is a stop: ``notification_messages_status`` is ``STOP NOTIFICATIONS``.
-        ref: As the plugin or link had it.
-        user_ref: Of the checkbox plugin, which names no sender.
-        payload: As the request had it.
-        title: Of the request.
+        opted_out: The person opted out: ``notification_messages_status`` is ``STOP NOTIFICATIONS``.
+        ref: The ``ref`` of the plugin or link.
+        user_ref: The person, for the checkbox plugin, which names no sender.
+        payload: Payload of the request.
+        title: Title of the request.
         source: Where the request was shown.
-        token: ``notification_messages_token`` or ``one_time_notif_token``: the address to send to, so never shown.
-        frequency: ``notification_messages_frequency``, gone since Graph v16.
+        token: ``notification_messages_token`` or ``one_time_notif_token``, with which messages are sent; never shown.
+        frequency: ``notification_messages_frequency``, removed in Graph v16.
         timezone: ``notification_messages_timezone``.
         topic: ``notification_messages_topic``.
         status: ``notification_messages_status``; ``None`` on the first opt-in.
-        token_expiry: When the token ends (``token_expiry_timestamp``).
+        token_expiry: When the token expires (``token_expiry_timestamp``).
         user_token_status: ``REFRESHED`` or ``NOT_REFRESHED``.
     """
 
@@ -97,11 +76,11 @@ class OptinEvent(Event):
 @attrs.frozen(kw_only=True)
 class AccountLinkingEvent(Event):
     """
-    A person logged in to the business's own account, or out of it.
+    A person logged in to an account of the business, or logged out.
 
     Attributes:
         status: ``linked`` or ``unlinked``.
-        authorization_code: As the business's login page gave it.
+        authorization_code: As given by the login page of the business; only for ``linked``.
     """
 
     kind: ClassVar[Kind] = Kind.ACCOUNT_LINKING
@@ -113,11 +92,11 @@ class AccountLinkingEvent(Event):
 @attrs.frozen(kw_only=True)
 class PolicyEnforcementEvent(Event):
     """
-    The platform warned or blocked the Page; there is no person.
+    The platform warned, blocked or unblocked the Page; there is no person.
 
     Attributes:
         action: ``warning``, ``block`` or ``unblock``.
-        reason: Why.
+        reason: The reason; missing for ``unblock``.
     """
 
     kind: ClassVar[Kind] = Kind.POLICY_ENFORCEMENT
@@ -129,7 +108,7 @@ class PolicyEnforcementEvent(Event):
 @attrs.frozen(kw_only=True)
 class AppRolesEvent(Event):
     """
-    The roles of apps in the old handover protocol changed; there is no person.
+    The roles of apps in the former handover protocol changed; there is no person.
 
     Attributes:
         roles: By app id: ``primary_receiver``, ``secondary_receiver``.
@@ -143,10 +122,10 @@ class AppRolesEvent(Event):
 @attrs.frozen(kw_only=True)
 class ThreadControlEvent(Event):
     """
-    Which app may answer this person changed, or shall change. Never made itself.
+    Base class of events about the app that controls a thread.
 
     Attributes:
-        metadata: As the other app gave it.
+        metadata: As given by the other app.
     """
 
     metadata: str | None = attrs.field(default=None, repr=False)
@@ -155,11 +134,11 @@ class ThreadControlEvent(Event):
 @attrs.frozen(kw_only=True)
 class PassThreadControlEvent(ThreadControlEvent):
     """
-    Control was passed.
+    An app passed control to another.
 
     Attributes:
-        previous_owner_app_id: ``None`` also when the thread was idle.
-        new_owner_app_id: Who may answer now.
+        previous_owner_app_id: The app that had control; ``None`` also when the thread was idle.
+        new_owner_app_id: The app that has control now.
     """
 
     kind: ClassVar[Kind] = Kind.PASS_THREAD_CONTROL
@@ -171,11 +150,11 @@ class PassThreadControlEvent(ThreadControlEvent):
 @attrs.frozen(kw_only=True)
 class TakeThreadControlEvent(ThreadControlEvent):
     """
-    Control was taken away.
+    An app took control.
 
     Attributes:
-        previous_owner_app_id: Who could answer before.
-        new_owner_app_id: Who may answer now.
+        previous_owner_app_id: The app that had control.
+        new_owner_app_id: The app that has control now.
     """
 
     kind: ClassVar[Kind] = Kind.TAKE_THREAD_CONTROL
@@ -187,10 +166,10 @@ class TakeThreadControlEvent(ThreadControlEvent):
 @attrs.frozen(kw_only=True)
 class RequestThreadControlEvent(ThreadControlEvent):
     """
-    Another app asks for control.
+    An app requests control.
 
     Attributes:
-        requested_owner_app_id: Who asks.
+        requested_owner_app_id: The app that requests it.
     """
 
     kind: ClassVar[Kind] = Kind.REQUEST_THREAD_CONTROL
@@ -201,7 +180,7 @@ class RequestThreadControlEvent(ThreadControlEvent):
 @attrs.frozen(kw_only=True)
 class MessageRequestEvent(Event):
     """
-    A person found by customer matching let the Page write to them (gone from the platform).
+    A person found by customer matching accepted messages of the Page (removed from the platform).
 
     Attributes:
         answer: ``accept``.
@@ -215,12 +194,13 @@ class MessageRequestEvent(Event):
 @attrs.frozen(kw_only=True)
 class InboxLabelsEvent(Event):
     """
-    A label was put on a person, or taken off.
+    A label was added to a person, or removed.
 
     Attributes:
-        action: What was done, in the platform's word.
-        label_id: The label.
-        page_label_name: Its name.
+        action: The platform's name of the action.
+        label_id: Id of the label.
+        page_label_name: Name of the label.
+
     """
 
     kind: ClassVar[Kind] = Kind.INBOX_LABELS

@@ -1,1 +1,1 @@
-"""The Graph API: requests, retries, pacing and errors."""
+"""The Graph API: calls, retries, pace and errors."""

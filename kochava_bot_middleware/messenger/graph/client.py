@@ -1,17 +1,17 @@
 """
-Which failed calls of the Graph API are made again, and after how long.
+Calls of the Graph API over HTTP, repeated after a failure.
 
-A call is repeated only when nothing can have been delivered: a second message cannot be taken back.
+A call is repeated only when nothing can have been delivered, since a message cannot be recalled.
 """
 
 from __future__ import annotations
 
+import asyncio
 import enum
-import hashlib
-import hmac
 import json
 import logging
 import random
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -22,93 +22,42 @@ import orjson
 
 from ...clock import Clock
 from ...exceptions import RateLimitedError, SendError, TemporarySendError
-from ..links.tree import members_of
+from ..links.containers import members_of
 from ..uploads import Upload
-from .errors import GraphFault, error_from_answer, is_refusal, no_answer, not_sent
+from .errors import error_from_answer, is_refusal, is_transient, no_answer, not_sent
 from .pace import UsagePace
-from .sessions import SessionPerLoop
 
 FAULT_WAITS: Final = (0.5, 2.0)
-"""Seconds before the second and third try after a connection that failed or a passing fault."""
+"""Seconds before the second and third try after a failed connection or a temporary error."""
 
 RATE_WAITS: Final = (1.0, 4.0)
 """Seconds before the second and third try after "too many calls"; longer if Facebook asks for longer."""
 
 JITTER: Final = 0.5
-"""A wait is longer by up to this share, so that those who failed together do not come again together."""
+"""Each wait is longer by a random share up to this one, so that failed calls are not repeated at the same time."""
 
-LONGEST_WAIT_SECONDS: Final = 30.0
-"""A caller is not held longer than this: if Facebook asks for more, the error is raised at once."""
+MAX_WAIT_SECONDS: Final = 30.0
+"""If Facebook asks for a longer wait, the error is raised at once."""
+
+MEDIA_TIMEOUT_SECONDS: Final = 90.0
+"""Minimum timeout of a call with media: Facebook may take 75 s to fetch or receive a video before it answers."""
+
+_MAX_CONNECT_SECONDS: Final = 5.0
 
 _REPEATABLE_CODES: Final = frozenset({1200})
 _REPEATABLE_RATE_CODES: Final = frozenset({4, 17, 32, 613, 80001, 80006, None})
 # Limits for one person or one kind of message, which last for hours.
 _LASTING_SUBCODES: Final = frozenset({2018022, 2018354})
 
-
-def seconds_until_retry(error: SendError, tries: int, rng: random.Random) -> float | None:
-    """
-    How long to wait before the call is made again; ``None`` when it must not be.
-
-    Args:
-        error: What the last try ended with.
-        tries: How many there were.
-        rng: For the jitter.
-    """
-    waits = RATE_WAITS if isinstance(error, RateLimitedError) else FAULT_WAITS
-    if tries > len(waits) or not _undelivered(error):
-        return None
-    asked = error.retry_after_seconds or 0.0 if isinstance(error, RateLimitedError) else 0.0
-    if asked > LONGEST_WAIT_SECONDS:
-        return None
-    wait = waits[tries - 1]
-    return max(wait, asked) + rng.random() * JITTER * wait
-
-
-def _undelivered(error: SendError) -> bool:
-    if isinstance(error, RateLimitedError):
-        return error.code in _REPEATABLE_RATE_CODES and error.subcode not in _LASTING_SUBCODES
-    if not isinstance(error, TemporarySendError):
-        return False
-    if error.status is None:
-        return True
-    return error.code in _REPEATABLE_CODES or GraphFault.of(error.body).transient
-
+_NOT_JSON: Final = object()
 
 logger = logging.getLogger(__name__)
-
-MEDIA_TIMEOUT_SECONDS: Final = 90.0
-"""Least time for a call with media: Facebook fetches or takes in a video for up to 75 s before it answers."""
-
-_LONGEST_CONNECT_SECONDS: Final = 5.0
-
-
-@attrs.frozen(kw_only=True, repr=False)
-class PageCredentials:
-    """
-    What one call proves itself with. Never prints.
-
-    Attributes:
-        access_token: Page or Instagram access token.
-        app_secret: Adds ``appsecret_proof``, which Facebook demands when "Require App Secret" is on; ``None`` leaves it
-            out.
-    """
-
-    access_token: str
-    app_secret: str | None = None
-
-    @property
-    def appsecret_proof(self) -> str | None:
-        """HMAC-SHA256 of the token under the app secret, in hexadecimal."""
-        if self.app_secret is None:
-            return None
-        return hmac.new(self.app_secret.encode(), self.access_token.encode(), hashlib.sha256).hexdigest()
 
 
 @attrs.frozen(kw_only=True)
 class GraphCall:
     """
-    One call, as it goes onto the wire.
+    One call.
 
     Attributes:
         method: HTTP method.
@@ -126,17 +75,17 @@ class GraphCall:
 
     @property
     def delivers(self) -> bool:
-        """Whether something may have happened when no answer comes."""
+        """Whether it may have had an effect when no answer arrives."""
         return self.method != "GET"
 
     @property
     def repeatable(self) -> bool:
-        """Whether the request can be made a second time."""
+        """Whether the request can be sent a second time."""
         return self.upload is None or self.upload.replayable
 
     @property
     def carries_media(self) -> bool:
-        """Whether Facebook has to take in a file or fetch one before it answers."""
+        """Whether Facebook receives or fetches a file before it answers."""
         message = self.body.get("message") if isinstance(self.body, Mapping) else None
         if isinstance(message, str):
             message = _decoded(message.encode())
@@ -158,40 +107,43 @@ class Graph:
         session: aiohttp.ClientSession | None = None,
     ) -> None:
         self.base_url = base_url
-        self.pace = UsagePace(clock)
+        self._pace = UsagePace(clock)
         self._timeout_seconds = timeout_seconds
         self._clock = clock
         self._rng = rng
         self._sessions = SessionPerLoop(session)
 
-    async def call(self, call: GraphCall, credentials: PageCredentials) -> Any:
+    async def call(self, call: GraphCall, *, access_token: str, proof: str | None = None) -> Any:
         """
-        Make the call, again where nothing can have been delivered, and return the decoded answer.
+        Make the call, repeat it where nothing can have been delivered, and return the decoded answer.
+
+        Args:
+            access_token: Page or Instagram access token.
+            proof: The ``appsecret_proof`` of the token, required by Facebook when "Require App Secret" is on.
 
         Raises:
-            SendError: One of its subclasses, by what the caller can do.
-            TypeError: The body holds something that is not JSON.
+            SendError: The subclass says what the caller can do.
+            TypeError: The body contains a value that JSON cannot represent.
         """
         tries = 0
         while True:
-            await self.pace.turn()
+            await self._pace.wait()
             tries += 1
             try:
-                return await self._exchange(call, credentials)
+                return await self._exchange(call, access_token, proof)
             except SendError as error:
                 wait = seconds_until_retry(error, tries, self._rng) if call.repeatable else None
                 if wait is None:
                     raise
-                logger.info("Graph API call is made again in %.1f s: %s", wait, error)
+                logger.info("Graph API call failed and is repeated in %.1f s: %s", wait, error)
             await self._clock.sleep(wait)
 
     async def close(self) -> None:
         """Close the sessions that were opened here."""
         await self._sessions.close()
 
-    async def _exchange(self, call: GraphCall, credentials: PageCredentials) -> Any:
-        headers = {"Authorization": f"Bearer {credentials.access_token}"}
-        proof = credentials.appsecret_proof
+    async def _exchange(self, call: GraphCall, access_token: str, proof: str | None) -> Any:
+        headers = {"Authorization": f"Bearer {access_token}"}
         params = dict(call.params) if proof is None else {**call.params, "appsecret_proof": proof}
         session = await self._sessions.current()
         async with _encoded(call) as (data, content_type):
@@ -207,12 +159,12 @@ class Graph:
                 ) as response:
                     content = await response.read()
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError) as exc:
-                raise not_sent(type(exc).__name__) from _presentable(exc)
+                raise not_sent(type(exc).__name__) from _cause(exc)
             except (aiohttp.ClientError, TimeoutError, ConnectionError) as exc:
-                raise no_answer(type(exc).__name__, delivers=call.delivers) from _presentable(exc)
-        retry_after_seconds = self.pace.observe(response.headers)
-        # Facebook quotes a malformed token in its answer.
-        answer = _decoded(content.replace(credentials.access_token.encode() or b"\0", b"[token]"))
+                raise no_answer(type(exc).__name__, delivers=call.delivers) from _cause(exc)
+        retry_after_seconds = self._pace.observe(response.headers)
+        # Facebook repeats a malformed token in its answer.
+        answer = _decoded(content.replace(access_token.encode() or b"\0", b"[token]"))
         if answer is _NOT_JSON or is_refusal(response.status, answer):
             raise error_from_answer(
                 response.status,
@@ -224,9 +176,36 @@ class Graph:
 
     def _timeout_of(self, call: GraphCall) -> aiohttp.ClientTimeout:
         total = max(self._timeout_seconds, MEDIA_TIMEOUT_SECONDS) if call.carries_media else self._timeout_seconds
-        # Shorter than the whole, so that a connection that never came about is told from an answer that never came.
-        connect = min(_LONGEST_CONNECT_SECONDS, total / 2)
+        # Shorter than the total, so that a failed connection is distinguished from a missing answer.
+        connect = min(_MAX_CONNECT_SECONDS, total / 2)
         return aiohttp.ClientTimeout(total=total, connect=connect)
+
+
+def seconds_until_retry(error: SendError, tries: int, rng: random.Random) -> float | None:
+    """
+    How long to wait before the call is repeated; ``None`` when it must not be.
+
+    Args:
+        error: The error of the last try.
+        tries: How many tries there were.
+        rng: For the jitter.
+    """
+    waits = RATE_WAITS if isinstance(error, RateLimitedError) else FAULT_WAITS
+    if tries > len(waits) or not _not_delivered(error):
+        return None
+    asked = error.retry_after_seconds or 0.0 if isinstance(error, RateLimitedError) else 0.0
+    if asked > MAX_WAIT_SECONDS:
+        return None
+    wait = waits[tries - 1]
+    return max(wait, asked) + rng.random() * JITTER * wait
+
+
+def _not_delivered(error: SendError) -> bool:
+    if isinstance(error, RateLimitedError):
+        return error.code in _REPEATABLE_RATE_CODES and error.subcode not in _LASTING_SUBCODES
+    if not isinstance(error, TemporarySendError):
+        return False
+    return error.status is None or error.code in _REPEATABLE_CODES or is_transient(error.body)
 
 
 @asynccontextmanager
@@ -250,8 +229,8 @@ def to_json(value: Any) -> str:
     without their fields that are ``None``; enums become their values.
 
     Raises:
-        TypeError: Something in it has no JSON form.
-        ValueError: It holds a number that JSON does not know, or itself.
+        TypeError: It contains a value that JSON cannot represent.
+        ValueError: It contains a number that is not finite, or itself.
     """
     return json.dumps(value, default=_plain, allow_nan=False)
 
@@ -264,11 +243,8 @@ def _plain(value: Any) -> Any:
     members = members_of(value)
     if members is not None:
         return {name: member for name, member in members.items() if member is not None}
-    msg = f"a body for the Graph API cannot hold a {type(value).__name__}"
+    msg = f"a body for the Graph API cannot contain a {type(value).__name__}"
     raise TypeError(msg)
-
-
-_NOT_JSON: Final = object()
 
 
 def _decoded(content: bytes) -> Any:
@@ -278,6 +254,54 @@ def _decoded(content: bytes) -> Any:
         return _NOT_JSON
 
 
-def _presentable(exc: BaseException) -> BaseException | None:
-    """The cause to show in a traceback; aiohttp's errors about an answer print the request with its headers."""
+def _cause(exc: BaseException) -> BaseException | None:
+    """The cause to show in a traceback; aiohttp's errors about an answer contain the request with its headers."""
     return None if isinstance(exc, aiohttp.ClientResponseError) else exc
+
+
+class SessionPerLoop:
+    """
+    One HTTP session for each event loop, opened when first used: a session belongs to the loop that created it.
+
+    Args:
+        given: A session to use in every loop instead; its owner closes it.
+    """
+
+    def __init__(self, given: aiohttp.ClientSession | None = None) -> None:
+        self._given = given
+        self._lock = threading.Lock()
+        self._own: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
+
+    async def current(self) -> aiohttp.ClientSession:
+        """The session of the running loop. After `close` a new one is opened."""
+        if self._given is not None:
+            return self._given
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            session = self._own.get(loop)
+            ended = []
+            if session is None or session.closed:
+                ended = self._take_ended()
+                session = self._own[loop] = aiohttp.ClientSession()
+        for each in ended:
+            await each.close()
+        return session
+
+    async def close(self) -> None:
+        """Close every session opened here, each in its own loop."""
+        here = asyncio.get_running_loop()
+        with self._lock:
+            ended = self._take_ended()
+            # A loop that neither runs nor is closed keeps its session: it may run again.
+            reachable = {loop: self._own.pop(loop) for loop in list(self._own) if loop.is_running()}
+        for session in ended:
+            await session.close()
+        for loop, session in reachable.items():
+            if loop is here:
+                await session.close()
+            else:
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(session.close(), loop))
+
+    def _take_ended(self) -> list[aiohttp.ClientSession]:
+        """Remove the sessions whose loop is closed, as after `asyncio.run`; these can be closed in any loop."""
+        return [self._own.pop(loop) for loop in list(self._own) if loop.is_closed()]

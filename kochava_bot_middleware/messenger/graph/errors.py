@@ -1,16 +1,17 @@
 """
-From Facebook's answer to the error a caller can act on.
+From an answer of the Graph API to an error that says what the caller can do.
 
-Rests on the platform's error table. The texts that Facebook sends along are never repeated in a message, since they
-quote tokens and message texts; they stay readable in `SendError.body`.
+Based on the platform's error table. Texts of Facebook are never part of a message, since they contain tokens and
+message texts; they are in `SendError.body`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import attrs
+import orjson
 
 from ...exceptions import (
     BadRequestError,
@@ -30,9 +31,9 @@ _ADVICE: Final[Mapping[type[SendError], str]] = {
     RateLimitedError: "too many calls: wait, then send again",
     TokenInvalidError: "the access token is invalid or expired: connect the Page again",
     PermissionDeniedError: "the app lacks a permission or the Page is restricted: look at the app's dashboard",
-    TemporarySendError: "a passing fault, nothing was delivered: send again",
-    DeliveryUnknownError: "the message may have been delivered: decide whether a double one is worse than none",
-    BadRequestError: "Facebook does not accept this request: mend it, `body` of this error says what is wrong",
+    TemporarySendError: "a temporary failure, nothing was delivered: send again",
+    DeliveryUnknownError: "the message may have been delivered: decide whether a duplicate is worse than none",
+    BadRequestError: "Facebook does not accept this request: correct it, `body` of this error says what is wrong",
 }
 
 _BY_SUBCODE: Final[Mapping[int, type[SendError]]] = {
@@ -72,105 +73,78 @@ _BY_STATUS: Final[Mapping[int, type[SendError]]] = {
 }
 
 
-@attrs.frozen(kw_only=True)
-class GraphFault:
-    """
-    The ``error`` object of an answer, with its numbers as numbers.
-
-    Attributes:
-        code: ``code``; ``None`` when the answer has none.
-        subcode: ``error_subcode``; ``None`` when the answer has none.
-        trace_id: ``fbtrace_id``, which Facebook's support asks for.
-        transient: ``is_transient``: Facebook itself says that trying again helps.
-        closed_window: The text names the window; some answers have no subcode for it.
-    """
-
-    code: int | None = None
-    subcode: int | None = None
-    trace_id: str | None = None
-    transient: bool = False
-    closed_window: bool = False
-
-    @classmethod
-    def of(cls, body: object) -> GraphFault:
-        """Read a decoded answer; whatever is not an error object gives an empty fault."""
-        error = body.get("error") if isinstance(body, Mapping) else None
-        if not isinstance(error, Mapping):
-            return cls()
-        trace_id = error.get("fbtrace_id")
-        return cls(
-            code=_number(error.get("code")),
-            subcode=_number(error.get("error_subcode")),
-            trace_id=None if trace_id is None else str(trace_id),
-            transient=error.get("is_transient") is True,
-            closed_window="outside of allowed window" in str(error.get("message", "")).lower(),
-        )
-
-
 def is_refusal(status: int, body: object) -> bool:
-    """Whether an answer is anything but a success: the Graph API may put an ``error`` into a 200."""
+    """Whether an answer is not a success: the Graph API may put an ``error`` into an answer with status 200."""
     return not 200 <= status < 300 or (isinstance(body, Mapping) and "error" in body)
+
+
+def is_transient(body: object) -> bool:
+    """Whether Facebook says that the same call may succeed later."""
+    return _error_object(body).get("is_transient") is True
+
+
+def _error_object(body: object) -> Mapping[str, Any]:
+    error = body.get("error") if isinstance(body, Mapping) else None
+    return error if isinstance(error, Mapping) else {}
 
 
 def error_from_answer(
     status: int, body: object, *, delivers: bool = True, retry_after_seconds: float | None = None
 ) -> SendError:
     """
-    The typed error for an answer that `is_refusal`, or that cannot be decoded.
+    The error for an answer that `is_refusal`, or that is not JSON.
 
     Args:
         status: HTTP status.
         body: The decoded answer; ``None`` when it is not JSON.
-        delivers: The call could have delivered something to a person; a look-up could not.
-        retry_after_seconds: What the headers of the answer ask for.
+        delivers: The call could have delivered something to a person; a read call could not.
+        retry_after_seconds: The wait requested by the headers of the answer.
     """
-    fault = GraphFault.of(body)
-    kind = _kind_of(status, fault)
+    error = _error_object(body)
+    code, subcode = _number(error.get("code")), _number(error.get("error_subcode"))
+    trace_id = error.get("fbtrace_id")
+    kind = _kind_of(status, code, subcode, error)
     if kind is DeliveryUnknownError and not delivers:
         kind = TemporarySendError
-    facts: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "status": status,
-        "code": fault.code,
-        "subcode": fault.subcode,
-        "trace_id": fault.trace_id,
+        "code": code,
+        "subcode": subcode,
+        "trace_id": None if trace_id is None else str(trace_id),
         "body": body if isinstance(body, Mapping) else {},
     }
     if issubclass(kind, RateLimitedError):
-        facts["retry_after_seconds"] = retry_after_seconds
-    return kind(f"{_ADVICE[kind]} ({_coordinates(status, fault)})", **facts)
+        fields["retry_after_seconds"] = retry_after_seconds
+    place = f"HTTP {status}, " + ("no code" if code is None else f"code {code}")
+    place += "" if subcode is None else f"/{subcode}"
+    place += "" if trace_id is None else f", fbtrace_id {trace_id}"
+    return kind(f"{_ADVICE[kind]} ({place})", **fields)
 
 
 def not_sent(reason: str) -> TemporarySendError:
-    """The error for a connection that never came about."""
+    """The error for a connection that could not be opened."""
     return TemporarySendError(f"{_ADVICE[TemporarySendError]} (no connection to the Graph API: {reason})")
 
 
 def no_answer(reason: str, *, delivers: bool = True) -> SendError:
-    """The error for a request that left and got no whole answer."""
+    """The error for a request that was sent and got no complete answer."""
     kind = DeliveryUnknownError if delivers else TemporarySendError
     return kind(f"{_ADVICE[kind]} (no answer from the Graph API: {reason})")
 
 
-def _kind_of(status: int, fault: GraphFault) -> type[SendError]:
-    if fault.code is None:
-        # An answer that is not the Graph API's own, from something that stands between.
+def _kind_of(status: int, code: int | None, subcode: int | None, error: Mapping[str, Any]) -> type[SendError]:
+    if code is None:
+        # Not an answer of the Graph API but of a proxy or load balancer.
         return _BY_STATUS.get(status) or (BadRequestError if 300 <= status < 500 else DeliveryUnknownError)
-    if fault.closed_window and fault.code in (10, 100, 200):
+    # Some answers have no subcode for it.
+    if code in (10, 100, 200) and "outside of allowed window" in str(error.get("message", "")).lower():
         return WindowClosedError
-    known = (fault.subcode is not None and _BY_SUBCODE.get(fault.subcode)) or _BY_CODE.get(fault.code)
+    known = (subcode is not None and _BY_SUBCODE.get(subcode)) or _BY_CODE.get(code)
     if known:
         return known
-    if 200 <= fault.code <= 299:
+    if 200 <= code <= 299:
         return PermissionDeniedError
-    return TemporarySendError if fault.transient or status >= 500 else BadRequestError
-
-
-def _coordinates(status: int, fault: GraphFault) -> str:
-    code = "no code" if fault.code is None else f"code {fault.code}"
-    if fault.subcode is not None:
-        code += f"/{fault.subcode}"
-    trace = "" if fault.trace_id is None else f", fbtrace_id {fault.trace_id}"
-    return f"HTTP {status}, {code}{trace}"
+    return TemporarySendError if error.get("is_transient") is True or status >= 500 else BadRequestError
 
 
 def _number(value: object) -> int | None:
@@ -180,3 +154,39 @@ def _number(value: object) -> int | None:
         return int(value)
     except ValueError:
         return None
+
+
+@attrs.frozen(kw_only=True)
+class BatchItem:
+    """
+    The answer to one request of a batch.
+
+    Attributes:
+        status: HTTP status of this request; ``None`` when the batch ended before it was answered.
+        body: The decoded answer; ``None`` when there is none, or when it is not JSON.
+        error: The error that the request alone would have raised; ``None`` for a success.
+    """
+
+    status: int | None
+    body: Any = attrs.field(default=None, repr=False)
+    error: SendError | None = None
+
+    @classmethod
+    def of(cls, answer: Any) -> Self:
+        """Read one item. Facebook sends ``null`` for a request that it did not finish in time."""
+        status = answer.get("code") if isinstance(answer, Mapping) else None
+        if not isinstance(status, int):
+            return cls(status=None, error=no_answer("the batch ended first"))
+        body = answer.get("body")
+        if isinstance(body, str):
+            try:
+                body = orjson.loads(body)
+            except orjson.JSONDecodeError:
+                body = None
+        error = error_from_answer(status, body) if is_refusal(status, body) else None
+        return cls(status=status, body=body, error=error)
+
+
+def batch_items(answer: Any) -> list[BatchItem]:
+    """The answer to each request of a batch, in order; empty when *answer* is not that of a batch."""
+    return [BatchItem.of(item) for item in answer] if isinstance(answer, list) else []

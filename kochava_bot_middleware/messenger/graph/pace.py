@@ -1,9 +1,9 @@
 """
-Slows calls down before the Graph API refuses them.
+Slows down calls before the Graph API refuses them.
 
-Each answer tells in per cent how much of the app's and the Page's allowance is used. Up to 80 % calls leave at once.
-Above, they leave one after another with a space between them that grows evenly, to one second at 100 %. No call waits
-longer than ten seconds for its turn.
+Each answer says in per cent how much of the allowance of the app and the Page is used. Up to 80 % calls are made at
+once. Above, there is an interval between them, which grows linearly to one second at 100 %. No call waits longer than
+ten seconds.
 """
 
 from __future__ import annotations
@@ -15,72 +15,67 @@ import orjson
 
 from ...clock import Clock
 
-CALM_PERCENT: Final = 80.0
-LARGEST_SPACE_SECONDS: Final = 1.0
-LONGEST_WAIT_SECONDS: Final = 10.0
-FORGET_AFTER_SECONDS: Final = 300.0
-"""A figure this old says nothing: the allowance is a rolling one."""
+UNLIMITED_PERCENT: Final = 80.0
+MAX_INTERVAL_SECONDS: Final = 1.0
+MAX_WAIT_SECONDS: Final = 10.0
+EXPIRY_SECONDS: Final = 300.0
+"""A usage as old as this no longer counts: the allowance is for a rolling period."""
 
-_APP_USAGE: Final = "x-app-usage"
-_BUSINESS_USAGE: Final = "x-business-use-case-usage"
 _FIGURES: Final = ("call_count", "total_time", "total_cputime")
 
 
 class UsagePace:
-    """The common pace of all calls with one access token."""
+    """The pace of all calls with one access token."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._percent = 0.0
         self._known_at = 0.0
-        self._next_turn = 0.0
+        self._next_call = 0.0
 
     @property
-    def space_seconds(self) -> float:
-        """The time between two calls now; 0 while there is no need to slow down."""
-        if self._clock.monotonic() - self._known_at > FORGET_AFTER_SECONDS:
+    def interval_seconds(self) -> float:
+        """The current time between two calls; 0 while there is no need to slow down."""
+        if self._clock.monotonic() - self._known_at > EXPIRY_SECONDS:
             return 0.0
-        excess = (min(self._percent, 100.0) - CALM_PERCENT) / (100.0 - CALM_PERCENT)
-        return max(0.0, excess) * LARGEST_SPACE_SECONDS
+        excess = (min(self._percent, 100.0) - UNLIMITED_PERCENT) / (100.0 - UNLIMITED_PERCENT)
+        return max(0.0, excess) * MAX_INTERVAL_SECONDS
 
-    async def turn(self) -> None:
-        """Wait until the next call may leave."""
-        space = self.space_seconds
+    async def wait(self) -> None:
+        """Wait until the next call may be made."""
+        interval = self.interval_seconds
         now = self._clock.monotonic()
-        if space == 0.0:
+        if interval == 0.0:
             return
-        turn = min(max(now, self._next_turn), now + LONGEST_WAIT_SECONDS)
-        self._next_turn = turn + space
-        if turn > now:
-            await self._clock.sleep(turn - now)
+        call_at = min(max(now, self._next_call), now + MAX_WAIT_SECONDS)
+        self._next_call = call_at + interval
+        if call_at > now:
+            await self._clock.sleep(call_at - now)
 
     def observe(self, headers: Mapping[str, str]) -> float | None:
         """
-        Learn from the headers of an answer; they need not be there, nor be well formed.
+        Read the usage from the headers of an answer; missing and malformed ones are ignored.
 
         Returns:
-            Seconds until Facebook lets calls through again, if it says so; else ``None``.
+            Seconds until Facebook accepts calls again, if it says so; else ``None``.
         """
-        usages = [*_app_usages(headers.get(_APP_USAGE)), *_business_usages(headers.get(_BUSINESS_USAGE))]
+        app_usage = headers.get("x-app-usage")
+        business_usage = headers.get("x-business-use-case-usage")
+        usages = [*_objects(_decoded(app_usage)), *_business_usages(_decoded(business_usage))]
         if usages:
-            self._percent = max(_numeric(usage.get(figure)) for usage in usages for figure in _FIGURES)
+            self._percent = max(_number(usage.get(figure)) for usage in usages for figure in _FIGURES)
             self._known_at = self._clock.monotonic()
-        regain_minutes = max((_numeric(usage.get("estimated_time_to_regain_access")) for usage in usages), default=0.0)
-        waits = (_numeric(headers.get("Retry-After")), regain_minutes * 60)
-        return max(waits) or None
+        regain_minutes = max((_number(usage.get("estimated_time_to_regain_access")) for usage in usages), default=0.0)
+        return max(_number(headers.get("Retry-After")), regain_minutes * 60) or None
 
 
-def _app_usages(header: str | None) -> Iterator[Mapping[str, Any]]:
-    usage = _decoded(header)
-    if isinstance(usage, dict):
-        yield usage
+def _business_usages(by_business: Any) -> Iterator[Mapping[str, Any]]:
+    for usages in by_business.values() if isinstance(by_business, dict) else ():
+        yield from _objects(*usages) if isinstance(usages, list) else ()
 
 
-def _business_usages(header: str | None) -> Iterator[Mapping[str, Any]]:
-    by_business = _decoded(header)
-    if isinstance(by_business, dict):
-        for usages in by_business.values():
-            yield from (usage for usage in usages if isinstance(usage, dict)) if isinstance(usages, list) else ()
+def _objects(*values: Any) -> Iterator[Mapping[str, Any]]:
+    return (value for value in values if isinstance(value, dict))
 
 
 def _decoded(header: str | None) -> Any:
@@ -90,7 +85,7 @@ def _decoded(header: str | None) -> Any:
         return None
 
 
-def _numeric(value: object) -> float:
+def _number(value: object) -> float:
     try:
         return max(0.0, float(str(value)))
     except ValueError:

@@ -1,1 +1,1 @@
-"""Where the links of an outgoing body stand, and how they are replaced."""
+"""Finds the links of an outgoing body and replaces them."""

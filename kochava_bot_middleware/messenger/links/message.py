@@ -1,18 +1,20 @@
 """
-The links of one message: what a `type` and its parent say, never the name of a key alone.
+Finds the links of one message or menu.
 
-``url`` also names pictures, media files, log-in and privacy pages.
+What an address is depends on the ``type`` of the object and on its parents, not on the key: ``url`` is also the key of
+pictures, media files, log-in pages and privacy policies.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
-from .site import KeepReason, LinkKind, Show, Trail
-from .steps import LinkSteps, Scope, make_scope, title_of
+from .containers import Changes, decoded, members_of, value_of
+from .link import KeepReason, LinkKind, Replace, Scope, Trail
 from .text import BUTTON_TEXT_LIMIT, TextLimit
-from .tree import Changes, decoded, members_of, word
+from .walk import LinkWalk
 
 _PICTURES = (
     "image_url",
@@ -22,23 +24,28 @@ _PICTURES = (
     "barcode_image_url",
 )
 
-_PAYLOAD_LINKS = {
+_TEMPLATE_LINKS = {
     "coupon": ("coupon_url", LinkKind.COUPON_URL),
     "receipt": ("order_url", LinkKind.ORDER_URL),
     "airline_checkin": ("checkin_url", LinkKind.CHECKIN_URL),
 }
+"""Links of a whole template, by its type."""
 
-_FETCHED_ELEMENTS = {
+_ELEMENT_URLS = {
     "media": (LinkKind.MEDIA, KeepReason.MEDIA),
     "open_graph": (LinkKind.CARD, KeepReason.OPEN_GRAPH),
 }
+"""What ``url`` of an element is, by the type of its template."""
+
+_make_scope = functools.partial(tuple.__new__, Scope)
+"""A `Scope` from a tuple of its fields, in half the time of a call."""
 
 
-class MessageWalk(LinkSteps):
-    """From a message or a menu down to its links."""
+class MessageWalk(LinkWalk):
+    """Walks through messages and menus."""
 
-    def __init__(self, show: Show, text_limit: TextLimit | None, *, every_place: bool) -> None:
-        super().__init__(show, every_place=every_place)
+    def __init__(self, replace: Replace, text_limit: TextLimit | None, *, every_place: bool) -> None:
+        super().__init__(replace, every_place=every_place)
         self._text_limit = text_limit
 
     def message(self, message: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
@@ -46,140 +53,144 @@ class MessageWalk(LinkSteps):
         changes: Changes = {}
         if self._text_limit is not None:
             self.text(message, trail, scope, changes, self._text_limit.value, self._text_limit.size)
-        self.mapping(message, "attachment", trail, scope, changes, self._attachment)
-        self.sequence(message, "attachments", trail, scope, changes, self._attachment)
-        self.mapping(message, "template", trail, scope, changes, self.utility)
-        self.sequence(message, "quick_replies", trail, scope, changes, self._quick_reply)
-        return changes
-
-    def menu(self, menu: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
-        """An item of ``persistent_menu``."""
-        changes: Changes = {}
-        self.sequence(menu, "call_to_actions", trail, scope, changes, self.menu_item)
+        self.into_object(message, "attachment", trail, scope, changes, self._attachment)
+        self.into_array(message, "attachments", trail, scope, changes, self._attachment)
+        self.into_object(message, "template", trail, scope, changes, self.utility_template)
+        self.into_array(message, "quick_replies", trail, scope, changes, self._quick_reply)
         return changes
 
     def menu_item(self, item: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
-        """An item of ``call_to_actions``: of a menu, or a message of the welcome screen of old."""
-        if word(item.get("type")) == "web_url":
-            return self._tapped(item, trail, scope, LinkKind.MENU_ITEM)
+        """An item of ``call_to_actions``: of a menu, or a message of a welcome screen."""
+        if value_of(item.get("type")) == "web_url":
+            return self._url_button(item, trail, scope, LinkKind.MENU_ITEM)
         changes: Changes = {}
         if "call_to_actions" in item:
-            self.deeper(self.sequence, item, "call_to_actions", trail, scope, changes, self.menu_item)
+            self.nested(self.into_array, item, "call_to_actions", trail, scope, changes, self.menu_item)
             return changes
         if "message" in item:
-            self.mapping(item, "message", trail, scope, changes, self.message)
+            self.into_object(item, "message", trail, scope, changes, self.message)
             return changes
-        return self._untapped(item, trail, scope)
+        return self._other_button(item, trail, scope)
 
-    def utility(self, template: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
+    def utility_template(self, template: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
         """A utility template, sent or created: its addresses are part of what Facebook approves."""
+        url = self.only(self.fixed_link, "url", LinkKind.UTILITY, KeepReason.UTILITY_TEMPLATE)
+
+        def component(component: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
+            changes: Changes = {}
+            self.into_array(component, "parameters", trail, scope, changes, url)
+            self.into_array(component, "buttons", trail, scope, changes, url)
+            return changes
+
         changes: Changes = {}
-        self.sequence(template, "components", trail, scope, changes, self._utility_component)
+        self.into_array(template, "components", trail, scope, changes, component)
         return changes
 
     def _attachment(self, attachment: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
+        is_template = value_of(attachment.get("type")) == "template"
         changes: Changes = {}
-        if word(attachment.get("type")) == "template":
-            self.mapping(attachment, "payload", trail, scope, changes, self._template)
-        else:
-            self.mapping(attachment, "payload", trail, scope, changes, self._media)
+        self.into_object(attachment, "payload", trail, scope, changes, self._template if is_template else self._media)
         return changes
 
     def _media(self, payload: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
         if "template_type" in payload:
             return self._template(payload, trail, scope)
         changes: Changes = {}
-        self.kept(payload, "url", trail, scope, changes, LinkKind.MEDIA, KeepReason.MEDIA)
+        self.fixed_link(payload, "url", trail, scope, changes, LinkKind.MEDIA, KeepReason.MEDIA)
         return changes
 
     def _template(self, payload: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
-        name = word(payload.get("template_type"))
+        name = value_of(payload.get("template_type"))
         template = name if isinstance(name, str) else ""
         shared = scope.shared or ("sharable" in payload and _is_set(payload["sharable"]))
-        scope = Scope(template, title_of(payload), shared, scope.user_id)
+        scope = Scope(template, _title_of(payload), shared, scope.user_id)
         changes: Changes = {}
         if self._text_limit is not None and template == "button":
             self.text(payload, trail, scope, changes, BUTTON_TEXT_LIMIT, len)
-        if template in _PAYLOAD_LINKS:
-            key, kind = _PAYLOAD_LINKS[template]
-            self.link(payload, key, trail, scope, changes, kind, scope.title, shared=scope.shared)
-        inner = scope._replace(shared=True) if _offers_itself(payload) else scope
-        self.sequence(payload, "elements", trail, inner, changes, self._element)
-        self._buttons(payload, trail, inner, changes)
-        self.mapping(payload, "default_action", trail, inner, changes, self._default_action)
-        self.mapping(payload, "business_privacy", trail, scope, changes, self._privacy)
-        self.sequence(payload, "boarding_pass", trail, scope, changes, self._pictures)
+        if template in _TEMPLATE_LINKS:
+            key, kind = _TEMPLATE_LINKS[template]
+            self.tappable_link(payload, key, trail, scope, changes, kind, scope.title, shared=scope.shared)
+        inner = scope._replace(shared=True) if _shares_its_element(payload) else scope
+        self.into_array(payload, "elements", trail, inner, changes, self._element)
+        self.buttons(payload, trail, inner, changes, self._button)
+        self.into_object(payload, "default_action", trail, inner, changes, self._default_action)
+        if "business_privacy" in payload:
+            privacy = self.only(self.fixed_link, "url", LinkKind.PRIVACY, KeepReason.PRIVACY)
+            self.into_object(payload, "business_privacy", trail, scope, changes, privacy)
+        self.into_array(payload, "boarding_pass", trail, scope, changes, self._pictures)
         changes.update(self._pictures(payload, trail, scope))
         return changes
 
     def _element(self, element: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
         changes: Changes = {}
         template, _, shared, user_id = scope
-        title = title_of(element)
-        shared = shared or _offers_itself(element)
-        scope = make_scope((template, title, shared, user_id))
+        title = _title_of(element)
+        shared = shared or _shares_its_element(element)
+        scope = _make_scope((template, title, shared, user_id))
         if self.every_place and "image_url" in element:
-            self.kept(element, "image_url", trail, scope, changes, LinkKind.PICTURE, KeepReason.PICTURE)
+            self.fixed_link(element, "image_url", trail, scope, changes, LinkKind.PICTURE, KeepReason.PICTURE)
         if "url" in element:
-            kind, reason = _FETCHED_ELEMENTS.get(template, (LinkKind.CARD, KeepReason.UNKNOWN_PLACE))
-            self.kept(element, "url", trail, scope, changes, kind, reason)
+            kind, reason = _ELEMENT_URLS.get(template, (LinkKind.CARD, KeepReason.UNKNOWN_PLACE))
+            self.fixed_link(element, "url", trail, scope, changes, kind, reason)
         if "item_url" in element:
-            self.link(element, "item_url", trail, scope, changes, LinkKind.ITEM_URL, title, shared=shared)
+            self.tappable_link(element, "item_url", trail, scope, changes, LinkKind.ITEM_URL, title, shared=shared)
         if "default_action" in element:
-            self.mapping(element, "default_action", trail, scope, changes, self._default_action)
+            self.into_object(element, "default_action", trail, scope, changes, self._default_action)
         if "images" in element:
-            self.sequence(element, "images", trail, scope, changes, self._image)
+            self.into_array(element, "images", trail, scope, changes, self._image)
         if "buttons" in element:
-            self._buttons(element, trail, scope, changes)
+            self.buttons(element, trail, scope, changes, self._button)
         return changes
 
-    def _buttons(self, parent: Mapping[str, Any], trail: Trail, scope: Scope, changes: Changes) -> None:
-        buttons = parent.get("buttons")
-        if type(buttons) is list:
-            replaced = self.plain_links(buttons, (trail, "buttons"), scope, self._button)
-            if replaced is not buttons:
-                changes["buttons"] = replaced
-        else:
-            self.sequence(parent, "buttons", trail, scope, changes, self._button)
+    def _button(
+        self, button: Mapping[str, Any], trail: Trail, scope: Scope, kind: LinkKind = LinkKind.BUTTON
+    ) -> Changes:
+        """A button, or an action of an element or image."""
+        if value_of(button.get("type")) == "web_url":
+            return self._url_button(button, trail, scope, kind)
+        return self._other_button(button, trail, scope)
 
-    def _button(self, button: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
-        if word(button.get("type")) == "web_url":
-            return self._tapped(button, trail, scope, LinkKind.BUTTON)
-        return self._untapped(button, trail, scope)
+    def _default_action(self, action: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
+        # A default action can only open an address, so old code does not give its type.
+        if value_of(action.get("type", "web_url")) == "web_url":
+            return self._url_button(action, trail, scope, LinkKind.DEFAULT_ACTION)
+        return self._other_button(action, trail, scope)
 
-    def _tapped(self, button: Mapping[str, Any], trail: Trail, scope: Scope, kind: LinkKind) -> Changes:
+    def _url_button(self, button: Mapping[str, Any], trail: Trail, scope: Scope, kind: LinkKind) -> Changes:
         changes: Changes = {}
         title = button.get("title")
         if not isinstance(title, str):
             title = scope.title
         shared = scope.shared
         if "webview_share_button" in button:
-            shared = shared or not _is_hidden(button["webview_share_button"])
-        if "messenger_extensions" in button and _is_set(button["messenger_extensions"]):
-            keep = KeepReason.MESSENGER_EXTENSIONS
-            self.link(button, "url", trail, scope, changes, kind, title, keep, shared=shared, extensions=True)
-        else:
-            self.link(button, "url", trail, scope, changes, kind, title, shared=shared)
+            share_button = value_of(button["webview_share_button"])
+            is_hidden = share_button is None or (isinstance(share_button, str) and share_button.lower() == "hide")
+            shared = shared or not is_hidden
+        extensions = "messenger_extensions" in button and _is_set(button["messenger_extensions"])
+        keep = KeepReason.MESSENGER_EXTENSIONS if extensions else None
+        self.tappable_link(
+            button, "url", trail, scope, changes, kind, title, keep, shared=shared, extensions=extensions
+        )
         if "fallback_url" in button:
-            self.link(button, "fallback_url", trail, scope, changes, LinkKind.FALLBACK_URL, title, shared=shared)
+            kind = LinkKind.FALLBACK_URL
+            self.tappable_link(button, "fallback_url", trail, scope, changes, kind, title, shared=shared)
         return changes
 
-    def _untapped(self, button: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
+    def _other_button(self, button: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
         changes: Changes = {}
         if "url" in button:
-            log_in = word(button.get("type")) in ("account_link", "account_linking")
+            log_in = value_of(button.get("type")) in ("account_link", "account_linking")
             kind = LinkKind.ACCOUNT_LINK if log_in else LinkKind.BUTTON
             reason = KeepReason.ACCOUNT_LINK if log_in else KeepReason.UNKNOWN_PLACE
-            self.kept(button, "url", trail, scope, changes, kind, reason)
-        if "payload" in button:
-            self._payload(button, trail, scope, changes)
+            self.fixed_link(button, "url", trail, scope, changes, kind, reason)
+        self._payload(button, trail, scope, changes)
         if "share_contents" in button:
             inner = scope._replace(shared=True)
-            self.deeper(self.mapping, button, "share_contents", trail, inner, changes, self._share_contents)
+            self.nested(self.into_object, button, "share_contents", trail, inner, changes, self._share_contents)
         return changes
 
     def _share_contents(self, contents: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
-        # Some libraries leave the message out that the platform wants around the attachment.
+        # Some libraries leave out the message around the attachment.
         if "payload" in contents:
             return self._attachment(contents, trail, scope)
         return self.message(contents, trail, scope)
@@ -187,24 +198,16 @@ class MessageWalk(LinkSteps):
     def _payload(self, button: Mapping[str, Any], trail: Trail, scope: Scope, changes: Changes) -> None:
         payload = button.get("payload")
         if isinstance(payload, str) and payload[:8].lower().startswith(("https://", "http://")):
-            self.kept(button, "payload", trail, scope, changes, LinkKind.PAYLOAD, KeepReason.OPAQUE)
-
-    def _default_action(self, action: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
-        # A default action can only open an address, so old code leaves its type out.
-        if word(action.get("type", "web_url")) == "web_url":
-            return self._tapped(action, trail, scope, LinkKind.DEFAULT_ACTION)
-        return self._untapped(action, trail, scope)
+            self.fixed_link(button, "payload", trail, scope, changes, LinkKind.PAYLOAD, KeepReason.OPAQUE)
 
     def _image(self, image: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
         changes: Changes = {}
-        self.kept(image, "url", trail, scope, changes, LinkKind.PICTURE, KeepReason.PICTURE)
-        self.mapping(image, "action", trail, scope, changes, self._image_action)
+        self.fixed_link(image, "url", trail, scope, changes, LinkKind.PICTURE, KeepReason.PICTURE)
+        self.into_object(image, "action", trail, scope, changes, self._image_action)
         return changes
 
     def _image_action(self, action: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
-        if word(action.get("type")) == "web_url":
-            return self._tapped(action, trail, scope, LinkKind.IMAGE_ACTION)
-        return self._untapped(action, trail, scope)
+        return self._button(action, trail, scope, LinkKind.IMAGE_ACTION)
 
     def _quick_reply(self, reply: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
         changes = self._pictures(reply, trail, scope)
@@ -215,37 +218,21 @@ class MessageWalk(LinkSteps):
         changes: Changes = {}
         for key in _PICTURES:
             if key in parent:
-                self.kept(parent, key, trail, scope, changes, LinkKind.PICTURE, KeepReason.PICTURE)
+                self.fixed_link(parent, key, trail, scope, changes, LinkKind.PICTURE, KeepReason.PICTURE)
         return changes
 
-    def _privacy(self, privacy: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
-        changes: Changes = {}
-        self.kept(privacy, "url", trail, scope, changes, LinkKind.PRIVACY, KeepReason.PRIVACY)
-        return changes
 
-    def _utility_component(self, component: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
-        changes: Changes = {}
-        self.sequence(component, "parameters", trail, scope, changes, self._utility_url)
-        self.sequence(component, "buttons", trail, scope, changes, self._utility_url)
-        return changes
-
-    def _utility_url(self, holder: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
-        changes: Changes = {}
-        self.kept(holder, "url", trail, scope, changes, LinkKind.UTILITY, KeepReason.UTILITY_TEMPLATE)
-        return changes
+def _title_of(node: Mapping[str, Any]) -> str:
+    title = node.get("title")
+    return title if isinstance(title, str) else ""
 
 
 def _is_set(flag: Any) -> bool:
     return flag not in (None, False, 0, "", "false", "False")
 
 
-def _is_hidden(share_button: Any) -> bool:
-    value = word(share_button)
-    return value is None or (isinstance(value, str) and value.lower() == "hide")
-
-
-def _offers_itself(holder: Mapping[str, Any]) -> bool:
-    """A share button without contents of its own passes the element around it to others."""
+def _shares_its_element(holder: Mapping[str, Any]) -> bool:
+    """Whether it has a share button without contents of its own, which shares the element around it."""
     buttons = holder.get("buttons")
     if isinstance(buttons, (str, bytes)):
         buttons = decoded(buttons)
@@ -253,10 +240,11 @@ def _offers_itself(holder: Mapping[str, Any]) -> bool:
         return False
     for button in buttons:
         if type(button) is dict:
-            if button.get("type") == "element_share" and not button.get("share_contents"):
-                return True
+            members: Mapping[str, Any] = button
+            button_type = button.get("type")
         else:
             members = members_of(button) or {}
-            if word(members.get("type")) == "element_share" and not members.get("share_contents"):
-                return True
+            button_type = value_of(members.get("type"))
+        if button_type == "element_share" and not members.get("share_contents"):
+            return True
     return False

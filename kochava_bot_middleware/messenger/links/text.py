@@ -1,4 +1,4 @@
-"""Addresses in plain text, as Messenger makes them tappable."""
+"""Addresses in plain text, which Messenger makes tappable."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 BUTTON_TEXT_LIMIT = 640
-"""Characters that the text of a button template may have."""
+"""Characters allowed in the text of a button template."""
 
 _ADDRESS = re.compile(r"(?<![A-Za-z0-9])https?://[^\s<>\"“”«»]+", re.IGNORECASE)
 _PUNCTUATION = frozenset(".,;:!?'’*…。，、；：！？")  # noqa: RUF001
@@ -15,27 +15,27 @@ _BRACKETS = {")": "(", "]": "[", "}": "{", "）": "（", "」": "「", "』": "�
 
 
 class TextLimit(enum.Enum):
-    """How long a message's text may get."""
+    """Maximum length of the text of a message."""
 
     MESSENGER = 1999
-    """Characters: the Send API asks for fewer than 2000."""
+    """Characters: the Send API allows fewer than 2000."""
     INSTAGRAM = 1000
     """Bytes of UTF-8."""
 
     def size(self, text: str) -> int:
-        """The length of *text* as the platform counts it."""
+        """The length of *text* as counted by the platform."""
         return len(text) if self is TextLimit.MESSENGER else len(text.encode("utf-8", "surrogatepass"))
 
 
 def addresses(text: str) -> Iterator[tuple[int, str]]:
-    """Position and text of each http(s) address; a full stop or closing bracket of the sentence is not part of it."""
+    """Position and text of each http(s) address, without a full stop or closing bracket of the sentence."""
     for match in _ADDRESS.finditer(text):
-        address = _without_sentence(match[0])
+        address = _without_punctuation(match[0])
         if address.partition("//")[2]:
             yield match.start(), address
 
 
-def _without_sentence(address: str) -> str:
+def _without_punctuation(address: str) -> str:
     end = len(address)
     opened = {bracket: address.count(bracket) for bracket in (*_BRACKETS, *_BRACKETS.values())}
     while end:

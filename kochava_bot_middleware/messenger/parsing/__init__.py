@@ -1,1 +1,1 @@
-"""From a webhook's bytes to typed events."""
+"""From the body of a webhook to typed events."""

@@ -1,4 +1,4 @@
-"""Readers of the keys around messages: ``message``, ``message_edit``, ``delivery``, ``read``, ``reaction``."""
+"""Reads the key ``message``: what a person sent, or the echo of what the Page sent."""
 
 from __future__ import annotations
 
@@ -8,56 +8,42 @@ from typing import Any
 from ..events import (
     Attachment,
     Coordinates,
-    DeliveryEvent,
     EchoEvent,
     Event,
     MessageDeletedEvent,
-    MessageEditEvent,
     MessageEvent,
     MessageUnsupportedEvent,
     QuickReplyEvent,
-    ReactionEvent,
-    ReadEvent,
     ReplyTo,
     Story,
 )
-from .fields import Frame, identifier, identifiers, integer, members, moment, objects, referral, text
+from .json_values import identifier, identifiers, members, objects, referral, text
+from .kinds import CommonFields
 
-_SUPERSEDED = {"image": "sticker", "share": "ig_post"}
-"""Old types that the platform went on sending beside the new one: stickers in 2026, Instagram posts from 2025 on."""
+_REPLACED_BY = {"image": "sticker", "share": "ig_post"}
+"""Old types that the platform still sends beside the new one: stickers in 2026, Instagram posts from 2025 on."""
 
-_FULL_CIRCLE = 360
+_MAX_DEGREES = 360
 
-_TYPED = {"mid", "text", "seq"}
-"""All that most messages have; the reader need not look for more."""
+_PLAIN = {"mid", "text", "seq"}
+"""The members of a plain text message, for which no others need to be read."""
 
 
-def message(value: dict[str, Any], frame: Frame) -> Event:
-    """Whatever a person sent under ``message``."""
+def message(value: dict[str, Any], common: CommonFields) -> Event:
+    """A message from a person."""
     if "referral" in value:
-        frame["referral"] = referral(value["referral"]) or frame["referral"]
+        common["referral"] = referral(value["referral"]) or common["referral"]
     mid = identifier(value.get("mid"))
     if value.get("is_deleted") is True:
-        return MessageDeletedEvent(**frame, mid=mid)
+        return MessageDeletedEvent(**common, mid=mid)
     if value.get("is_unsupported") is True:
-        return MessageUnsupportedEvent(**frame, mid=mid)
-    if value.keys() <= _TYPED:
-        return MessageEvent(**frame, mid=mid, text=text(value.get("text")))
-    return _rich_message(value, frame)
-
-
-def _rich_message(value: dict[str, Any], frame: Frame) -> MessageEvent:
-    tap = value.get("quick_reply")
-    tapped = isinstance(tap, dict)
-    attachments = _attachments(value.get("attachments"))
-    nlp = value.get("nlp")
-    return (QuickReplyEvent if tapped else MessageEvent)(
-        **frame,
-        mid=identifier(value.get("mid")),
-        text=text(value.get("text")),
-        attachments=attachments,
-        reply_to=_reply_to(value.get("reply_to")),
-        sticker_id=_sticker_id(value, attachments),
+        return MessageUnsupportedEvent(**common, mid=mid)
+    if value.keys() <= _PLAIN:
+        return MessageEvent(**common, mid=mid, text=text(value.get("text")))
+    tap, nlp = value.get("quick_reply"), value.get("nlp")
+    return (QuickReplyEvent if isinstance(tap, dict) else MessageEvent)(
+        **common,
+        **_content(value),
         quick_reply_payload=text(members(tap).get("payload")),
         commands=_each(value.get("commands"), "name"),
         nlp=nlp if isinstance(nlp, dict) else None,
@@ -65,18 +51,13 @@ def _rich_message(value: dict[str, Any], frame: Frame) -> MessageEvent:
     )
 
 
-def echo(value: dict[str, Any], frame: Frame) -> EchoEvent:
-    """Whatever the Page sent under ``message``; an echo is one first, whatever else it is."""
+def echo(value: dict[str, Any], common: CommonFields) -> Event:
+    """A message from the Page, also when it is deleted or unsupported."""
     if "referral" in value:
-        frame["referral"] = referral(value["referral"]) or frame["referral"]
-    attachments = _attachments(value.get("attachments"))
+        common["referral"] = referral(value["referral"]) or common["referral"]
     return EchoEvent(
-        **frame,
-        mid=identifier(value.get("mid")),
-        text=text(value.get("text")),
-        attachments=attachments,
-        reply_to=_reply_to(value.get("reply_to")),
-        sticker_id=_sticker_id(value, attachments),
+        **common,
+        **_content(value),
         app_id=identifier(value.get("app_id")),
         metadata=text(value.get("metadata")),
         is_deleted=value.get("is_deleted") is True,
@@ -84,8 +65,21 @@ def echo(value: dict[str, Any], frame: Frame) -> EchoEvent:
     )
 
 
+def _content(value: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a `ContentEvent`."""
+    attachments = _attachments(value.get("attachments"))
+    stickers = (attachment.sticker_id for attachment in attachments if attachment.sticker_id)
+    return {
+        "mid": identifier(value.get("mid")),
+        "text": text(value.get("text")),
+        "attachments": attachments,
+        "reply_to": _reply_to(value.get("reply_to")),
+        "sticker_id": identifier(value.get("sticker_id")) or next(stickers, None),
+    }
+
+
 def _each(value: Any, key: str) -> tuple[str, ...]:
-    """What *key* names in each of several objects; a lone one is not always in a list."""
+    """The member *key* of each object; a single object is not always in a list."""
     value = [value] if isinstance(value, dict) else value
     return identifiers([item.get(key) for item in objects(value)])
 
@@ -93,37 +87,28 @@ def _each(value: Any, key: str) -> tuple[str, ...]:
 def _reply_to(value: Any) -> ReplyTo | None:
     if not isinstance(value, dict):
         return None
+    story = value.get("story")
     return ReplyTo(
         mid=identifier(value.get("mid")),
         is_self_reply=value.get("is_self_reply") is True,
-        story=_story(value.get("story")),
-    )
-
-
-def _story(value: Any) -> Story | None:
-    if not isinstance(value, dict):
-        return None
-    return Story(id=identifier(value.get("id")), url=identifier(value.get("url")))
-
-
-def _sticker_id(value: dict[str, Any], attachments: tuple[Attachment, ...]) -> str | None:
-    return identifier(value.get("sticker_id")) or next(
-        (attachment.sticker_id for attachment in attachments if attachment.sticker_id), None
+        story=Story(id=identifier(story.get("id")), url=identifier(story.get("url")))
+        if isinstance(story, dict)
+        else None,
     )
 
 
 def _attachments(value: Any) -> tuple[Attachment, ...]:
     found = [_attachment(item) for item in objects(value) if item]
     if len(found) > 1:
-        found = [item for item in found if not any(_supersedes(other, item) for other in found)]
+        found = [item for item in found if not any(_replaces(other, item) for other in found)]
     return tuple(found)
 
 
-def _supersedes(new: Attachment, old: Attachment) -> bool:
-    if old.type is None or new.type != _SUPERSEDED.get(old.type):
+def _replaces(new: Attachment, old: Attachment) -> bool:
+    if old.type is None or new.type != _REPLACED_BY.get(old.type):
         return False
     if old.type == "share":
-        # One message shares one post, and each form of it has an address signed for itself.
+        # A message shares one post, and the address of each of its forms has a signature of its own.
         return True
     same_sticker = new.sticker_id is not None and new.sticker_id == old.sticker_id
     return same_sticker or (new.url is not None and new.url == old.url)
@@ -134,7 +119,7 @@ def _attachment(value: dict[str, Any]) -> Attachment:
     inside = members(payload)
     return Attachment(
         type=identifier(value.get("type")),
-        url=identifier(inside.get("url")) or identifier(value.get("url")) or _other_address(value, payload),
+        url=identifier(inside.get("url")) or identifier(value.get("url")) or _other_url(value, payload),
         title=text(inside.get("title")) or text(value.get("title")),
         sticker_id=identifier(inside.get("sticker_id")),
         coordinates=_coordinates(inside.get("coordinates")),
@@ -142,8 +127,8 @@ def _attachment(value: dict[str, Any]) -> Attachment:
     )
 
 
-def _other_address(value: dict[str, Any], payload: Any) -> str | None:
-    """A shared Instagram story names it differently; old samples have it as the whole payload, or in capitals."""
+def _other_url(value: dict[str, Any], payload: Any) -> str | None:
+    """The name of the member differs for a shared Instagram story; in old samples the payload itself is the address."""
     if isinstance(payload, str) and payload.startswith(("https://", "http://")):
         return payload
     return identifier(members(payload).get("story_media_url")) or identifier(value.get("URL"))
@@ -156,38 +141,7 @@ def _coordinates(value: Any) -> Coordinates | None:
 
 def _degrees(value: Any) -> float | None:
     try:
-        figure = math.nan if isinstance(value, bool) else float(value)
+        degrees = math.nan if isinstance(value, bool) else float(value)
     except (ValueError, TypeError, OverflowError):
         return None
-    return figure if -_FULL_CIRCLE <= figure <= _FULL_CIRCLE else None
-
-
-def message_edit(value: dict[str, Any], frame: Frame) -> Event:
-    """``num_edit`` is a number by the platform's table and text in its sample."""
-    return MessageEditEvent(
-        **frame,
-        mid=identifier(value.get("mid")),
-        text=text(value.get("text")),
-        num_edit=integer(value.get("num_edit")),
-    )
-
-
-def delivery(value: dict[str, Any], frame: Frame) -> Event:
-    """``mids`` is often missing."""
-    return DeliveryEvent(**frame, mids=identifiers(value.get("mids")), watermark=moment(value.get("watermark")))
-
-
-def read(value: dict[str, Any], frame: Frame) -> Event:
-    """Messenger gives a watermark, Instagram one message."""
-    return ReadEvent(**frame, watermark=moment(value.get("watermark")), mid=identifier(value.get("mid")))
-
-
-def reaction(value: dict[str, Any], frame: Frame) -> Event:
-    """``reaction`` and ``emoji`` may be missing when it is taken back."""
-    return ReactionEvent(
-        **frame,
-        mid=identifier(value.get("mid")),
-        action=identifier(value.get("action")),
-        reaction=identifier(value.get("reaction")),
-        emoji=identifier(value.get("emoji")),
-    )
+    return degrees if -_MAX_DEGREES <= degrees <= _MAX_DEGREES else None

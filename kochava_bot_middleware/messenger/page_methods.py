@@ -1,50 +1,42 @@
-"""The methods of pymessenger's main branch, which was never released, with that branch's bodies."""
+"""Methods of the bot for the Page: profile, menus, personas, thread control, people's profiles."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Unpack
+from typing import Any, Final
 from urllib.parse import quote
 
 from ..exceptions import SendError
 from .events import Channel
-from .outgoing import Endpoint
-from .send_options import Notification, NotificationType, SendKeywords, To, recipient_body
+from .outgoing import Endpoint, To, recipient_body
 from .sender import MessageSender
 
+PROFILE_FIELDS: Final = (
+    "get_started",
+    "greeting",
+    "ice_breakers",
+    "persistent_menu",
+    "whitelisted_domains",
+    "account_linking_url",
+    "commands",
+)
+"""Properties of the messenger profile that can be set; on Instagram only ``ice_breakers`` and ``persistent_menu``."""
 
-class UnreleasedMethods(MessageSender):
-    """Bodies always name the notification type, as there; pass ``None`` to leave it out."""
 
-    async def send_recipient(
-        self,
-        recipient_id: To,
-        payload: Mapping[str, Any],
-        notification_type: Notification = NotificationType.REGULAR,
-        **options: Unpack[SendKeywords],
-    ) -> Any:
-        """A Send API body without its recipient, which is put in; *payload* itself stays as it is."""
-        body = {**payload, "recipient": recipient_body(recipient_id)}
-        return await self._send_raw_with(body, notification_type, options)
+class PageMethods(MessageSender):
+    """
+    What changes something that people see (profile, menus, personas) passes the send chain.
 
-    async def send_attachment_url(
-        self,
-        recipient_id: To,
-        attachment_type: str,
-        attachment_url: str,
-        notification_type: Notification = NotificationType.REGULAR,
-        **options: Unpack[SendKeywords],
-    ) -> Any:
-        """Media that Facebook fetches, as *attachment_type*: ``image``, ``audio``, ``video`` or ``file``."""
-        message = {"attachment": {"type": attachment_type, "payload": {"url": attachment_url}}}
-        return await self.send_recipient(recipient_id, {"message": message}, notification_type, **options)
+    The methods of pymessenger's main branch return Facebook's answer also when it is an error, unless `raise_errors`;
+    these are `get_user_info`, and the setting and removing of get-started and menu. All others raise `SendError`.
+    """
 
     async def get_user_info(self, recipient_id: str, fields: Sequence[str] | None = None) -> Any:
-        """Profile of a person, or ``None`` where Facebook gives none. See `get_user_profile` for the reason."""
+        """Profile of a person, or ``None`` where Facebook gives none; `get_user_profile` raises the reason."""
         params = {} if fields is None else {"fields": fields if isinstance(fields, str) else ",".join(fields)}
         try:
-            return await self.call("GET", quote(str(recipient_id), safe=""), params=params)
+            return await self.call("GET", _segment(recipient_id), params=params)
         except SendError as error:
             if self.raise_errors or error.status is None:
                 raise
@@ -69,35 +61,15 @@ class UnreleasedMethods(MessageSender):
     async def _remove(self, field: str) -> Any:
         return await self._answer(self._outgoing(Endpoint.MESSENGER_PROFILE, {"fields": [field]}, method="DELETE"))
 
-
-PROFILE_FIELDS: Final = (
-    "get_started",
-    "greeting",
-    "ice_breakers",
-    "persistent_menu",
-    "whitelisted_domains",
-    "account_linking_url",
-    "commands",
-)
-"""Properties of the messenger profile that can be set; Instagram knows ``ice_breakers`` and ``persistent_menu``."""
-
-
-class AccountMethods(MessageSender):
-    """
-    All methods raise `SendError` for what Facebook refuses and return its decoded answer otherwise.
-
-    What changes something that people see (profile, menus, personas) passes the send chain.
-    """
-
     async def set_messenger_profile(
         self, profile: Mapping[str, Any], *, platform: str | None = None, creative: str | None = None
     ) -> Any:
         """
-        Set the named properties; others stay. Ten calls in ten minutes are allowed.
+        Set the given properties; others stay. Ten calls in ten minutes are allowed.
 
         Args:
-            platform: ``instagram`` or ``messenger``; ``None`` takes the bot's channel.
-            creative: Name of what is shown, for tracking.
+            platform: ``instagram`` or ``messenger``; ``None`` is the bot's channel.
+            creative: Name of the creative shown, for tracking.
         """
         params = self._platform(platform)
         outgoing = self._outgoing(Endpoint.MESSENGER_PROFILE, profile, params=params, creative=creative)
@@ -119,24 +91,22 @@ class AccountMethods(MessageSender):
     async def set_user_menu(
         self, user_id: str, persistent_menu: Sequence[Mapping[str, Any]], *, creative: str | None = None
     ) -> Any:
-        """
-        Give one person a menu of their own. Ten calls in ten minutes for each person are allowed; not on Instagram.
-        """
+        """Set a menu for one person. Ten calls in ten minutes for each person are allowed; not on Instagram."""
         body = {"psid": user_id, "persistent_menu": list(persistent_menu)}
         return await self.send(self._outgoing(Endpoint.CUSTOM_USER_SETTINGS, body, creative=creative))
 
     async def get_user_menu(self, user_id: str) -> Any:
-        """The menus that one person sees."""
+        """The menus of one person."""
         return await self.call("GET", f"me/{Endpoint.CUSTOM_USER_SETTINGS}", params={"psid": user_id})
 
     async def delete_user_menu(self, user_id: str) -> Any:
-        """Give one person the Page's menu again."""
+        """Remove the menu of one person, who then sees the Page's."""
         params = {"psid": user_id, "params": json.dumps(["persistent_menu"])}
         outgoing = self._outgoing(Endpoint.CUSTOM_USER_SETTINGS, None, method="DELETE", params=params)
         return await self.send(outgoing)
 
     async def create_persona(self, name: str, profile_picture_url: str) -> Any:
-        """A persona that messages can be sent as; the answer has its ``id``."""
+        """Create a persona that can send messages; the answer has its ``id``."""
         body = {"name": name, "profile_picture_url": profile_picture_url}
         return await self.send(self._outgoing(Endpoint.PERSONAS, body))
 
@@ -145,41 +115,41 @@ class AccountMethods(MessageSender):
         return await self.call("GET", _segment(persona_id))
 
     async def list_personas(self) -> Any:
-        """The Page's personas, a page of them at a time."""
+        """The first page of the personas of the Page."""
         return await self.call("GET", f"me/{Endpoint.PERSONAS}")
 
     async def delete_persona(self, persona_id: str) -> Any:
-        """Remove a persona; its messages stay."""
+        """Delete a persona; its messages stay."""
         return await self.call("DELETE", _segment(persona_id))
 
     async def get_user_profile(
         self, user_id: str, fields: Sequence[str] = ("first_name", "last_name", "profile_pic")
     ) -> Any:
-        """What a person lets the Page know of them; an empty object where they do not."""
+        """What a person shares with the Page; an empty object where they share nothing."""
         return await self.call("GET", _segment(user_id), params={"fields": ",".join(fields)})
 
     async def pass_thread_control(self, recipient_id: To, target_app_id: str, metadata: str | None = None) -> Any:
-        """Hand the conversation to another app; the Page's inbox has id 263902037430900."""
+        """Pass control to another app; the Page's inbox has id 263902037430900."""
         return await self._thread("pass", recipient_id, target_app_id=target_app_id, metadata=metadata)
 
     async def take_thread_control(self, recipient_id: To, metadata: str | None = None) -> Any:
-        """Take the conversation; only the default app may."""
+        """Take control; only the default app may."""
         return await self._thread("take", recipient_id, metadata=metadata)
 
     async def request_thread_control(self, recipient_id: To, metadata: str | None = None) -> Any:
-        """Ask the app that owns the conversation for it."""
+        """Request control from the app that has it."""
         return await self._thread("request", recipient_id, metadata=metadata)
 
     async def release_thread_control(self, recipient_id: To, metadata: str | None = None) -> Any:
-        """Let the conversation go, to the default app or to nobody."""
+        """Release control, to the default app or to none."""
         return await self._thread("release", recipient_id, metadata=metadata)
 
     async def extend_thread_control(self, recipient_id: To, duration_seconds: int) -> Any:
-        """Keep the conversation for longer than the usual 24 hours, seven days at most."""
+        """Keep control for longer than 24 hours, seven days at most."""
         return await self._thread("extend", recipient_id, duration=duration_seconds)
 
     async def get_thread_owner(self, user_id: str) -> Any:
-        """Which app owns the conversation with a person."""
+        """The app that has control of the thread with a person."""
         return await self.call("GET", "me/thread_owner", params={"recipient": user_id})
 
     async def _thread(self, verb: str, recipient_id: To, **members: Any) -> Any:

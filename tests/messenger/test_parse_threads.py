@@ -1,4 +1,4 @@
-"""Each row of the platform's event table that is about a thread and its owners gives its record."""
+"""Events about threads, taps and the apps that control a thread."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def test_postback() -> None:
 
 
 def test_postback_in_standby() -> None:
-    """The payload goes only to the app that sent the button."""
+    """Only the app that sent the button gets its payload."""
     event = only(events.PostbackEvent, item(postback={"title": "", "referral": {"ref": None}}), under="standby")
     assert (True, None, "", events.Referral()) == (event.standby, event.payload, event.title, event.referral)
 
 
 def test_referral() -> None:
-    """Coming back through an ad names the ad and what it showed."""
+    """Returning through an ad names the ad and its content."""
     event = only(events.ReferralEvent, ITEMS["referral"])
     assert event.referral is not None
     assert ("summer", "6045246247433") == (event.referral.ref, event.referral.ad_id)
@@ -36,7 +36,7 @@ def test_referral() -> None:
 
 
 def test_referral_of_the_chat_plugin() -> None:
-    """The plugin told the page it stood on."""
+    """The plugin names the page that contained it."""
     referral = {"source": "CUSTOMER_CHAT_PLUGIN", "referer_uri": "https://shop.example/", "is_guest_user": True}
     event = only(events.ReferralEvent, {"sender": {"user_ref": "ref-1"}, "referral": referral})
     assert event.referral is not None
@@ -48,14 +48,14 @@ def test_referral_of_the_chat_plugin() -> None:
 
 
 def test_lead() -> None:
-    """A lead ad's answers stand beside the referral, and its time is in seconds."""
+    """The answers of a lead ad are beside the referral, and the time is in seconds."""
     event = only(events.ReferralEvent, ITEMS["lead"])
     assert (events.LeadAnswer(question="Your shoe size?", answer="43"),) == event.lead
     assert datetime(2026, 1, 1, tzinfo=UTC) == event.timestamp
 
 
-def test_lead_within_a_change() -> None:
-    """The dashboard's test button wraps the same item."""
+def test_lead_in_a_change() -> None:
+    """The dashboard's test button sends the same item in a change."""
     event = only(events.ReferralEvent, {"field": "messaging_referrals", "value": ITEMS["lead"]}, under="changes")
     assert ("43",) == tuple(answer.answer for answer in event.lead)
 
@@ -67,20 +67,20 @@ def test_optin_of_send_to_messenger() -> None:
 
 
 def test_optin_of_the_checkbox_plugin() -> None:
-    """Without a sender the plugin's reference is the person."""
+    """Without a sender the reference of the plugin is the person."""
     event = only(events.OptinEvent, ITEMS["optin_checkbox"])
     assert ("ref-4711", "ref-4711") == (event.user_id, event.user_ref)
 
 
 def test_optin_of_one_time_notification() -> None:
-    """The old notification's token is read too."""
+    """The token of the former notifications is read, too."""
     optin = {"type": "one_time_notif_req", "payload": "P", "one_time_notif_token": "tok"}
     event = only(events.OptinEvent, item(optin=optin))
     assert ("one_time_notif_req", "P", "tok") == (event.type, event.payload, event.token)
 
 
 def test_optin_of_notification_messages() -> None:
-    """An agreement to notifications has a token with an end."""
+    """An opt-in to notification messages has a token that expires."""
     event = only(events.OptinEvent, ITEMS["optin_notification_messages"])
     assert ("71937219379821", "Europe/Berlin", "NOT_REFRESHED") == (
         event.token,
@@ -92,7 +92,7 @@ def test_optin_of_notification_messages() -> None:
 
 
 def test_stop_is_an_optin_that_opted_out() -> None:
-    """The platform tells a stop as an opt-in."""
+    """The platform reports an opt-out as an opt-in."""
     assert only(events.OptinEvent, ITEMS["optin_stop"]).opted_out
 
 
@@ -107,8 +107,8 @@ def test_stop_is_an_optin_that_opted_out() -> None:
         ("RESUME_NOTIFICATIONS", False),
     ],
 )
-def test_stop_is_told_in_any_spelling(status: str, opted_out: bool) -> None:
-    """A stop that is overlooked would mean a message to a person who said no."""
+def test_opt_out_is_recognised_in_any_spelling(status: str, opted_out: bool) -> None:
+    """Otherwise a person who opted out would get messages."""
     optin = {"type": "notification_messages", "notification_messages_status": status}
     assert opted_out is only(events.OptinEvent, item(optin=optin)).opted_out
 
@@ -121,57 +121,57 @@ def test_account_linking() -> None:
 
 @pytest.mark.parametrize("key", ["policy_enforcement", "policy-enforcement"])
 def test_policy_enforcement(key: str) -> None:
-    """A policy warning has no person; very old data writes the key with a dash."""
+    """A policy warning has no person; very old data has a dash in the key."""
     value = {"recipient": {"id": PAGE_ID}, key: {"action": "block", "reason": "Spam"}}
     event = only(events.PolicyEnforcementEvent, value)
     assert ("block", "Spam", None) == (event.action, event.reason, event.user_id)
 
 
 def test_app_roles() -> None:
-    """Roles are told by app."""
+    """Roles are keyed by app."""
     assert {"1517776481860111": ("primary_receiver",)} == only(events.AppRolesEvent, ITEMS["app_roles"]).roles
 
 
 def test_pass_thread_control() -> None:
-    """A thread that was idle had no owner."""
+    """An idle thread had no owner."""
     event = only(events.PassThreadControlEvent, ITEMS["pass_thread_control"])
     wanted = (None, "263902037430900", "human")
     assert wanted == (event.previous_owner_app_id, event.new_owner_app_id, event.metadata)
 
 
 def test_take_thread_control() -> None:
-    """Both owners are told."""
+    """Both owners are named."""
     event = only(events.TakeThreadControlEvent, ITEMS["take_thread_control"])
     wanted = ("1517776481860111", "26", "back")
     assert wanted == (event.previous_owner_app_id, event.new_owner_app_id, event.metadata)
 
 
 def test_request_thread_control() -> None:
-    """The app that asks is told."""
+    """The app that requests control is named."""
     event = only(events.RequestThreadControlEvent, ITEMS["request_thread_control"])
     assert ("26", "please") == (event.requested_owner_app_id, event.metadata)
 
 
 def test_inbox_labels() -> None:
-    """A label was put on a person."""
+    """A label was added to a person."""
     event = only(events.InboxLabelsEvent, ITEMS["inbox_labels"], under="changes")
     wanted = (PERSON_ID, "add", "9", "VIP")
     assert wanted == (event.user_id, event.action, event.label_id, event.page_label_name)
 
 
 def test_feed_change() -> None:
-    """What is not messaging keeps field and value."""
+    """What is not messaging has field and value."""
     event = only(events.ChangeEvent, ITEMS["change"], under="changes")
     assert ("feed", ITEMS["change"]["value"], None) == (event.field, event.value, event.user_id)
 
 
 @pytest.mark.parametrize("told", [{"created_time": 1_767_225_600}, {"timestamp": "2026-01-01T00:00:00+0000"}])
-def test_change_has_the_time_it_tells(told: dict[str, Any]) -> None:
-    """Changes tell when they happened inside."""
+def test_change_has_the_time_of_its_value(told: dict[str, Any]) -> None:
+    """A change has no time of its own."""
     event = only(events.ChangeEvent, {"field": "feed", "value": told}, under="changes")
     assert datetime(2026, 1, 1, tzinfo=UTC) == event.timestamp
 
 
 def test_message_request_accepted() -> None:
-    """The only key whose value is text."""
+    """The only key with text as its value."""
     assert only(events.MessageRequestEvent, ITEMS["message_request"]).answer == "accept"

@@ -1,4 +1,4 @@
-"""Events that answer something richer than a message: forms, feedback, carts, coupons, payments, games."""
+"""Events about forms, feedback, orders, coupons, payments and games."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class GamePlayEvent(Event):
         player_id: The person's id within the game.
         locale: Such as ``en_US``.
         context_type: ``SOLO``, ``THREAD`` or ``GROUP``.
-        context_id: Where it was played; missing for ``SOLO``.
-        score: Points; of classic high-score games only.
-        payload: As the game gave it.
+        context_id: The thread or group; missing for ``SOLO``.
+        score: Points; only for classic high-score games.
+        payload: As given by the game.
     """
 
     kind: ClassVar[Kind] = Kind.GAME_PLAY
@@ -39,11 +39,11 @@ class GamePlayEvent(Event):
 @attrs.frozen(kw_only=True)
 class ResponseFeedbackEvent(Event):
     """
-    A person judged one message of the bot.
+    A person rated one message of the bot.
 
     Attributes:
         feedback: ``Good response`` or ``Bad response``.
-        mid: The message judged.
+        mid: Id of the message.
     """
 
     kind: ClassVar[Kind] = Kind.RESPONSE_FEEDBACK
@@ -58,10 +58,10 @@ class FeedbackQuestion:
     One answered question of a feedback form.
 
     Attributes:
-        id: As the template had it.
+        id: As in the template.
         type: ``csat``, ``nps``, ``ces`` or ``free_form``.
-        payload: The answer: a figure as text, or what the person wrote.
-        follow_up: What the person wrote to explain the figure.
+        payload: The answer: a number as text, or what the person wrote.
+        follow_up: The person's explanation of the number.
     """
 
     id: str
@@ -93,8 +93,8 @@ class InformationScreen:
     One page of a structured information template.
 
     Attributes:
-        screen_id: As the template had it.
-        responses: What the person gave, by key: name, phone, address.
+        screen_id: As in the template.
+        responses: The answers, by key: name, phone, address.
     """
 
     screen_id: str | None = None
@@ -116,8 +116,8 @@ class OrderEvent(Event):
     A person sent a cart.
 
     Attributes:
-        products: As they came: ``id``, ``retailer_id``, ``name``, ``unit_price``, ``currency``, ``quantity``.
-        note: What the person added.
+        products: As received: ``id``, ``retailer_id``, ``name``, ``unit_price``, ``currency``, ``quantity``.
+        note: The person's note.
     """
 
     kind: ClassVar[Kind] = Kind.ORDER
@@ -129,10 +129,10 @@ class OrderEvent(Event):
 @attrs.frozen(kw_only=True)
 class CouponEvent(Event):
     """
-    A person uncovered a coupon.
+    A person revealed the code of a coupon.
 
     Attributes:
-        payload: As the template had it.
+        payload: As in the template.
         coupon_code: The code shown.
     """
 
@@ -145,10 +145,10 @@ class CouponEvent(Event):
 @attrs.frozen(kw_only=True)
 class FormEvent(Event):
     """
-    A person sent an instant form.
+    A person submitted an instant form.
 
     Attributes:
-        id: The form.
+        id: Id of the form.
     """
 
     kind: ClassVar[Kind] = Kind.FORM
@@ -159,14 +159,14 @@ class FormEvent(Event):
 @attrs.frozen(kw_only=True)
 class PaymentEvent(Event):
     """
-    A person paid (gone from the platform).
+    A person paid (removed from the platform).
 
     Attributes:
-        payload: As the button had it.
-        requested_user_info: Name, address and so on, as it came.
-        payment_credential: Provider and charge or card, as it came.
-        amount: ``{"currency", "amount"}``, as it came.
-        shipping_option_id: The way of shipping chosen.
+        payload: Payload of the button.
+        requested_user_info: Name, address and so on, as received.
+        payment_credential: Provider and charge or card, as received.
+        amount: ``{"currency", "amount"}``, as received.
+        shipping_option_id: The shipping option chosen.
     """
 
     kind: ClassVar[Kind] = Kind.PAYMENT
@@ -181,11 +181,11 @@ class PaymentEvent(Event):
 @attrs.frozen(kw_only=True)
 class CheckoutUpdateEvent(Event):
     """
-    A person chose a shipping address; the bot was to answer with prices (gone from the platform).
+    A person chose a shipping address, for which the bot replied with prices (removed from the platform).
 
     Attributes:
-        payload: As the button had it.
-        shipping_address: As it came.
+        payload: Payload of the button.
+        shipping_address: As received.
     """
 
     kind: ClassVar[Kind] = Kind.CHECKOUT_UPDATE
@@ -197,12 +197,12 @@ class CheckoutUpdateEvent(Event):
 @attrs.frozen(kw_only=True)
 class PreCheckoutEvent(Event):
     """
-    A person is about to pay (gone from the platform).
+    A person is about to pay (removed from the platform).
 
     Attributes:
-        payload: As the button had it.
-        requested_user_info: As of `PaymentEvent`.
-        amount: As of `PaymentEvent`.
+        payload: Payload of the button.
+        requested_user_info: As in `PaymentEvent`.
+        amount: As in `PaymentEvent`.
     """
 
     kind: ClassVar[Kind] = Kind.PRE_CHECKOUT
@@ -215,11 +215,12 @@ class PreCheckoutEvent(Event):
 @attrs.frozen(kw_only=True)
 class BrandedCameraEvent(Event):
     """
-    A person used the Page's camera effect (gone from the platform).
+    A person used a camera effect of the Page (removed from the platform).
 
     Attributes:
-        content_ids: The effects.
-        event: What the person did.
+        content_ids: Ids of the effects.
+        event: What the person did with them.
+
     """
 
     kind: ClassVar[Kind] = Kind.BRANDED_CAMERA

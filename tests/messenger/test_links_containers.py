@@ -1,4 +1,4 @@
-"""The forms in which a body may come: JSON text, batch, attrs instances, tuples; and that it is never written into."""
+"""The forms of a body: JSON text, batch, attrs instances, tuples; the caller's is never changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kochava_bot_middleware.messenger.links.body import Path, iter_links, map_links, replace_links
+from kochava_bot_middleware.messenger.links.body import iter_links, replace_links
+from kochava_bot_middleware.messenger.links.link import Path, link_of
 from kochava_bot_middleware.messenger.links.text import TextLimit
 
 SHOP = "https://shop.example/a?b=1&c=%C3%A4"
@@ -31,15 +32,20 @@ def body(message: Any) -> dict[str, Any]:
 
 def replaced(given_body: Any) -> Any:
     """The body with every link replaced."""
-    return map_links(given_body, lambda _site: NEW)
+    return replace_links(given_body, lambda *_link: NEW)
 
 
-def test_replacement_goes_to_its_path_alone() -> None:
-    """replace_links changes the address at the path and nothing else, in a new object."""
+def replaced_at(given_body: Any, replacements: dict[Path, str]) -> Any:
+    """The body with the links at some paths replaced."""
+    return replace_links(given_body, lambda *link: replacements.get(link_of(*link).path))
+
+
+def test_only_the_link_at_the_path_is_replaced() -> None:
+    """The rest is equal, in a new object."""
     original = body({"attachment": ATTACHMENT, "metadata": "m"})
     before = copy.deepcopy(original)
 
-    result = replace_links(original, {URL_PATH: NEW})
+    result = replaced_at(original, {URL_PATH: NEW})
 
     assert before == original
     assert NEW == result["message"]["attachment"]["payload"]["buttons"][0]["url"]
@@ -47,18 +53,18 @@ def test_replacement_goes_to_its_path_alone() -> None:
     assert original["recipient"] is result["recipient"]
 
 
-def test_without_a_replacement_the_same_object_comes_back() -> None:
+def test_without_a_replacement_the_same_object_is_returned() -> None:
     """Nothing is copied when nothing changes."""
     original = body({"attachment": json.dumps(ATTACHMENT)})
 
-    assert original is replace_links(original, {("message", "elsewhere"): NEW})
+    assert original is replaced_at(original, {("message", "elsewhere"): NEW})
 
 
 def test_json_text_members_stay_json_text() -> None:
     """pymessenger 0.0.7.0 sends recipient and message as JSON text."""
     original = {"recipient": json.dumps({"id": "42"}), "message": json.dumps({"attachment": ATTACHMENT})}
 
-    result = replace_links(original, {URL_PATH: NEW})
+    result = replaced_at(original, {URL_PATH: NEW})
 
     assert original["recipient"] == result["recipient"]
     assert json.dumps({"attachment": json.loads(json.dumps(ATTACHMENT).replace(SHOP, NEW))}) == result["message"]
@@ -66,37 +72,37 @@ def test_json_text_members_stay_json_text() -> None:
 
 
 def test_body_may_be_json_text_or_bytes() -> None:
-    """A whole body as text comes back as text, as bytes as bytes."""
+    """The result is text or bytes like the body."""
     text = json.dumps(body({"attachment": ATTACHMENT}), separators=(",", ":"))
 
     assert text.replace(SHOP, json.dumps(NEW)[1:-1]) == replaced(text)
     assert replaced(text).encode() == replaced(text.encode())
 
 
-def test_text_that_is_not_json_stays() -> None:
-    """Numbers that JSON does not know, broken text and endless nesting are left alone."""
+def test_text_that_is_not_json_is_not_changed() -> None:
+    """Numbers that are not finite, malformed text and too deep nesting."""
     for text in ('{"attachment": NaN}', '{"a": 1e999}', "{broken", "[" * 100_000):
         original = body(text)
 
         assert original is replaced(original)
 
 
-def test_big_numbers_in_json_text_survive() -> None:
-    """An id above 2^64 is not turned into a float."""
+def test_large_integers_in_json_text_are_exact() -> None:
+    """An id above 2^64 is not converted to a float."""
     original = {"message": json.dumps({"attachment": ATTACHMENT, "id": 2**70})}
 
     assert 2**70 == json.loads(replaced(original)["message"])["id"]
 
 
 class ButtonType(enum.Enum):
-    """A button type as older libraries have it."""
+    """A button type as in older libraries."""
 
     WEB_URL = "web_url"
 
 
 @attrs.frozen
 class URLButton:
-    """A button as an attrs class, with a field that cannot be given."""
+    """A button as an attrs class, with a field that is not an argument."""
 
     title: str
     url: str = attrs.field(validator=attrs.validators.max_len(40))
@@ -111,8 +117,8 @@ class Payload:
     template_type: str = "button"
 
 
-def test_attrs_instances_and_tuples_come_back_as_such() -> None:
-    """Instances are evolved, tuples stay tuples, the caller's are untouched."""
+def test_attrs_instances_and_tuples_are_copied() -> None:
+    """The results have the same class, and the caller's are not changed."""
     payload = Payload((URLButton("A", SHOP), {"type": "postback", "payload": "P"}))
     original = body({"attachment": {"type": "template", "payload": payload}})
 
@@ -123,17 +129,17 @@ def test_attrs_instances_and_tuples_come_back_as_such() -> None:
     assert isinstance(result.buttons, tuple)
 
 
-def test_attrs_instance_that_refuses_the_address_gets_it_all_the_same() -> None:
-    """A validator of the caller's class must not stop a send."""
+def test_validator_of_an_attrs_instance_does_not_stop_a_replacement() -> None:
+    """A validator of the caller's class must not prevent a send."""
     original = body({"attachment": {"type": "template", "payload": Payload((URLButton("A", SHOP),))}})
 
-    result = map_links(original, lambda _site: NEW * 3)
+    result = replace_links(original, lambda *_link: NEW * 3)
 
     assert NEW * 3 == result["message"]["attachment"]["payload"].buttons[0].url
 
 
 def test_dict_classes_are_kept() -> None:
-    """An OrderedDict stays one, and keeps its order."""
+    """An OrderedDict stays one, in its order."""
     original = body(
         {"attachment": {"type": "template", "payload": OrderedDict(template_type="button", buttons=[BUTTON], x=1)}}
     )
@@ -144,8 +150,8 @@ def test_dict_classes_are_kept() -> None:
     assert ["template_type", "buttons", "x"] == list(result)
 
 
-def test_batch_requests_are_forms_with_recipients_of_their_own() -> None:
-    """Only the changed field of a form is written anew; each request names its own person."""
+def test_requests_of_a_batch_are_forms_with_their_own_recipients() -> None:
+    """Only the changed field of a form is encoded again."""
     form = "access_token=a+b&" + urlencode(
         {"recipient": '{"id":"7"}', "message": json.dumps({"attachment": ATTACHMENT})}
     )
@@ -161,7 +167,7 @@ def test_batch_requests_are_forms_with_recipients_of_their_own() -> None:
 
 
 def test_batch_may_be_json_text_or_a_bare_array() -> None:
-    """The array is found as text, and without an object around it."""
+    """Also an array without an object around it."""
     requests = [{"method": "POST", "relative_url": "me/messages", "body": body({"attachment": ATTACHMENT})}]
 
     assert ("batch", 0, "body", *URL_PATH) == next(iter_links({"batch": json.dumps(requests)})).path
@@ -169,19 +175,20 @@ def test_batch_may_be_json_text_or_a_bare_array() -> None:
     assert (0, "body", *URL_PATH) == next(iter_links(json.dumps(requests))).path
 
 
-def test_text_room_shrinks_with_what_is_written() -> None:
-    """Each address of a text is told how long its replacement may be."""
+def test_allowed_length_shrinks_with_earlier_replacements() -> None:
+    """The length of a text is limited as a whole."""
     text = "https://a.example https://b.example"
-    rooms = []
+    lengths: list[int | None] = []
 
-    def visit(site: Any) -> str:
-        rooms.append(site.room)
-        return site.url + "0123456789"  # type: ignore[no-any-return]
+    def replace(*arguments: Any) -> str:
+        link = link_of(*arguments)
+        lengths.append(link.max_length)
+        return link.url + "0123456789"
 
-    map_links(body({"text": text}), visit, text_limit=TextLimit.INSTAGRAM)
+    replace_links(body({"text": text}), replace, text_limit=TextLimit.INSTAGRAM)
 
     free = 1000 - len(text)
-    assert [17 + free, 17 + free - 10] == rooms
+    assert [17 + free, 17 + free - 10] == lengths
 
 
 KEYS = (
@@ -204,10 +211,10 @@ ANY_JSON = st.recursive(
 
 @given(ANY_JSON)
 def test_any_json_is_walked_without_an_error_or_a_change(anything: Any) -> None:
-    """The walk is total; replacing nothing gives the same object, replacing all never writes into it."""
+    """Without replacements the same object is returned, and with them the caller's is not changed."""
     before = copy.deepcopy(anything)
 
-    assert anything is map_links(anything, lambda _site: None, text_limit=TextLimit.MESSENGER)
+    assert anything is replace_links(anything, lambda *_link: None, text_limit=TextLimit.MESSENGER)
     replaced(anything)
 
     assert before == anything
@@ -215,7 +222,7 @@ def test_any_json_is_walked_without_an_error_or_a_change(anything: Any) -> None:
 
 @given(st.text(alphabet="ab :/?.,)(]['\"htps\n"))
 def test_any_text_keeps_what_is_not_an_address(text: str) -> None:
-    """Replacing each address by itself in brackets, and taking the brackets off again, restores the text."""
-    marked = map_links(body({"text": text}), lambda site: f"<{site.url}>", text_limit=TextLimit.MESSENGER)
+    """Replacing each address by itself in brackets, and removing the brackets, restores the text."""
+    marked = replace_links(body({"text": text}), lambda *link: f"<{link[1]}>", text_limit=TextLimit.MESSENGER)
 
     assert text == marked["message"]["text"].replace("<", "").replace(">", "")

@@ -1,4 +1,4 @@
-"""Ids and times in all the forms they come in."""
+"""All forms of ids and times."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
     ],
 )
 def test_person(party: Any, user_id: str | None) -> None:
-    """An id may be a number, a plugin's reference, or missing."""
+    """An id may be a number, the reference of a plugin, or missing."""
     (event,) = parse_webhook(webhook(item(message={"mid": "m"}, sender=party)))
     assert user_id == event.user_id
 
@@ -70,14 +70,14 @@ def test_person(party: Any, user_id: str | None) -> None:
     ],
 )
 def test_timestamp(timestamp: Any, wanted: datetime | None) -> None:
-    """Seconds and milliseconds are told apart, numbers and text alike, and dates read; what is no time is none."""
+    """Seconds and milliseconds as numbers or text, and ISO 8601; ``None`` for anything else."""
     (event,) = parse_webhook(webhook(item(message={"mid": "m"}, timestamp=timestamp)))
     assert wanted == event.timestamp
 
 
 @given(st.integers(min_value=10**12, max_value=4_102_444_799_999))
 def test_milliseconds_are_exact(timestamp: int) -> None:
-    """No millisecond is lost to rounding."""
+    """Milliseconds are not rounded."""
     (event,) = parse_webhook(webhook(item(message={"mid": "m"}, timestamp=timestamp)))
     assert event.timestamp is not None
     assert timestamp == round(event.timestamp.timestamp() * 1000)

@@ -1,0 +1,187 @@
+"""
+JSON values of a webhook: decoding the body, and reading single values of any type.
+
+Facebook's own samples disagree on types: ids are text or numbers, times are seconds, milliseconds or text. Each
+reader accepts any JSON value and returns one type, or ``None``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from ...exceptions import NotAWebhook
+from ..events import HopContext, PriorMessage, Referral
+
+_ALWAYS_SHALLOW = 200
+"""A body with so few brackets cannot exceed the 254 levels that orjson can encode."""
+
+_FIRST_MILLISECONDS = 10**12
+"""Smaller numbers are seconds: as milliseconds they would be times before September 2001."""
+
+_LAST_SECOND = 253_402_300_799
+"""The last second that a `datetime` can hold."""
+
+_MAX_DIGITS = 18
+"""Digits of a number given as text; longer text is not a number that the platform sends."""
+
+_MAX_DATE_LENGTH = 40
+_MAX_ID_BITS = 64
+_EMPTY: dict[str, Any] = {}
+
+
+def decode_json(body: bytes | str | Mapping[str, Any]) -> Any:
+    """
+    Decode a request body, or copy what a framework decoded, to values that can be encoded as JSON again.
+
+    Raises:
+        NotAWebhook: It is not JSON, or nested too deeply.
+    """
+    try:
+        if not isinstance(body, (bytes, str)):
+            return _copy(body)
+        try:
+            decoded = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            # A title that was cut within an emoji holds a lone surrogate, which only the lenient decoder reads.
+            return _repaired(json.loads(body.decode() if isinstance(body, bytes) else body))
+        # Each opening bracket needs a closing one, so the brackets of a short body need not be counted.
+        if len(body) > 2 * _ALWAYS_SHALLOW and _brackets(body) > _ALWAYS_SHALLOW:
+            orjson.dumps(decoded)
+    except (ValueError, TypeError, RecursionError):
+        # The cause holds the body, which is personal and must not be logged with a traceback.
+        msg = "the body is not JSON, or nested too deep"
+        raise NotAWebhook(msg) from None
+    return decoded
+
+
+def _brackets(body: bytes | str) -> int:
+    return body.count(b"{") + body.count(b"[") if isinstance(body, bytes) else body.count("{") + body.count("[")
+
+
+def _copy(decoded: Any) -> Any:
+    try:
+        return orjson.loads(orjson.dumps(decoded, default=_dict_of))
+    except orjson.JSONEncodeError:
+        return _repaired(decoded)
+
+
+def _repaired(decoded: Any) -> Any:
+    """What only the lenient encoder can encode: lone surrogates become ``?``, numbers beyond 64 bits are rounded."""
+    repaired = orjson.loads(json.dumps(decoded, ensure_ascii=False, default=_dict_of).encode("utf-8", "replace"))
+    orjson.dumps(repaired)
+    return repaired
+
+
+def _dict_of(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError
+
+
+def text(value: Any) -> str | None:
+    """Text as it is, a whole number as its digits, ``None`` for anything else."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _MAX_ID_BITS:
+        return str(value)
+    return None
+
+
+def identifier(value: Any) -> str | None:
+    """Like `text`, but empty text is ``None``."""
+    return (value if type(value) is str else text(value)) or None
+
+
+def integer(value: Any) -> int | None:
+    """A whole number, also one given as text."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str) and len(value) <= _MAX_DIGITS and value.isascii() and value.isdigit():
+        return int(value)
+    return None
+
+
+def moment(value: Any) -> datetime | None:
+    """
+    A time in seconds or milliseconds since the epoch, distinguished by size, or in ISO 8601 with its offset.
+
+    ``None`` for zero and for what is not a time.
+    """
+    number = value if type(value) is int or type(value) is float else integer(value)
+    if number is None:
+        return _iso_time(value) if isinstance(value, str) else None
+    if not 0 < number < _LAST_SECOND * 1000:
+        return None
+    if number >= _FIRST_MILLISECONDS:
+        number /= 1000
+    return datetime.fromtimestamp(number, UTC) if number < _LAST_SECOND else None
+
+
+def _iso_time(value: str) -> datetime | None:
+    """A time as written by the Graph API, such as ``2026-01-01T00:00:00+0000``."""
+    if len(value) > _MAX_DATE_LENGTH:
+        return None
+    try:
+        time = datetime.fromisoformat(value)
+        return None if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def members(value: Any) -> dict[str, Any]:
+    """The object itself; an empty one for anything else."""
+    return value if isinstance(value, dict) else _EMPTY
+
+
+def objects(value: Any) -> list[dict[str, Any]]:
+    """The objects of a list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def identifiers(value: Any) -> tuple[str, ...]:
+    """The ids of a list."""
+    found = map(identifier, value) if isinstance(value, list) else ()
+    return tuple(item for item in found if item is not None)
+
+
+def person(party: Any) -> str | None:
+    """The id of a ``sender`` or ``recipient``: ``id``, or the ``user_ref`` of a plugin."""
+    if not isinstance(party, dict):
+        return None
+    return identifier(party.get("id")) or identifier(party.get("user_ref"))
+
+
+def referral(value: Any) -> Referral | None:
+    """A ``referral``, which the platform puts in several places."""
+    if not isinstance(value, dict):
+        return None
+    return Referral(
+        ref=identifier(value.get("ref")),
+        source=identifier(value.get("source")),
+        type=identifier(value.get("type")),
+        ad_id=identifier(value.get("ad_id")),
+        referer_uri=identifier(value.get("referer_uri")),
+        is_guest_user=value.get("is_guest_user") is True,
+        ads_context=members(value.get("ads_context_data")),
+        product_id=identifier(members(value.get("product")).get("id")),
+    )
+
+
+def prior_message(value: Any) -> PriorMessage | None:
+    """A ``prior_message``."""
+    if not isinstance(value, dict):
+        return None
+    return PriorMessage(source=identifier(value.get("source")), identifier=identifier(value.get("identifier")))
+
+
+def hop_context(value: Any) -> tuple[HopContext, ...]:
+    """A ``hop_context``: one object, or a list of them."""
+    hops = objects([value] if isinstance(value, dict) else value)
+    return tuple(HopContext(app_id=identifier(hop.get("app_id")), metadata=text(hop.get("metadata"))) for hop in hops)
