@@ -32,12 +32,12 @@ def json_of_texts(texts: Iterable[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """The text without NUL characters, at which the JSON functions of SQLite would cut it; `_text` undoes this."""
+    """The text without NUL characters, at which the JSON functions of SQLite would cut it; `text_of` undoes this."""
     return text.replace("\x01", "\x01\x02").replace("\x00", "\x01\x03")
 
 
-def _text(value: str) -> str:
-    """The SQL expression for a text within JSON."""
+def text_of(value: str) -> str:
+    """The SQL expression for a text that was passed within JSON, where *value* is the expression for it there."""
     return f"replace(replace({value}, char(1, 3), char(0)), char(1, 2), char(1))"
 
 
@@ -79,19 +79,19 @@ IS_ONLY_AN_ID = "(state = 'done' OR purged = 1)"
 SNAPSHOT = f"""
 SELECT (
     SELECT json_group_array(json_array(ids.key, {IS_ONLY_AN_ID} AND ended_at <= ?6))
-    FROM json_each(?1) AS ids CROSS JOIN entries ON entries.id = {_text("ids.value")}
+    FROM json_each(?1) AS ids CROSS JOIN entries ON entries.id = {text_of("ids.value")}
 ), (
     SELECT json_group_array(json_array(lanes.key, heads.place, own.id, heads.token, heads.attempts,
         CASE WHEN lanes.key < ?3 THEN (
             SELECT MIN(place) FROM entries WHERE lane = heads.lane AND queue = heads.queue AND place > heads.place
             AND state IS NULL) END))
     FROM json_each(?2) AS lanes
-    CROSS JOIN heads ON heads.queue = {_text("json_extract(lanes.value, '$[0]')")}
-        AND heads.lane = {_text("json_extract(lanes.value, '$[1]')")}
+    CROSS JOIN heads ON heads.queue = {text_of("json_extract(lanes.value, '$[0]')")}
+        AND heads.lane = {text_of("json_extract(lanes.value, '$[1]')")}
     CROSS JOIN entries AS own ON own.place = heads.place
 ), (
     SELECT json_group_array(json_array(keys.key, hex(marks.value)))
-    FROM json_each(?4) AS keys CROSS JOIN marks ON marks.key = {_text("keys.value")}
+    FROM json_each(?4) AS keys CROSS JOIN marks ON marks.key = {text_of("keys.value")}
     WHERE expires_at IS NULL OR expires_at > ?5
 ), (
     SELECT next FROM places
@@ -104,7 +104,7 @@ entries of ?4, and the next place. Ids, lanes and keys are answered by their ind
 
 SUCCESSORS = f"SELECT e.place, e.due_at, {ENTRY} FROM entries AS e WHERE e.place IN (SELECT value FROM json_each(?))"
 
-DELETE_ENTRIES = f"DELETE FROM entries WHERE id IN (SELECT {_text('value')} FROM json_each(?))"
+DELETE_ENTRIES = f"DELETE FROM entries WHERE id IN (SELECT {text_of('value')} FROM json_each(?))"
 
 NEW_ENTRIES = "entries (place, id, queue, lane, schema, kind, name, created_at, due_at, body)"
 
@@ -178,7 +178,7 @@ SELECT MIN(due_at) FROM (
 
 RECALL = f"""
 SELECT json_group_array(json_array(keys.key, hex(marks.value)))
-FROM json_each(?1) AS keys CROSS JOIN marks ON marks.key = {_text("keys.value")}
+FROM json_each(?1) AS keys CROSS JOIN marks ON marks.key = {text_of("keys.value")}
 WHERE expires_at IS NULL OR expires_at > ?2
 """
 
@@ -264,7 +264,7 @@ WHERE place = ?3
 
 KEEP_HEAD = "ON CONFLICT DO NOTHING"
 
-_IN_LANES = f"lane IN (SELECT {_text('value')} FROM json_each(:lanes))"
+_IN_LANES = f"lane IN (SELECT {text_of('value')} FROM json_each(:lanes))"
 
 _UNSENT = "(state IS NULL OR state = 'dead')"
 
@@ -299,7 +299,7 @@ DELETE FROM marks WHERE key IN (SELECT key FROM marks WHERE expires_at IS NOT NU
 """
 
 SHORTEN_WAITS = """
-UPDATE heads SET due_at = ?2 WHERE (queue, lane) IN (
-    SELECT queue, lane FROM heads WHERE queue = ?1 AND leased = 0 AND due_at > ?2
-    UNION ALL SELECT queue, lane FROM heads WHERE queue = ?1 AND leased = 1 AND due_at > ?2 LIMIT ?3)
+UPDATE heads SET due_at = ?2 WHERE queue = ?1 AND lane IN (
+    SELECT lane FROM heads WHERE queue = ?1 AND leased = 0 AND due_at > ?2
+    UNION ALL SELECT lane FROM heads WHERE queue = ?1 AND leased = 1 AND due_at > ?2 LIMIT ?3)
 """
