@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kochava_bot_middleware.store.sqlite.statements import MOST_ROWS, insert, json_of, json_of_texts, text_of
+from kochava_bot_middleware.store.sqlite.statements import MOST_ROWS, insert, json_of_groups, json_of_texts, text_of
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
 from tests.store.harness import append, claimed_ids, entry, mark, put, recalled
 
@@ -69,11 +69,12 @@ def test_list_of_texts_is_read_as_it_was(connection: sqlite3.Connection) -> None
     assert TEXTS == texts_read(connection, text_of("value"), json_of_texts(TEXTS))
 
 
-def test_list_of_pairs_is_read_as_it_was(connection: sqlite3.Connection) -> None:
-    """Both texts of each."""
-    passed = json_of((text, text[::-1]) for text in TEXTS)
-    assert TEXTS == texts_read(connection, text_of("json_extract(value, '$[0]')"), passed)
-    assert [text[::-1] for text in TEXTS] == texts_read(connection, text_of("json_extract(value, '$[1]')"), passed)
+def test_groups_of_texts_are_read_as_they_were(connection: sqlite3.Connection) -> None:
+    """The texts of each group, and what the groups are called."""
+    passed = json_of_groups({text: [text[::-1]] for text in TEXTS})
+    assert TEXTS == texts_read(connection, text_of("key"), passed)
+    read = f"SELECT {text_of('texts.value')} FROM json_each(?) AS groups CROSS JOIN json_each(groups.value) AS texts"
+    assert [text[::-1] for text in TEXTS] == [text for (text,) in connection.execute(read, (passed,))]
 
 
 async def test_simultaneous_commits_keep_their_order(tmp_path: Path) -> None:

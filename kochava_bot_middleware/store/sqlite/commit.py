@@ -68,32 +68,27 @@ def _read(
     """What the units depend on, and the ids of stored entries that need not be remembered any more."""
     ids = [entry.id for unit in units for entry in unit.appends]
     settled = {(end.claim.entry.queue, end.claim.entry.lane) for unit in units for end in unit.settlements}
-    appended = {(entry.queue, entry.lane) for unit in units for entry in unit.appends}
-    lanes = [*settled, *(appended - settled)]
+    lanes: defaultdict[str, list[str]] = defaultdict(list)
+    for queue, lane in settled.union((entry.queue, entry.lane) for unit in units for entry in unit.appends):
+        lanes[queue].append(lane)
     keys = list({mark.key for unit in units for mark in unit.marks if mark.condition is not Condition.ALWAYS})
-    arguments = (
-        sql.json_of_texts(ids),
-        sql.json_of(lanes),
-        len(settled),
-        sql.json_of_texts(keys),
-        now,
-        now - dedupe_seconds,
-    )
+    arguments = (sql.json_of_texts(ids), sql.json_of_groups(lanes), sql.json_of_texts(keys), now, now - dedupe_seconds)
     stored, stored_heads, values, next_place = connection.execute(sql.SNAPSHOT, arguments).fetchone()
     seen: set[str] = set()
     lapsed: set[str] = set()
     for index, is_lapsed in orjson.loads(stored):
         (lapsed if is_lapsed else seen).add(ids[index])
     heads: dict[Lane, StoredHead] = {}
-    successor_places: dict[int, Lane] = {}
-    for index, place, entry_id, token, attempts, successor_place in orjson.loads(stored_heads):
-        heads[lanes[index]] = StoredHead(place=place, id=entry_id, token=token, attempts=attempts)
-        if successor_place is not None:
-            successor_places[successor_place] = lanes[index]
+    following: dict[int, Lane] = {}
+    for queue, index, place, entry_id, token, attempts, next_in_lane in orjson.loads(stored_heads):
+        of_lane = (queue, lanes[queue][index])
+        heads[of_lane] = StoredHead(place=place, id=entry_id, token=token, attempts=attempts)
+        if next_in_lane is not None and of_lane in settled:
+            following[next_in_lane] = of_lane
     snapshot = Snapshot(
         now=now,
         heads=heads,
-        successors=_successors(connection, successor_places, now) if successor_places else {},
+        successors=_successors(connection, following, now) if following else {},
         seen=frozenset(seen),
         places=itertools.count(next_place),
         values=values_of(keys, values),
@@ -126,31 +121,26 @@ def _write(connection: sqlite3.Connection, plan: CommitPlan, lapsed_ids: set[str
 
 
 def _end_entries(connection: sqlite3.Connection, plan: CommitPlan) -> None:
-    """One statement for all that end alike."""
+    """End heads, with one statement for all that end alike."""
     places: defaultdict[tuple[str, int, str, str], list[int]] = defaultdict(list)
     for head, settlement in plan.settled:
         end = (settlement.outcome.value, head.attempts, settlement.reason, settlement.detail)
         places[end].append(head.place)
     for end, ended in places.items():
         connection.execute(sql.END_ENTRIES, (sql.json_of(ended), *end, plan.snapshot.now))
+    connection.execute(sql.DELETE_HEADS, (sql.json_of(head.place for head, _ in plan.settled),))
 
 
 def _write_heads(connection: sqlite3.Connection, plan: CommitPlan) -> None:
-    emptied: list[int] = []
     new: list[QueuedEntry] = []
     returned: list[tuple[object, ...]] = []
-    for lane, change in plan.lanes.items():
+    for (queue, _), change in plan.lanes.items():
         if change.head is not None:
             new.append(change.head)
-        elif change.is_settled and change.stored is not None:
-            emptied.append(change.stored.place)
-        elif change.returned is not None:
+        elif change.returned is not None and change.stored is not None:
             back = change.returned
-            returned.append((back.due_at, int(back.is_uncounted), back.reason, back.detail, *lane))
-    if emptied:
-        connection.execute(sql.DELETE_HEADS, (sql.json_of(emptied),))
-    if new:
-        sql.insert(connection, sql.HEADS, map(_head_row, new), sql.REPLACE_HEAD)
+            returned.append((back.due_at, int(back.is_uncounted), back.reason, back.detail, queue, change.stored.place))
+    sql.insert(connection, sql.HEADS, map(_head_row, new))
     if returned:
         connection.executemany(sql.RETURN_HEAD, returned)
 
@@ -162,5 +152,6 @@ def _entry_row(queued: QueuedEntry) -> tuple[object, ...]:
 
 
 def _head_row(head: QueuedEntry) -> tuple[object, ...]:
+    entry = head.entry
     is_leased = head.token is not None
-    return (head.entry.queue, head.entry.lane, head.place, is_leased, head.due_at, head.token, head.attempts)
+    return (entry.queue, head.place, entry.created_at, is_leased, head.due_at, head.token, head.attempts, "", "")

@@ -23,12 +23,14 @@ def claim_heads(
     connection: sqlite3.Connection, now: float, *, queue: str, limit: int, lease_seconds: float, new_token: NewToken
 ) -> list[Claim]:
     """Lease up to *limit* due heads, longest due first."""
-    due = connection.execute(sql.DUE_HEADS, (queue, now, limit)).fetchall()
-    claims = [Claim(entry=entry_of(columns), token=new_token(), attempt=attempts + 1) for attempts, *columns in due]
     expires_at = now + lease_seconds
-    connection.executemany(
-        sql.LEASE_HEAD, [(claim.token, expires_at, claim.attempt, queue, claim.entry.lane) for claim in claims]
-    )
+    claims: list[Claim] = []
+    leases: list[tuple[object, ...]] = []
+    for place, attempts, *columns in connection.execute(sql.DUE_HEADS, (queue, now, limit)):
+        claim = Claim(entry=entry_of(columns), token=new_token(), attempt=attempts + 1)
+        claims.append(claim)
+        leases.append((claim.token, expires_at, claim.attempt, queue, place))
+    connection.executemany(sql.LEASE_HEAD, leases)
     return claims
 
 
@@ -36,12 +38,11 @@ def renew_leases(
     connection: sqlite3.Connection, now: float, *, claims: Sequence[Claim], lease_seconds: float
 ) -> list[Claim]:
     """Extend the leases whose token is still the head's."""
+    expires_at = now + lease_seconds
     return [
         claim
         for claim in claims
-        if connection.execute(
-            sql.RENEW_HEAD, (now + lease_seconds, claim.token, claim.entry.queue, claim.entry.lane)
-        ).rowcount
+        if connection.execute(sql.RENEW_HEAD, (expires_at, claim.token, claim.entry.queue, claim.entry.id)).rowcount
     ]
 
 
@@ -62,7 +63,7 @@ def read_stats(connection: sqlite3.Connection, now: float) -> Mapping[str, Queue
     stats = {}
     for queue, accepted, done, dead, dropped in connection.execute(sql.READ_COUNTS).fetchall():
         (in_flight,) = connection.execute(sql.IN_FLIGHT, (queue, now)).fetchone()
-        first = connection.execute(sql.FIRST_WAITING, (queue,)).fetchone()
+        first = connection.execute(sql.FIRST_HEAD, (queue,)).fetchone()
         stats[queue] = QueueStats(
             accepted=accepted,
             waiting=accepted - done - dead - dropped - in_flight,
@@ -114,9 +115,11 @@ def retry_dead(connection: sqlite3.Connection, now: float, *, ids: Sequence[str]
         row = connection.execute(sql.FIND_DEAD, (entry_id,)).fetchone()
         if row is None:
             continue
-        old_place, queue, lane = row
+        old_place, queue, lane, created_at = row
+        is_head = connection.execute(sql.IS_BUSY, (lane, queue)).fetchone() is None
         connection.execute(sql.REVIVE, (place, now, old_place))
-        sql.insert(connection, sql.HEADS, [(queue, lane, place, 0, now, None, 0)], sql.KEEP_HEAD)
+        if is_head:
+            sql.insert(connection, sql.HEADS, [(queue, place, created_at, 0, now, None, 0, "", "")])
         counts[queue, "dead"] -= 1
         place += 1
     connection.execute(sql.SET_NEXT_PLACE, (place,))
@@ -124,18 +127,42 @@ def retry_dead(connection: sqlite3.Connection, now: float, *, ids: Sequence[str]
     return int(place - first_place)
 
 
+def places_of_lanes(
+    connection: sqlite3.Connection, _now: float, *, lanes: Sequence[str], first_place: int = 0
+) -> tuple[list[int], int]:
+    """The places of all rows of *lanes* from *first_place* on, and the next place. Reads each row of the file."""
+    values = {"lanes": sql.json_of_texts(lanes), "first_place": first_place}
+    places = [place for (place,) in connection.execute(sql.PLACES_OF_LANES, values)]
+    return places, connection.execute(sql.NEXT_PLACE).fetchone()[0]
+
+
 def forget_lanes(
-    connection: sqlite3.Connection, now: float, *, lanes: Sequence[str], reason: str, tombstone: Mark
+    connection: sqlite3.Connection,
+    now: float,
+    *,
+    lanes: Sequence[str],
+    found: tuple[Sequence[int], int],
+    reason: str,
+    tombstone: Mark,
 ) -> int:
-    """Drop what lives or is dead in *lanes*, blank every row of them, and write *tombstone*."""
-    values = {"lanes": sql.json_of_texts(lanes), "reason": reason, "now": now}
+    """
+    Drop what lives or is dead in *lanes*, blank every row of them, and write *tombstone*.
+
+    Args:
+        found: What `places_of_lanes` found before; only rows that were appended since are looked at here.
+    """
+    earlier, first_place = found
+    later, _ = places_of_lanes(connection, now, lanes=lanes, first_place=first_place)
+    places = sql.json_of([*earlier, *later])
+    values = {"places": places, "reason": reason, "now": now}
     counts: Counter[tuple[str, str]] = Counter()
     for queue, state, count in connection.execute(sql.COUNT_UNSENT, values).fetchall():
         counts[queue, "dropped"] += count
         if state is not None:
             counts[queue, state] -= count
-    for statement in (sql.DROP_UNSENT, sql.DELETE_HEADS_OF_LANES, sql.BLANK_ENTRIES):
-        connection.execute(statement, values)
+    connection.execute(sql.DROP_UNSENT, values)
+    connection.execute(sql.DELETE_HEADS, (places,))
+    connection.execute(sql.BLANK_ENTRIES, values)
     add_counts(connection, counts)
     write_marks(connection, [tombstone], now)
     return sum(count for (_, name), count in counts.items() if name == "dropped")

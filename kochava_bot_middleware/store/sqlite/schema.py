@@ -25,7 +25,7 @@ APPLICATION_ID = 0x4B426F74
 
 SCHEMA_VERSION = 2
 
-_ENTRIES_AND_HEADS = (
+_ENTRIES = (
     # `state` is NULL while the entry lives. Of a purged row only the id is kept, until it need not be remembered.
     """
     CREATE TABLE entries (place INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, queue TEXT NOT NULL,
@@ -33,22 +33,22 @@ _ENTRIES_AND_HEADS = (
     due_at REAL NOT NULL, state TEXT, attempts INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '',
     detail TEXT NOT NULL DEFAULT '', ended_at REAL, purged INTEGER NOT NULL DEFAULT 0, body BLOB NOT NULL)
     """,
-    "CREATE INDEX entries_by_lane ON entries (lane, queue)",
-    "CREATE INDEX entries_living ON entries (queue) WHERE state IS NULL",
+    # Partial, so that it stays small: an index over all rows would cost each append a page of its own.
+    "CREATE INDEX entries_by_lane ON entries (lane, queue) WHERE state IS NULL",
     "CREATE INDEX entries_kept ON entries (queue, state) WHERE state IN ('dead', 'dropped') AND purged = 0",
     "CREATE INDEX entries_kept_by_time ON entries (ended_at) WHERE state IN ('dead', 'dropped') AND purged = 0",
     "CREATE INDEX entries_ids_by_time ON entries (ended_at) WHERE (state = 'done' OR purged = 1)",
-    """
-    CREATE TABLE heads (queue TEXT NOT NULL, lane TEXT NOT NULL, place INTEGER NOT NULL, leased INTEGER NOT NULL,
-    due_at REAL NOT NULL, token TEXT, attempts INTEGER NOT NULL, reason TEXT NOT NULL DEFAULT '',
-    detail TEXT NOT NULL DEFAULT '', PRIMARY KEY (queue, lane)) WITHOUT ROWID
-    """,
-    # Leased or not comes before due_at, so that what is in flight is counted without passing what is in backoff.
-    "CREATE INDEX heads_by_due ON heads (queue, leased, due_at, place)",
 )
 
 _NEW_FILE = (
-    *_ENTRIES_AND_HEADS,
+    *_ENTRIES,
+    """
+    CREATE TABLE heads (queue TEXT NOT NULL, place INTEGER NOT NULL, created_at REAL NOT NULL,
+    leased INTEGER NOT NULL, due_at REAL NOT NULL, token TEXT, attempts INTEGER NOT NULL,
+    reason TEXT NOT NULL, detail TEXT NOT NULL, PRIMARY KEY (queue, place)) WITHOUT ROWID
+    """,
+    # Leased or not comes before due_at, so that what is in flight is counted without passing what is in backoff.
+    "CREATE INDEX heads_by_due ON heads (queue, leased, due_at)",
     "CREATE TABLE marks (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires_at REAL) WITHOUT ROWID",
     "CREATE INDEX marks_by_time ON marks (expires_at) WHERE expires_at IS NOT NULL",
     """
@@ -62,10 +62,8 @@ _NEW_FILE = (
 _FROM_VERSION_1 = (
     # Version 1 had dead and dropped entries in the table `ended`, and ids of settled ones in `remembered`.
     "ALTER TABLE entries RENAME TO old_entries",
-    "ALTER TABLE heads RENAME TO old_heads",
     "DROP INDEX entries_by_lane",
-    "DROP INDEX heads_by_due",
-    *_ENTRIES_AND_HEADS,
+    *_ENTRIES,
     """
     INSERT INTO entries (place, id, queue, lane, schema, kind, name, created_at, due_at, body)
     SELECT place, id, queue, lane, schema, '', '', created_at, ifnull(due_at, created_at), body
@@ -83,13 +81,7 @@ _FROM_VERSION_1 = (
     SELECT place, id, '', '', 1, '', '', 0, 0, 'done', until - :dedupe_seconds, 1, x''
     FROM remembered WHERE id NOT IN (SELECT id FROM entries) ORDER BY place
     """,
-    """
-    INSERT INTO heads (queue, lane, place, leased, due_at, token, attempts, reason, detail)
-    SELECT h.queue, e.lane, h.place, h.leased, h.due_at, h.token, h.attempts, h.reason, h.detail
-    FROM old_heads AS h JOIN old_entries AS e ON e.place = h.place
-    """,
     "DROP TABLE old_entries",
-    "DROP TABLE old_heads",
     "DROP TABLE ended",
     "DROP TABLE remembered",
 )

@@ -9,7 +9,7 @@ A list is passed as one JSON array, so that a group of commits of any size needs
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import chain, islice
 
@@ -21,14 +21,19 @@ MOST_ROWS = 64
 """Rows of one INSERT: some hundred values, far below the limit of any SQLite."""
 
 
-def json_of(values: Iterable[int | tuple[str, str]]) -> str:
-    """Integers, or pairs of texts, as a statement takes them."""
-    return orjson.dumps([value if isinstance(value, int) else tuple(map(_escaped, value)) for value in values]).decode()
+def json_of(numbers: Iterable[int]) -> str:
+    """Integers, as a statement takes them."""
+    return orjson.dumps(list(numbers)).decode()
 
 
 def json_of_texts(texts: Iterable[str]) -> str:
     """Texts, as a statement takes them."""
     return orjson.dumps([_escaped(text) for text in texts]).decode()
+
+
+def json_of_groups(groups: Mapping[str, Iterable[str]]) -> str:
+    """Lists of texts by another text, as a statement takes them."""
+    return orjson.dumps({_escaped(key): [_escaped(text) for text in texts] for key, texts in groups.items()}).decode()
 
 
 def _escaped(text: str) -> str:
@@ -38,7 +43,8 @@ def _escaped(text: str) -> str:
 
 def text_of(value: str) -> str:
     """The SQL expression for a text that was passed within JSON, where *value* is the expression for it there."""
-    return f"replace(replace({value}, char(1, 3), char(0)), char(1, 2), char(1))"
+    unescaped = f"replace(replace({value}, char(1, 3), char(0)), char(1, 2), char(1))"
+    return f"CASE WHEN instr({value}, char(1)) THEN {unescaped} ELSE {value} END"
 
 
 def insert(connection: sqlite3.Connection, into: str, rows: Iterable[Sequence[object]], then: str = "") -> None:
@@ -78,28 +84,28 @@ IS_ONLY_AN_ID = "(state = 'done' OR purged = 1)"
 
 SNAPSHOT = f"""
 SELECT (
-    SELECT json_group_array(json_array(ids.key, {IS_ONLY_AN_ID} AND ended_at <= ?6))
+    SELECT json_group_array(json_array(ids.key, {IS_ONLY_AN_ID} AND ended_at <= ?5))
     FROM json_each(?1) AS ids CROSS JOIN entries ON entries.id = {text_of("ids.value")}
 ), (
-    SELECT json_group_array(json_array(lanes.key, heads.place, own.id, heads.token, heads.attempts,
-        CASE WHEN lanes.key < ?3 THEN (
-            SELECT MIN(place) FROM entries WHERE lane = heads.lane AND queue = heads.queue AND place > heads.place
-            AND state IS NULL) END))
-    FROM json_each(?2) AS lanes
-    CROSS JOIN heads ON heads.queue = {text_of("json_extract(lanes.value, '$[0]')")}
-        AND heads.lane = {text_of("json_extract(lanes.value, '$[1]')")}
+    SELECT json_group_array(json_array(own.queue, lanes.key, heads.place, own.id, heads.token, heads.attempts, (
+        SELECT MIN(place) FROM entries INDEXED BY entries_by_lane
+        WHERE lane = own.lane AND queue = own.queue AND state IS NULL AND place > own.place)))
+    FROM json_each(?2) AS queues CROSS JOIN json_each(queues.value) AS lanes
+    CROSS JOIN heads ON heads.queue = {text_of("queues.key")} AND heads.place = (
+        SELECT MIN(place) FROM entries INDEXED BY entries_by_lane
+        WHERE lane = {text_of("lanes.value")} AND queue = {text_of("queues.key")} AND state IS NULL)
     CROSS JOIN entries AS own ON own.place = heads.place
 ), (
     SELECT json_group_array(json_array(keys.key, hex(marks.value)))
-    FROM json_each(?4) AS keys CROSS JOIN marks ON marks.key = {text_of("keys.value")}
-    WHERE expires_at IS NULL OR expires_at > ?5
+    FROM json_each(?3) AS keys CROSS JOIN marks ON marks.key = {text_of("keys.value")}
+    WHERE expires_at IS NULL OR expires_at > ?4
 ), (
     SELECT next FROM places
 )
 """
 """
-What a group of units depends on: ids of ?1, heads of the lanes of ?2 (with successors of the first ?3 of them), state
-entries of ?4, and the next place. Ids, lanes and keys are answered by their index.
+What a group of units depends on: the ids ?1, the heads of the lanes ?2 (by queue) and what follows them, the state
+entries ?3, and the next place. Ids and keys are answered by their index, lanes by their queue and index.
 """
 
 SUCCESSORS = f"SELECT e.place, e.due_at, {ENTRY} FROM entries AS e WHERE e.place IN (SELECT value FROM json_each(?))"
@@ -118,22 +124,17 @@ UPDATE entries SET state = ?2, attempts = ?3, reason = ?4, detail = ?5, ended_at
 WHERE place IN (SELECT value FROM json_each(?1))
 """
 
-HEADS = "heads (queue, lane, place, leased, due_at, token, attempts)"
-
-REPLACE_HEAD = """
-ON CONFLICT (queue, lane) DO UPDATE SET place = excluded.place, leased = excluded.leased, due_at = excluded.due_at,
-token = excluded.token, attempts = excluded.attempts, reason = '', detail = ''
-"""
+HEADS = "heads (queue, place, created_at, leased, due_at, token, attempts, reason, detail)"
 
 DELETE_HEADS = """
-DELETE FROM heads WHERE (queue, lane) IN (
-    SELECT queue, lane FROM entries WHERE place IN (SELECT value FROM json_each(?)))
+DELETE FROM heads WHERE (queue, place) IN (
+    SELECT queue, place FROM entries WHERE place IN (SELECT value FROM json_each(?)))
 """
 
 RETURN_HEAD = """
 UPDATE heads SET leased = 0, token = NULL, due_at = ?1, attempts = attempts - ?2, reason = ifnull(?3, reason),
     detail = ifnull(?4, detail)
-WHERE queue = ?5 AND lane = ?6
+WHERE queue = ?5 AND place = ?6
 """
 
 MARKS = "marks (key, value, expires_at)"
@@ -152,20 +153,22 @@ dead = dead + excluded.dead, dropped = dropped + excluded.dropped
 # Claims.
 
 DUE_HEADS = f"""
-SELECT heads.attempts, {ENTRY} FROM (
-    SELECT * FROM (SELECT lane, place, due_at FROM heads
+SELECT due.place, heads.attempts, {ENTRY} FROM (
+    SELECT * FROM (SELECT place, due_at FROM heads
         WHERE queue = ?1 AND leased = 0 AND due_at <= ?2 ORDER BY due_at, place LIMIT ?3)
     UNION ALL
-    SELECT * FROM (SELECT lane, place, due_at FROM heads
+    SELECT * FROM (SELECT place, due_at FROM heads
         WHERE queue = ?1 AND leased = 1 AND due_at <= ?2 ORDER BY due_at, place LIMIT ?3)
     ORDER BY due_at, place LIMIT ?3) AS due
-CROSS JOIN heads ON heads.queue = ?1 AND heads.lane = due.lane CROSS JOIN entries AS e ON e.place = due.place
+CROSS JOIN heads ON heads.queue = ?1 AND heads.place = due.place CROSS JOIN entries AS e ON e.place = due.place
 ORDER BY due.due_at, due.place
 """
 
-LEASE_HEAD = "UPDATE heads SET leased = 1, token = ?, due_at = ?, attempts = ? WHERE queue = ? AND lane = ?"
+LEASE_HEAD = "UPDATE heads SET leased = 1, token = ?, due_at = ?, attempts = ? WHERE queue = ? AND place = ?"
 
-RENEW_HEAD = "UPDATE heads SET due_at = ? WHERE token = ? AND queue = ? AND lane = ?"
+RENEW_HEAD = """
+UPDATE heads SET due_at = ? WHERE token = ? AND queue = ? AND place = (SELECT place FROM entries WHERE id = ?)
+"""
 
 NEXT_DUE = """
 SELECT MIN(due_at) FROM (
@@ -186,10 +189,7 @@ READ_COUNTS = "SELECT queue, accepted, done, dead, dropped FROM counts"
 
 IN_FLIGHT = "SELECT COUNT(*) FROM heads WHERE queue = ? AND leased = 1 AND due_at > ?"
 
-FIRST_WAITING = """
-SELECT created_at FROM entries INDEXED BY entries_living WHERE queue = ? AND state IS NULL ORDER BY place LIMIT 1
-"""
-"""The first entry of a queue is the head of its lane."""
+FIRST_HEAD = "SELECT created_at FROM heads WHERE queue = ? ORDER BY place LIMIT 1"
 
 _LISTED = f"""
 SELECT e.place AS place, {ENTRY}, CASE WHEN e.state IS NOT NULL THEN e.state
@@ -197,7 +197,7 @@ SELECT e.place AS place, {ENTRY}, CASE WHEN e.state IS NOT NULL THEN e.state
     ifnull(heads.attempts, e.attempts), ifnull(heads.reason, e.reason), ifnull(heads.detail, e.detail),
     CASE WHEN e.state IS NULL THEN ifnull(heads.due_at, e.due_at) END, e.ended_at
 """
-_WITH_HEADS = "LEFT JOIN heads ON heads.queue = e.queue AND heads.lane = e.lane AND heads.place = e.place"
+_WITH_HEADS = "LEFT JOIN heads ON heads.queue = e.queue AND heads.place = e.place"
 
 FIND = f"""
 {_LISTED} FROM entries AS e {_WITH_HEADS}
@@ -206,82 +206,83 @@ WHERE e.id = :id AND e.purged = 0 AND NOT (e.state IS 'done' AND e.ended_at <= :
 
 PLACE_OF = f"SELECT place FROM entries WHERE id = ? AND NOT ifnull({IS_ONLY_AN_ID} AND ended_at <= ?, 0)"
 
-_LIVING = f"{_LISTED} FROM entries AS e INDEXED BY entries_living {_WITH_HEADS} WHERE e.state IS NULL"
+_LIVING = f"""
+{_LISTED} FROM entries AS e NOT INDEXED {_WITH_HEADS}
+WHERE e.state IS NULL AND e.queue = :queue
+    AND e.place >= max(:after + 1, (SELECT MIN(place) FROM heads WHERE queue = :queue))
+"""
+"""From the first head on: before it, everything has ended."""
+
+_LIVING_OF_LANE = f"""
+{_LISTED} FROM entries AS e INDEXED BY entries_by_lane {_WITH_HEADS}
+WHERE e.lane = :lane AND e.queue = :queue AND e.state IS NULL AND e.place > :after
+"""
 
 _KEPT = f"""
 {_LISTED} FROM entries AS e INDEXED BY entries_kept {_WITH_HEADS}
-WHERE e.state IN ('dead', 'dropped') AND e.purged = 0
+WHERE e.queue = :queue AND e.state IN ('dead', 'dropped') AND e.purged = 0 AND e.place > :after
 """
 
 _IS_WAITING = "NOT ifnull(heads.leased = 1 AND heads.due_at > :now, 0)"
 
 _IN_FLIGHT = f"""
-{_LISTED} FROM heads CROSS JOIN entries AS e ON e.place = heads.place
-WHERE heads.queue = :queue AND heads.leased = 1 AND heads.due_at > :now
+{_LISTED} FROM heads INDEXED BY heads_by_due CROSS JOIN entries AS e ON e.place = heads.place
+WHERE heads.queue = :queue AND heads.leased = 1 AND heads.due_at > :now AND e.place > :after
 """
 
-_DONE = f"{_LISTED} FROM entries AS e NOT INDEXED {_WITH_HEADS} WHERE e.state = 'done' AND e.purged = 0"
-
-_LANE = f"{_LISTED} FROM entries AS e INDEXED BY entries_by_lane {_WITH_HEADS} WHERE e.lane = :lane AND e.purged = 0"
-
-_PAGES = {
-    None: (_LIVING, _KEPT),
-    EntryState.WAITING: (f"{_LIVING} AND {_IS_WAITING}",),
-    EntryState.IN_FLIGHT: (_IN_FLIGHT,),
-    EntryState.DONE: (_DONE,),
-    EntryState.DEAD: (f"{_KEPT} AND e.state = 'dead'",),
-    EntryState.DROPPED: (f"{_KEPT} AND e.state = 'dropped'",),
-}
-_PAGES_OF_A_LANE = {
-    None: f"{_LANE} AND e.state IS NOT 'done'",
-    EntryState.WAITING: f"{_LANE} AND e.state IS NULL AND {_IS_WAITING}",
-    EntryState.IN_FLIGHT: f"{_IN_FLIGHT} AND e.lane = :lane",
-    EntryState.DONE: f"{_LANE} AND e.state = 'done'",
-    EntryState.DEAD: f"{_LANE} AND e.state = 'dead'",
-    EntryState.DROPPED: f"{_LANE} AND e.state = 'dropped'",
-}
+_DONE = f"""
+{_LISTED} FROM entries AS e NOT INDEXED {_WITH_HEADS}
+WHERE e.queue = :queue AND e.state = 'done' AND e.purged = 0 AND e.place > :after
+"""
 
 
 @cache
 def page(state: EntryState | None, *, of_lane: bool) -> str:
     """The statement of a page of `Store.browse`. Each part of it stops after as many rows as the page has."""
-    parts = (_PAGES_OF_A_LANE[state],) if of_lane else _PAGES[state]
-    limited = (
-        f"SELECT * FROM ({part} AND e.queue = :queue AND e.place > :after ORDER BY e.place LIMIT :limit)"
-        for part in parts
-    )
+    living = _LIVING_OF_LANE if of_lane else _LIVING
+    parts = {
+        None: (living, _KEPT),
+        EntryState.WAITING: (f"{living} AND {_IS_WAITING}",),
+        EntryState.IN_FLIGHT: (_IN_FLIGHT,),
+        EntryState.DONE: (_DONE,),
+        EntryState.DEAD: (f"{_KEPT} AND e.state = 'dead'",),
+        EntryState.DROPPED: (f"{_KEPT} AND e.state = 'dropped'",),
+    }
+    lane = "AND e.lane = :lane" if of_lane else ""
+    limited = (f"SELECT * FROM ({part} {lane} ORDER BY e.place LIMIT :limit)" for part in parts[state])
     return f"{' UNION ALL '.join(limited)} ORDER BY place LIMIT :limit"
 
 
 # Upkeep.
 
-FIND_DEAD = "SELECT place, queue, lane FROM entries WHERE id = ? AND state = 'dead' AND purged = 0"
+FIND_DEAD = "SELECT place, queue, lane, created_at FROM entries WHERE id = ? AND state = 'dead' AND purged = 0"
 
 REVIVE = """
 UPDATE entries SET place = ?1, due_at = ?2, state = NULL, attempts = 0, reason = '', detail = '', ended_at = NULL
 WHERE place = ?3
 """
 
-KEEP_HEAD = "ON CONFLICT DO NOTHING"
+IS_BUSY = "SELECT 1 FROM entries INDEXED BY entries_by_lane WHERE lane = ? AND queue = ? AND state IS NULL LIMIT 1"
 
-_IN_LANES = f"lane IN (SELECT {text_of('value')} FROM json_each(:lanes))"
+PLACES_OF_LANES = f"""
+SELECT place FROM entries NOT INDEXED
+WHERE place >= :first_place AND lane IN (SELECT {text_of("value")} FROM json_each(:lanes))
+"""
+
+_PLACES = "place IN (SELECT value FROM json_each(:places))"
 
 _UNSENT = "(state IS NULL OR state = 'dead')"
 
-COUNT_UNSENT = f"SELECT queue, state, COUNT(*) FROM entries WHERE {_IN_LANES} AND {_UNSENT} GROUP BY queue, state"
+COUNT_UNSENT = f"SELECT queue, state, COUNT(*) FROM entries WHERE {_PLACES} AND {_UNSENT} GROUP BY queue, state"
 
 DROP_UNSENT = f"""
 UPDATE entries SET state = 'dropped', reason = :reason, ended_at = :now, attempts = CASE WHEN state IS NULL THEN
-    ifnull((SELECT heads.attempts FROM heads WHERE heads.queue = entries.queue AND heads.lane = entries.lane
-        AND heads.place = entries.place), 0) ELSE attempts END
-WHERE {_IN_LANES} AND {_UNSENT}
+    ifnull((SELECT heads.attempts FROM heads WHERE heads.queue = entries.queue AND heads.place = entries.place), 0)
+    ELSE attempts END
+WHERE {_PLACES} AND {_UNSENT}
 """
 
-DELETE_HEADS_OF_LANES = f"""
-DELETE FROM heads WHERE (queue, lane) IN (SELECT queue, lane FROM entries WHERE {_IN_LANES})
-"""
-
-BLANK_ENTRIES = f"UPDATE entries SET lane = '', name = '', detail = '', body = x'' WHERE {_IN_LANES}"
+BLANK_ENTRIES = f"UPDATE entries SET lane = '', name = '', detail = '', body = x'' WHERE {_PLACES}"
 
 PURGE = """
 UPDATE entries SET purged = 1, name = '', detail = '', body = x'' WHERE place IN (
@@ -299,7 +300,7 @@ DELETE FROM marks WHERE key IN (SELECT key FROM marks WHERE expires_at IS NOT NU
 """
 
 SHORTEN_WAITS = """
-UPDATE heads SET due_at = ?2 WHERE queue = ?1 AND lane IN (
-    SELECT lane FROM heads WHERE queue = ?1 AND leased = 0 AND due_at > ?2
-    UNION ALL SELECT lane FROM heads WHERE queue = ?1 AND leased = 1 AND due_at > ?2 LIMIT ?3)
+UPDATE heads SET due_at = ?2 WHERE queue = ?1 AND place IN (
+    SELECT place FROM heads WHERE queue = ?1 AND leased = 0 AND due_at > ?2
+    UNION ALL SELECT place FROM heads WHERE queue = ?1 AND leased = 1 AND due_at > ?2 LIMIT ?3)
 """

@@ -171,7 +171,11 @@ class SqliteStore:
         return purged
 
     async def forget(self, lanes: Sequence[str], *, reason: str, tombstone: Mark) -> int:
-        return await self._change(partial(queries.forget_lanes, lanes=lanes, reason=reason, tombstone=tombstone))
+        await self.open()
+        # It reads every row, so it does not take the writer's time.
+        found = await asyncio.to_thread(self._read_apart, partial(queries.places_of_lanes, lanes=lanes))
+        query = partial(queries.forget_lanes, lanes=lanes, found=found, reason=reason, tombstone=tombstone)
+        return await self._change(query)
 
     async def sweep(self, longest_waits: Mapping[str, float] | None = None) -> None:
         dedupe_seconds = self._settings.dedupe_seconds
