@@ -19,7 +19,7 @@ Lane = tuple[str, str]
 """Queue and lane."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class StoredHead:
     """The first entry of a lane, as it was stored before the units."""
 
@@ -82,7 +82,7 @@ class LaneChange:
     is_settled: bool = False
     returned: ReturnedHead | None = None
     head: QueuedEntry | None = None
-    behind: deque[QueuedEntry] = attrs.field(factory=deque)
+    behind: deque[QueuedEntry] | None = None
 
     @property
     def is_busy(self) -> bool:
@@ -214,6 +214,8 @@ class CommitPlan:
         self.appended.append(queued)
         lane = self._lane(entry)
         if lane.is_busy:
+            if lane.behind is None:
+                lane.behind = deque()
             lane.behind.append(queued)
             return None
         lane.head = queued

@@ -242,7 +242,9 @@ async def test_claim_looks_only_at_what_is_due(
 @pytest.mark.parametrize(
     "statement",
     [
-        sql.SNAPSHOT,
+        sql.snapshot(escaped=False),
+        sql.snapshot(escaped=True),
+        sql.recall(escaped=False),
         sql.SUCCESSORS,
         sql.END_ENTRIES,
         sql.DELETE_HEADS,

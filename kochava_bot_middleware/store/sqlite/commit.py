@@ -72,8 +72,11 @@ def _read(
     for queue, lane in settled.union((entry.queue, entry.lane) for unit in units for entry in unit.appends):
         lanes[queue].append(lane)
     keys = list({mark.key for unit in units for mark in unit.marks if mark.condition is not Condition.ALWAYS})
-    arguments = (sql.json_of_texts(ids), sql.json_of_groups(lanes), sql.json_of_texts(keys), now, now - dedupe_seconds)
-    stored, stored_heads, values, next_place = connection.execute(sql.SNAPSHOT, arguments).fetchone()
+    passed = (sql.json_of_texts(ids), sql.json_of_groups(lanes), sql.json_of_texts(keys))
+    statement = sql.snapshot(escaped=sql.is_escaped(*passed))
+    stored, stored_heads, values, next_place = connection.execute(
+        statement, (*passed, now, now - dedupe_seconds)
+    ).fetchone()
     seen: set[str] = set()
     lapsed: set[str] = set()
     for index, is_lapsed in orjson.loads(stored):

@@ -48,7 +48,8 @@ def renew_leases(
 
 def recall(connection: sqlite3.Connection, now: float, *, keys: Sequence[str]) -> dict[str, bytes]:
     """The values of those state entries that exist and have not expired."""
-    (answer,) = connection.execute(sql.RECALL, (sql.json_of_texts(keys), now)).fetchone()
+    passed = sql.json_of_texts(keys)
+    (answer,) = connection.execute(sql.recall(escaped=sql.is_escaped(passed)), (passed, now)).fetchone()
     return values_of(keys, answer)
 
 

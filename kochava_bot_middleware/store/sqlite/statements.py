@@ -28,12 +28,27 @@ def json_of(numbers: Iterable[int]) -> str:
 
 def json_of_texts(texts: Iterable[str]) -> str:
     """Texts, as a statement takes them."""
-    return orjson.dumps([_escaped(text) for text in texts]).decode()
+    texts = list(texts)
+    passed = orjson.dumps(texts).decode()
+    return orjson.dumps(list(map(_escaped, texts))).decode() if _NUL_OR_ESCAPE in passed else passed
 
 
-def json_of_groups(groups: Mapping[str, Iterable[str]]) -> str:
+def json_of_groups(groups: Mapping[str, Sequence[str]]) -> str:
     """Lists of texts by another text, as a statement takes them."""
-    return orjson.dumps({_escaped(key): [_escaped(text) for text in texts] for key, texts in groups.items()}).decode()
+    passed = orjson.dumps(groups).decode()
+    if _NUL_OR_ESCAPE in passed:
+        escaped = {_escaped(key): list(map(_escaped, texts)) for key, texts in groups.items()}
+        return orjson.dumps(escaped).decode()
+    return passed
+
+
+_NUL_OR_ESCAPE = "\\u000"
+"""How each of both begins in JSON. Other control characters begin so too, which does no harm."""
+
+
+def is_escaped(*passed: str) -> bool:
+    """Whether there may be escaped texts in what is passed to a statement."""
+    return any(_NUL_OR_ESCAPE in each for each in passed)
 
 
 def _escaped(text: str) -> str:
@@ -41,10 +56,9 @@ def _escaped(text: str) -> str:
     return text.replace("\x01", "\x01\x02").replace("\x00", "\x01\x03")
 
 
-def text_of(value: str) -> str:
+def text_of(value: str, *, escaped: bool = True) -> str:
     """The SQL expression for a text that was passed within JSON, where *value* is the expression for it there."""
-    unescaped = f"replace(replace({value}, char(1, 3), char(0)), char(1, 2), char(1))"
-    return f"CASE WHEN instr({value}, char(1)) THEN {unescaped} ELSE {value} END"
+    return f"replace(replace({value}, char(1, 3), char(0)), char(1, 2), char(1))" if escaped else value
 
 
 def insert(connection: sqlite3.Connection, into: str, rows: Iterable[Sequence[object]], then: str = "") -> None:
@@ -82,31 +96,43 @@ IS_ONLY_AN_ID = "(state = 'done' OR purged = 1)"
 
 # A group of commits.
 
-SNAPSHOT = f"""
-SELECT (
-    SELECT json_group_array(json_array(ids.key, {IS_ONLY_AN_ID} AND ended_at <= ?5))
-    FROM json_each(?1) AS ids CROSS JOIN entries ON entries.id = {text_of("ids.value")}
-), (
-    SELECT json_group_array(json_array(own.queue, lanes.key, heads.place, own.id, heads.token, heads.attempts, (
-        SELECT MIN(place) FROM entries INDEXED BY entries_by_lane
-        WHERE lane = own.lane AND queue = own.queue AND state IS NULL AND place > own.place)))
-    FROM json_each(?2) AS queues CROSS JOIN json_each(queues.value) AS lanes
-    CROSS JOIN heads ON heads.queue = {text_of("queues.key")} AND heads.place = (
-        SELECT MIN(place) FROM entries INDEXED BY entries_by_lane
-        WHERE lane = {text_of("lanes.value")} AND queue = {text_of("queues.key")} AND state IS NULL)
-    CROSS JOIN entries AS own ON own.place = heads.place
-), (
-    SELECT json_group_array(json_array(keys.key, hex(marks.value)))
-    FROM json_each(?3) AS keys CROSS JOIN marks ON marks.key = {text_of("keys.value")}
-    WHERE expires_at IS NULL OR expires_at > ?4
-), (
-    SELECT next FROM places
-)
-"""
-"""
-What a group of units depends on: the ids ?1, the heads of the lanes ?2 (by queue) and what follows them, the state
-entries ?3, and the next place. Ids and keys are answered by their index, lanes by their queue and index.
-"""
+
+@cache
+def snapshot(*, escaped: bool) -> str:
+    """
+    The statement that reads what a group of units depends on: the ids ?1, the heads of the lanes ?2 (by queue) and what
+    follows them, the state entries ?3, and the next place.
+
+    Ids and keys are answered by their index, lanes by their queue and index.
+
+    Args:
+        escaped: See `is_escaped`; without escaped texts it is much cheaper.
+    """
+    entry_id, queue, lane, key = (
+        text_of(value, escaped=escaped) for value in ("ids.value", "queues.key", "lanes.value", "keys.value")
+    )
+    return f"""
+    SELECT (
+        SELECT json_group_array(json_array(ids.key, {IS_ONLY_AN_ID} AND ended_at <= ?5))
+        FROM json_each(?1) AS ids CROSS JOIN entries ON entries.id = {entry_id}
+    ), (
+        SELECT json_group_array(json_array(heads.queue, lanes.key, heads.place, own.id, heads.token, heads.attempts, (
+            SELECT MIN(place) FROM entries INDEXED BY entries_by_lane
+            WHERE lane = own.lane AND queue = own.queue AND state IS NULL AND place > own.place)))
+        FROM json_each(?2) AS queues CROSS JOIN json_each(queues.value) AS lanes
+        CROSS JOIN heads ON heads.queue = {queue} AND heads.place = (
+            SELECT MIN(place) FROM entries INDEXED BY entries_by_lane
+            WHERE lane = {lane} AND queue = {queue} AND state IS NULL)
+        CROSS JOIN entries AS own ON own.place = heads.place
+    ), (
+        SELECT json_group_array(json_array(keys.key, hex(marks.value)))
+        FROM json_each(?3) AS keys CROSS JOIN marks ON marks.key = {key}
+        WHERE expires_at IS NULL OR expires_at > ?4
+    ), (
+        SELECT next FROM places
+    )
+    """
+
 
 SUCCESSORS = f"SELECT e.place, e.due_at, {ENTRY} FROM entries AS e WHERE e.place IN (SELECT value FROM json_each(?))"
 
@@ -179,11 +205,16 @@ SELECT MIN(due_at) FROM (
 
 # Reading.
 
-RECALL = f"""
-SELECT json_group_array(json_array(keys.key, hex(marks.value)))
-FROM json_each(?1) AS keys CROSS JOIN marks ON marks.key = {text_of("keys.value")}
-WHERE expires_at IS NULL OR expires_at > ?2
-"""
+
+@cache
+def recall(*, escaped: bool) -> str:
+    """The statement that reads the state entries ?1, answered by their index."""
+    return f"""
+    SELECT json_group_array(json_array(keys.key, hex(marks.value)))
+    FROM json_each(?1) AS keys CROSS JOIN marks ON marks.key = {text_of("keys.value", escaped=escaped)}
+    WHERE expires_at IS NULL OR expires_at > ?2
+    """
+
 
 READ_COUNTS = "SELECT queue, accepted, done, dead, dropped FROM counts"
 
