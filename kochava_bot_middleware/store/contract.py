@@ -7,10 +7,13 @@ another.
 
 ::
 
-    append ──▶ waiting ──claim──▶ in flight ──settle──▶ done      (the row is gone, its id is remembered)
-                  ▲                   │      ├────────▶ waiting   (RETRY: due again at `retry_at`)
-                  └── lease lapsed ───┘      ├────────▶ dead      (kept, can be listed and retried)
-                                             └────────▶ dropped   (only id, lane and reason are kept)
+    append ──▶ waiting ──claim──▶ in flight ──settle──▶ done      (the row stays without its body, as memory of the id)
+                  ▲                   │      ├────────▶ waiting   (RETRY: due again after `retry_after_seconds`)
+                  └── lease lapsed ───┘      ├────────▶ dead      (kept whole, can be listed and retried)
+                                             └────────▶ dropped   (kept without its body, with the reason)
+
+The contract speaks in durations; the store's own clock turns them into times. Where that clock is set back, nothing is
+lost or reordered, and `Store.sweep` bounds the delay.
 """
 
 from __future__ import annotations
@@ -44,32 +47,24 @@ class Store(Protocol):
     async def commit(self, unit: Unit) -> Committed:
         """Write *unit* in one transaction, durable when this returns."""
 
-    async def claim(
-        self, queue: str, limit: int, lease_seconds: float, *, at_most_ahead_seconds: float | None = None
-    ) -> list[Claim]:
-        """
-        Lease up to *limit* due heads of *queue*, longest due first. A lapsed lease makes a head due again.
-
-        Args:
-            at_most_ahead_seconds: Nothing of *queue* is ever put off or leased for longer; above 0. So a head that is
-                due later than that from now was put off before the store's clock was set back. It counts as due now,
-                after all that is due by the clock. If it is leased, its owner may live: its lease is only made to end
-                so many seconds from now. ``None``: the clock is trusted.
-        """
+    async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
+        """Lease up to *limit* due heads of *queue*, longest due first. A lapsed lease makes a head due again."""
 
     async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
-        """Extend leases. What is missing from the answer is lost: somebody else owns it, or it is settled."""
+        """Extend leases. What is missing from the answer is lost: another process owns it, or it is settled."""
 
-    async def recall(self, keys: Sequence[str]) -> Mapping[str, bytes]:
-        """The values of those marks that exist and have not expired."""
-
-    async def next_due_at(self, queue: str, *, at_most_ahead_seconds: float | None = None) -> float | None:
+    async def recall(self, keys: Sequence[tuple[str, str]]) -> Mapping[str, bytes]:
         """
-        When the next head of *queue* is due (a lease counts as due at its end); ``None`` when the queue is empty.
+        The values, by key, of those state entries that exist and have not expired.
 
         Args:
-            at_most_ahead_seconds: See `claim`. If anything is due later than so many seconds from now, leased or not,
-                a claim is worth while now.
+            keys: Lane and key of each; see `Mark`.
+        """
+
+    async def next_due_in(self, queue: str) -> float | None:
+        """
+        Seconds until the next head of *queue* is due; a lease counts as due at its end. 0 when one is due now, ``None``
+        when the queue is empty.
         """
 
     async def stats(self) -> Mapping[str, QueueStats]:
@@ -85,33 +80,44 @@ class Store(Protocol):
         after: str | None = None,
     ) -> list[Listed]:
         """
-        Entries for a person to look at, in the order they were appended; *after* is the id of the last row of the
-        previous page. Nothing follows an id that is not, or no longer, known.
+        Entries for a person to look at, in the order they were appended.
+
+        Args:
+            state: ``None`` lists all but those that are done.
+            after: Id of the last row of the previous page. Nothing follows an id that is not, or no longer, known.
         """
 
     async def find(self, entry_id: str) -> Listed | None:
-        """
-        The entry of that id as `browse` lists it, whichever queue and state it is in; ``None`` when the id is unknown,
-        or only remembered since it is done.
-        """
+        """The entry of that id, in whichever queue and state; ``None`` when the id is not, or no longer, known."""
 
     async def retry_dead(self, ids: Sequence[str]) -> int:
         """
         Put dead entries back at the end of their lanes, due at once, their attempts counted anew; returns how many.
         """
 
-    async def purge(self, *, dead_before: float) -> int:
-        """Remove dead and dropped rows that ended before that time; returns how many. The counts keep them."""
+    async def purge(self, *, ended_for_seconds: float) -> int:
+        """
+        Remove dead and dropped rows that ended longer ago than that; returns how many. The counts keep them, and their
+        ids are remembered as long as those of other settled entries.
+        """
 
     async def forget(self, lanes: Sequence[str], *, reason: str, tombstone: Mark) -> int:
         """
         Drop, in one transaction, all that waits, is in flight or is dead in these lanes of every queue, and write
-        *tombstone*, whatever its condition. A claim on a dropped entry is fenced: its settlement answers `LEASE_LOST`.
-        Returns how many.
+        *tombstone*, whatever its condition. Of all rows of these lanes, settled ones included, only what names nobody
+        stays: id, queue, kind, outcome, reason and times. A claim on a dropped entry is fenced: its settlement answers
+        `LEASE_LOST`. Returns how many were dropped.
         """
 
-    async def sweep(self) -> None:
-        """Remove expired marks and ids remembered for longer than the store keeps them. Cheap; called now and then."""
+    async def sweep(self, longest_waits: Mapping[str, float] | None = None) -> None:
+        """
+        Remove what has expired: state entries, and rows of settled entries whose ids need not be remembered any more.
+        Cheap; called now and then.
+
+        Args:
+            longest_waits: By queue, the longest time in seconds that anything of it waits or is leased. What is due
+                later than that from now was put off before the clock was set back; it is moved to that time.
+        """
 
     async def close(self) -> None:
         """
@@ -128,7 +134,7 @@ class AnnouncesAppends(Protocol):
 
 
 class StoreProvider(Protocol):
-    """A middleware that owns a store and lends it to its host, so that "handled" and "recorded" are one commit."""
+    """A middleware that shares its store with its host, so that "handled" and "recorded" are one commit."""
 
     def provide_store(self) -> Store:
         """The store, not necessarily open yet."""

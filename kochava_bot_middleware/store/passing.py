@@ -31,19 +31,17 @@ class PassingStore:
     async def commit(self, unit: Unit) -> Committed:
         return await self.inner.commit(unit)
 
-    async def claim(
-        self, queue: str, limit: int, lease_seconds: float, *, at_most_ahead_seconds: float | None = None
-    ) -> list[Claim]:
-        return await self.inner.claim(queue, limit, lease_seconds, at_most_ahead_seconds=at_most_ahead_seconds)
+    async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
+        return await self.inner.claim(queue, limit, lease_seconds)
 
     async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
         return await self.inner.renew(claims, lease_seconds)
 
-    async def recall(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+    async def recall(self, keys: Sequence[tuple[str, str]]) -> Mapping[str, bytes]:
         return await self.inner.recall(keys)
 
-    async def next_due_at(self, queue: str, *, at_most_ahead_seconds: float | None = None) -> float | None:
-        return await self.inner.next_due_at(queue, at_most_ahead_seconds=at_most_ahead_seconds)
+    async def next_due_in(self, queue: str) -> float | None:
+        return await self.inner.next_due_in(queue)
 
     async def stats(self) -> Mapping[str, QueueStats]:
         return await self.inner.stats()
@@ -65,14 +63,14 @@ class PassingStore:
     async def retry_dead(self, ids: Sequence[str]) -> int:
         return await self.inner.retry_dead(ids)
 
-    async def purge(self, *, dead_before: float) -> int:
-        return await self.inner.purge(dead_before=dead_before)
+    async def purge(self, *, ended_for_seconds: float) -> int:
+        return await self.inner.purge(ended_for_seconds=ended_for_seconds)
 
     async def forget(self, lanes: Sequence[str], *, reason: str, tombstone: Mark) -> int:
         return await self.inner.forget(lanes, reason=reason, tombstone=tombstone)
 
-    async def sweep(self) -> None:
-        await self.inner.sweep()
+    async def sweep(self, longest_waits: Mapping[str, float] | None = None) -> None:
+        await self.inner.sweep(longest_waits)
 
     async def close(self) -> None:
         await self.inner.close()

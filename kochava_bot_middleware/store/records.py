@@ -36,7 +36,10 @@ class Entry:
         schema: Version of the body's format, for the reader.
         created_at: Wall-clock seconds since the epoch, as its maker saw it.
         body: Opaque bytes.
-        due_at: Not to be claimed before this time (wall-clock seconds); ``None`` means at once.
+        wait_seconds: Not to be claimed earlier than this long after its commit; ``None`` means at once. ``None`` in an
+            entry that is read back: the store keeps the time instead.
+        kind: What the entry is, such as ``event``; kept with the id after settlement, and shown in listings.
+        name: A name for people, such as the event's; kept likewise. Never anything private.
     """
 
     id: str
@@ -45,24 +48,24 @@ class Entry:
     schema: int = 1
     created_at: float
     body: bytes = attrs.field(repr=False)
-    due_at: float | None = None
+    wait_seconds: float | None = None
+    kind: str = ""
+    name: str = ""
 
 
 @attrs.frozen(kw_only=True)
 class Claim:
     """
-    The right to work on one entry until `expires_at`.
+    The right to work on one entry for as long as the lease lasts. The holder measures that time from before it asked.
 
     Attributes:
         entry: The work.
         token: Proves ownership; a settlement with another token changes nothing.
-        expires_at: By the store's clock, in seconds since the epoch.
         attempt: 1 for the first claim of this entry, counted up with each further one.
     """
 
     entry: Entry
     token: str
-    expires_at: float
     attempt: int
 
 
@@ -73,7 +76,7 @@ class Outcome(enum.Enum):
     """Delivered, or handled. The body is erased."""
 
     RETRY = "retry"
-    """Not now: due again at `Settlement.retry_at`, still first in its lane."""
+    """Not now: due again after `Settlement.retry_after_seconds`, still first in its lane."""
 
     RELEASE = "release"
     """Never begun (shutdown, say): due at once, and the claim does not count as an attempt."""
@@ -93,14 +96,14 @@ class Settlement:
     Attributes:
         claim: What was claimed. Entry id and token must both match, else the whole unit is refused.
         outcome: How it ended.
-        retry_at: For `Outcome.RETRY`: wall-clock seconds since the epoch; ``None`` means at once.
+        retry_after_seconds: For `Outcome.RETRY`: how long the entry waits from the commit on; ``None``: not at all.
         reason: For `DEAD`, `DROPPED` and `RETRY`: one short constant phrase, such as ``"rejected by Kochava"``.
         detail: What helps a person to understand it, such as the start of the answer. Never a secret.
     """
 
     claim: Claim
     outcome: Outcome
-    retry_at: float | None = None
+    retry_after_seconds: float | None = None
     reason: str = ""
     detail: str = ""
 
@@ -121,19 +124,22 @@ class Condition(enum.Enum):
 @attrs.frozen(kw_only=True)
 class Mark:
     """
-    A change of one small keyed value: funnel state, known identities, tombstones, handled keys.
+    A change of one state entry, a small keyed value: funnel state, known identities, opt-outs.
 
     Attributes:
+        lane: Whose state it is. A store in several parts keeps it with the entries of that lane, so that a unit about
+            one person is atomic. Only `key` is stored.
         key: Unique over the whole store; begins with its owner's name, such as ``funnel:``.
         value: The new value; ``None`` deletes.
-        expires_at: Wall-clock seconds since the epoch after which the mark is absent; ``None``: never.
+        expires_after_seconds: How long after the commit the state entry is absent again; ``None``: never.
         condition: When it may be written.
         expected: For `Condition.IF_EQUAL`.
     """
 
+    lane: str
     key: str
     value: bytes | None
-    expires_at: float | None = None
+    expires_after_seconds: float | None = None
     condition: Condition = Condition.ALWAYS
     expected: bytes | None = None
 
@@ -164,7 +170,7 @@ class Unit:
     Attributes:
         appends: New entries, in order. One whose id was seen before is skipped; the rest of the unit goes on.
         settlements: Ends of claims. One whose lease is lost refuses the whole unit.
-        marks: Changes of keyed state. One whose condition fails refuses the whole unit.
+        marks: Changes of state entries. One whose condition fails refuses the whole unit.
         lease: Lease the heads this unit makes claimable; ``None`` leaves them to `Store.claim`.
     """
 
@@ -179,12 +185,12 @@ class CommitVerdict(enum.Enum):
 
     COMMITTED = "committed"
     CONDITION_FAILED = "condition failed"
-    """A mark's condition did not hold: read the marks again and plan anew."""
+    """A condition did not hold: read the state entries again and plan again."""
 
     LEASE_LOST = "lease lost"
     """
-    A settlement's claim belongs to somebody else by now, or is settled: stop working on it. A lease that lapsed and
-    that nobody took since is not lost. Where a condition fails too, this is the verdict.
+    A settlement's claim belongs to another process by now, or is settled: stop working on it. A lease that lapsed but
+    was not taken over since is not lost. Where a condition fails too, this is the verdict.
     """
 
 
@@ -198,7 +204,7 @@ class Committed:
         appended: Ids of the appends that are new, in the order given.
         repeated: Ids that were seen before and therefore skipped.
         leased: The heads leased because of `Unit.lease`.
-        failed_key: The mark or entry id that refused the unit; ``None`` when committed.
+        failed_key: The key of the state entry, or the entry id, that refused the unit; ``None`` when committed.
     """
 
     verdict: CommitVerdict
@@ -209,7 +215,7 @@ class Committed:
 
 
 class EntryState(enum.StrEnum):
-    """Where an entry is. `DONE` entries are only counted."""
+    """Where an entry is."""
 
     WAITING = "waiting"
     IN_FLIGHT = "in flight"
@@ -249,13 +255,13 @@ class Listed:
     One row of `Store.browse` and `Store.find`.
 
     Attributes:
-        entry: The entry; the body of an inbox or dropped one is always empty here.
+        entry: The entry. The body of an inbox entry, and of one that is done or dropped, is empty here.
         state: Where it is.
         attempts: Claims so far.
         due_at: When it is next due; ``None`` for ended ones.
         reason: Why it was retried, dropped or given up; empty otherwise.
         detail: See `Settlement.detail`.
-        ended_at: When it died or was dropped; ``None`` otherwise.
+        ended_at: When it was settled for good; ``None`` before.
     """
 
     entry: Entry

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 from kochava_bot_middleware.store.contract import Store
 from kochava_bot_middleware.store.records import Claim, Committed, Entry, Lease, Mark, Outcome, Settlement, Unit
 
 START = 1_700_000_000.0
 
-TOMBSTONE = Mark(key="tombstone:ann", value=b"1")
+TOMBSTONE = Mark(lane="ann", key="tombstone:ann", value=b"1")
 
 
 class ManualClock:
@@ -35,9 +36,11 @@ _NUMBERS = itertools.count(1)
 
 
 def entry(
-    entry_id: str, *, lane: str = "ann", queue: str = "track", body: bytes = b"{}", due_at: float | None = None
+    entry_id: str, *, lane: str = "ann", queue: str = "track", body: bytes = b"{}", wait_seconds: float | None = None
 ) -> Entry:
-    return Entry(id=entry_id, queue=queue, lane=lane, created_at=START + next(_NUMBERS), body=body, due_at=due_at)
+    return Entry(
+        id=entry_id, queue=queue, lane=lane, created_at=START + next(_NUMBERS), body=body, wait_seconds=wait_seconds
+    )
 
 
 async def append(store: Store, *entries: Entry, lease: Lease | None = None) -> Committed:
@@ -49,10 +52,12 @@ async def settle(
     claim: Claim,
     outcome: Outcome = Outcome.DONE,
     *,
-    retry_at: float | None = None,
+    retry_after_seconds: float | None = None,
     lease: Lease | None = None,
 ) -> Committed:
-    settlement = Settlement(claim=claim, outcome=outcome, retry_at=retry_at, reason="a reason", detail="a detail")
+    settlement = Settlement(
+        claim=claim, outcome=outcome, retry_after_seconds=retry_after_seconds, reason="a reason", detail="a detail"
+    )
     return await store.commit(Unit(settlements=[settlement], lease=lease))
 
 
@@ -61,9 +66,16 @@ async def claim_one(store: Store, queue: str = "track") -> Claim:
     return claim
 
 
-async def claimed_ids(store: Store, queue: str = "track", *, at_most_ahead_seconds: float | None = None) -> list[str]:
-    claims = await store.claim(queue, 100, 60.0, at_most_ahead_seconds=at_most_ahead_seconds)
-    return [claim.entry.id for claim in claims]
+async def claimed_ids(store: Store, queue: str = "track") -> list[str]:
+    return [claim.entry.id for claim in await store.claim(queue, 100, 60.0)]
+
+
+def mark(key: str, value: bytes | None, **changes: Any) -> Mark:
+    return Mark(lane="ann", key=key, value=value, **changes)
+
+
+async def recalled(store: Store, *keys: str) -> dict[str, bytes]:
+    return dict(await store.recall([("ann", key) for key in keys]))
 
 
 async def put(store: Store, *marks: Mark) -> Committed:

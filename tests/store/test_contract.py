@@ -17,7 +17,7 @@ from kochava_bot_middleware.store.records import (
     Settlement,
     Unit,
 )
-from tests.store.harness import START, ManualClock, append, claim_one, claimed_ids, entry, put, settle
+from tests.store.harness import ManualClock, append, claim_one, claimed_ids, entry, mark, put, recalled, settle
 
 TRACK = Lease(queue="track", seconds=60.0)
 DAY = 86_400.0
@@ -25,10 +25,13 @@ DAY = 86_400.0
 
 async def test_appended_entry_is_claimed_as_it_was(store: Store) -> None:
     """A claim gives back every field of the entry, whatever bytes its body has."""
-    wanted = entry("a", lane="ünïcode\x00\n'\"", body=bytes(range(256)))
+    wanted = attrs.evolve(
+        entry("a", lane="ünïcode\x00\n'\"", body=bytes(range(256))), schema=7, kind="event", name="Pürchase\x00"
+    )
     await append(store, wanted)
     claim = await claim_one(store)
-    assert (wanted, 1, START + 60.0) == (claim.entry, claim.attempt, claim.expires_at)
+    assert (wanted, 1) == (claim.entry, claim.attempt)
+    assert 60.0 == await store.next_due_in("track")
 
 
 async def test_id_seen_before_is_ignored(store: Store) -> None:
@@ -76,6 +79,16 @@ async def test_lane_keeps_order(store: Store) -> None:
     assert ["a", "b", "c"] == seen
 
 
+async def test_any_text_is_an_id_a_lane_and_a_key(store: Store) -> None:
+    """Also control characters: order is kept, repetitions are ignored, and values are read."""
+    lane = "ann\x00\x1a'"
+    await append(store, entry("a\x00", lane=lane), entry("a\x00b", lane=lane), entry("a", lane="ann"))
+    assert ("a\x00",) == (await append(store, entry("a\x00", lane=lane))).repeated
+    assert {"a\x00", "a"} == set(await claimed_ids(store))
+    await put(store, Mark(lane=lane, key="k\x00", value=b"1"))
+    assert {"k\x00": b"1"} == dict(await store.recall([(lane, "k\x00"), (lane, "k")]))
+
+
 async def test_lanes_are_independent(store: Store) -> None:
     """The heads of all lanes can be claimed at once, and a lane is one within its queue only."""
     await append(store, entry("a"), entry("b"), entry("c", lane="bob"), entry("d", queue="ping"))
@@ -85,8 +98,8 @@ async def test_lanes_are_independent(store: Store) -> None:
 
 async def test_longest_due_is_claimed_first(store: Store, clock: ManualClock) -> None:
     """A claim with a limit takes those that wait longest, not those appended first."""
-    await append(store, entry("late", lane="1", due_at=START + 5))
-    await append(store, entry("later", lane="2", due_at=START + 9))
+    await append(store, entry("late", lane="1", wait_seconds=5))
+    await append(store, entry("later", lane="2", wait_seconds=9))
     await append(store, entry("early", lane="3"))
     clock.advance(10)
     assert ["early", "late"] == [claim.entry.id for claim in await store.claim("track", 2, 60.0)]
@@ -96,7 +109,7 @@ async def test_lapsed_lease_takes_its_turn(store: Store, clock: ManualClock) -> 
     """A head whose lease lapsed is due since then, so it comes between those due before and after."""
     await append(store, entry("lapsed", lane="1"))
     await store.claim("track", 1, 5.0)
-    await append(store, entry("late", lane="2", due_at=START + 7), entry("early", lane="3", due_at=START + 3))
+    await append(store, entry("late", lane="2", wait_seconds=7), entry("early", lane="3", wait_seconds=3))
     clock.advance(10)
     assert ["early", "lapsed", "late"] == await claimed_ids(store)
 
@@ -104,17 +117,17 @@ async def test_lapsed_lease_takes_its_turn(store: Store, clock: ManualClock) -> 
 async def test_unit_whose_condition_fails_writes_nothing(store: Store) -> None:
     """Neither appends, settlements nor other marks of a refused unit are written."""
     await append(store, entry("a"))
-    await put(store, Mark(key="k", value=b"old"))
+    await put(store, mark("k", b"old"))
     claim = await claim_one(store)
     answer = await store.commit(
         Unit(
             appends=[entry("b", lane="bob")],
             settlements=[Settlement(claim=claim, outcome=Outcome.DONE)],
-            marks=[Mark(key="other", value=b"1"), Mark(key="k", value=b"new", condition=Condition.IF_ABSENT)],
+            marks=[mark("other", b"1"), mark("k", b"new", condition=Condition.IF_ABSENT)],
         )
     )
     assert (CommitVerdict.CONDITION_FAILED, "k", ()) == (answer.verdict, answer.failed_key, answer.appended)
-    assert {"k": b"old"} == dict(await store.recall(["k", "other"]))
+    assert {"k": b"old"} == await recalled(store, "k", "other")
     assert (
         QueueStats(accepted=1, in_flight=1, oldest_waiting_at=claim.entry.created_at) == (await store.stats())["track"]
     )
@@ -171,40 +184,41 @@ async def test_release_does_not_count_as_attempt(store: Store) -> None:
 async def test_retry_keeps_the_place_at_the_head(store: Store, clock: ManualClock) -> None:
     """While the head waits for its retry nothing of its lane is claimed, and then it comes first."""
     await append(store, entry("a"), entry("b"))
-    await settle(store, await claim_one(store), Outcome.RETRY, retry_at=START + 7)
-    assert START + 7 == await store.next_due_at("track")
+    await settle(store, await claim_one(store), Outcome.RETRY, retry_after_seconds=7)
+    assert 7 == await store.next_due_in("track")
     assert [] == await claimed_ids(store)
     clock.advance(7)
     claim = await claim_one(store)
     assert ("a", 2) == (claim.entry.id, claim.attempt)
 
 
-async def test_due_at_holds_back_a_head(store: Store, clock: ManualClock) -> None:
+async def test_wait_holds_back_a_head(store: Store, clock: ManualClock) -> None:
     """An entry is not claimed before its time, also when it became the head later than that of others."""
-    await append(store, entry("a", due_at=START + 5), entry("b", due_at=START + 20))
+    await append(store, entry("a", wait_seconds=5), entry("b", wait_seconds=20))
     assert [] == await claimed_ids(store)
     clock.advance(5)
     await settle(store, await claim_one(store))
-    assert START + 20 == await store.next_due_at("track")
+    assert 15 == await store.next_due_in("track")
     clock.advance(15)
     assert ["b"] == await claimed_ids(store)
 
 
-async def test_next_due_at_of_an_empty_queue_is_none(store: Store) -> None:
+async def test_next_due_in_of_an_empty_queue_is_none(store: Store) -> None:
     """There is nothing to wait for; a lease counts as due at its end."""
-    assert None is await store.next_due_at("track")
+    assert None is await store.next_due_in("track")
     await append(store, entry("a"))
     claim = await claim_one(store)
-    assert claim.expires_at == await store.next_due_at("track")
+    assert 60.0 == await store.next_due_in("track")
     await settle(store, claim)
-    assert None is await store.next_due_at("track")
+    assert None is await store.next_due_in("track")
 
 
 async def test_commit_leases_the_head_of_an_empty_lane(store: Store) -> None:
     """Appended and owned in one transaction; nobody else can claim it, and it settles."""
     answer = await append(store, entry("a"), entry("b"), lease=TRACK)
     (claim,) = answer.leased
-    assert ("a", 1, START + 60.0) == (claim.entry.id, claim.attempt, claim.expires_at)
+    assert ("a", 1) == (claim.entry.id, claim.attempt)
+    assert 60.0 == await store.next_due_in("track")
     assert [] == await claimed_ids(store)
     assert CommitVerdict.COMMITTED is (await settle(store, claim)).verdict
 
@@ -213,7 +227,7 @@ async def test_commit_leases_nothing_of_a_busy_lane(store: Store) -> None:
     """Only heads that this commit made claimable are leased, of the wanted queue, and only when due."""
     await append(store, entry("a"))
     answer = await append(
-        store, entry("b"), entry("c", queue="ping"), entry("d", lane="bob", due_at=START + 1), lease=TRACK
+        store, entry("b"), entry("c", queue="ping"), entry("d", lane="bob", wait_seconds=1), lease=TRACK
     )
     assert () == answer.leased
 
@@ -237,7 +251,7 @@ async def test_settlement_leases_what_it_appends_to_its_own_lane(store: Store) -
 async def test_retry_is_not_leased(store: Store) -> None:
     """A retry does not make its own head claimable in the sense of a lease."""
     (claim,) = (await append(store, entry("a"), lease=TRACK)).leased
-    assert () == (await settle(store, claim, Outcome.RETRY, retry_at=START, lease=TRACK)).leased
+    assert () == (await settle(store, claim, Outcome.RETRY, retry_after_seconds=0, lease=TRACK)).leased
 
 
 async def test_concurrent_claimers_never_share_a_head(store: Store) -> None:
@@ -278,7 +292,8 @@ async def test_renewed_lease_lasts_longer(store: Store, clock: ManualClock) -> N
     await settle(store, second)
     clock.advance(50)
     (renewed,) = await store.renew([first, second], 60.0)
-    assert ("a", first.token, START + 110) == (renewed.entry.id, renewed.token, renewed.expires_at)
+    assert ("a", first.token) == (renewed.entry.id, renewed.token)
+    assert 60.0 == await store.next_due_in("track")
     clock.advance(59)
     assert [] == await claimed_ids(store)
     assert CommitVerdict.COMMITTED is (await settle(store, renewed)).verdict

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from kochava_bot_middleware.store.contract import Store
@@ -11,11 +12,16 @@ from tests.store.harness import START, TOMBSTONE, ManualClock, append, claim_one
 
 async def test_waiting_entry_is_found(store: Store, clock: ManualClock) -> None:
     """With all that `browse` tells of it, body included."""
-    wanted = entry("a", lane="ünïcode\x00\n'\"", body=bytes(range(256)), due_at=START + 5)
+    wanted = entry("a", lane="ünïcode\x00\n'\"", body=bytes(range(256)), wait_seconds=5)
     await append(store, entry("other"), wanted)
     found = await store.find("a")
     assert found is not None
-    assert (wanted, EntryState.WAITING, 0, START + 5) == (found.entry, found.state, found.attempts, found.due_at)
+    assert (attrs.evolve(wanted, wait_seconds=None), EntryState.WAITING, 0) == (
+        found.entry,
+        found.state,
+        found.attempts,
+    )
+    assert START + 5 == found.due_at
 
 
 @pytest.mark.parametrize("outcome", [None, Outcome.RETRY, Outcome.DEAD, Outcome.DROPPED])
@@ -25,7 +31,7 @@ async def test_entry_is_found_as_it_is_listed(store: Store, queue: str, outcome:
     await append(store, entry("a", queue=queue), entry("b", queue=queue), entry("c", queue="ping"))
     claim = await claim_one(store, queue)
     if outcome is not None:
-        await settle(store, claim, outcome, retry_at=START + 5)
+        await settle(store, claim, outcome, retry_after_seconds=5)
     listed = await store.browse(queue)
     assert ["a", "b"] == sorted(row.entry.id for row in listed)
     assert listed == [await store.find(row.entry.id) for row in listed]
@@ -40,10 +46,20 @@ async def test_entry_behind_a_head_is_found(store: Store) -> None:
     assert (EntryState.WAITING, 0) == (found.state, found.attempts)
 
 
-async def test_entry_that_is_done_is_not_found(store: Store) -> None:
-    """Its id is only remembered."""
-    await append(store, entry("a"))
+async def test_entry_that_is_done_is_found_while_its_id_is_remembered(store: Store, clock: ManualClock) -> None:
+    """Without its body; its row is the memory of the id."""
+    wanted = attrs.evolve(entry("a", body=b"words"), kind="event", name="Purchase")
+    await append(store, wanted)
     await settle(store, await claim_one(store))
+    found = await store.find("a")
+    assert found is not None
+    assert (attrs.evolve(wanted, body=b""), EntryState.DONE, 1, START) == (
+        found.entry,
+        found.state,
+        found.attempts,
+        found.ended_at,
+    )
+    clock.advance(2 * 86_400.0)
     assert await store.find("a") is None
 
 
@@ -86,7 +102,7 @@ async def test_purged_entry_is_not_found(store: Store, clock: ManualClock) -> No
     await append(store, entry("a"))
     await settle(store, await claim_one(store), Outcome.DEAD)
     clock.advance(1)
-    await store.purge(dead_before=clock.now())
+    await store.purge(ended_for_seconds=0)
     assert await store.find("a") is None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from kochava_bot_middleware.exceptions import StoreUnavailable
@@ -11,67 +12,78 @@ from kochava_bot_middleware.store.records import (
     Condition,
     EntryState,
     Lease,
-    Mark,
     Outcome,
     QueueStats,
     Settlement,
     Unit,
 )
-from tests.store.harness import START, TOMBSTONE, ManualClock, append, claim_one, claimed_ids, entry, put, settle
+from tests.store.harness import (
+    START,
+    TOMBSTONE,
+    ManualClock,
+    append,
+    claim_one,
+    claimed_ids,
+    entry,
+    mark,
+    put,
+    recalled,
+    settle,
+)
 
 DAY = 86_400.0
 
 
 async def test_mark_is_recalled(store: Store) -> None:
     """Keys without a mark are missing from the answer."""
-    await put(store, Mark(key="k", value=b"\x00v"), Mark(key="empty", value=b""))
-    assert {"k": b"\x00v", "empty": b""} == dict(await store.recall(["k", "empty", "missing"]))
+    await put(store, mark("k", b"\x00v"), mark("empty", b""))
+    assert {"k": b"\x00v", "empty": b""} == await recalled(store, "k", "empty", "missing")
 
 
 async def test_mark_if_absent_is_written_once(store: Store) -> None:
     """The second writer is refused and the first value stays."""
-    first = await put(store, Mark(key="k", value=b"1", condition=Condition.IF_ABSENT))
-    second = await put(store, Mark(key="k", value=b"2", condition=Condition.IF_ABSENT))
+    first = await put(store, mark("k", b"1", condition=Condition.IF_ABSENT))
+    second = await put(store, mark("k", b"2", condition=Condition.IF_ABSENT))
     assert (CommitVerdict.COMMITTED, CommitVerdict.CONDITION_FAILED) == (first.verdict, second.verdict)
-    assert {"k": b"1"} == dict(await store.recall(["k"]))
+    assert {"k": b"1"} == await recalled(store, "k")
 
 
 async def test_mark_if_equal_needs_the_expected_value(store: Store) -> None:
     """Compare and set; ``None`` expects that there is none."""
-    swap = Mark(key="k", value=b"2", condition=Condition.IF_EQUAL, expected=b"1")
+    swap = mark("k", b"2", condition=Condition.IF_EQUAL, expected=b"1")
     assert CommitVerdict.CONDITION_FAILED is (await put(store, swap)).verdict
-    create = Mark(key="k", value=b"1", condition=Condition.IF_EQUAL, expected=None)
+    create = mark("k", b"1", condition=Condition.IF_EQUAL, expected=None)
     assert CommitVerdict.COMMITTED is (await put(store, create)).verdict
     assert CommitVerdict.CONDITION_FAILED is (await put(store, create)).verdict
     assert CommitVerdict.COMMITTED is (await put(store, swap)).verdict
-    assert {"k": b"2"} == dict(await store.recall(["k"]))
+    assert {"k": b"2"} == await recalled(store, "k")
 
 
 async def test_expired_mark_is_absent(store: Store, clock: ManualClock) -> None:
     """At its time a mark is gone for `recall` and for conditions, swept or not."""
-    await put(store, Mark(key="k", value=b"1", expires_at=START + 5))
+    await put(store, mark("k", b"1", expires_after_seconds=5))
     clock.advance(4)
-    assert {"k": b"1"} == dict(await store.recall(["k"]))
+    assert {"k": b"1"} == await recalled(store, "k")
     clock.advance(1)
-    assert {} == dict(await store.recall(["k"]))
-    again = Mark(key="k", value=b"2", condition=Condition.IF_ABSENT)
+    assert {} == await recalled(store, "k")
+    again = mark("k", b"2", condition=Condition.IF_ABSENT)
     assert CommitVerdict.COMMITTED is (await put(store, again)).verdict
-    assert {"k": b"2"} == dict(await store.recall(["k"]))
+    assert {"k": b"2"} == await recalled(store, "k")
 
 
 async def test_mark_is_deleted_by_none(store: Store) -> None:
     """A deleted mark is absent."""
-    await put(store, Mark(key="k", value=b"1"))
-    await put(store, Mark(key="k", value=None, condition=Condition.IF_EQUAL, expected=b"1"))
-    assert {} == dict(await store.recall(["k"]))
+    await put(store, mark("k", b"1"))
+    await put(store, mark("k", None, condition=Condition.IF_EQUAL, expected=b"1"))
+    assert {} == await recalled(store, "k")
 
 
 async def test_conditions_look_at_what_was_before_the_unit(store: Store) -> None:
     """Marks of one unit do not see each other; the last change of a key stays."""
     absent = Condition.IF_ABSENT
-    answer = await put(store, Mark(key="k", value=b"1", condition=absent), Mark(key="k", value=b"2", condition=absent))
+    answer = await put(store, mark("k", b"1", condition=absent), mark("k", b"2", condition=absent))
     assert CommitVerdict.COMMITTED is answer.verdict
-    assert {"k": b"2"} == dict(await store.recall(["k"]))
+    assert {"k": b"2"} == await recalled(store, "k")
 
 
 async def test_dead_entry_is_retried_at_the_end_of_its_lane(store: Store) -> None:
@@ -86,9 +98,10 @@ async def test_dead_entry_is_retried_at_the_end_of_its_lane(store: Store) -> Non
     assert ("a", b"kept", 1) == (claim.entry.id, claim.entry.body, claim.attempt)
 
 
-async def test_retried_entry_of_an_empty_lane_is_due_at_once(store: Store) -> None:
-    """Where nothing waits the end of the lane is its head, whatever `due_at` the entry once had."""
-    await append(store, entry("a", due_at=START))
+async def test_retried_entry_of_an_empty_lane_is_due_at_once(store: Store, clock: ManualClock) -> None:
+    """Where nothing waits the end of the lane is its head, whatever wait the entry once had."""
+    await append(store, entry("a", wait_seconds=5.0))
+    clock.advance(5.0)
     await settle(store, await claim_one(store), Outcome.DEAD)
     await store.retry_dead(["a"])
     assert ["a"] == await claimed_ids(store)
@@ -103,7 +116,7 @@ async def test_purge_removes_what_ended_before(store: Store, clock: ManualClock)
     clock.advance(10)
     await settle(store, claims[2], Outcome.DEAD)
     before = await store.stats()
-    assert 2 == await store.purge(dead_before=START + 10)
+    assert 2 == await store.purge(ended_for_seconds=0)
     assert ["c", "d"] == [row.entry.id for row in await store.browse("track")]
     assert before == await store.stats()
 
@@ -115,7 +128,7 @@ async def test_purge_removes_more_than_one_portion(store: Store, clock: ManualCl
     claims = await store.claim("track", 2_000, 60.0)
     await store.commit(Unit(settlements=[Settlement(claim=claim, outcome=Outcome.DEAD) for claim in claims]))
     clock.advance(1)
-    assert 1_100 == await store.purge(dead_before=START + 1)
+    assert 1_100 == await store.purge(ended_for_seconds=0)
 
 
 async def test_forget_drops_and_fences(store: Store) -> None:
@@ -128,14 +141,28 @@ async def test_forget_drops_and_fences(store: Store) -> None:
     assert 4 == await store.forget(["ann"], reason="forgotten", tombstone=TOMBSTONE)
     assert CommitVerdict.LEASE_LOST is (await settle(store, flying)).verdict
     assert [] == await store.renew([flying], 60.0)
-    rows = [row for row in await store.browse("track") if row.entry.lane == "ann"]
+    rows = [row for row in await store.browse("track") if row.entry.id != "other"]
     assert [("dead", b""), ("flying", b""), ("waiting", b"")] == [(row.entry.id, row.entry.body) for row in rows]
     assert {(EntryState.DROPPED, "forgotten", "", START)} == {
         (row.state, row.reason, row.detail, row.ended_at) for row in rows
     }
-    assert {TOMBSTONE.key: b"1"} == dict(await store.recall([TOMBSTONE.key]))
+    assert {TOMBSTONE.key: b"1"} == await recalled(store, TOMBSTONE.key)
     stats = await store.stats()
     assert [(3, 0), (1, 0)] == [(stats[queue].dropped, stats[queue].dead) for queue in ("track", "ping")]
+
+
+async def test_forget_leaves_nothing_that_names_the_person(store: Store) -> None:
+    """Also of what was done before: only id, queue, kind, outcome, reason and times stay."""
+    rows = [attrs.evolve(entry(name), kind="event", name="Purchase") for name in ("done", "waiting")]
+    await append(store, *rows)
+    await settle(store, await claim_one(store))
+    await store.forget(["ann"], reason="forgotten", tombstone=TOMBSTONE)
+    found = [await store.find(name) for name in ("done", "waiting")]
+    assert [("", "event", "", b"")] * 2 == [
+        (row.entry.lane, row.entry.kind, row.entry.name, row.entry.body) for row in found if row is not None
+    ]
+    assert [EntryState.DONE, EntryState.DROPPED] == [row.state for row in found if row is not None]
+    assert [] == await store.browse("track", lane="ann")
 
 
 async def test_forgotten_lane_can_be_used_again(store: Store) -> None:
@@ -163,7 +190,7 @@ async def test_stats_add_up(store: Store, clock: ManualClock) -> None:
     await append(store, *entries, entry("behind", lane="5"))
     claims = await store.claim("track", 5, 60.0)
     for claim, outcome in zip(claims, [Outcome.DONE, Outcome.DEAD, Outcome.DROPPED, Outcome.RETRY], strict=False):
-        await settle(store, claim, outcome, retry_at=START + 9)
+        await settle(store, claim, outcome, retry_after_seconds=9)
     expected = QueueStats(
         accepted=7, waiting=3, in_flight=1, done=1, dead=1, dropped=1, oldest_waiting_at=entries[3].created_at
     )
@@ -210,15 +237,16 @@ async def test_browse_pages_in_order_of_appending(store: Store) -> None:
         (EntryState.IN_FLIGHT, ["flying"]),
         (EntryState.DEAD, ["dead"]),
         (EntryState.DROPPED, ["dropped"]),
-        (EntryState.DONE, []),
+        (EntryState.DONE, ["done"]),
+        (None, ["flying", "behind", "retried", "dead", "dropped", "fresh"]),
     ],
 )
-async def test_browse_filters_by_state(store: Store, state: EntryState, ids: list[str]) -> None:
-    """Each state lists what is in it and nothing else."""
+async def test_browse_filters_by_state(store: Store, state: EntryState | None, ids: list[str]) -> None:
+    """Each state lists what is in it and nothing else; without a state, all but what is done is listed."""
     names = ["flying", "behind", "retried", "dead", "dropped", "done"]
     await append(store, *(entry(name, lane="flying" if name == "behind" else name) for name in names))
     claims = {claim.entry.id: claim for claim in await store.claim("track", 9, 60.0)}
-    await settle(store, claims["retried"], Outcome.RETRY, retry_at=START + 5)
+    await settle(store, claims["retried"], Outcome.RETRY, retry_after_seconds=5)
     await settle(store, claims["dead"], Outcome.DEAD)
     await settle(store, claims["dropped"], Outcome.DROPPED)
     await settle(store, claims["done"])
@@ -236,7 +264,7 @@ async def test_browse_filters_by_lane_and_queue(store: Store) -> None:
 async def test_browse_tells_when_a_retry_is_due_and_why(store: Store) -> None:
     """A waiting row has its due time, its attempts and the reason of its last retry."""
     await append(store, entry("a"))
-    await settle(store, await claim_one(store), Outcome.RETRY, retry_at=START + 5)
+    await settle(store, await claim_one(store), Outcome.RETRY, retry_after_seconds=5)
     (row,) = await store.browse("track")
     assert (START + 5, 1, "a reason", "a detail", None) == (
         row.due_at,
@@ -259,12 +287,12 @@ async def test_inbox_bodies_are_never_listed(store: Store, outcome: Outcome) -> 
 
 async def test_sweep_removes_only_what_expired(store: Store, clock: ManualClock) -> None:
     """Living marks, living entries and ids not yet old stay."""
-    await put(store, Mark(key="old", value=b"1", expires_at=START + 5), Mark(key="ever", value=b"1"))
+    await put(store, mark("old", b"1", expires_after_seconds=5), mark("ever", b"1"))
     await append(store, entry("a"), entry("b", lane="bob"))
     await settle(store, await claim_one(store))
     clock.advance(10)
     await store.sweep()
-    assert {"ever": b"1"} == dict(await store.recall(["old", "ever"]))
+    assert {"ever": b"1"} == await recalled(store, "old", "ever")
     assert ("a", "b") == (await append(store, entry("a"), entry("b"))).repeated
     clock.advance(2 * DAY)
     await store.sweep()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from kochava_bot_middleware.store.notify import RING_SECONDS
+from kochava_bot_middleware.store.notify import NOTIFY_SECONDS
 from kochava_bot_middleware.store.records import Lease, Outcome
 from kochava_bot_middleware.store.redis.address import parse_redis_address
 from kochava_bot_middleware.store.redis.client import Client, Command, OneServer
@@ -147,7 +147,7 @@ async def test_many_appends_are_few_notices(valkey: LocalValkey) -> None:
         bell.ring()
         assert bell._ringing is not None
         await asyncio.wait([bell._ringing])
-    most = (loop.time() - began) / RING_SECONDS + 2
+    most = (loop.time() - began) / NOTIFY_SECONDS + 2
     await bell.close()
     await client.close()
     assert 2 <= published(valkey) <= most

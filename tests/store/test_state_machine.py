@@ -1,4 +1,4 @@
-"""Any sequence of calls has the same answers from a durable store as from the memory model."""
+"""Any sequence of calls has the same answers from a durable store as from the memory store."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from kochava_bot_middleware.store.records import (
 from kochava_bot_middleware.store.redis.store import RedisStore
 from kochava_bot_middleware.store.settings import StoreSettings
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
-from tests.store.harness import START, ManualClock
+from tests.store.harness import ManualClock
 from tests.store.postgres_server import shared_server
 from tests.store.valkey import fresh_url
 
@@ -43,8 +43,9 @@ QUEUES = st.sampled_from(["inbox", "track"])
 LANES = st.sampled_from(["ann", "bob"])
 KEYS = st.sampled_from(["k", "l"])
 SECONDS = st.integers(0, 8).map(float)
-AHEAD = st.none() | st.integers(1, 8).map(float)
-MAYBE_TIME = st.none() | st.integers(-5, 20).map(lambda offset: START + offset)
+LONGEST = st.none() | st.dictionaries(QUEUES, st.integers(1, 8).map(float))
+MAYBE_SECONDS = st.none() | st.integers(-5, 20).map(float)
+TEXTS = st.sampled_from(["", "event", "\x00ü"])
 ENTRIES = st.builds(
     Entry,
     id=IDS,
@@ -52,19 +53,22 @@ ENTRIES = st.builds(
     lane=LANES,
     created_at=st.integers(0, 9).map(float),
     body=st.binary(max_size=3),
-    due_at=MAYBE_TIME,
+    wait_seconds=MAYBE_SECONDS,
+    kind=TEXTS,
+    name=TEXTS,
 )
 VALUES = st.sampled_from([b"", b"1", b"2"])
 MARKS = st.builds(
     Mark,
+    lane=LANES,
     key=KEYS,
     value=st.none() | VALUES,
-    expires_at=MAYBE_TIME,
+    expires_after_seconds=MAYBE_SECONDS,
     condition=st.sampled_from(Condition),
     expected=st.none() | VALUES,
 )
 LEASES = st.none() | st.builds(Lease, queue=QUEUES, seconds=SECONDS)
-SETTLEMENT = st.tuples(st.integers(0, 30), st.sampled_from(Outcome), MAYBE_TIME)
+SETTLEMENT = st.tuples(st.integers(0, 30), st.sampled_from(Outcome), MAYBE_SECONDS)
 PLANS = st.tuples(st.lists(ENTRIES, max_size=4), st.lists(SETTLEMENT, max_size=2), st.lists(MARKS, max_size=2), LEASES)
 
 
@@ -113,11 +117,11 @@ class StoreMachine(RuleBasedStateMachine):
             Settlement(
                 claim=self.claims[-1 - back % len(self.claims)],
                 outcome=outcome,
-                retry_at=retry_at,
+                retry_after_seconds=retry_after_seconds,
                 reason=outcome.value,
                 detail=str(back),
             )
-            for back, outcome, retry_at in ends
+            for back, outcome, retry_after_seconds in ends
             if self.claims
         ]
         return Unit(appends=appends, settlements=settlements, marks=marks, lease=lease)
@@ -139,9 +143,9 @@ class StoreMachine(RuleBasedStateMachine):
         assert expected == actual
         self.claims += [claim for answer in actual for claim in answer.leased]
 
-    @rule(queue=QUEUES, limit=st.integers(1, 3), seconds=SECONDS, ahead=AHEAD)
-    def claim(self, queue: str, limit: int, seconds: float, ahead: float | None) -> None:
-        self.claims += self._both("claim", queue, limit, seconds, at_most_ahead_seconds=ahead)
+    @rule(queue=QUEUES, limit=st.integers(1, 3), seconds=SECONDS)
+    def claim(self, queue: str, limit: int, seconds: float) -> None:
+        self.claims += self._both("claim", queue, limit, seconds)
 
     @rule(count=st.integers(1, 3), seconds=SECONDS)
     def renew(self, count: int, seconds: float) -> None:
@@ -161,9 +165,9 @@ class StoreMachine(RuleBasedStateMachine):
     def set_back(self, seconds: float) -> None:
         self.clock.advance(-seconds)
 
-    @rule()
-    def sweep(self) -> None:
-        self._both("sweep")
+    @rule(longest_waits=LONGEST)
+    def sweep(self, longest_waits: dict[str, float] | None) -> None:
+        self._both("sweep", longest_waits)
 
     @rule(ids=st.lists(IDS, max_size=3))
     def retry_dead(self, ids: list[str]) -> None:
@@ -171,7 +175,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(ago=SECONDS)
     def purge(self, ago: float) -> None:
-        self._both("purge", dead_before=self.clock.now() - ago)
+        self._both("purge", ended_for_seconds=ago)
 
     @rule(lane=LANES, mark=MARKS)
     def forget(self, lane: str, mark: Mark) -> None:
@@ -199,10 +203,9 @@ class StoreMachine(RuleBasedStateMachine):
         for queue, counts in stats.items():
             ends = counts.done + counts.dead + counts.dropped
             assert counts.accepted == counts.waiting + counts.in_flight + ends, queue
-        self._both("recall", ["k", "l"])
+        self._both("recall", [("ann", "k"), ("ann", "l")])
         for queue in ("inbox", "track"):
-            self._both("next_due_at", queue)
-            self._both("next_due_at", queue, at_most_ahead_seconds=2.0)
+            self._both("next_due_in", queue)
 
 
 class ValkeyMachine(StoreMachine):

@@ -88,7 +88,7 @@ class RedisNotifier:
 
     def ring(self) -> None:
         """Tell everybody."""
-        self._rhythm.ring()
+        self._rhythm.notify()
 
     def on_append(self, callback: Callable[[], None]) -> None:
         """Call *callback* from now on."""

@@ -1,4 +1,4 @@
-"""When others are told, whatever they are told by."""
+"""When other processes are notified, by whatever means."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from kochava_bot_middleware.store.memory import MemoryStore
-from kochava_bot_middleware.store.notify import RING_SECONDS, NotifyThrottle, leaves_work
+from kochava_bot_middleware.store.notify import NOTIFY_SECONDS, NotifyThrottle, leaves_work
 from kochava_bot_middleware.store.records import Lease, Outcome, Settlement, Unit
 from tests.store.harness import ManualClock, claim_one, entry
 
@@ -36,47 +36,47 @@ class Later:
         callback()
 
 
-class Rings(list[int]):
-    """How often it rang."""
+class Sent(list[int]):
+    """How often a notification was sent."""
 
-    def strike(self) -> None:
+    def send(self) -> None:
         self.append(1)
 
 
-def test_first_ring_is_at_once_and_the_others_are_one() -> None:
-    """A thousand within the pause are told together at its end, and after them it is quiet."""
-    rings, later = Rings(), Later()
-    rhythm = NotifyThrottle(rings.strike, later)
-    rhythm.ring()
-    assert 1 == len(rings)
+def test_first_notification_is_sent_at_once_and_the_others_are_one() -> None:
+    """A thousand within the pause are one at its end, and after it none is sent."""
+    sent, later = Sent(), Later()
+    throttle = NotifyThrottle(sent.send, later)
+    throttle.notify()
+    assert 1 == len(sent)
     for _ in range(1_000):
-        rhythm.ring()
-    assert 1 == len(rings)
+        throttle.notify()
+    assert 1 == len(sent)
     later.passes()
-    assert 2 == len(rings)
+    assert 2 == len(sent)
     later.passes()
-    assert (2, [RING_SECONDS, RING_SECONDS]) == (len(rings), later.seconds)
+    assert (2, [NOTIFY_SECONDS, NOTIFY_SECONDS]) == (len(sent), later.seconds)
 
 
-def test_ring_after_a_pause_is_at_once_again() -> None:
-    """Nobody waits who rings seldom."""
-    rings, later = Rings(), Later()
-    rhythm = NotifyThrottle(rings.strike, later)
-    rhythm.ring()
+def test_notification_after_a_pause_is_sent_at_once() -> None:
+    """A process that commits seldom never waits."""
+    sent, later = Sent(), Later()
+    throttle = NotifyThrottle(sent.send, later)
+    throttle.notify()
     later.passes()
-    rhythm.ring()
-    assert 2 == len(rings)
+    throttle.notify()
+    assert 2 == len(sent)
 
 
-@pytest.mark.parametrize(("asked", "rung"), [(1, 1), (2, 2), (9, 2)])
-def test_closing_rings_what_was_still_asked(asked: int, rung: int) -> None:
-    """And nothing later."""
-    rings, later = Rings(), Later()
-    rhythm = NotifyThrottle(rings.strike, later)
+@pytest.mark.parametrize(("asked", "expected"), [(1, 1), (2, 2), (9, 2)])
+def test_closing_sends_what_is_pending(asked: int, expected: int) -> None:
+    """And nothing is sent later."""
+    sent, later = Sent(), Later()
+    throttle = NotifyThrottle(sent.send, later)
     for _ in range(asked):
-        rhythm.ring()
-    rhythm.close()
-    assert (rung, True) == (len(rings), later.is_cancelled)
+        throttle.notify()
+    throttle.close()
+    assert (expected, True) == (len(sent), later.is_cancelled)
 
 
 async def committed(unit: Unit, store: MemoryStore) -> bool:
@@ -103,7 +103,7 @@ async def test_work_is_left_by_what_was_appended_and_not_leased(unit: Unit, left
 
 @pytest.mark.parametrize("outcome", Outcome)
 async def test_of_settlements_only_a_release_leaves_work(outcome: Outcome) -> None:
-    """Who settles otherwise goes on with the lane itself."""
+    """A process that settles otherwise goes on with the lane itself."""
     store = MemoryStore(clock=ManualClock())
     await store.commit(Unit(appends=[entry("a")]))
     settlement = Settlement(claim=await claim_one(store), outcome=outcome)
