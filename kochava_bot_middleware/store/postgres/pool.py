@@ -1,21 +1,21 @@
-"""The connections to PostgreSQL, and transactions on them that cannot hold up others for long."""
+"""The connections to PostgreSQL, the transactions on them, and what is said of their errors."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg  # type: ignore[import-untyped]
 
 from ...clock import Clock
-from ...exceptions import StoreUnavailable
+from ...exceptions import StoreError, StoreUnavailable
+from ..tls import tls_advice
 from .address import PostgresAddress
-from .errors import PASSING, translated
 from .schema import check
-from .session import Session
+from .session import PostgresSession, Raced
 
 T = TypeVar("T")
 
@@ -34,8 +34,33 @@ _BEGIN = "; ".join(
     )
 )
 
+PASSING = (Raced, asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError)
+"""Errors after which the same transaction, begun again, is likely to succeed. Nothing was written."""
 
-class Pool:
+_REFUSED = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
+
+_ADVICE: tuple[tuple[type[BaseException], str], ...] = (
+    (asyncpg.InvalidAuthorizationSpecificationError, "refuses this user; see user and password of the address"),
+    (asyncpg.InvalidCatalogNameError, "has no such database; see the address, or create it"),
+    (asyncpg.InsufficientPrivilegeError, "does not give this user the rights it needs; grant them"),
+    (asyncpg.ReadOnlySQLTransactionError, "is read-only; name the primary, or add ?target_session_attrs=read-write"),
+    (asyncpg.UndefinedTableError, "misses our tables; run `kochava-bot store init`"),
+    (asyncpg.InvalidSchemaNameError, "misses our tables; run `kochava-bot store init`"),
+    (asyncpg.TooManyConnectionsError, "has no connection left; lower ?connections=, or raise its max_connections"),
+    (asyncpg.DiskFullError, "cannot grow, since its disk is full; make room on it"),
+    (asyncpg.LockNotAvailableError, "is held by another process; it is let go within seconds"),
+    (asyncpg.InvalidSQLStatementNameError, "is behind a pooler; add ?statement_cache=0"),
+    (asyncpg.DuplicatePreparedStatementError, "is behind a pooler; add ?statement_cache=0"),
+    (asyncpg.ClientConfigurationError, "cannot be used as its address says; see sslmode and sslrootcert in it"),
+    (FileNotFoundError, "has a file in its address that is not there; see host, sslrootcert, sslcert and sslkey"),
+    (TimeoutError, "did not answer in time; see that it runs and is not overloaded"),
+    (OSError, "cannot be reached; see that it runs, and host and port of the address"),
+    (asyncpg.PostgresConnectionError, "closed the connection; see that it runs"),
+    (asyncpg.OperatorInterventionError, "closed the connection; see that it runs"),
+)
+
+
+class PostgresPool:
     """
     Connections, opened when first needed. Everything a transaction sets ends with it, so a pooler may sit in between.
 
@@ -76,12 +101,12 @@ class Pool:
             except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                 pool.terminate()
 
-    async def run(self, work: Callable[[Session], Awaitable[T]]) -> T:
+    async def run(self, work: Callable[[PostgresSession], Awaitable[T]]) -> T:
         """Do *work* in a transaction of its own, again if another transaction was in its way."""
         await self.open()
         return await self.run_unchecked(work)
 
-    async def run_unchecked(self, work: Callable[[Session], Awaitable[T]]) -> T:
+    async def run_unchecked(self, work: Callable[[PostgresSession], Awaitable[T]]) -> T:
         """The same, whether or not the tables are there. It is finished even if the caller is cancelled meanwhile."""
         task = asyncio.get_running_loop().create_task(self._run(work))
         self._working.add(task)
@@ -94,23 +119,23 @@ class Pool:
         if not task.cancelled():
             task.exception()
 
-    async def _run(self, work: Callable[[Session], Awaitable[T]]) -> T:
+    async def _run(self, work: Callable[[PostgresSession], Awaitable[T]]) -> T:
         for _ in range(ATTEMPTS):
-            with contextlib.suppress(*PASSING), translated(self._address.shown):
+            with contextlib.suppress(*PASSING), _translated(self._address.shown):
                 async with self._transaction() as session:
                     return await work(session)
         message = f"the store {self._address.shown} is too busy: {ATTEMPTS} attempts met another transaction"
         raise StoreUnavailable(message)
 
     @contextlib.asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[Session]:
+    async def _transaction(self) -> AsyncIterator[PostgresSession]:
         timeout = self._address.timeout_seconds
         pool = await self._connected()
         connection = await pool.acquire(timeout=timeout)
         try:
             await connection.execute(_BEGIN)
             now = None if self._clock is None else self._clock.now()
-            yield Session(connection=connection, schema=self._address.schema, given_now=now)
+            yield PostgresSession(connection=connection, schema=self._address.schema, now=now)
             await connection.execute("COMMIT")
         except Exception as exc:
             await _roll_back(connection)
@@ -152,3 +177,37 @@ async def _roll_back(connection: Any) -> None:
             await connection.execute("ROLLBACK")
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         connection.terminate()
+
+
+@contextlib.contextmanager
+def _translated(shown: str) -> Iterator[None]:
+    """
+    Raise what asyncpg raises as `StoreError`; what is `PASSING` is for whoever tries again.
+
+    Args:
+        shown: The address without its password.
+
+    Raises:
+        StoreUnavailable: The server cannot be reached, or does not do it now.
+        StoreError: What was given cannot be kept.
+    """
+    try:
+        yield
+    except (StoreError, *PASSING):
+        raise
+    except _REFUSED as exc:
+        # Its message may hold what a person wrote.
+        message = f"the store {shown} cannot keep this ({type(exc).__name__})"
+        raise StoreError(message) from None
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as exc:
+        advice = _advice(exc)
+        said = str(exc).partition("\n")[0] or type(exc).__name__
+        message = f"the store {shown} {advice} (PostgreSQL: {said})"
+        raise StoreUnavailable(message) from exc
+
+
+def _advice(exc: BaseException) -> str:
+    if "rejected SSL upgrade" in str(exc):
+        return "has no TLS; set ssl = on at the server, or leave sslmode out of the address where the way to it is safe"
+    encryption = tls_advice(exc, option="sslrootcert")
+    return encryption or next((text for kind, text in _ADVICE if isinstance(exc, kind)), "cannot be used")
