@@ -93,8 +93,11 @@ async def browse(
 ) -> list[Listed]:
     """A page of entries in these states, in the order of appending."""
     asked = [to_text(queue), None if after is None else to_text(after), limit, dedupe_seconds]
-    of_lane = [] if lane is None else [to_text(lane)]
-    return list(map(_listed, await session.fetch(sql.listing(states, of_lane=bool(of_lane)), *asked, *of_lane)))
+    if lane is None:
+        rows = await session.fetch(sql.listing(states), *asked)
+    else:
+        rows = await session.fetch(sql.LIST_LANE, *asked, to_text(lane), [state.value for state in states])
+    return list(map(_listed, rows))
 
 
 async def find(session: PostgresSession, *, entry_id: str, dedupe_seconds: float) -> Listed | None:

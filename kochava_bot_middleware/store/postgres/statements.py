@@ -49,10 +49,14 @@ SUCCESSORS = _filled("""
 SELECT e.place, greatest(e.due_at, $4::float8), {entry}
 FROM unnest($1::text[], $2::text[], $3::bigint[]) AS t (queue, lane, place) CROSS JOIN LATERAL (
     SELECT * FROM {s}.entries AS of_lane
-    WHERE of_lane.lane = t.lane AND of_lane.queue = t.queue AND of_lane.place > t.place AND of_lane.state IS NULL
+    WHERE of_lane.lane = t.lane AND of_lane.queue = t.queue AND of_lane.place > t.place
+        AND coalesce(of_lane.state, '') = ''
     ORDER BY of_lane.place LIMIT 1) AS e
 """)
-"""``greatest`` passes over NULL, which stands for "at once" in rows from before version 2."""
+"""
+Not ``state IS NULL``, with which a planner without statistics walks through all that waits. ``greatest`` passes over
+NULL, which stands for "at once" in rows from before version 2.
+"""
 
 # What a commit writes: parts of a `CombinedStatement`.
 
@@ -173,7 +177,7 @@ FROM {s}.counts AS c GROUP BY c.queue
 _IS_LEASED = "(h.token IS NOT NULL AND h.due_at > {now})"
 
 _LISTED = f"""
-SELECT e.place, coalesce(e.state, CASE WHEN {_IS_LEASED} THEN 'in flight' ELSE 'waiting' END),
+SELECT e.place, coalesce(e.state, CASE WHEN {_IS_LEASED} THEN 'in flight' ELSE 'waiting' END) AS state,
     coalesce(h.attempts, e.attempts), coalesce(h.reason, e.reason), coalesce(h.detail, e.detail),
     CASE WHEN e.state IS NULL THEN coalesce(h.due_at, e.due_at) END, e.ended_at, {ENTRY}
 FROM {{s}}.entries AS e
@@ -187,11 +191,11 @@ WITH after AS (SELECT CASE WHEN $2::text IS NULL THEN -1 ELSE (
     SELECT e.place FROM {s}.entries AS e WHERE e.id = $2 AND ({kept} OR e.ended_at + $4::float8 > {now})) END AS place)
 """)
 
-_OF_QUEUE = "e.queue = $1 AND e.place > (SELECT after.place FROM after){of e}"
+_OF_QUEUE = "e.queue = $1 AND e.place > (SELECT after.place FROM after)"
 
 _LEASED_HEADS = f"""
 SELECT h.id FROM {{s}}.heads AS h
-WHERE h.queue = $1 AND {_IS_LEASED} AND h.place > (SELECT after.place FROM after){{of h}} ORDER BY h.place LIMIT $3
+WHERE h.queue = $1 AND {_IS_LEASED} AND h.place > (SELECT after.place FROM after) ORDER BY h.place LIMIT $3
 """  # noqa: S608
 
 _OF_STATE = {
@@ -203,18 +207,23 @@ _OF_STATE = {
 }
 
 
-def listing(states: Sequence[EntryState], *, of_lane: bool) -> str:
+def listing(states: Sequence[EntryState]) -> str:
     """
     The statement that lists entries of a queue in these states, in the order of their places.
 
-    Its parameters are the queue, the id after which to begin (``None``: the beginning), how many, how long ids are
-    remembered and, with *of_lane*, the lane.
+    Its parameters are the queue, the id after which to begin (``None``: the beginning), how many, and how long ids are
+    remembered.
     """
     listed = " UNION ALL ".join(f"({_LISTED} WHERE {_OF_STATE[state]} ORDER BY 1 LIMIT $3)" for state in states)
-    for table in ("e", "h"):
-        listed = listed.replace(f"{{of {table}}}", f" AND {table}.lane = $5" if of_lane else "")
     return f"{_AFTER} SELECT * FROM ({listed}) AS listed ORDER BY 1 LIMIT $3"  # noqa: S608
 
+
+LIST_LANE = f"""
+{_AFTER} SELECT * FROM (
+    {_LISTED} WHERE {_OF_QUEUE} AND e.lane = $5 AND NOT e.purged OFFSET 0) AS listed
+WHERE listed.state = ANY ($6::text[]) ORDER BY 1 LIMIT $3
+"""  # noqa: S608
+"""The same of one lane, which has few entries; its further parameters are the lane and the states."""
 
 # What an operator does. Only one process at a time moves dead entries, or they could slip through between two.
 
