@@ -38,7 +38,7 @@ def schema_of(url: str) -> str:
 async def test_database_without_tables_says_what_to_run(postgres_url: str) -> None:
     """Opening makes nothing; the error names the command that does."""
     store = PostgresStore(postgres_url)
-    with pytest.raises(StoreUnavailable, match=r"no tables of ours in test_\d+; run `kochava-bot store init`"):
+    with pytest.raises(StoreUnavailable, match=r"no tables of this package in test_\d+; run `kochava-bot store init`"):
         await store.open()
     await store.init()
     await store.open()

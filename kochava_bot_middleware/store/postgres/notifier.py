@@ -1,7 +1,7 @@
 """
 Waking other processes: a NOTIFY after a commit that leaves something to claim, and a connection that listens.
 
-Both are only for promptness. A notification may be lost, so whoever waits also looks by itself now and then.
+Both are only for promptness. A notification may be lost, so a consumer also looks by itself now and then.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class PostgresNotifier:
     Notifies other processes that there is something to claim, and calls the callbacks of this one when they notify it.
 
     Notifications are sent after the commit, in a transaction of their own, and never two at a time: PostgreSQL lets
-    only one transaction that notifies commit at once, which must not become the pace of all commits.
+    only one transaction that notifies commit at once, which must not slow down all commits.
 
     Args:
         address: Where, and whether to listen.

@@ -1,4 +1,4 @@
-"""The connections to PostgreSQL, the transactions on them, and what is said of their errors."""
+"""The connections to PostgreSQL, transactions on them, and the errors they raise."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ATTEMPTS = 20
 _BEGIN = "; ".join(
     (
         "BEGIN ISOLATION LEVEL READ COMMITTED",
-        # A process that is stopped in the middle must not hold its lanes for ever.
+        # A process that is stopped in the middle must not lock its lanes for ever.
         "SET LOCAL idle_in_transaction_session_timeout TO 3000",
         "SET LOCAL lock_timeout TO 5000",
         # A plan made while the tables were empty would read them whole for as long as it is cached.
@@ -40,33 +40,33 @@ PASSING = (Raced, asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asy
 _REFUSED = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 
 _ADVICE: tuple[tuple[type[BaseException], str], ...] = (
-    (asyncpg.InvalidAuthorizationSpecificationError, "refuses this user; see user and password of the address"),
-    (asyncpg.InvalidCatalogNameError, "has no such database; see the address, or create it"),
+    (asyncpg.InvalidAuthorizationSpecificationError, "refuses this user; check user and password of the address"),
+    (asyncpg.InvalidCatalogNameError, "has no such database; check the address, or create it"),
     (asyncpg.InsufficientPrivilegeError, "does not give this user the rights it needs; grant them"),
     (asyncpg.ReadOnlySQLTransactionError, "is read-only; name the primary, or add ?target_session_attrs=read-write"),
     (asyncpg.UndefinedTableError, "misses our tables; run `kochava-bot store init`"),
     (asyncpg.InvalidSchemaNameError, "misses our tables; run `kochava-bot store init`"),
     (asyncpg.TooManyConnectionsError, "has no connection left; lower ?connections=, or raise its max_connections"),
-    (asyncpg.DiskFullError, "cannot grow, since its disk is full; make room on it"),
-    (asyncpg.LockNotAvailableError, "is held by another process; it is let go within seconds"),
+    (asyncpg.DiskFullError, "cannot grow, since its disk is full; free some space"),
+    (asyncpg.LockNotAvailableError, "is held by another process; the lock ends within seconds"),
     (asyncpg.InvalidSQLStatementNameError, "is behind a pooler; add ?statement_cache=0"),
     (asyncpg.DuplicatePreparedStatementError, "is behind a pooler; add ?statement_cache=0"),
-    (asyncpg.ClientConfigurationError, "cannot be used as its address says; see sslmode and sslrootcert in it"),
-    (FileNotFoundError, "has a file in its address that is not there; see host, sslrootcert, sslcert and sslkey"),
-    (TimeoutError, "did not answer in time; see that it runs and is not overloaded"),
-    (OSError, "cannot be reached; see that it runs, and host and port of the address"),
-    (asyncpg.PostgresConnectionError, "closed the connection; see that it runs"),
-    (asyncpg.OperatorInterventionError, "closed the connection; see that it runs"),
+    (asyncpg.ClientConfigurationError, "cannot be used as its address says; check sslmode and sslrootcert in it"),
+    (FileNotFoundError, "has a file in its address that is not there; check host, sslrootcert, sslcert and sslkey"),
+    (TimeoutError, "did not answer in time; check that it runs and is not overloaded"),
+    (OSError, "cannot be reached; check that it runs, and host and port of the address"),
+    (asyncpg.PostgresConnectionError, "closed the connection; check that it runs"),
+    (asyncpg.OperatorInterventionError, "closed the connection; check that it runs"),
 )
 
 
 class PostgresPool:
     """
-    Connections, opened when first needed. Everything a transaction sets ends with it, so a pooler may sit in between.
+    Connections, opened when first needed. All that a transaction sets ends with it, so that a pooler may be in between.
 
     Args:
         address: Where, and how many.
-        clock: Counts instead of the server's clock; ``None`` leaves it to the server.
+        clock: Used instead of the server's clock; ``None``: the server's is used.
     """
 
     def __init__(self, address: PostgresAddress, clock: Clock | None) -> None:
@@ -79,7 +79,7 @@ class PostgresPool:
 
     async def open(self) -> None:
         """
-        Connect, and see that the tables are ours.
+        Connect, and check the tables.
 
         Raises:
             StoreUnavailable: The server cannot be reached, or `store init` was not run.
@@ -102,7 +102,7 @@ class PostgresPool:
                 pool.terminate()
 
     async def run(self, work: Callable[[PostgresSession], Awaitable[T]]) -> T:
-        """Do *work* in a transaction of its own, again if another transaction was in its way."""
+        """Do *work* in a transaction of its own, repeated if it met another transaction."""
         await self.open()
         return await self.run_unchecked(work)
 
@@ -115,7 +115,7 @@ class PostgresPool:
 
     def _worked(self, task: asyncio.Task[Any]) -> None:
         self._working.discard(task)
-        # What nobody waits for any more must not be reported as forgotten.
+        # An error that no caller waits for any more must not be reported as never retrieved.
         if not task.cancelled():
             task.exception()
 
@@ -140,11 +140,11 @@ class PostgresPool:
         except Exception as exc:
             await _roll_back(connection)
             if isinstance(exc, asyncpg.ReadOnlySQLTransactionError):
-                # It is a standby, or was made one, and the address may lead to the primary by now.
+                # It is a standby, or became one, and the address may lead to another primary by now.
                 await pool.expire_connections()
             raise
         except BaseException:
-            # The event loop stops: it may be in the middle of an answer nobody will read.
+            # The event loop stops, perhaps in the middle of an answer.
             connection.terminate()
             raise
         finally:
@@ -182,21 +182,21 @@ async def _roll_back(connection: Any) -> None:
 @contextlib.contextmanager
 def _translated(shown: str) -> Iterator[None]:
     """
-    Raise what asyncpg raises as `StoreError`; what is `PASSING` is for whoever tries again.
+    Raise what asyncpg raises as `StoreError`; errors that are `PASSING` stay as they are.
 
     Args:
         shown: The address without its password.
 
     Raises:
-        StoreUnavailable: The server cannot be reached, or does not do it now.
-        StoreError: What was given cannot be kept.
+        StoreUnavailable: The server cannot be reached, or cannot do it now.
+        StoreError: What was given cannot be stored.
     """
     try:
         yield
     except (StoreError, *PASSING):
         raise
     except _REFUSED as exc:
-        # Its message may hold what a person wrote.
+        # The server's message may hold what a person wrote.
         message = f"the store {shown} cannot keep this ({type(exc).__name__})"
         raise StoreError(message) from None
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as exc:
@@ -208,6 +208,6 @@ def _translated(shown: str) -> Iterator[None]:
 
 def _advice(exc: BaseException) -> str:
     if "rejected SSL upgrade" in str(exc):
-        return "has no TLS; set ssl = on at the server, or leave sslmode out of the address where the way to it is safe"
+        return "has no TLS; set ssl = on at the server, or leave sslmode out of the address where the network is safe"
     encryption = tls_advice(exc, option="sslrootcert")
     return encryption or next((text for kind, text in _ADVICE if isinstance(exc, kind)), "cannot be used")

@@ -1,7 +1,4 @@
-"""
-What is done beside commits: claims, looking into the tables, and an operator's work. Each function runs within a
-transaction of its own.
-"""
+"""Claims, reading, and an operator's commands. Each function runs within a transaction of its own."""
 
 from __future__ import annotations
 
@@ -133,7 +130,7 @@ async def retry_dead(session: PostgresSession, *, ids: Sequence[str], dedupe_sec
 
 
 async def forget_lanes(session: PostgresSession, *, lanes: Sequence[str], reason: str, tombstone: Mark) -> int:
-    """Drop what lives or is dead in *lanes* of every queue, blank all of their rows, and write *tombstone*."""
+    """Drop what is not settled, or dead, in *lanes* of every queue, blank all their rows, and write *tombstone*."""
     await session.fetch(sql.LOCK_UPKEEP)
     wanted = list(map(to_text, lanes))
     now, heads = await lock_heads(session, sql.LOCK_HEADS_OF_LANES, wanted)

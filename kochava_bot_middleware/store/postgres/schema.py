@@ -4,18 +4,18 @@ The tables in PostgreSQL, their versions, and the check of both.
 ::
 
     entries   every entry, in the order of `place`; one that is settled keeps its row as the memory of its id
-    heads     the first entry of each lane, who leases it and until when; what a claim searches, and what is locked
-              to change a lane
+    heads     the first entry of each lane, its lease and when it is due; a claim searches it, and a commit locks
+              it to change a lane
     marks     state entries
-    counts    by queue, in parts, so that no two connections wait for each other to count; read as their sum
+    counts    by queue, in parts, so that connections do not wait for one another to count; read as their sum
 
 In `entries`, `state` is NULL until an entry is settled; `purged` says that only its id counts. Each partial index is
 for one use (what waits, what is settled, what a sweep or a purge takes away), so that neither millions of settled rows
 nor a long backlog is in the way of the others.
 
 Most rows change within seconds, so the tables are vacuumed early and without pauses (see `_BUSY`). No update of a
-head can stay on its page's chain (HOT), since the time it is due is indexed; what is left free in a page is for the
-others. A transaction that is left open for hours keeps all dead rows and makes claims slow: watch for those.
+head can be heap-only, since the time it is due is indexed; the space left free in a page is for its next version. A
+transaction that is left open for hours keeps all dead rows and makes claims slow: monitor such transactions.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ async def check(session: PostgresSession, *, shown: str, trusts_server: bool) ->
     version = await _version(session)
     _refuse_newer(version, session.schema, shown)
     if version < len(MIGRATIONS):
-        found = f"has schema version {version}" if version else "has no tables of ours"
+        found = f"has schema version {version}" if version else "has no tables of this package"
         advice = f"run `kochava-bot store init` to bring {session.schema} to version {len(MIGRATIONS)}"
         message = f"the store {shown} {found} in {session.schema}; {advice}"
         raise StoreUnavailable(message)

@@ -46,7 +46,7 @@ class PostgresSession:
     Attributes:
         connection: In a transaction.
         schema: Name that needs no quotes.
-        now: Wall-clock seconds since the epoch where the store was given a clock; ``None``: the server's clock counts.
+        now: Wall-clock seconds since the epoch where the store was given a clock; ``None``: the server's clock is used.
         timeout_seconds: Longest wait for the answer to a statement; ``None``: as the address says.
     """
 

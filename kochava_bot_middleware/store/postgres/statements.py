@@ -201,9 +201,10 @@ WHERE h.queue = $1 AND {_IS_LEASED} AND h.place > (SELECT after.place FROM after
 _OF_STATE = {
     EntryState.WAITING: f"{_OF_QUEUE} AND e.state IS NULL AND {_IS_LEASED} IS NOT TRUE",
     EntryState.IN_FLIGHT: f"e.id IN ({_LEASED_HEADS})",
-    EntryState.DONE: f"{_OF_QUEUE} AND e.state = 'done' AND NOT e.purged",
-    EntryState.DEAD: f"{_OF_QUEUE} AND e.state = 'dead' AND NOT e.purged",
-    EntryState.DROPPED: f"{_OF_QUEUE} AND e.state = 'dropped' AND NOT e.purged",
+    **{
+        settled: f"{_OF_QUEUE} AND e.state = '{settled}' AND NOT e.purged"
+        for settled in (EntryState.DONE, EntryState.DEAD, EntryState.DROPPED)
+    },
 }
 
 

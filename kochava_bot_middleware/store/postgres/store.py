@@ -23,8 +23,8 @@ Behind PgBouncer in transaction mode, name the pooler as host and add ``?stateme
 ``listen=off``, with which workers of other processes look now and then). Nothing else is needed: every statement
 runs within a transaction, and what a transaction sets, locks or prepares ends with it.
 
-The server's clock counts, so the clocks of the machines may differ. Where a store is given another clock than
-`SystemClock` (by a test), that one counts instead.
+The server's clock is used, so the clocks of the machines may differ. Where a store is given another clock than
+`SystemClock` (by a test), that one is used instead.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class _Running:
     tokens: queries.TokenSupply
 
     @property
-    def is_ours(self) -> bool:
+    def is_current(self) -> bool:
         return self.process == os.getpid() and self.loop is asyncio.get_running_loop()
 
 
@@ -98,7 +98,7 @@ class PostgresStore:
     Args:
         url: See the module.
         settings: Only `StoreSettings.dedupe_seconds` matters here.
-        clock: Counts instead of the server's clock, unless it is a `SystemClock`.
+        clock: Used instead of the server's clock, unless it is a `SystemClock`.
         new_token: Gives the token of each lease.
 
     Raises:
@@ -128,7 +128,7 @@ class PostgresStore:
 
     async def init(self) -> None:
         """
-        Make the tables, or bring those of an older release up to date. What is there stays.
+        Make the tables, or bring those of an older release up to date. Rows that are there stay.
 
         Raises:
             StoreUnavailable: The server cannot be reached, or the schema holds the tables of another program.
@@ -160,7 +160,7 @@ class PostgresStore:
         self._closed = True
         self._callbacks.clear()
         last, self._last = self._last, None
-        if last is not None and last.is_ours:
+        if last is not None and last.is_current:
             await last.commits.drain()
             await last.lookups.drain()
             await last.notifier.close()
@@ -253,7 +253,7 @@ class PostgresStore:
             message = f"the store {self._address.shown} is closed; call `open` to use it again"
             raise StoreUnavailable(message)
         if self._last is not None:
-            if self._last.is_ours:
+            if self._last.is_current:
                 return self._last
             _ABANDONED.append(self._last)
         self._last = running = self._start()
