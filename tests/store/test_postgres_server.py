@@ -1,4 +1,4 @@
-"""The PostgreSQL store when its server goes away, through a pooler, and how it wakes others."""
+"""The PostgreSQL store when its server goes away, through a pooler, and how it notifies other processes."""
 
 from __future__ import annotations
 
@@ -8,32 +8,31 @@ import signal
 import pytest
 
 from kochava_bot_middleware.exceptions import StoreUnavailable
-from kochava_bot_middleware.store.postgres.session import Session
+from kochava_bot_middleware.store.postgres.session import PostgresSession
 from kochava_bot_middleware.store.postgres.store import PostgresStore
 from tests.store.harness import ManualClock, append, claim_one, claimed_ids, entry, settle
 from tests.store.pooler import pooler
-from tests.store.postgres_server import NewStore, PostgresServer, postgres_store, shared_server
+from tests.store.postgres_server import NewStore, PostgresServer, postgres_pool, postgres_store, shared_server
 
 
-async def test_process_stopped_in_a_transaction_lets_go(new_store: NewStore) -> None:
+async def test_process_stopped_in_a_transaction_loses_its_locks(postgres_url: str, new_store: NewStore) -> None:
     """A lane it has locked is free again within seconds, and its transaction has changed nothing."""
-    stopped, other = await new_store(), await new_store()
-    await append(stopped, entry("a"))
-    await stopped.open()
-    goes_on = asyncio.Event()
+    other = await new_store()
+    await append(other, entry("a"))
+    locked, goes_on = asyncio.Event(), asyncio.Event()
 
-    async def stop(session: Session) -> None:
+    async def stop(session: PostgresSession) -> None:
         await session.fetch("DELETE FROM {s}.heads")
         locked.set()
         await goes_on.wait()
 
-    locked = asyncio.Event()
-    stuck = asyncio.create_task(stopped._do(stop))
-    await locked.wait()
-    await append(other, entry("b"))
-    goes_on.set()
-    with pytest.raises(StoreUnavailable):
-        await stuck
+    async with postgres_pool(postgres_url) as stopped:
+        stuck = asyncio.create_task(stopped.run(stop))
+        await locked.wait()
+        await append(other, entry("b"))
+        goes_on.set()
+        with pytest.raises(StoreUnavailable):
+            await stuck
     assert "a" == (await claim_one(other)).entry.id
 
 
@@ -78,7 +77,7 @@ async def test_crashed_server_has_lost_nothing(own_server: PostgresServer) -> No
 
 
 async def test_append_wakes_other_processes(new_store: NewStore) -> None:
-    """Whoever listens is called when another store left something to claim, and when its own did."""
+    """A callback is called when another store left something to claim, and when its own did."""
     worker, bot = await new_store(), await new_store()
     woken = asyncio.Event()
     worker.on_append(woken.set)
@@ -110,27 +109,29 @@ async def test_listening_comes_back_after_a_restart(own_server: PostgresServer) 
     await worker.close()
 
 
-async def test_connections_to_a_standby_are_let_go(own_server: PostgresServer) -> None:
+async def test_connections_to_a_standby_are_closed(own_server: PostgresServer) -> None:
     """After a fail-over the address may lead to the old primary for a while; once it leads to the new one all works."""
     url = own_server.url()
-    primary, store = await postgres_store(url), PostgresStore(url)
+    await (await postgres_store(url)).close()
+    store = PostgresStore(url)
+    async with postgres_pool(url) as primary:
 
-    async def set_read_only(how: str) -> None:
-        statement = f"ALTER ROLE postgres {how}"
-        await primary._do(lambda session: session.fetch(statement))
+        async def set_read_only(how: str) -> None:
+            statement = f"ALTER ROLE postgres {how}"
+            await primary.run(lambda session: session.fetch(statement))
 
-    await set_read_only("SET default_transaction_read_only = on")
-    answers = await asyncio.gather(*(store.claim("track", 1, 60.0) for _ in range(5)), return_exceptions=True)
-    assert {StoreUnavailable} == set(map(type, answers))
-    await set_read_only("RESET default_transaction_read_only")
+        await primary.open()
+        await set_read_only("SET default_transaction_read_only = on")
+        answers = await asyncio.gather(*(store.claim("track", 1, 60.0) for _ in range(5)), return_exceptions=True)
+        assert {StoreUnavailable} == set(map(type, answers))
+        await set_read_only("RESET default_transaction_read_only")
     assert ("a",) == (await append(store, entry("a"))).appended
     assert ["a"] == await claimed_ids(store)
     await store.close()
-    await primary.close()
 
 
 async def test_pooler_in_transaction_mode(postgres_url: str, new_store: NewStore) -> None:
-    """With two server connections that change at each transaction everything works, and notices come directly."""
+    """With two server connections that change at each transaction everything works, and notifications come directly."""
     server = shared_server()
     await new_store()
     async with pooler(server.port) as port:
@@ -152,7 +153,7 @@ async def test_pooler_in_transaction_mode(postgres_url: str, new_store: NewStore
 
 
 async def test_pooler_without_its_option_is_explained(postgres_url: str, new_store: NewStore) -> None:
-    """Named statements are not there on the next server connection; the error names the option."""
+    """Named statements are missing on the next server connection; the error names the option."""
     server = shared_server()
     await new_store()
     async with pooler(server.port) as port:

@@ -1,4 +1,4 @@
-"""From ``postgresql://…`` to what a connection needs, with nothing of it printed that is secret."""
+"""Reads ``postgresql://…`` addresses. Nothing secret is printed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCHEMES = ("postgresql", "postgres")
 KNOWN = "postgresql://user:password@host:5432/database, with special characters of a password percent-encoded"
 """What such an address looks like, for messages."""
 
-_HANDED_ON = frozenset(
+_PASSED_ON = frozenset(
     ("host", "port", "passfile", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "target_session_attrs")
 )
 _SERVER = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.%-]*)(:\d+)?")
@@ -31,12 +31,12 @@ class PostgresAddress:
     A database, and how it is used.
 
     Attributes:
-        dsn: The address as asyncpg reads it: without the options that are ours.
+        dsn: The address as asyncpg reads it: without the options of this package.
         shown: The address without password and options, for messages.
         schema: PostgreSQL schema that holds the tables, so that one database can hold several stores.
-        connections: Most connections one process opens, the one that listens not counted.
-        statement_cache: Prepared statements kept by each connection. ``0``: none is named, as PgBouncer in transaction
-            mode needs it.
+        connections: Most connections that one process opens, not counting the one that listens.
+        statement_cache: Prepared statements kept by each connection. ``0``: none has a name, as PgBouncer in
+            transaction mode needs it.
         listen: ``on``; ``off``; or ``host:port`` of the server itself, where the address is that of a pooler.
         timeout_seconds: Longest wait for a connection, and for the answer to a statement.
         durability: ``commit`` refuses a server whose commits may be lost; ``server`` trusts its setting.
@@ -67,13 +67,13 @@ def parse_postgres(url: str) -> PostgresAddress:
         raise _wrong(KNOWN, "another kind of address")
     user, at, servers = parts.netloc.rpartition("@")
     if "@" in parts.path or parts.fragment or not all(_SERVER.fullmatch(server) for server in servers.split(",")):
-        # A password with a slash in it would end up in what is taken for host or path, so neither is shown.
+        # A password that contains a slash would be read as part of host or path, so neither is shown.
         raise _wrong(KNOWN, "an address whose host, port or database cannot be told apart")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    own = {name: value for name, value in options.items() if name not in _HANDED_ON}
-    handed_on = {name: value for name, value in options.items() if name in _HANDED_ON}
+    own = {name: value for name, value in options.items() if name not in _PASSED_ON}
+    passed_on = {name: value for name, value in options.items() if name in _PASSED_ON}
     return PostgresAddress(
-        dsn=Secret(_dsn(parts, handed_on)),
+        dsn=Secret(_dsn(parts, passed_on)),
         shown=f"postgresql://{user.partition(':')[0]}{at}{servers}{parts.path}",
         **_read_options(own),  # type: ignore[arg-type]
     )
@@ -87,7 +87,7 @@ def _read_options(options: Mapping[str, str]) -> dict[str, object]:
     read: dict[str, object] = {}
     for name, text in options.items():
         if name not in _OPTIONS:
-            wanted = f"only the options {', '.join(sorted((*_OPTIONS, *_HANDED_ON)))}"
+            wanted = f"only the options {', '.join(sorted((*_OPTIONS, *_PASSED_ON)))}"
             got = f"the option {name}"
             raise _wrong(wanted, got)
         convert, wanted = _OPTIONS[name]
@@ -119,7 +119,7 @@ def _at_least(lowest: T, convert: Callable[[str], T]) -> Callable[[str], T]:
 
 
 _OPTIONS: Mapping[str, tuple[Callable[[str], object], str]] = {
-    # Unquoted everywhere, hence no capitals; and 63 bytes at most with what names of channels add.
+    # Never quoted, hence no capitals; names of channels add to it, and PostgreSQL's names have at most 63 bytes.
     "schema": (_matching(r"[a-z_][a-z0-9_]{0,49}"), "lower-case letters, digits and _, at most 50"),
     "connections": (_at_least(2, int), "a number, at least 2"),
     "statement_cache": (_at_least(0, int), "a number, at least 0"),

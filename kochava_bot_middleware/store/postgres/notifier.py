@@ -1,7 +1,7 @@
 """
-Waking other processes: a NOTIFY after what can be claimed, and a connection that listens.
+Waking other processes: a NOTIFY after a commit that leaves something to claim, and a connection that listens.
 
-Both are only for promptness. A notice may be lost, so whoever waits also looks by itself now and then.
+Both are only for promptness. A notification may be lost, so a consumer also looks by itself now and then.
 """
 
 from __future__ import annotations
@@ -19,56 +19,56 @@ from ...exceptions import StoreError
 from ..notify import leaves_work
 from ..records import Committed, Unit
 from .address import PostgresAddress
-from .pool import Pool
-from .session import Session
+from .pool import PostgresPool
+from .session import PostgresSession
 
 RECONNECT_SECONDS = 5.0
-"""How long to leave a server alone that could not be listened to."""
+"""How long to wait after a failed attempt to listen."""
 
 _FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
-# Whether a notice outlives a crash of the server does not matter, so it does not wait for the disk.
+# Whether a notification outlives a crash of the server does not matter, so it does not wait for the disk.
 _NOTIFY = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)"
 
 
 class PostgresNotifier:
     """
-    Tells other processes that there is work, and the callbacks of this one what others tell.
+    Notifies other processes that there is something to claim, and calls the callbacks of this one when they notify it.
 
-    Notices are sent after the commit, in a transaction of their own, and never two at a time: PostgreSQL lets only one
-    transaction that notifies commit at once, which must not become the pace of all commits.
+    Notifications are sent after the commit, in a transaction of their own, and never two at a time: PostgreSQL lets
+    only one transaction that notifies commit at once, which must not slow down all commits.
 
     Args:
         address: Where, and whether to listen.
-        pool: What notices are sent through.
-        clock: Tells when to try again.
-        name: Unlike that of any other store, so that its own notices are known.
+        pool: Notifications are sent through it.
+        clock: Tells when to connect again.
+        name: Unlike that of any other store, so that it recognizes its own notifications.
     """
 
-    def __init__(self, address: PostgresAddress, pool: Pool, clock: Clock | None, *, name: str) -> None:
+    def __init__(self, address: PostgresAddress, pool: PostgresPool, clock: Clock | None, *, name: str) -> None:
         self._address = address
         self._pool = pool
         self._clock = clock or SystemClock()
         self._name = name
         self._channel = f"{address.schema}_due"
-        self._is_rung = False
-        self._ringing: asyncio.Task[None] | None = None
+        self._is_pending = False
+        self._sending: asyncio.Task[None] | None = None
         self._callbacks: list[Callable[[], None]] = []
         self._connecting: asyncio.Task[None] | None = None
         self._connection: Any = None
         self._tried_at: float | None = None
 
     def committed(self, unit: Unit, answer: Committed) -> None:
-        """Tell of what *unit* left for others to claim, if it did."""
+        """Notify if *unit* left something for others to claim."""
         if leaves_work(unit, answer):
-            self.ring()
+            self.notify()
 
-    def ring(self) -> None:
-        """Tell everybody."""
+    def notify(self) -> None:
+        """Call the callbacks of this process and wake the others."""
         self._wake()
-        self._is_rung = True
-        if self._ringing is None or self._ringing.done():
-            self._ringing = asyncio.get_running_loop().create_task(self._ring(), name="kochava-bot-notify")
+        self._is_pending = True
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.get_running_loop().create_task(self._send(), name="kochava-bot-notify")
 
     def on_append(self, callback: Callable[[], None]) -> None:
         """Call *callback* from now on."""
@@ -76,7 +76,7 @@ class PostgresNotifier:
         self.listen()
 
     def listen(self) -> None:
-        """Connect in the background, if somebody wants to hear and there is no connection."""
+        """Connect in the background, if there are callbacks and no connection."""
         if not self._callbacks or self._address.listen == "off" or self._connecting is not None or self._is_connected():
             return
         now = self._clock.monotonic()
@@ -85,15 +85,15 @@ class PostgresNotifier:
             self._connecting = asyncio.get_running_loop().create_task(self._connect(), name="kochava-bot-listen")
 
     async def listening(self) -> bool:
-        """Whether notices are heard, once a connection that is being made is there."""
+        """Whether there is a connection that listens; one that is being made is waited for."""
         if self._connecting is not None:
             await asyncio.wait([self._connecting])
         return self._is_connected()
 
     async def close(self) -> None:
-        """Send what is to be sent, and listen no longer."""
-        if self._ringing is not None:
-            await asyncio.wait([self._ringing])
+        """Send what is pending, and listen no longer."""
+        if self._sending is not None:
+            await asyncio.wait([self._sending])
         connecting = self._connecting
         if connecting is not None:
             connecting.cancel()
@@ -110,12 +110,12 @@ class PostgresNotifier:
         for callback in self._callbacks:
             callback()
 
-    async def _ring(self) -> None:
-        async def notify(session: Session) -> None:
+    async def _send(self) -> None:
+        async def notify(session: PostgresSession) -> None:
             await session.fetch(_NOTIFY, self._channel, self._name)
 
-        while self._is_rung:
-            self._is_rung = False
+        while self._is_pending:
+            self._is_pending = False
             with contextlib.suppress(StoreError):
                 await self._pool.run(notify)
 
@@ -125,8 +125,8 @@ class PostgresNotifier:
             connection = await asyncpg.connect(_direct_dsn(self._address), timeout=timeout, command_timeout=timeout)
             self._connection = connection
             connection.add_termination_listener(lambda _connection: self._wake())
-            await connection.add_listener(self._channel, self._heard)
-            # What came while nobody listened.
+            await connection.add_listener(self._channel, self._received)
+            # For what was appended before this connection listened.
             self._wake()
         except _FAILURES:
             if self._connection is not None:
@@ -134,13 +134,13 @@ class PostgresNotifier:
         finally:
             self._connecting = None
 
-    def _heard(self, _connection: Any, _pid: int, _channel: str, name: str) -> None:
+    def _received(self, _connection: Any, _pid: int, _channel: str, name: str) -> None:
         if name != self._name:
             self._wake()
 
 
 def _direct_dsn(address: PostgresAddress) -> str:
-    """The server's own address, since a pooler in transaction mode does not hand on notices."""
+    """The server's own address, since a pooler in transaction mode does not pass on notifications."""
     dsn: str = address.dsn.value
     if address.listen == "on":
         return dsn

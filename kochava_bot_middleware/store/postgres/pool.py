@@ -1,21 +1,21 @@
-"""The connections to PostgreSQL, and transactions on them that cannot hold up others for long."""
+"""The connections to PostgreSQL, transactions on them, and the errors they raise."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg  # type: ignore[import-untyped]
 
 from ...clock import Clock
-from ...exceptions import StoreUnavailable
+from ...exceptions import StoreError, StoreUnavailable
+from ..tls import tls_advice
 from .address import PostgresAddress
-from .errors import PASSING, translated
 from .schema import check
-from .session import Session
+from .session import PostgresSession, Raced
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ ATTEMPTS = 20
 _BEGIN = "; ".join(
     (
         "BEGIN ISOLATION LEVEL READ COMMITTED",
-        # A process that is stopped in the middle must not hold its lanes for ever.
+        # A process that is stopped in the middle must not lock its lanes for ever.
         "SET LOCAL idle_in_transaction_session_timeout TO 3000",
         "SET LOCAL lock_timeout TO 5000",
         # A plan made while the tables were empty would read them whole for as long as it is cached.
@@ -34,14 +34,39 @@ _BEGIN = "; ".join(
     )
 )
 
+PASSING = (Raced, asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError)
+"""Errors after which the same transaction, begun again, is likely to succeed. Nothing was written."""
 
-class Pool:
+_REFUSED = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
+
+_ADVICE: tuple[tuple[type[BaseException], str], ...] = (
+    (asyncpg.InvalidAuthorizationSpecificationError, "refuses this user; check user and password of the address"),
+    (asyncpg.InvalidCatalogNameError, "has no such database; check the address, or create it"),
+    (asyncpg.InsufficientPrivilegeError, "does not give this user the rights it needs; grant them"),
+    (asyncpg.ReadOnlySQLTransactionError, "is read-only; name the primary, or add ?target_session_attrs=read-write"),
+    (asyncpg.UndefinedTableError, "misses our tables; run `kochava-bot store init`"),
+    (asyncpg.InvalidSchemaNameError, "misses our tables; run `kochava-bot store init`"),
+    (asyncpg.TooManyConnectionsError, "has no connection left; lower ?connections=, or raise its max_connections"),
+    (asyncpg.DiskFullError, "cannot grow, since its disk is full; free some space"),
+    (asyncpg.LockNotAvailableError, "is held by another process; the lock ends within seconds"),
+    (asyncpg.InvalidSQLStatementNameError, "is behind a pooler; add ?statement_cache=0"),
+    (asyncpg.DuplicatePreparedStatementError, "is behind a pooler; add ?statement_cache=0"),
+    (asyncpg.ClientConfigurationError, "cannot be used as its address says; check sslmode and sslrootcert in it"),
+    (FileNotFoundError, "has a file in its address that is not there; check host, sslrootcert, sslcert and sslkey"),
+    (TimeoutError, "did not answer in time; check that it runs and is not overloaded"),
+    (OSError, "cannot be reached; check that it runs, and host and port of the address"),
+    (asyncpg.PostgresConnectionError, "closed the connection; check that it runs"),
+    (asyncpg.OperatorInterventionError, "closed the connection; check that it runs"),
+)
+
+
+class PostgresPool:
     """
-    Connections, opened when first needed. Everything a transaction sets ends with it, so a pooler may sit in between.
+    Connections, opened when first needed. All that a transaction sets ends with it, so that a pooler may be in between.
 
     Args:
         address: Where, and how many.
-        clock: Counts instead of the server's clock; ``None`` leaves it to the server.
+        clock: Used instead of the server's clock; ``None``: the server's is used.
     """
 
     def __init__(self, address: PostgresAddress, clock: Clock | None) -> None:
@@ -54,7 +79,7 @@ class Pool:
 
     async def open(self) -> None:
         """
-        Connect, and see that the tables are ours.
+        Connect, and check the tables.
 
         Raises:
             StoreUnavailable: The server cannot be reached, or `store init` was not run.
@@ -76,12 +101,12 @@ class Pool:
             except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                 pool.terminate()
 
-    async def run(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        """Do *work* in a transaction of its own, again if another transaction was in its way."""
+    async def run(self, work: Callable[[PostgresSession], Awaitable[T]]) -> T:
+        """Do *work* in a transaction of its own, repeated if it met another transaction."""
         await self.open()
         return await self.run_unchecked(work)
 
-    async def run_unchecked(self, work: Callable[[Session], Awaitable[T]]) -> T:
+    async def run_unchecked(self, work: Callable[[PostgresSession], Awaitable[T]]) -> T:
         """The same, whether or not the tables are there. It is finished even if the caller is cancelled meanwhile."""
         task = asyncio.get_running_loop().create_task(self._run(work))
         self._working.add(task)
@@ -90,36 +115,36 @@ class Pool:
 
     def _worked(self, task: asyncio.Task[Any]) -> None:
         self._working.discard(task)
-        # What nobody waits for any more must not be reported as forgotten.
+        # An error that no caller waits for any more must not be reported as never retrieved.
         if not task.cancelled():
             task.exception()
 
-    async def _run(self, work: Callable[[Session], Awaitable[T]]) -> T:
+    async def _run(self, work: Callable[[PostgresSession], Awaitable[T]]) -> T:
         for _ in range(ATTEMPTS):
-            with contextlib.suppress(*PASSING), translated(self._address.shown):
+            with contextlib.suppress(*PASSING), _translated(self._address.shown):
                 async with self._transaction() as session:
                     return await work(session)
         message = f"the store {self._address.shown} is too busy: {ATTEMPTS} attempts met another transaction"
         raise StoreUnavailable(message)
 
     @contextlib.asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[Session]:
+    async def _transaction(self) -> AsyncIterator[PostgresSession]:
         timeout = self._address.timeout_seconds
         pool = await self._connected()
         connection = await pool.acquire(timeout=timeout)
         try:
             await connection.execute(_BEGIN)
             now = None if self._clock is None else self._clock.now()
-            yield Session(connection=connection, schema=self._address.schema, given_now=now)
+            yield PostgresSession(connection=connection, schema=self._address.schema, now=now)
             await connection.execute("COMMIT")
         except Exception as exc:
             await _roll_back(connection)
             if isinstance(exc, asyncpg.ReadOnlySQLTransactionError):
-                # It is a standby, or was made one, and the address may lead to the primary by now.
+                # It is a standby, or became one, and the address may lead to another primary by now.
                 await pool.expire_connections()
             raise
         except BaseException:
-            # The event loop stops: it may be in the middle of an answer nobody will read.
+            # The event loop stops, perhaps in the middle of an answer.
             connection.terminate()
             raise
         finally:
@@ -152,3 +177,37 @@ async def _roll_back(connection: Any) -> None:
             await connection.execute("ROLLBACK")
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         connection.terminate()
+
+
+@contextlib.contextmanager
+def _translated(shown: str) -> Iterator[None]:
+    """
+    Raise what asyncpg raises as `StoreError`; errors that are `PASSING` stay as they are.
+
+    Args:
+        shown: The address without its password.
+
+    Raises:
+        StoreUnavailable: The server cannot be reached, or cannot do it now.
+        StoreError: What was given cannot be stored.
+    """
+    try:
+        yield
+    except (StoreError, *PASSING):
+        raise
+    except _REFUSED as exc:
+        # The server's message may hold what a person wrote.
+        message = f"the store {shown} cannot keep this ({type(exc).__name__})"
+        raise StoreError(message) from None
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as exc:
+        advice = _advice(exc)
+        said = str(exc).partition("\n")[0] or type(exc).__name__
+        message = f"the store {shown} {advice} (PostgreSQL: {said})"
+        raise StoreUnavailable(message) from exc
+
+
+def _advice(exc: BaseException) -> str:
+    if "rejected SSL upgrade" in str(exc):
+        return "has no TLS; set ssl = on at the server, or leave sslmode out of the address where the network is safe"
+    encryption = tls_advice(exc, option="sslrootcert")
+    return encryption or next((text for kind, text in _ADVICE if isinstance(exc, kind)), "cannot be used")

@@ -3,23 +3,27 @@ The tables in PostgreSQL, their versions, and the check of both.
 
 ::
 
-    entries   everything that waits or is in flight; `place` is the order of appending
-    heads     the first entry of each lane, who leases it and until when; what a claim searches, and what is locked
-              to change a lane
-    ended     dead and dropped entries
-    ids       every id that counts as seen
-    marks     keyed state
-    counts    by queue, in parts, so that no two connections wait for each other to count; read as their sum
+    entries   every entry, in the order of `place`; one that is settled keeps its row as the memory of its id
+    heads     the first entry of each lane, its lease and when it is due; a claim searches it, and a commit locks
+              it to change a lane
+    marks     state entries
+    counts    by queue, in parts, so that connections do not wait for one another to count; read as their sum
 
-Most of these rows live for seconds, so the tables are vacuumed early and without pauses (see `_BUSY`). No update of a
-head can stay on its page's chain (HOT), since the time it is due is indexed; what is left free in a page is for the
-others. A transaction that is left open for hours keeps all dead rows and makes claims slow: watch for those.
+In `entries`, `state` is NULL until an entry is settled; `purged` says that only its id counts. Each partial index is
+for one use (what waits, what is settled, what a sweep or a purge takes away), so that neither millions of settled rows
+nor a long backlog is in the way of the others.
+
+Most rows change within seconds, so the tables are vacuumed early and without pauses (see `_BUSY`). No update of a
+head can be heap-only, since the time it is due is indexed; the space left free in a page is for its next version. A
+transaction that is left open for hours keeps all dead rows and makes claims slow: monitor such transactions.
 """
 
 from __future__ import annotations
 
+import attrs
+
 from ...exceptions import SchemaTooNew, StoreUnavailable
-from .session import Session
+from .session import PostgresSession
 
 _BUSY = (
     "autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0, "
@@ -68,8 +72,44 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         WITH (fillfactor = 20, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0)
         """,
     ),
+    (
+        """
+        ALTER TABLE {s}.entries DROP CONSTRAINT entries_pkey, ADD kind text NOT NULL DEFAULT '',
+        ADD name text NOT NULL DEFAULT '', ADD state text, ADD purged boolean NOT NULL DEFAULT false,
+        ADD attempts integer NOT NULL DEFAULT 0, ADD reason text NOT NULL DEFAULT '',
+        ADD detail text NOT NULL DEFAULT '', ADD ended_at float8
+        """,
+        "DROP INDEX {s}.entries_by_lane",
+        """
+        INSERT INTO {s}.entries (place, id, queue, lane, schema, created_at, due_at, body, state, attempts, reason,
+            detail, ended_at)
+        SELECT d.place, d.id, d.queue, d.lane, d.schema, d.created_at, d.due_at, d.body, d.state, d.attempts, d.reason,
+            d.detail, d.ended_at
+        FROM {s}.ended AS d
+        """,
+        # Of these, version 1 knew only the id, the place, and until when the id is remembered.
+        """
+        INSERT INTO {s}.entries (place, id, queue, lane, schema, created_at, body, state, purged, ended_at)
+        SELECT i.place, i.id, '', '', 0, 0, '', 'done', true, i.until - {dedupe_seconds}
+        FROM {s}.ids AS i WHERE NOT i.kept
+        """,
+        "DROP TABLE {s}.ended, {s}.ids",
+        "ALTER TABLE {s}.entries ADD PRIMARY KEY (id)",
+        "CREATE INDEX entries_by_lane ON {s}.entries (lane, queue, place)",
+        "CREATE INDEX entries_waiting ON {s}.entries (queue, place) WHERE state IS NULL",
+        "CREATE INDEX entries_settled ON {s}.entries (queue, state, place) WHERE state IS NOT NULL AND NOT purged",
+        "CREATE INDEX entries_to_sweep ON {s}.entries (ended_at) WHERE state = 'done' OR purged",
+        "CREATE INDEX entries_to_purge ON {s}.entries (ended_at) WHERE state IN ('dead', 'dropped') AND NOT purged",
+    ),
 )
-"""Step N turns version N into N + 1. A step that was released is never changed."""
+"""
+Step N turns version N into N + 1. A step that was released is never changed.
+
+``{dedupe_seconds}`` is `StoreSettings.dedupe_seconds`.
+"""
+
+MIGRATION_SECONDS = 86_400.0
+"""Longest wait for one statement of a migration, which rewrites whole tables."""
 
 _VERSION = "SELECT version FROM {s}.store_version"
 _HAS_VERSION = "SELECT to_regclass('{s}.store_version') IS NOT NULL"
@@ -77,18 +117,18 @@ _HAS_TABLES = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('kochava-bot store init', 0))"
 
 
-async def check(session: Session, *, shown: str, trusts_server: bool) -> None:
+async def check(session: PostgresSession, *, shown: str, trusts_server: bool) -> None:
     """
-    See that the tables are there, are those of this release, and that a commit is durable.
+    Check that the tables are there and are those of this release, and that a commit is durable.
 
     Raises:
-        StoreUnavailable: They are not; says how to mend it.
+        StoreUnavailable: They are not; says what to do.
         SchemaTooNew: A newer release made them.
     """
     version = await _version(session)
     _refuse_newer(version, session.schema, shown)
     if version < len(MIGRATIONS):
-        found = f"has schema version {version}" if version else "has no tables of ours"
+        found = f"has schema version {version}" if version else "has no tables of this package"
         advice = f"run `kochava-bot store init` to bring {session.schema} to version {len(MIGRATIONS)}"
         message = f"the store {shown} {found} in {session.schema}; {advice}"
         raise StoreUnavailable(message)
@@ -98,14 +138,19 @@ async def check(session: Session, *, shown: str, trusts_server: bool) -> None:
         raise StoreUnavailable(message)
 
 
-async def initialize(session: Session, *, shown: str) -> None:
+async def initialize(session: PostgresSession, *, shown: str, dedupe_seconds: float) -> None:
     """
     Make the tables, or bring those of an older release up to date. Does nothing where they are as they should be.
+
+    Args:
+        shown: The address, for messages.
+        dedupe_seconds: See `StoreSettings`.
 
     Raises:
         StoreUnavailable: The schema holds the tables of another program.
         SchemaTooNew: A newer release made them.
     """
+    session = attrs.evolve(session, timeout_seconds=MIGRATION_SECONDS)
     await session.fetch(_LOCK)
     version = await _version(session)
     _refuse_newer(version, session.schema, shown)
@@ -120,11 +165,12 @@ async def initialize(session: Session, *, shown: str) -> None:
         await session.fetch("INSERT INTO {s}.store_version VALUES (0)")
     for step in MIGRATIONS[version:]:
         for statement in step:
-            await session.fetch(statement)
+            text = statement.replace("{dedupe_seconds}", f"{dedupe_seconds!r}::float8")
+            await session.fetch(text)
     await session.fetch("UPDATE {s}.store_version SET version = $1", len(MIGRATIONS))
 
 
-async def _version(session: Session) -> int:
+async def _version(session: PostgresSession) -> int:
     return int(await session.value(_VERSION)) if await session.value(_HAS_VERSION) else 0
 
 

@@ -1,15 +1,30 @@
 """
 The SQL of the PostgreSQL store. Lists travel as arrays, so that a batch of any size is one statement.
 
-An entry's columns always come in the same order, the one that `postgres_rows.entry_of` knows. Rows of `heads` are
-locked in the order of queue and lane, marks in that of their keys, so that no two transactions wait for each other.
+Rows of `heads` are locked in the order of queue and lane, rows of `marks` in that of their keys, so that no two
+transactions wait for each other.
 """
 
 from __future__ import annotations
 
-# What a commit must know.
+from collections.abc import Sequence
 
-LOCK_LANES = """
+from ..records import EntryState
+
+ENTRY = "e.id, e.queue, e.lane, e.schema, e.created_at, e.body, e.kind, e.name"
+"""The columns that `entry_of` reads."""
+
+_KEPT = "(e.state IS NULL OR e.state <> 'done' AND NOT e.purged)"
+"""Whether an entry is more than the memory of its id."""
+
+
+def _filled(statement: str) -> str:
+    return statement.replace("{entry}", ENTRY).replace("{kept}", _KEPT)
+
+
+# What a commit reads.
+
+LOCK_HEADS = """
 WITH locked AS (
     SELECT h.queue, h.lane, h.place, h.id, h.token, h.attempts
     FROM unnest($1::text[], $2::text[]) AS t (queue, lane) JOIN {s}.heads AS h USING (queue, lane)
@@ -24,33 +39,44 @@ WITH locked AS (
 SELECT {now}, locked.* FROM (SELECT) AS one LEFT JOIN locked ON true
 """
 
-SEEN = """
+SEEN = _filled("""
 SELECT nextval('{s}.places'), EXISTS (
-    SELECT FROM {s}.ids AS i WHERE i.id = t.id AND (i.kept OR i.until > $2::float8))
+    SELECT FROM {s}.entries AS e WHERE e.id = t.id AND ({kept} OR e.ended_at + $2::float8 > {now}))
 FROM unnest($1::text[]) WITH ORDINALITY AS t (id, number) ORDER BY t.number
-"""
+""")
 
-SUCCESSORS = """
-SELECT e.place, e.id, e.queue, e.lane, e.schema, e.created_at, e.due_at, e.body
+SUCCESSORS = _filled("""
+SELECT e.place, greatest(e.due_at, $4::float8), {entry}
 FROM unnest($1::text[], $2::text[], $3::bigint[]) AS t (queue, lane, place) CROSS JOIN LATERAL (
     SELECT * FROM {s}.entries AS of_lane
-    WHERE of_lane.queue = t.queue AND of_lane.lane = t.lane AND of_lane.place > t.place
+    WHERE of_lane.lane = t.lane AND of_lane.queue = t.queue AND of_lane.place > t.place
+        AND coalesce(of_lane.state, '') = ''
     ORDER BY of_lane.place LIMIT 1) AS e
+""")
+"""
+Not ``state IS NULL``, with which a planner without statistics walks through all that waits. ``greatest`` passes over
+NULL, which stands for "at once" in rows from before version 2.
 """
 
-# Parts of what a transaction writes; see `postgres_writes`.
+# What a commit writes: parts of a `CombinedStatement`.
 
-NEW_IDS = """
-INSERT INTO {s}.ids AS i (id, place, until, kept)
-SELECT t.id, t.place, 'infinity', true FROM unnest($1::text[], $2::bigint[]) AS t (id, place) ORDER BY t.id
-ON CONFLICT (id) DO UPDATE SET place = excluded.place, until = excluded.until, kept = true
-WHERE NOT i.kept AND i.until <= $3::float8 RETURNING 1
-"""
-
-NEW_ENTRIES = """
-INSERT INTO {s}.entries (place, id, queue, lane, schema, created_at, due_at, body)
+NEW_ENTRIES = _filled("""
+INSERT INTO {s}.entries AS e (place, id, queue, lane, schema, created_at, due_at, body, kind, name)
 SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::float8[], $7::float8[],
-    $8::bytea[])
+    $8::bytea[], $9::text[], $10::text[]) AS t (place, id) ORDER BY t.id
+ON CONFLICT (id) DO UPDATE SET place = excluded.place, queue = excluded.queue, lane = excluded.lane,
+    schema = excluded.schema, created_at = excluded.created_at, due_at = excluded.due_at, body = excluded.body,
+    kind = excluded.kind, name = excluded.name, state = NULL, purged = false, attempts = 0, reason = '', detail = '',
+    ended_at = NULL
+WHERE NOT {kept} AND e.ended_at + $11::float8 <= {now} RETURNING 1
+""")
+"""A row whose id need not be remembered any more is replaced."""
+
+SETTLED_ENTRIES = """
+UPDATE {s}.entries AS e SET state = t.state, attempts = t.attempts, reason = t.reason, detail = t.detail,
+    ended_at = $6::float8, body = CASE WHEN t.state = 'dead' THEN e.body ELSE '' END
+FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[]) AS t (id, state, attempts, reason, detail)
+WHERE e.id = t.id
 """
 
 NEW_HEADS = """
@@ -69,7 +95,7 @@ FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::float8[], $6::
 WHERE h.queue = t.queue AND h.lane = t.lane
 """
 
-KEPT_HEADS = """
+RETURNED_HEADS = """
 UPDATE {s}.heads AS h SET token = NULL, due_at = t.due_at, attempts = h.attempts - t.uncounted,
     reason = coalesce(t.reason, h.reason), detail = coalesce(t.detail, h.detail)
 FROM unnest($1::text[], $2::text[], $3::float8[], $4::integer[], $5::text[], $6::text[])
@@ -80,26 +106,6 @@ WHERE h.queue = t.queue AND h.lane = t.lane
 GONE_HEADS = """
 DELETE FROM {s}.heads AS h USING unnest($1::text[], $2::text[]) AS t (queue, lane)
 WHERE h.queue = t.queue AND h.lane = t.lane
-"""
-
-GONE = """
-DELETE FROM {s}.entries AS e USING unnest($1::text[], $2::bigint[]) AS t (queue, place)
-WHERE e.queue = t.queue AND e.place = t.place
-"""
-
-ENDED = """
-INSERT INTO {s}.ended (place, id, queue, lane, schema, created_at, due_at, body, state, attempts, reason, detail,
-    ended_at)
-SELECT e.place, e.id, e.queue, e.lane, e.schema, e.created_at, e.due_at,
-    CASE WHEN t.state = 'dead' THEN e.body ELSE '' END, t.state, t.attempts, t.reason, t.detail, $7::float8
-FROM unnest($1::text[], $2::bigint[], $3::text[], $4::integer[], $5::text[], $6::text[])
-    AS t (queue, place, state, attempts, reason, detail)
-JOIN {s}.entries AS e ON e.queue = t.queue AND e.place = t.place
-"""
-
-SETTLED_IDS = """
-UPDATE {s}.ids AS i SET until = $3::float8, kept = t.kept
-FROM unnest($1::text[], $2::boolean[]) AS t (id, kept) WHERE i.id = t.id
 """
 
 PUT_MARKS = """
@@ -130,61 +136,170 @@ ORDER BY t.queue ON CONFLICT (queue, part) DO UPDATE SET accepted = c.accepted +
 
 # Claims.
 
-CLAIM = """
-WITH outlasting AS (
-    SELECT h.queue, h.lane FROM {s}.heads AS h
-    WHERE h.queue = $1 AND h.token IS NOT NULL AND h.due_at > coalesce($5::float8, {now}) + $6::float8
-    FOR UPDATE SKIP LOCKED),
-shortened AS (
-    UPDATE {s}.heads AS h SET due_at = coalesce($5::float8, {now}) + $6::float8
-    FROM outlasting AS o WHERE h.queue = o.queue AND h.lane = o.lane),
-due AS (
-    SELECT h.queue, h.lane, h.place, h.due_at FROM {s}.heads AS h
-    WHERE h.queue = $1 AND h.due_at <= coalesce($5::float8, {now})
+CLAIM = _filled("""
+WITH due AS (
+    SELECT h.queue, h.lane, h.place, h.due_at FROM {s}.heads AS h WHERE h.queue = $1 AND h.due_at <= {now}
     ORDER BY h.due_at, h.place LIMIT $2 FOR UPDATE SKIP LOCKED),
-too_far AS (
-    SELECT h.queue, h.lane, h.place, h.due_at FROM {s}.heads AS h
-    WHERE h.queue = $1 AND h.token IS NULL AND h.due_at > coalesce($5::float8, {now}) + $6::float8
-    ORDER BY h.due_at, h.place LIMIT $2 - (SELECT count(*) FROM due) FOR UPDATE SKIP LOCKED),
-numbered AS (
-    SELECT chosen.*, row_number() OVER (ORDER BY chosen.due_at, chosen.place) AS number
-    FROM (SELECT * FROM due UNION ALL SELECT * FROM too_far) AS chosen),
+numbered AS (SELECT due.*, row_number() OVER (ORDER BY due.due_at, due.place) AS number FROM due),
 leased AS (
-    UPDATE {s}.heads AS h SET token = ($4::text[])[n.number], attempts = h.attempts + 1,
-        due_at = coalesce($5::float8, {now}) + $3::float8
-    FROM numbered AS n WHERE h.queue = n.queue AND h.lane = n.lane
-    RETURNING h.queue, h.place, h.token, h.due_at, h.attempts, n.number)
-SELECT l.token, l.due_at, l.attempts, e.id, e.queue, e.lane, e.schema, e.created_at, e.due_at, e.body
-FROM leased AS l JOIN {s}.entries AS e ON e.queue = l.queue AND e.place = l.place ORDER BY l.number
-"""
-"""What is due by now, and then what waits for a time too far ahead. Leases that end too far ahead are shortened."""
+    UPDATE {s}.heads AS h SET token = ($4::text[])[n.number], attempts = h.attempts + 1, due_at = {now} + $3::float8
+    FROM numbered AS n WHERE h.queue = n.queue AND h.lane = n.lane RETURNING h.id, h.token, h.attempts, n.number)
+SELECT l.token, l.attempts, {entry} FROM leased AS l JOIN {s}.entries AS e ON e.id = l.id ORDER BY l.number
+""")
 
 RENEW = """
 WITH owned AS (
     SELECT h.queue, h.lane FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS t (queue, lane, id, token)
     JOIN {s}.heads AS h ON h.queue = t.queue AND h.lane = t.lane AND h.id = t.id AND h.token = t.token
     ORDER BY h.queue, h.lane FOR UPDATE OF h)
-UPDATE {s}.heads AS h SET due_at = coalesce($6::float8, {now}) + $5::float8
-FROM owned WHERE h.queue = owned.queue AND h.lane = owned.lane RETURNING h.token, h.due_at
+UPDATE {s}.heads AS h SET due_at = {now} + $5::float8
+FROM owned WHERE h.queue = owned.queue AND h.lane = owned.lane RETURNING h.token
 """
 
-NEXT_DUE = """
-WITH first AS (SELECT h.due_at FROM {s}.heads AS h WHERE h.queue = $1 ORDER BY h.due_at LIMIT 1),
-last AS (SELECT h.due_at FROM {s}.heads AS h WHERE h.queue = $1 ORDER BY h.due_at DESC LIMIT 1)
-SELECT CASE WHEN last.due_at > coalesce($2::float8, {now}) + $3::float8
-    THEN least(first.due_at, coalesce($2::float8, {now})) ELSE first.due_at END
-FROM first CROSS JOIN last
+NEXT_DUE_IN = """
+SELECT greatest(h.due_at - {now}, 0.0) FROM {s}.heads AS h WHERE h.queue = $1 ORDER BY h.due_at LIMIT 1
 """
+
+# What is looked at.
 
 RECALL = """
 SELECT m.key, m.value FROM {s}.marks AS m
-WHERE m.key = ANY ($1::text[]) AND (m.expires_at IS NULL OR m.expires_at > coalesce($2::float8, {now}))
+WHERE m.key = ANY ($1::text[]) AND (m.expires_at IS NULL OR m.expires_at > {now})
 """
 
-COUNTS = """
+STATS = """
 SELECT c.queue, sum(c.accepted)::bigint, sum(c.done)::bigint, sum(c.dead)::bigint, sum(c.dropped)::bigint,
-    (SELECT count(*) FROM {s}.heads AS h
-        WHERE h.queue = c.queue AND h.token IS NOT NULL AND h.due_at > coalesce($1::float8, {now})),
-    (SELECT e.created_at FROM {s}.entries AS e WHERE e.queue = c.queue ORDER BY e.place LIMIT 1)
+    (SELECT count(*) FROM {s}.heads AS h WHERE h.queue = c.queue AND h.token IS NOT NULL AND h.due_at > {now}),
+    (SELECT e.created_at FROM {s}.entries AS e WHERE e.queue = c.queue AND e.state IS NULL ORDER BY e.place LIMIT 1)
 FROM {s}.counts AS c GROUP BY c.queue
 """
+
+_IS_LEASED = "(h.token IS NOT NULL AND h.due_at > {now})"
+
+_LISTED = f"""
+SELECT e.place, coalesce(e.state, CASE WHEN {_IS_LEASED} THEN 'in flight' ELSE 'waiting' END) AS state,
+    coalesce(h.attempts, e.attempts), coalesce(h.reason, e.reason), coalesce(h.detail, e.detail),
+    CASE WHEN e.state IS NULL THEN coalesce(h.due_at, e.due_at) END, e.ended_at, {ENTRY}
+FROM {{s}}.entries AS e
+LEFT JOIN {{s}}.heads AS h ON e.state IS NULL AND h.queue = e.queue AND h.lane = e.lane AND h.id = e.id
+"""  # noqa: S608 - what is put together are constants of this module
+
+FIND = _filled(f"{_LISTED} WHERE e.id = $1 AND NOT e.purged AND ({{kept}} OR e.ended_at + $2::float8 > {{now}})")
+
+_AFTER = _filled("""
+WITH after AS (SELECT CASE WHEN $2::text IS NULL THEN -1 ELSE (
+    SELECT e.place FROM {s}.entries AS e WHERE e.id = $2 AND ({kept} OR e.ended_at + $4::float8 > {now})) END AS place)
+""")
+
+_OF_QUEUE = "e.queue = $1 AND e.place > (SELECT after.place FROM after)"
+
+_LEASED_HEADS = f"""
+SELECT h.id FROM {{s}}.heads AS h
+WHERE h.queue = $1 AND {_IS_LEASED} AND h.place > (SELECT after.place FROM after) ORDER BY h.place LIMIT $3
+"""  # noqa: S608
+
+_OF_STATE = {
+    EntryState.WAITING: f"{_OF_QUEUE} AND e.state IS NULL AND {_IS_LEASED} IS NOT TRUE",
+    EntryState.IN_FLIGHT: f"e.id IN ({_LEASED_HEADS})",
+    **{
+        settled: f"{_OF_QUEUE} AND e.state = '{settled}' AND NOT e.purged"
+        for settled in (EntryState.DONE, EntryState.DEAD, EntryState.DROPPED)
+    },
+}
+
+
+def listing(states: Sequence[EntryState]) -> str:
+    """
+    The statement that lists entries of a queue in these states, in the order of their places.
+
+    Its parameters are the queue, the id after which to begin (``None``: the beginning), how many, and how long ids are
+    remembered.
+    """
+    listed = " UNION ALL ".join(f"({_LISTED} WHERE {_OF_STATE[state]} ORDER BY 1 LIMIT $3)" for state in states)
+    return f"{_AFTER} SELECT * FROM ({listed}) AS listed ORDER BY 1 LIMIT $3"  # noqa: S608
+
+
+LIST_LANE = f"""
+{_AFTER} SELECT * FROM (
+    {_LISTED} WHERE {_OF_QUEUE} AND e.lane = $5 AND NOT e.purged OFFSET 0) AS listed
+WHERE listed.state = ANY ($6::text[]) ORDER BY 1 LIMIT $3
+"""  # noqa: S608
+"""The same of one lane, which has few entries; its further parameters are the lane and the states."""
+
+# What an operator does. Only one process at a time moves dead entries, or they could slip through between two.
+
+LOCK_UPKEEP = "SELECT pg_advisory_xact_lock(hashtextextended('kochava-bot upkeep {s}', 0))"
+
+LOCK_DEAD = """
+SELECT e.id, e.queue, e.lane FROM {s}.entries AS e
+WHERE e.id = ANY ($1::text[]) AND e.state = 'dead' AND NOT e.purged FOR UPDATE OF e
+"""
+"""Locked, so that no purge removes them meanwhile."""
+
+RETRIED_ENTRIES = """
+UPDATE {s}.entries AS e SET place = t.place, due_at = $3::float8, state = NULL, attempts = 0, reason = '', detail = '',
+    ended_at = NULL
+FROM unnest($1::text[], $2::bigint[]) AS t (id, place) WHERE e.id = t.id
+"""
+
+LOCK_HEADS_OF_LANES = """
+WITH locked AS (
+    SELECT h.queue, h.lane, h.place, h.id, h.token, h.attempts
+    FROM (SELECT DISTINCT c.queue FROM {s}.counts AS c) AS q CROSS JOIN unnest($1::text[]) AS t (lane)
+    JOIN {s}.heads AS h ON h.queue = q.queue AND h.lane = t.lane
+    ORDER BY h.queue, h.lane FOR UPDATE OF h)
+SELECT {now}, locked.* FROM (SELECT) AS one LEFT JOIN locked ON true
+"""
+"""Each queue that ever accepted something has counts."""
+
+FORGET = """
+WITH old AS (
+    SELECT e.id, e.state FROM {s}.entries AS e
+    WHERE e.lane = ANY ($1::text[]) AND (e.state = 'dead' OR e.state IS NULL AND EXISTS (
+        SELECT FROM unnest($2::text[], $3::text[]) AS t (queue, lane) WHERE t.queue = e.queue AND t.lane = e.lane))
+    FOR UPDATE OF e),
+gone AS (
+    DELETE FROM {s}.heads AS h USING unnest($2::text[], $3::text[]) AS t (queue, lane)
+    WHERE h.queue = t.queue AND h.lane = t.lane RETURNING h.id, h.attempts),
+dropped AS (
+    UPDATE {s}.entries AS e SET state = 'dropped', reason = $4, ended_at = $5::float8, lane = '', name = '',
+        detail = '', body = '', attempts = coalesce((SELECT gone.attempts FROM gone WHERE gone.id = e.id), e.attempts)
+    FROM old WHERE e.id = old.id RETURNING e.queue, old.state),
+blanked AS (
+    UPDATE {s}.entries AS e SET lane = '', name = '', detail = '', body = ''
+    WHERE e.lane = ANY ($1::text[]) AND e.state IN ('done', 'dropped'))
+SELECT d.queue, count(*), count(d.state) FROM dropped AS d GROUP BY d.queue
+"""
+"""Lanes, locked queues and lanes, reason, time. Answers by queue how many were dropped, and how many of them dead."""
+
+PURGE = """
+WITH old AS (
+    SELECT e.id FROM {s}.entries AS e
+    WHERE e.state IN ('dead', 'dropped') AND NOT e.purged AND e.ended_at < {now} - $1::float8
+    ORDER BY e.ended_at LIMIT $2 FOR UPDATE SKIP LOCKED),
+gone AS (
+    UPDATE {s}.entries AS e SET purged = true, body = '', name = '', reason = '', detail = ''
+    FROM old WHERE e.id = old.id)
+SELECT count(*) FROM old
+"""
+
+SWEEP = """
+WITH expired_entries AS (
+    SELECT e.id FROM {s}.entries AS e WHERE (e.state = 'done' OR e.purged) AND e.ended_at <= {now} - $1::float8
+    ORDER BY e.ended_at LIMIT $2 FOR UPDATE SKIP LOCKED),
+gone_entries AS (DELETE FROM {s}.entries AS e USING expired_entries AS old WHERE e.id = old.id),
+expired_marks AS (
+    SELECT m.key FROM {s}.marks AS m WHERE m.expires_at <= {now}
+    ORDER BY m.expires_at LIMIT $2 FOR UPDATE SKIP LOCKED),
+gone_marks AS (DELETE FROM {s}.marks AS m USING expired_marks AS old WHERE m.key = old.key),
+late_heads AS (
+    SELECT h.queue, h.lane, {now} + t.longest AS due_at
+    FROM unnest($3::text[], $4::float8[]) AS t (queue, longest)
+    JOIN {s}.heads AS h ON h.queue = t.queue AND h.due_at > {now} + t.longest LIMIT $2 FOR UPDATE OF h SKIP LOCKED),
+moved_heads AS (
+    UPDATE {s}.heads AS h SET due_at = late.due_at FROM late_heads AS late
+    WHERE h.queue = late.queue AND h.lane = late.lane)
+SELECT greatest((SELECT count(*) FROM expired_entries), (SELECT count(*) FROM expired_marks),
+    (SELECT count(*) FROM late_heads))
+"""
+"""How long ids are remembered, how many rows of each kind, queues and their longest waits."""

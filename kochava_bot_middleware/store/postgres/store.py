@@ -6,7 +6,7 @@ The store for many machines: a PostgreSQL database that any number of bots and w
 ``schema=kochava_bot``
     PostgreSQL schema of the tables. ``kochava-bot store init`` makes them, and brings them up to date after an upgrade.
 ``connections=8``
-    Most connections of one process; one more listens for notices.
+    Most connections of one process; one more listens for notifications.
 ``statement_cache=100``
     Prepared statements of a connection; ``0`` behind a pooler.
 ``listen=on``
@@ -20,11 +20,11 @@ and of libpq ``host``, ``port``, ``passfile``, ``sslmode``, ``sslrootcert``, ``s
 ``target_session_attrs``.
 
 Behind PgBouncer in transaction mode, name the pooler as host and add ``?statement_cache=0&listen=server:5432`` (or
-``listen=off``, which leaves workers of other processes to look by themselves). Nothing else is needed: every statement
+``listen=off``, with which workers of other processes look now and then). Nothing else is needed: every statement
 runs within a transaction, and what a transaction sets, locks or prepares ends with it.
 
-The server's clock counts, so the clocks of the machines may differ. Where a store is given another clock than
-`SystemClock` (by a test), that one counts instead.
+The server's clock is used, so the clocks of the machines may differ. Where a store is given another clock than
+`SystemClock` (by a test), that one is used instead.
 """
 
 from __future__ import annotations
@@ -39,41 +39,53 @@ import attrs
 
 from ...clock import Clock, SystemClock
 from ...exceptions import StoreUnavailable
-from ..page import Page
 from ..records import Claim, Committed, CommitVerdict, EntryState, Listed, Mark, QueueStats, Unit
 from ..settings import NewToken, StoreSettings, unique_tokens
+from . import queries
 from .address import parse_postgres
-from .claims import Tokens, claim_heads, renew_leases
-from .committer import Committer
+from .batches import Batches, touched_by
+from .commit import commit_units
 from .notifier import PostgresNotifier
-from .pool import Pool
-from .reading import find, next_due_at, read_page, read_stats
-from .recaller import Recaller
+from .pool import PostgresPool
 from .schema import initialize
-from .session import Session
-from .upkeep import forget_lanes, purge_some, retry_dead, sweep_some
+from .session import PostgresSession
 
 T = TypeVar("T")
+
+TRANSACTIONS = 2
+"""How many transactions commit side by side in one process."""
+
+UNITS = 128
+"""Most units of one transaction."""
+
+LOOKUPS = 1_000
+"""Most lookups of state entries in one statement."""
 
 SOME_ROWS = 500
 """How many rows a sweep or purge removes in one transaction, so that commits never wait long for it."""
 
+_LISTED_BY_DEFAULT = [state for state in EntryState if state is not EntryState.DONE]
+
 
 @attrs.frozen(eq=False)
-class _Engine:
+class _Running:
     """What belongs to one process and event loop."""
 
     process: int
     loop: asyncio.AbstractEventLoop
-    pool: Pool
-    committer: Committer
-    recaller: Recaller
-    bell: PostgresNotifier
-    tokens: Tokens
+    pool: PostgresPool
+    commits: Batches[Unit, Committed]
+    lookups: Batches[Sequence[tuple[str, str]], Mapping[str, bytes]]
+    notifier: PostgresNotifier
+    tokens: queries.TokenSupply
+
+    @property
+    def is_current(self) -> bool:
+        return self.process == os.getpid() and self.loop is asyncio.get_running_loop()
 
 
-_ABANDONED: list[_Engine] = []
-"""Engines of a parent process or an ended loop. Letting go of them would close what is not ours to close."""
+_ABANDONED: list[_Running] = []
+"""Of a parent process or an ended loop: they are kept, since to collect them would close its connections."""
 
 
 class PostgresStore:
@@ -86,7 +98,7 @@ class PostgresStore:
     Args:
         url: See the module.
         settings: Only `StoreSettings.dedupe_seconds` matters here.
-        clock: Counts instead of the server's clock, unless it is a `SystemClock`.
+        clock: Used instead of the server's clock, unless it is a `SystemClock`.
         new_token: Gives the token of each lease.
 
     Raises:
@@ -104,10 +116,10 @@ class PostgresStore:
         new_token: NewToken | None = None,
     ) -> None:
         self._address = parse_postgres(url)
-        self._settings = settings or StoreSettings()
+        self._dedupe_seconds = (settings or StoreSettings()).dedupe_seconds
         self._clock = None if isinstance(clock, SystemClock) else clock
         self._new_token = new_token
-        self._engine: _Engine | None = None
+        self._last: _Running | None = None
         self._callbacks: list[Callable[[], None]] = []
         self._closed = False
 
@@ -116,28 +128,29 @@ class PostgresStore:
 
     async def init(self) -> None:
         """
-        Make the tables, or bring those of an older release up to date. What is there stays.
+        Make the tables, or bring those of an older release up to date. Rows that are there stay.
 
         Raises:
             StoreUnavailable: The server cannot be reached, or the schema holds the tables of another program.
             SchemaTooNew: A newer release made them.
         """
-        await self._running().pool.run_unchecked(partial(initialize, shown=self._address.shown))
+        work = partial(initialize, shown=self._address.shown, dedupe_seconds=self._dedupe_seconds)
+        await self._running().pool.run_unchecked(work)
 
     def on_append(self, callback: Callable[[], None]) -> None:
         """
-        Call *callback* whenever somebody, in this process or another, left something to claim.
+        Call *callback* whenever a commit, in this process or another, left something to claim.
 
-        It is called in the event loop and must not block. A notice can be lost, so it is a hint to look sooner, not
-        a reason not to look.
+        It is called in the event loop and must not block. A notification can be lost, so it is a hint to look sooner,
+        not a reason not to look.
         """
         self._callbacks.append(callback)
-        if self._engine is not None:
-            self._running().bell.on_append(callback)
+        if self._last is not None:
+            self._running().notifier.on_append(callback)
 
     async def listening(self) -> bool:
-        """Whether notices of other processes are heard at present."""
-        return await self._running().bell.listening()
+        """Whether notifications of other processes arrive at present."""
+        return await self._running().notifier.listening()
 
     async def open(self) -> None:
         self._closed = False
@@ -146,50 +159,41 @@ class PostgresStore:
     async def close(self) -> None:
         self._closed = True
         self._callbacks.clear()
-        engine, self._engine = self._engine, None
-        if engine is not None and _is_ours(engine):
-            await engine.committer.drain()
-            await engine.recaller.drain()
-            await engine.bell.close()
-            await engine.pool.close()
+        last, self._last = self._last, None
+        if last is not None and last.is_current:
+            await last.commits.drain()
+            await last.lookups.drain()
+            await last.notifier.close()
+            await last.pool.close()
 
     async def commit(self, unit: Unit) -> Committed:
-        engine = self._running()
+        running = self._running()
         if not (unit.appends or unit.settlements or unit.marks):
-            await engine.pool.open()
+            await running.pool.open()
             return Committed(verdict=CommitVerdict.COMMITTED)
-        answer = await engine.committer.commit(unit)
+        answer = await running.commits.call(unit)
         if answer.verdict is CommitVerdict.COMMITTED:
-            engine.bell.committed(unit, answer)
+            running.notifier.committed(unit, answer)
         return answer
 
-    async def claim(
-        self, queue: str, limit: int, lease_seconds: float, *, at_most_ahead_seconds: float | None = None
-    ) -> list[Claim]:
-        engine = self._running()
-        engine.bell.listen()
+    async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
+        running = self._running()
+        running.notifier.listen()
         return await self._do(
-            partial(
-                claim_heads,
-                queue=queue,
-                limit=limit,
-                lease_seconds=lease_seconds,
-                at_most_ahead_seconds=at_most_ahead_seconds,
-                tokens=engine.tokens,
-            )
+            partial(queries.claim_heads, queue=queue, limit=limit, lease_seconds=lease_seconds, tokens=running.tokens)
         )
 
     async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
-        return await self._do(partial(renew_leases, claims=claims, lease_seconds=lease_seconds))
+        return await self._do(partial(queries.renew_leases, claims=claims, lease_seconds=lease_seconds))
 
-    async def recall(self, keys: Sequence[str]) -> Mapping[str, bytes]:
-        return await self._running().recaller.recall(keys)
+    async def recall(self, keys: Sequence[tuple[str, str]]) -> Mapping[str, bytes]:
+        return await self._running().lookups.call(keys)
 
-    async def next_due_at(self, queue: str, *, at_most_ahead_seconds: float | None = None) -> float | None:
-        return await self._do(partial(next_due_at, queue=queue, at_most_ahead_seconds=at_most_ahead_seconds))
+    async def next_due_in(self, queue: str) -> float | None:
+        return await self._do(partial(queries.next_due_in, queue=queue))
 
     async def stats(self) -> Mapping[str, QueueStats]:
-        return await self._do(read_stats)
+        return await self._do(queries.read_stats)
 
     async def browse(
         self,
@@ -200,69 +204,84 @@ class PostgresStore:
         limit: int = 100,
         after: str | None = None,
     ) -> list[Listed]:
-        page = Page(queue=queue, state=state, lane=lane, limit=limit, after=after)
-        return await self._do(partial(read_page, page=page))
+        return await self._do(
+            partial(
+                queries.browse,
+                queue=queue,
+                states=_LISTED_BY_DEFAULT if state is None else [state],
+                lane=lane,
+                limit=limit,
+                after=after,
+                dedupe_seconds=self._dedupe_seconds,
+            )
+        )
 
     async def find(self, entry_id: str) -> Listed | None:
-        return await self._do(partial(find, entry_id=entry_id))
+        return await self._do(partial(queries.find, entry_id=entry_id, dedupe_seconds=self._dedupe_seconds))
 
     async def retry_dead(self, ids: Sequence[str]) -> int:
-        retried = await self._do(partial(retry_dead, ids=ids))
+        retried = await self._do(partial(queries.retry_dead, ids=ids, dedupe_seconds=self._dedupe_seconds))
         if retried:
-            self._running().bell.ring()
+            self._running().notifier.notify()
         return retried
 
-    async def purge(self, *, dead_before: float) -> int:
+    async def purge(self, *, ended_for_seconds: float) -> int:
         purged = 0
-        while some := await self._do(partial(purge_some, dead_before=dead_before, limit=SOME_ROWS)):
+        purge = partial(queries.purge_some, ended_for_seconds=ended_for_seconds, limit=SOME_ROWS)
+        while some := await self._do(purge):
             purged += some
         return purged
 
     async def forget(self, lanes: Sequence[str], *, reason: str, tombstone: Mark) -> int:
-        return await self._do(
-            partial(
-                forget_lanes,
-                lanes=lanes,
-                reason=reason,
-                tombstone=tombstone,
-                dedupe_seconds=self._settings.dedupe_seconds,
-            )
-        )
+        return await self._do(partial(queries.forget_lanes, lanes=lanes, reason=reason, tombstone=tombstone))
 
-    async def sweep(self) -> None:
-        while await self._do(partial(sweep_some, limit=SOME_ROWS)):
+    async def sweep(self, longest_waits: Mapping[str, float] | None = None) -> None:
+        sweep = partial(
+            queries.sweep_some,
+            longest_waits=longest_waits or {},
+            dedupe_seconds=self._dedupe_seconds,
+            limit=SOME_ROWS,
+        )
+        while await self._do(sweep):
             pass
 
-    async def _do(self, work: Callable[[Session], Awaitable[T]]) -> T:
+    async def _do(self, work: Callable[[PostgresSession], Awaitable[T]]) -> T:
         return await self._running().pool.run(work)
 
-    def _running(self) -> _Engine:
+    def _running(self) -> _Running:
         if self._closed:
             message = f"the store {self._address.shown} is closed; call `open` to use it again"
             raise StoreUnavailable(message)
-        engine = self._engine
-        if engine is not None and _is_ours(engine):
-            return engine
-        if engine is not None:
-            _ABANDONED.append(engine)
-        self._engine = engine = self._new_engine()
+        if self._last is not None:
+            if self._last.is_current:
+                return self._last
+            _ABANDONED.append(self._last)
+        self._last = running = self._start()
         for callback in self._callbacks:
-            engine.bell.on_append(callback)
-        return engine
+            running.notifier.on_append(callback)
+        return running
 
-    def _new_engine(self) -> _Engine:
-        tokens = Tokens(self._new_token or unique_tokens())
-        pool = Pool(self._address, self._clock)
-        return _Engine(
+    def _start(self) -> _Running:
+        tokens = queries.TokenSupply(self._new_token or unique_tokens())
+        pool = PostgresPool(self._address, self._clock)
+
+        async def commit(units: Sequence[Unit]) -> Sequence[Committed]:
+            work = partial(commit_units, units=units, new_token=tokens, dedupe_seconds=self._dedupe_seconds)
+            return await pool.run(work)
+
+        async def look_up(lookups: Sequence[Sequence[tuple[str, str]]]) -> Sequence[Mapping[str, bytes]]:
+            keys = list({key for lookup in lookups for _, key in lookup})
+            found = await pool.run(partial(queries.recall, keys=keys))
+            return [{key: found[key] for _, key in lookup if key in found} for lookup in lookups]
+
+        return _Running(
             process=os.getpid(),
             loop=asyncio.get_running_loop(),
             pool=pool,
-            committer=Committer(pool, new_token=tokens, dedupe_seconds=self._settings.dedupe_seconds),
-            recaller=Recaller(pool),
-            bell=PostgresNotifier(self._address, pool, self._clock, name=unique_tokens()()),
+            commits=Batches(
+                commit, name="kochava-bot-commit", side_by_side=TRANSACTIONS, most=UNITS, touched=touched_by
+            ),
+            lookups=Batches(look_up, name="kochava-bot-recall", side_by_side=1, most=LOOKUPS),
+            notifier=PostgresNotifier(self._address, pool, self._clock, name=unique_tokens()()),
             tokens=tokens,
         )
-
-
-def _is_ours(engine: _Engine) -> bool:
-    return engine.process == os.getpid() and engine.loop is asyncio.get_running_loop()
