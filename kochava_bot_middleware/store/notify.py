@@ -1,4 +1,4 @@
-"""When a store tells other processes that there is something to claim, whatever it tells them by."""
+"""When a store notifies other processes that there is something to claim, by whatever means."""
 
 from __future__ import annotations
 
@@ -7,67 +7,68 @@ from typing import Protocol
 
 from .records import Committed, CommitVerdict, Outcome, Unit
 
-RING_SECONDS = 0.005
-"""At least so long lies between two rings of one process, however much it commits."""
+NOTIFY_SECONDS = 0.005
+"""The shortest time between two notifications of one process, however much it commits."""
 
 
 def leaves_work(unit: Unit, answer: Committed) -> bool:
-    """Whether *unit* left something for others: entries that it did not lease itself, or a claim given back."""
+    """Whether *unit* left something for others: entries that it did not lease itself, or a released claim."""
     leased = {claim.entry.id for claim in answer.leased}
     is_released = any(settlement.outcome is Outcome.RELEASE for settlement in unit.settlements)
     return is_released or not leased.issuperset(answer.appended)
 
 
-class Planned(Protocol):
-    """What is to be called later."""
+class Cancellable(Protocol):
+    """A call that is to be made later."""
 
     def cancel(self) -> None:
-        """Do not call it."""
+        """Do not make it."""
 
 
-CallLater = Callable[[float, Callable[[], None]], Planned]
-"""Calls something after so many seconds: an event loop's ``call_later``."""
+CallLater = Callable[[float, Callable[[], None]], Cancellable]
+"""Calls something after so many seconds, as an event loop's ``call_later`` does."""
 
 
 class NotifyThrottle:
     """
-    Rings at once, and then not again for a while; what asked meanwhile is one ring at the end of it.
+    Sends a notification at once, and the next one not before `NOTIFY_SECONDS` have passed; what is asked for meanwhile
+    becomes one notification at the end of that time.
 
     Args:
-        strike: Tells the others; must not raise.
+        send: Notifies the others; must not raise.
         call_later: See `CallLater`.
     """
 
-    def __init__(self, strike: Callable[[], None], call_later: CallLater) -> None:
-        self._strike = strike
+    def __init__(self, send: Callable[[], None], call_later: CallLater) -> None:
+        self._send = send
         self._call_later = call_later
-        self._resting: Planned | None = None
-        self._is_asked = False
+        self._pause: Cancellable | None = None
+        self._is_pending = False
 
     def committed(self, unit: Unit, answer: Committed) -> None:
-        """Ring if *unit* left something for others to claim; not looked into while a ring is asked for already."""
-        if not self._is_asked and answer.verdict is CommitVerdict.COMMITTED and leaves_work(unit, answer):
-            self.ring()
+        """Notify if *unit* left something for others to claim; not checked while a notification is pending anyway."""
+        if not self._is_pending and answer.verdict is CommitVerdict.COMMITTED and leaves_work(unit, answer):
+            self.notify()
 
-    def ring(self) -> None:
-        """Ring now, or as soon as it may."""
-        if self._resting is not None:
-            self._is_asked = True
+    def notify(self) -> None:
+        """Notify now, or as soon as the pause is over."""
+        if self._pause is not None:
+            self._is_pending = True
             return
-        self._resting = self._call_later(RING_SECONDS, self._rested)
-        self._strike()
+        self._pause = self._call_later(NOTIFY_SECONDS, self._end_pause)
+        self._send()
 
     def close(self) -> None:
-        """Ring what is still to be rung."""
-        if self._resting is not None:
-            self._resting.cancel()
-            self._resting = None
-        if self._is_asked:
-            self._is_asked = False
-            self._strike()
+        """Send what is pending."""
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        if self._is_pending:
+            self._is_pending = False
+            self._send()
 
-    def _rested(self) -> None:
-        self._resting = None
-        if self._is_asked:
-            self._is_asked = False
-            self.ring()
+    def _end_pause(self) -> None:
+        self._pause = None
+        if self._is_pending:
+            self._is_pending = False
+            self.notify()

@@ -21,7 +21,7 @@ from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
 from tests.faults import labels
 from tests.faults.short_settings import settings_of
-from tests.store.small_disk import LimitedReserve, fill, limited, make_room
+from tests.store.small_disk import LimitedReserve, fill, make_room, open_on_small_disk
 
 LONG = "x" * 1900
 """Each message needs a page of its own."""
@@ -65,9 +65,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
     async with messenger, kochava.running():
         settings = settings_of(messenger, kochava)
         settings["bot"]["inbox"]["commit_timeout_seconds"] = 0.5
-        store = SqliteStore(tmp_path / "bot.db")
-        await store.open()
-        reserve = await limited(store)
+        store, reserve = await open_on_small_disk(tmp_path / "bot.db")
         middleware = KochavaMiddleware.from_dict(settings["kochava"], store=store)
         bot = MessengerBot.from_dict(settings["bot"])
         bot.add_middleware(middleware)

@@ -1,4 +1,4 @@
-"""A disk that is full for one store alone, whoever runs the tests: SQLite itself lets its file grow no further."""
+"""A disk that is full for one store alone, whatever the user: SQLite itself lets its file grow no further."""
 
 from __future__ import annotations
 
@@ -25,11 +25,14 @@ class LimitedReserve(Reserve):
         disk_is_full: Whether there is no other room.
     """
 
-    def __init__(self, store: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, store: Path) -> None:
         super().__init__(store, RESERVE_BYTES)
-        self._connection = connection
+        self._connection: sqlite3.Connection | None = None
         self.disk_is_full = False
-        self.restore()
+
+    def attach(self, connection: sqlite3.Connection, _now: float) -> None:
+        """Limit the file of this connection."""
+        self._connection = connection
 
     def restore(self) -> bool:
         if self.disk_is_full:
@@ -39,26 +42,22 @@ class LimitedReserve(Reserve):
 
     def release(self) -> None:
         super().release()
-        if self.disk_is_full:
+        if self.disk_is_full and self._connection is not None:
             (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
             self.limit(pages + RESERVE_BYTES // PAGE_BYTES)
 
     def limit(self, pages: int) -> None:
         """Fewer than there are stand for as many as there are."""
-        self._connection.execute(f"PRAGMA max_page_count = {pages}")
+        if self._connection is not None:
+            self._connection.execute(f"PRAGMA max_page_count = {pages}")
 
 
-async def limited(store: SqliteStore) -> LimitedReserve:
-    """Put such a reserve in the place of the store's own."""
-
-    def put(connection: sqlite3.Connection, _now: float) -> LimitedReserve:
-        assert store._writer is not None
-        store._writer._reserve.release()
-        reserve = LimitedReserve(store.path, connection)
-        store._writer._reserve = reserve
-        return reserve
-
-    return await store._look(put)
+async def open_on_small_disk(path: Path) -> tuple[SqliteStore, LimitedReserve]:
+    """A store whose disk can be filled."""
+    reserve = LimitedReserve(path)
+    store = SqliteStore(path, reserve=reserve)
+    await store.read(reserve.attach)
+    return store, reserve
 
 
 async def fill(store: SqliteStore, reserve: LimitedReserve) -> None:
@@ -68,11 +67,11 @@ async def fill(store: SqliteStore, reserve: LimitedReserve) -> None:
         reserve.disk_is_full = True
         reserve.limit(1)
 
-    await store._look(stop)
+    await store.read(stop)
     for size in (10 * PAGE_BYTES, PAGE_BYTES, 64):
         with contextlib.suppress(StoreUnavailable):
             for number in itertools.count():
-                await store.commit(Unit(marks=[Mark(key=f"ballast {size} {number}", value=bytes(size))]))
+                await store.commit(Unit(marks=[Mark(lane="", key=f"ballast {size} {number}", value=bytes(size))]))
 
 
 async def make_room(store: SqliteStore, reserve: LimitedReserve) -> None:
@@ -83,4 +82,4 @@ async def make_room(store: SqliteStore, reserve: LimitedReserve) -> None:
         if reserve.is_held:
             reserve.limit(NO_LIMIT)
 
-    await store._look(begin)
+    await store.read(begin)

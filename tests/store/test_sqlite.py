@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 import stat
 import threading
@@ -13,10 +14,10 @@ from typing import Any
 import pytest
 
 from kochava_bot_middleware.exceptions import SchemaTooNew, StoreError, StoreUnavailable
-from kochava_bot_middleware.store.records import CommitVerdict, Entry, Unit
+from kochava_bot_middleware.store.records import CommitVerdict, Entry, EntryState, Unit
 from kochava_bot_middleware.store.settings import StoreSettings
 from kochava_bot_middleware.store.sqlite import statements as sql
-from kochava_bot_middleware.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from kochava_bot_middleware.store.sqlite.schema import APPLICATION_ID, SCHEMA_VERSION
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
 from tests.store.harness import ManualClock, append, claim_one, claimed_ids, entry, settle
 
@@ -75,7 +76,7 @@ async def test_newer_schema_is_left_untouched(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE future (x)")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     connection.close()
     before = path.read_bytes()
     with pytest.raises(SchemaTooNew, match="upgrade the package"):
@@ -115,7 +116,7 @@ async def test_folder_in_place_of_the_file_is_named(tmp_path: Path) -> None:
 
 
 async def test_failed_opening_is_tried_again(tmp_path: Path) -> None:
-    """Once the cause is mended the same store works."""
+    """Once the cause is fixed the same store works."""
     store = SqliteStore(tmp_path / "later" / "store.db")
     with pytest.raises(StoreUnavailable):
         await store.open()
@@ -142,12 +143,10 @@ async def test_full_store_refuses_appends_and_still_settles(store: SqliteStore, 
     """Without room an append fails; claims and settlements go through, and afterwards there is room again."""
     big = b"x" * 100_000
     await append(store, *(entry(f"{n}", lane=f"{n}", body=big) for n in range(3)))
-    await store._work(
+    await store.read(
         lambda connection, _now: connection.execute(
             f"PRAGMA max_page_count = {connection.execute('PRAGMA page_count').fetchone()[0]}"
-        ).fetchone(),
-        writes=False,
-        grows=False,
+        ).fetchone()
     )
     with pytest.raises(StoreUnavailable, match="disk is full"):
         await append(store, entry("more", lane="more", body=big))
@@ -215,25 +214,66 @@ def test_store_serves_one_event_loop_after_another(path: Path) -> None:
     assert ["a"] == asyncio.run(claim_and_close())
 
 
+async def plan_of(store: SqliteStore, statement: str, arguments: Any) -> list[str]:
+    return await store.read(
+        lambda connection, _now: [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", arguments)]
+    )
+
+
 @pytest.mark.parametrize(
     ("statement", "arguments", "ranges"),
     [
-        (sql.DUE_HEADS, ("track", 0.0, 100, 60.0), ["due_at<", "due_at<", "due_at>"]),
-        (sql.SHORTEN_LEASES, ("track", 60.0), ["due_at>"]),
-        (sql.NEXT_DUE, ("track", 0.0, 60.0), ["", "", "due_at>", "due_at>"]),
-        (sql.FIND, {"id": "a", "now": 0.0}, []),
+        (sql.DUE_HEADS, ("track", 0.0, 100), [" AND due_at<?)", " AND due_at<?)"]),
+        (sql.SHORTEN_WAITS, ("track", 60.0, 100), [" AND due_at>?)", " AND due_at>?)"]),
+        (sql.NEXT_DUE, ("track",), [")", ")"]),
+        (sql.IN_FLIGHT, ("track", 0.0), [" AND due_at>?)"]),
     ],
 )
 async def test_claim_looks_only_at_what_is_due(
     store: SqliteStore, statement: str, arguments: Any, ranges: list[str]
 ) -> None:
     """What is asked all the time searches ranges of an index, so its cost does not grow with what waits."""
-    plan = await store._look(
-        lambda connection, _now: [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", arguments)]
-    )
+    plan = await plan_of(store, statement, arguments)
     searched = [line.partition("(queue=? AND leased=?")[2] for line in plan if "heads_by_due" in line]
-    assert [f" AND {each}?)" if each else ")" for each in ranges] == searched, plan
+    assert ranges == searched, plan
     assert [] == [line for line in plan if line.startswith(("SCAN heads", "SCAN e"))]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        sql.SNAPSHOT,
+        sql.SUCCESSORS,
+        sql.END_ENTRIES,
+        sql.DELETE_HEADS,
+        sql.RETURN_HEAD,
+        sql.FIND,
+        sql.PLACE_OF,
+        sql.FIRST_WAITING,
+        sql.COUNT_UNSENT,
+        sql.DROP_UNSENT,
+        sql.BLANK_ENTRIES,
+        sql.PURGE,
+        sql.SWEEP_IDS,
+        sql.SWEEP_MARKS,
+        *(sql.page(state, of_lane=True) for state in (None, *EntryState)),
+    ],
+)
+async def test_statement_reads_no_whole_table(store: SqliteStore, statement: str) -> None:
+    """Its cost does not grow with the rows of settled entries, nor with those of living ones."""
+    names = re.findall(r":(\w+)", statement)
+    count = max((int(number) for number in re.findall(r"\?(\d)", statement)), default=statement.count("?"))
+    plan = await plan_of(store, statement, dict.fromkeys(names, 0) if names else (0,) * count)
+    assert [] == [line for line in plan if re.match(r"SCAN (e|own|entries|heads|marks)\b", line)], plan
+
+
+@pytest.mark.parametrize("state", [None, EntryState.WAITING, EntryState.DEAD, EntryState.DROPPED])
+async def test_listing_of_a_queue_passes_over_what_is_done(store: SqliteStore, state: EntryState | None) -> None:
+    """It walks an index in which rows that are done are not."""
+    plan = await plan_of(store, sql.page(state, of_lane=False), dict.fromkeys(("queue", "now", "after", "limit"), 0))
+    walked = [line for line in plan if re.match(r"(SEARCH|SCAN) e\b", line)]
+    assert walked
+    assert all("entries_living" in line or "entries_kept" in line for line in walked), plan
 
 
 async def test_body_of_a_claim_is_bytes(store: SqliteStore) -> None:

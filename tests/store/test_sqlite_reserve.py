@@ -1,4 +1,4 @@
-"""The room put by for a full disk."""
+"""The disk space kept free for a full disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kochava_bot_middleware.store.records import Claim, Committed, CommitVerdict
 from kochava_bot_middleware.store.sqlite.reserve import Reserve
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
 from tests.store.harness import append, claim_one, claimed_ids, entry, settle
-from tests.store.small_disk import LimitedReserve, fill, limited, make_room
+from tests.store.small_disk import LimitedReserve, fill, make_room, open_on_small_disk
 
 MORE_THAN_ANY_DISK = 1 << 60
 LARGE = 200_000
@@ -21,16 +21,20 @@ LARGE = 200_000
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    store = SqliteStore(tmp_path / "store.db")
-    await store.open()
-    yield store
+async def opened(tmp_path: Path) -> AsyncIterator[tuple[SqliteStore, LimitedReserve]]:
+    store, reserve = await open_on_small_disk(tmp_path / "store.db")
+    yield store, reserve
     await store.close()
 
 
 @pytest.fixture
-async def reserve(store: SqliteStore) -> LimitedReserve:
-    return await limited(store)
+def store(opened: tuple[SqliteStore, LimitedReserve]) -> SqliteStore:
+    return opened[0]
+
+
+@pytest.fixture
+def reserve(opened: tuple[SqliteStore, LimitedReserve]) -> LimitedReserve:
+    return opened[1]
 
 
 def large(entry_id: str) -> Entry:
@@ -38,8 +42,8 @@ def large(entry_id: str) -> Entry:
 
 
 async def explain(store: SqliteStore, claim: Claim) -> Committed:
-    """Let it wait, with a reason that needs room."""
-    waits = Settlement(claim=claim, outcome=Outcome.RETRY, retry_at=0.0, reason="a reason", detail="x" * LARGE)
+    """Let it wait, with a detail that needs room."""
+    waits = Settlement(claim=claim, outcome=Outcome.RETRY, reason="a reason", detail="x" * LARGE)
     return await store.commit(Unit(settlements=[waits]))
 
 
@@ -47,7 +51,7 @@ def reserve_file(store: SqliteStore) -> Path:
     return store.path.with_name("store.db-reserve")
 
 
-def test_reserve_is_put_by_and_given_up(tmp_path: Path) -> None:
+def test_reserve_is_written_and_released(tmp_path: Path) -> None:
     """Its file has the full size, really written, until it is released."""
     reserve = Reserve(tmp_path / "store.db", size=200_000)
     assert (True, True) == (reserve.restore(), reserve.is_held)
@@ -65,7 +69,7 @@ def test_reserve_is_not_begun_without_room(tmp_path: Path) -> None:
 
 
 async def test_a_full_disk_takes_nothing_new_and_keeps_the_reserve(store: SqliteStore, reserve: LimitedReserve) -> None:
-    """An append is refused with the remedy; the room that was put by is not for it."""
+    """An append is refused, and the error says what to do; the reserve is not used for it."""
     await fill(store, reserve)
     with pytest.raises(StoreUnavailable, match="the disk is full; make room on it"):
         await append(store, large("a"))
@@ -73,7 +77,7 @@ async def test_a_full_disk_takes_nothing_new_and_keeps_the_reserve(store: Sqlite
 
 
 async def test_a_settlement_on_a_full_disk_takes_the_reserve(store: SqliteStore, reserve: LimitedReserve) -> None:
-    """What empties the store goes through, in the room that is given up for it."""
+    """What empties the store is written, in the space that the reserve gives up."""
     await append(store, entry("a"))
     claim = await claim_one(store)
     await fill(store, reserve)
@@ -96,7 +100,7 @@ async def test_an_append_beside_it_is_refused_alone(store: SqliteStore, reserve:
 async def test_without_its_reserve_a_store_takes_nothing_new_until_there_is_room(
     store: SqliteStore, reserve: LimitedReserve
 ) -> None:
-    """Not even what would fit: that room is for what empties the store. Then the reserve is put by again."""
+    """Not even what would fit: that space is for settlements. Once there is room, the reserve is written again."""
     await append(store, entry("a"))
     claim = await claim_one(store)
     await fill(store, reserve)
@@ -109,11 +113,12 @@ async def test_without_its_reserve_a_store_takes_nothing_new_until_there_is_room
 
 
 async def test_without_a_reserve_what_is_stored_is_still_served(tmp_path: Path) -> None:
-    """Appends are refused with how much room is wanted; claims and settlements go through."""
-    store = SqliteStore(tmp_path / "store.db")
-    await append(store, entry("a"))
-    assert store._writer is not None
-    store._writer._reserve = Reserve(store.path, size=MORE_THAN_ANY_DISK)
+    """Appends are refused, and the error says how much room is needed; claims and settlements go through."""
+    path = tmp_path / "store.db"
+    filled = SqliteStore(path)
+    await append(filled, entry("a"))
+    await filled.close()
+    store = SqliteStore(path, reserve=Reserve(path, size=MORE_THAN_ANY_DISK))
     with pytest.raises(StoreUnavailable, match="takes nothing new while less than"):
         await append(store, entry("b"))
     assert CommitVerdict.COMMITTED is (await settle(store, await claim_one(store))).verdict

@@ -88,7 +88,7 @@ class RedisNotifier:
 
     def notify(self) -> None:
         """Notify all others."""
-        self._throttle.ring()
+        self._throttle.notify()
 
     def on_append(self, callback: Callable[[], None]) -> None:
         """Call *callback* from now on."""

@@ -1,201 +1,166 @@
-"""
-Many units in one transaction: read once what they depend on, decide each in memory, write once what they change.
-
-Each unit is decided against what the units before it left, so a unit that is refused has written nothing, and no
-savepoint is needed.
-"""
+"""A group of units in one transaction: read once what they depend on, decide with `CommitPlan`, write once."""
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from ..records import Claim, Committed, CommitVerdict, Condition, Entry, Lease, Mark, Outcome, Settlement, Unit
+import orjson
+
+from ..plan import CommitPlan, Lane, QueuedEntry, Snapshot, StoredHead
+from ..records import Committed, Condition, Entry, Mark, Unit
 from ..settings import NewToken
 from . import statements as sql
-from .counts import Counts, set_next_place
-from .dependencies import Head, Leased, first_due_at, json_text, read_dependencies
-from .rows import insert
 
 
-class CommitGroup:
-    """
-    The units of one transaction, which its caller begins and ends.
-
-    Args:
-        connection: In a write transaction.
-        units: In the order in which they came.
-        now: Wall-clock seconds since the epoch.
-        new_token: Gives the token of each lease.
-        dedupe_seconds: See `StoreSettings`.
-    """
-
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        units: Sequence[Unit],
-        *,
-        now: float,
-        new_token: NewToken,
-        dedupe_seconds: float,
-    ) -> None:
-        self._connection = connection
-        self._units = units
-        self._now = now
-        self._new_token = new_token
-        self._remember_until = now + dedupe_seconds
-        self._found = read_dependencies(connection, units, now)
-        self._behind: dict[tuple[str, str], deque[Head]] = {}
-        self._written_marks: dict[str, Mark] = {}
-        self._new_entries: list[tuple[object, ...]] = []
-        self._new_heads: list[Head] = []
-        self._kept_heads: list[tuple[object, ...]] = []
-        self._ended: list[tuple[object, ...]] = []
-        self._settled: list[int] = []
-        self._counts = Counts()
-
-    def run(self) -> list[Committed]:
-        """Decide and write all units, in order."""
-        answers = [self._decide(unit) for unit in self._units]
-        self._write()
-        return answers
-
-    def _decide(self, unit: Unit) -> Committed:
-        refusal = self._refusal(unit)
-        if refusal is not None:
-            return refusal
-        claimable = [head for settlement in unit.settlements if (head := self._settle(settlement)) is not None]
-        appended: list[str] = []
-        repeated: list[str] = []
-        for entry in unit.appends:
-            if entry.id in self._found.seen:
-                repeated.append(entry.id)
-                continue
-            appended.append(entry.id)
-            head = self._append(entry)
-            if head is not None:
-                claimable.append(head)
-        for mark in unit.marks:
-            self._write_mark(mark)
-        return Committed(
-            verdict=CommitVerdict.COMMITTED,
-            appended=tuple(appended),
-            repeated=tuple(repeated),
-            leased=() if unit.lease is None else tuple(self._lease(claimable, unit.lease)),
-        )
-
-    def _refusal(self, unit: Unit) -> Committed | None:
-        if unit.settlements:
-            settled: set[str] = set()
-            for settlement in unit.settlements:
-                entry_id = settlement.claim.entry.id
-                leased = self._found.leased.get(entry_id)
-                if leased is None or leased.token != settlement.claim.token or entry_id in settled:
-                    return Committed(verdict=CommitVerdict.LEASE_LOST, failed_key=entry_id)
-                settled.add(entry_id)
-        for mark in unit.marks:
-            if mark.condition is Condition.ALWAYS:
-                continue
-            expected = None if mark.condition is Condition.IF_ABSENT else mark.expected
-            if self._found.marks.get(mark.key) != expected:
-                return Committed(verdict=CommitVerdict.CONDITION_FAILED, failed_key=mark.key)
-        return None
-
-    def _settle(self, settlement: Settlement) -> Head | None:
-        """End a claim; returns the head this made claimable."""
-        entry_id = settlement.claim.entry.id
-        leased = self._found.leased.pop(entry_id)
-        if settlement.outcome is Outcome.RELEASE:
-            self._kept_heads.append((self._now, 1, None, None, leased.queue, leased.place))
-            return None
-        if settlement.outcome is Outcome.RETRY:
-            due_at = max(self._now, settlement.retry_at or self._now)
-            self._kept_heads.append((due_at, 0, settlement.reason, settlement.detail, leased.queue, leased.place))
-            return None
-        self._settled.append(leased.place)
-        self._counts.add(leased.queue, settlement.outcome.value)
-        if settlement.outcome is not Outcome.DONE:
-            keeps_body = settlement.outcome is Outcome.DEAD
-            about = (settlement.outcome.value, settlement.reason, settlement.detail, self._now)
-            self._ended.append((keeps_body, *about, leased.place))
-        return self._successor(leased)
-
-    def _successor(self, leased: Leased) -> Head | None:
-        lane = (leased.queue, leased.lane)
-        behind = self._behind.get(lane)
-        head = leased.successor or (behind.popleft() if behind else None)
-        if head is None:
-            self._found.busy_lanes.discard(lane)
-        else:
-            self._new_heads.append(head)
-        return head
-
-    def _append(self, entry: Entry) -> Head | None:
-        """Add an entry; returns it as a head if its lane was empty."""
-        place = self._found.place
-        self._found.place += 1
-        self._found.seen.add(entry.id)
-        self._counts.add(entry.queue, "accepted")
-        self._new_entries.append(
-            (place, entry.id, entry.queue, entry.lane, entry.schema, entry.created_at, entry.due_at, entry.body)
-        )
-        head = Head(entry=entry, place=place, due_at=first_due_at(entry, self._now))
-        lane = (entry.queue, entry.lane)
-        if lane in self._found.busy_lanes:
-            self._behind.setdefault(lane, deque()).append(head)
-            return None
-        self._found.busy_lanes.add(lane)
-        self._new_heads.append(head)
-        return head
-
-    def _write_mark(self, mark: Mark) -> None:
-        self._written_marks[mark.key] = mark
-        if mark.value is None or (mark.expires_at is not None and mark.expires_at <= self._now):
-            self._found.marks.pop(mark.key, None)
-        else:
-            self._found.marks[mark.key] = mark.value
-
-    def _lease(self, claimable: Sequence[Head], lease: Lease) -> Iterable[Claim]:
-        for head in claimable:
-            if head.entry.queue == lease.queue and head.due_at <= self._now:
-                head.token = self._new_token()
-                head.attempts = 1
-                head.due_at = self._now + lease.seconds
-                yield Claim(entry=head.entry, token=head.token, expires_at=head.due_at, attempt=1)
-
-    def _write(self) -> None:
-        execute = self._connection.execute
-        if self._new_entries:
-            insert(self._connection, "entries", self._new_entries)
-            set_next_place(self._connection, self._found.place)
-        if self._ended:
-            self._connection.executemany(sql.END_ENTRY, self._ended)
-        if self._settled:
-            places = json_text(self._settled)
-            execute(sql.REMEMBER_ENTRIES, (places, self._remember_until))
-            execute(sql.DELETE_HEADS, (places,))
-            execute(sql.DELETE_ENTRIES, (places,))
-        if self._new_heads:
-            insert(self._connection, sql.HEADS, map(_head_row, self._new_heads))
-        if self._kept_heads:
-            self._connection.executemany(sql.KEEP_HEAD, self._kept_heads)
-        if self._written_marks:
-            write_marks(self._connection, self._written_marks.values())
-        self._counts.write(self._connection)
+def commit_units(
+    connection: sqlite3.Connection, units: Sequence[Unit], now: float, *, new_token: NewToken, dedupe_seconds: float
+) -> list[Committed]:
+    """Commit *units*, in order, within the transaction of the caller."""
+    snapshot, lapsed_ids = _read(connection, units, now, dedupe_seconds)
+    plan = CommitPlan(snapshot, new_token)
+    answers = [plan.decide(unit) for unit in units]
+    _write(connection, plan, lapsed_ids)
+    return answers
 
 
-def write_marks(connection: sqlite3.Connection, marks: Iterable[Mark]) -> None:
-    """Put and delete *marks*, whatever their conditions."""
+def write_marks(connection: sqlite3.Connection, marks: Iterable[Mark], now: float) -> None:
+    """Set and delete state entries, whatever the conditions."""
     marks = list(marks)
-    put = [(mark.key, mark.value, mark.expires_at) for mark in marks if mark.value is not None]
-    if put:
-        insert(connection, "marks", put, sql.REPLACE_MARK)
-    if len(put) < len(marks):
+    rows = [
+        (mark.key, mark.value, None if mark.expires_after_seconds is None else now + mark.expires_after_seconds)
+        for mark in marks
+        if mark.value is not None
+    ]
+    sql.insert(connection, sql.MARKS, rows, sql.REPLACE_MARK)
+    if len(rows) < len(marks):
         connection.executemany(sql.DELETE_MARK, [(mark.key,) for mark in marks if mark.value is None])
 
 
-def _head_row(head: Head) -> tuple[object, ...]:
-    entry = head.entry
-    leased = head.token is not None
-    return (entry.queue, head.place, entry.created_at, leased, head.due_at, head.token, head.attempts, "", "")
+def add_counts(connection: sqlite3.Connection, counts: Mapping[tuple[str, str], int]) -> None:
+    """Add to the counts, given by queue and name."""
+    rows = [
+        (queue, *(counts.get((queue, name), 0) for name in ("accepted", "done", "dead", "dropped")))
+        for queue in {queue for queue, _ in counts}
+    ]
+    sql.insert(connection, sql.COUNTS, rows, sql.ADD_COUNTS)
+
+
+def values_of(keys: Sequence[str], answer: str) -> dict[str, bytes]:
+    """The state entries in the answer of a statement that was given *keys*."""
+    return {keys[index]: bytes.fromhex(value) for index, value in orjson.loads(answer)}
+
+
+def entry_of(columns: Sequence[Any]) -> Entry:
+    """The entry of the columns `statements.ENTRY`."""
+    entry_id, queue, lane, schema, kind, name, created_at, body = columns
+    return Entry(
+        id=entry_id, queue=queue, lane=lane, schema=schema, kind=kind, name=name, created_at=created_at, body=body
+    )
+
+
+def _read(
+    connection: sqlite3.Connection, units: Sequence[Unit], now: float, dedupe_seconds: float
+) -> tuple[Snapshot, set[str]]:
+    """What the units depend on, and the ids of stored entries that need not be remembered any more."""
+    ids = [entry.id for unit in units for entry in unit.appends]
+    settled = {(end.claim.entry.queue, end.claim.entry.lane) for unit in units for end in unit.settlements}
+    appended = {(entry.queue, entry.lane) for unit in units for entry in unit.appends}
+    lanes = [*settled, *(appended - settled)]
+    keys = list({mark.key for unit in units for mark in unit.marks if mark.condition is not Condition.ALWAYS})
+    arguments = (
+        sql.json_of_texts(ids),
+        sql.json_of(lanes),
+        len(settled),
+        sql.json_of_texts(keys),
+        now,
+        now - dedupe_seconds,
+    )
+    stored, stored_heads, values, next_place = connection.execute(sql.SNAPSHOT, arguments).fetchone()
+    seen: set[str] = set()
+    lapsed: set[str] = set()
+    for index, is_lapsed in orjson.loads(stored):
+        (lapsed if is_lapsed else seen).add(ids[index])
+    heads: dict[Lane, StoredHead] = {}
+    successor_places: dict[int, Lane] = {}
+    for index, place, entry_id, token, attempts, successor_place in orjson.loads(stored_heads):
+        heads[lanes[index]] = StoredHead(place=place, id=entry_id, token=token, attempts=attempts)
+        if successor_place is not None:
+            successor_places[successor_place] = lanes[index]
+    snapshot = Snapshot(
+        now=now,
+        heads=heads,
+        successors=_successors(connection, successor_places, now) if successor_places else {},
+        seen=frozenset(seen),
+        places=itertools.count(next_place),
+        values=values_of(keys, values),
+    )
+    return snapshot, lapsed
+
+
+def _successors(connection: sqlite3.Connection, lanes: Mapping[int, Lane], now: float) -> Mapping[Lane, QueuedEntry]:
+    """The entries at the given places, by lane."""
+    rows = connection.execute(sql.SUCCESSORS, (sql.json_of(lanes),))
+    return {
+        lanes[place]: QueuedEntry(entry=entry_of(columns), place=place, due_at=max(now, due_at))
+        for place, due_at, *columns in rows
+    }
+
+
+def _write(connection: sqlite3.Connection, plan: CommitPlan, lapsed_ids: set[str]) -> None:
+    now = plan.snapshot.now
+    if plan.appended:
+        repeated = lapsed_ids.intersection(queued.entry.id for queued in plan.appended) if lapsed_ids else ()
+        if repeated:
+            connection.execute(sql.DELETE_ENTRIES, (sql.json_of_texts(repeated),))
+        sql.insert(connection, sql.NEW_ENTRIES, map(_entry_row, plan.appended))
+        connection.execute(sql.SET_NEXT_PLACE, (plan.appended[-1].place + 1,))
+    if plan.settled:
+        _end_entries(connection, plan)
+    _write_heads(connection, plan)
+    write_marks(connection, plan.marks.values(), now)
+    add_counts(connection, plan.counts)
+
+
+def _end_entries(connection: sqlite3.Connection, plan: CommitPlan) -> None:
+    """One statement for all that end alike."""
+    places: defaultdict[tuple[str, int, str, str], list[int]] = defaultdict(list)
+    for head, settlement in plan.settled:
+        end = (settlement.outcome.value, head.attempts, settlement.reason, settlement.detail)
+        places[end].append(head.place)
+    for end, ended in places.items():
+        connection.execute(sql.END_ENTRIES, (sql.json_of(ended), *end, plan.snapshot.now))
+
+
+def _write_heads(connection: sqlite3.Connection, plan: CommitPlan) -> None:
+    emptied: list[int] = []
+    new: list[QueuedEntry] = []
+    returned: list[tuple[object, ...]] = []
+    for lane, change in plan.lanes.items():
+        if change.head is not None:
+            new.append(change.head)
+        elif change.is_settled and change.stored is not None:
+            emptied.append(change.stored.place)
+        elif change.returned is not None:
+            back = change.returned
+            returned.append((back.due_at, int(back.is_uncounted), back.reason, back.detail, *lane))
+    if emptied:
+        connection.execute(sql.DELETE_HEADS, (sql.json_of(emptied),))
+    if new:
+        sql.insert(connection, sql.HEADS, map(_head_row, new), sql.REPLACE_HEAD)
+    if returned:
+        connection.executemany(sql.RETURN_HEAD, returned)
+
+
+def _entry_row(queued: QueuedEntry) -> tuple[object, ...]:
+    entry = queued.entry
+    about = (entry.id, entry.queue, entry.lane, entry.schema, entry.kind, entry.name, entry.created_at)
+    return (queued.place, *about, queued.due_at, entry.body)
+
+
+def _head_row(head: QueuedEntry) -> tuple[object, ...]:
+    is_leased = head.token is not None
+    return (head.entry.queue, head.entry.lane, head.place, is_leased, head.due_at, head.token, head.attempts)

@@ -1,8 +1,8 @@
 """
-The folder in which each process that listens has a socket.
+Notifications between processes that share a SQLite file, by sockets in a folder.
 
-It is ``<file>.wake`` beside the store. The address of a socket has room for about 100 bytes, so for a longer path it is
-a folder of the machine's temporary ones instead, named after the store and its user.
+Each process that listens has a socket in ``<file>.wake`` beside the store. The address of a socket has room for about
+100 bytes, so for a longer path it is a folder among the machine's temporary ones, named after the store and its user.
 """
 
 from __future__ import annotations
@@ -28,13 +28,21 @@ from ..records import Committed, Unit
 MOST_ADDRESS_BYTES = 103
 """Of a socket's address, on the platform with the least room (macOS); Linux has 107."""
 
+LOOK_SECONDS = 5.0
+"""How often to check that the socket is still there, or can be made where it could not."""
+
 _NAME = re.compile(r"[0-9]+-[0-9a-f]{8}")
-"""Process id and chance. Nothing else in the folder is looked at."""
+"""Process id and random digits. Other files of the folder are left alone."""
 
 _LONGEST_NAME = len(".4194304-01234567")
 
 _TRIES = 20
-"""Each is only lost to another process that leaves, and takes the folder with it, in the same instant."""
+"""A try fails only when another process that stops removes the folder in the same instant."""
+
+_MOST_PENDING = 1_000
+"""More notifications than any platform keeps for a socket."""
+
+logger = logging.getLogger(__package__)
 
 
 def socket_name() -> str:
@@ -42,14 +50,14 @@ def socket_name() -> str:
     return f"{os.getpid()}-{secrets.token_hex(4)}"
 
 
-def wake_folder(store: Path) -> SocketFolder | None:
-    """That of *store*; ``None`` on a platform whose sockets have no paths, such as Windows."""
+def socket_folder(store: Path) -> SocketFolder | None:
+    """The folder of *store*; ``None`` on a platform whose sockets have no paths, such as Windows."""
     return SocketFolder(store) if hasattr(socket, "AF_UNIX") else None
 
 
 class SocketFolder:
     """
-    Where those who wait for one store can be reached.
+    The sockets of all processes that listen to one store.
 
     Args:
         store: The store's file.
@@ -57,19 +65,19 @@ class SocketFolder:
     """
 
     def __init__(self, store: Path, temporary: Path | None = None) -> None:
-        # SQLite takes a link for its target too: whoever opens the same file comes to the same folder.
+        # SQLite follows links too, so all that open the same file use the same folder.
         target = os.path.realpath(store)
         self.path = Path(f"{target}.wake")
         if len(os.fsencode(self.path)) + 1 + _LONGEST_NAME > MOST_ADDRESS_BYTES:
-            named = hashlib.sha256(f"{os.geteuid()}:{target}".encode(errors="surrogateescape")).hexdigest()[:16]
-            self.path = (temporary or Path(tempfile.gettempdir())) / f"kochava-bot-{named}"
+            digest = hashlib.sha256(f"{os.geteuid()}:{target}".encode(errors="surrogateescape")).hexdigest()[:16]
+            self.path = (temporary or Path(tempfile.gettempdir())) / f"kochava-bot-{digest}"
 
     def open(self, name: str) -> socket.socket:
         """
-        A socket under which this process can be reached as *name*.
+        A socket at which this process can be reached as *name*.
 
         Raises:
-            OSError: The folder cannot be made or written, or is not only ours.
+            OSError: The folder cannot be made or written, or others can write it too.
         """
         for _ in range(_TRIES):
             with contextlib.suppress(FileNotFoundError):
@@ -77,32 +85,32 @@ class SocketFolder:
         return self._bound(name)
 
     def has(self, name: str) -> bool:
-        """Whether *name* can still be found."""
+        """Whether the socket *name* is still there."""
         return os.path.exists(self.path / name)
 
-    def leave(self, name: str) -> None:
+    def remove(self, name: str) -> None:
         """Remove *name*, and the folder after the last."""
         with contextlib.suppress(OSError):
             os.unlink(self.path / name)
         with contextlib.suppress(OSError):
             os.rmdir(self.path)
 
-    def ring(self, *, but: str) -> None:
-        """Wake all but one. Who does not live any more is removed. Never waits, never raises."""
+    def notify(self, *, but: str) -> None:
+        """Notify all but one, and remove the sockets of dead processes. Never waits, never raises."""
         names = [name for name in self._names() if name != but]
         if names:
             with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
                 sender.setblocking(False)
                 for name in names:
-                    self._wake(sender, name)
+                    self._send(sender, name)
 
-    def _wake(self, sender: socket.socket, name: str) -> None:
+    def _send(self, sender: socket.socket, name: str) -> None:
         try:
             sender.sendto(b"!", str(self.path / name))
         except ConnectionRefusedError:
-            self.leave(name)
+            self.remove(name)
         except OSError:
-            # It has not read the last ones yet, so it will look anyway; or it went.
+            # It has not read earlier notifications yet, so it will look anyway; or it has stopped.
             pass
 
     def _names(self) -> Sequence[str]:
@@ -122,7 +130,7 @@ class SocketFolder:
         self.path.mkdir(mode=0o700, exist_ok=True)
         self._check()
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        # Between its file and its binding a socket refuses, and would be taken for dead; so it is hidden until then.
+        # A socket that has a file but is not bound yet refuses, and would be taken for dead; so its name is hidden.
         hidden = self.path / f".{name}"
         try:
             listener.setblocking(False)
@@ -131,56 +139,46 @@ class SocketFolder:
             os.rename(hidden, self.path / name)
         except BaseException:
             listener.close()
-            self.leave(hidden.name)
+            self.remove(hidden.name)
             raise
         return listener
 
 
-logger = logging.getLogger(__package__)
-
-LOOK_SECONDS = 5.0
-"""How often to look whether the socket is still there, or can be made where it could not."""
-
-_MOST_WAITING = 1_000
-"""More wake-ups than any platform lets wait."""
-
-
 class SqliteNotifier:
     """
-    Tells other processes that there is work, and the callbacks of this one what others tell.
+    Notifies other processes that there is work, and calls the callbacks of this one when others do.
 
-    What this process commits does not call its own callbacks; it knows that without being told.
+    What this process commits does not call its own callbacks.
 
     Args:
-        folder: Where the listeners of the store are; ``None`` where there is no such thing, so that nothing is told or
-            heard.
-        clock: Tells when to look again.
+        folder: The sockets of the store; ``None`` where there can be none, so that nothing is sent or received.
+        clock: Decides when to check the socket again.
         name: See `socket_name`.
     """
 
-    def __init__(self, folder: SocketFolder | None, clock: Clock, *, name: str) -> None:
+    def __init__(self, folder: SocketFolder | None, clock: Clock, *, name: str | None = None) -> None:
         self._clock = clock
-        self._name = name
+        self._name = name or socket_name()
         self._folder = folder
         self._incidents = Incidents(clock, logger)
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
-        self._rhythm = NotifyThrottle(self._strike, self._loop.call_later)
+        self._throttle = NotifyThrottle(self._send, self._loop.call_later)
         self._callbacks: list[Callable[[], None]] = []
         self._listener: socket.socket | None = None
-        self._looked_at: float | None = None
+        self._checked_at: float | None = None
 
     def is_ours(self) -> bool:
         """Whether it belongs to this process and event loop."""
         return self._process == os.getpid() and self._loop is asyncio.get_running_loop()
 
     def committed(self, unit: Unit, answer: Committed) -> None:
-        """Tell of what *unit* left for others to claim, if it did."""
-        self._rhythm.committed(unit, answer)
+        """Notify the others if *unit* left something for them to claim."""
+        self._throttle.committed(unit, answer)
 
-    def ring(self) -> None:
-        """Tell everybody."""
-        self._rhythm.ring()
+    def notify(self) -> None:
+        """Notify the others."""
+        self._throttle.notify()
 
     def on_append(self, callback: Callable[[], None]) -> None:
         """Call *callback* from now on."""
@@ -188,46 +186,46 @@ class SqliteNotifier:
         self.listen()
 
     def listen(self) -> None:
-        """Make the socket, if somebody wants to hear and it is not there, or not any more."""
+        """Make the socket, if there are callbacks and it is not there, or not any more."""
         if not self._callbacks or self._folder is None:
             return
         now = self._clock.monotonic()
-        if self._looked_at is not None and now - self._looked_at < LOOK_SECONDS:
+        if self._checked_at is not None and now - self._checked_at < LOOK_SECONDS:
             return
-        self._looked_at = now
+        self._checked_at = now
         if self._listener is None or not self._folder.has(self._name):
             self._close_listener()
             self._open_listener(self._folder)
 
     def listening(self) -> bool:
-        """Whether the others are heard."""
+        """Whether notifications are received."""
         return self._listener is not None
 
     def close(self) -> None:
-        """Ring what is to be rung, and listen no longer. In a forked child, what the parent listens with stays."""
+        """Send what is pending, and stop listening. In a forked child, the parent's socket file stays."""
         if self._process != os.getpid():
             if self._listener is not None:
                 self._listener.close()
             return
-        self._rhythm.close()
+        self._throttle.close()
         self._callbacks.clear()
         self._close_listener()
 
-    def _strike(self) -> None:
+    def _send(self) -> None:
         if self._folder is not None:
-            self._folder.ring(but=self._name)
+            self._folder.notify(but=self._name)
 
     def _open_listener(self, folder: SocketFolder) -> None:
         try:
             self._listener = folder.open(self._name)
-            self._loop.add_reader(self._listener, self._hear)
+            self._loop.add_reader(self._listener, self._receive)
         except (OSError, NotImplementedError) as exc:
             self._close_listener()
             self._incidents.report("wake_ups_unheard", str(folder.path), reason=type(exc).__name__)
         else:
             self._incidents.over("wake_ups_unheard", str(folder.path))
-            # What came while nobody listened.
-            self._wake()
+            # Something may have been appended before the socket was there.
+            self._call()
 
     def _close_listener(self) -> None:
         listener, self._listener = self._listener, None
@@ -235,16 +233,16 @@ class SqliteNotifier:
             with contextlib.suppress(NotImplementedError):
                 self._loop.remove_reader(listener)
             listener.close()
-            self._folder.leave(self._name)
+            self._folder.remove(self._name)
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         listener = self._listener
         if listener is not None:
             with contextlib.suppress(OSError):
-                for _ in range(_MOST_WAITING):
+                for _ in range(_MOST_PENDING):
                     listener.recv(1)
-            self._wake()
+            self._call()
 
-    def _wake(self) -> None:
+    def _call(self) -> None:
         for callback in self._callbacks:
             callback()

@@ -3,11 +3,9 @@ The SQLite file: its tables, its versions, and how a connection to it is opened.
 
 ::
 
-    entries     everything that waits or is in flight, in order of `place`
-    heads       the first entry of each lane, and who leases it; the only table a claim searches
-    ended       dead and dropped entries
-    remembered  ids of settled entries, for as long as a repetition may come
-    marks       keyed state
+    entries     everything appended, in order of `place`; a settled entry keeps its row, without its body
+    heads       the first living entry of each lane, and its lease; the only table a claim searches
+    marks       state entries
     counts      by queue, changed in the transaction that changes what they count
     places      one row: the next `place`
 """
@@ -25,42 +23,79 @@ from ..settings import StoreSettings
 APPLICATION_ID = 0x4B426F74
 """Marks the file as ours (``KBot``), so that another program's database is never touched."""
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (
-        """
-        CREATE TABLE entries (place INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, queue TEXT NOT NULL,
-        lane TEXT NOT NULL, schema INTEGER NOT NULL, created_at REAL NOT NULL, due_at REAL, body BLOB NOT NULL)
-        """,
-        "CREATE INDEX entries_by_lane ON entries (lane, queue)",
-        # Leased or not comes before due_at, so that what is in flight is counted without passing what is in backoff.
-        """
-        CREATE TABLE heads (queue TEXT NOT NULL, place INTEGER NOT NULL, created_at REAL NOT NULL,
-        leased INTEGER NOT NULL, due_at REAL NOT NULL, token TEXT, attempts INTEGER NOT NULL,
-        reason TEXT NOT NULL, detail TEXT NOT NULL, PRIMARY KEY (queue, place)) WITHOUT ROWID
-        """,
-        "CREATE INDEX heads_by_due ON heads (queue, leased, due_at)",
-        """
-        CREATE TABLE ended (place INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, queue TEXT NOT NULL,
-        lane TEXT NOT NULL, schema INTEGER NOT NULL, created_at REAL NOT NULL, due_at REAL, body BLOB NOT NULL,
-        state TEXT NOT NULL, attempts INTEGER NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,
-        ended_at REAL NOT NULL)
-        """,
-        "CREATE INDEX ended_by_lane ON ended (lane)",
-        "CREATE INDEX ended_by_state ON ended (queue, state)",
-        "CREATE INDEX ended_by_time ON ended (ended_at)",
-        "CREATE TABLE remembered (id TEXT PRIMARY KEY, until REAL NOT NULL, place INTEGER NOT NULL) WITHOUT ROWID",
-        "CREATE INDEX remembered_by_time ON remembered (until)",
-        "CREATE TABLE marks (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires_at REAL) WITHOUT ROWID",
-        "CREATE INDEX marks_by_time ON marks (expires_at) WHERE expires_at IS NOT NULL",
-        """
-        CREATE TABLE counts (queue TEXT PRIMARY KEY, accepted INTEGER NOT NULL, done INTEGER NOT NULL,
-        dead INTEGER NOT NULL, dropped INTEGER NOT NULL) WITHOUT ROWID
-        """,
-        "CREATE TABLE places (next INTEGER NOT NULL)",
-        "INSERT INTO places VALUES (1)",
-    ),
+SCHEMA_VERSION = 2
+
+_ENTRIES_AND_HEADS = (
+    # `state` is NULL while the entry lives. Of a purged row only the id is kept, until it need not be remembered.
+    """
+    CREATE TABLE entries (place INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, queue TEXT NOT NULL,
+    lane TEXT NOT NULL, schema INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, created_at REAL NOT NULL,
+    due_at REAL NOT NULL, state TEXT, attempts INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '',
+    detail TEXT NOT NULL DEFAULT '', ended_at REAL, purged INTEGER NOT NULL DEFAULT 0, body BLOB NOT NULL)
+    """,
+    "CREATE INDEX entries_by_lane ON entries (lane, queue)",
+    "CREATE INDEX entries_living ON entries (queue) WHERE state IS NULL",
+    "CREATE INDEX entries_kept ON entries (queue, state) WHERE state IN ('dead', 'dropped') AND purged = 0",
+    "CREATE INDEX entries_kept_by_time ON entries (ended_at) WHERE state IN ('dead', 'dropped') AND purged = 0",
+    "CREATE INDEX entries_ids_by_time ON entries (ended_at) WHERE (state = 'done' OR purged = 1)",
+    """
+    CREATE TABLE heads (queue TEXT NOT NULL, lane TEXT NOT NULL, place INTEGER NOT NULL, leased INTEGER NOT NULL,
+    due_at REAL NOT NULL, token TEXT, attempts INTEGER NOT NULL, reason TEXT NOT NULL DEFAULT '',
+    detail TEXT NOT NULL DEFAULT '', PRIMARY KEY (queue, lane)) WITHOUT ROWID
+    """,
+    # Leased or not comes before due_at, so that what is in flight is counted without passing what is in backoff.
+    "CREATE INDEX heads_by_due ON heads (queue, leased, due_at, place)",
 )
-"""Step N turns version N into N + 1. A step that was released is never changed."""
+
+_NEW_FILE = (
+    *_ENTRIES_AND_HEADS,
+    "CREATE TABLE marks (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires_at REAL) WITHOUT ROWID",
+    "CREATE INDEX marks_by_time ON marks (expires_at) WHERE expires_at IS NOT NULL",
+    """
+    CREATE TABLE counts (queue TEXT PRIMARY KEY, accepted INTEGER NOT NULL, done INTEGER NOT NULL,
+    dead INTEGER NOT NULL, dropped INTEGER NOT NULL) WITHOUT ROWID
+    """,
+    "CREATE TABLE places (next INTEGER NOT NULL)",
+    "INSERT INTO places VALUES (1)",
+)
+
+_FROM_VERSION_1 = (
+    # Version 1 had dead and dropped entries in the table `ended`, and ids of settled ones in `remembered`.
+    "ALTER TABLE entries RENAME TO old_entries",
+    "ALTER TABLE heads RENAME TO old_heads",
+    "DROP INDEX entries_by_lane",
+    "DROP INDEX heads_by_due",
+    *_ENTRIES_AND_HEADS,
+    """
+    INSERT INTO entries (place, id, queue, lane, schema, kind, name, created_at, due_at, body)
+    SELECT place, id, queue, lane, schema, '', '', created_at, ifnull(due_at, created_at), body
+    FROM old_entries ORDER BY place
+    """,
+    """
+    INSERT INTO entries (place, id, queue, lane, schema, kind, name, created_at, due_at, state, attempts, reason,
+        detail, ended_at, body)
+    SELECT place, id, queue, lane, schema, '', '', created_at, created_at, state, attempts, reason, detail, ended_at,
+        body
+    FROM ended ORDER BY place
+    """,
+    """
+    INSERT INTO entries (place, id, queue, lane, schema, kind, name, created_at, due_at, state, ended_at, purged, body)
+    SELECT place, id, '', '', 1, '', '', 0, 0, 'done', until - :dedupe_seconds, 1, x''
+    FROM remembered WHERE id NOT IN (SELECT id FROM entries) ORDER BY place
+    """,
+    """
+    INSERT INTO heads (queue, lane, place, leased, due_at, token, attempts, reason, detail)
+    SELECT h.queue, e.lane, h.place, h.leased, h.due_at, h.token, h.attempts, h.reason, h.detail
+    FROM old_heads AS h JOIN old_entries AS e ON e.place = h.place
+    """,
+    "DROP TABLE old_entries",
+    "DROP TABLE old_heads",
+    "DROP TABLE ended",
+    "DROP TABLE remembered",
+)
+
+_MIGRATIONS = {0: _NEW_FILE, 1: _FROM_VERSION_1}
+"""What brings a file of each version to the present one."""
 
 
 def connect(path: Path, settings: StoreSettings) -> sqlite3.Connection:
@@ -81,10 +116,10 @@ def connect(path: Path, settings: StoreSettings) -> sqlite3.Connection:
         connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
         # A handled message must not stay readable in the file. FAST would leave it on the pages that become free.
         connection.execute("PRAGMA secure_delete = ON")
-        # The writer folds the log in pauses. Where there are none, this keeps the log below what `Reserve` can take.
+        # The writer makes checkpoints in pauses. Where there are none, this keeps the log smaller than `Reserve`.
         connection.execute("PRAGMA wal_autocheckpoint = 2000")
         connection.execute("PRAGMA cache_size = -16000")
-        _migrate(connection)
+        _migrate(connection, path, settings)
         return connection
     except BaseException as exc:
         if connection is not None:
@@ -96,7 +131,7 @@ def connect(path: Path, settings: StoreSettings) -> sqlite3.Connection:
 
 def connect_for_reading(path: Path, settings: StoreSettings) -> sqlite3.Connection:
     """
-    Open a file that a `connect` has prepared, for one look at it.
+    Open a file that `connect` has prepared, for one read.
 
     Raises:
         StoreUnavailable: It cannot be opened.
@@ -110,17 +145,12 @@ def connect_for_reading(path: Path, settings: StoreSettings) -> sqlite3.Connecti
 
 
 def unavailable(exc: sqlite3.Error, path: Path) -> StoreUnavailable:
-    """The error to raise for what SQLite says: what was tried, and how to mend it."""
+    """The error to raise for what SQLite says: what was tried, and how to fix it."""
     name = getattr(exc, "sqlite_errorname", None) or ""
     for prefix, advice in _ADVICE.items():
         if name.startswith(prefix):
             return StoreUnavailable(f"the store {path} {advice} (SQLite: {exc})")
     return StoreUnavailable(f"the store {path} cannot be used (SQLite: {exc})")
-
-
-def is_full(exc: sqlite3.Error) -> bool:
-    """Whether there was no room left."""
-    return getattr(exc, "sqlite_errorname", None) == "SQLITE_FULL"
 
 
 _ADVICE = {
@@ -155,27 +185,32 @@ def _make_private(path: Path) -> None:
 
 
 def _check_origin(connection: sqlite3.Connection, path: Path) -> None:
-    version = _pragma(connection, "user_version")
     has_tables = connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_schema)").fetchone()[0]
     if has_tables and _pragma(connection, "application_id") != APPLICATION_ID:
         message = f"the store {path} is the database of another program; name another file"
         raise StoreUnavailable(message)
-    if version > len(MIGRATIONS):
-        known = len(MIGRATIONS)
-        message = f"the store {path} has schema {version}, and this release knows up to {known}; upgrade the package"
+    _check_version(_pragma(connection, "user_version"), path)
+
+
+def _check_version(version: int, path: Path) -> None:
+    if version > SCHEMA_VERSION:
+        message = (
+            f"the store {path} has schema {version}, and this release knows up to {SCHEMA_VERSION}; upgrade the package"
+        )
         raise SchemaTooNew(message)
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
-    if _pragma(connection, "user_version") == len(MIGRATIONS):
+def _migrate(connection: sqlite3.Connection, path: Path, settings: StoreSettings) -> None:
+    if _pragma(connection, "user_version") == SCHEMA_VERSION:
         return
     connection.execute("BEGIN IMMEDIATE")
     # Another process may have done it while this one waited for the lock.
-    for step in MIGRATIONS[_pragma(connection, "user_version") :]:
-        for statement in step:
-            connection.execute(statement)
+    version = _pragma(connection, "user_version")
+    _check_version(version, path)
+    for statement in _MIGRATIONS.get(version, ()):
+        connection.execute(statement, {"dedupe_seconds": settings.dedupe_seconds})
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")
 
 

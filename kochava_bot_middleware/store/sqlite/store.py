@@ -17,23 +17,21 @@ from typing import TypeVar
 
 from ...clock import Clock, SystemClock
 from ...exceptions import StoreUnavailable
-from ..page import Page
 from ..records import Claim, Committed, EntryState, Listed, Mark, QueueStats, Unit
 from ..settings import NewToken, StoreSettings, unique_tokens
-from .claims import claim_heads, forget_lanes, purge_some, renew_leases, retry_dead, sweep_some
-from .counts import read_stats
-from .notifier import SqliteNotifier, socket_name, wake_folder
-from .reading import find, next_due_at, read_page
+from . import queries
+from .notifier import SqliteNotifier, socket_folder
+from .reserve import Reserve
 from .schema import connect_for_reading, unavailable
-from .writer import Commit, Recall, Work, Writer
+from .writer import Query, SqliteWriter
 
 T = TypeVar("T")
 
 SOME_ROWS = 500
 """How many rows a sweep or purge removes in one transaction, so that commits never wait long for it."""
 
-_INHERITED: list[Writer] = []
-"""Writers of a parent process. Letting go of them would close files in a way SQLite forbids after a fork."""
+_INHERITED: list[SqliteWriter] = []
+"""Writers of a parent process. Collecting them would close files in a way SQLite forbids after a fork."""
 
 
 class SqliteStore:
@@ -43,13 +41,15 @@ class SqliteStore:
     The log beside the file (``-wal``) is part of it. Bodies are overwritten when they are deleted; the log's copies of
     them go when it is emptied, which happens after some quiet seconds and at `close`.
 
-    Who listens for what others append (`on_append`) has a socket in a folder beside the file; see `WakeFolder`.
+    A process that listens for what others append (`on_append`) has a socket in a folder beside the file; see
+    `SocketFolder`.
 
     Args:
         path: The file; made if it is not there, its folder is not.
         settings: See `StoreSettings`.
-        clock: Tells when leases lapse and entries are due.
+        clock: Decides when leases lapse and entries are due.
         new_token: Gives the token of each lease.
+        reserve: The room kept free for a full disk; by default a file beside the store.
     """
 
     durable = True
@@ -61,14 +61,16 @@ class SqliteStore:
         settings: StoreSettings | None = None,
         clock: Clock | None = None,
         new_token: NewToken | None = None,
+        reserve: Reserve | None = None,
     ) -> None:
         self.path = Path(path).absolute()
         self._settings = settings or StoreSettings()
         self._clock = clock or SystemClock()
         self._new_token = new_token
-        self._writer: Writer | None = None
+        self._reserve = reserve or Reserve(self.path)
+        self._writer: SqliteWriter | None = None
         self._process = 0
-        self._bell: SqliteNotifier | None = None
+        self._notifier: SqliteNotifier | None = None
         self._callbacks: list[Callable[[], None]] = []
         self._closed = False
 
@@ -76,20 +78,20 @@ class SqliteStore:
         """
         Call *callback* whenever another process, or another store of this one, left something to claim.
 
-        It is called in the event loop and must not block. A wake-up can be lost, so it is a hint to look sooner, not a
-        reason not to look. Others are heard from the store's first use on.
+        It is called in the event loop and must not block. A notification can be lost, so it is a hint to look sooner,
+        not a reason not to look. Notifications are received from the store's first use on.
         """
         self._callbacks.append(callback)
-        if self._bell is not None and self._bell.is_ours():
-            self._bell.on_append(callback)
+        if self._notifier is not None and self._notifier.is_ours():
+            self._notifier.on_append(callback)
 
     async def listening(self) -> bool:
-        """Whether others are heard at present."""
-        return self._running_bell().listening()
+        """Whether notifications of other processes are received at present."""
+        return self._running_notifier().listening()
 
     async def open(self) -> None:
         self._closed = False
-        await self._look(lambda _connection, _now: None)
+        await self.read(lambda _connection, _now: None)
 
     async def close(self) -> None:
         self._closed = True
@@ -100,47 +102,41 @@ class SqliteStore:
             if writer is not None:
                 await writer.stop()
         finally:
-            bell, self._bell = self._bell, None
-            if bell is not None:
-                bell.close()
+            notifier, self._notifier = self._notifier, None
+            if notifier is not None:
+                notifier.close()
 
     async def commit(self, unit: Unit) -> Committed:
-        future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
-        self._running_writer().put(Commit(future, unit))
-        bell = self._running_bell()
+        future = self._running_writer().commit(unit)
+        notifier = self._running_notifier()
         answer = await future
-        bell.committed(unit, answer)
+        notifier.committed(unit, answer)
         return answer
 
-    async def claim(
-        self, queue: str, limit: int, lease_seconds: float, *, at_most_ahead_seconds: float | None = None
-    ) -> list[Claim]:
+    async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
         writer = self._running_writer()
-        self._running_bell().listen()
+        self._running_notifier().listen()
         return await self._change(
             partial(
-                claim_heads,
+                queries.claim_heads,
                 queue=queue,
                 limit=limit,
                 lease_seconds=lease_seconds,
-                at_most_ahead_seconds=at_most_ahead_seconds,
                 new_token=writer.new_token,
             )
         )
 
     async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
-        return await self._change(partial(renew_leases, claims=claims, lease_seconds=lease_seconds))
+        return await self._change(partial(queries.renew_leases, claims=claims, lease_seconds=lease_seconds))
 
-    async def recall(self, keys: Sequence[str]) -> Mapping[str, bytes]:
-        future: asyncio.Future[Mapping[str, bytes]] = asyncio.get_running_loop().create_future()
-        self._running_writer().put(Recall(future, keys))
-        return await future
+    async def recall(self, keys: Sequence[tuple[str, str]]) -> Mapping[str, bytes]:
+        return await self._running_writer().recall([key for _, key in keys])
 
-    async def next_due_at(self, queue: str, *, at_most_ahead_seconds: float | None = None) -> float | None:
-        return await self._look(partial(next_due_at, queue=queue, at_most_ahead_seconds=at_most_ahead_seconds))
+    async def next_due_in(self, queue: str) -> float | None:
+        return await self.read(partial(queries.next_due_in, queue=queue))
 
     async def stats(self) -> Mapping[str, QueueStats]:
-        return await self._look(read_stats)
+        return await self.read(queries.read_stats)
 
     async def browse(
         self,
@@ -152,88 +148,78 @@ class SqliteStore:
         after: str | None = None,
     ) -> list[Listed]:
         await self.open()
-        page = Page(queue=queue, state=state, lane=lane, limit=limit, after=after)
+        query = partial(queries.read_page, queue=queue, state=state, lane=lane, limit=limit, after=after)
         # It may read a million rows, so it does not take the writer's time.
-        return await asyncio.to_thread(self._browse, page)
+        return await asyncio.to_thread(self._read_apart, partial(query, dedupe_seconds=self._settings.dedupe_seconds))
 
     async def find(self, entry_id: str) -> Listed | None:
-        return await self._look(partial(find, entry_id=entry_id))
+        dedupe_seconds = self._settings.dedupe_seconds
+        return await self.read(partial(queries.find, entry_id=entry_id, dedupe_seconds=dedupe_seconds))
 
     async def retry_dead(self, ids: Sequence[str]) -> int:
-        bell = self._running_bell()
-        retried = await self._change(partial(retry_dead, ids=ids), grows=True)
+        notifier = self._running_notifier()
+        retried = await self._change(partial(queries.retry_dead, ids=ids), grows=True)
         if retried:
-            bell.ring()
+            notifier.notify()
         return retried
 
-    async def purge(self, *, dead_before: float) -> int:
+    async def purge(self, *, ended_for_seconds: float) -> int:
         purged = 0
-        while True:
-            some = await self._change(
-                lambda connection, _now: purge_some(connection, dead_before=dead_before, limit=SOME_ROWS)
-            )
+        query = partial(queries.purge_some, ended_for_seconds=ended_for_seconds, limit=SOME_ROWS)
+        while some := await self._change(query):
             purged += some
-            if some < SOME_ROWS:
-                return purged
+        return purged
 
     async def forget(self, lanes: Sequence[str], *, reason: str, tombstone: Mark) -> int:
-        return await self._change(
-            partial(
-                forget_lanes,
-                lanes=lanes,
-                reason=reason,
-                tombstone=tombstone,
-                dedupe_seconds=self._settings.dedupe_seconds,
-            )
-        )
+        return await self._change(partial(queries.forget_lanes, lanes=lanes, reason=reason, tombstone=tombstone))
 
-    async def sweep(self) -> None:
-        while await self._change(partial(sweep_some, limit=SOME_ROWS)):
+    async def sweep(self, longest_waits: Mapping[str, float] | None = None) -> None:
+        dedupe_seconds = self._settings.dedupe_seconds
+        query = partial(queries.sweep_some, longest_waits=longest_waits or {}, dedupe_seconds=dedupe_seconds)
+        while await self._change(partial(query, limit=SOME_ROWS)):
             pass
 
-    async def _change(self, run: Callable[[sqlite3.Connection, float], T], *, grows: bool = False) -> T:
-        return await self._work(run, writes=True, grows=grows)
+    async def read(self, query: Query[T]) -> T:
+        """Run *query* with the connection of the store, which it must not use for writing."""
+        return await self._running_writer().run(query)
 
-    async def _look(self, run: Callable[[sqlite3.Connection, float], T]) -> T:
-        return await self._work(run, writes=False, grows=False)
-
-    async def _work(self, run: Callable[[sqlite3.Connection, float], T], *, writes: bool, grows: bool) -> T:
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._running_writer().put(Work(future, run, writes, grows))
-        return await future
+    async def _change(self, query: Query[T], *, grows: bool = False) -> T:
+        return await self._running_writer().run(query, writes=True, grows=grows)
 
     def _check_open(self) -> None:
         if self._closed:
             message = f"the store {self.path} is closed; call `open` to use it again"
             raise StoreUnavailable(message)
 
-    def _running_writer(self) -> Writer:
+    def _running_writer(self) -> SqliteWriter:
         self._check_open()
         if self._writer is not None and self._process == os.getpid():
             return self._writer
         if self._writer is not None:
             _INHERITED.append(self._writer)
         self._process = os.getpid()
-        self._writer = Writer(self.path, self._settings, self._clock, self._new_token or unique_tokens())
+        new_token = self._new_token or unique_tokens()
+        self._writer = SqliteWriter(self.path, self._settings, self._clock, new_token, self._reserve)
         return self._writer
 
-    def _running_bell(self) -> SqliteNotifier:
-        bell = self._bell
-        if bell is not None and bell.is_ours():
-            return bell
+    def _running_notifier(self) -> SqliteNotifier:
+        notifier = self._notifier
+        if notifier is not None and notifier.is_ours():
+            return notifier
         self._check_open()
-        if bell is not None:
-            bell.close()
-        self._bell = bell = SqliteNotifier(wake_folder(self.path), self._clock, name=socket_name())
+        if notifier is not None:
+            notifier.close()
+        self._notifier = notifier = SqliteNotifier(socket_folder(self.path), self._clock)
         for callback in self._callbacks:
-            bell.on_append(callback)
-        return bell
+            notifier.on_append(callback)
+        return notifier
 
-    def _browse(self, page: Page) -> list[Listed]:
+    def _read_apart(self, query: Query[T]) -> T:
+        """Run *query* with a connection of its own."""
         connection = connect_for_reading(self.path, self._settings)
         try:
             connection.execute("BEGIN")
-            return read_page(connection, self._clock.now(), page)
+            return query(connection, self._clock.now())
         except sqlite3.Error as exc:
             raise unavailable(exc, self.path) from exc
         finally:

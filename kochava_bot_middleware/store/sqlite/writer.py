@@ -1,4 +1,8 @@
-"""What callers hand to the writer's thread, and how their answers come back."""
+"""
+The one thread that works with the file.
+
+All commits that wait while the disk is busy become one transaction. Each result goes back to its caller's event loop.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +11,32 @@ import contextlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import attrs
 
 from ...clock import Clock
 from ...exceptions import StoreError, StoreUnavailable
-from ..records import Unit
+from ..records import Committed, Unit
 from ..settings import NewToken, StoreSettings
-from .commit import CommitGroup
-from .reading import recall
+from .commit import commit_units
+from .queries import recall
 from .reserve import Reserve
-from .schema import connect, is_full, unavailable
+from .schema import connect, unavailable
+
+T = TypeVar("T")
+
+Query = Callable[[sqlite3.Connection, float], T]
+"""Is given the connection and the time."""
 
 
 @attrs.define(eq=False)
-class Commit:
+class _Commit:
     """A unit to be written."""
 
-    future: asyncio.Future[Any]
+    future: asyncio.Future[Committed]
     unit: Unit
     writes: ClassVar[bool] = True
 
@@ -37,219 +46,215 @@ class Commit:
 
 
 @attrs.define(eq=False)
-class Work:
+class _Recall:
+    """State entries to be read."""
+
+    future: asyncio.Future[Mapping[str, bytes]]
+    keys: Sequence[str]
+
+
+@attrs.define(eq=False)
+class _Task:
     """
-    Anything else: *run* is given the connection and the time.
+    Any other query.
 
     Attributes:
-        future: Takes the answer.
-        run: What to do.
         writes: Whether it needs a write transaction.
         grows: Whether it adds to the file, so that it must not use the reserve.
     """
 
     future: asyncio.Future[Any]
-    run: Callable[[sqlite3.Connection, float], Any]
+    query: Query[Any]
     writes: bool
     grows: bool
 
 
-@attrs.define(eq=False)
-class Recall:
-    """Marks to be read."""
-
-    future: asyncio.Future[Any]
-    keys: Sequence[str]
-
-
-Operation = Commit | Recall | Work
-Change = Commit | Work
-Answer = tuple[asyncio.Future[Any], Any, BaseException | None]
-
-
-def hand_back(answers: Iterable[Answer]) -> None:
-    """Tell the callers, with one call to each event loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[Answer]] = {}
-    for answer in answers:
-        by_loop.setdefault(answer[0].get_loop(), []).append(answer)
-    for loop, of_loop in by_loop.items():
-        # A loop that was closed has nobody left who waits.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(_resolve, of_loop)
-
-
-def _resolve(answers: Iterable[Answer]) -> None:
-    for future, result, exc in answers:
-        if future.done():
-            continue
-        if exc is None:
-            future.set_result(result)
-        else:
-            future.set_exception(exc)
-
+_Write = _Commit | _Task
+_Operation = _Commit | _Recall | _Task
+_Result = tuple[asyncio.Future[Any], Any, BaseException | None]
 
 PAUSE_SECONDS = 0.02
-"""After so long without work a log that has grown is folded into the file."""
+"""After so long without work, a long log is written back to the file."""
 
 IDLE_SECONDS = 5.0
-"""After so long without work any log is folded into the file and emptied."""
+"""After so long without work, any log is written back to the file and emptied."""
 
 LONG_LOG = 2_000
-"""Rows changed since the log was folded that make it worth folding in a pause."""
+"""Rows changed since the last checkpoint that make a checkpoint in a pause worth while."""
 
 
-class Writer:
+class SqliteWriter:
     """
     Runs operations in its own thread until it is stopped.
 
-    The file is opened with the first batch. If that fails the batch is refused, and the next one tries again.
+    The file is opened with the first batch of operations. If that fails the batch is refused, and the next one tries
+    again.
     """
 
-    def __init__(self, path: Path, settings: StoreSettings, clock: Clock, new_token: NewToken) -> None:
+    def __init__(
+        self, path: Path, settings: StoreSettings, clock: Clock, new_token: NewToken, reserve: Reserve
+    ) -> None:
         self._path = path
         self._settings = settings
         self._clock = clock
         self.new_token = new_token
-        self._reserve = Reserve(path)
-        self._operations: queue.SimpleQueue[Operation | asyncio.Future[None]] = queue.SimpleQueue()
+        self._reserve = reserve
+        self._operations: queue.SimpleQueue[_Operation | asyncio.Future[None]] = queue.SimpleQueue()
         self._connection: sqlite3.Connection | None = None
-        self._folded_changes = 0
+        self._changes_at_checkpoint = 0
         self._is_log_empty = True
-        self._thread = threading.Thread(target=self._live, name="kochava-bot-store", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="kochava-bot-store", daemon=True)
         self._thread.start()
 
-    def put(self, operation: Operation) -> None:
-        """Hand over an operation; its future is set when it is done."""
-        self._operations.put(operation)
+    def commit(self, unit: Unit) -> asyncio.Future[Committed]:
+        """Commit a unit."""
+        future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+        self._operations.put(_Commit(future, unit))
+        return future
+
+    def recall(self, keys: Sequence[str]) -> asyncio.Future[Mapping[str, bytes]]:
+        """Read state entries."""
+        future: asyncio.Future[Mapping[str, bytes]] = asyncio.get_running_loop().create_future()
+        self._operations.put(_Recall(future, keys))
+        return future
+
+    def run(self, query: Query[T], *, writes: bool = False, grows: bool = False) -> asyncio.Future[T]:
+        """
+        Run *query*, in a transaction.
+
+        Args:
+            writes: Whether it needs a write transaction.
+            grows: Whether it adds to the file, so that it is refused when the disk is nearly full.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._operations.put(_Task(future, query, writes, grows))
+        return future
 
     async def stop(self) -> None:
-        """Finish what was handed over, close the file and end the thread."""
+        """Finish what was begun, close the file and end the thread."""
         stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._operations.put(stopped)
         await asyncio.shield(stopped)
         self._thread.join()
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         for batch, stopped in self._batches():
             if batch:
-                hand_back(self._run(batch))
+                _return(self._results(batch))
             elif stopped is None:
-                # Emptying it too leaves nothing readable of what was deleted.
-                self._fold("PASSIVE" if self._unfolded() >= LONG_LOG else "TRUNCATE")
+                # Emptying the log too leaves nothing readable of what was deleted.
+                self._checkpoint("PASSIVE" if self._unsaved_changes() >= LONG_LOG else "TRUNCATE")
             if stopped is not None:
                 self._disconnect()
-                hand_back([(stopped, None, None)])
+                _return([(stopped, None, None)])
                 return
 
-    def _batches(self) -> Iterator[tuple[list[Operation], asyncio.Future[None] | None]]:
+    def _batches(self) -> Iterator[tuple[list[_Operation], asyncio.Future[None] | None]]:
         while True:
-            batch: list[Operation] = []
+            batch: list[_Operation] = []
             stopped: asyncio.Future[None] | None = None
             try:
-                handed = self._operations.get(timeout=self._patience())
+                operation = self._operations.get(timeout=self._idle_timeout())
                 while True:
-                    if isinstance(handed, asyncio.Future):
-                        stopped = handed
+                    if isinstance(operation, asyncio.Future):
+                        stopped = operation
                     else:
-                        batch.append(handed)
-                    handed = self._operations.get_nowait()
+                        batch.append(operation)
+                    operation = self._operations.get_nowait()
             except queue.Empty:
                 yield batch, stopped
 
-    def _run(self, batch: Sequence[Operation]) -> list[Answer]:
+    def _results(self, batch: Sequence[_Operation]) -> list[_Result]:
         try:
             if self._connection is None:
                 self._connection = connect(self._path, self._settings)
-                self._folded_changes = self._connection.total_changes
-            return self._run_batch(self._connection, batch)
-        except Exception as exc:  # noqa: BLE001 - whatever it is, the thread lives on and the callers are told
+                self._changes_at_checkpoint = self._connection.total_changes
+            return self._results_of_batch(self._connection, batch)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the thread lives on and the callers get an error
             return [(operation.future, None, self._public(exc)) for operation in batch]
 
-    def _run_batch(self, connection: sqlite3.Connection, batch: Sequence[Operation]) -> list[Answer]:
-        recalls = [operation for operation in batch if isinstance(operation, Recall)]
-        answers = self._recall(connection, recalls) if recalls else []
-        writes = [operation for operation in batch if not isinstance(operation, Recall) and operation.writes]
+    def _results_of_batch(self, connection: sqlite3.Connection, batch: Sequence[_Operation]) -> list[_Result]:
+        recalls = [operation for operation in batch if isinstance(operation, _Recall)]
+        results = self._recall(connection, recalls) if recalls else []
+        writes = [operation for operation in batch if not isinstance(operation, _Recall) and operation.writes]
         if not self._reserve.is_held and not self._reserve.restore():
             # What is left of the disk is for what empties the store.
             needed = f"{self._reserve.needed_bytes >> 20} MB"
             advice = f"takes nothing new while less than {needed} are free on its disk; make room on it"
             full = StoreUnavailable(f"the store {self._path} {advice}")
-            answers += [(operation.future, None, full) for operation in writes if operation.grows]
+            results += [(operation.future, None, full) for operation in writes if operation.grows]
             writes = [operation for operation in writes if not operation.grows]
         if writes:
             self._is_log_empty = False
             try:
-                answers += self._transact(connection, writes)
-            except Exception as exc:  # noqa: BLE001 - as in _run
+                results += self._transact(connection, writes)
+            except Exception as exc:  # noqa: BLE001 - as in _results
                 if not connection.in_transaction and _is_busy(exc):
-                    answers += [(operation.future, None, self._public(exc)) for operation in writes]
+                    results += [(operation.future, None, self._public(exc)) for operation in writes]
                 else:
                     # One of them is the cause; alone, the others go through.
-                    answers += [self._transact_alone(connection, operation) for operation in writes]
-        reads = [operation for operation in batch if isinstance(operation, Work) and not operation.writes]
-        return answers + [self._look(connection, read) for read in reads]
+                    results += [self._transact_alone(connection, operation) for operation in writes]
+        reads = [operation for operation in batch if isinstance(operation, _Task) and not operation.writes]
+        return results + [self._read(connection, read) for read in reads]
 
-    def _recall(self, connection: sqlite3.Connection, recalls: Sequence[Recall]) -> list[Answer]:
-        """One statement for all: each costs a wait for the event loop's thread."""
+    def _recall(self, connection: sqlite3.Connection, recalls: Sequence[_Recall]) -> list[_Result]:
+        """One statement for all: each statement costs a wait for the event loop's thread."""
         keys = list({key for each in recalls for key in each.keys})
         try:
             found = recall(connection, self._clock.now(), keys=keys)
-        except Exception as exc:  # noqa: BLE001 - as in _run
+        except Exception as exc:  # noqa: BLE001 - as in _results
             return [(each.future, None, self._public(exc)) for each in recalls]
         return [(each.future, {key: found[key] for key in each.keys if key in found}, None) for each in recalls]
 
-    def _transact(self, connection: sqlite3.Connection, writes: Sequence[Change]) -> list[Answer]:
+    def _transact(self, connection: sqlite3.Connection, writes: Sequence[_Write]) -> list[_Result]:
         connection.execute("BEGIN IMMEDIATE")
         try:
-            answers = self._write(connection, writes)
+            results = self._write(connection, writes)
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-        return answers
+        return results
 
-    def _write(self, connection: sqlite3.Connection, writes: Sequence[Change]) -> list[Answer]:
+    def _write(self, connection: sqlite3.Connection, writes: Sequence[_Write]) -> list[_Result]:
         now = self._clock.now()
-        commits = [operation for operation in writes if isinstance(operation, Commit)]
-        answers: list[Answer] = []
+        commits = [operation for operation in writes if isinstance(operation, _Commit)]
+        results: list[_Result] = []
         if commits:
-            group = CommitGroup(
-                connection,
-                [commit.unit for commit in commits],
-                now=now,
-                new_token=self.new_token,
-                dedupe_seconds=self._settings.dedupe_seconds,
+            units = [commit.unit for commit in commits]
+            answers = commit_units(
+                connection, units, now, new_token=self.new_token, dedupe_seconds=self._settings.dedupe_seconds
             )
-            answers = [(commit.future, answer, None) for commit, answer in zip(commits, group.run(), strict=True)]
-        others = [operation for operation in writes if isinstance(operation, Work)]
-        return answers + [(work.future, work.run(connection, now), None) for work in others]
+            results = [(commit.future, answer, None) for commit, answer in zip(commits, answers, strict=True)]
+        tasks = [operation for operation in writes if isinstance(operation, _Task)]
+        return results + [(task.future, task.query(connection, now), None) for task in tasks]
 
-    def _transact_alone(self, connection: sqlite3.Connection, operation: Change) -> Answer:
+    def _transact_alone(self, connection: sqlite3.Connection, operation: _Write) -> _Result:
         try:
             try:
                 return self._transact(connection, [operation])[0]
             except sqlite3.Error as exc:
-                if operation.grows or not is_full(exc):
+                if operation.grows or getattr(exc, "sqlite_errorname", None) != "SQLITE_FULL":
                     raise
             self._reserve.release()
-            self._fold("TRUNCATE")
+            self._checkpoint("TRUNCATE")
             return self._transact(connection, [operation])[0]
-        except Exception as exc:  # noqa: BLE001 - as in _run
+        except Exception as exc:  # noqa: BLE001 - as in _results
             return (operation.future, None, self._public(exc))
 
-    def _look(self, connection: sqlite3.Connection, work: Work) -> Answer:
+    def _read(self, connection: sqlite3.Connection, task: _Task) -> _Result:
         try:
             connection.execute("BEGIN")
             try:
-                return (work.future, work.run(connection, self._clock.now()), None)
+                return (task.future, task.query(connection, self._clock.now()), None)
             finally:
                 connection.execute("COMMIT")
-        except Exception as exc:  # noqa: BLE001 - as in _run
-            return (work.future, None, self._public(exc))
+        except Exception as exc:  # noqa: BLE001 - as in _results
+            return (task.future, None, self._public(exc))
 
     def _public(self, exc: Exception) -> StoreError:
-        """What the caller is told. A connection that failed in an unforeseen way is not used again."""
+        """The error for the caller. A connection that failed in an unforeseen way is not used again."""
         if isinstance(exc, StoreError):
             return exc
         if not isinstance(exc, sqlite3.Error):
@@ -262,25 +267,25 @@ class Writer:
         error.__cause__ = exc
         return error
 
-    def _patience(self) -> float | None:
-        """How long to wait for operations before turning to the log; ``None`` when it is empty."""
-        if self._unfolded() >= LONG_LOG:
+    def _idle_timeout(self) -> float | None:
+        """How long to wait for operations before a checkpoint; ``None`` when the log is empty."""
+        if self._unsaved_changes() >= LONG_LOG:
             return PAUSE_SECONDS
         return None if self._is_log_empty else IDLE_SECONDS
 
-    def _unfolded(self) -> int:
-        return 0 if self._connection is None else self._connection.total_changes - self._folded_changes
+    def _unsaved_changes(self) -> int:
+        return 0 if self._connection is None else self._connection.total_changes - self._changes_at_checkpoint
 
-    def _fold(self, mode: str) -> None:
+    def _checkpoint(self, mode: str) -> None:
         connection = self._connection
         if connection is None:
             return
-        # Folding can wait: what cannot be done now is done another time.
+        # What cannot be done now is done another time.
         with contextlib.suppress(sqlite3.Error):
             connection.execute("PRAGMA busy_timeout = 0")
             connection.execute(f"PRAGMA wal_checkpoint({mode})")
         connection.execute(f"PRAGMA busy_timeout = {round(self._settings.busy_timeout_seconds * 1000)}")
-        self._folded_changes = connection.total_changes
+        self._changes_at_checkpoint = connection.total_changes
         self._is_log_empty = mode == "TRUNCATE"
 
     def _disconnect(self) -> None:
@@ -288,6 +293,27 @@ class Writer:
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
+
+
+def _return(results: Iterable[_Result]) -> None:
+    """Set the futures, with one call to each event loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Result]] = {}
+    for result in results:
+        by_loop.setdefault(result[0].get_loop(), []).append(result)
+    for loop, of_loop in by_loop.items():
+        # In a loop that was closed nobody waits any more.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_resolve, of_loop)
+
+
+def _resolve(results: Iterable[_Result]) -> None:
+    for future, value, exc in results:
+        if future.done():
+            continue
+        if exc is None:
+            future.set_result(value)
+        else:
+            future.set_exception(exc)
 
 
 def _is_busy(exc: Exception) -> bool:

@@ -1,10 +1,8 @@
-"""
-A store that the previous release wrote is read by this one, with nothing lost, doubled or out of order.
-"""
+"""A store that the previous release wrote is read by this one, with nothing lost, doubled or out of order."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +25,7 @@ LIVING_STATES = ("waiting", "in flight")
 
 @attrs.frozen
 class Opened:
-    """
-    A loaded store.
-    """
+    """A loaded store."""
 
     engine: str
     clock: FixedClock
@@ -47,9 +43,7 @@ class Opened:
 
 @pytest.fixture(params=["sqlite", "postgres", "redis", "redis_3_shards"])
 async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Opened]:
-    """
-    The store that the previous release wrote, opened by this one.
-    """
+    """The store that the previous release wrote, opened by this one."""
     clock = FixedClock(EXPECTED["read_at"])
     store: Store
     if request.param == "sqlite":
@@ -75,13 +69,15 @@ async def test_counts_are_kept(opened: Opened) -> None:
 async def test_rows_are_listed_as_before(opened: Opened) -> None:
     """Every row has its state, attempts, reason and times, in the order of appending, page by page."""
     for queue, about in QUEUES.items():
-        assert about["listed"] == await opened.adapter.listed(queue)
+        listed = await opened.adapter.listed(queue)
+        assert [_id(row) for row in about["listed"]] == [_id(row) for row in listed]
+        assert_same_rows(about["listed"], listed)
 
 
 async def test_rows_are_found_by_id(opened: Opened) -> None:
     """One row is found as it is listed, and an id that is only remembered is not found."""
-    for row in ROWS:
-        assert row == await opened.adapter.found(row["id"])
+    found = [await opened.adapter.found(row["id"]) for row in ROWS]
+    assert_same_rows(ROWS, [row for row in found if row is not None])
     for gone in EXPECTED["remembered"] + EXPECTED["forgotten"]:
         assert None is await opened.adapter.found(gone["id"])
 
@@ -172,6 +168,19 @@ async def test_dead_entries_are_retried(opened: Opened) -> None:
             before = [entry["id"] for entry in about["drained"].get(lane, [])]
             died = [row["id"] for row in dead if (row["queue"], row["lane"]) == (queue, lane)]
             assert before + died == [entry["id"] for entry in drained[lane]]
+
+
+def assert_same_rows(expected: Sequence[dict[str, Any]], actual: Sequence[dict[str, Any]]) -> None:
+    """
+    A row that waited behind another had no time in the previous release unless it was given one; now it may have any
+    that is over.
+    """
+    for old, new in zip(expected, actual, strict=True):
+        if old["state"] == "waiting" and old["due_at"] is None:
+            assert (new["due_at"] or 0) <= EXPECTED["read_at"]
+            assert {**old, "due_at": new["due_at"]} == new
+        else:
+            assert old == new
 
 
 def _values() -> dict[str, str]:

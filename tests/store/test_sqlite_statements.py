@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from kochava_bot_middleware.store.records import Mark
-from kochava_bot_middleware.store.sqlite.rows import MOST_ROWS, insert
+from kochava_bot_middleware.store.sqlite.statements import MOST_ROWS, insert, json_of, json_of_texts, text_of
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
-from tests.store.harness import append, claimed_ids, entry, put
+from tests.store.harness import append, claimed_ids, entry, mark, put, recalled
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ def test_all_rows_are_inserted_and_none_of_the_padding(connection: sqlite3.Conne
 
 
 def test_a_batch_of_rows_is_one_statement(connection: sqlite3.Connection) -> None:
-    """However many rows come together, the interpreter is handed over once for each `MOST_ROWS` of them."""
+    """There is one statement for each `MOST_ROWS` of them."""
     statements: list[str] = []
     connection.set_trace_callback(statements.append)
     insert(connection, "colours", [(place, "red") for place in range(2 * MOST_ROWS)])
@@ -45,6 +44,36 @@ def test_no_rows_are_no_statement(connection: sqlite3.Connection) -> None:
     connection.set_trace_callback(statements.append)
     insert(connection, "colours", [])
     assert [] == statements
+
+
+TEXTS = [
+    "",
+    "ünïcode'\"\\\n",
+    "\x00",
+    "\x01",
+    "\x02",
+    "\x03",
+    "\x01\x02",
+    "\x01\x03",
+    "\x00\x02\x01\x03\x00\x01",
+    "a\x00b",
+]
+
+
+def texts_read(connection: sqlite3.Connection, expression: str, passed: str) -> list[str]:
+    return [text for (text,) in connection.execute(f"SELECT {expression} FROM json_each(?)", (passed,))]
+
+
+def test_list_of_texts_is_read_as_it_was(connection: sqlite3.Connection) -> None:
+    """Whatever characters are in them, also those at which the JSON functions of SQLite end a text."""
+    assert TEXTS == texts_read(connection, text_of("value"), json_of_texts(TEXTS))
+
+
+def test_list_of_pairs_is_read_as_it_was(connection: sqlite3.Connection) -> None:
+    """Both texts of each."""
+    passed = json_of((text, text[::-1]) for text in TEXTS)
+    assert TEXTS == texts_read(connection, text_of("json_extract(value, '$[0]')"), passed)
+    assert [text[::-1] for text in TEXTS] == texts_read(connection, text_of("json_extract(value, '$[1]')"), passed)
 
 
 async def test_simultaneous_commits_keep_their_order(tmp_path: Path) -> None:
@@ -60,7 +89,7 @@ async def test_simultaneous_recalls_get_their_own_marks(tmp_path: Path) -> None:
     """Recalls that are read with one statement see only the keys they asked for, byte for byte."""
     store = SqliteStore(tmp_path / "store.db")
     values = {f"mark:{number}": bytes([number, 0, 255]) for number in range(20)}
-    await put(store, *(Mark(key=key, value=value) for key, value in values.items()))
-    found = await asyncio.gather(*(store.recall([key, "mark:none"]) for key in values))
+    await put(store, *(mark(key, value) for key, value in values.items()))
+    found = await asyncio.gather(*(recalled(store, key, "mark:none") for key in values))
     assert [{key: value} for key, value in values.items()] == found
     await store.close()

@@ -1,0 +1,174 @@
+"""
+Claims, reading and upkeep. What changes the file runs within a write transaction of its caller.
+
+Each function is given the connection and the time, in seconds since the epoch. `dedupe_seconds` is how long the id of a
+settled entry is remembered.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..page import without_private_body
+from ..records import Claim, EntryState, Listed, Mark, QueueStats
+from ..settings import NewToken
+from . import statements as sql
+from .commit import add_counts, entry_of, values_of, write_marks
+
+
+def claim_heads(
+    connection: sqlite3.Connection, now: float, *, queue: str, limit: int, lease_seconds: float, new_token: NewToken
+) -> list[Claim]:
+    """Lease up to *limit* due heads, longest due first."""
+    due = connection.execute(sql.DUE_HEADS, (queue, now, limit)).fetchall()
+    claims = [Claim(entry=entry_of(columns), token=new_token(), attempt=attempts + 1) for attempts, *columns in due]
+    expires_at = now + lease_seconds
+    connection.executemany(
+        sql.LEASE_HEAD, [(claim.token, expires_at, claim.attempt, queue, claim.entry.lane) for claim in claims]
+    )
+    return claims
+
+
+def renew_leases(
+    connection: sqlite3.Connection, now: float, *, claims: Sequence[Claim], lease_seconds: float
+) -> list[Claim]:
+    """Extend the leases whose token is still the head's."""
+    return [
+        claim
+        for claim in claims
+        if connection.execute(
+            sql.RENEW_HEAD, (now + lease_seconds, claim.token, claim.entry.queue, claim.entry.lane)
+        ).rowcount
+    ]
+
+
+def recall(connection: sqlite3.Connection, now: float, *, keys: Sequence[str]) -> dict[str, bytes]:
+    """The values of those state entries that exist and have not expired."""
+    (answer,) = connection.execute(sql.RECALL, (sql.json_of_texts(keys), now)).fetchone()
+    return values_of(keys, answer)
+
+
+def next_due_in(connection: sqlite3.Connection, now: float, *, queue: str) -> float | None:
+    """Seconds until the next head is due; ``None`` when the queue is empty."""
+    (due_at,) = connection.execute(sql.NEXT_DUE, (queue,)).fetchone()
+    return None if due_at is None else max(0.0, due_at - now)
+
+
+def read_stats(connection: sqlite3.Connection, now: float) -> Mapping[str, QueueStats]:
+    """The counts of every queue that ever accepted something. Costs the same however much waits."""
+    stats = {}
+    for queue, accepted, done, dead, dropped in connection.execute(sql.READ_COUNTS).fetchall():
+        (in_flight,) = connection.execute(sql.IN_FLIGHT, (queue, now)).fetchone()
+        first = connection.execute(sql.FIRST_WAITING, (queue,)).fetchone()
+        stats[queue] = QueueStats(
+            accepted=accepted,
+            waiting=accepted - done - dead - dropped - in_flight,
+            in_flight=in_flight,
+            done=done,
+            dead=dead,
+            dropped=dropped,
+            oldest_waiting_at=None if first is None else first[0],
+        )
+    return stats
+
+
+def find(connection: sqlite3.Connection, now: float, *, entry_id: str, dedupe_seconds: float) -> Listed | None:
+    """The entry of that id, whichever queue and state it is in."""
+    values = {"id": entry_id, "now": now, "forgotten_at": now - dedupe_seconds}
+    row = connection.execute(sql.FIND, values).fetchone()
+    return None if row is None else _listed(row)
+
+
+def read_page(
+    connection: sqlite3.Connection,
+    now: float,
+    *,
+    queue: str,
+    state: EntryState | None,
+    lane: str | None,
+    limit: int,
+    after: str | None,
+    dedupe_seconds: float,
+) -> list[Listed]:
+    """The rows of a page of `Store.browse`."""
+    place = -1
+    if after is not None:
+        row = connection.execute(sql.PLACE_OF, (after, now - dedupe_seconds)).fetchone()
+        if row is None:
+            return []
+        (place,) = row
+    statement = sql.page(state, of_lane=lane is not None)
+    values = {"queue": queue, "lane": lane, "limit": limit, "after": place, "now": now}
+    return [_listed(row) for row in connection.execute(statement, values)]
+
+
+def retry_dead(connection: sqlite3.Connection, now: float, *, ids: Sequence[str]) -> int:
+    """Put dead entries back at the end of their lanes."""
+    (first_place,) = connection.execute(sql.NEXT_PLACE).fetchone()
+    place = first_place
+    counts: Counter[tuple[str, str]] = Counter()
+    for entry_id in ids:
+        row = connection.execute(sql.FIND_DEAD, (entry_id,)).fetchone()
+        if row is None:
+            continue
+        old_place, queue, lane = row
+        connection.execute(sql.REVIVE, (place, now, old_place))
+        sql.insert(connection, sql.HEADS, [(queue, lane, place, 0, now, None, 0)], sql.KEEP_HEAD)
+        counts[queue, "dead"] -= 1
+        place += 1
+    connection.execute(sql.SET_NEXT_PLACE, (place,))
+    add_counts(connection, counts)
+    return int(place - first_place)
+
+
+def forget_lanes(
+    connection: sqlite3.Connection, now: float, *, lanes: Sequence[str], reason: str, tombstone: Mark
+) -> int:
+    """Drop what lives or is dead in *lanes*, blank every row of them, and write *tombstone*."""
+    values = {"lanes": sql.json_of_texts(lanes), "reason": reason, "now": now}
+    counts: Counter[tuple[str, str]] = Counter()
+    for queue, state, count in connection.execute(sql.COUNT_UNSENT, values).fetchall():
+        counts[queue, "dropped"] += count
+        if state is not None:
+            counts[queue, state] -= count
+    for statement in (sql.DROP_UNSENT, sql.DELETE_HEADS_OF_LANES, sql.BLANK_ENTRIES):
+        connection.execute(statement, values)
+    add_counts(connection, counts)
+    write_marks(connection, [tombstone], now)
+    return sum(count for (_, name), count in counts.items() if name == "dropped")
+
+
+def purge_some(connection: sqlite3.Connection, now: float, *, ended_for_seconds: float, limit: int) -> int:
+    """Purge up to *limit* dead and dropped rows that ended longer ago than that."""
+    return connection.execute(sql.PURGE, (now - ended_for_seconds, limit)).rowcount
+
+
+def sweep_some(
+    connection: sqlite3.Connection, now: float, *, dedupe_seconds: float, longest_waits: Mapping[str, float], limit: int
+) -> bool:
+    """Remove or move up to *limit* rows of each kind; returns whether there may be more."""
+    changed = [
+        connection.execute(sql.SWEEP_IDS, (now - dedupe_seconds, limit)).rowcount,
+        connection.execute(sql.SWEEP_MARKS, (now, limit)).rowcount,
+        *(
+            connection.execute(sql.SHORTEN_WAITS, (queue, now + longest, limit)).rowcount
+            for queue, longest in longest_waits.items()
+        ),
+    ]
+    return max(changed) == limit
+
+
+def _listed(row: Sequence[Any]) -> Listed:
+    _, *columns, state, attempts, reason, detail, due_at, ended_at = row
+    return Listed(
+        entry=without_private_body(entry_of(columns)),
+        state=EntryState(state),
+        attempts=attempts,
+        due_at=due_at,
+        reason=reason,
+        detail=detail,
+        ended_at=ended_at,
+    )
