@@ -86,7 +86,7 @@ end
 local function text(number)
   return string.format('%.17g', number)
 end
-local now_text = text(now)
+local now_text, remembered_until = text(now), text(now + asked.remember)
 
 local last_place, last_token
 local changes = {}
@@ -109,7 +109,28 @@ local function count(queue, name, by)
   changes[field] = (changes[field] or 0) + by
 end
 
+-- Changes of indexes that scripts do not read themselves, by command and key: one command for all units of a group.
+local delayed = {ZADD = {}, ZREM = {}}
+
+local function delay(command, key, ...)
+  local arguments = delayed[command][key] or {}
+  delayed[command][key] = arguments
+  for _, argument in ipairs({...}) do arguments[#arguments + 1] = argument end
+end
+
+local function write_delayed()
+  for command, by_key in pairs(delayed) do
+    for key, arguments in pairs(by_key) do
+      for first = 1, #arguments, 1000 do
+        call(command, key, unpack(arguments, first, math.min(first + 999, #arguments)))
+      end
+    end
+  end
+  delayed = {ZADD = {}, ZREM = {}}
+end
+
 local function write_counters()
+  write_delayed()
   if last_place then call('HSET', META, 'place', string.format('%.0f', last_place)) end
   if last_token then call('HSET', META, 'token', string.format('%.0f', last_token)) end
   for field, by in pairs(changes) do call('HINCRBY', COUNTS, field, by) end
@@ -140,10 +161,13 @@ local function lane_of(row)
   return lane_key(row[QUEUE], row[LANE])
 end
 
-local function make_ready(place, row)
-  local due = math.max(now, row[DUE_AT] or now)
-  call('ZADD', READY .. row[QUEUE], text(due), place)
-  return {place = place, row = row, due = due}
+-- A head that nothing has leased yet; it is to be made ready, or leased.
+local function new_head(place, row)
+  return {place = place, row = row, due = math.max(now, row[DUE_AT] or now)}
+end
+
+local function make_ready(head)
+  call('ZADD', READY .. head.row[QUEUE], text(head.due), head.place)
 end
 
 -- Put a row at the end of its lane; the answer is a head if the lane was empty.
@@ -151,7 +175,7 @@ local function enqueue(row)
   local place = next_place()
   call('HSET', ROWS, place, pack(row))
   call('HSET', IDS, row[ID], place)
-  call('ZADD', ORDER .. row[QUEUE], place, place)
+  delay('ZADD', ORDER .. row[QUEUE], place, place)
   local lane = lane_of(row)
   local ends = call('HGET', LANES, lane)
   if ends then
@@ -160,13 +184,11 @@ local function enqueue(row)
     return nil
   end
   call('HSET', LANES, lane, place .. place)
-  return make_ready(place, row)
+  return new_head(place, row)
 end
 
-local function lease(place, queue, seconds)
-  local head = head_at(place)
+local function lease(place, head, queue, seconds)
   head[1], head[2] = next_token(), head[2] + 1
-  call('ZREM', READY .. queue, place)
   call('ZADD', LEASED .. queue, text(now + seconds), place)
   call('HSET', HEADS, place, pack(head))
   return head[1], head[2]
@@ -186,13 +208,13 @@ local function finish(place, row, state, reason, detail, attempts)
   if state ~= 'dead' then row[BODY] = '' end
   count(row[QUEUE], state, 1)
   call('HSET', ROWS, place, pack(row))
-  call('ZADD', ENDED_LANES, 0, lane_of(row) .. place)
+  delay('ZADD', ENDED_LANES, 0, lane_of(row) .. place)
   if state == 'done' then
-    call('ZADD', DONE .. row[QUEUE], place, place)
-    call('ZADD', REMEMBERED, text(now + asked.remember), row[ID])
+    delay('ZADD', DONE .. row[QUEUE], place, place)
+    delay('ZADD', REMEMBERED, remembered_until, row[ID])
   else
-    call('ZADD', ENDED .. row[QUEUE], place, place)
-    call('ZADD', ENDED_TIMES, now_text, place)
+    delay('ZADD', ENDED .. row[QUEUE], place, place)
+    delay('ZADD', ENDED_TIMES, now_text, place)
   end
 end
 
@@ -210,8 +232,8 @@ end
 
 -- The ids of what is done or purged are remembered for some time, all others as long as there is a row.
 local function is_seen(id, place)
-  local remembered_until = call('ZSCORE', REMEMBERED, id)
-  if remembered_until and tonumber(remembered_until) > now then return true end
+  local until_when = call('ZSCORE', REMEMBERED, id)
+  if until_when and tonumber(until_when) > now then return true end
   local row = row_at(place)
   return row and row[STATE] ~= 'done'
 end

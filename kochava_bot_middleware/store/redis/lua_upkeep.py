@@ -144,7 +144,8 @@ for _, id in ipairs(asked.ids) do
     count(row[QUEUE], 'dead', -1)
     row[DUE_AT] = now
     for column = STATE, ATTEMPTS do row[column] = nil end
-    enqueue(row)
+    local head = enqueue(row)
+    if head then make_ready(head) end
     retried = retried + 1
   end
 end
@@ -171,7 +172,7 @@ local function drop_living(lane)
     local row, attempts, behind = row_at(place), head_at(place)[2], call('HGET', NEXT, place)
     call('ZREM', READY .. row[QUEUE], place)
     call('ZREM', LEASED .. row[QUEUE], place)
-    call('ZREM', ORDER .. row[QUEUE], place)
+    delay('ZREM', ORDER .. row[QUEUE], place)
     call('HDEL', HEADS, place)
     call('HDEL', NEXT, place)
     row[LANE], row[NAME] = '', ''
@@ -192,7 +193,7 @@ local function blank_settled(lane)
       drop(place, row, row[ATTEMPTS])
     else
       call('HSET', ROWS, place, pack(row))
-      call('ZADD', ENDED_LANES, 0, lane_of(row) .. place)
+      delay('ZADD', ENDED_LANES, 0, lane_of(row) .. place)
     end
   end
 end

@@ -45,7 +45,7 @@ local function dequeue(place, row)
   local lane = lane_of(row)
   local behind = call('HGET', NEXT, place)
   call('ZREM', LEASED .. row[QUEUE], place)
-  call('ZREM', ORDER .. row[QUEUE], place)
+  delay('ZREM', ORDER .. row[QUEUE], place)
   call('HDEL', HEADS, place)
   if not behind then
     call('HDEL', LANES, lane)
@@ -53,7 +53,7 @@ local function dequeue(place, row)
   end
   call('HDEL', NEXT, place)
   call('HSET', LANES, lane, behind .. string.sub(call('HGET', LANES, lane), 17))
-  return make_ready(behind, row_at(behind))
+  return new_head(behind, row_at(behind))
 end
 
 -- End a claim; the answer is the head this made claimable.
@@ -82,6 +82,7 @@ end
 local function is_new(id)
   local place = call('HGET', IDS, id)
   if not place then return true end
+  write_delayed()
   if is_seen(id, place) then return false end
   local row = row_at(place)
   if row then remove_ended(place, row) end
@@ -114,13 +115,15 @@ local function write(claims, settlements, appends, marks, wish, bytes)
   local leased = {}
   for _, head in ipairs(claimable) do
     if wish and head.row[QUEUE] == wish[1] and head.due <= now then
-      local token, attempt = lease(head.place, wish[1], wish[2])
+      local token, attempt = lease(head.place, {false, 0, '', ''}, wish[1], wish[2])
       if head.index then
         -- The client that appended it has the rest.
         leased[#leased + 1] = {head.index, token, attempt}
       else
         leased[#leased + 1] = {0, token, attempt, fields(head.row)}
       end
+    else
+      make_ready(head)
     end
   end
   return {COMMITTED, '', table.concat(flags), leased}
@@ -171,7 +174,8 @@ while #claims < limit and (ready[r] or leased[l]) do
   else
     place, l = leased[l], l + 2
   end
-  local token, attempt = lease(place, queue, asked.seconds)
+  call('ZREM', READY .. queue, place)
+  local token, attempt = lease(place, head_at(place), queue, asked.seconds)
   claims[#claims + 1] = {0, token, attempt, fields(row_at(place))}
 end
 write_counters()
