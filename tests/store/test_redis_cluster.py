@@ -14,9 +14,9 @@ import pytest
 
 from kochava_bot_middleware.exceptions import StoreUnavailable
 from kochava_bot_middleware.store.records import CommitVerdict, EntryState, Mark, Outcome, Settlement, Unit
-from kochava_bot_middleware.store.redis.shards import shard_of
 from kochava_bot_middleware.store.redis.store import RedisStore
-from tests.store.harness import TOMBSTONE, append, claim_one, claimed_ids, entry, put, settle
+from kochava_bot_middleware.store.redis.units import shard_of
+from tests.store.harness import TOMBSTONE, append, claim_one, claimed_ids, entry, put, recalled, settle
 from tests.store.valkey import LocalValkey
 
 NAMES = [f"user{number}" for number in range(40)]
@@ -90,14 +90,14 @@ async def test_shards_are_reached_wherever_they_are(servers: TwoServers) -> None
     store = RedisStore(servers.url(shards=8))
     try:
         await append(store, *(entry(name, lane=name) for name in NAMES))
-        await put(store, *(Mark(key=f"k:{name}", value=b"1") for name in NAMES))
+        await put(store, *(Mark(lane=name, key=f"k:{name}", value=b"1") for name in NAMES))
         claims = await store.claim("track", 100, 60.0)
         ends = [Settlement(claim=claim, outcome=Outcome.DEAD) for claim in claims[:10]]
         assert CommitVerdict.COMMITTED is (await store.commit(Unit(settlements=ends))).verdict
         assert 30 == len(await store.renew(claims, 60.0))
         assert 10 == await store.retry_dead([claim.entry.id for claim in claims])
         assert 40 == await store.forget(NAMES, reason="forgotten", tombstone=TOMBSTONE)
-        assert NAMES == [name for name in NAMES if await store.recall([f"k:{name}"])]
+        assert NAMES == [name for name in NAMES if await store.recall([(name, f"k:{name}")])]
         assert 40 == len(await store.browse("track", state=EntryState.DROPPED))
     finally:
         await store.close()
@@ -167,7 +167,10 @@ async def test_slot_that_moved_is_found(servers: TwoServers) -> None:
         await store.close()
 
 
-@pytest.mark.parametrize("gone_ahead", [["meta"], ["meta", "counts", "rows", "ids", "lanes", "next"], ["rows"]])
+@pytest.mark.parametrize(
+    "gone_ahead",
+    [["meta"], ["meta", *(f"2:{name}" for name in ("counts", "rows", "ids", "lanes", "next"))], ["2:rows"]],
+)
 async def test_nothing_is_done_with_half_of_the_keys(servers: TwoServers, gone_ahead: list[str]) -> None:
     """While a slot is on both servers, neither is taken for the whole: no mark seems absent, and no lane empty."""
     store = RedisStore(servers.url(shards=1))
@@ -177,13 +180,18 @@ async def test_nothing_is_done_with_half_of_the_keys(servers: TwoServers, gone_a
         claim = await claim_one(store)
         servers.begin_move()
         servers.move(*gone_ahead)
-        questions = [append(store, entry("c")), settle(store, claim), store.recall([TOMBSTONE.key]), store.stats()]
+        questions = [
+            append(store, entry("c")),
+            settle(store, claim),
+            recalled(store, TOMBSTONE.key),
+            store.stats(),
+        ]
         for question in questions:
             with pytest.raises(StoreUnavailable):
                 await question
         servers.move()
         servers.end_move()
-        assert {TOMBSTONE.key: b"1"} == dict(await store.recall([TOMBSTONE.key]))
+        assert {TOMBSTONE.key: b"1"} == await recalled(store, TOMBSTONE.key)
         assert ("c",) == (await append(store, entry("c"))).appended
         assert CommitVerdict.COMMITTED is (await settle(store, claim)).verdict
         stats = (await store.stats())["track"]

@@ -10,7 +10,7 @@ from kochava_bot_middleware.exceptions import StoreUnavailable
 from kochava_bot_middleware.store.records import CommitVerdict, Condition, Mark
 from kochava_bot_middleware.store.redis.store import RedisStore
 from tests.store.forwarder import Forwarder, forwarder
-from tests.store.harness import append, claim_one, claimed_ids, entry, put, settle
+from tests.store.harness import append, claim_one, claimed_ids, entry, put, recalled, settle
 from tests.store.valkey import LocalValkey
 
 
@@ -64,7 +64,7 @@ async def test_a_promoted_replica_goes_on_where_the_dead_primary_ended(
     """The same store connects anew: what was replicated is served, leases, marks and remembered ids included."""
     await append(store, entry("a"), entry("b"), entry("c", lane="bob"))
     held = await claim_one(store)
-    await put(store, Mark(key="k", value=b"1"))
+    await put(store, Mark(lane="ann", key="k", value=b"1"))
     before = await store.stats()
     assert caught_up(primary)
     primary.kill()
@@ -74,7 +74,7 @@ async def test_a_promoted_replica_goes_on_where_the_dead_primary_ended(
     promote(replica, address)
 
     assert before == await store.stats()
-    assert {"k": b"1"} == dict(await store.recall(["k"]))
+    assert {"k": b"1"} == await recalled(store, "k")
     assert ((), CommitVerdict.COMMITTED) == (
         (await append(store, entry("a"))).appended,
         (await settle(store, held)).verdict,
@@ -85,7 +85,7 @@ async def test_a_promoted_replica_goes_on_where_the_dead_primary_ended(
 async def test_a_demoted_primary_is_left_for_the_new_one(
     primary: LocalValkey, replica: LocalValkey, address: Forwarder, store: RedisStore
 ) -> None:
-    """It keeps the connection and refuses to write; nobody notices."""
+    """It keeps the connection and refuses to write; callers do not notice."""
     await append(store, entry("a"))
     claim = await claim_one(store)
     assert caught_up(primary)
@@ -98,7 +98,7 @@ async def test_a_demoted_primary_is_left_for_the_new_one(
     assert 2 == (await store.stats())["track"].accepted
 
 
-async def test_where_there_is_no_new_primary_yet_callers_are_told(
+async def test_calls_fail_while_there_is_no_new_primary(
     primary: LocalValkey, replica: LocalValkey, address: Forwarder, store: RedisStore
 ) -> None:
     """The store is unavailable until there is one; then it goes on by itself."""
@@ -119,9 +119,9 @@ async def test_a_condition_holds_across_the_failover(
     primary: LocalValkey, replica: LocalValkey, address: Forwarder, store: RedisStore
 ) -> None:
     """What was put once is not put again by the repetition on the new primary."""
-    await put(store, Mark(key="k", value=b"1"))
+    await put(store, Mark(lane="ann", key="k", value=b"1"))
     assert caught_up(primary)
     promote(replica, address)
     follow(primary, replica)
-    again = await put(store, Mark(key="k", value=b"2", condition=Condition.IF_ABSENT))
-    assert (CommitVerdict.CONDITION_FAILED, {"k": b"1"}) == (again.verdict, dict(await store.recall(["k"])))
+    again = await put(store, Mark(lane="ann", key="k", value=b"2", condition=Condition.IF_ABSENT))
+    assert (CommitVerdict.CONDITION_FAILED, {"k": b"1"}) == (again.verdict, await recalled(store, "k"))

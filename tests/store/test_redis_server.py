@@ -20,9 +20,10 @@ from kochava_bot_middleware.store.records import (
     Settlement,
     Unit,
 )
-from kochava_bot_middleware.store.redis.client import Client, Command
+from kochava_bot_middleware.store.redis.address import RedisAddress
+from kochava_bot_middleware.store.redis.client import Client, Command, connect
 from kochava_bot_middleware.store.redis.store import RedisStore
-from tests.store.harness import append, claim_one, claimed_ids, entry, put, settle
+from tests.store.harness import append, claim_one, claimed_ids, entry, put, recalled, settle
 from tests.store.valkey import LocalValkey, fresh_url, shared_valkey
 
 TRACK = Lease(queue="track", seconds=60.0)
@@ -35,17 +36,19 @@ def valkey() -> Iterator[LocalValkey]:
 
 
 class LosesAnswers:
-    """A connection that breaks once, after the server has done what it was asked."""
+    """A connection that breaks once when it is due to, after the server has done what it was asked."""
+
+    is_cluster = False
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._breaks = True
+        self.is_due = False
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
         answers = await self._client.send(commands)
-        if not self._breaks:
+        if not self.is_due:
             return answers
-        self._breaks = False
+        self.is_due = False
         return [RedisConnectionError("reset by peer")] * len(commands)
 
     async def close(self) -> None:
@@ -89,15 +92,15 @@ async def test_server_that_keeps_data_is_accepted(config: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize(("appendonly", "message"), [("yes", "opened"), ("no", "set appendonly yes")])
-async def test_where_config_is_forbidden_info_tells(valkey: LocalValkey, appendonly: str, message: str) -> None:
+async def test_where_config_is_forbidden_info_is_read(valkey: LocalValkey, appendonly: str, message: str) -> None:
     """A hosted server keeps its configuration to itself."""
     valkey.run("CONFIG", "SET", "appendonly", appendonly)
     valkey.run("ACL", "SETUSER", "bot", "on", ">secret", "~{test:*", "+@all", "-config")
     assert message in await open_message(f"unix://bot:secret@{valkey.socket}?prefix=test")
 
 
-async def test_server_that_tells_nothing_is_refused(valkey: LocalValkey) -> None:
-    """Who cannot look does not trust."""
+async def test_server_that_reports_nothing_is_refused(valkey: LocalValkey) -> None:
+    """Its settings cannot be checked."""
     valkey.run("ACL", "SETUSER", "bot", "on", ">secret", "~{test:*", "+@all", "-config", "-info")
     url = f"unix://bot:secret@{valkey.socket}?prefix=test"
     assert "permit CONFIG GET or INFO" in await open_message(url)
@@ -114,7 +117,7 @@ async def test_wrong_password_is_never_printed(valkey: LocalValkey) -> None:
     assert [] == [text for text in (message, repr(store), repr(store.address), str(store.address)) if "hunter2" in text]
 
 
-async def test_missing_password_is_told(valkey: LocalValkey) -> None:
+async def test_missing_password_is_reported(valkey: LocalValkey) -> None:
     """An address without the password that the server wants is refused for that."""
     valkey.run("CONFIG", "SET", "requirepass", "right")
     assert "does not accept this user and password" in await open_message(valkey.url())
@@ -127,7 +130,7 @@ async def test_server_that_is_not_there_is_named() -> None:
 
 
 @pytest.mark.parametrize("turns", range(8))
-async def test_who_is_cancelled_does_not_wait_for_the_connection(turns: int) -> None:
+async def test_cancelled_call_does_not_wait_for_the_connection(turns: int) -> None:
     """Whatever step of its making that meets, and the store can be used by others."""
     store = RedisStore(fresh_url())
     opening = asyncio.create_task(store.open())
@@ -154,7 +157,7 @@ async def test_killed_server_keeps_everything(valkey: LocalValkey) -> None:
     await append(store, entry("a"), entry("b"), entry("c", lane="bob"), entry("d", lane="cid"))
     (held, ended) = await store.claim("track", 2, 60.0)
     await settle(store, ended, Outcome.DEAD)
-    await put(store, Mark(key="k", value=b"1"))
+    await put(store, Mark(lane="ann", key="k", value=b"1"))
     before = await store.stats()
     valkey.kill()
     with pytest.raises(StoreUnavailable, match="cannot be reached"):
@@ -163,7 +166,7 @@ async def test_killed_server_keeps_everything(valkey: LocalValkey) -> None:
         await store.stats()
     valkey.start()
     assert before == await store.stats()
-    assert {"k": b"1"} == dict(await store.recall(["k"]))
+    assert {"k": b"1"} == await recalled(store, "k")
     assert (["d"], CommitVerdict.COMMITTED) == (await claimed_ids(store), (await settle(store, held)).verdict)
     assert ["c"] == [row.entry.id for row in await store.browse("track", state=EntryState.DEAD)]
     await store.close()
@@ -182,16 +185,20 @@ async def test_dropped_connections_are_made_anew(valkey: LocalValkey) -> None:
 
 async def test_unit_whose_answer_was_lost_is_answered_as_the_first_time() -> None:
     """The server gives the lost answer again rather than calling its own work repeated or the lease lost."""
-    store = RedisStore(fresh_url())
+    clients: list[LosesAnswers] = []
+
+    async def losing(address: RedisAddress) -> LosesAnswers:
+        clients.append(LosesAnswers(await connect(address)))
+        return clients[0]
+
+    store = RedisStore(fresh_url(), connect=losing)
     (claim,) = (await append(store, entry("a"), entry("b"), lease=TRACK)).leased
-    session = store._session
-    assert session is not None
-    session.writes._client = LosesAnswers(session.client)
+    clients[0].is_due = True
     answer = await store.commit(
         Unit(
             appends=[entry("c", lane="bob")],
             settlements=[Settlement(claim=claim, outcome=Outcome.DONE)],
-            marks=[Mark(key="k", value=b"1", condition=Condition.IF_ABSENT)],
+            marks=[Mark(lane="ann", key="k", value=b"1", condition=Condition.IF_ABSENT)],
             lease=TRACK,
         )
     )
@@ -241,9 +248,16 @@ async def test_fsync_waits_for_the_disk(valkey: LocalValkey) -> None:
     store = RedisStore(valkey.url("&durability=fsync"))
     assert CommitVerdict.COMMITTED is (await append(store, entry("a"))).verdict
     assert 0 == valkey.run("INFO", "persistence")["aof_pending_bio_fsync"]
-    session = store._session
-    assert session is not None
-    session.writes._client = NeverOnDisk(session.client)
+    await store.close()
+
+
+async def test_fsync_that_takes_too_long_is_an_error(valkey: LocalValkey) -> None:
+    """The caller must not take what is not on the disk for committed."""
+
+    async def slow(address: RedisAddress) -> NeverOnDisk:
+        return NeverOnDisk(await connect(address))
+
+    store = RedisStore(valkey.url("&durability=fsync"), connect=slow)
     with pytest.raises(StoreUnavailable, match="did not bring its log to the disk"):
         await append(store, entry("b"))
     await store.close()

@@ -19,9 +19,9 @@ from kochava_bot_middleware.store.records import (
     Settlement,
     Unit,
 )
-from kochava_bot_middleware.store.redis.shards import shard_of, split
 from kochava_bot_middleware.store.redis.store import RedisStore
-from tests.store.harness import START, ManualClock, append, claimed_ids, entry, put, settle
+from kochava_bot_middleware.store.redis.units import shard_of, split
+from tests.store.harness import ManualClock, append, claimed_ids, entry, put, settle
 from tests.store.valkey import LocalValkey, fresh_url
 
 NAMES = [f"user{number}" for number in range(40)]
@@ -41,14 +41,12 @@ def lanes_apart() -> tuple[str, str]:
 
 
 def test_all_of_a_person_is_in_one_shard() -> None:
-    """Lanes of inbox, records and pings, and marks named after the person, make one part."""
+    """Lanes of inbox and records, and marks of these lanes, whatever their key, make one part."""
     unit = Unit(
-        appends=[entry("a", lane="app/psid7"), entry("b", lane="page/psid7", queue="inbox"), entry("c", queue="ping")][
-            :2
-        ],
-        marks=[Mark(key="funnel:app:psid7", value=b"1"), Mark(key="known:app:psid7", value=b"1")],
+        appends=[entry("a", lane="app/psid7"), entry("b", lane="page/psid7", queue="inbox")],
+        marks=[Mark(lane="app/psid7", key=key, value=b"1") for key in ("funnel:app:psid7", "barred:0123456789abcdef")],
     )
-    assert [shard_of("psid7", 16)] == [part.shard for part in split(unit, 16)]
+    assert {shard_of("psid7", 16): unit} == split(unit, 16)
 
 
 def test_people_spread_over_the_shards() -> None:
@@ -65,21 +63,23 @@ async def test_unit_over_shards_is_written_whole(store: RedisStore) -> None:
     assert tuple(name for name in NAMES if name != NAMES[3]) == answer.appended
     assert (NAMES[3],) == answer.repeated
     assert 39 == len(answer.leased)
-    marks = [Mark(key=f"k:{name}", value=name.encode()) for name in NAMES]
+    marks = [Mark(lane=name, key=f"k:{name}", value=name.encode()) for name in NAMES]
     await put(store, *marks)
-    assert {f"k:{name}": name.encode() for name in NAMES} == dict(await store.recall([mark.key for mark in marks]))
+    recalled = await store.recall([(mark.lane, mark.key) for mark in marks])
+    assert {f"k:{name}": name.encode() for name in NAMES} == dict(recalled)
 
 
 async def test_refused_unit_over_shards_writes_nothing(store: RedisStore) -> None:
     """What any shard refuses is in none."""
     first, second = lanes_apart()
-    await put(store, Mark(key=f"k:{second}", value=b"old"))
-    absent = Mark(key=f"k:{second}", value=b"new", condition=Condition.IF_ABSENT)
+    await put(store, Mark(lane=second, key=f"k:{second}", value=b"old"))
+    absent = Mark(lane=second, key=f"k:{second}", value=b"new", condition=Condition.IF_ABSENT)
     for appends in ([entry("a", lane=first)], [entry("a", lane=second)]):
-        unit = Unit(appends=appends, marks=[Mark(key=f"k:{first}", value=b"1"), absent])
+        unit = Unit(appends=appends, marks=[Mark(lane=first, key=f"k:{first}", value=b"1"), absent])
         answer = await store.commit(unit)
         assert (CommitVerdict.CONDITION_FAILED, absent.key) == (answer.verdict, answer.failed_key)
-    assert ({}, {f"k:{second}": b"old"}) == (await store.stats(), dict(await store.recall([f"k:{first}", absent.key])))
+    recalled = await store.recall([(first, f"k:{first}"), (second, absent.key)])
+    assert ({}, {absent.key: b"old"}) == (await store.stats(), dict(recalled))
 
 
 async def test_lost_lease_in_one_shard_refuses_the_unit(store: RedisStore) -> None:
@@ -105,7 +105,7 @@ async def test_claim_takes_from_all_shards(store: RedisStore, limit: int) -> Non
     assert sorted(NAMES) == sorted(ids)
 
 
-async def test_listing_counts_and_upkeep_reach_all_shards(store: RedisStore) -> None:
+async def test_listing_counts_and_upkeep_reach_all_shards(store: RedisStore, clock: ManualClock) -> None:
     """Pages follow the order of appending over all shards; forgetting, retrying and purging find each entry."""
     for name in NAMES:
         await append(store, entry(name, lane=name))
@@ -116,13 +116,14 @@ async def test_listing_counts_and_upkeep_reach_all_shards(store: RedisStore) -> 
     await store.commit(Unit(settlements=[Settlement(claim=claim, outcome=Outcome.DEAD) for claim in claims]))
     dead = [row.entry.id for row in await store.browse("track", state=EntryState.DEAD)]
     assert 5 == await store.retry_dead(dead[:5])
-    tombstone = Mark(key="barred:x", value=b"1")
+    tombstone = Mark(lane=dead[5], key="barred:x", value=b"1")
     assert 2 == await store.forget(dead[5:7], reason="forgotten", tombstone=tombstone)
     stats = (await store.stats())["track"]
     assert (40, 25, 13, 2) == (stats.accepted, stats.waiting, stats.dead, stats.dropped)
-    assert 15 == await store.purge(dead_before=START + 1)
+    clock.advance(1.0)
+    assert 15 == await store.purge(ended_for_seconds=0.5)
     assert 25 == len(await claimed_ids(store))
-    assert {"barred:x": b"1"} == dict(await store.recall(["barred:x"]))
+    assert {"barred:x": b"1"} == dict(await store.recall([(dead[5], "barred:x")]))
 
 
 async def test_entry_is_found_in_whichever_shard(store: RedisStore) -> None:
@@ -133,15 +134,23 @@ async def test_entry_is_found_in_whichever_shard(store: RedisStore) -> None:
     assert await store.find("another id") is None
 
 
-async def test_clock_set_back_delays_no_shard(store: RedisStore, clock: ManualClock) -> None:
-    """Each gives what waits for a time too far ahead, and shortens its leases."""
+async def test_sweep_after_a_clock_set_back_reaches_all_shards(store: RedisStore, clock: ManualClock) -> None:
+    """In each, what waits for a time too far ahead and the leases that end too late are moved."""
     await append(store, *(entry(name, lane=name) for name in NAMES))
     await store.claim("track", 20, 60.0)
     clock.advance(-3600.0)
-    assert clock.now() == await store.next_due_at("track", at_most_ahead_seconds=120.0)
-    assert 20 == len(await claimed_ids(store, at_most_ahead_seconds=120.0))
+    await store.sweep({"track": 120.0})
+    assert 120.0 == await store.next_due_in("track")
     clock.advance(120.0)
-    assert 40 == len(await claimed_ids(store, at_most_ahead_seconds=120.0))
+    assert 40 == len(await claimed_ids(store))
+
+
+async def test_sweep_moves_more_than_one_portion(store: RedisStore, clock: ManualClock) -> None:
+    """However many heads are due too late, one call moves them all."""
+    await append(store, *(entry(f"{n}", lane=f"{n}", wait_seconds=3600.0) for n in range(2_100)))
+    await store.sweep({"track": 120.0})
+    clock.advance(120.0)
+    assert 2_100 == len(await store.claim("track", 3_000, 60.0))
 
 
 async def test_number_of_shards_stays(store: RedisStore) -> None:
@@ -167,10 +176,10 @@ async def test_cluster_has_each_persons_keys_in_one_slot() -> None:
             ends = [Settlement(claim=claim, outcome=Outcome.DEAD) for claim in claims[:10]]
             assert CommitVerdict.COMMITTED is (await store.commit(Unit(settlements=ends))).verdict
             assert CommitVerdict.COMMITTED is (await settle(store, claims[10])).verdict
-            await store.forget([claims[11].entry.lane], reason="x", tombstone=Mark(key="k:1", value=b"1"))
+            await store.forget([claims[11].entry.lane], reason="x", tombstone=Mark(lane="1", key="k:1", value=b"1"))
             assert 40 == len(await store.browse("track")) + 1
             server.run("SCRIPT", "FLUSH")
-            assert (40, 1) == ((await store.stats())["track"].accepted, len(await store.recall(["k:1"])))
+            assert (40, 1) == ((await store.stats())["track"].accepted, len(await store.recall([("1", "k:1")])))
         finally:
             await store.close()
         keys = server.run("KEYS", "*")

@@ -1,4 +1,4 @@
-"""What an address of a Redis or Valkey server says. Nothing here needs the library."""
+"""Addresses of Redis and Valkey servers. Nothing here needs the library."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST_SHARDS = 16_384
 
 
 class Durability(enum.StrEnum):
-    """Who sees to it that what is committed is kept."""
+    """How it is made sure that what is committed is kept."""
 
     CHECKED = "checked"
     """The server's settings are read, and it is refused where they would lose data."""
@@ -32,7 +32,7 @@ class Durability(enum.StrEnum):
     """As `CHECKED`; also each commit waits until the server's log is on the disk (Redis 7.2 and later, Valkey)."""
 
     SERVER = "server"
-    """Nothing is checked: the server's owner knows."""
+    """Nothing is checked: the server's owner answers for it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -84,7 +84,7 @@ def parse_redis_address(url: str) -> RedisAddress:
         parts = urlsplit(url)
         port = parts.port or DEFAULT_PORT
     except ValueError:
-        # What Python says of it quotes the address.
+        # The message of Python quotes the address.
         _refuse("a port between 1 and 65535, and in the password / ? # @ : percent-encoded", "another")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     for option in options:

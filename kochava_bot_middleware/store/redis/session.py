@@ -1,68 +1,157 @@
-"""What belongs to one process and one event loop: the connections to a server, and what goes by them."""
+"""
+What belongs to one process and one event loop: the connections to a server, opened once this release may use the store.
+
+**A store of schema 1**, written by the former release, is converted in place when it is opened, as follows.
+
+1. Shard by shard, and in one step each, its keys are renamed to those of schema 2. From the first step on the former
+   release refuses to open the store. A process of it that still runs fails with each commit and claims nothing, since
+   two of the former keys hold a text then: nothing that it would write is lost without an error.
+2. The ends of dead and dropped entries move into their rows, in portions.
+3. With several shards, the marks that are not named after a person are copied to every shard. They were kept in the
+   shard of their key, and are looked for in that of their lane now, which their key does not tell.
+
+Each step can be repeated, and until the last one is done the store says that it is being converted. So no lock is
+needed: when a process dies in between, the next one goes on, and two of them do no harm. Nothing is lost: what waits,
+is in flight, dead or dropped, its leases, all marks, and the ids that are remembered, which have no row.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import secrets
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 
 import attrs
 
 from ...exceptions import SchemaTooNew, StoreUnavailable
-from . import scripts
-from .address import Durability, RedisAddress
-from .client import Client, Cluster
-from .line import Line
+from .address import RedisAddress
+from .client import Client
+from .lua import GROWS, READS, RUNS_WHEN_FULL, SCHEMA, Script
 from .notifier import RedisNotifier
-from .opening import open_client
+from .round_trips import RoundTrips
 
-SCHEMA = 1
-"""The version of what the scripts write."""
+SOME_ROWS = 500
+"""How many rows a script looks at, so that commits never wait long for it."""
+
+OPEN = Script(
+    GROWS,
+    """
+local schema, shards = call('HGET', META, 'schema'), call('HGET', META, 'shards')
+if not schema then
+  schema, shards = asked.schema, asked.shards
+  call('HSET', META, 'schema', schema, 'shards', shards)
+end
+return {tonumber(schema), tonumber(shards), call('HEXISTS', META, 'converting')}
+""",
+)
+"""The schema and the number of shards, written if there are none yet, and whether the store is being converted."""
+
+_RENAME_KEYS = Script(
+    RUNS_WHEN_FULL,
+    """
+if tonumber(call('HGET', META, 'schema') or 1) >= 2 then return end
+check_slot(tag)
+local names = all_names(tag)
+names[#names + 1] = 'ends'
+for _, name in ipairs(names) do
+  if call('EXISTS', tag .. name) == 1 then call('RENAME', tag .. name, prefix .. name) end
+end
+-- The former release reads one of these before it writes anything, and fails.
+call('MSET', tag .. 'ids', 'converted', tag .. 'marks', 'converted')
+call('HSET', META, 'schema', 2, 'shards', asked.shards, 'converting', 1)
+""",
+)
+
+_MOVE_ENDS = Script(
+    RUNS_WHEN_FULL,
+    """
+local places = call('ZRANGE', ENDED_TIMES, asked.from, asked.from + asked.some - 1)
+for _, place in ipairs(places) do
+  local packed = call('HGET', prefix .. 'ends', place)
+  if packed then
+    local row = row_at(place)
+    local state, reason, detail, ended_at, attempts = unpack(unpack_one(packed))
+    row[STATE], row[REASON], row[DETAIL], row[ENDED_AT], row[ATTEMPTS] = state, reason, detail, ended_at, attempts
+    call('HSET', ROWS, place, pack(row))
+    call('HDEL', prefix .. 'ends', place)
+  end
+end
+return #places
+""",
+)
+
+_SCAN_MARKS = Script(
+    READS,
+    """
+local named_after_a_person = {funnel = true, identities = true, known = true, referral = true}
+local marks, answer = {}, call('HSCAN', MARKS, asked.cursor, 'COUNT', asked.some)
+for index = 1, #answer[2], 2 do
+  local key = string.gsub(answer[2][index], '^dry_run:', '')
+  if not named_after_a_person[string.match(key, '^([^:]*):.*:')] then
+    marks[#marks + 1] = answer[2][index]
+    marks[#marks + 1] = answer[2][index + 1]
+  end
+end
+return {answer[1], marks}
+""",
+)
+"""Some marks that are not named after a person, such as ``barred:HASH``, and where to go on."""
+
+_COPY_MARKS = Script(
+    RUNS_WHEN_FULL,
+    """
+if call('HEXISTS', META, 'converting') == 0 then return end
+for index = 3, #ARGV, 2 do
+  local key, stored = ARGV[index], ARGV[index + 1]
+  local expires_at = string.match(stored, '^[^:]+')
+  if call('HSETNX', MARKS, key, stored) == 1 and expires_at then call('ZADD', MARKS_UNTIL, expires_at, key) end
+end
+""",
+)
+
+_END_CONVERSION = Script(RUNS_WHEN_FULL, "call('HDEL', META, 'converting')")
 
 
 @attrs.frozen(kw_only=True)
-class Session:
-    """An open store. What writes and what looks go by different connections."""
+class RedisSession:
+    """An open store. What writes and what reads go by different connections."""
 
     client: Client
-    writes: Line
-    looks: Line
-    bell: RedisNotifier
+    writes: RoundTrips
+    reads: RoundTrips
+    notifier: RedisNotifier
 
     async def close(self) -> None:
-        """Finish what was begun and let go of the connections."""
+        """Finish what was begun and close the connections."""
         await self.writes.finish()
-        await self.looks.finish()
-        await self.bell.close()
+        await self.reads.finish()
+        await self.notifier.close()
         await self.client.close()
 
 
-async def open_session(address: RedisAddress, *, now: Callable[[], str], common: Mapping[str, object]) -> Session:
+async def open_session(
+    client: Client, address: RedisAddress, *, name: str, now: Callable[[], str], common: Mapping[str, object]
+) -> RedisSession:
     """
-    Connect, and look whether this release may use what is there.
+    Check that this release may use what is there, and convert it if the former one wrote it.
 
     Args:
+        client: The connections. They are closed if this fails.
         address: Of the server.
-        now: See `Line`.
-        common: See `Line`.
+        name: Tells the notices of this process from those of others.
+        now: See `RoundTrips`.
+        common: See `RoundTrips`.
 
     Raises:
-        StoreUnavailable: The server cannot be reached, would lose data, or holds a store with other shards.
+        StoreUnavailable: The server cannot be reached, or holds a store with other shards.
         SchemaTooNew: A newer release wrote it.
     """
-    client = await open_client(address)
-    is_cluster = isinstance(client, Cluster)
-    common = {**common, "cluster": is_cluster}
-    waits = address.durability is Durability.FSYNC
-    session = Session(
+    session = RedisSession(
         client=client,
-        writes=Line(client, address, now=now, common=common, waits_for_disk=waits, apart=is_cluster),
-        looks=Line(client, address, now=now, common=common, apart=is_cluster),
-        bell=RedisNotifier(client, address, name=secrets.token_hex(8)),
+        writes=RoundTrips(client, address, now=now, common=common, is_durable=True),
+        reads=RoundTrips(client, address, now=now, common=common),
+        notifier=RedisNotifier(client, address, name=name),
     )
     try:
-        schema, shards = await session.looks.run(scripts.OPEN, 0, {"schema": SCHEMA})
+        schema, shards, is_converting = await session.reads.run(OPEN, 0, {"schema": SCHEMA})
         if schema > SCHEMA:
             known = f"has schema {schema}, and this release knows up to {SCHEMA}"
             message = f"the store {address} {known}; upgrade the package"
@@ -70,23 +159,35 @@ async def open_session(address: RedisAddress, *, now: Callable[[], str], common:
         if shards != address.shards:
             message = f"the store {address} was made with shards={shards}; put that into its address"
             raise StoreUnavailable(message)
+        if schema < SCHEMA or is_converting:
+            await _convert(session.writes, shards)
     except BaseException:
         await client.close()
         raise
     return session
 
 
-def in_its_own_task(opening: Coroutine[None, None, Session]) -> asyncio.Task[Session]:
-    """
-    Open a session for all who wait for it. While it connects redis-py swallows a cancellation, so it is not the opening
-    that is cancelled with one of them, but only that one's wait.
-    """
-    task = asyncio.get_running_loop().create_task(opening, name="kochava-bot-open")
-    # A failure that nobody waits for any more must not be reported as forgotten.
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return task
+async def _convert(writes: RoundTrips, shards: int) -> None:
+    for shard in range(shards):
+        await writes.run(_RENAME_KEYS, shard, {})
+    for shard in range(shards):
+        start, some = 0, SOME_ROWS
+        while some == SOME_ROWS:
+            some = await writes.run(_MOVE_ENDS, shard, {"from": start, "some": SOME_ROWS})
+            start += some
+    if shards > 1:
+        for shard in range(shards):
+            await _copy_marks(writes, shard, shards)
+    # The first shard says whether all are converted.
+    for shard in reversed(range(shards)):
+        await writes.run(_END_CONVERSION, shard, {})
 
 
-def here() -> tuple[int, asyncio.AbstractEventLoop]:
-    """The process and the event loop to which a session opened now belongs."""
-    return os.getpid(), asyncio.get_running_loop()
+async def _copy_marks(writes: RoundTrips, shard: int, shards: int) -> None:
+    cursor = None
+    while cursor != "0":
+        answer, marks = await writes.run(_SCAN_MARKS, shard, {"cursor": cursor or "0", "some": SOME_ROWS})
+        cursor = answer.decode()
+        for other in range(shards):
+            if marks and other != shard:
+                await writes.run(_COPY_MARKS, other, {}, marks)

@@ -7,9 +7,11 @@ Each unit is one step of the server, by a Lua script. All that waits while the s
 from __future__ import annotations
 
 import asyncio
+import heapq
 import itertools
+import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -18,21 +20,19 @@ from ...clock import Clock, SystemClock
 from ...exceptions import StoreUnavailable
 from ..records import Claim, Committed, CommitVerdict, EntryState, Listed, Mark, Queue, QueueStats, Unit
 from ..settings import StoreSettings
-from . import scripts
 from .address import RedisAddress, parse_redis_address
-from .browse import Listing
-from .counts import add_up
-from .line import Line
-from .scripts import Script
-from .session import Session, here, in_its_own_task, open_session
-from .shards import Part, shard_of, split
-from .units import claim_of, committed_of, encode_mark, encode_unit, listed_of, merge, or_false
+from .client import Client, connect
+from .lua import Script
+from .lua_upkeep import BROWSE, FIND, FORGET, PLACE_OF, PURGE, RETRY_DEAD, STATS, SWEEP
+from .lua_work import CLAIM, NEXT_DUE, RECALL, RENEW
+from .round_trips import RoundTrips
+from .session import SOME_ROWS, RedisSession, open_session
+from .units import can_be_refused, claim_of, encode_mark, listed_of, merge, shard_of, split, stats_of
 
-SOME_ROWS = 500
-"""How many rows a sweep or purge removes in one script, so that commits never wait long for it."""
-
-_INHERITED: list[Session] = []
+_INHERITED: list[RedisSession] = []
 """Connections of a parent process or of an event loop that ended, which must not be touched any more."""
+
+_BEFORE_ALL = "-1"
 
 
 class RedisStore:
@@ -42,9 +42,10 @@ class RedisStore:
     Args:
         url: ``redis://``, ``rediss://`` or ``unix://``; see `parse_redis_address`.
         settings: Only `StoreSettings.dedupe_seconds` matters here.
-        clock: Tells when leases lapse and entries are due. Without one, and with the machine's own, that is the
-            server's clock, since those of many machines differ.
+        clock: Says when leases lapse and entries are due. Without one, and with the machine's own, that is the server's
+            clock, since those of many machines differ.
         token_prefix: What the token of each lease begins with; the server adds a number. Random unless given.
+        connect: Makes the connections.
     """
 
     def __init__(
@@ -54,18 +55,20 @@ class RedisStore:
         settings: StoreSettings | None = None,
         clock: Clock | None = None,
         token_prefix: str | None = None,
+        connect: Callable[[RedisAddress], Awaitable[Client]] = connect,
     ) -> None:
         self.address: RedisAddress = parse_redis_address(url)
         self.durable = True
         self._clock = None if clock is None or isinstance(clock, SystemClock) else clock
+        self._connect = connect
         self._shards = range(self.address.shards)
         self._turns = itertools.count()
-        # Should the server lose its last second, it gives numbers again, but nobody gets a prefix again.
+        # Should the server lose its last second, it gives numbers again, but never a prefix.
         prefix = secrets.token_hex(8) + "-" if token_prefix is None else token_prefix
         remember = (settings or StoreSettings()).dedupe_seconds
         self._common = {"shards": self.address.shards, "tokens": prefix, "remember": remember}
-        self._session: Session | None = None
-        self._opening: asyncio.Task[Session] | None = None
+        self._session: RedisSession | None = None
+        self._opening: asyncio.Task[RedisSession] | None = None
         self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._callbacks: list[Callable[[], None]] = []
         self._closed = False
@@ -78,12 +81,12 @@ class RedisStore:
         reason not to look. Others are heard from the store's first use on.
         """
         self._callbacks.append(callback)
-        if self._session is not None and self._owner == here():
-            self._session.bell.on_append(callback)
+        if self._session is not None and self._owner == _current_owner():
+            self._session.notifier.on_append(callback)
 
     async def listening(self) -> bool:
         """Whether notices of others are heard at present."""
-        return await (await self._opened()).bell.listening()
+        return await (await self._opened()).notifier.listening()
 
     async def open(self) -> None:
         self._closed = False
@@ -92,7 +95,7 @@ class RedisStore:
     async def close(self) -> None:
         self._closed = True
         self._callbacks.clear()
-        if self._owner == here():
+        if self._owner == _current_owner():
             if self._opening is not None:
                 await asyncio.wait([self._opening])
             session, self._session = self._session, None
@@ -102,19 +105,16 @@ class RedisStore:
     async def commit(self, unit: Unit) -> Committed:
         session = await self._opened()
         answer = await self._commit(session.writes, unit)
-        session.bell.committed(unit, answer)
+        session.notifier.committed(unit, answer)
         return answer
 
-    async def claim(
-        self, queue: str, limit: int, lease_seconds: float, *, at_most_ahead_seconds: float | None = None
-    ) -> list[Claim]:
+    async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
         """
         As the contract says; with several shards each gives its share, so that "longest due first" holds within it, and
         those that cannot be reached take nothing from the others.
         """
         claims: list[Claim] = []
         failures: list[BaseException] = []
-        asked = {"queue": queue, "seconds": lease_seconds, "ahead": or_false(at_most_ahead_seconds)}
         first = next(self._turns) % len(self._shards)
         shards = [*self._shards[first:], *self._shards[:first]]
         while shards and len(claims) < limit:
@@ -122,8 +122,11 @@ class RedisStore:
             shares = {
                 shard: share for turn, shard in enumerate(shards) if (share := (left - turn - 1) // len(shards) + 1)
             }
-            looks = [self._look(scripts.CLAIM, shard, limit=share, **asked) for shard, share in shares.items()]
-            for shard, answer in zip(shares, await asyncio.gather(*looks, return_exceptions=True), strict=True):
+            asked = [
+                self._read(CLAIM, shard, queue=queue, limit=share, seconds=lease_seconds)
+                for shard, share in shares.items()
+            ]
+            for shard, answer in zip(shares, await asyncio.gather(*asked, return_exceptions=True), strict=True):
                 if isinstance(answer, BaseException):
                     failures.append(answer)
                     answer = ()
@@ -139,34 +142,30 @@ class RedisStore:
         for claim in claims:
             by_shard.setdefault(self._shard_of(claim.entry.lane), []).append(claim)
         asked = [
-            self._look(
-                scripts.RENEW, shard, claims=[(each.entry.id, each.token) for each in some], seconds=lease_seconds
-            )
+            self._read(RENEW, shard, claims=[(each.entry.id, each.token) for each in some], seconds=lease_seconds)
             for shard, some in by_shard.items()
         ]
-        ends: dict[int, float] = {}
-        for some, (flags, expires_at) in zip(by_shard.values(), await asyncio.gather(*asked), strict=True):
-            ends |= {
-                id(claim): float(expires_at) for claim, flag in zip(some, flags.decode(), strict=True) if flag == "1"
-            }
-        return [attrs.evolve(claim, expires_at=ends[id(claim)]) for claim in claims if id(claim) in ends]
+        renewed: set[int] = set()
+        for some, flags in zip(by_shard.values(), await asyncio.gather(*asked), strict=True):
+            renewed |= {id(claim) for claim, flag in zip(some, flags.decode(), strict=True) if flag == "1"}
+        return [claim for claim in claims if id(claim) in renewed]
 
-    async def recall(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+    async def recall(self, keys: Sequence[tuple[str, str]]) -> Mapping[str, bytes]:
         by_shard: dict[int, list[str]] = {}
-        for key in dict.fromkeys(keys):
-            by_shard.setdefault(self._shard_of(key), []).append(key)
-        asked = [self._look(scripts.RECALL, shard, keys=some) for shard, some in by_shard.items()]
+        for lane, key in dict.fromkeys(keys):
+            by_shard.setdefault(self._shard_of(lane), []).append(key)
+        asked = [self._read(RECALL, shard, keys=some) for shard, some in by_shard.items()]
         found: dict[str, bytes] = {}
         for some, values in zip(by_shard.values(), await asyncio.gather(*asked), strict=True):
             found |= {key: value for key, value in zip(some, values, strict=True) if value is not None}
-        return found if len(by_shard) == 1 else {key: found[key] for key in keys if key in found}
+        return found
 
-    async def next_due_at(self, queue: str, *, at_most_ahead_seconds: float | None = None) -> float | None:
-        times = await self._look_everywhere(scripts.NEXT_DUE, queue=queue, ahead=or_false(at_most_ahead_seconds))
-        return min((float(time) for time in times if time is not None), default=None)
+    async def next_due_in(self, queue: str) -> float | None:
+        waits = await self._read_everywhere(NEXT_DUE, queue=queue)
+        return min((float(wait) for wait in waits if wait is not None), default=None)
 
     async def stats(self) -> Mapping[str, QueueStats]:
-        return add_up(await self._look_everywhere(scripts.STATS))
+        return stats_of(await self._read_everywhere(STATS))
 
     async def browse(
         self,
@@ -177,119 +176,146 @@ class RedisStore:
         limit: int = 100,
         after: str | None = None,
     ) -> list[Listed]:
-        listing = Listing(queue=queue, state=state, lane=lane, limit=limit)
-        place = ""
+        place = _BEFORE_ALL
         if after is not None:
-            places = [each for each in await self._look_everywhere(scripts.PLACE_OF, id=after) if each is not None]
+            places = [each for each in await self._read_everywhere(PLACE_OF, id=after) if each is not None]
             if not places:
                 return []
             place = places[0].decode()
         shards = self._shards if lane is None else [self._shard_of(lane)]
-        looks = (await self._opened()).looks
-        return listing.merged(await asyncio.gather(*(listing.read(looks, shard, place) for shard in shards)))
+        asked = {"queue": queue, "state": state or False, "lane": False if lane is None else lane, "some": SOME_ROWS}
+        pages = await asyncio.gather(*(self._browse_shard(shard, place, limit, asked) for shard in shards))
+        rows = heapq.merge(*pages, key=lambda row: row[0])
+        return [listed for _, listed in itertools.islice(rows, limit)]
 
     async def find(self, entry_id: str) -> Listed | None:
         # As in `retry_dead`.
-        rows = await self._look_everywhere(scripts.FIND, id=entry_id, private=Queue.INBOX)
+        rows = await self._read_everywhere(FIND, id=entry_id, private=Queue.INBOX)
         return next((listed_of(row)[1] for row in rows if row is not None), None)
 
     async def retry_dead(self, ids: Sequence[str]) -> int:
-        bell = (await self._opened()).bell
-        # An id does not tell its shard, so each is asked and knows its own.
-        retried: int = sum([await self._write(scripts.RETRY_DEAD, shard, ids=list(ids)) for shard in self._shards])
+        notifier = (await self._opened()).notifier
+        # An id does not say which shard has it, so each is asked and knows its own.
+        retried: int = sum([await self._write(RETRY_DEAD, shard, ids=list(ids)) for shard in self._shards])
         if retried:
-            bell.ring()
+            notifier.notify()
         return retried
 
-    async def purge(self, *, dead_before: float) -> int:
+    async def purge(self, *, ended_for_seconds: float) -> int:
         purged = 0
         for shard in self._shards:
             some = SOME_ROWS
             while some == SOME_ROWS:
-                some = await self._write(scripts.PURGE, shard, before=dead_before, limit=SOME_ROWS)
+                some = await self._write(PURGE, shard, seconds=ended_for_seconds, some=SOME_ROWS)
                 purged += some
         return purged
 
     async def forget(self, lanes: Sequence[str], *, reason: str, tombstone: Mark) -> int:
         """As the contract says; with several shards the tombstone comes first, and then one transaction a shard."""
-        by_shard: dict[int, list[str]] = {self._shard_of(tombstone.key): []}
+        by_shard: dict[int, list[str]] = {self._shard_of(tombstone.lane): []}
         for lane in lanes:
             by_shard.setdefault(self._shard_of(lane), []).append(lane)
         dropped = 0
         blobs: list[bytes] = []
         marks = [encode_mark(tombstone, blobs)]
         for shard, some in by_shard.items():
-            dropped += await self._write(scripts.FORGET, shard, blobs, lanes=some, reason=reason, marks=marks)
+            dropped += await self._write(FORGET, shard, blobs, lanes=some, reason=reason, marks=marks)
             marks, blobs = [], []
         return dropped
 
-    async def sweep(self) -> None:
+    async def sweep(self, longest_waits: Mapping[str, float] | None = None) -> None:
+        asked = {"longest_waits": dict(longest_waits or {}), "some": SOME_ROWS}
         for shard in self._shards:
-            while await self._look(scripts.SWEEP, shard, limit=SOME_ROWS) == SOME_ROWS:
+            while await self._read(SWEEP, shard, **asked) == SOME_ROWS:
                 pass
 
-    def _shard_of(self, name: str) -> int:
-        return shard_of(name, len(self._shards))
+    def _shard_of(self, lane: str) -> int:
+        return shard_of(lane, len(self._shards))
 
-    async def _commit(self, writes: Line, unit: Unit) -> Committed:
+    async def _commit(self, writes: RoundTrips, unit: Unit) -> Committed:
         parts = split(unit, len(self._shards))
-        if len(parts) == 1:
-            return await writes.commit(parts[0].shard, encode_unit(unit))
-        refusal = await self._refusal(writes, parts)
-        if refusal is not None:
-            return refusal
+        if len(parts) > 1:
+            refusal = await self._refusal(writes, parts)
+            if refusal is not None:
+                return refusal
         answers = []
-        for part in parts:
-            answer = await writes.commit(part.shard, encode_unit(part.unit))
-            if answer.verdict is not CommitVerdict.COMMITTED:
+        for shard, part in parts.items():
+            answer = await writes.commit(shard, part)
+            if answer.verdict is not CommitVerdict.COMMITTED or len(parts) == 1:
                 return answer
             answers.append(answer)
         return merge(unit, answers)
 
-    async def _refusal(self, writes: Line, parts: Sequence[Part]) -> Committed | None:
-        refused = []
-        for part in parts:
-            if part.can_be_refused:
-                encoded = encode_unit(part.unit)
-                answers = await writes.check(part.shard, encoded)
-                refused.append(committed_of(attrs.evolve(part.unit, appends=()), answers))
-        refused = [answer for answer in refused if answer.verdict is not CommitVerdict.COMMITTED]
+    async def _refusal(self, writes: RoundTrips, parts: Mapping[int, Unit]) -> Committed | None:
+        answers = [
+            await writes.check(shard, attrs.evolve(part, appends=(), lease=None))
+            for shard, part in parts.items()
+            if can_be_refused(part)
+        ]
+        refused = [answer for answer in answers if answer.verdict is not CommitVerdict.COMMITTED]
         return min(refused, key=lambda answer: answer.verdict is not CommitVerdict.LEASE_LOST, default=None)
 
-    async def _look_everywhere(self, script: Script, **asked: object) -> list[Any]:
-        return list(await asyncio.gather(*(self._look(script, shard, **asked) for shard in self._shards)))
+    async def _browse_shard(
+        self, shard: int, place: str, limit: int, asked: Mapping[str, object]
+    ) -> list[tuple[bytes, Listed]]:
+        """
+        The rows of a shard behind *place*, each with its place; read in portions, so that the server is never busy with
+        one for long.
+        """
+        rows: list[tuple[bytes, Listed]] = []
+        after: str | None = place
+        while after is not None and len(rows) < limit:
+            seen, found = await self._read(
+                BROWSE, shard, after=after, limit=limit - len(rows), private=Queue.INBOX, **asked
+            )
+            rows += map(listed_of, found)
+            after = None if seen is None else seen.decode()
+        return rows
 
-    async def _look(self, script: Script, shard: int, **asked: object) -> Any:
-        return await (await self._opened()).looks.run(script, shard, asked)
+    async def _read_everywhere(self, script: Script, **asked: object) -> list[Any]:
+        return list(await asyncio.gather(*(self._read(script, shard, **asked) for shard in self._shards)))
+
+    async def _read(self, script: Script, shard: int, **asked: object) -> Any:
+        return await (await self._opened()).reads.run(script, shard, asked)
 
     async def _write(self, script: Script, shard: int, blobs: Sequence[bytes] = (), **asked: object) -> Any:
         return await (await self._opened()).writes.run(script, shard, asked, blobs)
 
-    async def _opened(self) -> Session:
-        self._check_open()
-        if self._session is not None and self._owner == here():
-            return self._session
-        if self._owner != here():
-            if self._session is not None:
-                _INHERITED.append(self._session)
-            self._session, self._opening, self._owner = None, None, here()
-        if self._opening is None:
-            self._opening = in_its_own_task(self._open())
-        return await asyncio.shield(self._opening)
-
-    async def _open(self) -> Session:
-        try:
-            self._session = session = await open_session(self.address, now=self._now, common=self._common)
-        finally:
-            self._opening = None
-        for callback in self._callbacks:
-            session.bell.on_append(callback)
-        return session
-
-    def _check_open(self) -> None:
+    async def _opened(self) -> RedisSession:
         if self._closed:
             message = f"the store {self.address} is closed; call `open` to use it again"
             raise StoreUnavailable(message)
+        owner = _current_owner()
+        if self._owner != owner:
+            if self._session is not None:
+                _INHERITED.append(self._session)
+            self._session, self._opening, self._owner = None, None, owner
+        if self._session is not None:
+            return self._session
+        if self._opening is None:
+            # In a task of its own: while it connects redis-py swallows a cancellation, so it is not the opening that is
+            # cancelled with one of those that wait for it, but only that one's wait.
+            self._opening = asyncio.get_running_loop().create_task(self._open(), name="kochava-bot-open")
+            # A failure that nothing waits for any more must not be reported as never retrieved.
+            self._opening.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(self._opening)
+
+    async def _open(self) -> RedisSession:
+        try:
+            client = await self._connect(self.address)
+            name = secrets.token_hex(8)
+            session = await open_session(client, self.address, name=name, now=self._now, common=self._common)
+            self._session = session
+        finally:
+            self._opening = None
+        for callback in self._callbacks:
+            session.notifier.on_append(callback)
+        return session
 
     def _now(self) -> str:
         return "" if self._clock is None else repr(self._clock.now())
+
+
+def _current_owner() -> tuple[int, asyncio.AbstractEventLoop]:
+    """The process and the event loop to which a session opened now belongs."""
+    return os.getpid(), asyncio.get_running_loop()

@@ -1,41 +1,101 @@
 """
-Units, claims and listings as the scripts read and write them: JSON for what they look into, bytes for what they do not.
+Units on their way to the server: in which slot of a cluster each part of them is, and how the scripts read it.
+
+**Shards.** A person's entries and marks belong together, so the last part of a lane's name decides, what follows the
+last slash or colon: of the lanes ``page/ann`` and ``app/ann`` it is ``ann``. A mark is kept with its lane, whatever its
+key is. An id is looked for in the shard of its lane only.
+
+With one shard, which is the default, everything is in one slot, and each unit is one transaction whatever it touches.
+With more, so is each unit whose lanes are all of one person. A unit over several shards is written in parts:
+
+1. In each shard its claims and conditions are checked. If one fails, nothing is written.
+2. Each shard's part is written in one transaction: first the parts that settle nothing, then the others.
+
+If the process dies in between, the claims are not settled yet, so the work is done again and writes the same ids, which
+count once. If another unit comes in between, the answer is the refusal, and what was written of the unit before stays:
+the caller plans anew, and its appends are reported as repeated.
+
+**Encoding.** JSON for what a script looks into, bytes for what it does not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 import orjson
 
-from ..records import Claim, Committed, CommitVerdict, Entry, EntryState, Listed, Mark, Unit
+from ..records import Claim, Committed, CommitVerdict, Condition, Entry, EntryState, Listed, Mark, QueueStats, Unit
 
 _VERDICTS = (CommitVerdict.COMMITTED, CommitVerdict.CONDITION_FAILED, CommitVerdict.LEASE_LOST)
+_ENDS = ("done", "dead", "dropped")
 
 
-@attrs.frozen(kw_only=True)
-class Encoded:
+def shard_of(lane: str, shards: int) -> int:
+    """The shard of a lane."""
+    if shards == 1:
+        return 0
+    person = lane[max(lane.rfind("/"), lane.rfind(":")) + 1 :]
+    return zlib.crc32(person.encode()) % shards
+
+
+def meta_key(prefix: str, shard: int) -> str:
+    """The key whose hash tag all keys of the shard have."""
+    return f"{{{prefix}:{shard}}}:meta"
+
+
+def split(unit: Unit, shards: int) -> dict[int, Unit]:
+    """The parts of *unit* by shard, in the order to write them: those that settle something come last."""
+    if shards == 1:
+        return {0: unit}
+    touched = dict.fromkeys(shard_of(lane, shards) for lane in _lanes(unit))
+    if len(touched) <= 1:
+        return {next(iter(touched), 0): unit}
+    parts = {
+        shard: attrs.evolve(
+            unit,
+            appends=[each for each in unit.appends if shard_of(each.lane, shards) == shard],
+            settlements=[each for each in unit.settlements if shard_of(each.claim.entry.lane, shards) == shard],
+            marks=[each for each in unit.marks if shard_of(each.lane, shards) == shard],
+        )
+        for shard in touched
+    }
+    return dict(sorted(parts.items(), key=lambda part: bool(part[1].settlements)))
+
+
+def can_be_refused(unit: Unit) -> bool:
+    """Whether anything of *unit* depends on what is in the store."""
+    return bool(unit.settlements) or any(mark.condition is not Condition.ALWAYS for mark in unit.marks)
+
+
+def grows(unit: Unit) -> bool:
+    """Whether *unit* adds to the store."""
+    return bool(unit.appends) or any(mark.value is not None for mark in unit.marks)
+
+
+def merge(unit: Unit, answers: Sequence[Committed]) -> Committed:
+    """One answer out of those of the unit's parts, all of them committed."""
+    new = {entry_id for answer in answers for entry_id in answer.appended}
+    appended: list[str] = []
+    repeated: list[str] = []
+    for entry in unit.appends:
+        # An id that is twice in the unit is new only once.
+        (appended if entry.id in new else repeated).append(entry.id)
+        new.discard(entry.id)
+    return Committed(
+        verdict=CommitVerdict.COMMITTED,
+        appended=tuple(appended),
+        repeated=tuple(repeated),
+        leased=tuple(claim for answer in answers for claim in answer.leased),
+    )
+
+
+def encode_unit(unit: Unit) -> tuple[bytes, Sequence[bytes]]:
     """
-    A unit ready to be sent.
-
-    Attributes:
-        unit: What it is.
-        json: What the script looks into. It names the bytes by their number, from 1.
-        blobs: Bodies and values of marks.
-        grows: Whether it adds to the store.
-    """
-
-    unit: Unit
-    json: bytes
-    blobs: Sequence[bytes]
-    grows: bool
-
-
-def encode_unit(unit: Unit) -> Encoded:
-    """
-    Write *unit* for the script.
+    Write *unit* as JSON, and the bytes that it names by their number, from 1.
 
     Raises:
         TypeError: A text in it cannot be written as UTF-8.
@@ -46,24 +106,30 @@ def encode_unit(unit: Unit) -> Encoded:
             settlement.claim.entry.id,
             settlement.claim.token,
             settlement.outcome.value,
-            or_false(settlement.retry_at),
+            max(0.0, settlement.retry_after_seconds or 0.0),
             settlement.reason,
             settlement.detail,
         )
         for settlement in unit.settlements
     ]
+    # The script replaces the wait by a time, and the empty element by the body.
     appends = [
-        (entry.id, entry.queue, entry.lane, entry.schema, entry.created_at, or_false(entry.due_at))
+        (
+            entry.id,
+            entry.queue,
+            entry.lane,
+            entry.schema,
+            entry.created_at,
+            max(0.0, entry.wait_seconds or 0.0),
+            "",
+            entry.kind,
+            entry.name,
+        )
         for entry in unit.appends
     ]
     marks = [encode_mark(mark, blobs) for mark in unit.marks]
     lease = False if unit.lease is None else (unit.lease.queue, unit.lease.seconds)
-    return Encoded(
-        unit=unit,
-        json=orjson.dumps((settlements, appends, marks, lease, len(blobs))),
-        blobs=blobs,
-        grows=bool(appends) or any(mark.value is not None for mark in unit.marks),
-    )
+    return orjson.dumps((settlements, appends, marks, lease, len(blobs))), blobs
 
 
 def encode_mark(mark: Mark, blobs: list[bytes]) -> tuple[str, float | bool, int | bool, str, int | bool]:
@@ -75,7 +141,9 @@ def encode_mark(mark: Mark, blobs: list[bytes]) -> tuple[str, float | bool, int 
     if mark.expected is not None:
         blobs.append(mark.expected)
         expected = len(blobs)
-    return mark.key, or_false(mark.expires_at), value or False, mark.condition.value, expected or False
+    # Lua has no element that is missing, but it has a false.
+    expires = False if mark.expires_after_seconds is None else mark.expires_after_seconds
+    return mark.key, expires, value or False, mark.condition.value, expected or False
 
 
 def committed_of(unit: Unit, answer: Sequence[Any]) -> Committed:
@@ -97,30 +165,16 @@ def committed_of(unit: Unit, answer: Sequence[Any]) -> Committed:
 
 def claim_of(answer: Sequence[Any], appends: Sequence[Entry] = ()) -> Claim:
     """A claim as a script answers it; its entry is a number of *appends*, from 1, or written out."""
-    number, token, expires_at, attempt, *columns = answer
-    entry = appends[number - 1] if number else entry_of(columns)
-    return Claim(entry=entry, token=token.decode(), expires_at=float(expires_at), attempt=attempt)
-
-
-def entry_of(columns: Sequence[Any]) -> Entry:
-    """An entry as a script answers it."""
-    entry_id, queue, lane, schema, created_at, due_at, body = columns
-    return Entry(
-        id=entry_id.decode(),
-        queue=queue.decode(),
-        lane=lane.decode(),
-        schema=int(schema),
-        created_at=float(created_at),
-        due_at=_float(due_at),
-        body=body,
-    )
+    number, token, attempt, *columns = answer
+    entry = appends[number - 1] if number else _entry_of(columns)
+    return Claim(entry=entry, token=token.decode(), attempt=attempt)
 
 
 def listed_of(answer: Sequence[Any]) -> tuple[bytes, Listed]:
     """A row of a listing, and its place."""
     place, state, attempts, due_at, reason, detail, ended_at, *columns = answer
     listed = Listed(
-        entry=entry_of(columns),
+        entry=_entry_of(columns),
         state=EntryState(state.decode()),
         attempts=attempts,
         due_at=_float(due_at),
@@ -131,26 +185,56 @@ def listed_of(answer: Sequence[Any]) -> tuple[bytes, Listed]:
     return place, listed
 
 
-def merge(unit: Unit, answers: Sequence[Committed]) -> Committed:
-    """One answer out of those of the unit's parts, all of them committed."""
-    new = {entry_id for answer in answers for entry_id in answer.appended}
-    appended: list[str] = []
-    repeated: list[str] = []
-    for entry in unit.appends:
-        # An id that is twice in the unit is new only once.
-        (appended if entry.id in new else repeated).append(entry.id)
-        new.discard(entry.id)
-    return Committed(
-        verdict=CommitVerdict.COMMITTED,
-        appended=tuple(appended),
-        repeated=tuple(repeated),
-        leased=tuple(claim for answer in answers for claim in answer.leased),
+def stats_of(answers: Sequence[Any]) -> Mapping[str, QueueStats]:
+    """The counts of every queue that ever accepted something, added up over the shards."""
+    counts: Counter[tuple[str, str]] = Counter()
+    firsts: dict[str, list[tuple[bytes, float]]] = {}
+    for numbers, queues in answers:
+        for field, number in zip(numbers[::2], numbers[1::2], strict=True):
+            name, _, queue = field.decode().partition(":")
+            counts[queue, name] += int(number)
+        for queue, in_flight, first in queues:
+            counts[queue.decode(), "in_flight"] += in_flight
+            heads = firsts.setdefault(queue.decode(), [])
+            if first is not None:
+                place, created_at = first.split()
+                heads.append((place, float(created_at)))
+    return {queue: _queue_stats(queue, counts, heads) for queue, heads in firsts.items()}
+
+
+def _queue_stats(queue: str, counts: Counter[tuple[str, str]], heads: Sequence[tuple[bytes, float]]) -> QueueStats:
+    accepted, in_flight = counts[queue, "accepted"], counts[queue, "in_flight"]
+    ends = {name: counts[queue, name] for name in _ENDS}
+    return QueueStats(
+        accepted=accepted,
+        waiting=accepted - in_flight - sum(ends.values()),
+        in_flight=in_flight,
+        oldest_waiting_at=min(heads)[1] if heads else None,
+        **ends,
     )
 
 
-def or_false(number: float | None) -> float | bool:
-    """Lua has no element that is missing, but it has a false."""
-    return False if number is None else number
+def _entry_of(columns: Sequence[Any]) -> Entry:
+    entry_id, queue, lane, schema, created_at, body, kind, name = columns
+    return Entry(
+        id=entry_id.decode(),
+        queue=queue.decode(),
+        lane=lane.decode(),
+        schema=int(schema),
+        created_at=float(created_at),
+        body=body,
+        kind=kind.decode(),
+        name=name.decode(),
+    )
+
+
+def _lanes(unit: Unit) -> Iterator[str]:
+    for settlement in unit.settlements:
+        yield settlement.claim.entry.lane
+    for entry in unit.appends:
+        yield entry.lane
+    for mark in unit.marks:
+        yield mark.lane
 
 
 def _float(text: bytes | None) -> float | None:

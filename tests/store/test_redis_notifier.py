@@ -1,4 +1,4 @@
-"""How processes that share a server wake each other."""
+"""How processes that share a server notify each other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from kochava_bot_middleware.store.notify import NOTIFY_SECONDS
 from kochava_bot_middleware.store.records import Lease, Outcome
 from kochava_bot_middleware.store.redis.address import parse_redis_address
-from kochava_bot_middleware.store.redis.client import Client, Command, OneServer
+from kochava_bot_middleware.store.redis.client import Client, Command, ServerClient
 from kochava_bot_middleware.store.redis.notifier import RedisNotifier, channel_of
 from kochava_bot_middleware.store.redis.store import RedisStore
 from tests.store.harness import append, claim_one, entry, settle
@@ -49,7 +49,7 @@ async def new_store(valkey: LocalValkey) -> AsyncIterator[NewStore]:
 
 
 async def listens(store: RedisStore) -> asyncio.Event:
-    """What is set when *store* is woken."""
+    """An event that is set when *store* is woken."""
     woken = asyncio.Event()
     store.on_append(woken.set)
     assert await store.listening()
@@ -69,6 +69,12 @@ def published(valkey: LocalValkey) -> int:
     return int(stats.get("cmdstat_publish", {"calls": 0})["calls"])
 
 
+def publish_refusals(valkey: LocalValkey) -> int:
+    """How often publishing was not permitted."""
+    stats = valkey.run("INFO", "commandstats")
+    return int(stats.get("cmdstat_publish", {"rejected_calls": 0})["rejected_calls"])
+
+
 def is_connected(valkey: LocalValkey) -> bool:
     return b"name=kochava-bot" in valkey.run("CLIENT", "LIST")
 
@@ -78,7 +84,7 @@ def listeners(valkey: LocalValkey) -> int:
 
 
 async def test_append_wakes_other_stores(valkey: LocalValkey, new_store: NewStore) -> None:
-    """Nobody looks by itself here, so only the bell can have told."""
+    """No store here looks by itself, so only the notice can have done it."""
     worker, other, bot = (new_store(valkey.url()) for _ in range(3))
     woken, woken_too = await listens(worker), await listens(other)
     await append(bot, entry("a"))
@@ -122,39 +128,43 @@ async def test_what_is_given_back_or_retried_wakes(valkey: LocalValkey, new_stor
 
 async def test_own_notice_is_not_heard(valkey: LocalValkey) -> None:
     """A process knows what it commits; it hears those of others."""
-    client = OneServer(parse_redis_address(valkey.url()))
-    bell = RedisNotifier(client, parse_redis_address(valkey.url()), name="a")
+    client = ServerClient(parse_redis_address(valkey.url()))
+    notifier = RedisNotifier(client, parse_redis_address(valkey.url()), name="a")
+    calls: list[str] = []
     woken = asyncio.Event()
-    bell.on_append(woken.set)
-    assert await bell.listening()
+    notifier.on_append(lambda: calls.append("called"))
+    notifier.on_append(woken.set)
+    assert await notifier.listening()
+    calls.clear()
     woken.clear()
-    bell._heard("message", b"a")
-    assert not woken.is_set()
-    bell._heard("message", b"b")
-    assert woken.is_set()
-    await bell.close()
+    # A subscriber gets them in this order.
+    assert [1, 1] == await client.send([("PUBLISH", CHANNEL, b"a"), ("PUBLISH", CHANNEL, b"b")])
+    assert await is_woken(woken)
+    assert ["called"] == calls
+    await notifier.close()
     await client.close()
 
 
 async def test_many_appends_are_few_notices(valkey: LocalValkey) -> None:
     """However quick the server, there is a pause between two."""
     address = parse_redis_address(valkey.url())
-    client = OneServer(address)
-    bell = RedisNotifier(client, address, name="a")
+    client = ServerClient(address)
+    notifier = RedisNotifier(client, address, name="a")
     loop = asyncio.get_running_loop()
     began = loop.time()
     for _ in range(100):
-        bell.ring()
-        assert bell._ringing is not None
-        await asyncio.wait([bell._ringing])
+        notifier.notify()
+        await client.send([("PING",)])
     most = (loop.time() - began) / NOTIFY_SECONDS + 2
-    await bell.close()
+    await notifier.close()
     await client.close()
     assert 2 <= published(valkey) <= most
 
 
 class LosesOne:
-    """A connection that breaks once, before the server hears what it is asked."""
+    """A connection that breaks once, before the server gets what is sent."""
+
+    is_cluster = False
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -173,16 +183,16 @@ class LosesOne:
 async def test_notice_lost_with_its_connection_is_sent_again(valkey: LocalValkey) -> None:
     """By a new connection, as the commit before it."""
     address = parse_redis_address(valkey.url())
-    client = LosesOne(OneServer(address))
-    bell = RedisNotifier(client, address, name="a")
-    bell.ring()
-    await bell.close()
+    client = LosesOne(ServerClient(address))
+    notifier = RedisNotifier(client, address, name="a")
+    notifier.notify()
+    await notifier.close()
     await client.close()
     assert 1 == published(valkey)
 
 
-async def test_last_append_is_told_too(valkey: LocalValkey, new_store: NewStore) -> None:
-    """However many come close together, the last is heard of."""
+async def test_last_append_is_noticed(valkey: LocalValkey, new_store: NewStore) -> None:
+    """However many come close together, there is a notice after the last."""
     worker, bot = new_store(valkey.url()), new_store(valkey.url())
     woken = await listens(worker)
     await asyncio.gather(*(append(bot, entry(f"{n}", lane=f"{n}")) for n in range(200)))
@@ -193,8 +203,8 @@ async def test_last_append_is_told_too(valkey: LocalValkey, new_store: NewStore)
     assert 200 == claimed
 
 
-async def test_bell_rings_again_after_a_restart_of_the_server(valkey: LocalValkey, new_store: NewStore) -> None:
-    """It listens anew by itself, and wakes then, since nobody could be heard meanwhile."""
+async def test_store_listens_again_after_a_restart_of_the_server(valkey: LocalValkey, new_store: NewStore) -> None:
+    """It subscribes anew by itself, and its callbacks are called then, since notices may have been missed."""
     worker, bot = new_store(valkey.url()), new_store(valkey.url())
     woken = await listens(worker)
     await append(bot, entry("a"))
@@ -210,34 +220,34 @@ async def test_bell_rings_again_after_a_restart_of_the_server(valkey: LocalValke
 async def test_server_that_went_silent_is_noticed(valkey: LocalValkey) -> None:
     """After a quiet while it is asked; without an answer the connection is given up, and made anew once it answers."""
     address = parse_redis_address(valkey.url("&timeout_seconds=1"))
-    client = OneServer(address)
-    bell = RedisNotifier(client, address, name="a", quiet_seconds=0.01)
+    client = ServerClient(address)
+    notifier = RedisNotifier(client, address, name="a", quiet_seconds=0.01)
     woken = asyncio.Event()
-    bell.on_append(woken.set)
-    assert await bell.listening()
+    notifier.on_append(woken.set)
+    assert await notifier.listening()
     async with asyncio.timeout(20):
         while valkey.run("INFO", "commandstats").get("cmdstat_ping", {"calls": 0})["calls"] < 3:
             await asyncio.sleep(0.01)
-    assert await bell.listening()
+    assert await notifier.listening()
     process_id = valkey.run("INFO", "server")["process_id"]
     os.kill(process_id, signal.SIGSTOP)
     try:
         async with asyncio.timeout(20):
-            while await bell.listening():
+            while await notifier.listening():
                 await asyncio.sleep(0.01)
     finally:
         woken.clear()
         os.kill(process_id, signal.SIGCONT)
     assert await is_woken(woken)
-    assert await bell.listening()
-    await bell.close()
+    assert await notifier.listening()
+    await notifier.close()
     await client.close()
 
 
 async def test_user_without_the_channel_goes_without_notices(
     valkey: LocalValkey, new_store: NewStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Commits and claims go on; each of both sides is told in one line, and is not tried at each commit."""
+    """Commits and claims go on; each side has one line in the log, and is not tried at each commit."""
     caplog.set_level(logging.INFO)
     valkey.run("ACL", "SETUSER", "bot", "on", ">secret", "~{test:*", "+@all", "resetchannels")
     url = f"unix://bot:secret@{valkey.socket}?prefix=test"
@@ -246,14 +256,14 @@ async def test_user_without_the_channel_goes_without_notices(
     assert not await worker.listening()
     for number in range(3):
         await append(bot, entry(f"{number}", lane=f"{number}"))
-        bell = (await bot._opened()).bell
-        bell._rhythm.close()
-        assert bell._ringing is not None
-        await asyncio.wait_for(bell._ringing, 20)
+        async with asyncio.timeout(20):
+            while not publish_refusals(valkey):
+                await asyncio.sleep(0.01)
+    await bot.close()
     assert 3 == len(await worker.claim("track", 9, 60.0))
     wanted = [f"wake_ups_refused {CHANNEL} PUBLISH is not permitted", f"wake_ups_unheard {CHANNEL} NoPermissionError"]
     assert wanted == sorted(line for line in caplog.messages if "wake_ups" in line)
-    assert 1 == valkey.run("INFO", "commandstats")["cmdstat_publish"]["rejected_calls"]
+    assert 1 == publish_refusals(valkey)
 
 
 async def test_user_with_the_channel_is_woken(valkey: LocalValkey, new_store: NewStore) -> None:
