@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Self
 
 from .clock import Clock, SystemClock
+from .delivery.attempt import Deliverer
 from .delivery.worker import Worker
 from .exceptions import RegistrationError
 from .handling import Handling, current_handling, handling_of
@@ -170,15 +170,14 @@ class KochavaMiddleware(Authoring):
         Args:
             sender: What each request goes through, such as a `KochavaClient`. It stays open when the worker stops.
         """
-        return Worker(
-            store=self._store,
-            sender=sender,
-            destinations=self._apps.destinations,
-            settings=self.settings.delivery,
+        deliverer = Deliverer(
+            sender,
+            self._apps.destinations,
+            self.settings.delivery,
             clock=self._clock,
-            rng=random.Random(),  # noqa: S311 - jitter
             gate=self._parts.privacy.gate,
         )
+        return Worker(self._store, deliverer)
 
     async def receive(self, event: Event, call_next: CallNext) -> Any:
         """Record what *event* and its handler tell. The handler's result and errors pass through untouched."""
