@@ -116,6 +116,7 @@ class Consumer:
         self._is_full = False
         self._is_woken = False
         self._pause: asyncio.Future[None] | None = None
+        self._claiming: asyncio.Task[Any] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._upkeep: list[asyncio.Task[None]] = []
         # Each task runs in a copy of this, so that none sees what another has set.
@@ -126,7 +127,7 @@ class Consumer:
     def start(self) -> None:
         """Begin to claim, to renew leases and to sweep. Idempotent; does nothing after `stop`."""
         if not self._upkeep and not self.is_stopping:
-            self.create_task(self._claim_until_stopped())
+            self._claiming = self.create_task(self._claim_until_stopped())
             self._upkeep = [asyncio.create_task(self._renew()), asyncio.create_task(self._sweep())]
 
     def wake(self) -> None:
@@ -149,7 +150,9 @@ class Consumer:
                 while tasks := self._other_tasks():
                     await asyncio.wait(tasks)
         except TimeoutError:
-            log.warning("%s_not_drained: %d entries are left to the next process", self._queue, len(self._leases))
+            left = self._other_tasks() - {self._claiming}
+            if left:
+                log.warning("%s_not_drained: %d entries are left to the next process", self._queue, len(left))
         self.is_cancelling = True
         upkeep, self._upkeep = self._upkeep, []
         await _cancel([*self._other_tasks(), *upkeep])

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from kochava_bot_middleware.exceptions import SchemaTooNew, StoreError, StoreUnavailable
-from kochava_bot_middleware.queues.commit_retry import LONGEST_PAUSE_SECONDS, CommitRetry
+from kochava_bot_middleware.queues.commit_retry import LONGEST_PAUSE_SECONDS, CommitRetry, LaneLocks
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import CommitVerdict, Entry, Queue, Unit
 from tests.fakes import VirtualClock, settle
@@ -163,13 +163,15 @@ async def test_commit_given_up_in_its_lane_lets_nobody_slip_past(store: FaultySt
     assert ["a", "c"] == await notes(store)
 
 
-async def test_lanes_that_nobody_writes_to_are_forgotten(store: FaultyStore, commits: CommitRetry) -> None:
+async def test_locks_that_nobody_holds_are_forgotten() -> None:
     """There are as many lanes as people."""
-    await asyncio.gather(
-        *(commits.commit(unit(text, lane)) for text, lane in [("a", "ann"), ("b", "ann"), ("c", "c")])
-    )
+    locks = LaneLocks()
+    requested = [locks.request({(Queue.TRACK, lane)}) for lane in ("ann", "ann", "c")]
+    assert 2 == len(locks)
+    for lock in requested:
+        locks.release(lock)
 
-    assert 0 == len(commits._lanes)
+    assert 0 == len(locks)
 
 
 async def test_newcomer_does_not_slip_past_those_just_woken(
