@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 import attrs
 
-from ..queues.consumer import Consumer, ConsumerOptions
+from ..queues.consumer import Consumer
 from ..queues.leases import Claimed
+from ..queues.options import ConsumerOptions
 from ..store.contract import AnnouncesAppends, Store
-from ..store.records import Outcome, Settlement
+from ..store.records import Outcome, Queue, Settlement
 from .attempt import Deliverer, Settled
 from .circuit import Target
 from .pace import QUEUES
@@ -101,7 +102,7 @@ class Worker:
         """Each destination, and whether it is left alone."""
         return [(target, circuit.is_down) for target, circuit in self._deliverer.pace.circuits().items()]
 
-    def _consumer(self, queue: str) -> Consumer:
+    def _consumer(self, queue: Queue) -> Consumer:
         deliverer, settings = self._deliverer, self._deliverer.settings
         return Consumer(
             self._store,
@@ -120,7 +121,7 @@ class Worker:
             incidents=deliverer.incidents,
         )
 
-    async def _deliver(self, queue: str, claimed: Claimed) -> Settled | None:
+    async def _deliver(self, queue: Queue, claimed: Claimed) -> Settled | None:
         consumer = self._consumers[queue]
         async with consumer.slots:
             if consumer.is_stopping:
@@ -131,30 +132,30 @@ class Worker:
             self.counts.lost += 1
         return settled
 
-    def _ended(self, settled: Settlement, is_committed: bool) -> None:
+    def _ended(self, settlement: Settlement, *, is_committed: bool) -> None:
         """Count a settlement, and pass it on if it was committed."""
-        assert isinstance(settled, Settled)
+        assert isinstance(settlement, Settled)
         counts = self.counts
-        if settled.verdict is not None and settled.verdict.ambiguous:
+        if settlement.verdict is not None and settlement.verdict.ambiguous:
             counts.ambiguous += 1
         if not is_committed:
             counts.lost += 1
             return
-        match settled.outcome:
+        match settlement.outcome:
             case Outcome.DONE:
                 counts.delivered += 1
-            case Outcome.RETRY if settled.verdict is not None:
+            case Outcome.RETRY if settlement.verdict is not None:
                 counts.retried += 1
             case Outcome.RETRY:
                 counts.postponed += 1
             case Outcome.DEAD:
                 counts.dead += 1
-                self._deliverer.incidents.report("record_given_up", _subject(settled), reason=_reason(settled))
+                self._deliverer.incidents.report("record_given_up", _subject(settlement), reason=_reason(settlement))
             case Outcome.DROPPED:
                 counts.dropped += 1
         if self._on_settled is not None:
             try:
-                self._on_settled(settled)
+                self._on_settled(settlement)
             except Exception as exc:  # noqa: BLE001 - a listener never stops delivery
                 self._deliverer.incidents.report("listener_failed", type(exc).__name__)
 

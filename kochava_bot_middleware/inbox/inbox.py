@@ -18,8 +18,9 @@ from ..handling import Contributor, Handling, handling_of, is_being_cancelled, t
 from ..incidents import Incidents
 from ..messenger.events import Event
 from ..queues.commit_retry import CommitRetry
-from ..queues.consumer import Consumer, ConsumerOptions, Work
+from ..queues.consumer import Consumer
 from ..queues.leases import Claimed
+from ..queues.options import ConsumerOptions, Work
 from ..queues.settling import HandlingCommitter
 from ..store.contract import Store
 from ..store.records import Entry, Lease, Outcome, Queue, Settlement, Unit
@@ -289,9 +290,7 @@ class Inbox:
             claim = current.claim
             settlements = []
             if claim is not None:
-                settlements = [
-                    Settlement(claim=claim, outcome=outcome, reason=reason, retry_after_seconds=retry_after)
-                ]
+                settlements = [Settlement(claim=claim, outcome=outcome, reason=reason, retry_after_seconds=retry_after)]
             asked_at = self._consumer.now()
             committed = await self._committer.settle(contributors, settlements, self._lease())
             if committed is not None:

@@ -2,7 +2,11 @@
 The one consumer of a queue: it claims due heads, runs each, renews their leases meanwhile, and settles them.
 
 Inbox, outbox and timers are three uses of it. They differ in what they do with a claim, which is the `Process` that a
-consumer is given.
+consumer is given::
+
+    claim ──▶ held ──▶ process ──▶ settlement ──▶ committed with others, which leases the next of the lanes
+                │  renewed meanwhile        └──▶ lost: another process owns the entry
+                └──▶ released, if a shutdown comes before it was begun
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ import asyncio
 import contextvars
 import functools
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -23,6 +27,7 @@ from ..incidents import Incidents
 from ..store.contract import Store
 from ..store.records import Claim, Committed, CommitVerdict, Lease, Outcome, Settlement, Unit
 from .leases import Claimed, Instant, Leases
+from .options import ConsumerOptions, Process, Work
 
 log = logging.getLogger(__name__)
 
@@ -42,42 +47,6 @@ LINGER_SECONDS = 0.002
 
 REMEMBERED = 10_000
 """How many processed entries that were not this process's to settle are remembered."""
-
-Work = Coroutine[Any, Any, Settlement | None]
-Process = Callable[[Claimed], Work]
-"""
-Works on one claim. It is called at once when the claim was made; the coroutine that it returns runs as a task.
-
-A settlement that this returns is committed together with others. ``None``: it has settled the claim itself, the lease
-is lost, or, at a shutdown, work did not begin.
-"""
-
-
-@attrs.frozen(kw_only=True)
-class ConsumerOptions:
-    """
-    How a consumer works.
-
-    Attributes:
-        concurrency: Size of `Consumer.slots`. Nothing is claimed while more than half as many claims wait for a slot.
-        most_held: Claims are made until so many are held. Those that a commit leased come on top.
-        lease_seconds: How long a claim is owned without being renewed.
-        poll_seconds: How often to look for what other processes appended.
-        longest_wait_seconds: Tells the longest time that anything in the queue may wait or be leased from now on; see
-            `Store.sweep`.
-        room: Given how many claims are wanted, tells how many are worth making now, and in how many seconds to ask
-            again. ``None``: any number.
-        on_ended: Called with each settlement that a process returned, and whether it was committed; if it was not,
-            another process owns the entry. Must not raise.
-    """
-
-    concurrency: int
-    most_held: int
-    lease_seconds: float
-    poll_seconds: float
-    longest_wait_seconds: Callable[[], float]
-    room: Callable[[int], tuple[int, float]] | None = None
-    on_ended: Callable[[Settlement, bool], None] | None = None
 
 
 class Consumer:
@@ -169,6 +138,10 @@ class Consumer:
         self._tasks.add(task)
         task.add_done_callback(functools.partial(self._task_ended, claimed))
         return task
+
+    def _other_tasks(self) -> set[asyncio.Task[Any]]:
+        # A handler may stop its own bot.
+        return self._tasks - {asyncio.current_task()}
 
     # Claims
 
@@ -342,7 +315,8 @@ class Consumer:
         if committed.verdict is CommitVerdict.COMMITTED:
             for (claimed, _), settlement in zip(group, settlements, strict=True):
                 self._let_go(claimed)
-                self._report(settlement, is_committed=True)
+                if self._options.on_ended is not None:
+                    self._options.on_ended(settlement, is_committed=True)
             self.take(committed.leased, asked_at)
             if ends_any and lease is None:
                 self.wake()
@@ -355,6 +329,14 @@ class Consumer:
             await self._commit(group)
         else:
             self._lost(group[0][0], settlements[0])
+
+    def _lost(self, claimed: Claimed, settlement: Settlement) -> None:
+        self._incidents.report("lease_lost", self._queue)
+        self._let_go(claimed)
+        if settlement.outcome is Outcome.DONE:
+            self.remember_processed(settlement.claim.entry.id, settlement)
+        if self._options.on_ended is not None:
+            self._options.on_ended(settlement, is_committed=False)
 
     def _lease(self) -> Lease | None:
         """What leases the next entries of the lanes together with the settlements of their predecessors."""
@@ -384,17 +366,6 @@ class Consumer:
                 self._incidents.over("store_failed", self._queue)
                 return settlements, committed, asked_at
 
-    def _lost(self, claimed: Claimed, settlement: Settlement) -> None:
-        self._incidents.report("lease_lost", self._queue)
-        self._let_go(claimed)
-        if settlement.outcome is Outcome.DONE:
-            self.remember_processed(settlement.claim.entry.id, settlement)
-        self._report(settlement, is_committed=False)
-
-    def _report(self, settlement: Settlement, *, is_committed: bool) -> None:
-        if self._options.on_ended is not None:
-            self._options.on_ended(settlement, is_committed)
-
     # Upkeep
 
     async def _renew(self) -> None:
@@ -415,21 +386,13 @@ class Consumer:
 
     async def _release_unbegun(self) -> None:
         """Let another process claim at once what was not begun."""
-        releases = [
-            asyncio.ensure_future(
-                self._store.commit(Unit(settlements=[Settlement(claim=claim, outcome=Outcome.RELEASE)]))
-            )
-            for claim in self._leases.discard_unbegun()
-        ]
+        settlements = [Settlement(claim=claim, outcome=Outcome.RELEASE) for claim in self._leases.discard_unbegun()]
+        releases = [asyncio.ensure_future(self._store.commit(Unit(settlements=[each]))) for each in settlements]
         if releases:
             done, pending = await asyncio.wait(releases, timeout=CANCEL_SECONDS)
             await _cancel(pending)
             failed = len(pending) + sum(1 for release in done if release.exception() is not None)
             log.info("%s_released: %d entries, %d not", self._queue, len(releases) - failed, failed)
-
-    def _other_tasks(self) -> set[asyncio.Task[Any]]:
-        # A handler may stop its own bot.
-        return self._tasks - {asyncio.current_task()}
 
 
 async def _cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:

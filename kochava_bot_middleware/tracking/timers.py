@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from ..clock import Clock
 from ..incidents import Incidents
+from ..queues.consumer import Consumer
+from ..queues.leases import Claimed
+from ..queues.options import ConsumerOptions
 from ..store.contract import Store
 from ..store.records import Claim, Outcome, Queue, Settlement
 from .apps import Apps
@@ -16,8 +17,7 @@ from .timer_entry import Timer
 
 AT_ONCE = 64
 LEASE_SECONDS = 30.0
-LONGEST_PAUSE_SECONDS = 1.0
-SHORTEST_PAUSE_SECONDS = 0.05
+POLL_SECONDS = 1.0
 
 
 class Timers:
@@ -45,20 +45,29 @@ class Timers:
         self._incidents = incidents
         self._worthless_after = worthless_after_seconds
         longest = max(app.greeting.delivery_wait_seconds or 0.0 for app in apps)
-        self._at_most_ahead = 2 * (longest + LEASE_SECONDS)
-        self._running: asyncio.Task[None] | None = None
+        self._longest_wait = 2 * (longest + LEASE_SECONDS)
+        self._consumer: Consumer | None = None
 
     def start(self) -> None:
-        """Begin to watch, if any app has a greeting. Idempotent."""
-        if self._running is None and any(app.greeting.is_on for app in self._apps):
-            self._running = asyncio.create_task(self._run())
+        """Begin to end waits, if any app has a greeting. Idempotent."""
+        if self._consumer is None and any(app.greeting.is_on for app in self._apps):
+            options = ConsumerOptions(
+                concurrency=AT_ONCE,
+                most_held=AT_ONCE,
+                lease_seconds=LEASE_SECONDS,
+                poll_seconds=POLL_SECONDS,
+                longest_wait_seconds=lambda: self._longest_wait,
+            )
+            self._consumer = Consumer(
+                self._store, Queue.TIMER, self._process, options, clock=self._clock, incidents=self._incidents
+            )
+            self._consumer.start()
 
     async def stop(self) -> None:
-        """Watch no more; a wait whose end was being written is taken up again after its lease."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+        """End; a wait whose end was being written is released or, if it was written, over."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.stop(0)
 
     async def end_due(self) -> int:
         """
@@ -67,29 +76,13 @@ class Timers:
         Raises:
             StoreError: The store cannot be read or written.
         """
-        claims = await self._store.claim(Queue.TIMER, AT_ONCE, LEASE_SECONDS, at_most_ahead_seconds=self._at_most_ahead)
+        claims = await self._store.claim(Queue.TIMER, AT_ONCE, LEASE_SECONDS)
         for claim in claims:
             await self._end(claim)
         return len(claims)
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self._clock.sleep(await self._step())
-            except Exception as exc:  # noqa: BLE001 - an engine may raise anything; the waits go on when it works again
-                self._incidents.report("timers_wait", reason=type(exc).__name__)
-                await self._clock.sleep(LONGEST_PAUSE_SECONDS)
-
-    async def _step(self) -> float:
-        """End what is due; gives the seconds until it is worth looking again."""
-        due_at = await self._store.next_due_at(Queue.TIMER, at_most_ahead_seconds=self._at_most_ahead)
-        if due_at is None:
-            return LONGEST_PAUSE_SECONDS
-        pause = due_at - self._clock.now()
-        # More than any wait means that the store's clock, another machine's, is ahead; then it may know of an end now.
-        if pause <= 0 or pause > self._at_most_ahead:
-            return SHORTEST_PAUSE_SECONDS if await self.end_due() else LONGEST_PAUSE_SECONDS
-        return min(max(pause, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+    async def _process(self, claimed: Claimed) -> None:
+        await self._end(claimed.claim)
 
     async def _end(self, claim: Claim) -> None:
         timer = Timer.from_bytes(claim.entry.body)
@@ -104,7 +97,7 @@ class Timers:
             await self._settle(claim, Outcome.DROPPED, "too late")
             return
         left = timer.due_at - self._clock.now()
-        if 0 < left <= self._at_most_ahead:
+        if 0 < left <= self._longest_wait:
             # This clock and the store's, which is another machine's, differ. If both were set back, more is left.
             await self._put_off(claim, left)
             return
@@ -114,8 +107,7 @@ class Timers:
         await self._recorder.settle(recording, [Settlement(claim=claim, outcome=Outcome.DONE)])
 
     async def _put_off(self, claim: Claim, seconds: float) -> None:
-        retry_at = claim.expires_at - LEASE_SECONDS + seconds
-        settlement = Settlement(claim=claim, outcome=Outcome.RETRY, retry_at=retry_at, reason="not over yet")
+        settlement = Settlement(claim=claim, outcome=Outcome.RETRY, retry_after_seconds=seconds, reason="not over yet")
         await self._recorder.settle(self._recorder.alone(), [settlement])
 
     async def _settle(self, claim: Claim, outcome: Outcome, reason: str) -> None:

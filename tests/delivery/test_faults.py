@@ -53,7 +53,12 @@ async def rig() -> AsyncIterator[Rig]:
             DeliverySettings(retry_waits_seconds=(0.05,), probe_waits_seconds=(0.05,), poll_seconds=0.05),
             rng=random.Random(3),
         )
-        worker = Worker(store, deliverer, on_settled=lambda settled: [each(settled) for each in listeners])
+
+        def on_settled(settled: Settled) -> None:
+            for listener in listeners:
+                listener(settled)
+
+        worker = Worker(store, deliverer, on_settled=on_settled)
         running = asyncio.create_task(worker.run())
         yield Rig(server, store, worker, ended, listeners)
         await worker.stop(5)

@@ -89,9 +89,7 @@ async def test_only_one_tries_while_the_store_fails(
     await asyncio.gather(*tasks)
 
 
-async def test_what_came_first_is_written_first(
-    store: FaultyStore, clock: VirtualClock, commits: CommitRetry
-) -> None:
+async def test_what_came_first_is_written_first(store: FaultyStore, clock: VirtualClock, commits: CommitRetry) -> None:
     """Also what came before, during and just after the failure."""
     texts = [str(number) for number in range(20)]
     store.fail()
