@@ -18,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from kochava_bot_middleware.delivery.attempt import Deliverer
 from kochava_bot_middleware.delivery.settings import DeliverySettings
 from kochava_bot_middleware.delivery.worker import Worker
 from kochava_bot_middleware.kochava.client import KochavaClient
@@ -48,9 +49,7 @@ async def worker_rate(store: Store, target: Sink, count: int, concurrency: int, 
     numbers = itertools.count(1)
     worker = Worker(
         store,
-        client,
-        Destinations([destination(target.url)]),
-        DeliverySettings(concurrency=concurrency),
+        Deliverer(client, Destinations([destination(target.url)]), DeliverySettings(concurrency=concurrency)),
         on_settled=lambda _settled: ended.set() if next(numbers) == count else None,
     )
     began = time.perf_counter()

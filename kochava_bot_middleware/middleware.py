@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Self, overload
 
 from .chain import Next
 from .clock import Clock, SystemClock
+from .delivery.attempt import Deliverer
 from .delivery.background import BackgroundWorker
 from .delivery.worker import Worker
 from .exceptions import RegistrationError
@@ -31,7 +31,7 @@ from .tracking.recorder import Recorder
 from .tracking.recording import checked_id, optional_id
 from .tracking.sends import SendTracker
 from .tracking.settings import KochavaSettings, Mode, TrackingContext, WorkerPlace
-from .tracking.timers import GreetingTimers, Timers
+from .tracking.timers import GreetingTimers
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class KochavaMiddleware:
         self._privacy = Privacy(self._context)
         self._recorder = Recorder(self._context, self._privacy, on_committed=self._wake)
         self._sends = SendTracker(self._context, self._privacy, self._recorder)
-        self._timers = Timers(self._context, GreetingTimers(self._context, self._recorder))
+        self._timers = GreetingTimers(self._context, self._recorder)
         self._worker: BackgroundWorker | None = None
         self._started = False
         self._host: object | None = None
@@ -161,15 +161,14 @@ class KochavaMiddleware:
         Args:
             sender: What each request goes through, such as a `KochavaClient`. It stays open when the worker stops.
         """
-        return Worker(
-            store=self._store,
-            sender=sender,
-            destinations=self._context.apps.destinations,
-            settings=self.settings.delivery,
+        deliverer = Deliverer(
+            sender,
+            self._context.apps.destinations,
+            self.settings.delivery,
             clock=self._clock,
-            rng=random.Random(),  # noqa: S311 - jitter
             gate=self._privacy.gate,
         )
+        return Worker(self._store, deliverer)
 
     async def receive(self, event: Event, call_next: Next[Any, Any]) -> Any:
         """Record *event* and what its handler adds. The handler's result and errors pass through untouched."""

@@ -29,7 +29,7 @@ class BrokenStore(MemoryStore):
         self._check()
         return await super().commit(unit)
 
-    async def recall(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+    async def recall(self, keys: Sequence[tuple[str, str]]) -> Mapping[str, bytes]:
         self._check()
         return await super().recall(keys)
 

@@ -233,7 +233,7 @@ async def purge_dead(settings: KochavaSettings, arguments: argparse.Namespace, c
     """Remove dead and dropped entries that ended long ago."""
     async with opened(settings, clock) as store:
         with progress("purging"):
-            purged = await store.purge(dead_before=clock.now() - arguments.dead_older_than * _DAY)
+            purged = await store.purge(ended_for_seconds=arguments.dead_older_than * _DAY)
     print(f"{purged} removed")
     return GOOD
 

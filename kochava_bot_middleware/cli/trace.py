@@ -12,7 +12,7 @@ from ..store.contract import Store
 from ..store.records import Listed, Queue
 from ..tracking.funnel import FunnelState
 from ..tracking.settings import Apps, KochavaSettings
-from ..tracking.state import IdentityState, Keys, ReferralState, suppression_key, suppression_of
+from ..tracking.state import IdentityState, Keys, ReferralState, StateKey, suppression_key, suppression_of, values_of
 from .command import GOOD, Parsers, add_command
 from .entries import every_entry, fields_of, opened, summary_of
 from .output import NOTHING, iso, json_line, moment, print_table, progress
@@ -77,7 +77,8 @@ async def _marks(store: Store, settings: KochavaSettings, apps: Apps, user_id: s
     name = settings.privacy.named(user_id)
     suppressed = suppression_key(settings.privacy, settings.kochava_app_id, name)
     all_keys = {app.app_id: Keys(app.app_id, name) for app in apps}
-    stored = await store.recall([suppressed, *(key for keys in all_keys.values() for key in keys.all)])
+    wanted = [suppressed, *(key for keys in all_keys.values() for key in keys.all)]
+    stored = values_of(wanted, await store.recall(wanted))
     marks: dict[str, Mapping[str, Any]] = {}
     suppression = suppression_of(stored.get(suppressed))
     if suppression is not None:
@@ -88,7 +89,7 @@ async def _marks(store: Store, settings: KochavaSettings, apps: Apps, user_id: s
     return marks
 
 
-def _facts(keys: Keys, stored: Mapping[str, bytes]) -> list[tuple[str, Mapping[str, Any]]]:
+def _facts(keys: Keys, stored: Mapping[StateKey, bytes]) -> list[tuple[str, Mapping[str, Any]]]:
     facts: list[tuple[str, Mapping[str, Any]]] = []
     if keys.known in stored:
         facts.append(("first record", {"was": stored[keys.known].decode("utf-8", "replace")}))

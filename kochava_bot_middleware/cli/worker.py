@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import attrs
 
 from ..clock import SystemClock
-from ..delivery.worker import QUEUES, DeliveryCounts, Worker
+from ..delivery.pace import QUEUES
+from ..delivery.worker import DeliveryCounts, Worker
 from ..exceptions import SettingsError, Violation
 from ..middleware import KochavaMiddleware
 from ..store.contract import Store

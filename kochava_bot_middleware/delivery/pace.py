@@ -5,8 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 
+from ..kochava.destination import Destinations
+from ..store.records import Queue
 from .circuit import Circuit, Target
 from .settings import DeliverySettings
+
+QUEUES = (Queue.TRACK, Queue.PING)
+"""What is delivered."""
 
 
 class Pace:
@@ -14,7 +19,7 @@ class Pace:
     Keeps a `Circuit` for every target that was met.
 
     Args:
-        known: Targets that the settings name. When each of them is left alone, nothing is claimed at all.
+        known: Targets that the settings name. While each of them is left alone, nothing is claimed.
     """
 
     def __init__(self, settings: DeliverySettings, *, known: Iterable[Target], rng: random.Random) -> None:
@@ -40,16 +45,23 @@ class Pace:
         """All of them, for a person to look at."""
         return dict(self._circuits)
 
-    def room(self, queue: str, now: float, *, most: int) -> int:
-        """How many records of *queue* are worth claiming: *most*, unless all its destinations are held back."""
-        circuits = self._of(queue)
+    def room(self, queue: str, now: float, most: int) -> tuple[int, float]:
+        """
+        How many records of *queue* are worth claiming: *most*, unless all its destinations are held back. And in how
+        many seconds there may be room again.
+        """
+        circuits = [circuit for target, circuit in self._circuits.items() if target.queue == queue]
         if not circuits or any(circuit.free(now) for circuit in circuits):
-            return most
-        return min(most, sum(circuit.room(now) for circuit in circuits))
+            return most, 0.0
+        room = min(most, sum(circuit.room(now) for circuit in circuits))
+        return room, min(circuit.room_at(now) for circuit in circuits) - now
 
-    def room_at(self, queue: str, now: float) -> float:
-        """When there may be room again."""
-        return min((circuit.room_at(now) for circuit in self._of(queue)), default=now)
 
-    def _of(self, queue: str) -> list[Circuit]:
-        return [circuit for target, circuit in self._circuits.items() if target.queue == queue]
+def targets_of(destinations: Destinations) -> set[Target]:
+    """Where records for *destinations* are sent to."""
+    return {
+        Target(host=host, app_id=destination.app_id, queue=queue)
+        for destination in destinations
+        for queue in QUEUES
+        for host in destination.hosts(queue)
+    }

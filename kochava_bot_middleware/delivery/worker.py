@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import random
+import functools
 from collections.abc import Callable
 
 import attrs
 
-from ..clock import Clock, SystemClock
-from ..incidents import Incidents
-from ..kochava.client import RequestSender
-from ..kochava.destination import Destinations
+from ..queues.consumer import Consumer
+from ..queues.leases import Claimed
+from ..queues.options import ConsumerOptions
 from ..store.contract import AnnouncesAppends, Store
-from ..store.records import Outcome, Queue
-from .attempt import DeliveryAttempt, Gate, Settled
+from ..store.records import Outcome, Queue, Settlement
+from .attempt import Deliverer, Settled
 from .circuit import Target
-from .horizon import Horizon
-from .pace import Pace
-from .queue_worker import QueueWorker
-from .settings import DeliverySettings
-from .store_clock import StoreClock
+from .pace import QUEUES
 
-logger = logging.getLogger(__package__)
-
-QUEUES = (Queue.TRACK, Queue.PING)
-
-SWEEP_SECONDS = 60.0
-"""How often expired marks and ids are removed from the store."""
+AHEAD = 6
+"""How many records are held for each request that may be under way: some wait for it, some for their commit."""
 
 
 @attrs.define(kw_only=True)
@@ -61,90 +51,41 @@ class Worker:
 
     Args:
         store: Where the records wait.
-        sender: What sends a request.
-        destinations: The apps this worker has settings for. Records of others are left for another worker.
-        settings: See `DeliverySettings`.
-        clock: Time.
-        rng: Jitter.
-        on_settled: Told of every end, after its commit; must be quick. What it raises is logged and ignored.
-        gate: See `courier.Gate`.
+        deliverer: Makes the delivery attempts.
+        on_settled: Called with each settlement after its commit; must be quick. What it raises is logged and ignored.
     """
 
     def __init__(
-        self,
-        store: Store,
-        sender: RequestSender,
-        destinations: Destinations,
-        settings: DeliverySettings | None = None,
-        *,
-        clock: Clock | None = None,
-        rng: random.Random | None = None,
-        on_settled: Callable[[Settled], None] | None = None,
-        gate: Gate | None = None,
+        self, store: Store, deliverer: Deliverer, *, on_settled: Callable[[Settled], None] | None = None
     ) -> None:
-        settings = settings or DeliverySettings()
-        clock = clock or SystemClock()
-        rng = rng or random.Random()  # noqa: S311 - jitter
         self._store = store
-        self._clock = clock
-        self._incidents = Incidents(clock, logger)
-        self._told = on_settled
-        self._pace = Pace(settings, known=_targets(destinations), rng=rng)
+        self._deliverer = deliverer
+        self._on_settled = on_settled
         self.counts = DeliveryCounts()
-        store_clock = StoreClock(clock, settings.lease_seconds)
-        horizon = Horizon(settings, clock)
-        courier = DeliveryAttempt(
-            store=store,
-            sender=sender,
-            destinations=destinations,
-            pace=self._pace,
-            settings=settings,
-            clock=clock,
-            store_clock=store_clock,
-            horizon=horizon,
-            rng=rng,
-            incidents=self._incidents,
-            gate=gate,
-        )
-        self._queues = [
-            QueueWorker(
-                queue,
-                store=store,
-                courier=courier,
-                pace=self._pace,
-                settings=settings,
-                clock=clock,
-                store_clock=store_clock,
-                horizon=horizon,
-                rng=rng,
-                incidents=self._incidents,
-                on_settled=self._on_settled,
-                on_lost=self._on_lost,
-            )
-            for queue in QUEUES
-        ]
-        self._stopped = False
-        self._running: asyncio.Task[None] | None = None
+        self._consumers = {queue: self._consumer(queue) for queue in QUEUES}
+        self._is_stopped = False
+        self._stopped = asyncio.Event()
 
     async def run(self) -> None:
         """Work until `stop`. Returns at once if that was called before."""
-        if self._stopped:
+        if self._is_stopped:
             return
         if isinstance(self._store, AnnouncesAppends):
             self._store.on_append(self.wake)
-        self._running = asyncio.create_task(self._run())
+        for consumer in self._consumers.values():
+            consumer.start()
         try:
-            await asyncio.shield(self._running)
+            await self._stopped.wait()
         except asyncio.CancelledError:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
-            if not self._stopped:
+            is_stopping = self._is_stopped
+            await self.stop(0)
+            if not is_stopping:
                 raise
 
     def wake(self) -> None:
         """Something was appended: look now rather than at the next poll. Cheap; call it in the worker's own loop."""
-        for queue in self._queues:
-            queue.wake()
+        for consumer in self._consumers.values():
+            consumer.wake()
 
     async def stop(self, deadline_seconds: float = 10.0) -> None:
         """
@@ -153,86 +94,78 @@ class Worker:
         Args:
             deadline_seconds: What has not ended by then is cancelled; its lease lapses and it is sent again.
         """
-        self._stopped = True
-        for queue in self._queues:
-            queue.stop()
-        running = self._running
-        if running is None or running.done():
-            return
-        timer = asyncio.ensure_future(self._clock.sleep(deadline_seconds))
-        await asyncio.wait({running, timer}, return_when=asyncio.FIRST_COMPLETED)
-        timer.cancel()
-        if not running.done():
-            logger.warning("delivery_stopped_late after %g s", deadline_seconds)
-            running.cancel()
-        await asyncio.gather(running, timer, return_exceptions=True)
+        self._is_stopped = True
+        await asyncio.gather(*(consumer.stop(deadline_seconds) for consumer in self._consumers.values()))
+        self._stopped.set()
 
     def destinations(self) -> list[tuple[Target, bool]]:
         """Each destination, and whether it is left alone."""
-        return [(target, circuit.is_down) for target, circuit in self._pace.circuits().items()]
+        return [(target, circuit.is_down) for target, circuit in self._deliverer.pace.circuits().items()]
 
-    async def _run(self) -> None:
-        sweeping = asyncio.create_task(self._sweep())
-        try:
-            async with asyncio.TaskGroup() as group:
-                for queue in self._queues:
-                    group.create_task(queue.run())
-        finally:
-            sweeping.cancel()
-            await asyncio.gather(sweeping, return_exceptions=True)
+    def _consumer(self, queue: Queue) -> Consumer:
+        deliverer, settings = self._deliverer, self._deliverer.settings
+        return Consumer(
+            self._store,
+            queue,
+            functools.partial(self._deliver, queue),
+            ConsumerOptions(
+                concurrency=settings.concurrency,
+                most_held=AHEAD * settings.concurrency,
+                lease_seconds=settings.lease_seconds,
+                poll_seconds=settings.poll_seconds,
+                longest_wait_seconds=deliverer.longest_wait_seconds,
+                room=lambda most: deliverer.pace.room(queue, deliverer.clock.monotonic(), most),
+                on_ended=self._ended,
+            ),
+            clock=deliverer.clock,
+            incidents=deliverer.incidents,
+        )
 
-    async def _sweep(self) -> None:
-        """Now and then, let the store forget what it need not remember any more."""
-        while True:
-            await self._clock.sleep(SWEEP_SECONDS)
-            try:
-                await self._store.sweep()
-            except Exception as exc:  # noqa: BLE001 - an engine may raise anything; it is tried again in a minute
-                self._incidents.report("store_failed", "sweep", reason=type(exc).__name__)
+    async def _deliver(self, queue: Queue, claimed: Claimed) -> Settled | None:
+        consumer = self._consumers[queue]
+        async with consumer.slots:
+            if consumer.is_stopping:
+                return None
+            consumer.begin(claimed)
+            settled = await self._deliverer.attempt(claimed, consumer.is_owned)
+        if settled is None:
+            self.counts.lost += 1
+        return settled
 
-    def _on_settled(self, settled: Settled) -> None:
+    def _ended(self, settlement: Settlement, *, is_committed: bool) -> None:
+        """Count a settlement, and pass it on if it was committed."""
+        assert isinstance(settlement, Settled)
         counts = self.counts
-        if settled.verdict is not None and settled.verdict.ambiguous:
+        if settlement.verdict is not None and settlement.verdict.ambiguous:
             counts.ambiguous += 1
-        match settled.settlement.outcome:
+        if not is_committed:
+            counts.lost += 1
+            return
+        match settlement.outcome:
             case Outcome.DONE:
                 counts.delivered += 1
-            case Outcome.RETRY if settled.verdict is not None:
+            case Outcome.RETRY if settlement.verdict is not None:
                 counts.retried += 1
             case Outcome.RETRY:
                 counts.postponed += 1
             case Outcome.DEAD:
                 counts.dead += 1
-                self._incidents.report("record_given_up", _subject(settled), reason=_reason(settled))
+                self._deliverer.incidents.report("record_given_up", _subject(settlement), reason=_reason(settlement))
             case Outcome.DROPPED:
                 counts.dropped += 1
-        if self._told is not None:
+        if self._on_settled is not None:
             try:
-                self._told(settled)
+                self._on_settled(settlement)
             except Exception as exc:  # noqa: BLE001 - a listener never stops delivery
-                self._incidents.report("listener_failed", type(exc).__name__)
-
-    def _on_lost(self, settled: Settled | None) -> None:
-        self.counts.lost += 1
-        if settled is not None and settled.verdict is not None and settled.verdict.ambiguous:
-            self.counts.ambiguous += 1
+                self._deliverer.incidents.report("listener_failed", type(exc).__name__)
 
 
 def _subject(settled: Settled) -> str:
-    queue = settled.settlement.claim.entry.queue
+    queue = settled.claim.entry.queue
     return queue if settled.record is None else f"{settled.record.app_id} {queue}"
 
 
 def _reason(settled: Settled) -> str:
     """Why it was given up, with the status of Kochava's answer if there was one."""
     status = "" if settled.verdict is None else settled.verdict.detail[:3]
-    return f"{settled.settlement.reason} {status}".rstrip()
-
-
-def _targets(destinations: Destinations) -> set[Target]:
-    return {
-        Target(host=host, app_id=destination.app_id, queue=queue)
-        for destination in destinations
-        for queue in QUEUES
-        for host in destination.hosts(queue)
-    }
+    return f"{settled.reason} {status}".rstrip()

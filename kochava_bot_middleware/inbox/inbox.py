@@ -9,28 +9,69 @@ any live process takes the event over.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
 
 from ..clock import Clock, SystemClock
 from ..exceptions import StoreError, StoreUnavailable
 from ..handling import Contributor, Handling, handling_of, is_being_cancelled, trail_of
+from ..incidents import Incidents
 from ..messenger.events import Event
 from ..queues.commit_retry import CommitRetry
+from ..queues.consumer import Consumer
+from ..queues.leases import Claimed
+from ..queues.options import ConsumerOptions, Work
 from ..queues.settling import HandlingCommitter
 from ..store.contract import Store
-from ..store.records import Claim, Lease, Outcome, Queue, Settlement, Unit
-from .admission import Admission, Patience, cancel
+from ..store.records import Entry, Lease, Outcome, Queue, Settlement, Unit
 from .entries import SCHEMA, CorruptEntry, as_attempt, entry_of, event_of, id_of
 from .in_flight import InFlight, InFlightEvent
 from .settings import InboxSettings
-from .watch import Watch
 
 log = logging.getLogger(__name__)
 
 Dispatch = Callable[[Handling], Awaitable[None]]
+
+LONGEST_LEASE = 4.0
+"""An event waits no longer than its lease; another process may have one that is so many times as long."""
+
+
+class _Admission:
+    """
+    The new events of one webhook on their way into the store, and the request that waits for it.
+
+    Attributes:
+        events: What is stored, each with its event.
+        waiter: Done when waiting is over: the store has answered, or takes too long.
+        has_ended: The store has the events, or will never have them.
+        error: Why it will never have them.
+    """
+
+    __slots__ = ("error", "events", "has_ended", "waiter")
+
+    def __init__(self, events: Sequence[tuple[Entry, Event]]) -> None:
+        self.events = events
+        self.waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.has_ended = False
+        self.error: Exception | None = None
+
+    def end(self, error: Exception | None = None) -> None:
+        """The store has the events or, with an *error*, never will."""
+        self.has_ended = True
+        self.error = error
+        self._wait_no_longer()
+
+    async def wait(self, seconds: float) -> None:
+        """Return when it has ended, at the latest after so many seconds."""
+        timer = asyncio.get_running_loop().call_later(seconds, self._wait_no_longer)
+        try:
+            await self.waiter
+        finally:
+            timer.cancel()
+
+    def _wait_no_longer(self) -> None:
+        if not self.waiter.done():
+            self.waiter.set_result(None)
 
 
 class Inbox:
@@ -47,29 +88,35 @@ class Inbox:
     ) -> None:
         self._store = store
         self._dispatch = dispatch
-        self._settings = settings or InboxSettings()
+        self._settings = settings = settings or InboxSettings()
         self._clock = clock or SystemClock()
-        self._persister = CommitRetry(store, self._clock)
-        self._settler = HandlingCommitter(store, self._clock, self._persister)
-        self._patience = Patience(self._settings.commit_timeout_seconds)
-        self._full_lease = Lease(queue=Queue.INBOX, seconds=self._settings.lease_seconds)
-        self._slots = asyncio.Semaphore(self._settings.concurrency)
-        self._runs = InFlight()
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._watch = Watch(store=store, runs=self._runs, settings=self._settings, clock=self._clock, take=self._take)
-        self._stopping = False
-        self._cancelling = False
-        # Each event is handled in a copy of this, so that no event sees what another's handler has set.
-        self._context = contextvars.copy_context()
+        self._commits = CommitRetry(store, self._clock)
+        self._committer = HandlingCommitter(store, self._clock, self._commits)
+        self._full_lease = Lease(queue=Queue.INBOX, seconds=settings.lease_seconds)
+        self._in_flight = InFlight()
+        self._consumer = Consumer(
+            store,
+            Queue.INBOX,
+            self._process,
+            ConsumerOptions(
+                concurrency=settings.concurrency,
+                most_held=settings.concurrency,
+                lease_seconds=settings.lease_seconds,
+                poll_seconds=settings.poll_seconds,
+                longest_wait_seconds=lambda: LONGEST_LEASE * settings.lease_seconds,
+            ),
+            clock=self._clock,
+            incidents=Incidents(self._clock, log),
+        )
 
     @property
     def at_risk(self) -> int:
         """Events that were answered 200 but are only in memory, because the store could not write."""
-        return self._runs.at_risk
+        return self._in_flight.at_risk
 
     async def start(self) -> None:
         """Begin to renew leases and to take over events whose process died."""
-        self._watch.start()
+        self._consumer.start()
 
     async def accept(self, events: Sequence[Event]) -> None:
         """
@@ -79,148 +126,144 @@ class Inbox:
             StoreUnavailable: They were not taken; Facebook shall deliver again.
             StoreError: The store can never keep them.
         """
-        if self._stopping:
+        if self._consumer.is_stopping:
             msg = "the bot is shutting down"
             raise StoreUnavailable(msg)
-        known = {id_of(event): event for event in events}
+        by_id = {id_of(event): event for event in events}
         now = self._clock.now()
-        fresh = [(entry_of(event, now), event) for entry_id, event in known.items() if entry_id not in self._runs]
-        if not fresh:
+        new = [(entry_of(event, now), event) for entry_id, event in by_id.items() if entry_id not in self._in_flight]
+        if not new:
             return
         # An owned task, since a request that is cancelled must not orphan what it stored.
-        admission = Admission(fresh)
-        admitting = self._own(self._admit(admission))
-        await self._patience.wait(admission.told)
+        admission = _Admission(new)
+        admitting = self._consumer.create_task(self._admit(admission))
+        await admission.wait(self._settings.commit_timeout_seconds)
         if admission.has_ended:
-            admission.check()
+            if admission.error is not None:
+                raise admission.error
             return
-        self._persister.note_failure("the store is slow")
-        if admitting.cancelled() or self._refuses() or self._runs.at_risk + len(fresh) > self._settings.at_risk_limit:
-            self._persister.give_up(admitting)
+        self._commits.note_failure("the store is slow")
+        if admitting.cancelled() or self._refuses() or self.at_risk + len(new) > self._settings.at_risk_limit:
+            self._commits.give_up(admitting)
             msg = f"the store did not take the event within {self._settings.commit_timeout_seconds:g} s"
             raise StoreUnavailable(msg)
-        for entry, event in fresh:
-            run = self._runs.hold(entry, event)
-            if run is not None:
-                self._own(self._run(run))
+        for entry, event in new:
+            held = self._in_flight.hold(entry, event)
+            if held is not None:
+                self._consumer.create_task(self._run(held))
 
     async def stop(self, deadline_seconds: float | None = None) -> None:
         """
-        Take nothing new, wait for the handlers, let go of what was not begun. Idempotent.
+        Take nothing new, wait for the handlers, release what was not begun. Idempotent.
 
         Args:
             deadline_seconds: ``None`` takes `InboxSettings.drain_seconds`. A handler that runs longer is cancelled;
                 its event is taken over after its lease.
         """
-        self._stopping = True
-        deadline = self._settings.drain_seconds if deadline_seconds is None else deadline_seconds
-        claiming = self._watch.claim_no_more()
-        try:
-            async with asyncio.timeout(deadline):
-                if claiming is not None:
-                    await asyncio.wait({claiming})
-                while tasks := self._others():
-                    await asyncio.wait(tasks)
-        except TimeoutError:
-            log.warning("inbox_not_drained: %d events are left to the next process", len(self._runs))
-        self._cancelling = True
-        await cancel([*self._others(), *self._watch.stop()])
-        await self._watch.release_unbegun()
+        await self._consumer.stop(self._settings.drain_seconds if deadline_seconds is None else deadline_seconds)
         if self.at_risk:
             log.error("inbox_lost_at_risk: %d events", self.at_risk)
 
-    # Taking in
+    # Storing
 
-    async def _admit(self, admission: Admission) -> None:
-        events = {entry.id: event for entry, event in admission.fresh}
-        entries = [entry for entry, _ in admission.fresh]
+    async def _admit(self, admission: _Admission) -> None:
+        """Store the events of a webhook, and handle those that this leased."""
+        events = {entry.id: event for entry, event in admission.events}
+        entries = [entry for entry, _ in admission.events]
+        asked_at = self._consumer.now()
         try:
-            committed = await self._persister.persist(Unit(appends=entries, lease=self._lease()))
+            committed = await self._commits.commit(Unit(appends=entries, lease=self._lease()))
         except StoreError as exc:
-            self._runs.given_up(entries)
+            self._in_flight.refused(entries)
             admission.end(exc)
             raise
         except asyncio.CancelledError:
             admission.end(StoreUnavailable("the bot is shutting down"))
             raise
-        work = self._work_on(committed.leased, events)
-        self._runs.written(entries, committed)
+        begun = self._consumer.hold(
+            committed.leased, asked_at, lambda claimed: self._process(claimed, events.get(claimed.claim.entry.id))
+        )
+        self._in_flight.written(entries, committed)
         admission.end()
-        if len(work) == 1:
+        if len(begun) == 1:
             # Nearly always. To go on with it here spares each webhook a task.
-            await work[0]
+            await self._consumer.run(*begun[0])
         else:
-            for each in work:
-                self._own(each)
+            for claimed, work in begun:
+                self._consumer.create_task(work, claimed)
 
     def _refuses(self) -> bool:
-        since = self._persister.failing_since
+        since = self._commits.failing_since
         if self._settings.on_store_failure != "refuse" or since is None:
             return False
         return self._clock.monotonic() - since < self._settings.refuse_seconds
 
-    def _work_on(self, claims: Iterable[Claim], events: Mapping[str, Event]) -> list[Coroutine[Any, Any, None]]:
-        work = []
-        for claim in claims:
-            if self._runs.was_handled(claim.entry.id):
-                work.append(self._finish(claim))
-            elif (run := self._runs.lease(claim, events.get(claim.entry.id))) is not None:
-                work.append(self._run(run))
-        return work
-
-    def _take(self, claims: Iterable[Claim]) -> None:
-        for each in self._work_on(claims, {}):
-            self._own(each)
-
     # Handling
 
-    async def _run(self, run: InFlightEvent) -> None:
-        before = run.before
+    def _process(self, claimed: Claimed, event: Event | None = None) -> Work:
+        """
+        Handle a claimed event; or, when it is at risk and handled as such, hold its claim meanwhile.
+
+        Args:
+            event: As it came, if this process has just stored it.
+        """
+        found, is_new = self._in_flight.lease(claimed, event)
+        if is_new:
+            return self._run(found)
+        if found.is_begun:
+            self._consumer.begin(claimed)
+        return found.ended.wait()
+
+    async def _run(self, current: InFlightEvent) -> None:
+        before = current.before
         try:
-            if run.claim is None:
-                await run.stirred.wait()
-            async with self._slots:
-                if not await self._may_begin(run):
+            if current.claimed is None:
+                await current.ready.wait()
+            async with self._consumer.slots:
+                if not await self._may_begin(current):
                     return
-                run.begun = True
-                handling, outcome, reason = self._read(run)
+                current.is_begun = True
+                if current.claimed is not None:
+                    self._consumer.begin(current.claimed)
+                handling, outcome, reason = self._read(current)
                 if handling is not None:
                     await self._handle(handling)
-            self._runs.has_handled(run)
-            await run.stored.wait()
+            self._in_flight.handled(current)
+            await current.stored.wait()
             if before is not None:
                 # Its settlement may lease this event to us, and what it records comes first.
                 await before.ended.wait()
-            await self._settle(run, handling, outcome, reason)
+            await self._settle(current, handling, outcome, reason)
         finally:
-            # What is not begun at a shutdown is let go of at its end.
-            if run.begun or not self._stopping:
-                self._runs.leave(run)
+            self._in_flight.leave(current)
 
-    async def _may_begin(self, run: InFlightEvent) -> bool:
-        claim = run.claim
-        if claim is None:
-            return not run.stored.is_set()
-        if await self._watch.still_owns(claim):
-            return True
-        if run.claim is claim:
-            run.claim = None
-        return run.claim is not None
+    async def _may_begin(self, current: InFlightEvent) -> bool:
+        claimed = current.claimed
+        if claimed is None:
+            return not current.stored.is_set()
+        try:
+            if await self._consumer.is_owned(claimed):
+                return True
+        except StoreError:
+            return False
+        if current.claimed is claimed:
+            current.claimed = None
+        return current.claimed is not None
 
-    def _read(self, run: InFlightEvent) -> tuple[Handling | None, Outcome, str]:
-        claim, event = run.claim, run.event
+    def _read(self, current: InFlightEvent) -> tuple[Handling | None, Outcome, str]:
+        claim, event = current.claim, current.event
         attempt = 1 if claim is None else claim.attempt
-        if run.entry.schema > SCHEMA:
-            log.warning("inbox_entry_too_new: schema %d is left to a newer release", run.entry.schema)
+        if current.entry.schema > SCHEMA:
+            log.warning("inbox_entry_too_new: schema %d is left to a newer release", current.entry.schema)
             return None, Outcome.RETRY, "written by a newer release"
         try:
-            event = event_of(run.entry, attempt) if event is None else as_attempt(event, attempt)
+            event = event_of(current.entry, attempt) if event is None else as_attempt(event, attempt)
         except CorruptEntry:
-            log.error("inbox_entry_corrupt: %s", run.entry.id)
+            log.error("inbox_entry_corrupt: %s", current.entry.id)
             return None, Outcome.DEAD, "corrupt inbox entry"
-        age = self._clock.now() - run.entry.created_at
+        age = self._clock.now() - current.entry.created_at
         rerun = attempt == 1 or age <= self._settings.rerun_within_seconds
-        handling = Handling(event=event, store=self._store, rerun=rerun, is_let_go=self._lets_go)
+        handling = Handling(event=event, store=self._store, rerun=rerun, is_let_go=self._is_let_go)
         return handling, Outcome.DONE, ""
 
     async def _handle(self, handling: Handling) -> None:
@@ -233,59 +276,34 @@ class Inbox:
                 log.error("inbox_dispatch_failed: %s", trail_of(exc))
             await handling.go_on()
 
-    async def _settle(self, run: InFlightEvent, handling: Handling | None, outcome: Outcome, reason: str) -> None:
+    def _is_let_go(self) -> bool:
+        return self._consumer.is_cancelling and is_being_cancelled()
+
+    async def _settle(self, current: InFlightEvent, handling: Handling | None, outcome: Outcome, reason: str) -> None:
         contributors: Sequence[Contributor] = ()
         if handling is not None:
             contributors = handling.contributions
             # They know the handling. Were it to know them for longer, only a garbage collection could free both.
             handling.contributors.clear()
+        retry_after = self._settings.lease_seconds if outcome is Outcome.RETRY else None
         while True:
-            claim = run.claim
-            retry_at = claim.expires_at if claim is not None and outcome is Outcome.RETRY else None
-            ends = [] if claim is None else [Settlement(claim=claim, outcome=outcome, reason=reason, retry_at=retry_at)]
-            committed = await self._settler.settle(contributors, ends, self._lease())
+            claim = current.claim
+            settlements = []
+            if claim is not None:
+                settlements = [Settlement(claim=claim, outcome=outcome, reason=reason, retry_after_seconds=retry_after)]
+            asked_at = self._consumer.now()
+            committed = await self._committer.settle(contributors, settlements, self._lease())
             if committed is not None:
-                self._take(committed.leased)
+                self._consumer.take(committed.leased, asked_at)
                 contributors = ()
-            if claim is None and run.claim is None:
-                self._runs.remember_unclaimed(run.entry.id)
+            if claim is None and current.claim is None:
+                self._consumer.remember_processed(current.entry.id)
             # While the store was away, the event may have become ours, or ours anew.
-            if run.claim is None or (claim is not None and claim.token == run.claim.token):
+            if current.claim is None or (claim is not None and claim.token == current.claim.token):
                 return
 
-    async def _finish(self, claim: Claim) -> None:
-        """Settle what was handled before it was ours."""
-        committed = await self._settler.settle((), [Settlement(claim=claim, outcome=Outcome.DONE)], self._lease())
-        if committed is not None:
-            self._take(committed.leased)
-
     def _lease(self) -> Lease | None:
-        # At a shutdown, who follows is left to the next process; if nothing outlives this one, it is handled now.
-        if self._stopping and self._store.durable:
+        # At a shutdown, what follows is left to the next process; if nothing outlives this one, it is handled now.
+        if self._consumer.is_stopping and self._store.durable:
             return None
         return self._full_lease
-
-    # Letting go
-
-    def _lets_go(self) -> bool:
-        return self._cancelling and is_being_cancelled()
-
-    # Tasks
-
-    def _own(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(coroutine, context=self._context.copy())
-        self._tasks.add(task)
-        task.add_done_callback(self._disown)
-        return task
-
-    def _disown(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is not None and not isinstance(error, StoreUnavailable):
-            log.error("inbox_task_failed: %s", trail_of(error))
-
-    def _others(self) -> set[asyncio.Task[Any]]:
-        # A handler may stop its own bot.
-        return self._tasks - {asyncio.current_task()}

@@ -1,7 +1,8 @@
 """
-Turns within lanes: of commits that append to the same lane, one at a time is with the store.
+Commits that are repeated until the store works.
 
-A store may fail one commit and take the next. Were both with it, what came second would be written first.
+A store may fail one commit and take the next. So of the commits that append to the same lane only one at a time is
+with the store; otherwise what came second would be written first. And while the store fails, only one commit tries.
 """
 
 from __future__ import annotations
@@ -14,84 +15,83 @@ from ..exceptions import SchemaTooNew, StoreUnavailable
 from ..store.contract import Store
 from ..store.records import Committed, Unit
 
-Lane = tuple[str, str]
-"""A queue and one of its lanes."""
-
-
-class Place:
-    """
-    Where one commit stands.
-
-    Attributes:
-        lanes: In which lanes.
-        behind: In how many of them somebody else comes first.
-    """
-
-    __slots__ = ("_turn", "behind", "lanes")
-
-    def __init__(self, lanes: set[Lane]) -> None:
-        self.lanes = lanes
-        self.behind = 0
-        self._turn: asyncio.Future[None] | None = None
-
-    async def turn(self) -> None:
-        """Return once it is first in all its lanes."""
-        if self.behind:
-            self._turn = asyncio.get_running_loop().create_future()
-            await self._turn
-
-    def move_up(self) -> None:
-        """It has become the first of one more lane."""
-        self.behind -= 1
-        if not self.behind and self._turn is not None and not self._turn.done():
-            self._turn.set_result(None)
-
-
-class LaneOrder:
-    """Who stands in which lane, in the order in which they came."""
-
-    def __init__(self) -> None:
-        self._lines: dict[Lane, list[Place]] = {}
-
-    def __len__(self) -> int:
-        return len(self._lines)
-
-    def stand(self, lanes: set[Lane]) -> Place:
-        """Take the last place in each of *lanes*. All at once, so that no two can wait for each other."""
-        place = Place(lanes)
-        for lane in place.lanes:
-            line = self._lines.get(lane)
-            if line is None:
-                self._lines[lane] = [place]
-            else:
-                line.append(place)
-                place.behind += 1
-        return place
-
-    def leave(self, place: Place) -> None:
-        """Make room for who comes next, also when the turn was not waited for."""
-        for lane in place.lanes:
-            line = self._lines[lane]
-            was_first = line[0] is place
-            line.remove(place)
-            if not line:
-                del self._lines[lane]
-            elif was_first:
-                line[0].move_up()
-
-
 log = logging.getLogger(__name__)
 
-PASSING = (StoreUnavailable, SchemaTooNew)
-"""What may be over later. Any other error of a store means that it cannot keep this unit, ever."""
+TEMPORARY = (StoreUnavailable, SchemaTooNew)
+"""What may be over later. Any other error of a store means that it can never keep this unit."""
 
 SHORTEST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 2.0
 
+Lane = tuple[str, str]
+"""A queue and one of its lanes."""
+
+
+class LaneLock:
+    """
+    The locks of some lanes, held together or waited for.
+
+    Attributes:
+        lanes: Which lanes.
+        blocked_by: How many of them another one holds.
+    """
+
+    __slots__ = ("_acquired", "blocked_by", "lanes")
+
+    def __init__(self, lanes: set[Lane]) -> None:
+        self.lanes = lanes
+        self.blocked_by = 0
+        self._acquired: asyncio.Future[None] | None = None
+
+    async def acquired(self) -> None:
+        """Return once all are held."""
+        if self.blocked_by:
+            self._acquired = asyncio.get_running_loop().create_future()
+            await self._acquired
+
+    def unblock(self) -> None:
+        """One more is held."""
+        self.blocked_by -= 1
+        if not self.blocked_by and self._acquired is not None and not self._acquired.done():
+            self._acquired.set_result(None)
+
+
+class LaneLocks:
+    """Locks of lanes, given in the order in which they were requested."""
+
+    def __init__(self) -> None:
+        self._requests: dict[Lane, list[LaneLock]] = {}
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def request(self, lanes: set[Lane]) -> LaneLock:
+        """Request the locks of *lanes*, all at once, so that no two requests can wait for each other."""
+        lock = LaneLock(lanes)
+        for lane in lanes:
+            requests = self._requests.get(lane)
+            if requests is None:
+                self._requests[lane] = [lock]
+            else:
+                requests.append(lock)
+                lock.blocked_by += 1
+        return lock
+
+    def release(self, lock: LaneLock) -> None:
+        """Give the locks to those that wait; also when they were only waited for."""
+        for lane in lock.lanes:
+            requests = self._requests[lane]
+            was_held = requests[0] is lock
+            requests.remove(lock)
+            if not requests:
+                del self._requests[lane]
+            elif was_held:
+                requests[0].unblock()
+
 
 class CommitRetry:
     """
-    Writes units, for as long as it takes.
+    Commits units, for as long as it takes.
 
     Attributes:
         failing_since: Monotonic time since which the store has not taken anything; ``None`` while it works.
@@ -101,14 +101,14 @@ class CommitRetry:
         self._store = store
         self._clock = clock
         self.failing_since: float | None = None
-        self._lanes = LaneOrder()
-        self._probing = False
-        self._line = 0
-        self._asleep: list[asyncio.Future[None]] = []
-        self._writing: set[asyncio.Task[object]] = set()
+        self._locks = LaneLocks()
+        self._is_retrying = False
+        self._waiters: list[asyncio.Future[None]] = []
+        self._waiting = 0
+        self._committing: set[asyncio.Task[object]] = set()
         self._given_up: set[asyncio.Task[object]] = set()
 
-    async def persist(self, unit: Unit) -> Committed:
+    async def commit(self, unit: Unit) -> Committed:
         """
         Commit *unit*, again and again until the store takes it.
 
@@ -118,48 +118,48 @@ class CommitRetry:
         """
         task = asyncio.current_task()
         assert task is not None
-        probes = False
+        retries = False
         pause = SHORTEST_PAUSE_SECONDS
-        place = self._lanes.stand({(entry.queue, entry.lane) for entry in unit.appends})
+        lock = self._locks.request({(entry.queue, entry.lane) for entry in unit.appends})
         try:
-            if place.behind:
-                await place.turn()
-            if self._probing or self._line:
-                await self._turn()
+            if lock.blocked_by:
+                await lock.acquired()
+            if self._is_retrying or self._waiting:
+                await self._wait()
             while True:
                 try:
-                    self._writing.add(task)
+                    self._committing.add(task)
                     try:
                         committed = await self._store.commit(unit)
                     finally:
-                        self._writing.discard(task)
-                except PASSING as exc:
+                        self._committing.discard(task)
+                except TEMPORARY as exc:
                     self.note_failure(str(exc))
                     if task in self._given_up:
                         raise
-                    if not self._probing:
-                        probes = self._probing = True
-                    if probes:
+                    if not self._is_retrying:
+                        retries = self._is_retrying = True
+                    if retries:
                         await self._clock.sleep(pause)
                         pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
                     else:
-                        await self._turn()
+                        await self._wait()
                 else:
                     self._note_success()
                     return committed
         finally:
             self._given_up.discard(task)
-            if probes:
-                self._probing = False
-            self._wake()
-            self._lanes.leave(place)
+            if retries:
+                self._is_retrying = False
+            self._wake_waiters()
+            self._locks.release(lock)
 
     def give_up(self, task: asyncio.Task[object]) -> None:
         """
-        Let *task*, which persists something, try no more. What it is writing at this moment may still succeed, and then
-        it goes on as usual: a commit that has left cannot be called back.
+        Let *task*, which commits something, try no more. What is with the store at this moment may still succeed, and
+        then it goes on as usual: a commit that has left cannot be called back.
         """
-        if task in self._writing:
+        if task in self._committing:
             self._given_up.add(task)
         else:
             task.cancel()
@@ -175,20 +175,20 @@ class CommitRetry:
             self.failing_since = None
             log.warning("store_works_again")
 
-    async def _turn(self) -> None:
-        """Stand in line until the one who tries has ended."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._asleep.append(turn)
-        # Also who was woken but has not run yet is in line: a newcomer must not slip past.
-        self._line += 1
+    async def _wait(self) -> None:
+        """Return when the commit that is being repeated has ended."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        # Also one that was woken but has not run yet counts: a new commit must not overtake it.
+        self._waiting += 1
         try:
-            await turn
+            await waiter
         finally:
-            self._line -= 1
+            self._waiting -= 1
 
-    def _wake(self) -> None:
-        if self._asleep and not self._probing:
-            asleep, self._asleep = self._asleep, []
-            for turn in asleep:
-                if not turn.done():
-                    turn.set_result(None)
+    def _wake_waiters(self) -> None:
+        if self._waiters and not self._is_retrying:
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)

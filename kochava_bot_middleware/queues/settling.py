@@ -1,8 +1,8 @@
 """
 The end of an event's handling: what the middlewares contribute and "handled" become one commit.
 
-Nothing a contributor does can keep an event from being settled: an event that is not settled is handled again, and
-the person gets every answer twice.
+Nothing that a contributor does can keep an event from being settled: an event that is not settled is handled again,
+and the person gets every answer twice.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from ..exceptions import StoreError
 from ..handling import Contributor, trail_of
 from ..store.contract import Store
 from ..store.records import Committed, CommitVerdict, Lease, Settlement, Unit
-from .commit_retry import LONGEST_PAUSE_SECONDS, PASSING, SHORTEST_PAUSE_SECONDS, CommitRetry
+from .commit_retry import LONGEST_PAUSE_SECONDS, SHORTEST_PAUSE_SECONDS, TEMPORARY, CommitRetry
 
 log = logging.getLogger(__name__)
 
 PLANS = 20
-"""How often a unit is planned anew when a mark was changed in between. Each failure means that somebody else made
-progress, so this is reached only when something is broken."""
+"""How often a unit is planned anew when a state entry was changed in between. Each failure means that another commit
+succeeded, so this is reached only when something is broken."""
 
 
 class HandlingCommitter:
@@ -31,12 +31,12 @@ class HandlingCommitter:
     Writes what contributors give.
 
     Args:
-        persister: Shared with others who write to the same store; by default an own one.
+        commits: Shared with others that commit to the same store; by default one of its own.
     """
 
-    def __init__(self, store: Store, clock: Clock, persister: CommitRetry | None = None) -> None:
+    def __init__(self, store: Store, clock: Clock, commits: CommitRetry | None = None) -> None:
         self._clock = clock
-        self._persister = persister or CommitRetry(store, clock)
+        self._commits = commits or CommitRetry(store, clock)
 
     async def settle(
         self,
@@ -47,7 +47,8 @@ class HandlingCommitter:
         """
         Write all that *contributors* give, together with *settlements*.
 
-        A contributor that raises is left out. One whose marks never fit keeps its records but not its marks.
+        A contributor that raises is left out. One whose conditions never hold keeps its records but not its state
+        changes.
 
         Returns:
             The commit, or ``None`` when there was nothing to write, or the event belongs to another process by now;
@@ -72,7 +73,7 @@ class HandlingCommitter:
             if not (unit.appends or unit.marks or unit.settlements):
                 return None
             try:
-                committed = await self._persister.persist(unit)
+                committed = await self._commits.commit(unit)
             except StoreError as exc:
                 if not willing:
                     raise
@@ -80,17 +81,17 @@ class HandlingCommitter:
                 willing.clear()
                 continue
             if committed.verdict is CommitVerdict.COMMITTED:
-                _tell(willing, committed)
+                _report(willing, committed)
                 return committed
             if committed.verdict is CommitVerdict.LEASE_LOST:
                 log.warning("lease_lost")
                 return None
             if plans == PLANS:
-                # Only whose mark it is: the rest of the key names a person.
+                # Only the owner of the state entry: the rest of the key names a person.
                 log.error("marks_never_fit: %s", (committed.failed_key or "").partition(":")[0])
 
     async def _ask(self, willing: list[Contributor]) -> list[Unit]:
-        """Everybody's contribution. Who raises is taken off the list; while the store cannot be read, ask again."""
+        """What each contributes. One that raises is removed; while the store cannot be read, it is asked again."""
         contributions = []
         for contributor in tuple(willing):
             try:
@@ -105,13 +106,13 @@ class HandlingCommitter:
         while True:
             try:
                 return await contributor.contribute()
-            except PASSING as exc:
-                self._persister.note_failure(str(exc))
+            except TEMPORARY as exc:
+                self._commits.note_failure(str(exc))
             await self._clock.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
 
-def _tell(contributors: Sequence[Contributor], committed: Committed) -> None:
+def _report(contributors: Sequence[Contributor], committed: Committed) -> None:
     for contributor in contributors:
         try:
             contributor.committed(committed)

@@ -18,7 +18,18 @@ from .funnel import Delivered, Elapsed, FunnelState, PingStep, Sent, Signal, adv
 from .greeting import ping_of
 from .people import record_id, usertime_of
 from .recording import HookAnswers, RecordedPerson, RequestedEvent
-from .state import IdentityState, ReferralState, Timer, change, create, page_key, require_absent, sent_from_bytes, write
+from .state import (
+    IdentityState,
+    ReferralState,
+    StateKey,
+    Timer,
+    change,
+    create,
+    page_key,
+    require_absent,
+    sent_from_bytes,
+    write,
+)
 
 
 @attrs.define(kw_only=True)
@@ -46,7 +57,7 @@ class RecordingPlan:
         self.left_out += part.left_out
 
 
-def keys_to_read(part: RecordedPerson, event: Event | None) -> list[str]:
+def keys_to_read(part: RecordedPerson, event: Event | None) -> list[StateKey]:
     """The state entries that the plan of one person needs."""
     keys = part.keys
     wanted = [part.suppression_key, keys.referral]
@@ -57,7 +68,7 @@ def keys_to_read(part: RecordedPerson, event: Event | None) -> list[str]:
     return wanted
 
 
-def greeting_keys(part: RecordedPerson, event: Event | None) -> list[str]:
+def greeting_keys(part: RecordedPerson, event: Event | None) -> list[StateKey]:
     """Keys under which greetings to this person may be stored that were sent without knowing them."""
     names = [f"mid:{mid}" for signal in part.signals if isinstance(signal, Delivered) for mid in signal.mids]
     prior = None if event is None else event.prior_message
@@ -67,7 +78,7 @@ def greeting_keys(part: RecordedPerson, event: Event | None) -> list[str]:
 
 
 def plan_person(
-    part: RecordedPerson, stored: Mapping[str, bytes], *, event: Event | None, usertime: int, now: float
+    part: RecordedPerson, stored: Mapping[StateKey, bytes], *, event: Event | None, usertime: int, now: float
 ) -> RecordingPlan:
     """
     The plan of one person: install, events, identity links and pings.
@@ -104,7 +115,7 @@ _NO_ANSWERS = HookAnswers()
 
 
 def _referral(
-    part: RecordedPerson, stored: Mapping[str, bytes], event: Event | None, changes: list[Mark], now: float
+    part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None, changes: list[Mark], now: float
 ) -> Mapping[str, str]:
     """The referral of the person's named events, after the one of *event*."""
     settings = part.app.events
@@ -115,14 +126,14 @@ def _referral(
     if event is not None and new:
         state = before.with_referral(new, now if event.timestamp is None else event.timestamp.timestamp())
         if state != before:
-            expires_at = now + settings.referral_seconds
-            changes.append(change(part.keys.referral, state.to_bytes(), stored, expires_at=expires_at))
+            keep = settings.referral_seconds
+            changes.append(change(part.keys.referral, state.to_bytes(), stored, expires_after_seconds=keep))
     return state.facts(settings.attach_referral, since=now - settings.referral_seconds)
 
 
 def _plan_records(
     part: RecordedPerson,
-    stored: Mapping[str, bytes],
+    stored: Mapping[StateKey, bytes],
     plan: RecordingPlan,
     changes: list[Mark],
     *,
@@ -226,7 +237,7 @@ def _identity_link(
 
 def _plan_greeting(
     part: RecordedPerson,
-    stored: Mapping[str, bytes],
+    stored: Mapping[StateKey, bytes],
     plan: RecordingPlan,
     changes: list[Mark],
     *,
@@ -267,11 +278,11 @@ def _plan_greeting(
             timer = Timer.of(part.keys, part.person, greeting=greeting.id, due_at=due_at)
             plan.timers.append(timer.entry(now, prefix=part.keys.prefix))
     if state != before:
-        expires_at = now + 2 * settings.window_seconds
-        changes.append(change(part.keys.funnel, state.to_bytes(), stored, expires_at=expires_at))
+        keep = 2 * settings.window_seconds
+        changes.append(change(part.keys.funnel, state.to_bytes(), stored, expires_after_seconds=keep))
 
 
-def _expects_delivery(part: RecordedPerson, stored: Mapping[str, bytes]) -> bool:
+def _expects_delivery(part: RecordedPerson, stored: Mapping[StateKey, bytes]) -> bool:
     """Whether a delivery event will show that a greeting was shown, so that waiting alone proves nothing."""
     policy = part.app.greeting.delivery_events
     if part.person.channel is Channel.INSTAGRAM or policy == "absent":

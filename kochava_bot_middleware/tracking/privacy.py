@@ -154,7 +154,7 @@ class Privacy:
 
     async def _stored(self, name: str) -> Suppression | None:
         key = self._context.suppression_key(name)
-        return suppression_of((await self._store.recall([key])).get(key))
+        return suppression_of((await self._store.recall([key])).get(key[1]))
 
     async def _remembered_consent(self, user_id: str) -> Suppression | None:
         now = self._clock.monotonic()

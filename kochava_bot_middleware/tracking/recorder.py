@@ -25,7 +25,17 @@ from .plan import RecordingPlan, greeting_keys, keys_to_read, plan_person
 from .privacy import Privacy
 from .recording import HookAnswers, RecordedPerson, Recording, optional_channel, optional_id
 from .settings import App, Mode, TrackingContext
-from .state import greeting_key, page_key, record_entry, sent_from_bytes, sent_to_bytes, suppression_of, write
+from .state import (
+    StateKey,
+    greeting_key,
+    page_key,
+    record_entry,
+    sent_from_bytes,
+    sent_to_bytes,
+    suppression_of,
+    values_of,
+    write,
+)
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +60,8 @@ class Recorder:
         self._on_committed = on_committed
         self._committer = HandlingCommitter(context.store, context.clock)
         self._commits: set[asyncio.Task[None]] = set()
-        self._delivered: OrderedDict[str, Person] = OrderedDict()
-        self._pages_seen: dict[str, float] = {}
+        self._delivered: OrderedDict[StateKey, Person] = OrderedDict()
+        self._pages_seen: dict[StateKey, float] = {}
 
     @property
     def at_risk(self) -> int:
@@ -165,7 +175,7 @@ class Recorder:
         self._plan_page(recording.event, plan)
         parts = [part for part in recording.people.values() if not self._is_test_user(part, plan)]
         keys = [key for part in parts for key in keys_to_read(part, _event_of(part, recording))]
-        stored = await self._context.store.recall(keys) if keys else {}
+        stored = values_of(keys, await self._context.store.recall(keys)) if keys else {}
         for part in parts:
             plan.add(await self._plan_part(part, stored, recording))
         return plan
@@ -259,7 +269,7 @@ class Recorder:
 
     def _plan_greetings(self, recording: Recording, plan: RecordingPlan) -> None:
         """Greetings to people whose id is not known: give them to those whose delivery came first, keep the others."""
-        now, prefix = self._context.clock.now(), self._context.prefix
+        prefix = self._context.prefix
         greetings, recording.greetings = recording.greetings, []
         for greeting in greetings:
             app, identified_by, sent = greeting
@@ -269,15 +279,15 @@ class Recorder:
                 recording.add_delivered_greeting(person, sent)
                 continue
             recording.greetings.append(greeting)
-            expires_at = now + app.greeting.window_seconds
-            plan.marks += [write(key, sent_to_bytes(sent), expires_at=expires_at) for key in keys]
+            keep = app.greeting.window_seconds
+            plan.marks += [write(key, sent_to_bytes(sent), expires_after_seconds=keep) for key in keys]
 
     def _plan_page(self, event: Event | None, plan: RecordingPlan) -> None:
         key = self._unseen_page(event)
         if key is not None:
-            plan.marks.append(write(key, b"1", expires_at=self._context.clock.now() + PAGE_SEEN_SECONDS))
+            plan.marks.append(write(key, b"1", expires_after_seconds=PAGE_SEEN_SECONDS))
 
-    def _unseen_page(self, event: Event | None) -> str | None:
+    def _unseen_page(self, event: Event | None) -> StateKey | None:
         """The key of the fact that the Page of *event* has delivery events; ``None`` but for about once a day."""
         if not isinstance(event, DeliveryEvent) or not self._context.apps.of(event.page_id).has_greeting:
             return None
@@ -286,7 +296,7 @@ class Recorder:
         return key if self._context.clock.now() - seen_at > PAGE_SEEN_SECONDS / 7 else None
 
     async def _plan_part(
-        self, part: RecordedPerson, stored: Mapping[str, bytes], recording: Recording
+        self, part: RecordedPerson, stored: Mapping[StateKey, bytes], recording: Recording
     ) -> RecordingPlan:
         suppression = suppression_of(stored.get(part.suppression_key))
         if suppression is not None:
@@ -304,15 +314,15 @@ class Recorder:
             planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
         return planned
 
-    def _remember_deliveries(self, part: RecordedPerson, stored: Mapping[str, bytes], event: Event | None) -> None:
+    def _remember_deliveries(self, part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None) -> None:
         """A delivery may come before its greeting is recorded, which does not name the person."""
         for key in greeting_keys(part, event):
-            if "mid:" in key and sent_from_bytes(stored.get(key)) is None:
+            if "mid:" in key[1] and sent_from_bytes(stored.get(key)) is None:
                 self._delivered[key] = part.person
                 while len(self._delivered) > REMEMBERED_MIDS:
                     self._delivered.popitem(last=False)
 
-    async def _call_hooks(self, part: RecordedPerson, stored: Mapping[str, bytes], event: Event | None) -> None:
+    async def _call_hooks(self, part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None) -> None:
         """Call the callables of the settings, where there are any, once for each person of a recording."""
         app, person = part.app, part.person
         if part.answers is not None or not _has_hooks(app):
@@ -373,7 +383,7 @@ def _event_of(part: RecordedPerson, recording: Recording) -> Event | None:
     return event if event is not None and event.user_id == part.person.user_id else None
 
 
-def _is_only_delivery(part: RecordedPerson, stored: Mapping[str, bytes], event: Event | None) -> bool:
+def _is_only_delivery(part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None) -> bool:
     """Whether there is nothing but deliveries, most of which concern no greeting."""
     if part.events or part.identities or not part.signals:
         return False

@@ -27,7 +27,7 @@ from .events import automatic_event
 from .funnel import Delivered, Sent, Signal, signal_of
 from .people import Person, clean_identities, person_of, record_id, usertime_of
 from .settings import App, TrackingContext
-from .state import Keys
+from .state import Keys, StateKey
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -95,7 +95,7 @@ class RecordedPerson:
     person: Person
     app: App
     keys: Keys
-    suppression_key: str
+    suppression_key: StateKey
     events: list[RequestedEvent] = attrs.field(factory=list)
     identities: dict[str, str] = attrs.field(factory=dict)
     signals: list[Signal] = attrs.field(factory=list)

@@ -25,7 +25,7 @@ from .greeting import GreetingSettings
 from .link_provider import Catalogue, LinkProvider, LinkProviderSettings
 from .links import AppLinks
 from .people import DeviceSettings, IdentitySettings, InstallSettings, Person
-from .state import Keys, suppression_key
+from .state import Keys, StateKey, suppression_key
 
 log = logging.getLogger("kochava_bot_middleware.tracking")
 
@@ -283,6 +283,6 @@ class TrackingContext:
         """The keys of a person's state entries."""
         return Keys(app_id, name, self.prefix)
 
-    def suppression_key(self, name: str) -> str:
+    def suppression_key(self, name: str) -> StateKey:
         """The key of the state entry that a person is suppressed, the same in a dry run."""
         return suppression_key(self.settings.privacy, self.settings.kochava_app_id, name)

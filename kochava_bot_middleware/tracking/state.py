@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 import attrs
 import orjson
@@ -17,6 +18,9 @@ from .people import Person, keyed_hash, record_id
 
 MOST_VALUES = 10
 """Linked values of one key that are remembered; Kochava's own SDK keeps ten links a device."""
+
+StateKey: TypeAlias = tuple[str, str]
+"""Lane and key of a state entry."""
 
 _SUPPRESSIONS = {b"opted out": Suppression.OPTED_OUT, b"forgotten": Suppression.FORGOTTEN}
 
@@ -38,36 +42,36 @@ class Keys:
         self.name = name
         self.prefix = prefix
         self.lane = f"{app_id}/{name}"
-        self.funnel = f"{prefix}funnel:{app_id}:{name}"
+        self.funnel: StateKey = (self.lane, f"{prefix}funnel:{app_id}:{name}")
         """The greeting that was shown, if any."""
-        self.referral = f"{prefix}referral:{app_id}:{name}"
+        self.referral: StateKey = (self.lane, f"{prefix}referral:{app_id}:{name}")
         """Where they came from."""
-        self.identities = f"{prefix}identities:{app_id}:{name}"
+        self.identities: StateKey = (self.lane, f"{prefix}identities:{app_id}:{name}")
         """What was linked."""
-        self.known = f"{prefix}known:{app_id}:{name}"
+        self.known: StateKey = (self.lane, f"{prefix}known:{app_id}:{name}")
         """That there is a record of them."""
 
     @property
-    def all(self) -> tuple[str, ...]:
+    def all(self) -> tuple[StateKey, ...]:
         """Each of them."""
         return self.funnel, self.referral, self.identities, self.known
 
-    def greeting(self, sent_to: str) -> str:
+    def greeting(self, sent_to: str) -> StateKey:
         """A greeting that was sent before the person's id was known; *sent_to* is ``mid:…`` or ``user_ref:…``."""
         return greeting_key(self.app_id, sent_to, self.prefix)
 
 
-def greeting_key(app_id: str, sent_to: str, prefix: str = "") -> str:
+def greeting_key(app_id: str, sent_to: str, prefix: str = "") -> StateKey:
     """The key of a greeting that was sent to a person whose id is not known."""
-    return f"{prefix}join:{app_id}:{sent_to}"
+    return f"{app_id}/{sent_to}", f"{prefix}join:{app_id}:{sent_to}"
 
 
-def page_key(page_id: str | None, prefix: str = "") -> str:
+def page_key(page_id: str | None, prefix: str = "") -> StateKey:
     """The key of the fact that a Page has delivery events."""
-    return f"{prefix}deliveries:{page_id or ''}"
+    return page_id or "", f"{prefix}deliveries:{page_id or ''}"
 
 
-def suppression_key(settings: PrivacySettings, app_id: str, name: str) -> str:
+def suppression_key(settings: PrivacySettings, app_id: str, name: str) -> StateKey:
     """
     The key of the fact that nothing of a person is sent, made from their id as it leaves.
 
@@ -75,7 +79,8 @@ def suppression_key(settings: PrivacySettings, app_id: str, name: str) -> str:
         app_id: The App GUID at the top of the settings, which is the default of `PrivacySettings.tombstone_key`.
     """
     # The word is that of stores written by the first release.
-    return "barred:" + keyed_hash(app_id if settings.tombstone_key is None else settings.tombstone_key.value, name)
+    key = app_id if settings.tombstone_key is None else settings.tombstone_key.value
+    return f"{app_id}/{name}", "barred:" + keyed_hash(key, name)
 
 
 def suppression_of(stored: bytes | None) -> Suppression | None:
@@ -83,24 +88,38 @@ def suppression_of(stored: bytes | None) -> Suppression | None:
     return None if stored is None else _SUPPRESSIONS.get(stored, Suppression.OPTED_OUT)
 
 
-def change(key: str, value: bytes, stored: Mapping[str, bytes], *, expires_at: float | None = None) -> Mark:
+def values_of(keys: Iterable[StateKey], stored: Mapping[str, bytes]) -> dict[StateKey, bytes]:
+    """The answer of `Store.recall` to *keys*, by lane and key."""
+    return {key: stored[key[1]] for key in keys if key[1] in stored}
+
+
+def change(
+    key: StateKey, value: bytes, stored: Mapping[StateKey, bytes], *, expires_after_seconds: float | None = None
+) -> Mark:
     """A new value. Where another process changed the stored one in between, the commit fails, to be planned anew."""
-    return Mark(key=key, value=value, expires_at=expires_at, condition=Condition.IF_EQUAL, expected=stored.get(key))
+    return Mark(
+        lane=key[0],
+        key=key[1],
+        value=value,
+        expires_after_seconds=expires_after_seconds,
+        condition=Condition.IF_EQUAL,
+        expected=stored.get(key),
+    )
 
 
-def create(key: str, value: bytes) -> Mark:
+def create(key: StateKey, value: bytes) -> Mark:
     """A value that is written once. Where another process wrote it before, the commit fails, to be planned anew."""
-    return Mark(key=key, value=value, condition=Condition.IF_ABSENT)
+    return Mark(lane=key[0], key=key[1], value=value, condition=Condition.IF_ABSENT)
 
 
-def require_absent(key: str) -> Mark:
+def require_absent(key: StateKey) -> Mark:
     """Write nothing, and let the commit fail when there is a value under *key* by then."""
-    return Mark(key=key, value=None, condition=Condition.IF_ABSENT)
+    return Mark(lane=key[0], key=key[1], value=None, condition=Condition.IF_ABSENT)
 
 
-def write(key: str, value: bytes | None, *, expires_at: float | None = None) -> Mark:
+def write(key: StateKey, value: bytes | None, *, expires_after_seconds: float | None = None) -> Mark:
     """A value, whatever was stored before; ``None`` deletes."""
-    return Mark(key=key, value=value, expires_at=expires_at)
+    return Mark(lane=key[0], key=key[1], value=value, expires_after_seconds=expires_after_seconds)
 
 
 @attrs.frozen(kw_only=True)
@@ -242,6 +261,8 @@ def record_entry(record: Record, now: float, *, lane: str | None = None) -> Entr
         schema=SCHEMA,
         created_at=now,
         body=encode(record),
+        kind=record.kind,
+        name=getattr(record, "event_name", ""),
     )
 
 
@@ -294,7 +315,7 @@ class Timer:
             lane=f"{self.app_id}/{self.name}",
             created_at=now,
             body=orjson.dumps(attrs.asdict(self)),
-            due_at=self.due_at,
+            wait_seconds=max(0.0, self.due_at - now),
         )
 
     @classmethod

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from kochava_bot_middleware.delivery.attempt import Gate, Settled
+from kochava_bot_middleware.delivery.attempt import Deliverer, Gate, Settled
 from kochava_bot_middleware.delivery.settings import DeliverySettings
 from kochava_bot_middleware.delivery.worker import Worker
 from kochava_bot_middleware.exceptions import StoreUnavailable
@@ -106,20 +106,22 @@ class ShakyStore(MemoryStore):
         self.commits += 1
         return await super().commit(unit)
 
-    async def claim(
-        self, queue: str, limit: int, lease_seconds: float, *, at_most_ahead_seconds: float | None = None
-    ) -> list[Claim]:
+    async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
         self._check()
         self.claims += 1
-        return await super().claim(queue, limit, lease_seconds, at_most_ahead_seconds=at_most_ahead_seconds)
+        return await super().claim(queue, limit, lease_seconds)
 
-    async def next_due_at(self, queue: str, *, at_most_ahead_seconds: float | None = None) -> float | None:
+    async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
         self._check()
-        return await super().next_due_at(queue, at_most_ahead_seconds=at_most_ahead_seconds)
+        return await super().renew(claims, lease_seconds)
 
-    async def sweep(self) -> None:
+    async def next_due_in(self, queue: str) -> float | None:
+        self._check()
+        return await super().next_due_in(queue)
+
+    async def sweep(self, longest_waits: Mapping[str, float] | None = None) -> None:
         self.sweeps += 1
-        await super().sweep()
+        await super().sweep(longest_waits)
 
     def _check(self) -> None:
         if self.broken:
@@ -147,16 +149,10 @@ class World:
         self.worker = self.another_worker()
 
     def another_worker(self) -> Worker:
-        return Worker(
-            self.store,
-            self.sender,
-            self.destinations,
-            self.settings,
-            clock=self.clock,
-            rng=random.Random(7),
-            on_settled=self.settled.append,
-            gate=self.gate,
+        deliverer = Deliverer(
+            self.sender, self.destinations, self.settings, clock=self.clock, rng=random.Random(7), gate=self.gate
         )
+        return Worker(self.store, deliverer, on_settled=self.settled.append)
 
     async def append(self, *records: Record) -> None:
         await self.store.commit(Unit(appends=[entry_of(record, at=self.clock.now()) for record in records]))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import attrs
 import pytest
 
 from kochava_bot_middleware.clock import SystemClock
-from kochava_bot_middleware.delivery.attempt import Settled
+from kochava_bot_middleware.delivery.attempt import Deliverer, Settled
 from kochava_bot_middleware.delivery.settings import DeliverySettings
 from kochava_bot_middleware.delivery.worker import Worker
 from kochava_bot_middleware.kochava.client import KochavaClient
@@ -27,6 +27,7 @@ class Rig:
     store: MemoryStore
     worker: Worker
     ended: asyncio.Event
+    listeners: list[Callable[[Settled], None]]
 
     async def append(self, *numbers: int) -> None:
         now = SystemClock().now()
@@ -45,16 +46,21 @@ async def rig() -> AsyncIterator[Rig]:
         store = MemoryStore()
         client = KochavaClient(timeout_seconds=0.3)
         ended = asyncio.Event()
-        worker = Worker(
-            store,
+        listeners: list[Callable[[Settled], None]] = [lambda _settled: ended.set()]
+        deliverer = Deliverer(
             client,
             Destinations([Destination(app_id="koapp", wire=WireSettings(event_url=f"{server.url}/track/json"))]),
             DeliverySettings(retry_waits_seconds=(0.05,), probe_waits_seconds=(0.05,), poll_seconds=0.05),
             rng=random.Random(3),
-            on_settled=lambda _settled: ended.set(),
         )
+
+        def on_settled(settled: Settled) -> None:
+            for listener in listeners:
+                listener(settled)
+
+        worker = Worker(store, deliverer, on_settled=on_settled)
         running = asyncio.create_task(worker.run())
-        yield Rig(server, store, worker, ended)
+        yield Rig(server, store, worker, ended, listeners)
         await worker.stop(5)
         await running
         await client.close()
@@ -74,12 +80,8 @@ async def test_fault_is_retried_until_the_server_works(rig: Rig, mode: Mode, rea
     """No fault of the wire loses a record, and those of unknown outcome are counted."""
     reasons: list[str] = []
 
-    def told(settled: Settled) -> None:
-        reasons.append(settled.settlement.reason)
-        rig.ended.set()
-
+    rig.listeners.append(lambda settled: reasons.append(settled.reason))
     rig.server.choose = lambda _received: mode if len(rig.server.received) == 1 else Mode.OK
-    rig.worker._told = told
     await rig.append(1)
     await rig.settled()
     while rig.worker.counts.delivered < 1:

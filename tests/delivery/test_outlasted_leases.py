@@ -5,39 +5,22 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 
-from kochava_bot_middleware.delivery.attempt import Settled
-from kochava_bot_middleware.delivery.known_ends import KnownEnds
-from kochava_bot_middleware.delivery.leases import Held
 from kochava_bot_middleware.kochava.client import Answer
 from kochava_bot_middleware.kochava.wire import WireRequest
 from kochava_bot_middleware.store.memory import MemoryStore
-from kochava_bot_middleware.store.records import Claim, Outcome, Settlement
-from tests.delivery.harness import BUSY, OK, ShakyStore, World, entry_of, event
+from kochava_bot_middleware.store.records import Claim
+from tests.delivery.harness import BUSY, OK, ShakyStore, World, event
 from tests.fakes import ServersClock
 
 
-def claim_of(number: int, token: str = "first") -> Claim:
-    return Claim(entry=entry_of(event(number), at=0), token=token, expires_at=60, attempt=1)
-
-
-def end_of(claim: Claim, outcome: Outcome = Outcome.DONE) -> Settled:
-    return Settled(settlement=Settlement(claim=claim, outcome=outcome))
-
-
-def held(claim: Claim) -> Held:
-    return Held(claim=claim, monotonic_at=0, wall_at=0)
-
-
 class FullStore(ShakyStore):
-    """A store that claims, but cannot commit while it is broken."""
+    """A store that claims, but cannot commit nor renew while it is broken."""
 
-    async def claim(
-        self, queue: str, limit: int, lease_seconds: float, *, at_most_ahead_seconds: float | None = None
-    ) -> list[Claim]:
-        return await MemoryStore.claim(self, queue, limit, lease_seconds, at_most_ahead_seconds=at_most_ahead_seconds)
+    async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
+        return await MemoryStore.claim(self, queue, limit, lease_seconds)
 
-    async def next_due_at(self, queue: str, *, at_most_ahead_seconds: float | None = None) -> float | None:
-        return await MemoryStore.next_due_at(self, queue, at_most_ahead_seconds=at_most_ahead_seconds)
+    async def next_due_in(self, queue: str) -> float | None:
+        return await MemoryStore.next_due_in(self, queue)
 
 
 async def test_a_delivery_that_outlasted_its_lease_is_settled_and_not_sent_again() -> None:
@@ -58,23 +41,21 @@ async def test_a_delivery_that_outlasted_its_lease_is_settled_and_not_sent_again
         assert 1 == (await world.stats()).done
 
 
-def test_only_deliveries_are_known_and_only_until_they_are_committed() -> None:
-    """What is to be retried is tried again; what the store knows need not be remembered."""
-    ends = KnownEnds()
-    ends.note(end_of(claim_of(1), Outcome.RETRY))
-    assert None is ends.of(held(claim_of(1, "second")))
-    ends.note(end_of(claim_of(1)))
-    assert end_of(claim_of(1, "second")) == ends.of(held(claim_of(1, "second")))
-    ends.committed(end_of(claim_of(1, "second")))
-    assert None is ends.of(held(claim_of(1, "third")))
-
-
-def test_the_oldest_known_ends_make_room() -> None:
-    """Ends that nobody ever asks for do not pile up."""
-    ends = KnownEnds(most=2)
-    for number in range(3):
-        ends.note(end_of(claim_of(number)))
-    assert [False, True, True] == [ends.of(held(claim_of(number))) is not None for number in range(3)]
+async def test_a_delivery_whose_claim_was_taken_over_is_not_sent_again_when_it_is_claimed_back() -> None:
+    """The other worker died before it sent anything; here it is known that Kochava has the record."""
+    world = World(lease_seconds=60)
+    async with world.running():
+        world.sender.going_on.clear()
+        await world.append(event(1))
+        await world.clock.advance(0.5)
+        world.clock.stall(61)
+        assert 1 == len(await world.store.claim("track", 1, 30))
+        world.sender.going_on.set()
+        await world.clock.advance(1)
+        assert (1, 0) == (world.worker.counts.lost, (await world.stats()).done)
+        await world.clock.advance(60)
+        assert [("u1", 1)] == world.sender.sent
+        assert 1 == (await world.stats()).done
 
 
 def next_of(answers: Iterator[Answer], _request: WireRequest) -> Answer:

@@ -6,23 +6,29 @@ from typing import Any
 
 import pytest
 
-from kochava_bot_middleware.delivery.horizon import Horizon
+from kochava_bot_middleware.delivery.attempt import Deliverer
+from kochava_bot_middleware.delivery.retry import longest_wait_seconds
 from kochava_bot_middleware.delivery.settings import DeliverySettings
 from kochava_bot_middleware.kochava.client import Answer
-from kochava_bot_middleware.kochava.destination import Destination
+from kochava_bot_middleware.kochava.destination import Destination, Destinations
+from kochava_bot_middleware.queues.leases import Claimed
 from kochava_bot_middleware.store.memory import MemoryStore
-from tests.delivery.harness import BUSY, OK, WIRE, ShakyStore, World, event
+from kochava_bot_middleware.store.records import Claim
+from tests.delivery.harness import BUSY, OK, WIRE, FakeSender, ShakyStore, World, entry_of, event
 from tests.fakes import ServersClock, VirtualClock
 
 HOUR = 3600.0
 DAY = 24 * HOUR
+LONGEST = 1.5 * 1801.0
+"""What the sweep says with the settings as they are by default."""
+SWEEP = 60.0
 
 
 class ServedWorld(World):
     """A worker whose store is on another machine."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(poll_seconds=5.0)
         self.servers_clock = ServersClock(self.clock)
         store = ShakyStore(self.clock)
         MemoryStore.__init__(store, clock=self.servers_clock)
@@ -30,8 +36,8 @@ class ServedWorld(World):
         self.worker = self.another_worker()
 
 
-async def test_records_in_backoff_are_not_delayed_by_a_clock_set_back_by_an_hour() -> None:
-    """With the settings as they are by default."""
+async def test_records_in_backoff_are_delayed_by_the_longest_wait_at_most() -> None:
+    """Though the clock was set back by a day."""
     world = ServedWorld()
     world.sender.answer = lambda _request: BUSY
     async with world.running():
@@ -39,32 +45,32 @@ async def test_records_in_backoff_are_not_delayed_by_a_clock_set_back_by_an_hour
         await world.clock.advance(20)
         assert 0 == (await world.stats()).done
         world.sender.answer = lambda _request: OK
-        world.servers_clock.ahead = -HOUR
-        await world.clock.advance(100)
+        world.servers_clock.ahead = -DAY
+        await world.clock.advance(SWEEP + LONGEST + 100)
         assert 20 == (await world.stats()).done
 
 
-async def test_records_that_nobody_claimed_yet_are_not_delayed_by_a_clock_set_back_by_an_hour() -> None:
-    """They were due at once when the clock was an hour ahead."""
+async def test_records_that_nobody_claimed_yet_are_delayed_by_the_longest_wait_at_most() -> None:
+    """They were due at once when the clock was a day ahead."""
     world = ServedWorld()
-    world.servers_clock.ahead = HOUR
+    world.servers_clock.ahead = DAY
     await world.append(*(event(1, user=f"u{number}") for number in range(20)))
     world.servers_clock.ahead = 0.0
     async with world.running():
-        await world.clock.advance(2)
+        await world.clock.advance(LONGEST + 10)
         assert 20 == (await world.stats()).done
 
 
 async def test_the_whole_machines_clock_is_set_back() -> None:
     """The worker's own clock is the store's."""
-    world = World()
+    world = World(poll_seconds=5.0)
     world.sender.answer = lambda _request: BUSY
     async with world.running():
         await world.append(*(event(1, user=f"u{number}") for number in range(20)))
         await world.clock.advance(20)
         world.sender.answer = lambda _request: OK
-        world.clock.jump(-HOUR)
-        await world.clock.advance(100)
+        world.clock.jump(-DAY)
+        await world.clock.advance(SWEEP + LONGEST + 100)
         assert 20 == (await world.stats()).done
 
 
@@ -112,21 +118,30 @@ async def test_a_long_rest_that_kochava_asks_for_is_not_taken_for_a_clock_set_ba
         ({"unknown_wait_seconds": 5000.0}, 5000.0),
     ],
 )
-def test_horizon_is_half_as_far_again_as_the_longest_wait(settings: dict[str, Any], longest: float) -> None:
-    """Whichever of the settings that is."""
-    horizon = Horizon(DeliverySettings(**settings), VirtualClock())
-    assert 1.5 * longest == horizon.seconds()
+def test_the_longest_wait_is_that_of_the_settings(settings: dict[str, Any], longest: float) -> None:
+    """Whichever of them that is."""
+    assert longest == longest_wait_seconds(DeliverySettings(**settings))
 
 
-def test_horizon_goes_as_far_as_what_was_put_off() -> None:
-    """It comes nearer as time passes, and never nearer than the settings say."""
-    clock = VirtualClock()
-    horizon = Horizon(DeliverySettings(), clock)
-    horizon.note(DAY)
-    horizon.note(7.0)
-    assert 1.5 * DAY == horizon.seconds()
+async def test_the_longest_wait_grows_with_what_kochava_asked_for() -> None:
+    """It shrinks as time passes, and never below that of the settings; half as much again for other workers'."""
+    clock, sender = VirtualClock(), FakeSender()
+    sender.answer = lambda _request: Answer(status=429, retry_after=str(DAY))
+    deliverer = Deliverer(sender, Destinations([Destination(app_id="koapp", wire=WIRE)]), clock=clock)
+    assert LONGEST == deliverer.longest_wait_seconds()
+
+    async def is_owned(_claimed: Claimed) -> bool:
+        return True
+
+    claim = Claim(entry=entry_of(event(1), at=clock.now()), token="token", attempt=1)
+    settled = await deliverer.attempt(Claimed(claim=claim, asked_at=(clock.monotonic(), clock.now())), is_owned)
+    assert settled is not None
+    wait = settled.retry_after_seconds
+    assert wait is not None
+    assert wait > DAY
+    assert pytest.approx(1.5 * wait) == deliverer.longest_wait_seconds()
     clock.stall(HOUR)
     clock.jump(-HOUR)
-    assert 1.5 * (DAY - HOUR) == horizon.seconds()
-    clock.stall(DAY)
-    assert 1.5 * 1801.0 == horizon.seconds()
+    assert pytest.approx(1.5 * (wait - HOUR)) == deliverer.longest_wait_seconds()
+    clock.stall(2 * DAY)
+    assert LONGEST == deliverer.longest_wait_seconds()

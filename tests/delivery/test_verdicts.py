@@ -158,5 +158,5 @@ async def test_counts_add_up() -> None:
         stats = await world.stats()
         assert 40 == stats.accepted == stats.done + stats.waiting + stats.in_flight + stats.dead + stats.dropped
         assert (20, 10) == (stats.done, stats.dead)
-        ended = [each.settlement.outcome for each in world.settled]
+        ended = [each.outcome for each in world.settled]
         assert (20, 10) == (ended.count(Outcome.DONE), ended.count(Outcome.DEAD))

@@ -76,7 +76,8 @@ async def test_next_of_a_lane_comes_with_the_commit_of_its_predecessor() -> None
     async with world.running():
         await world.append(*(event(number) for number in range(30)))
         claims = world.store.claims
-        await world.clock.advance(0.5)
+        for _ in range(2):
+            await world.clock.advance(0.25)
         assert 30 == len(world.sender.sent)
         assert world.store.claims - claims < 6
 

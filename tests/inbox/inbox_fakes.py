@@ -87,23 +87,21 @@ class FaultyStore(PassingStore):
         self.units.append(unit)
         return committed
 
-    async def claim(
-        self, queue: str, limit: int, lease_seconds: float, *, at_most_ahead_seconds: float | None = None
-    ) -> list[Claim]:
+    async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
         self._check()
-        return await super().claim(queue, limit, lease_seconds, at_most_ahead_seconds=at_most_ahead_seconds)
+        return await super().claim(queue, limit, lease_seconds)
 
     async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
         self._check()
         return await self.inner.renew(claims, lease_seconds)
 
-    async def recall(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+    async def recall(self, keys: Sequence[tuple[str, str]]) -> Mapping[str, bytes]:
         self._check()
         return await self.inner.recall(keys)
 
-    async def sweep(self) -> None:
+    async def sweep(self, longest_waits: Mapping[str, float] | None = None) -> None:
         self.sweeps += 1
-        await super().sweep()
+        await super().sweep(longest_waits)
 
     def _check(self) -> None:
         if self.error is not None:

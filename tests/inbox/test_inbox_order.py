@@ -71,12 +71,8 @@ class _MoodyStore(FaultyStore):
     async def commit(self, unit: Unit) -> Committed:
         return await self._serve(lambda: self.inner.commit(unit))
 
-    async def claim(
-        self, queue: str, limit: int, lease_seconds: float, *, at_most_ahead_seconds: float | None = None
-    ) -> list[Claim]:
-        return await self._serve(
-            lambda: self.inner.claim(queue, limit, lease_seconds, at_most_ahead_seconds=at_most_ahead_seconds)
-        )
+    async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
+        return await self._serve(lambda: self.inner.claim(queue, limit, lease_seconds))
 
     async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
         return await self._serve(lambda: self.inner.renew(claims, lease_seconds))

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from kochava_bot_middleware.exceptions import SchemaTooNew, StoreError, StoreUnavailable
-from kochava_bot_middleware.queues.commit_retry import LONGEST_PAUSE_SECONDS, CommitRetry
+from kochava_bot_middleware.queues.commit_retry import LONGEST_PAUSE_SECONDS, CommitRetry, LaneLocks
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import CommitVerdict, Entry, Queue, Unit
 from tests.fakes import VirtualClock, settle
@@ -30,16 +30,16 @@ def store(clock: VirtualClock) -> FaultyStore:
 
 
 @pytest.fixture
-def persister(store: FaultyStore, clock: VirtualClock) -> CommitRetry:
+def commits(store: FaultyStore, clock: VirtualClock) -> CommitRetry:
     return CommitRetry(store, clock)
 
 
 async def test_commit_is_tried_until_the_store_takes_it(
-    store: FaultyStore, clock: VirtualClock, persister: CommitRetry
+    store: FaultyStore, clock: VirtualClock, commits: CommitRetry
 ) -> None:
     """The caller only sees that it took longer."""
     store.fail()
-    task = asyncio.create_task(persister.persist(unit("a")))
+    task = asyncio.create_task(commits.commit(unit("a")))
     await clock.advance(30)
     assert not task.done()
 
@@ -52,11 +52,11 @@ async def test_commit_is_tried_until_the_store_takes_it(
 
 @pytest.mark.parametrize("kind", [StoreUnavailable, SchemaTooNew])
 async def test_passing_faults_are_waited_out(
-    kind: type[StoreError], store: FaultyStore, clock: VirtualClock, persister: CommitRetry
+    kind: type[StoreError], store: FaultyStore, clock: VirtualClock, commits: CommitRetry
 ) -> None:
     """Whatever may be over later."""
     store.error = kind("not now")
-    task = asyncio.create_task(persister.persist(unit("a")))
+    task = asyncio.create_task(commits.commit(unit("a")))
     await clock.advance(1)
     store.mend()
     await clock.advance(LONGEST_PAUSE_SECONDS)
@@ -64,21 +64,21 @@ async def test_passing_faults_are_waited_out(
     await task
 
 
-async def test_what_the_store_can_never_keep_is_not_tried_again(store: FaultyStore, persister: CommitRetry) -> None:
+async def test_what_the_store_can_never_keep_is_not_tried_again(store: FaultyStore, commits: CommitRetry) -> None:
     """Trying for ever would only stop the lane."""
     store.error = StoreError("cannot keep this")
 
     with pytest.raises(StoreError):
-        await persister.persist(unit("a"))
+        await commits.commit(unit("a"))
     assert 1 == store.commits
 
 
 async def test_only_one_tries_while_the_store_fails(
-    store: FaultyStore, clock: VirtualClock, persister: CommitRetry
+    store: FaultyStore, clock: VirtualClock, commits: CommitRetry
 ) -> None:
     """A store in trouble is not stormed by all who wait."""
     store.fail()
-    tasks = [asyncio.create_task(persister.persist(unit(str(number)))) for number in range(100)]
+    tasks = [asyncio.create_task(commits.commit(unit(str(number)))) for number in range(100)]
     await settle()
     before = store.commits
     await clock.advance(60)
@@ -89,15 +89,13 @@ async def test_only_one_tries_while_the_store_fails(
     await asyncio.gather(*tasks)
 
 
-async def test_what_came_first_is_written_first(
-    store: FaultyStore, clock: VirtualClock, persister: CommitRetry
-) -> None:
+async def test_what_came_first_is_written_first(store: FaultyStore, clock: VirtualClock, commits: CommitRetry) -> None:
     """Also what came before, during and just after the failure."""
     texts = [str(number) for number in range(20)]
     store.fail()
-    tasks = [asyncio.create_task(persister.persist(unit(text))) for text in texts[:10]]
+    tasks = [asyncio.create_task(commits.commit(unit(text))) for text in texts[:10]]
     await clock.advance(5)
-    tasks += [asyncio.create_task(persister.persist(unit(text))) for text in texts[10:]]
+    tasks += [asyncio.create_task(commits.commit(unit(text))) for text in texts[10:]]
     await clock.advance(5)
     store.mend()
     await clock.advance(LONGEST_PAUSE_SECONDS)
@@ -107,26 +105,26 @@ async def test_what_came_first_is_written_first(
 
 
 async def test_what_came_first_is_written_first_although_it_fails_slowly(
-    store: FaultyStore, clock: VirtualClock, persister: CommitRetry
+    store: FaultyStore, clock: VirtualClock, commits: CommitRetry
 ) -> None:
     """A commit already issued behind it would succeed."""
     loop = asyncio.get_running_loop()
     store.fail()
-    first = asyncio.create_task(persister.persist(unit("first")))
+    first = asyncio.create_task(commits.commit(unit("first")))
     # The store works again right after it has failed the first, and before it would answer the second.
     loop.call_soon(loop.call_soon, store.mend)
-    second = asyncio.create_task(persister.persist(unit("second")))
+    second = asyncio.create_task(commits.commit(unit("second")))
     await clock.advance(LONGEST_PAUSE_SECONDS)
     await asyncio.gather(first, second)
 
     assert ["first", "second"] == await notes(store)
 
 
-async def test_only_one_of_a_lane_is_with_the_store(store: FaultyStore, persister: CommitRetry) -> None:
+async def test_only_one_of_a_lane_is_with_the_store(store: FaultyStore, commits: CommitRetry) -> None:
     """Others of the lane follow, in their order; other lanes do not wait."""
     store.open_gate.clear()
-    tasks = [asyncio.create_task(persister.persist(unit(text))) for text in "abc"]
-    tasks.append(asyncio.create_task(persister.persist(unit("other", "ben"))))
+    tasks = [asyncio.create_task(commits.commit(unit(text))) for text in "abc"]
+    tasks.append(asyncio.create_task(commits.commit(unit("other", "ben"))))
     await settle()
     assert 2 == store.commits
     store.open_gate.set()
@@ -135,12 +133,12 @@ async def test_only_one_of_a_lane_is_with_the_store(store: FaultyStore, persiste
     assert ["a", "b", "c"] == [text for text in await notes(store) if text != "other"]
 
 
-async def test_unit_of_several_lanes_waits_for_all_of_them(store: FaultyStore, persister: CommitRetry) -> None:
+async def test_unit_of_several_lanes_waits_for_all_of_them(store: FaultyStore, commits: CommitRetry) -> None:
     """A webhook may bring events of several people."""
     store.open_gate.clear()
     both = Unit(appends=[*unit("ann's").appends, *unit("ben's", "ben").appends])
     units = [unit("a"), unit("b", "ben"), both, unit("c", "ben")]
-    tasks = [asyncio.create_task(persister.persist(each)) for each in units]
+    tasks = [asyncio.create_task(commits.commit(each)) for each in units]
     await settle()
     assert 2 == store.commits
     store.open_gate.set()
@@ -149,12 +147,12 @@ async def test_unit_of_several_lanes_waits_for_all_of_them(store: FaultyStore, p
     assert ["ann's", "ben's", "c"] == (await notes(store))[2:]
 
 
-async def test_commit_given_up_in_its_lane_lets_nobody_slip_past(store: FaultyStore, persister: CommitRetry) -> None:
+async def test_commit_given_up_in_its_lane_lets_nobody_slip_past(store: FaultyStore, commits: CommitRetry) -> None:
     """Who stood behind it now stands behind the first."""
     store.open_gate.clear()
-    tasks = [asyncio.create_task(persister.persist(unit(text))) for text in "abc"]
+    tasks = [asyncio.create_task(commits.commit(unit(text))) for text in "abc"]
     await settle()
-    persister.give_up(tasks[1])
+    commits.give_up(tasks[1])
     await settle()
     assert (True, 1) == (tasks[1].cancelled(), store.commits)
     store.open_gate.set()
@@ -163,28 +161,30 @@ async def test_commit_given_up_in_its_lane_lets_nobody_slip_past(store: FaultySt
     assert ["a", "c"] == await notes(store)
 
 
-async def test_lanes_that_nobody_writes_to_are_forgotten(store: FaultyStore, persister: CommitRetry) -> None:
+async def test_locks_that_nobody_holds_are_forgotten() -> None:
     """There are as many lanes as people."""
-    await asyncio.gather(
-        *(persister.persist(unit(text, lane)) for text, lane in [("a", "ann"), ("b", "ann"), ("c", "c")])
-    )
+    locks = LaneLocks()
+    requested = [locks.request({(Queue.TRACK, lane)}) for lane in ("ann", "ann", "c")]
+    assert 2 == len(locks)
+    for lock in requested:
+        locks.release(lock)
 
-    assert 0 == len(persister._lanes)
+    assert 0 == len(locks)
 
 
 async def test_newcomer_does_not_slip_past_those_just_woken(
-    store: FaultyStore, clock: VirtualClock, persister: CommitRetry
+    store: FaultyStore, clock: VirtualClock, commits: CommitRetry
 ) -> None:
     """Who was woken but did not run yet is still first."""
     store.fail()
-    first = asyncio.create_task(persister.persist(unit("first")))
-    second = asyncio.create_task(persister.persist(unit("second")))
+    first = asyncio.create_task(commits.commit(unit("first")))
+    second = asyncio.create_task(commits.commit(unit("second")))
     await clock.advance(1)
     store.mend()
     newcomers: list[asyncio.Task[object]] = []
     # Runs right after the first one has woken the second.
-    first.add_done_callback(lambda _: newcomers.append(asyncio.create_task(persister.persist(unit("newcomer")))))
-    third = asyncio.create_task(persister.persist(unit("third")))
+    first.add_done_callback(lambda _: newcomers.append(asyncio.create_task(commits.commit(unit("newcomer")))))
+    third = asyncio.create_task(commits.commit(unit("third")))
     await clock.advance(LONGEST_PAUSE_SECONDS)
     await asyncio.gather(first, second, third, *newcomers)
 
@@ -192,11 +192,11 @@ async def test_newcomer_does_not_slip_past_those_just_woken(
 
 
 async def test_another_one_tries_when_the_first_is_cancelled(
-    store: FaultyStore, clock: VirtualClock, persister: CommitRetry
+    store: FaultyStore, clock: VirtualClock, commits: CommitRetry
 ) -> None:
     """The line never stands without somebody who tries."""
     store.fail()
-    tasks = [asyncio.create_task(persister.persist(unit(text))) for text in "abc"]
+    tasks = [asyncio.create_task(commits.commit(unit(text))) for text in "abc"]
     await clock.advance(1)
     tasks[0].cancel()
     await clock.advance(1)
@@ -208,14 +208,14 @@ async def test_another_one_tries_when_the_first_is_cancelled(
 
 
 async def test_what_was_given_up_in_line_is_not_written(
-    store: FaultyStore, clock: VirtualClock, persister: CommitRetry
+    store: FaultyStore, clock: VirtualClock, commits: CommitRetry
 ) -> None:
     """It has not left yet, so it can be called back."""
     store.fail()
-    tasks = [asyncio.create_task(persister.persist(unit(text))) for text in "ab"]
+    tasks = [asyncio.create_task(commits.commit(unit(text))) for text in "ab"]
     await clock.advance(1)
     for task in tasks:
-        persister.give_up(task)
+        commits.give_up(task)
     store.mend()
     await clock.advance(LONGEST_PAUSE_SECONDS)
 
@@ -223,23 +223,23 @@ async def test_what_was_given_up_in_line_is_not_written(
     assert [] == await notes(store)
 
 
-async def test_given_up_commit_that_is_being_written_goes_on(store: FaultyStore, persister: CommitRetry) -> None:
+async def test_given_up_commit_that_is_being_written_goes_on(store: FaultyStore, commits: CommitRetry) -> None:
     """Nobody can call it back, so its outcome counts."""
     store.open_gate.clear()
-    task = asyncio.create_task(persister.persist(unit("a")))
+    task = asyncio.create_task(commits.commit(unit("a")))
     await settle()
-    persister.give_up(task)
+    commits.give_up(task)
     store.open_gate.set()
 
     assert CommitVerdict.COMMITTED is (await task).verdict
 
 
-async def test_given_up_commit_that_fails_is_not_tried_again(store: FaultyStore, persister: CommitRetry) -> None:
+async def test_given_up_commit_that_fails_is_not_tried_again(store: FaultyStore, commits: CommitRetry) -> None:
     """Then it is over."""
     store.open_gate.clear()
-    task = asyncio.create_task(persister.persist(unit("a")))
+    task = asyncio.create_task(commits.commit(unit("a")))
     await settle()
-    persister.give_up(task)
+    commits.give_up(task)
     store.fail()
     store.open_gate.set()
 
@@ -249,20 +249,20 @@ async def test_given_up_commit_that_fails_is_not_tried_again(store: FaultyStore,
 
 
 async def test_failure_is_told_once(
-    store: FaultyStore, clock: VirtualClock, persister: CommitRetry, caplog: pytest.LogCaptureFixture
+    store: FaultyStore, clock: VirtualClock, commits: CommitRetry, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One line when it begins, one when it ends; in between the time since when."""
     caplog.set_level(logging.INFO)
     began = clock.monotonic()
     store.fail()
-    tasks = [asyncio.create_task(persister.persist(unit(text))) for text in "abc"]
+    tasks = [asyncio.create_task(commits.commit(unit(text))) for text in "abc"]
     await clock.advance(20)
-    assert began == persister.failing_since
+    assert began == commits.failing_since
     store.mend()
     await clock.advance(LONGEST_PAUSE_SECONDS)
     await asyncio.gather(*tasks)
 
-    assert persister.failing_since is None
+    assert commits.failing_since is None
     assert ["store_fails: the disk is on fire", "store_works_again"] == [
         record.getMessage() for record in caplog.records
     ]

@@ -33,6 +33,7 @@ from tests.fakes import VirtualClock
 from tests.inbox.inbox_fakes import FaultyStore, Note, message, notes, waiting
 
 SAID = "my number is 4711"
+FUNNEL = ("ann", "funnel:ann")
 
 
 class Planner:
@@ -46,12 +47,12 @@ class Planner:
         self.told: list[Committed] = []
 
     async def contribute(self) -> Unit:
-        stored = (await self._store.recall(["funnel:ann"])).get("funnel:ann")
+        stored = (await self._store.recall([FUNNEL])).get("funnel:ann")
         self.plans.append(stored)
         if self._rival:
             # Somebody else is quicker.
-            await self._store.commit(Unit(marks=[Mark(key="funnel:ann", value=self._rival.pop(0))]))
-        mark = Mark(key="funnel:ann", value=b"ours", condition=self._condition, expected=stored)
+            await self._store.commit(Unit(marks=[Mark(lane="ann", key="funnel:ann", value=self._rival.pop(0))]))
+        mark = Mark(lane="ann", key="funnel:ann", value=b"ours", condition=self._condition, expected=stored)
         entry = Entry(id="planned", queue=Queue.TRACK, lane="ann", created_at=0.0, body=b"planned")
         return Unit(appends=[entry], marks=[mark])
 
@@ -137,7 +138,7 @@ async def test_failed_condition_plans_anew(store: FaultyStore, settler: Handling
     await settler.settle([planner], done(claim))
 
     assert [None, b"theirs"] == planner.plans
-    assert {"funnel:ann": b"ours"} == await store.recall(["funnel:ann"])
+    assert {"funnel:ann": b"ours"} == await store.recall([FUNNEL])
     assert 1 == len(planner.told)
 
 
@@ -145,14 +146,14 @@ async def test_marks_that_never_fit_do_not_cost_the_records(
     store: FaultyStore, settler: HandlingCommitter, claim: Claim, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The event is settled and the records are written; the marks are given up, loudly."""
-    await store.commit(Unit(marks=[Mark(key="funnel:ann", value=b"theirs")]))
+    await store.commit(Unit(marks=[Mark(lane="ann", key="funnel:ann", value=b"theirs")]))
     planner = Planner(store, condition=Condition.IF_ABSENT)
     committed = await settler.settle([planner], done(claim))
 
     assert committed is not None
     assert PLANS + 1 == len(planner.plans)
     assert (["planned"], 0) == (await notes(store), await waiting(store))
-    assert {"funnel:ann": b"theirs"} == await store.recall(["funnel:ann"])
+    assert {"funnel:ann": b"theirs"} == await store.recall([FUNNEL])
     assert "marks_never_fit: funnel" in caplog.messages
 
 

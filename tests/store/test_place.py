@@ -124,6 +124,6 @@ async def test_sqlite_is_opened_as_the_table_says(tmp_path: Path) -> None:
     """The level of the connection is the table's."""
     store = place_of({"address": f"sqlite:///{tmp_path / 'bot.db'}", "synchronous": "NORMAL"}).make()
     assert isinstance(store, SqliteStore)
-    level = await store._look(lambda connection, _now: connection.execute("PRAGMA synchronous").fetchone()[0])
+    level = await store.read(lambda connection, _now: connection.execute("PRAGMA synchronous").fetchone()[0])
     await store.close()
     assert 1 == level

@@ -19,7 +19,17 @@ from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Committed, CommitVerdict, Queue, Unit
 from kochava_bot_middleware.tracking.funnel import FunnelState
 from tests.fakes import VirtualClock
-from tests.tracking.tracked_bot import GREETING, PAGE_ID, USER_ID, SlowStore, TrackedBot, body_to, referral, tracked_bot
+from tests.tracking.tracked_bot import (
+    GREETING,
+    PAGE_ID,
+    USER_ID,
+    SlowStore,
+    TrackedBot,
+    body_to,
+    referral,
+    state_keys,
+    tracked_bot,
+)
 
 
 async def pings(bot: TrackedBot) -> list[str]:
@@ -174,7 +184,7 @@ async def test_that_a_page_has_delivery_events_is_written_by_the_next_try_too() 
     store = ContestedStore(clock=clock)
     bot = tracked_bot(clock, store=store, greeting=GREETING)
     await bot.handle(bot.delivery("mid-1"))
-    assert [f"deliveries:{PAGE_ID}"] == list(await store.recall([f"deliveries:{PAGE_ID}"]))
+    assert [f"deliveries:{PAGE_ID}"] == list(await store.recall([(PAGE_ID, f"deliveries:{PAGE_ID}")]))
 
 
 @pytest.mark.parametrize(
@@ -302,7 +312,7 @@ async def test_two_processes_with_signals_of_one_greeting_ping_once() -> None:
     rows = await bot.store.browse(Queue.PING)
     assert ["impression", "click"] == await pings(bot)
     assert 2 == len({row.entry.id for row in rows})
-    state = FunnelState.from_bytes((await bot.store.recall([f"funnel:koapp:{USER_ID}"]))[f"funnel:koapp:{USER_ID}"])
+    state = FunnelState.from_bytes((await bot.store.recall(state_keys("funnel")))[f"funnel:koapp:{USER_ID}"])
     assert state.greeting is not None
     assert None not in (state.greeting.shown_at, state.greeting.clicked_at)
 

@@ -15,7 +15,16 @@ from kochava_bot_middleware.messenger.events import AccountLinkingEvent, Event
 from kochava_bot_middleware.store.records import Mark, Queue, Unit
 from kochava_bot_middleware.tracking.settings import Apps
 from tests.fakes import VirtualClock, settle
-from tests.tracking.tracked_bot import GREETING, PAGE_ID, USER_ID, SlowStore, TrackedBot, referral, tracked_bot
+from tests.tracking.tracked_bot import (
+    GREETING,
+    PAGE_ID,
+    USER_ID,
+    SlowStore,
+    TrackedBot,
+    referral,
+    state_keys,
+    tracked_bot,
+)
 
 DAY = 86400.0
 
@@ -229,7 +238,7 @@ async def test_linked_ids_may_go_into_every_event() -> None:
     event = (await tracks(bot))[-1]
     assert isinstance(event, Engagement)
     assert {"fb_user_id": USER_ID, "customer_id": "C-1"} == event.device_ids
-    marks = await bot.store.recall([f"identities:koapp:{USER_ID}"])
+    marks = await bot.store.recall(state_keys("identities"))
     assert b"4711-0815" not in b"".join(marks.values())
 
 
@@ -272,9 +281,9 @@ async def test_unreadable_state_of_a_person_is_a_fresh_one() -> None:
     bot = tracked_bot(
         greeting={"impression_url": "https://imp.test/i"}, identity={"identities_in_events": ["customer_id"]}
     )
-    keys = [f"{kind}:koapp:{USER_ID}" for kind in ("funnel", "referral", "identities")]
+    keys = state_keys("funnel", "referral", "identities")
     for broken in (b"{", b"[]", b'{"first": 1, "odd": 2}'):
-        await bot.store.commit(Unit(marks=[Mark(key=key, value=broken) for key in keys]))
+        await bot.store.commit(Unit(marks=[Mark(lane=lane, key=key, value=broken) for lane, key in keys]))
         await bot.handle(bot.message(referral=referral()))
     assert ["Message"] * 3 == await bot.names()
 

@@ -28,6 +28,7 @@ from tests.tracking.tracked_bot import (
     body_to,
     do_nothing,
     referral,
+    state_keys,
     tracked_bot,
     url_of,
 )
@@ -44,7 +45,7 @@ class BlindStore(MemoryStore):
         self.clock = clock
         self.recalls = 0
 
-    async def recall(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+    async def recall(self, keys: Sequence[tuple[str, str]]) -> Mapping[str, bytes]:
         self.recalls += 1
         msg = f"{len(keys)} keys cannot be read"
         raise StoreUnavailable(msg)
@@ -261,8 +262,7 @@ async def test_forgetting_leaves_nothing_but_a_hash() -> None:
     assert isinstance(left[1], Deletion)
     assert {"fb_user_id": USER_ID, "ig_user_id": USER_ID} == left[1].device_ids
     assert [None, None] == await gate(bot)
-    marks = [f"{kind}:koapp:{USER_ID}" for kind in ("funnel", "referral", "identities", "known")]
-    assert {} == await bot.store.recall(marks)
+    assert {} == await bot.store.recall(state_keys("funnel", "referral", "identities", "known"))
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -319,7 +319,7 @@ async def test_tombstones_are_keyed_hashes() -> None:
     bot = tracked_bot(privacy={"tombstone_key": "pepper"})
     await bot.kochava.opt_out(USER_ID)
     key = "barred:" + hmac.new(b"pepper", USER_ID.encode(), hashlib.sha256).hexdigest()
-    assert {key: b"opted out"} == await bot.store.recall([key])
+    assert {key: b"opted out"} == await bot.store.recall([(f"koapp/{USER_ID}", key)])
 
 
 # Hashed ids

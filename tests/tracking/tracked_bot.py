@@ -20,7 +20,7 @@ from kochava_bot_middleware.tracking.link_provider import LinkProvider
 from kochava_bot_middleware.tracking.privacy import Privacy
 from kochava_bot_middleware.tracking.recorder import Recorder
 from kochava_bot_middleware.tracking.settings import TrackingContext
-from kochava_bot_middleware.tracking.timers import GreetingTimers, Timers
+from kochava_bot_middleware.tracking.timers import GreetingTimers
 from tests.fakes import VirtualClock, settle
 
 PAGE_ID = "1001"
@@ -39,10 +39,15 @@ class SlowStore(MemoryStore):
         await settle(5)
         return await super().commit(unit)
 
-    async def recall(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+    async def recall(self, keys: Sequence[tuple[str, str]]) -> Mapping[str, bytes]:
         found = await super().recall(keys)
         await settle(5)
         return found
+
+
+def state_keys(*kinds: str, user_id: str = USER_ID) -> list[tuple[str, str]]:
+    """Lanes and keys of a person's state entries."""
+    return [(f"koapp/{user_id}", f"{kind}:koapp:{user_id}") for kind in kinds]
 
 
 Handler = Callable[[Event], Awaitable[Any]]
@@ -89,7 +94,10 @@ class TrackedBot:
         """Let another process end the waits for deliveries that are over."""
         context = self.context()
         recorder = Recorder(context, Privacy(context), on_committed=lambda _appended: None)
-        await Timers(context, GreetingTimers(context, recorder)).end_due()
+        timers = GreetingTimers(context, recorder)
+        timers.start()
+        await settle()
+        await timers.stop()
 
     async def handle(self, event: Event, handler: Handler = do_nothing) -> Any:
         """Let *handler* handle *event* beneath the middleware."""

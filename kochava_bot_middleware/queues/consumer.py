@@ -1,0 +1,404 @@
+"""
+The one consumer of a queue: it claims due heads, runs each, renews their leases meanwhile, and settles them.
+
+Inbox, outbox and timers are three uses of it. They differ in what they do with a claim, which is the `Process` that a
+consumer is given::
+
+    claim ──▶ held ──▶ process ──▶ settlement ──▶ committed with others, which leases the next of the lanes
+                │  renewed meanwhile        └──▶ lost: another process owns the entry
+                └──▶ released, if a shutdown comes before it was begun
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import logging
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any
+
+import attrs
+
+from ..clock import Clock
+from ..exceptions import StoreUnavailable
+from ..handling import trail_of
+from ..incidents import Incidents
+from ..store.contract import Store
+from ..store.records import Claim, Committed, CommitVerdict, Lease, Outcome, Settlement, Unit
+from .leases import Claimed, Instant, Leases
+from .options import ConsumerOptions, Process, Work
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 60.0
+"""How often the store is asked to remove what has expired."""
+
+CANCEL_SECONDS = 5.0
+"""How long a shutdown waits for what it cancelled, and for the store to take what is released."""
+
+SHORTEST_WAIT_SECONDS = 0.02
+"""A due head that cannot be claimed, since another process was faster, must not make a busy loop."""
+
+LONGEST_BACKOFF_SECONDS = 30.0
+
+LINGER_SECONDS = 0.002
+"""While more is processed anyway, a commit waits this long for further settlements, which makes each one cheaper."""
+
+REMEMBERED = 10_000
+"""How many processed entries that were not this process's to settle are remembered."""
+
+
+class Consumer:
+    """
+    Works on one queue until it is stopped; failures of the store do not end it.
+
+    Attributes:
+        slots: What a process holds while it runs a handler or sends a request, to bound how many do so at a time.
+        is_stopping: Nothing more is claimed.
+        is_cancelling: The deadline of `stop` has passed, and tasks are being cancelled.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        queue: str,
+        process: Process,
+        options: ConsumerOptions,
+        *,
+        clock: Clock,
+        incidents: Incidents,
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._process = process
+        self._options = options
+        self._clock = clock
+        self._incidents = incidents
+        self.slots = asyncio.Semaphore(options.concurrency)
+        self.is_stopping = False
+        self.is_cancelling = False
+        self._leases = Leases(store, clock, options.lease_seconds)
+        self._processed: dict[str, Settlement | None] = {}
+        self._settlements: list[tuple[Claimed, Settlement]] = []
+        self._is_settling = False
+        self._is_full = False
+        self._is_woken = False
+        self._pause: asyncio.Future[None] | None = None
+        self._claiming: asyncio.Task[Any] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._upkeep: list[asyncio.Task[None]] = []
+        # Each task runs in a copy of this, so that none sees what another has set.
+        self._context = contextvars.copy_context()
+
+    # Start and stop
+
+    def start(self) -> None:
+        """Begin to claim, to renew leases and to sweep. Idempotent; does nothing after `stop`."""
+        if not self._upkeep and not self.is_stopping:
+            self._claiming = self.create_task(self._claim_until_stopped())
+            self._upkeep = [asyncio.create_task(self._renew()), asyncio.create_task(self._sweep())]
+
+    def wake(self) -> None:
+        """Claim now rather than at the next poll: something was appended."""
+        self._is_woken = True
+        if self._pause is not None:
+            self._pause.cancel()
+
+    async def stop(self, deadline_seconds: float) -> None:
+        """
+        Claim no more, wait for the tasks, release what was not begun. Idempotent, also before `start`.
+
+        Args:
+            deadline_seconds: What has not ended by then is cancelled; its lease lapses, and it is processed again.
+        """
+        self.is_stopping = True
+        self.wake()
+        try:
+            async with asyncio.timeout(deadline_seconds):
+                while tasks := self._other_tasks():
+                    await asyncio.wait(tasks)
+        except TimeoutError:
+            left = self._other_tasks() - {self._claiming}
+            if left:
+                log.warning("%s_not_drained: %d entries are left to the next process", self._queue, len(left))
+        self.is_cancelling = True
+        upkeep, self._upkeep = self._upkeep, []
+        await _cancel([*self._other_tasks(), *upkeep])
+        await self._release_unbegun()
+
+    def create_task(self, work: Coroutine[Any, Any, Any], claimed: Claimed | None = None) -> asyncio.Task[Any]:
+        """
+        Run *work* as a task that `stop` waits for.
+
+        Args:
+            claimed: What it works on, as `hold` returned it.
+        """
+        task = asyncio.create_task(work, context=self._context.copy())
+        self._tasks.add(task)
+        task.add_done_callback(functools.partial(self._task_ended, claimed))
+        return task
+
+    def _other_tasks(self) -> set[asyncio.Task[Any]]:
+        # A handler may stop its own bot.
+        return self._tasks - {asyncio.current_task()}
+
+    # Claims
+
+    def now(self) -> Instant:
+        """The time by both clocks of this process, as `hold` and `take` want it from before the store was asked."""
+        return self._leases.now()
+
+    def hold(
+        self, claims: Iterable[Claim], asked_at: Instant, process: Process | None = None
+    ) -> list[tuple[Claimed, Work]]:
+        """
+        Hold claims from now on.
+
+        Args:
+            asked_at: When the store was asked for them.
+            process: In place of the usual one.
+
+        Returns:
+            What is to be worked on, and the work: for `run` or `create_task`.
+        """
+        work = []
+        for claim in claims:
+            claimed = self._leases.add(claim, asked_at)
+            if claimed is None:
+                continue
+            if claim.entry.id in self._processed:
+                settlement = self._processed.pop(claim.entry.id)
+                self._settle(claimed, settlement or Settlement(claim=claim, outcome=Outcome.DONE))
+            else:
+                work.append((claimed, (process or self._process)(claimed)))
+        return work
+
+    def take(self, claims: Iterable[Claim], asked_at: Instant) -> None:
+        """Hold claims, such as those that a commit leased, and work on each in a task."""
+        for claimed, work in self.hold(claims, asked_at):
+            self.create_task(work, claimed)
+
+    async def run(self, claimed: Claimed, work: Work) -> None:
+        """Do within the current task what `hold` returned."""
+        settlement = None
+        try:
+            settlement = await work
+        finally:
+            self._work_ended(claimed, settlement)
+
+    def begin(self, claimed: Claimed) -> None:
+        """Work on it begins; from now on a shutdown does not release it."""
+        self._leases.begin(claimed)
+        self._claim_if_room()
+
+    async def is_owned(self, claimed: Claimed) -> bool:
+        """
+        Whether the claim is still this process's; see `Leases.is_owned`. What is not is no longer held.
+
+        Raises:
+            StoreError: The lease may have lapsed, and the store cannot be asked.
+        """
+        is_owned = await self._leases.is_owned(claimed)
+        if not is_owned:
+            self._let_go(claimed)
+        return is_owned
+
+    def remember_processed(self, entry_id: str, settlement: Settlement | None = None) -> None:
+        """
+        The work is done, but another process owns the entry. Should it be claimed here later, it is only settled.
+
+        Args:
+            settlement: ``None`` for one that it is done.
+        """
+        self._processed[entry_id] = settlement
+        while len(self._processed) > REMEMBERED:
+            del self._processed[next(iter(self._processed))]
+
+    # Claiming
+
+    async def _claim_until_stopped(self) -> None:
+        failures = 0
+        while not self.is_stopping:
+            try:
+                seconds = await self._claim()
+                failures = 0
+            except Exception as exc:  # noqa: BLE001 - an engine may raise anything; claiming goes on when it works again
+                self._incidents.report("store_failed", self._queue, reason=type(exc).__name__)
+                seconds = min(0.25 * 2.0**failures, self._options.poll_seconds, LONGEST_BACKOFF_SECONDS)
+                failures = min(failures + 1, 8)
+            if seconds > 0 and not self._is_woken:
+                self._pause = asyncio.ensure_future(self._clock.sleep(seconds))
+                try:
+                    await asyncio.wait({self._pause})
+                finally:
+                    self._pause.cancel()
+                    self._pause = None
+            self._is_woken = False
+
+    async def _claim(self) -> float:
+        """Claim what there is room for; returns the seconds until it is worth looking again."""
+        wanted, seconds = self._wanted()
+        if wanted <= 0:
+            self._is_full = True
+            return min(max(seconds, SHORTEST_WAIT_SECONDS), self._options.poll_seconds)
+        asked_at = self.now()
+        claims = await self._store.claim(self._queue, wanted, self._options.lease_seconds)
+        self.take(claims, asked_at)
+        if len(claims) == wanted:
+            return 0.0
+        due_in = await self._store.next_due_in(self._queue)
+        self._incidents.over("store_failed", self._queue)
+        if due_in is None:
+            return self._options.poll_seconds
+        return min(max(due_in, SHORTEST_WAIT_SECONDS), self._options.poll_seconds)
+
+    def _wanted(self) -> tuple[int, float]:
+        """How many claims to make now, and if none, in how many seconds to look again."""
+        options, unbegun = self._options, self._leases.unbegun
+        if unbegun > options.concurrency // 2:
+            return 0, options.poll_seconds
+        most = options.most_held - len(self._leases)
+        if most <= 0 or options.room is None:
+            return most, options.poll_seconds
+        room, seconds = options.room(most)
+        return (most if room >= most else room - unbegun), seconds
+
+    def _claim_if_room(self) -> None:
+        if self._is_full and self._leases.unbegun <= self._options.concurrency // 2:
+            self._is_full = False
+            self.wake()
+
+    # Settling
+
+    def _task_ended(self, claimed: Claimed | None, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, StoreUnavailable):
+            log.error("%s_task_failed: %s", self._queue, trail_of(error))
+        if claimed is not None:
+            self._work_ended(claimed, None if task.cancelled() or error is not None else task.result())
+
+    def _work_ended(self, claimed: Claimed, settlement: Settlement | None) -> None:
+        if settlement is not None:
+            self._settle(claimed, settlement)
+        elif claimed.is_begun or not self.is_stopping:
+            self._let_go(claimed)
+
+    def _let_go(self, claimed: Claimed) -> None:
+        self._leases.discard(claimed)
+        self._claim_if_room()
+
+    def _settle(self, claimed: Claimed, settlement: Settlement) -> None:
+        self.begin(claimed)
+        self._settlements.append((claimed, settlement))
+        if not self._is_settling:
+            self._is_settling = True
+            self.create_task(self._commit_settlements())
+
+    async def _commit_settlements(self) -> None:
+        """Commit settlements together: while one commit is under way, the next ones gather."""
+        concurrency = self._options.concurrency
+        try:
+            while self._settlements:
+                if self._leases.unbegun and not self.is_stopping and len(self._settlements) <= concurrency:
+                    await self._clock.sleep(LINGER_SECONDS)
+                group, self._settlements = self._settlements[: 4 * concurrency], self._settlements[4 * concurrency :]
+                await self._commit(group)
+        finally:
+            self._is_settling = False
+
+    async def _commit(self, group: Sequence[tuple[Claimed, Settlement]]) -> None:
+        ends_any = any(settlement.outcome is not Outcome.RETRY for _, settlement in group)
+        lease = self._lease() if ends_any else None
+        settlements, committed, asked_at = await self._write(group, lease)
+        if committed.verdict is CommitVerdict.COMMITTED:
+            for (claimed, _), settlement in zip(group, settlements, strict=True):
+                self._let_go(claimed)
+                if self._options.on_ended is not None:
+                    self._options.on_ended(settlement, is_committed=True)
+            self.take(committed.leased, asked_at)
+            if ends_any and lease is None:
+                self.wake()
+        elif len(group) > 1:
+            # One lost lease refuses the whole unit.
+            for each in group:
+                await self._commit([each])
+        elif group[0][0].claim.token != settlements[0].claim.token:
+            # Claimed anew while the store wrote.
+            await self._commit(group)
+        else:
+            self._lost(group[0][0], settlements[0])
+
+    def _lost(self, claimed: Claimed, settlement: Settlement) -> None:
+        self._incidents.report("lease_lost", self._queue)
+        self._let_go(claimed)
+        if settlement.outcome is Outcome.DONE:
+            self.remember_processed(settlement.claim.entry.id, settlement)
+        if self._options.on_ended is not None:
+            self._options.on_ended(settlement, is_committed=False)
+
+    def _lease(self) -> Lease | None:
+        """What leases the next entries of the lanes together with the settlements of their predecessors."""
+        room = self._options.room
+        if self.is_stopping or (room is not None and room(1)[0] <= 0):
+            return None
+        return Lease(queue=self._queue, seconds=self._options.lease_seconds)
+
+    async def _write(
+        self, group: Sequence[tuple[Claimed, Settlement]], lease: Lease | None
+    ) -> tuple[list[Settlement], Committed, Instant]:
+        """Commit a group, again and again until the store works; returns it with the claims as they were then."""
+        failures = 0
+        while True:
+            settlements = [
+                settlement if settlement.claim is claimed.claim else attrs.evolve(settlement, claim=claimed.claim)
+                for claimed, settlement in group
+            ]
+            asked_at = self.now()
+            try:
+                committed = await self._store.commit(Unit(settlements=settlements, lease=lease))
+            except Exception as exc:  # noqa: BLE001 - an engine may raise anything, and no settlement must be lost
+                self._incidents.report("store_failed", self._queue, reason=type(exc).__name__)
+                await self._clock.sleep(min(0.25 * 2.0**failures, 5.0))
+                failures = min(failures + 1, 8)
+            else:
+                self._incidents.over("store_failed", self._queue)
+                return settlements, committed, asked_at
+
+    # Upkeep
+
+    async def _renew(self) -> None:
+        while True:
+            await self._clock.sleep(self._options.lease_seconds / 3)
+            try:
+                await self._leases.renew_all()
+            except Exception as exc:  # noqa: BLE001 - an engine may raise anything; the next renewal may be in time
+                self._incidents.report("store_failed", self._queue, reason=type(exc).__name__)
+
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                await self._store.sweep({self._queue: self._options.longest_wait_seconds()})
+            except Exception as exc:  # noqa: BLE001 - an engine may raise anything; it is tried again in a minute
+                self._incidents.report("store_failed", "sweep", reason=type(exc).__name__)
+            await self._clock.sleep(SWEEP_SECONDS)
+
+    async def _release_unbegun(self) -> None:
+        """Let another process claim at once what was not begun."""
+        settlements = [Settlement(claim=claim, outcome=Outcome.RELEASE) for claim in self._leases.discard_unbegun()]
+        releases = [asyncio.ensure_future(self._store.commit(Unit(settlements=[each]))) for each in settlements]
+        if releases:
+            done, pending = await asyncio.wait(releases, timeout=CANCEL_SECONDS)
+            await _cancel(pending)
+            failed = len(pending) + sum(1 for release in done if release.exception() is not None)
+            log.info("%s_released: %d entries, %d not", self._queue, len(releases) - failed, failed)
+
+
+async def _cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
+    """Cancel *tasks*, and wait a while for them to end."""
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=CANCEL_SECONDS)

@@ -1,0 +1,126 @@
+"""
+The claims that this process holds, and whether their leases last.
+
+The store speaks in durations. So a lease surely lasts until its length has passed on the clocks of this process,
+counted from before the store was asked. Both clocks are looked at: the monotonic one stands still while some machines
+sleep, and the wall clock may be set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import attrs
+
+from ..clock import Clock
+from ..store.contract import Store
+from ..store.records import Claim
+
+Instant: TypeAlias = tuple[float, float]
+"""Monotonic seconds and wall-clock seconds, read together."""
+
+SAFE_PART = 2 / 3
+"""Of a lease; when more of it has passed, what begins now might outlast it."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class Claimed:
+    """
+    A claim that this process holds.
+
+    Attributes:
+        claim: Replaced when the lease has lapsed and this process claims the entry anew.
+        asked_at: When the lease, or its renewal, was asked for.
+        is_begun: Work on it has begun, so a shutdown does not release it.
+    """
+
+    claim: Claim
+    asked_at: Instant
+    is_begun: bool = False
+
+
+class Leases:
+    """
+    The claims held of one queue, by entry.
+
+    Attributes:
+        unbegun: How many of them are not begun.
+    """
+
+    def __init__(self, store: Store, clock: Clock, lease_seconds: float) -> None:
+        self._store = store
+        self._clock = clock
+        self._lease_seconds = lease_seconds
+        self._held: dict[str, Claimed] = {}
+        self.unbegun = 0
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def now(self) -> Instant:
+        """The time by both clocks of this process."""
+        return self._clock.monotonic(), self._clock.now()
+
+    def add(self, claim: Claim, asked_at: Instant) -> Claimed | None:
+        """
+        Hold *claim* from now on; ``None`` when the entry is held already: its lease had lapsed, and this process took
+        it over from itself.
+        """
+        held = self._held.get(claim.entry.id)
+        if held is not None:
+            held.claim, held.asked_at = claim, asked_at
+            return None
+        held = self._held[claim.entry.id] = Claimed(claim=claim, asked_at=asked_at)
+        self.unbegun += 1
+        return held
+
+    def begin(self, claimed: Claimed) -> None:
+        """Work on it begins."""
+        if not claimed.is_begun:
+            claimed.is_begun = True
+            self.unbegun -= 1
+
+    def discard(self, claimed: Claimed) -> None:
+        """It is settled, released or lost."""
+        if self._held.get(claimed.claim.entry.id) is claimed:
+            del self._held[claimed.claim.entry.id]
+            if not claimed.is_begun:
+                self.unbegun -= 1
+
+    def discard_unbegun(self) -> list[Claim]:
+        """Hold no longer what is not begun; returns the claims."""
+        unbegun = [claimed for claimed in self._held.values() if not claimed.is_begun]
+        for claimed in unbegun:
+            self.discard(claimed)
+        return [claimed.claim for claimed in unbegun]
+
+    async def is_owned(self, claimed: Claimed) -> bool:
+        """
+        Whether the lease lasts for a while, renewed if need be. Last of all it looks at the clocks, since the process
+        may be stopped while the store answers.
+
+        Raises:
+            StoreError: The lease may have lapsed, and the store cannot be asked.
+        """
+        while True:
+            monotonic, wall = self.now()
+            if max(monotonic - claimed.asked_at[0], wall - claimed.asked_at[1]) <= self._lease_seconds * SAFE_PART:
+                return True
+            token = claimed.claim.token
+            if not await self._renew([claimed]) and claimed.claim.token == token:
+                return False
+
+    async def renew_all(self) -> None:
+        """Renew every lease; what is lost is noticed when it is settled, at the latest."""
+        if self._held:
+            await self._renew(list(self._held.values()))
+
+    async def _renew(self, held: Sequence[Claimed]) -> bool:
+        asked_at = self.now()
+        renewed = await self._store.renew([claimed.claim for claimed in held], self._lease_seconds)
+        tokens = {claim.token for claim in renewed}
+        for claimed in held:
+            if claimed.claim.token in tokens:
+                claimed.asked_at = asked_at
+        return bool(tokens)

@@ -1,0 +1,58 @@
+"""What a consumer is given: what to do with a claim, and how to make claims."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+import attrs
+
+from ..store.records import Settlement
+from .leases import Claimed
+
+Work = Coroutine[Any, Any, Settlement | None]
+Process = Callable[[Claimed], Work]
+"""
+Works on one claim. It is called at once when the claim was made; the coroutine that it returns runs as a task.
+
+A settlement that this returns is committed together with others. ``None``: it has settled the claim itself, the lease
+is lost, or, at a shutdown, work did not begin.
+"""
+
+
+class OnEnded(Protocol):
+    """What is called with the ends of claims."""
+
+    def __call__(self, settlement: Settlement, *, is_committed: bool) -> None:
+        """
+        Take notice of a settlement. Must not raise.
+
+        Args:
+            is_committed: If it is not, another process owns the entry.
+        """
+
+
+@attrs.frozen(kw_only=True)
+class ConsumerOptions:
+    """
+    How a consumer works.
+
+    Attributes:
+        concurrency: Size of `Consumer.slots`. Nothing is claimed while more than half as many claims wait for a slot.
+        most_held: Claims are made until so many are held. Those that a commit leased come on top.
+        lease_seconds: How long a claim is owned without being renewed.
+        poll_seconds: How often to look for what other processes appended.
+        longest_wait_seconds: Tells the longest time that anything in the queue may wait or be leased from now on; see
+            `Store.sweep`.
+        room: Given how many claims are wanted, tells how many are worth making now, and in how many seconds to ask
+            again. ``None``: any number.
+        on_ended: Called with each settlement that a process returned.
+    """
+
+    concurrency: int
+    most_held: int
+    lease_seconds: float
+    poll_seconds: float
+    longest_wait_seconds: Callable[[], float]
+    room: Callable[[int], tuple[int, float]] | None = None
+    on_ended: OnEnded | None = None
