@@ -1,14 +1,16 @@
-"""Stand-ins for what tests must own: time."""
+"""Clocks that tests control."""
 
 from __future__ import annotations
 
+import asyncio
+
 from kochava_bot_middleware.testing import VirtualClock, settle
 
-__all__ = ["ServersClock", "VirtualClock", "settle"]
+__all__ = ["ServersClock", "SleepNotingClock", "VirtualClock", "settle"]
 
 
 class ServersClock(VirtualClock):
-    """The clock of the store's own machine, which may be set while that of the process goes on."""
+    """The clock of the store's machine, which may be set apart from that of the process."""
 
     def __init__(self, process: VirtualClock, ahead: float = 0.0) -> None:
         self._process = process
@@ -16,3 +18,20 @@ class ServersClock(VirtualClock):
 
     def now(self) -> float:
         return self._process.now() + self.ahead
+
+
+class SleepNotingClock(VirtualClock):
+    """
+    A clock that notes the first sleep.
+
+    Attributes:
+        slept: Set by it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slept = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.set()
+        await super().sleep(seconds)

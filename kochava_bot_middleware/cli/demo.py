@@ -1,4 +1,4 @@
-"""``kochava-bot demo``: the whole package at work, on this machine alone."""
+"""``kochava-bot demo``: an example bot against a local Messenger and a local Kochava."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable
 
 from ..sandbox.demo import DemoSettings, run_demo
-from ..sandbox.kochava_server import LocalKochava
-from ..sandbox.shop_process import ChildFailed
-from ..sandbox.story import StoryFailed
+from ..sandbox.kochava.server import LocalKochava
+from ..sandbox.processes import ProcessFailed
+from ..sandbox.scenario import ScenarioFailed
 from .command import GOOD, NOT_RUN, SOMETHING_WRONG, Parsers, add_command, number_from
 
 
@@ -22,29 +22,33 @@ def add_demo(parsers: Parsers) -> None:
     parser = add_command(parsers, "demo", run, summary)
     parser.add_argument("--headless", action="store_true", help="print to this terminal")
     parser.add_argument(
-        "--people", type=number_from(int, 0), default=default.people, metavar="N", help="who chat at once (%(default)s)"
+        "--people",
+        type=number_from(int, 0),
+        default=default.people,
+        metavar="N",
+        help="how many users chat at once (%(default)s)",
     )
     parser.add_argument(
         "--seconds",
         type=number_from(float, 0),
         default=default.seconds,
         metavar="S",
-        help="length of each chat (%(default)s)",
+        help="how long they chat, twice (%(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=default.seed, metavar="N", help="of chance (%(default)s)")
+    parser.add_argument("--seed", type=int, default=default.seed, metavar="N", help="of random choices (%(default)s)")
     parser.add_argument(
         "--kill",
         type=number_from(int, 0),
         default=default.kills,
         metavar="N",
-        help="kill the bot so often during the first chat",
+        help="how often the bot is killed while they chat (%(default)s)",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the demo; the status is 1 if a record is missing, doubled or out of order."""
+    """Run the demo; the exit status is 1 if a record is missing, doubled or out of order."""
     if not arguments.headless:
-        print("kochava-bot demo: only `kochava-bot demo --headless` is there so far", file=sys.stderr)
+        print("kochava-bot demo: only `kochava-bot demo --headless` is available so far", file=sys.stderr)
         return NOT_RUN
     settings = DemoSettings(
         people=arguments.people, seconds=arguments.seconds, seed=arguments.seed, kills=arguments.kill
@@ -53,11 +57,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def headless(settings: DemoSettings, *, new_kochava: Callable[..., LocalKochava] = LocalKochava) -> int:
-    """Run the demo in this terminal; gives the exit status."""
+    """Run the demo in this terminal; returns the exit status."""
     write = functools.partial(print, flush=True)
     try:
-        balanced = asyncio.run(run_demo(settings, write, new_kochava=new_kochava))
-    except (ChildFailed, StoryFailed) as exc:
+        is_good = asyncio.run(run_demo(settings, write, new_kochava=new_kochava))
+    except (ProcessFailed, ScenarioFailed) as exc:
         print(f"kochava-bot demo: {exc}", file=sys.stderr)
         return SOMETHING_WRONG
-    return GOOD if balanced else SOMETHING_WRONG
+    return GOOD if is_good else SOMETHING_WRONG

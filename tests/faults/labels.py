@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from kochava_bot_middleware.kochava.records import Engagement, Record
-from kochava_bot_middleware.sandbox.ledger import LedgerEntry
-from kochava_bot_middleware.sandbox.webhooks import WebhookOutcome
+from kochava_bot_middleware.sandbox.audit import AuditEntry
+from kochava_bot_middleware.sandbox.messenger.webhooks import WebhookOutcome
 
 STARTED = "Started"
 SAID = "Said"
@@ -17,15 +17,15 @@ IMPRESSION = "impression"
 CLICK = "click"
 
 
-def event(user_id: str, name: str, label: str) -> LedgerEntry:
-    return LedgerEntry(lane=f"{user_id} events", label=f"{name} {label}")
+def event(user_id: str, name: str, label: str) -> AuditEntry:
+    return AuditEntry(lane=f"{user_id} events", label=f"{name} {label}")
 
 
-def ping(user_id: str, kind: str) -> LedgerEntry:
-    return LedgerEntry(lane=f"{user_id} pings", label=kind)
+def ping(user_id: str, kind: str) -> AuditEntry:
+    return AuditEntry(lane=f"{user_id} pings", label=kind)
 
 
-def promised(outcomes: Iterable[WebhookOutcome]) -> list[LedgerEntry]:
+def promised(outcomes: Iterable[WebhookOutcome]) -> list[AuditEntry]:
     """
     What must reach Kochava because of these webhooks, in the order they were answered.
 
@@ -46,7 +46,7 @@ def promised(outcomes: Iterable[WebhookOutcome]) -> list[LedgerEntry]:
     return entries
 
 
-def of_request(path: str, body: bytes | None) -> LedgerEntry:
+def of_request(path: str, body: bytes | None) -> AuditEntry:
     """A request as it goes over the wire."""
     if not body:
         address = urlsplit(path)
@@ -55,7 +55,7 @@ def of_request(path: str, body: bytes | None) -> LedgerEntry:
     return event(data["device_ids"]["fb_user_id"], data["event_name"], data["event_data"]["id"])
 
 
-def of_record(record: Record) -> LedgerEntry:
+def of_record(record: Record) -> AuditEntry:
     """A record as it is stored."""
     if isinstance(record, Engagement):
         return event(record.user_id, record.event_name, record.event_data["id"])

@@ -25,19 +25,19 @@ from kochava_bot_middleware.kochava.client import Answer, Failure, KochavaClient
 from kochava_bot_middleware.kochava.records import decode
 from kochava_bot_middleware.kochava.wire import WireRequest
 from kochava_bot_middleware.middleware import KochavaMiddleware
-from kochava_bot_middleware.sandbox.history import StepKind
-from kochava_bot_middleware.sandbox.kill_points import (
+from kochava_bot_middleware.sandbox.audit import AuditEntry
+from kochava_bot_middleware.store.address import open_store
+from kochava_bot_middleware.store.contract import Store
+from kochava_bot_middleware.store.records import Committed, CommitVerdict, Outcome, Queue, Unit
+from tests.faults import labels
+from tests.faults.history import StepKind
+from tests.faults.kill_points import (
     KillPoint,
     KillPoints,
     PointedHandling,
     PointedSender,
     PointedStore,
 )
-from kochava_bot_middleware.sandbox.ledger import LedgerEntry
-from kochava_bot_middleware.store.address import open_store
-from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.records import Committed, CommitVerdict, Outcome, Queue, Unit
-from tests.faults import labels
 
 SENDER = "X-Life"
 READY, DYING, ENDED = "ready", "dying", "ended"
@@ -136,7 +136,7 @@ class TellingSender:
             self._tell(StepKind.UNSURE, entry)
         return outcome
 
-    def _tell(self, kind: StepKind, entry: LedgerEntry) -> None:
+    def _tell(self, kind: StepKind, entry: AuditEntry) -> None:
         tell(kind.value, self._name, entry.lane, entry.label, "")
 
 

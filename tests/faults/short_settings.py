@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kochava_bot_middleware.sandbox.fault_server import FaultServer
-from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
+from kochava_bot_middleware.sandbox.messenger.server import LocalMessenger
+from tests.faults.fault_server import FaultServer
 
 INBOX_LEASE_SECONDS = 1.0
 DELIVERY_LEASE_SECONDS = 1.2

@@ -14,16 +14,16 @@ from typing import Any
 import attrs
 
 from kochava_bot_middleware.clock import Clock, SystemClock
-from kochava_bot_middleware.sandbox.fault_server import FaultServer, Mode, Received
-from kochava_bot_middleware.sandbox.history import EVERYBODY, Finding, History, Step, StepKind, counted
-from kochava_bot_middleware.sandbox.ledger import LedgerEntry
-from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
-from kochava_bot_middleware.sandbox.people import SimulatedUser
-from kochava_bot_middleware.sandbox.webhooks import Redelivery
+from kochava_bot_middleware.sandbox.audit import AuditEntry
+from kochava_bot_middleware.sandbox.messenger.server import LocalMessenger
+from kochava_bot_middleware.sandbox.messenger.users import SimulatedUser
+from kochava_bot_middleware.sandbox.messenger.webhooks import MessengerOptions
 from kochava_bot_middleware.store.address import open_store
 from kochava_bot_middleware.store.contract import Store
 from kochava_bot_middleware.store.records import Outcome, Queue, QueueStats
 from tests.faults import labels
+from tests.faults.fault_server import FaultServer, Mode, Received
+from tests.faults.history import EVERYBODY, Finding, History, Step, StepKind, counted
 from tests.faults.life import SENDER, Plan
 from tests.faults.nursery import Life, Nursery
 from tests.faults.nursery_process import DEAD
@@ -64,7 +64,7 @@ class Stage:
     clock: Clock = attrs.field(factory=SystemClock)
     mode: Callable[[], Mode] = lambda: Mode.OK
     steps: list[Step] = attrs.field(factory=list)
-    given_up: set[LedgerEntry] = attrs.field(factory=set)
+    given_up: set[AuditEntry] = attrs.field(factory=set)
     deaths: Counter[str] = attrs.field(factory=Counter)
     unanswered: dict[str, int] = attrs.field(factory=dict)
     arrived: Callable[[str], None] = lambda _name: None
@@ -137,7 +137,7 @@ class Stage:
             self.steps.append(Step(kind=StepKind.INTERRUPTED, sender=name, note=why))
             return
         kind, sender, lane, label, note = words
-        entry = LedgerEntry(lane=lane, label=label)
+        entry = AuditEntry(lane=lane, label=label)
         self.steps.append(Step(kind=StepKind(kind), sender=sender, entry=entry, note=note))
         if note in (Outcome.DEAD.value, Outcome.DROPPED.value):
             self.given_up.add(entry)
@@ -234,11 +234,13 @@ async def stage(folder: Path, url: str, *, seed: int) -> AsyncIterator[Stage]:
         app_secret="app-secret",
         verify_token="verify",
         page_tokens={"page-token": "1001"},
-        redelivery=Redelivery.AFTERWARDS,
-        redelivery_probability=0.05,
-        # Facebook tries for much longer than any fault here lasts.
-        retry_waits=(0.03,) * 1500,
-        seed=seed,
+        options=MessengerOptions(
+            redelivery="afterwards",
+            redelivery_probability=0.05,
+            # Facebook retries for much longer than any fault here lasts.
+            retry_waits=(0.03,) * 1500,
+            seed=seed,
+        ),
     )
     kochava = FaultServer()
     async with messenger, kochava.running():

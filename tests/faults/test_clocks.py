@@ -6,7 +6,7 @@ import asyncio
 import random
 from pathlib import Path
 
-from kochava_bot_middleware.sandbox.fault_server import Mode
+from tests.faults.fault_server import Mode
 from tests.faults.stage import stage
 
 AHEAD_SECONDS = (4.0, 0.0, -4.0, 0.0, 3600.0, 0.0)

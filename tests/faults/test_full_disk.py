@@ -15,11 +15,12 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from kochava_bot_middleware import KochavaMiddleware, MessengerBot
-from kochava_bot_middleware.sandbox.fault_server import FaultServer
-from kochava_bot_middleware.sandbox.ledger import LedgerEntry
-from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
+from kochava_bot_middleware.sandbox.audit import AuditEntry
+from kochava_bot_middleware.sandbox.messenger.server import LocalMessenger
+from kochava_bot_middleware.sandbox.messenger.webhooks import MessengerOptions
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
 from tests.faults import labels
+from tests.faults.fault_server import FaultServer
 from tests.faults.short_settings import settings_of
 from tests.store.small_disk import LimitedReserve, fill, limited, make_room
 
@@ -48,7 +49,7 @@ class Place:
             while not holds():
                 await self.messenger.clock.sleep(0.02)
 
-    def taken(self) -> list[LedgerEntry]:
+    def taken(self) -> list[AuditEntry]:
         """What Kochava has, in order."""
         return [labels.of_request(each.path, each.body) for each in self.kochava.received]
 
@@ -59,7 +60,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
         app_secret="app-secret",
         verify_token="verify",
         page_tokens={"page-token": "1001"},
-        retry_waits=(0.05,) * 1500,
+        options=MessengerOptions(retry_waits=(0.05,) * 1500),
     )
     kochava = FaultServer()
     async with messenger, kochava.running():

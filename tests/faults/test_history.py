@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kochava_bot_middleware.sandbox.history import Finding, History, Step, StepKind, counted
-from kochava_bot_middleware.sandbox.ledger import LedgerEntry
+from kochava_bot_middleware.sandbox.audit import AuditEntry
 from kochava_bot_middleware.store.records import QueueStats
+from tests.faults.history import Finding, History, Step, StepKind, counted
 
 KINDS = {
     "began": StepKind.BEGAN,
@@ -20,8 +20,8 @@ KINDS = {
 }
 
 
-def entry(label: str) -> LedgerEntry:
-    return LedgerEntry(lane=label[0], label=label)
+def entry(label: str) -> AuditEntry:
+    return AuditEntry(lane=label[0], label=label)
 
 
 def history(script: str, promised: str = "a1 a2", given_up: str = "", uncertain: str = "") -> History:

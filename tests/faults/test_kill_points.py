@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from kochava_bot_middleware.kochava.client import Answer, Failure
 from kochava_bot_middleware.kochava.wire import WireRequest
-from kochava_bot_middleware.sandbox.kill_points import (
+from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.store.records import Committed, Entry, Outcome, Queue, Settlement, Unit
+from tests.faults.kill_points import (
     KillPoint,
     KillPoints,
     PointedHandling,
     PointedSender,
     PointedStore,
 )
-from kochava_bot_middleware.store.memory import MemoryStore
-from kochava_bot_middleware.store.records import Committed, Entry, Outcome, Queue, Settlement, Unit
 
 ALWAYS = dict.fromkeys(KillPoint, 1)
 

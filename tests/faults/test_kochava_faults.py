@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kochava_bot_middleware.sandbox.fault_server import Mode
-from kochava_bot_middleware.sandbox.history import StepKind
+from tests.faults.fault_server import Mode
+from tests.faults.history import StepKind
 from tests.faults.short_settings import DELIVERY_LEASE_SECONDS
 from tests.faults.stage import Stage, stage
 

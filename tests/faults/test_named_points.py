@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from kochava_bot_middleware.sandbox.kill_points import KillPoint
+from tests.faults.kill_points import KillPoint
 from tests.faults.nursery import Life
 from tests.faults.stage import REQUEST_LEFT, Stage, stage
 

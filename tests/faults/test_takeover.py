@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kochava_bot_middleware.sandbox.fault_server import Mode
-from kochava_bot_middleware.sandbox.history import StepKind
+from tests.faults.fault_server import Mode
+from tests.faults.history import StepKind
 from tests.faults.short_settings import DELIVERY_LEASE_SECONDS, INBOX_LEASE_SECONDS
 from tests.faults.stage import stage
 

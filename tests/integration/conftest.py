@@ -12,8 +12,8 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from kochava_bot_middleware import KochavaMiddleware, MessengerBot
-from kochava_bot_middleware.sandbox.kochava_server import LocalKochava
-from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
+from kochava_bot_middleware.sandbox.kochava.server import LocalKochava
+from kochava_bot_middleware.sandbox.messenger.server import LocalMessenger
 from kochava_bot_middleware.store.records import QueueStats
 
 APP_ID = "kobotdemo1234"

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from kochava_bot_middleware.sandbox.kochava_rules import Credentials, Profile
-from kochava_bot_middleware.sandbox.kochava_server import LocalKochava
-from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
+from kochava_bot_middleware.sandbox.kochava.rules import KochavaCredentials, Profile
+from kochava_bot_middleware.sandbox.kochava.server import KochavaOptions, LocalKochava
+from kochava_bot_middleware.sandbox.messenger.server import LocalMessenger
 from kochava_bot_middleware.store.records import Queue, QueueStats
 
 from .conftest import APP_ID, INSTAGRAM_ID, MakeShop, Shop
@@ -152,8 +152,11 @@ async def test_on_instagram_the_greeting_counts_after_the_wait(
 
 async def test_the_general_profile_satisfies_kochavas_general_page(make_shop: MakeShop) -> None:
     """Install first, all required fields, and strict authentication on the very bytes."""
-    credentials = Credentials(api_key="test-api-key", app_secret="test-secret")
-    strict = LocalKochava(app_ids=[APP_ID], profile=Profile.S2S, install_first=True, credentials={APP_ID: credentials})
+    credentials = KochavaCredentials(api_key="test-api-key", app_secret="test-secret")
+    strict = LocalKochava(
+        app_ids=[APP_ID],
+        options=KochavaOptions(profile="s2s", install_first=True, credentials={APP_ID: credentials}),
+    )
     async with strict:
         shop = shop_of(
             make_shop,
@@ -186,13 +189,13 @@ async def test_the_general_profile_satisfies_kochavas_general_page(make_shop: Ma
         )
 
 
-@pytest.mark.parametrize("profile", [Profile.BOT, Profile.S2S])
+@pytest.mark.parametrize("profile", ["bot", "s2s"])
 async def test_a_link_in_the_form_of_the_sdks_is_tied_to_the_persons_events(
     make_shop: MakeShop, profile: Profile
 ) -> None:
     """It has no more members than the SDKs send, and names somebody whom Kochava has a record of."""
-    async with LocalKochava(app_ids=[APP_ID], profile=profile) as strict:
-        wire = {"profile": profile.value, "identity_form": "action", "base_url": strict.url}
+    async with LocalKochava(app_ids=[APP_ID], options=KochavaOptions(profile=profile)) as strict:
+        wire = {"profile": profile, "identity_form": "action", "base_url": strict.url}
         shop = shop_of(make_shop, install={"mode": "off"}, wire=wire)
         await shop.open()
         person = shop.messenger.person()

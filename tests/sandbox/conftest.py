@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 import aiohttp
 import pytest
 
-from kochava_bot_middleware.sandbox.kochava_server import LocalKochava
-from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
+from kochava_bot_middleware.sandbox.kochava.server import LocalKochava
+from kochava_bot_middleware.sandbox.messenger.server import LocalMessenger
+from kochava_bot_middleware.sandbox.messenger.webhooks import MessengerOptions
 from tests.fakes import VirtualClock
 from tests.sandbox.recording_bot import APP_SECRET, PAGE, TOKEN, MakeMessenger, RecordingBot
 
@@ -38,15 +39,19 @@ async def bot() -> AsyncIterator[RecordingBot]:
 def make_messenger(clock: VirtualClock) -> MakeMessenger:
     """Makes a local Messenger with the usual settings."""
 
-    def make(**settings: Any) -> LocalMessenger:
-        usual: dict[str, Any] = {
-            "app_secret": APP_SECRET,
-            "verify_token": "verify-token",
-            "page_tokens": {TOKEN: PAGE},
-            "clock": clock,
-            "retry_waits": (0.0, 0.0),
-        }
-        return LocalMessenger(**(usual | settings))
+    def make(
+        *, webhook_url: str | None = None, echoes: bool = False, instagram_ids: Collection[str] = (), **options: Any
+    ) -> LocalMessenger:
+        messenger = LocalMessenger(
+            app_secret=APP_SECRET,
+            verify_token="verify-token",
+            page_tokens={TOKEN: PAGE},
+            instagram_ids=instagram_ids,
+            echoes=echoes,
+            options=MessengerOptions(**{"clock": clock, "retry_waits": (0.0, 0.0), **options}),
+        )
+        messenger.webhook_url = webhook_url
+        return messenger
 
     return make
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from aiohttp import web
 
-from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
-from kochava_bot_middleware.sandbox.servers import LocalServer
+from kochava_bot_middleware.sandbox.local_server import LocalServer
+from kochava_bot_middleware.sandbox.messenger.server import LocalMessenger
 from tests.fakes import VirtualClock
 
 APP_SECRET = "app-secret"

@@ -1,0 +1,315 @@
+"""What people do becomes webhooks, signed, in order, and again when unanswered."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from typing import Any
+
+import aiohttp
+import pytest
+
+from kochava_bot_middleware.sandbox.kochava.server import LocalKochava
+from kochava_bot_middleware.sandbox.messenger.server import LocalMessenger
+from kochava_bot_middleware.sandbox.messenger.webhooks import facebook_json
+from tests.sandbox.recording_bot import APP_SECRET, PAGE, TOKEN, MakeMessenger, RecordingBot
+
+SHOES = "https://shop.example/shoes?size=42&color=r%26b"
+
+
+async def send(client: aiohttp.ClientSession, messenger: LocalMessenger, message: dict[str, Any]) -> None:
+    """Let the bot send a message to person 7."""
+    body = {"recipient": {"id": "7"}, "message": message}
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with client.post(messenger.url + "/v26.0/me/messages", json=body, headers=headers) as response:
+        assert response.status == 200, await response.text()
+
+
+def menu(url: str) -> dict[str, Any]:
+    """A message with a URL button and a postback button."""
+    buttons = [
+        {"type": "web_url", "title": "Show Website", "url": url},
+        {"type": "postback", "title": "Start Chatting", "payload": "CHAT"},
+    ]
+    payload = {"template_type": "button", "text": "What next?", "buttons": buttons}
+    return {"attachment": {"type": "template", "payload": payload}}
+
+
+async def test_a_webhook_is_signed_over_its_bytes(messenger: LocalMessenger, bot: RecordingBot) -> None:
+    """HMAC-SHA256 under the app secret."""
+    await messenger.person("7").says("grüße / 100% <b> a@b")
+    expected = "sha256=" + hmac.new(APP_SECRET.encode(), bot.raw[0], hashlib.sha256).hexdigest()
+    assert [expected] == bot.signatures
+    assert bot.items[0]["message"]["text"] == "grüße / 100% <b> a@b"
+
+
+def test_webhooks_are_escaped_as_facebook_does() -> None:
+    """ASCII only, with slashes and some signs escaped too."""
+    assert facebook_json({"t": "ä/<%@"}) == rb'{"t":"\u00e4\/\u003C\u0025\u0040"}'
+
+
+async def test_a_message_has_facebook_s_shape(messenger: LocalMessenger, bot: RecordingBot, clock: Any) -> None:
+    """Sender, recipient, milliseconds, id and text."""
+    outcome = await messenger.person("7").says("hi")
+    assert outcome is not None
+    (item,) = bot.items
+    expected = {
+        "sender": {"id": "7"},
+        "recipient": {"id": PAGE},
+        "timestamp": int(clock.now() * 1000),
+        "message": {"mid": outcome.webhook.mid, "text": "hi"},
+    }
+    assert expected == item
+
+
+async def test_verification_wants_the_bare_challenge(messenger: LocalMessenger, bot: RecordingBot) -> None:
+    """A wrong token, or any other answer, is a failure."""
+    assert await messenger.verify()
+    assert not await messenger.verify(verify_token="other")
+    bot.challenge_answer = "EVENT_RECEIVED"
+    assert not await messenger.verify()
+
+
+async def test_an_acknowledged_webhook_is_in_the_ledger(messenger: LocalMessenger) -> None:
+    """With item, person and message id."""
+    await messenger.person("7").says("hi")
+    (outcome,) = messenger.acknowledged
+    assert ("message", "7", PAGE) == (outcome.webhook.kind, outcome.webhook.user_id, outcome.webhook.page_id)
+    assert outcome.webhook.item["message"]["mid"] == outcome.webhook.mid
+    assert (1, 200) == (outcome.attempts, outcome.status)
+
+
+async def test_an_unanswered_webhook_comes_again(make_messenger: MakeMessenger, bot: RecordingBot, clock: Any) -> None:
+    """Byte for byte, after growing waits."""
+    bot.statuses = [500, 503]
+    async with make_messenger(webhook_url=f"{bot.url}/webhook", retry_waits=(1.0, 5.0)) as messenger:
+        said = asyncio.ensure_future(messenger.person("7").says("hi"))
+        while len(bot.raw) < 1:
+            await asyncio.sleep(0.001)
+        before = clock.now()
+        while len(bot.raw) < 3:
+            await asyncio.sleep(0.001)
+            await clock.advance(0.5)
+        await said
+    assert len(set(bot.raw)) == 1
+    assert [(True, 3)] == [(outcome.acknowledged, outcome.attempts) for outcome in messenger.acknowledged]
+    assert clock.now() - before >= 6.0
+
+
+async def test_a_webhook_is_given_up_in_the_end(messenger: LocalMessenger, bot: RecordingBot) -> None:
+    """It is not in the ledger, and the last status is told."""
+    bot.statuses = [500] * 3
+    outcome = await messenger.person("7").says("hi")
+    assert outcome is not None
+    assert (False, 3, 500) == (outcome.acknowledged, outcome.attempts, outcome.status)
+    assert ([], [outcome]) == (messenger.acknowledged, messenger.abandoned)
+
+
+async def test_a_bot_that_is_down_or_silent_is_tried_again(make_messenger: MakeMessenger, bot: RecordingBot) -> None:
+    """Connection refused and no answer in time count as no answer."""
+    async with make_messenger(webhook_url=f"{bot.url}/webhook", answer_within_seconds=0.05) as messenger:
+        bot.hang()
+        outcome = await messenger.person("7").says("slow")
+        assert outcome is not None
+        assert (True, 2) == (outcome.acknowledged, outcome.attempts)
+        await bot.down()
+        outcome = await messenger.person("7").says("down")
+        assert outcome is not None
+        assert (False, None) == (outcome.acknowledged, outcome.status)
+
+
+async def test_one_person_s_webhooks_come_in_order(messenger: LocalMessenger, bot: RecordingBot) -> None:
+    """The second waits until the first is settled, retries included."""
+    bot.statuses = [500, 500]
+    person = messenger.person("7")
+    await asyncio.gather(*(person.says(str(number)) for number in range(3)))
+    assert ["0", "0", "0", "1", "2"] == [item["message"]["text"] for item in bot.items]
+
+
+@pytest.mark.parametrize("redelivery", ["afterwards", "at once"])
+async def test_every_webhook_can_come_twice(make_messenger: MakeMessenger, bot: RecordingBot, redelivery: str) -> None:
+    """After its answer or at the same time, and once in the ledger."""
+    async with make_messenger(webhook_url=f"{bot.url}/webhook", redelivery=redelivery) as messenger:
+        await messenger.person("7").says("hi")
+    assert 2 == len(bot.raw)
+    assert bot.raw[0] == bot.raw[1]
+    assert len(messenger.acknowledged) == 1
+
+
+async def test_some_webhooks_come_twice(make_messenger: MakeMessenger, bot: RecordingBot) -> None:
+    """The same ones for the same seed."""
+    counts = []
+    for _ in range(2):
+        bot.raw.clear()
+        settings = {"redelivery": "afterwards", "redelivery_probability": 0.5, "seed": 4}
+        async with make_messenger(webhook_url=f"{bot.url}/webhook", **settings) as messenger:
+            for number in range(20):
+                await messenger.person("7").says(str(number))
+        counts.append([item["message"]["text"] for item in bot.items])
+    assert counts[0] == counts[1]
+    assert 20 < len(counts[0]) < 40
+
+
+async def test_everything_acknowledged_can_come_again(messenger: LocalMessenger, bot: RecordingBot) -> None:
+    """Late, byte for byte; the ledger does not change."""
+    await messenger.person("7").says("a")
+    await messenger.person("8").says("b")
+    assert await messenger.redeliver_everything() == [200, 200]
+    assert bot.raw[:2] == bot.raw[2:]
+    assert len(messenger.acknowledged) == 2
+
+
+async def test_a_delivery_follows_each_message(
+    messenger: LocalMessenger, bot: RecordingBot, client: aiohttp.ClientSession
+) -> None:
+    """With the message's id and a watermark, never earlier than the message."""
+    person = messenger.person("7")
+    await person.says("hi")
+    await send(client, messenger, {"text": "hello"})
+    await messenger.settled()
+    message = await person.next_message()
+    delivery = bot.items[-1]["delivery"]
+    assert [message.mid] == delivery["mids"]
+    assert delivery["watermark"] >= int(message.at * 1000)
+
+
+async def test_a_delivery_may_lack_its_ids_and_an_echo_may_come(
+    make_messenger: MakeMessenger, bot: RecordingBot, client: aiohttp.ClientSession
+) -> None:
+    """The echo has the template as it was sent, from the Page to the person."""
+    async with make_messenger(webhook_url=f"{bot.url}/webhook", echoes=True, delivery_mids=False) as messenger:
+        await messenger.person("7").says("hi")
+        await send(client, messenger, menu(SHOES))
+        await messenger.settled()
+    echo, delivery = bot.items[1:]
+    assert (PAGE, "7", True) == (echo["sender"]["id"], echo["recipient"]["id"], echo["message"]["is_echo"])
+    assert [menu(SHOES)["attachment"]] == echo["message"]["attachments"]
+    assert ["watermark"] == list(delivery["delivery"])
+
+
+async def test_instagram_has_its_own_shapes(
+    make_messenger: MakeMessenger, bot: RecordingBot, client: aiohttp.ClientSession
+) -> None:
+    """Another object, no delivery, a read by message id."""
+    async with make_messenger(webhook_url=f"{bot.url}/webhook", instagram_ids={PAGE}) as messenger:
+        person = messenger.person("7")
+        await person.says("hi")
+        await send(client, messenger, {"text": "hello"})
+        await messenger.settled()
+        await person.reads()
+    assert b'"object":"instagram"' in bot.raw[0]
+    assert [["message"], ["read"]] == [list(item)[3:] for item in bot.items]
+    assert {"mid": person.inbox[0].mid} == bot.items[1]["read"]
+
+
+async def test_a_tap_on_a_postback_button_is_a_postback(
+    messenger: LocalMessenger, bot: RecordingBot, client: aiohttp.ClientSession
+) -> None:
+    """Found by its title."""
+    person = messenger.person("7")
+    await person.says("hi")
+    await send(client, messenger, menu(SHOES))
+    tap = await person.taps("Start Chatting")
+    assert tap.visit is None
+    assert ("CHAT", "Start Chatting") == (bot.items[-1]["postback"]["payload"], bot.items[-1]["postback"]["title"])
+
+
+async def test_a_tap_on_a_smartlink_lands_on_the_original_address(
+    messenger: LocalMessenger, bot: RecordingBot, client: aiohttp.ClientSession, kochava: LocalKochava
+) -> None:
+    """No webhook tells of it: Kochava's count is the only signal."""
+    person = messenger.person("7")
+    await person.says("hi")
+    link = f"{kochava.url}/ab12cd34e?url=https%3A%2F%2Fshop.example%2Fshoes%3Fsize%3D42%26color%3Dr%2526b"
+    await send(client, messenger, menu(link))
+    await messenger.settled()
+    before = len(bot.raw)
+    tap = await person.taps("Show Website")
+    assert tap.visit is not None
+    assert ((link, SHOES), None) == (tap.visit.steps, tap.visit.status)
+    assert (before, 1) == (len(bot.raw), len(kochava.smartlink_clicks))
+
+
+async def test_a_host_can_stand_for_a_local_server(messenger: LocalMessenger, kochava: LocalKochava) -> None:
+    """So real SmartLink hosts can be used in the sandbox."""
+    messenger.hosts["acme.smart.link"] = kochava.url
+    visit = await messenger.visit("https://acme.smart.link/shop1?path=/shoes")
+    assert visit.landed == "https://shop.example/shoes"
+
+
+async def test_other_hosts_are_never_asked(messenger: LocalMessenger) -> None:
+    """The way ends before them."""
+    visit = await messenger.visit("https://unreachable.example/")
+    assert (("https://unreachable.example/",), None) == (visit.steps, visit.status)
+
+
+async def test_a_quick_reply_comes_as_a_message(
+    messenger: LocalMessenger, bot: RecordingBot, client: aiohttp.ClientSession
+) -> None:
+    """With title and payload."""
+    person = messenger.person("7")
+    await person.says("hi")
+    reply = {"content_type": "text", "title": "Small", "payload": "S"}
+    await send(client, messenger, {"text": "Size?", "quick_replies": [reply]})
+    await person.taps_quick_reply("Small")
+    message = bot.items[-1]["message"]
+    assert ("Small", {"payload": "S"}) == (message["text"], message["quick_reply"])
+
+
+async def test_getting_started_brings_the_referral(messenger: LocalMessenger, bot: RecordingBot) -> None:
+    """In the postback; in a thread that exists it comes alone."""
+    person = messenger.person("7")
+    await person.gets_started(ref="flyer")
+    await person.comes_from(ad_id="6001")
+    referral = {"source": "SHORTLINK", "type": "OPEN_THREAD", "ref": "flyer"}
+    assert ("GET_STARTED", referral) == (bot.items[0]["postback"]["payload"], bot.items[0]["postback"]["referral"])
+    assert {"source": "ADS", "type": "OPEN_THREAD", "ad_id": "6001"} == bot.items[1]["referral"]
+
+
+async def test_reads_reactions_and_anything_else(
+    messenger: LocalMessenger, bot: RecordingBot, client: aiohttp.ClientSession
+) -> None:
+    """Each with its own key."""
+    person = messenger.person("7")
+    await person.says("hi")
+    await send(client, messenger, {"text": "hello"})
+    await messenger.settled()
+    await person.reads()
+    await person.reacts()
+    await person.does("optin", {"optin": {"ref": "box"}})
+    read, reaction, optin = bot.items[-3:]
+    assert read["read"]["watermark"] >= int(person.inbox[0].at * 1000)
+    assert person.inbox[0].mid == reaction["reaction"]["mid"]
+    assert {"ref": "box"} == optin["optin"]
+
+
+async def test_webhook_without_an_object_of_its_own_is_refused(messenger: LocalMessenger, bot: RecordingBot) -> None:
+    """The members of what is meant are no webhook's item: they stand under its kind."""
+    with pytest.raises(ValueError, match=r'must be \{"postback": \{…\}\}, got'):
+        await messenger.person("7").does("postback", {"payload": "BUY"})
+    assert [] == bot.items
+
+
+async def test_waiting_for_a_message_ends(messenger: LocalMessenger) -> None:
+    """With `TimeoutError` when none comes, which says where to look."""
+    with pytest.raises(TimeoutError, match=r"no further message reached 7 within 0\.01 s.*messenger\.refused"):
+        await messenger.person("7").next_message(within_seconds=0.01)
+
+
+async def test_unknown_buttons_cannot_be_tapped(messenger: LocalMessenger) -> None:
+    """Neither by a title nobody sent, nor of a type without effect here."""
+    person = messenger.person("7")
+    with pytest.raises(LookupError):
+        await person.taps("Buy")
+    with pytest.raises(LookupError):
+        await person.taps_quick_reply("Small")
+    with pytest.raises(ValueError, match="phone_number"):
+        await person.taps({"type": "phone_number", "title": "Call", "payload": "+49"})
+
+
+async def test_without_an_address_nothing_is_delivered(make_messenger: MakeMessenger) -> None:
+    """Nor on any list."""
+    async with make_messenger() as messenger:
+        assert await messenger.person("7").says("hi") is None
+    assert ([], []) == (messenger.acknowledged, messenger.abandoned)
