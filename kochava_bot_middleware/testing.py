@@ -82,8 +82,9 @@ async def assert_event(
     try:
         await kochava.wait_until(lambda: matching() is not None, within_seconds=within_seconds)
     except TimeoutError:
-        whose = "" if user_id is None else f" of user {user_id!r}"
-        lines = [f"no event {name!r}{whose} with {expected!r} was received within {within_seconds} s; received were:"]
+        wanted = "" if user_id is None else f" of user {user_id!r}"
+        wanted += f" with {expected!r}" if expected else ""
+        lines = [f"no event {name!r}{wanted} was received within {within_seconds} s; received were:"]
         lines += [f"  {record.name!r}: {', '.join(differences(record))}" for record in kochava.events] or [
             "  no events"
         ]
