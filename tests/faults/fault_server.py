@@ -1,7 +1,7 @@
 """
-An HTTP server on a local port that answers as Kochava does, or fails in every way a test asks for.
+An HTTP server on a local port that answers as Kochava does, or fails in the way a test chooses.
 
-It speaks HTTP by hand, since no web framework lets an answer break off in the middle of its header.
+It is written on raw connections, since no web framework can cut off an answer in the middle of its header.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ class Mode(enum.Enum):
     HUGE = "200 with a megabyte"
 
     @property
-    def takes(self) -> bool:
-        """Whether the server counts the request. Where its sender cannot know, it does not: that finds what is lost."""
+    def is_counted(self) -> bool:
+        """Whether the server counts the request. It does not where the sender cannot know, to find what is lost."""
         return self in (Mode.OK, Mode.SLOW, Mode.HUGE)
 
 
 @attrs.frozen(kw_only=True)
 class Received:
-    """One request as it came."""
+    """One request."""
 
     method: str
     path: str
@@ -59,11 +59,11 @@ class FaultServer:
 
     Attributes:
         mode: How requests are answered.
-        choose: Decides for each request by itself. Called when the request was read whole and nothing is answered yet.
+        choose: Decides for each request. Called when the request was read and is not answered yet.
         status: Of `Mode.STATUS`.
         retry_after: Of the answers 429, in seconds.
         slow_seconds: How long `Mode.SLOW` waits.
-        now: What the date of a ``Retry-After`` is counted from; ``None``: the clock's time.
+        now: The time from which the date of a ``Retry-After`` is counted; ``None`` for the clock's.
         received: All requests, in order of arrival.
         connections: How many were made.
 
@@ -93,7 +93,7 @@ class FaultServer:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[FaultServer]:
-        """Up, and down at the end."""
+        """Run until the end of the block."""
         await self.up()
         try:
             yield self
@@ -108,7 +108,7 @@ class FaultServer:
             self._port = self._server.sockets[0].getsockname()[1]
 
     async def down(self) -> None:
-        """Break every connection and refuse new ones. Does nothing while down."""
+        """Abort every connection and refuse new ones. Does nothing while down."""
         server, self._server = self._server, None
         if server is None:
             return
@@ -134,7 +134,7 @@ class FaultServer:
             writer.close()
 
     async def _answer(self, mode: Mode, writer: asyncio.StreamWriter) -> bool:
-        """Whether the connection goes on."""
+        """Answer, and return whether the connection stays open."""
         body = b'{"success":"1"}'
         status, header = 200, ""
         match mode:
@@ -188,6 +188,6 @@ async def _read(reader: asyncio.StreamReader) -> Received | None:
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
     except asyncio.IncompleteReadError:
-        # Whoever sent it died in between.
+        # The sender died in between.
         return None
     return Received(method=method, path=path, headers=headers, body=body)

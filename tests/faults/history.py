@@ -1,8 +1,8 @@
 """
-What happened, in one row, and whether the promises held: pure, and ignorant of who wrote the history.
+The history of a fault run, and the check whether the promises were kept.
 
-Promises and arrivals are what the two platforms saw. What the processes say of themselves decides one thing only:
-whether a record that came twice was allowed to.
+Promises and arrivals are what the two platforms saw. What the processes report decides one thing only: whether a record
+that arrived twice was allowed to.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from kochava_bot_middleware.sandbox.audit import AuditEntry
 from kochava_bot_middleware.store.records import QueueStats
 
 _SHOWN = 12
-"""How many faults, and how many steps of a lane, are shown."""
-
+"""How many findings, and how many steps of a lane, are shown."""
 
 EVERYBODY = "*"
-"""The sender of an interruption that concerns all processes."""
+"""The sender of an interruption of all processes."""
 
 
 class StepKind(enum.Enum):
@@ -29,37 +28,39 @@ class StepKind(enum.Enum):
 
     BEGAN = "began to send"
     BEGAN_LATE = "began to send, late"
-    """The sender was stopped between its last look at the lease and the request, which it cannot prevent."""
+    """The sender was paused between its last check of the lease and the request, which it cannot prevent."""
 
     TAKEN = "taken"
-    """It came, and Kochava counted it; the sender was answered."""
+    """It arrived, and Kochava counted it; the sender was answered."""
 
-    NOT_TAKEN = "came, not taken"
-    """It came, and was refused, put off, or never answered."""
+    NOT_TAKEN = "not taken"
+    """It arrived, and was refused, deferred, or never answered."""
 
     UNSURE = "unsure"
     """The sender could not know whether it was taken."""
 
     SETTLED = "settled"
-    """The end is committed: nobody may send it again."""
+    """The settlement is committed: it must not be sent again."""
 
     INTERRUPTED = "interrupted"
-    """The sender died or was stopped: what it had not settled by then is unknown. Of everybody: so it is until `CALM`,
-    since the store is away or the leases went wrong."""
+    """
+    The sender was killed or paused: what it had not settled by then is unknown. For `EVERYBODY`, this lasts until
+    `RECOVERED`, since the store is unavailable or leases are wrong.
+    """
 
-    CALM = "calm again"
+    RECOVERED = "recovered"
 
 
 @attrs.frozen(kw_only=True)
 class Step:
     """
-    One thing that happened.
+    Something that happened.
 
     Attributes:
         kind: What.
-        sender: The life of a process; of `INTERRUPTED` perhaps, and of `CALM` always, `EVERYBODY`.
-        entry: Which record; ``None`` of `INTERRUPTED` and `CALM`.
-        note: For the reader.
+        sender: The name of a process, or `EVERYBODY`.
+        entry: Which record; ``None`` for `INTERRUPTED` and `RECOVERED`.
+        note: Shown in messages.
     """
 
     kind: StepKind
@@ -78,7 +79,7 @@ class Finding:
     A broken promise.
 
     Attributes:
-        promise: Which one, in a word or two.
+        promise: Which one.
         entry: The record; ``None`` when it concerns the counts.
         detail: What happened to it.
     """
@@ -98,10 +99,10 @@ class History:
     One run.
 
     Attributes:
-        promised: What must reach Kochava, in order within each lane.
+        promised: What Kochava must receive, in order within each lane.
         steps: What happened, in order.
-        given_up: Records that ended as dead or dropped, with a reason, so that they need not have come.
-        uncertain: Records that may have come or not: of webhooks that were never answered.
+        given_up: Records that ended as dead or dropped, with a reason, so that they need not have arrived.
+        uncertain: Records that may have arrived or not: of webhooks that were never answered.
     """
 
     promised: Sequence[AuditEntry]
@@ -110,11 +111,11 @@ class History:
     uncertain: Collection[AuditEntry] = ()
 
     def findings(self) -> list[Finding]:
-        """All promises that were broken; empty when it is well."""
+        """All broken promises."""
         return [*self._lost(), *self._unpromised(), *self._disordered(), *self._doubled()]
 
-    def told(self, findings: Sequence[Finding]) -> str:
-        """The findings, and what happened in the lane of the first."""
+    def describe(self, findings: Sequence[Finding]) -> str:
+        """The findings, and the history of the lane of the first."""
         lines = [str(finding) for finding in findings[:_SHOWN]]
         if len(findings) > _SHOWN:
             lines.append(f"… and {len(findings) - _SHOWN} more")
@@ -143,8 +144,8 @@ class History:
 
     def _unpromised(self) -> Iterator[Finding]:
         known = {*self.promised, *self.uncertain}
-        came = dict.fromkeys(step.entry for step in self._arrivals() if step.entry not in known)
-        yield from (Finding(promise="never promised", entry=entry) for entry in came)
+        arrived = dict.fromkeys(step.entry for step in self._arrivals() if step.entry not in known)
+        yield from (Finding(promise="never promised", entry=entry) for entry in arrived)
 
     def _arrivals(self) -> Iterator[Step]:
         return (step for step in self.steps if step.kind in (StepKind.TAKEN, StepKind.NOT_TAKEN))
@@ -172,17 +173,17 @@ class History:
                 taken.add(entry)
 
     def _doubled(self) -> Iterator[Finding]:
-        """A record may be sent again only if nobody could know that it had been taken."""
+        """A record may be sent again only if no process could know that it had been taken."""
         begun: Counter[AuditEntry] = Counter()
-        came: Counter[AuditEntry] = Counter()
+        arrived: Counter[AuditEntry] = Counter()
         trying: defaultdict[AuditEntry, set[str]] = defaultdict(set)
         certain: defaultdict[AuditEntry, set[str]] = defaultdict(set)
         settled: set[AuditEntry] = set()
-        is_calm = True
+        is_normal = True
         for step in self.steps:
             entry = step.entry
             if entry is None:
-                is_calm = step.kind is StepKind.CALM or (is_calm and step.sender != EVERYBODY)
+                is_normal = step.kind is StepKind.RECOVERED or (is_normal and step.sender != EVERYBODY)
                 _forget(step.sender, trying, certain)
                 continue
             match step.kind:
@@ -198,12 +199,12 @@ class History:
                         yield Finding(promise="doubled", entry=entry, detail=detail)
                     trying[entry].add(step.sender)
                 case StepKind.TAKEN | StepKind.NOT_TAKEN:
-                    came[entry] += 1
-                    if came[entry] > begun[entry]:
-                        detail = f"came {came[entry]} times, sent {begun[entry]} times"
-                        yield Finding(promise="sent behind the sender's back", entry=entry, detail=detail)
-                    # What a dead process had sent may come after its death.
-                    if is_calm and step.kind is StepKind.TAKEN and step.sender in trying[entry]:
+                    arrived[entry] += 1
+                    if arrived[entry] > begun[entry]:
+                        detail = f"received {arrived[entry]} times, sent {begun[entry]} times"
+                        yield Finding(promise="received more often than sent", entry=entry, detail=detail)
+                    # What a killed process had sent may arrive after the kill.
+                    if is_normal and step.kind is StepKind.TAKEN and step.sender in trying[entry]:
                         certain[entry].add(step.sender)
                 case StepKind.UNSURE:
                     trying[entry].discard(step.sender)
@@ -213,7 +214,7 @@ class History:
 
 
 def _forget(sender: str, *attempts: Mapping[AuditEntry, set[str]]) -> None:
-    """An interruption: what *sender* had under way is unknown."""
+    """What *sender* had under way is unknown."""
     for senders in (senders for by_entry in attempts for senders in by_entry.values()):
         if sender == EVERYBODY:
             senders.clear()
@@ -221,13 +222,13 @@ def _forget(sender: str, *attempts: Mapping[AuditEntry, set[str]]) -> None:
             senders.discard(sender)
 
 
-def counted(stats: Mapping[str, QueueStats], *, accepted: Mapping[str, int]) -> list[Finding]:
+def check_counts(stats: Mapping[str, QueueStats], *, accepted: Mapping[str, int]) -> list[Finding]:
     """
-    Whether the store's counts add up, nothing is left, and it accepted just what it should have.
+    Check that the store's counts add up, nothing is left, and as much was accepted as expected.
 
     Args:
         stats: By queue, when all is delivered.
-        accepted: How many entries each queue must have accepted, by an independent count.
+        accepted: How many entries each queue must have accepted, counted independently.
     """
     findings = []
     for queue in sorted({*stats, *accepted}):

@@ -1,10 +1,10 @@
 """
-Death at a named point: wrappers around a store, a sender and a handler that end the process at the n-th passage.
+Kills at named points: wrappers of a store, a sender and a handler that kill the process at the n-th passage.
 
-The process that shall die is built from these in place of the real ones, so nothing in the package itself knows them::
+The process is built with these in place of the real ones, so that the package itself does not know them::
 
     points = KillPoints({KillPoint.AFTER_ANSWER: 3}, kill=lambda point: os.kill(os.getpid(), signal.SIGKILL))
-    store = PointedStore(open_store(url), points)
+    store = StoreWithPoints(open_store(url), points)
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ _DELIVERED = (Queue.TRACK, Queue.PING)
 
 
 class KillPoint(enum.StrEnum):
-    """A moment in the life of an event."""
+    """A moment in the handling and delivery of an event."""
 
-    BEFORE_ADMISSION = "before an event is committed"
-    AFTER_ADMISSION = "after an event is committed, before it is answered"
+    BEFORE_STORING = "before an event is committed"
+    AFTER_STORING = "after an event is committed, before it is answered"
     IN_HANDLER = "inside the handler"
     BEFORE_RECORDING = "before what the handler recorded is committed"
     AFTER_RECORDING = "after what the handler recorded is committed"
-    EVENT_TAKEOVER = "after an event of a dead process is taken over"
+    EVENT_TAKEOVER = "after an event of a killed process is taken over"
     AFTER_CLAIM = "after records are claimed, before they are sent"
-    BEFORE_REQUEST = "before a request leaves"
-    AFTER_ANSWER = "after the answer came"
+    BEFORE_REQUEST = "before a request is sent"
+    AFTER_ANSWER = "after the answer was received"
     BEFORE_SETTLEMENT = "before a delivery is settled"
     AFTER_SETTLEMENT = "after a delivery is settled"
-    RECORD_TAKEOVER = "after a record of a dead worker is taken over"
+    RECORD_TAKEOVER = "after a record of a killed worker is taken over"
 
 
 class KillPoints:
@@ -46,7 +46,7 @@ class KillPoints:
 
     Args:
         plan: At which passage of a point to kill, 1 being the first.
-        kill: Ends the process; in the tests of this class, anything else.
+        kill: Called with the point; kills the process.
     """
 
     def __init__(self, plan: Mapping[KillPoint, int], *, kill: Callable[[KillPoint], None]) -> None:
@@ -61,7 +61,7 @@ class KillPoints:
             self._kill(point)
 
 
-class PointedSender:
+class SenderWithPoints:
     """A `RequestSender` with points."""
 
     def __init__(self, inner: RequestSender, points: KillPoints) -> None:
@@ -69,28 +69,26 @@ class PointedSender:
         self._points = points
 
     async def send(self, request: WireRequest) -> Answer | Failure:
-        """See `RequestSender.send`."""
         self._points.reach(KillPoint.BEFORE_REQUEST)
         outcome = await self._inner.send(request)
         self._points.reach(KillPoint.AFTER_ANSWER)
         return outcome
 
 
-class PointedHandling:
-    """A middleware with a point. Added last, it is innermost: its point comes when the handler has done its work."""
+class MiddlewareWithPoint:
+    """A middleware with a point, which is reached when the handler has returned if the middleware is added last."""
 
     def __init__(self, points: KillPoints) -> None:
         self._points = points
 
     async def receive(self, event: Any, call_next: Callable[[Any], Awaitable[Any]]) -> Any:
-        """See `Middleware.receive`."""
         result = await call_next(event)
         self._points.reach(KillPoint.IN_HANDLER)
         return result
 
 
-class PointedStore(PassingStore):
-    """A `Store` with points; all else goes through."""
+class StoreWithPoints(PassingStore):
+    """A `Store` with points."""
 
     def __init__(self, inner: Store, points: KillPoints) -> None:
         super().__init__(inner)
@@ -122,8 +120,8 @@ def _points_of(unit: Unit) -> tuple[list[KillPoint], list[KillPoint]]:
     before, after = [], []
     settled = {settlement.claim.entry.queue for settlement in unit.settlements}
     if any(entry.queue == Queue.INBOX for entry in unit.appends):
-        before.append(KillPoint.BEFORE_ADMISSION)
-        after.append(KillPoint.AFTER_ADMISSION)
+        before.append(KillPoint.BEFORE_STORING)
+        after.append(KillPoint.AFTER_STORING)
     if Queue.INBOX in settled:
         before.append(KillPoint.BEFORE_RECORDING)
         after.append(KillPoint.AFTER_RECORDING)

@@ -12,7 +12,7 @@ DELIVERY_LEASE_SECONDS = 1.2
 
 
 def settings_of(messenger: LocalMessenger, kochava: FaultServer) -> dict[str, Any]:
-    """Waits as short as a fault of a second wants them; everything else is as in a real bot."""
+    """Waits short enough for a fault of a second; everything else is as in a real bot."""
     return {
         "bot": {
             "verify_token": "verify",

@@ -1,8 +1,8 @@
 """
-A process that has imported everything and forks a life for each line it reads, so that a life begins in milliseconds.
+A process that has imported everything and forks a child for each line it reads, so that a child starts in milliseconds.
 
-Run as ``python -m tests.faults.nursery_process``. A line is a plan in JSON, or ``end``. It tells of each life that has
-ended, and takes all with it when its input ends.
+Run as ``python -m tests.faults.forker``. A line is a plan in JSON. It reports each child that has exited, and kills all
+when its input ends.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import signal
 import sys
 import traceback
 
-from tests.faults.life import Plan, run, tell
+from tests.faults.child import ChildPlan, report, run
 
-BORN, DEAD = "born", "dead"
+FORKED, EXITED = "forked", "exited"
 
 
 def main() -> None:
@@ -31,29 +31,30 @@ def main() -> None:
         ready, _, _ = select.select([0, reader], [], [])
         if reader in ready:
             os.read(reader, 4096)
-            _bury(names)
+            _reap(names)
         if 0 in ready:
             read = os.read(0, 65_536)
             if not read:
                 break
             *lines, unread = (unread + read).split(b"\n")
             for line in lines:
-                plan = Plan(**json.loads(line))
-                names[_fork(plan)] = plan.name
-                tell(BORN, plan.name, next(pid for pid, name in names.items() if name == plan.name))
+                plan = ChildPlan(**json.loads(line))
+                pid = _fork(plan)
+                names[pid] = plan.name
+                report(FORKED, plan.name, pid)
     for pid in names:
         os.kill(pid, signal.SIGKILL)
 
 
-def _bury(names: dict[int, str]) -> None:
+def _reap(names: dict[int, str]) -> None:
     while names:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == 0:
             return
-        tell(DEAD, names.pop(pid), os.waitstatus_to_exitcode(status))
+        report(EXITED, names.pop(pid), os.waitstatus_to_exitcode(status))
 
 
-def _fork(plan: Plan) -> int:
+def _fork(plan: ChildPlan) -> int:
     pid = os.fork()
     if pid:
         return pid

@@ -1,4 +1,4 @@
-"""What tells one happening from another: the same label for a webhook, a stored record and a request."""
+"""Audit entries: the same one for a webhook, the stored record that it promises, and the request."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def ping(user_id: str, kind: str) -> AuditEntry:
 
 def promised(outcomes: Iterable[WebhookOutcome]) -> list[AuditEntry]:
     """
-    What must reach Kochava because of these webhooks, in the order they were answered.
+    What these webhooks promise, in the order in which they were answered.
 
-    Everybody begins with the greeting, which is an impression; the first message after it is a click.
+    Each user starts with the greeting, which is an impression; the first message after it is a click.
     """
     entries = []
     greeted: set[str] = set()
@@ -47,7 +47,7 @@ def promised(outcomes: Iterable[WebhookOutcome]) -> list[AuditEntry]:
 
 
 def of_request(path: str, body: bytes | None) -> AuditEntry:
-    """A request as it goes over the wire."""
+    """The entry of a request."""
     if not body:
         address = urlsplit(path)
         return ping(parse_qs(address.query)["fb_user_id"][0], CLICK if "click" in address.path else IMPRESSION)
@@ -56,7 +56,7 @@ def of_request(path: str, body: bytes | None) -> AuditEntry:
 
 
 def of_record(record: Record) -> AuditEntry:
-    """A record as it is stored."""
+    """The entry of a stored record."""
     if isinstance(record, Engagement):
         return event(record.user_id, record.event_name, record.event_data["id"])
     return ping(record.user_id, record.kind)

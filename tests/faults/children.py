@@ -1,4 +1,4 @@
-"""The lives from outside: begin, kill, stop and wake them, and hear what they tell."""
+"""The child processes as seen by their parent: start them, send signals, and read what they report."""
 
 from __future__ import annotations
 
@@ -15,80 +15,80 @@ from typing import Any, Self
 
 import attrs
 
-from tests.faults.life import DYING, ENDED, READY, Plan
-from tests.faults.nursery_process import BORN, DEAD
+from tests.faults.child import KILLING_ITSELF, READY, STOPPED, ChildPlan
+from tests.faults.forker import EXITED, FORKED
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 
 
-class NotBorn(RuntimeError):
+class NotStarted(RuntimeError):
     """A process did not start; the message has the end of its log."""
 
 
 @attrs.define(eq=False, kw_only=True)
-class Life:
+class Child:
     """
-    A process as its parent knows it.
+    A child process.
 
     Attributes:
-        plan: What it was begun with.
+        plan: What it was started with.
         ready: Its webhook address once it works, empty for a worker.
-        dead: How it ended: the exit status, negative for a signal.
-        process_id: ``None`` until it is born.
-        died_at: The point where it killed itself; ``None`` if it did not.
+        exited: Its exit status, negative for a signal.
+        process_id: ``None`` until it is forked.
+        killed_at: The point where it killed itself; ``None`` if it did not.
     """
 
-    plan: Plan
+    plan: ChildPlan
     ready: asyncio.Future[str]
-    dead: asyncio.Future[int]
+    exited: asyncio.Future[int]
     process_id: int | None = None
-    died_at: str | None = None
+    killed_at: str | None = None
 
     def send(self, number: signal.Signals) -> None:
-        if self.process_id is not None and not self.dead.done():
+        if self.process_id is not None and not self.exited.done():
             os.kill(self.process_id, number)
 
 
-class Nursery:
+class Children:
     """
-    Begins lives, and reads what they tell in the order in which it was written.
+    Starts child processes, and reads what they report in the order in which it was written.
 
     Args:
         log: Takes the standard error of all.
-        heard: Takes deaths and all that lives tell of their work.
+        on_report: Takes exits, and all that children report of their work.
     """
 
-    def __init__(self, log: Path, heard: Callable[[list[Any]], None]) -> None:
-        self.lives: dict[str, Life] = {}
+    def __init__(self, log: Path, on_report: Callable[[list[Any]], None]) -> None:
+        self.by_name: dict[str, Child] = {}
         self._log = log
-        self._heard = heard
+        self._on_report = on_report
         self._unread = b""
         self._process: Popen[bytes] | None = None
 
-    async def begin(self, plan: Plan) -> Life:
+    async def start(self, plan: ChildPlan) -> Child:
         """
-        Begin a life; returns when it works, or is dead already because its plan said so.
+        Start a child; returns when it works, or has already killed itself as planned.
 
         Raises:
-            NotBorn: It never worked.
+            NotStarted: It did not work in time.
         """
         loop = asyncio.get_running_loop()
-        life = Life(plan=plan, ready=loop.create_future(), dead=loop.create_future())
-        self.lives[plan.name] = life
+        child = Child(plan=plan, ready=loop.create_future(), exited=loop.create_future())
+        self.by_name[plan.name] = child
         assert self._process is not None
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(attrs.asdict(plan)).encode() + b"\n")
         self._process.stdin.flush()
-        outcomes: set[asyncio.Future[Any]] = {life.ready, life.dead}
-        await asyncio.wait(outcomes, timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        if not life.ready.done() and life.died_at is None:
+        outcomes: set[asyncio.Future[Any]] = {child.ready, child.exited}
+        await asyncio.wait(outcomes, timeout=TIMEOUT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if not child.ready.done() and child.killed_at is None:
             msg = f"{plan.name} did not start:\n{self.log_end()}"
-            raise NotBorn(msg)
-        return life
+            raise NotStarted(msg)
+        return child
 
-    def hear(self) -> None:
-        """Read all that was told so far. Whoever compares it with something else calls this first."""
+    def read(self) -> None:
+        """Read all that was reported so far; call it before comparing reports with anything else."""
         assert self._process is not None
         assert self._process.stdout is not None
         while True:
@@ -107,30 +107,30 @@ class Nursery:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:])
 
     def _note(self, words: list[Any]) -> None:
-        life = self.lives[words[1]]
+        child = self.by_name[words[1]]
         match words:
-            case [kind, _, int(process_id)] if kind == BORN:
-                life.process_id = process_id
+            case [kind, _, int(process_id)] if kind == FORKED:
+                child.process_id = process_id
             case [kind, _, str(url)] if kind == READY:
-                life.ready.set_result(url)
-            case [kind, _, int(status)] if kind == DEAD:
-                life.dead.set_result(status)
-                self._heard(words)
-            case [kind, _, str(point)] if kind == DYING:
-                life.died_at = point
-            case [kind, _] if kind == ENDED:
+                child.ready.set_result(url)
+            case [kind, _, int(status)] if kind == EXITED:
+                child.exited.set_result(status)
+                self._on_report(words)
+            case [kind, _, str(point)] if kind == KILLING_ITSELF:
+                child.killed_at = point
+            case [kind, _] if kind == STOPPED:
                 pass
             case _:
-                self._heard(words)
+                self._on_report(words)
 
     async def __aenter__(self) -> Self:
         with self._log.open("ab") as log:
             self._process = Popen(
-                [sys.executable, "-m", "tests.faults.nursery_process"], stdin=PIPE, stdout=PIPE, stderr=log, cwd=ROOT
+                [sys.executable, "-m", "tests.faults.forker"], stdin=PIPE, stdout=PIPE, stderr=log, cwd=ROOT
             )
         assert self._process.stdout is not None
         os.set_blocking(self._process.stdout.fileno(), False)
-        asyncio.get_running_loop().add_reader(self._process.stdout.fileno(), self.hear)
+        asyncio.get_running_loop().add_reader(self._process.stdout.fileno(), self.read)
         return self
 
     async def __aexit__(
@@ -143,9 +143,9 @@ class Nursery:
         assert process is not None
         assert process.stdin is not None
         assert process.stdout is not None
-        for life in self.lives.values():
-            life.send(signal.SIGKILL)
+        for child in self.by_name.values():
+            child.send(signal.SIGKILL)
         process.stdin.close()
         asyncio.get_running_loop().remove_reader(process.stdout.fileno())
-        await asyncio.to_thread(process.wait, PATIENCE_SECONDS)
+        await asyncio.to_thread(process.wait, TIMEOUT_SECONDS)
         process.stdout.close()
