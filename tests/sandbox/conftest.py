@@ -1,4 +1,4 @@
-"""A bot that remembers its webhooks, and both local servers."""
+"""A bot that records its webhooks, and both local servers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.sandbox.recording_bot import APP_SECRET, PAGE, TOKEN, MakeMessenger, 
 
 @pytest.fixture
 def clock() -> VirtualClock:
-    """Time, which stands still."""
+    """The clock of both servers."""
     return VirtualClock()
 
 
@@ -37,7 +37,7 @@ async def bot() -> AsyncIterator[RecordingBot]:
 
 @pytest.fixture
 def make_messenger(clock: VirtualClock) -> MakeMessenger:
-    """Makes a local Messenger with the usual settings."""
+    """Creates a local Messenger with the usual settings."""
 
     def make(
         *, webhook_url: str | None = None, echoes: bool = False, instagram_ids: Collection[str] = (), **options: Any

@@ -1,4 +1,4 @@
-"""Kochava's rules, one by one."""
+"""The rules of Kochava."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def changed(path: str, value: Any, base: dict[str, Any] = SEED) -> dict[str, Any
 
 
 def test_the_published_sample_is_accepted() -> None:
-    """The body that Kochava's bot page prints breaks no rule."""
+    """The body on Kochava's bot page breaks no rule."""
     assert reason(SEED) is None
 
 
@@ -143,8 +143,8 @@ def test_the_published_sample_is_accepted() -> None:
         ("data.device_limit_tracking", "no", "data.device_limit_tracking must be true or false"),
     ],
 )
-def test_what_kochavas_page_forbids_is_refused(path: str, value: Any, expected: str) -> None:
-    """Each with the field named."""
+def test_a_field_that_kochava_does_not_allow_is_refused(path: str, value: Any, expected: str) -> None:
+    """The reason names the field."""
     assert expected == reason(changed(path, value))
 
 
@@ -162,20 +162,20 @@ def test_what_kochavas_page_forbids_is_refused(path: str, value: Any, expected: 
         ("data.origination_ip", "203.0.113.9"),
     ],
 )
-def test_what_kochavas_page_allows_is_accepted(path: str, value: Any) -> None:
-    """The optional fields in all their forms."""
+def test_a_field_that_kochava_allows_is_accepted(path: str, value: Any) -> None:
+    """The optional fields, in all forms."""
     assert reason(changed(path, value)) is None
 
 
 @pytest.mark.parametrize("body", [None, [], "event", 1])
-def test_a_body_that_is_no_object_is_refused(body: Any) -> None:
-    """Whatever JSON it is."""
+def test_a_body_that_is_not_an_object_is_refused(body: Any) -> None:
+    """Any other JSON."""
     assert reason(body) == "the body must be an object"
 
 
 @pytest.mark.parametrize("name", ["origination_ip", "device_ua", "device_ver"])
-def test_the_general_page_wants_the_device_too(name: str) -> None:
-    """The keys of the S2S profile must be there, if only empty."""
+def test_the_general_page_requires_the_device(name: str) -> None:
+    """The keys of the S2S profile must be present; they may be empty."""
     device = {"origination_ip": "203.0.113.9", "device_ua": "", "device_ver": ""}
     body = changed("kochava_device_id", "psid-1")
     body["data"] |= device
@@ -184,7 +184,7 @@ def test_the_general_page_wants_the_device_too(name: str) -> None:
 
 
 def test_an_install_has_no_event_name() -> None:
-    """The install sample is accepted, with an event name it is not."""
+    """The install sample is accepted; with an event name it is refused."""
     install = {
         "action": "install",
         "kochava_app_id": "koconversionsdemo174ea19bc63928c",
@@ -197,7 +197,7 @@ def test_an_install_has_no_event_name() -> None:
 
 
 def test_the_sdk_form_of_an_identity_link_is_accepted() -> None:
-    """The same path, another action."""
+    """With the same path and another action."""
     link = {
         "action": "identityLink",
         "kochava_app_id": "koconversionsdemo174ea19bc63928c",
@@ -226,7 +226,7 @@ def test_the_sdk_form_of_an_identity_link_is_accepted() -> None:
         ),
     ],
 )
-def test_the_documented_identity_link_has_its_own_shape(body: Any, expected: str | None) -> None:
+def test_the_documented_identity_link_has_its_own_form(body: Any, expected: str | None) -> None:
     """``device_id`` in the singular, no action."""
     refusal = check_identity_link(body, app_ids={"koA"})
     assert expected == (None if refusal is None else refusal.reason)
@@ -252,7 +252,7 @@ def test_a_deletion_needs_typed_ids() -> None:
     ],
 )
 def test_headers(headers: dict[str, str], data: dict[str, str], accepted: bool) -> None:
-    """JSON, and no user agent of a library where the user's own is not in the body."""
+    """JSON, and not a library's user agent unless the user's is in the body."""
     assert accepted == (check_headers(headers, data) is None)
 
 
@@ -280,14 +280,14 @@ def refused_headers(raw: bytes, headers: dict[str, str]) -> str | None:
 
 
 def signed(raw: bytes) -> dict[str, str]:
-    """Headers with a token that fits *raw*."""
+    """Headers with the token of *raw*."""
     message = b"test-secret" + hashlib.sha1(raw).hexdigest().encode()
     token = hmac.new(b"test-api-key", message, hashlib.sha256).hexdigest()
     return {"Kochava-Api-Key": "test-api-key", "Kochava-Auth-Token": token}
 
 
 def test_the_known_vector_is_authentic() -> None:
-    """Key, secret and body of the reference give its token."""
+    """Key, secret and body of the reference have its token."""
     token = "6a8a2e86d6bc8d77ee7a48600945d8a50becaa53826efc2eaab78cfceffbd637"
     assert refused_headers(VECTOR, {"Kochava-Api-Key": "test-api-key", "Kochava-Auth-Token": token}) is None
 
@@ -303,7 +303,7 @@ def test_a_wrong_key_or_token_is_refused() -> None:
 
 
 def test_unescaped_slashes_break_the_authentication() -> None:
-    """The token fits the bytes, but not the JSON as PHP writes it."""
+    """The token matches the bytes, but not the JSON as PHP writes it."""
     raw = VECTOR.replace(b"\\/", b"/")
     expected = "the body is not JSON as PHP writes it, so its hash differs"
     assert expected == refused_headers(raw, signed(raw))

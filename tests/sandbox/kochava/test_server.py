@@ -1,4 +1,4 @@
-"""The local Kochava over HTTP: what it records, and what it answers."""
+"""The local Kochava over HTTP: what it records, and how it answers."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ ADDRESS = "https://shop.example/a b?x=1&y=a%2Fb+c&url=https://n.example/?q=%26#f
 
 
 def event(user_id: str = "7", name: str = "Purchase") -> dict[str, Any]:
-    """An event of a person."""
+    """An event of a user."""
     data = {"device_ids": {"fb_user_id": user_id}, "event_name": name, "event_data": {"sum": 100}}
     return {"action": "event", "kochava_app_id": "kodemo1", "data": data}
 
 
 def install(user_id: str = "7") -> dict[str, Any]:
-    """An install of a person."""
+    """An install of a user."""
     return {"action": "install", "kochava_app_id": "kodemo1", "data": {"device_ids": {"fb_user_id": user_id}}}
 
 
 async def post(
     client: aiohttp.ClientSession, url: str, body: Any, headers: Mapping[str, str] = HEADERS
 ) -> tuple[int, Any]:
-    """Post JSON and give status and decoded answer."""
+    """Post JSON and return status and decoded answer."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     async with client.post(url, data=io.BytesIO(raw), headers=headers) as response:
         return response.status, await response.json()
@@ -45,14 +45,14 @@ async def post(
 async def test_an_accepted_event_is_recorded_with_its_time(
     kochava: LocalKochava, client: aiohttp.ClientSession, clock: VirtualClock
 ) -> None:
-    """The answer is the one Kochava's own SDKs take for success."""
+    """The answer is the one that Kochava's SDKs accept as success."""
     assert await post(client, kochava.url + "/track/json", event()) == (200, {"success": "1"})
     (record,) = kochava.events
     assert (clock.now(), "kodemo1", "7") == (record.at, record.app_id, record.user_id())
     assert ("Purchase", {"sum": 100}) == (record.name, record.event_data)
 
 
-async def test_a_refused_event_is_kept_apart_with_the_reason(
+async def test_a_refused_event_is_a_rejection_with_the_reason(
     kochava: LocalKochava, client: aiohttp.ClientSession
 ) -> None:
     """Status 400, ``success`` 0."""
@@ -64,7 +64,7 @@ async def test_a_refused_event_is_kept_apart_with_the_reason(
 
 
 async def test_broken_json_is_refused(kochava: LocalKochava, client: aiohttp.ClientSession) -> None:
-    """With the bytes kept."""
+    """The bytes are kept."""
     status, _ = await post(client, kochava.url + "/track/json", b'{"a":')
     assert status == 400
     assert kochava.rejections[0].raw == b'{"a":'
@@ -77,20 +77,20 @@ async def test_a_body_over_two_megabytes_is_too_large(kochava: LocalKochava, cli
     assert (await post(client, kochava.url + "/track/json", body))[0] == 413
 
 
-async def test_a_library_s_user_agent_is_refused(kochava: LocalKochava, client: aiohttp.ClientSession) -> None:
+async def test_the_user_agent_of_a_library_is_refused(kochava: LocalKochava, client: aiohttp.ClientSession) -> None:
     """Kochava would read it as the user's device."""
     headers = {"Content-Type": "application/json"}
     assert (await post(client, kochava.url + "/track/json", event(), headers))[0] == 400
 
 
-async def test_an_unknown_path_is_refused_and_noted(kochava: LocalKochava, client: aiohttp.ClientSession) -> None:
-    """So a wrong endpoint shows up."""
+async def test_an_unknown_path_is_a_rejection(kochava: LocalKochava, client: aiohttp.ClientSession) -> None:
+    """So that a wrong endpoint is noticed."""
     assert (await post(client, kochava.url + "/track/jsn", event()))[0] == 404
     assert len(kochava.rejections) == 1
 
 
 async def test_an_app_with_credentials_needs_authentication(clock: VirtualClock, client: aiohttp.ClientSession) -> None:
-    """Without its headers, 401."""
+    """Without the headers, the status is 401."""
     credentials = KochavaCredentials(api_key="key", app_secret="secret")
     options = KochavaOptions(credentials={"kodemo1": credentials})
     async with LocalKochava(app_ids={"kodemo1", "kodemo2"}, options=options, clock=clock) as kochava:
@@ -109,22 +109,22 @@ async def test_a_device_is_installed_once(kochava: LocalKochava, client: aiohttp
 async def test_an_install_after_the_first_event_is_refused(
     kochava: LocalKochava, client: aiohttp.ClientSession
 ) -> None:
-    """It must be sent at the very first launch."""
+    """It must be sent at the first launch."""
     await post(client, kochava.url + "/track/json", event())
     assert (await post(client, kochava.url + "/track/json", install()))[0] == 400
 
 
-async def test_an_event_before_the_install_is_refused_if_asked_for(
-    clock: VirtualClock, client: aiohttp.ClientSession
-) -> None:
-    """`install_first` asks for it."""
+async def test_an_event_before_the_install_can_be_refused(clock: VirtualClock, client: aiohttp.ClientSession) -> None:
+    """With `install_first`."""
     async with LocalKochava(app_ids={"kodemo1"}, options=KochavaOptions(install_first=True), clock=clock) as kochava:
         assert (await post(client, kochava.url + "/track/json", event()))[0] == 400
         await post(client, kochava.url + "/track/json", install())
         assert (await post(client, kochava.url + "/track/json", event()))[0] == 200
 
 
-async def test_an_identity_comes_after_the_first_record(kochava: LocalKochava, client: aiohttp.ClientSession) -> None:
+async def test_an_identity_link_comes_after_the_first_record(
+    kochava: LocalKochava, client: aiohttp.ClientSession
+) -> None:
     """A device that Kochava has never seen cannot be linked."""
     link = {"kochava_app_id": "kodemo1", "device_id": {"fb_user_id": "7"}, "data": {"customer_id": "C-17"}}
     address = kochava.url + "/v1/cpi/identityLink.php"
@@ -134,10 +134,10 @@ async def test_an_identity_comes_after_the_first_record(kochava: LocalKochava, c
     assert [{"customer_id": "C-17"}] == [record.params for record in kochava.identity_links]
 
 
-async def test_the_sdk_s_identity_comes_after_the_first_record_too(
+async def test_the_identity_link_of_the_sdks_comes_after_the_first_record(
     kochava: LocalKochava, client: aiohttp.ClientSession
 ) -> None:
-    """The other way to say the same."""
+    """In the other form."""
     link = {
         "action": "identityLink",
         "kochava_app_id": "kodemo1",
@@ -151,7 +151,7 @@ async def test_the_sdk_s_identity_comes_after_the_first_record_too(
 
 
 async def test_an_impression_is_answered_with_a_pixel(kochava: LocalKochava, client: aiohttp.ClientSession) -> None:
-    """And recorded with its parameters."""
+    """It is recorded with its parameters."""
     url = kochava.url + "/track/impression?campaign_id=kog&network_id=1&fb_user_id=7&site_id=a+b"
     async with client.get(url) as response:
         assert (200, "image/gif") == (response.status, response.content_type)
@@ -160,7 +160,7 @@ async def test_an_impression_is_answered_with_a_pixel(kochava: LocalKochava, cli
 
 
 async def test_a_click_is_answered_with_a_redirect(kochava: LocalKochava, client: aiohttp.ClientSession) -> None:
-    """Which nobody needs to follow for the click to count."""
+    """The click counts even if it is not followed."""
     url = kochava.url + "/v1/cpi/click?campaign_id=kog&network_id=1&fb_user_id=7"
     async with client.get(url, allow_redirects=False) as response:
         assert response.status == 302
@@ -177,7 +177,7 @@ async def test_a_ping_without_its_tracker_is_refused(kochava: LocalKochava, clie
 async def test_a_smartlink_leads_to_the_exact_original_address(
     kochava: LocalKochava, client: aiohttp.ClientSession
 ) -> None:
-    """Whatever characters it has; the tap is recorded with its parameters."""
+    """With any characters; the click is recorded with its parameters."""
     link = f"{kochava.url}/ab12cd34e?url={quote(ADDRESS, safe='')}&fb_user_id=7"
     async with client.get(link, allow_redirects=False) as response:
         assert (302, ADDRESS) == (response.status, response.headers["Location"])
@@ -186,7 +186,7 @@ async def test_a_smartlink_leads_to_the_exact_original_address(
 
 
 @given(st.text(st.characters(exclude_categories=("Cs", "Cc"))))
-def test_every_address_survives_its_way_through_a_smartlink(tail: str) -> None:
+def test_every_address_is_unchanged_by_a_smartlink(tail: str) -> None:
     """Percent-encoded once by the sender, decoded once by Kochava."""
     address = f"https://shop.example/{tail}"
     assert address == fill_destination("{url}", query_params(f"/ab12cd34e?url={quote(address, safe='')}"))
@@ -206,12 +206,14 @@ def test_every_address_survives_its_way_through_a_smartlink(tail: str) -> None:
     ],
 )
 def test_a_destination_is_filled_from_the_query(template: str, query: str, expected: str | None) -> None:
-    """Keys are case-sensitive; nothing that is no address is redirected to."""
+    """Keys are case-sensitive; there is no redirect to anything but an address."""
     assert expected == fill_destination(template, query_params(f"/x?{query}"))
 
 
-async def test_a_smartlink_that_leads_nowhere_is_refused(kochava: LocalKochava, client: aiohttp.ClientSession) -> None:
-    """Unknown path, or no address for the destination."""
+async def test_a_smartlink_without_a_destination_is_refused(
+    kochava: LocalKochava, client: aiohttp.ClientSession
+) -> None:
+    """An unknown path, or no address for the destination."""
     for path in ("/unknown", "/ab12cd34e"):
         async with client.get(kochava.url + path, allow_redirects=False) as response:
             assert response.status == 404
@@ -220,7 +222,7 @@ async def test_a_smartlink_that_leads_nowhere_is_refused(kochava: LocalKochava, 
 
 
 async def test_a_deletion_needs_its_key(kochava: LocalKochava, client: aiohttp.ClientSession) -> None:
-    """Then a job is queued."""
+    """With it, a job is queued."""
     address = kochava.url + "/accounts/1/apps/2/privacy/scrub"
     body = {"device_ids": [{"id_type": "fb_user_id", "id_value": "7"}]}
     assert (await post(client, address, body))[0] == 401
@@ -230,7 +232,7 @@ async def test_a_deletion_needs_its_key(kochava: LocalKochava, client: aiohttp.C
 
 
 async def test_records_keep_the_order_of_their_arrival(kochava: LocalKochava, client: aiohttp.ClientSession) -> None:
-    """Over all kinds."""
+    """For all kinds together."""
     await client.get(kochava.url + "/track/impression?campaign_id=kog&network_id=1")
     await post(client, kochava.url + "/track/json", event())
     await client.get(kochava.url + "/v1/cpi/click?campaign_id=kog&network_id=1", allow_redirects=False)

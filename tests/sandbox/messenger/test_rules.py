@@ -1,4 +1,4 @@
-"""The Send API's rules, one by one."""
+"""The rules of the Send API."""
 
 from __future__ import annotations
 
@@ -245,32 +245,32 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[int, int | None, str]]] = {
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
-def test_what_facebook_takes_is_accepted(name: str) -> None:
-    """Up to the limit, and every form of a recipient."""
+def test_a_body_that_facebook_accepts_is_accepted(name: str) -> None:
+    """Up to each limit, and with every form of a recipient."""
     assert answer(ACCEPTED[name]) is None
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_facebook_refuses_is_refused(name: str) -> None:
+def test_a_body_that_facebook_refuses_is_refused(name: str) -> None:
     """With Facebook's code and subcode."""
     body, expected = REFUSED[name]
     assert expected == answer(body)
 
 
 def test_instagram_counts_bytes() -> None:
-    """1000 of them, where Messenger has 2000 characters."""
+    """At most 1000, where Messenger allows 2000 characters."""
     assert answer(send({"text": "ü" * 500}), INSTAGRAM) is None
     assert answer(send({"text": "ü" * 501}), INSTAGRAM) is not None
 
 
-def test_instagram_knows_two_buttons() -> None:
+def test_instagram_has_two_types_of_button() -> None:
     """URL and postback."""
     assert answer(buttons(URL_BUTTON, POSTBACK), INSTAGRAM) is None
     assert answer(buttons({"type": "account_unlink"}), INSTAGRAM) is not None
 
 
-def test_only_instagram_takes_several_attachments() -> None:
-    """Under ``attachments``."""
+def test_only_instagram_accepts_several_attachments() -> None:
+    """In ``attachments``."""
     picture = {"type": "image", "payload": {"url": "https://shop.example/a.png"}}
     assert answer(send({"attachments": [picture, picture]}), INSTAGRAM) is None
     assert answer(send({"attachments": [picture]})) is not None
@@ -296,7 +296,7 @@ MENU = [{"locale": "default", "call_to_actions": [URL_BUTTON | {"title": "x" * 3
         ({"persistent_menu": [{"locale": "default", "call_to_actions": [URL_BUTTON | {"title": "x" * 31}]}]}, False),
     ],
 )
-def test_the_messenger_profile(body: dict[str, Any], accepted: bool) -> None:
+def test_properties_of_the_messenger_profile(body: dict[str, Any], accepted: bool) -> None:
     """Its properties and their limits."""
     try:
         check_profile(body, PAGE)
@@ -313,17 +313,17 @@ JSON = st.recursive(
 )
 
 
-def spoiled(value: Any) -> st.SearchStrategy[Any]:
-    """*value* with any JSON in the place of any of its parts."""
+def changed(value: Any) -> st.SearchStrategy[Any]:
+    """*value* with any of its parts replaced by any JSON."""
     if isinstance(value, dict):
-        return JSON | st.fixed_dictionaries({name: spoiled(part) for name, part in value.items()})
+        return JSON | st.fixed_dictionaries({name: changed(part) for name, part in value.items()})
     if isinstance(value, list):
-        return JSON | st.tuples(*map(spoiled, value)).map(list)
+        return JSON | st.tuples(*map(changed, value)).map(list)
     return st.just(value) | JSON
 
 
-@given(st.sampled_from(sorted(ACCEPTED)).flatmap(lambda name: spoiled(ACCEPTED[name])))
-def test_every_body_gets_facebook_s_answer(body: Any) -> None:
-    """Whatever is in it: accepted or refused, never another error."""
+@given(st.sampled_from(sorted(ACCEPTED)).flatmap(lambda name: changed(ACCEPTED[name])))
+def test_every_body_is_answered_as_by_facebook(body: Any) -> None:
+    """Any JSON is accepted or refused; there is no other error."""
     if isinstance(body, dict):
         answer(body)

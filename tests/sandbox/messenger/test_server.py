@@ -28,7 +28,7 @@ async def call(
     method: str = "POST",
     headers: Mapping[str, str] = BEARER,
 ) -> tuple[int, Any]:
-    """Call the Graph API and give status and decoded answer."""
+    """Call the Graph API and return status and decoded answer."""
     async with client.request(method, messenger.url + path, json=body, headers=headers) as response:
         return response.status, await response.json()
 
@@ -42,21 +42,21 @@ def code(answer: tuple[int, Any]) -> tuple[int, int, int | None]:
 
 @pytest.fixture
 async def seven(messenger: LocalMessenger) -> LocalMessenger:
-    """A Messenger in which person 7 wrote to the Page just now."""
+    """A Messenger in which user 7 has just written to the Page."""
     await messenger.person("7").says("hi")
     return messenger
 
 
-async def test_an_accepted_message_reaches_the_person(seven: LocalMessenger, client: aiohttp.ClientSession) -> None:
-    """The answer has the person's and the message's id."""
+async def test_an_accepted_message_reaches_the_user(seven: LocalMessenger, client: aiohttp.ClientSession) -> None:
+    """The answer has the ids of the user and of the message."""
     status, answer = await call(client, seven)
     message = await seven.person("7").next_message()
     assert (200, {"recipient_id": "7", "message_id": message.mid}) == (status, answer)
     assert ("hello", [message]) == (message.text, seven.sent)
 
 
-async def test_the_page_s_id_stands_for_me(seven: LocalMessenger, client: aiohttp.ClientSession) -> None:
-    """But no other Page's."""
+async def test_the_id_of_the_page_can_replace_me(seven: LocalMessenger, client: aiohttp.ClientSession) -> None:
+    """The id of another Page does not."""
     assert (await call(client, seven, f"/v26.0/{PAGE}/messages"))[0] == 200
     assert code(await call(client, seven, "/v26.0/2222/messages")) == (400, 100, 33)
 
@@ -68,7 +68,7 @@ async def test_the_token_may_be_in_the_query(seven: LocalMessenger, client: aioh
 
 
 async def test_a_missing_or_wrong_token_is_refused(seven: LocalMessenger, client: aiohttp.ClientSession) -> None:
-    """104 and 190."""
+    """Errors 104 and 190."""
     assert code(await call(client, seven, headers={})) == (400, 104, None)
     assert code(await call(client, seven, headers={"Authorization": "Bearer other"})) == (400, 190, None)
 
@@ -96,7 +96,7 @@ async def test_members_may_be_json_text(seven: LocalMessenger, client: aiohttp.C
 
 
 async def test_a_file_is_uploaded_as_multipart(seven: LocalMessenger, client: aiohttp.ClientSession) -> None:
-    """With the message as JSON text beside it."""
+    """With the message as JSON text in another part."""
     form = aiohttp.FormData()
     form.add_field("recipient", json.dumps({"id": "7"}))
     form.add_field("message", json.dumps({"attachment": {"type": "image", "payload": {}}}))
@@ -106,7 +106,7 @@ async def test_a_file_is_uploaded_as_multipart(seven: LocalMessenger, client: ai
 
 
 async def test_an_uploaded_attachment_can_be_sent(seven: LocalMessenger, client: aiohttp.ClientSession) -> None:
-    """Only under the id that the upload gave."""
+    """With the id of the upload, and with no other."""
     picture = {"type": "image", "payload": {"url": "https://shop.example/a.png", "is_reusable": True}}
     upload = {"message": {"attachment": picture}}
     _, answer = await call(client, seven, "/v26.0/me/message_attachments", upload)
@@ -124,16 +124,18 @@ async def test_broken_json_is_refused(seven: LocalMessenger, client: aiohttp.Cli
         assert response.status == 400
 
 
-async def test_a_stranger_cannot_be_reached(seven: LocalMessenger, client: aiohttp.ClientSession) -> None:
-    """100 / 2018001; the call is noted."""
+async def test_a_message_to_an_unknown_user_is_refused(seven: LocalMessenger, client: aiohttp.ClientSession) -> None:
+    """Error 100, subcode 2018001; the call is in `refused`."""
     answer = await call(client, seven, body=HELLO | {"recipient": {"id": "8"}})
     assert code(answer) == (400, 100, 2018001)
     assert [2018001] == [refused.error["error_subcode"] for refused in seven.refused]
     assert [] == seven.sent
 
 
-async def test_who_never_wrote_is_outside_the_window(messenger: LocalMessenger, client: aiohttp.ClientSession) -> None:
-    """10 / 2018278."""
+async def test_a_message_to_a_user_who_never_wrote_is_outside_the_window(
+    messenger: LocalMessenger, client: aiohttp.ClientSession
+) -> None:
+    """Error 10, subcode 2018278."""
     messenger.person("7")
     assert code(await call(client, messenger)) == (400, 10, 2018278)
 
@@ -141,7 +143,7 @@ async def test_who_never_wrote_is_outside_the_window(messenger: LocalMessenger, 
 async def test_the_window_closes_after_a_day(
     seven: LocalMessenger, client: aiohttp.ClientSession, clock: VirtualClock
 ) -> None:
-    """For a human agent after seven."""
+    """For a human agent after seven days."""
     await clock.advance(24 * 3600)
     assert (await call(client, seven))[0] == 200
     await clock.advance(1)
@@ -151,16 +153,16 @@ async def test_the_window_closes_after_a_day(
 
 
 async def test_a_sender_action_has_no_message_id(seven: LocalMessenger, client: aiohttp.ClientSession) -> None:
-    """And does not come into the inbox."""
+    """It is not in the inbox."""
     body = {"recipient": {"id": "7"}, "sender_action": "typing_on"}
     assert await call(client, seven, body=body) == (200, {"recipient_id": "7"})
     assert [] == seven.person("7").inbox
 
 
-async def test_a_user_ref_reaches_the_person_it_was_joined_to(
+async def test_a_user_ref_reaches_the_user_it_was_joined_to(
     messenger: LocalMessenger, client: aiohttp.ClientSession
 ) -> None:
-    """The answer does not tell who that is."""
+    """The answer does not have the user's id."""
     person = messenger.person("7")
     messenger.join("user_ref", "box-1", person)
     status, answer = await call(client, messenger, body=HELLO | {"recipient": {"user_ref": "box-1"}})
@@ -168,8 +170,8 @@ async def test_a_user_ref_reaches_the_person_it_was_joined_to(
     assert len(person.inbox) == 1
 
 
-async def test_the_whitelist_of_the_profile_counts(seven: LocalMessenger, client: aiohttp.ClientSession) -> None:
-    """A button with messenger extensions passes once its domain is set."""
+async def test_the_whitelist_of_the_profile_applies(seven: LocalMessenger, client: aiohttp.ClientSession) -> None:
+    """A button with messenger extensions is accepted once its domain is set."""
     button = {"type": "web_url", "title": "Go", "url": "https://shop.example/", "messenger_extensions": True}
     payload = {"template_type": "button", "text": "x", "buttons": [button]}
     body = {"recipient": {"id": "7"}, "message": {"attachment": {"type": "template", "payload": payload}}}
@@ -188,20 +190,20 @@ async def test_the_profile_is_kept(seven: LocalMessenger, client: aiohttp.Client
     assert await call(client, seven, path, None, method="GET") == (200, {"data": [{}]})
 
 
-async def test_a_person_has_a_profile_and_a_menu(seven: LocalMessenger, client: aiohttp.ClientSession) -> None:
-    """Of those the Page knows only."""
+async def test_a_user_has_a_profile_and_a_menu(seven: LocalMessenger, client: aiohttp.ClientSession) -> None:
+    """Only users known to the Page."""
     path = "/v26.0/7?fields=first_name"
     assert await call(client, seven, path, None, method="GET") == (200, {"first_name": "Ada", "id": "7"})
     assert code(await call(client, seven, "/v26.0/8", None, method="GET")) == (400, 100, 33)
     postback = {"type": "postback", "title": "Help", "payload": "HELP"}
     menu = {"psid": "7", "persistent_menu": [{"locale": "default", "call_to_actions": [postback]}]}
     assert (await call(client, seven, "/v26.0/me/custom_user_settings", menu))[0] == 200
-    stranger = menu | {"psid": "8"}
-    assert code(await call(client, seven, "/v26.0/me/custom_user_settings", stranger)) == (400, 100, 2018001)
+    unknown = menu | {"psid": "8"}
+    assert code(await call(client, seven, "/v26.0/me/custom_user_settings", unknown)) == (400, 100, 2018001)
 
 
 async def test_personas_and_thread_control(seven: LocalMessenger, client: aiohttp.ClientSession) -> None:
-    """Their smallest forms."""
+    """In their simplest forms."""
     persona = {"name": "Tom", "profile_picture_url": "https://shop.example/tom.png"}
     status, made = await call(client, seven, "/v26.0/me/personas", persona)
     listed = await call(client, seven, "/v26.0/me/personas", None, method="GET")

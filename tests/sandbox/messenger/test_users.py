@@ -1,4 +1,4 @@
-"""What people do becomes webhooks, signed, in order, and again when unanswered."""
+"""What simulated users do becomes webhooks: signed, in order, and redelivered when unanswered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOES = "https://shop.example/shoes?size=42&color=r%26b"
 
 
 async def send(client: aiohttp.ClientSession, messenger: LocalMessenger, message: dict[str, Any]) -> None:
-    """Let the bot send a message to person 7."""
+    """Send a message of the bot to user 7."""
     body = {"recipient": {"id": "7"}, "message": message}
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with client.post(messenger.url + "/v26.0/me/messages", json=body, headers=headers) as response:
@@ -45,11 +45,11 @@ async def test_a_webhook_is_signed_over_its_bytes(messenger: LocalMessenger, bot
 
 
 def test_webhooks_are_escaped_as_facebook_does() -> None:
-    """ASCII only, with slashes and some signs escaped too."""
+    """ASCII only, with slashes and some other characters escaped."""
     assert facebook_json({"t": "ä/<%@"}) == rb'{"t":"\u00e4\/\u003C\u0025\u0040"}'
 
 
-async def test_a_message_has_facebook_s_shape(messenger: LocalMessenger, bot: RecordingBot, clock: Any) -> None:
+async def test_a_message_has_the_form_of_facebooks(messenger: LocalMessenger, bot: RecordingBot, clock: Any) -> None:
     """Sender, recipient, milliseconds, id and text."""
     outcome = await messenger.person("7").says("hi")
     assert outcome is not None
@@ -63,7 +63,7 @@ async def test_a_message_has_facebook_s_shape(messenger: LocalMessenger, bot: Re
     assert expected == item
 
 
-async def test_verification_wants_the_bare_challenge(messenger: LocalMessenger, bot: RecordingBot) -> None:
+async def test_verification_needs_exactly_the_challenge(messenger: LocalMessenger, bot: RecordingBot) -> None:
     """A wrong token, or any other answer, is a failure."""
     assert await messenger.verify()
     assert not await messenger.verify(verify_token="other")
@@ -71,8 +71,8 @@ async def test_verification_wants_the_bare_challenge(messenger: LocalMessenger, 
     assert not await messenger.verify()
 
 
-async def test_an_acknowledged_webhook_is_in_the_ledger(messenger: LocalMessenger) -> None:
-    """With item, person and message id."""
+async def test_an_acknowledged_webhook_is_listed(messenger: LocalMessenger) -> None:
+    """With item, user and message id."""
     await messenger.person("7").says("hi")
     (outcome,) = messenger.acknowledged
     assert ("message", "7", PAGE) == (outcome.webhook.kind, outcome.webhook.user_id, outcome.webhook.page_id)
@@ -80,7 +80,9 @@ async def test_an_acknowledged_webhook_is_in_the_ledger(messenger: LocalMessenge
     assert (1, 200) == (outcome.attempts, outcome.status)
 
 
-async def test_an_unanswered_webhook_comes_again(make_messenger: MakeMessenger, bot: RecordingBot, clock: Any) -> None:
+async def test_an_unanswered_webhook_is_redelivered(
+    make_messenger: MakeMessenger, bot: RecordingBot, clock: Any
+) -> None:
     """Byte for byte, after growing waits."""
     bot.statuses = [500, 503]
     async with make_messenger(webhook_url=f"{bot.url}/webhook", retry_waits=(1.0, 5.0)) as messenger:
@@ -97,8 +99,8 @@ async def test_an_unanswered_webhook_comes_again(make_messenger: MakeMessenger, 
     assert clock.now() - before >= 6.0
 
 
-async def test_a_webhook_is_given_up_in_the_end(messenger: LocalMessenger, bot: RecordingBot) -> None:
-    """It is not in the ledger, and the last status is told."""
+async def test_a_webhook_is_abandoned_after_the_last_attempt(messenger: LocalMessenger, bot: RecordingBot) -> None:
+    """It is abandoned, with its last status."""
     bot.statuses = [500] * 3
     outcome = await messenger.person("7").says("hi")
     assert outcome is not None
@@ -106,8 +108,10 @@ async def test_a_webhook_is_given_up_in_the_end(messenger: LocalMessenger, bot: 
     assert ([], [outcome]) == (messenger.acknowledged, messenger.abandoned)
 
 
-async def test_a_bot_that_is_down_or_silent_is_tried_again(make_messenger: MakeMessenger, bot: RecordingBot) -> None:
-    """Connection refused and no answer in time count as no answer."""
+async def test_a_bot_that_is_down_or_does_not_answer_is_retried(
+    make_messenger: MakeMessenger, bot: RecordingBot
+) -> None:
+    """A refused connection, and no answer in time."""
     async with make_messenger(webhook_url=f"{bot.url}/webhook", answer_within_seconds=0.05) as messenger:
         bot.hang()
         outcome = await messenger.person("7").says("slow")
@@ -119,7 +123,7 @@ async def test_a_bot_that_is_down_or_silent_is_tried_again(make_messenger: MakeM
         assert (False, None) == (outcome.acknowledged, outcome.status)
 
 
-async def test_one_person_s_webhooks_come_in_order(messenger: LocalMessenger, bot: RecordingBot) -> None:
+async def test_webhooks_of_one_user_are_delivered_in_order(messenger: LocalMessenger, bot: RecordingBot) -> None:
     """The second waits until the first is settled, retries included."""
     bot.statuses = [500, 500]
     person = messenger.person("7")
@@ -128,8 +132,10 @@ async def test_one_person_s_webhooks_come_in_order(messenger: LocalMessenger, bo
 
 
 @pytest.mark.parametrize("redelivery", ["afterwards", "at once"])
-async def test_every_webhook_can_come_twice(make_messenger: MakeMessenger, bot: RecordingBot, redelivery: str) -> None:
-    """After its answer or at the same time, and once in the ledger."""
+async def test_every_webhook_can_be_delivered_twice(
+    make_messenger: MakeMessenger, bot: RecordingBot, redelivery: str
+) -> None:
+    """After its answer or at the same time; it is acknowledged once."""
     async with make_messenger(webhook_url=f"{bot.url}/webhook", redelivery=redelivery) as messenger:
         await messenger.person("7").says("hi")
     assert 2 == len(bot.raw)
@@ -137,7 +143,7 @@ async def test_every_webhook_can_come_twice(make_messenger: MakeMessenger, bot: 
     assert len(messenger.acknowledged) == 1
 
 
-async def test_some_webhooks_come_twice(make_messenger: MakeMessenger, bot: RecordingBot) -> None:
+async def test_some_webhooks_are_delivered_twice(make_messenger: MakeMessenger, bot: RecordingBot) -> None:
     """The same ones for the same seed."""
     counts = []
     for _ in range(2):
@@ -151,8 +157,8 @@ async def test_some_webhooks_come_twice(make_messenger: MakeMessenger, bot: Reco
     assert 20 < len(counts[0]) < 40
 
 
-async def test_everything_acknowledged_can_come_again(messenger: LocalMessenger, bot: RecordingBot) -> None:
-    """Late, byte for byte; the ledger does not change."""
+async def test_everything_acknowledged_can_be_redelivered(messenger: LocalMessenger, bot: RecordingBot) -> None:
+    """Byte for byte; the list of acknowledged webhooks does not change."""
     await messenger.person("7").says("a")
     await messenger.person("8").says("b")
     assert await messenger.redeliver_everything() == [200, 200]
@@ -163,7 +169,7 @@ async def test_everything_acknowledged_can_come_again(messenger: LocalMessenger,
 async def test_a_delivery_follows_each_message(
     messenger: LocalMessenger, bot: RecordingBot, client: aiohttp.ClientSession
 ) -> None:
-    """With the message's id and a watermark, never earlier than the message."""
+    """With the message's id and a watermark that is not earlier than the message."""
     person = messenger.person("7")
     await person.says("hi")
     await send(client, messenger, {"text": "hello"})
@@ -174,10 +180,10 @@ async def test_a_delivery_follows_each_message(
     assert delivery["watermark"] >= int(message.at * 1000)
 
 
-async def test_a_delivery_may_lack_its_ids_and_an_echo_may_come(
+async def test_a_delivery_can_be_without_ids_and_an_echo_can_follow(
     make_messenger: MakeMessenger, bot: RecordingBot, client: aiohttp.ClientSession
 ) -> None:
-    """The echo has the template as it was sent, from the Page to the person."""
+    """The echo has the template as it was sent, from the Page to the user."""
     async with make_messenger(webhook_url=f"{bot.url}/webhook", echoes=True, delivery_mids=False) as messenger:
         await messenger.person("7").says("hi")
         await send(client, messenger, menu(SHOES))
@@ -188,10 +194,10 @@ async def test_a_delivery_may_lack_its_ids_and_an_echo_may_come(
     assert ["watermark"] == list(delivery["delivery"])
 
 
-async def test_instagram_has_its_own_shapes(
+async def test_webhooks_of_instagram_have_their_own_form(
     make_messenger: MakeMessenger, bot: RecordingBot, client: aiohttp.ClientSession
 ) -> None:
-    """Another object, no delivery, a read by message id."""
+    """Another object, no delivery, and a read with a message id."""
     async with make_messenger(webhook_url=f"{bot.url}/webhook", instagram_ids={PAGE}) as messenger:
         person = messenger.person("7")
         await person.says("hi")
@@ -218,7 +224,7 @@ async def test_a_tap_on_a_postback_button_is_a_postback(
 async def test_a_tap_on_a_smartlink_lands_on_the_original_address(
     messenger: LocalMessenger, bot: RecordingBot, client: aiohttp.ClientSession, kochava: LocalKochava
 ) -> None:
-    """No webhook tells of it: Kochava's count is the only signal."""
+    """There is no webhook; only Kochava counts it."""
     person = messenger.person("7")
     await person.says("hi")
     link = f"{kochava.url}/ab12cd34e?url=https%3A%2F%2Fshop.example%2Fshoes%3Fsize%3D42%26color%3Dr%2526b"
@@ -231,20 +237,20 @@ async def test_a_tap_on_a_smartlink_lands_on_the_original_address(
     assert (before, 1) == (len(bot.raw), len(kochava.smartlink_clicks))
 
 
-async def test_a_host_can_stand_for_a_local_server(messenger: LocalMessenger, kochava: LocalKochava) -> None:
-    """So real SmartLink hosts can be used in the sandbox."""
+async def test_a_local_server_can_stand_in_for_a_host(messenger: LocalMessenger, kochava: LocalKochava) -> None:
+    """So the host of a real SmartLink can be used."""
     messenger.hosts["acme.smart.link"] = kochava.url
     visit = await messenger.visit("https://acme.smart.link/shop1?path=/shoes")
     assert visit.landed == "https://shop.example/shoes"
 
 
-async def test_other_hosts_are_never_asked(messenger: LocalMessenger) -> None:
-    """The way ends before them."""
+async def test_other_hosts_are_never_requested(messenger: LocalMessenger) -> None:
+    """The browser stops before them."""
     visit = await messenger.visit("https://unreachable.example/")
     assert (("https://unreachable.example/",), None) == (visit.steps, visit.status)
 
 
-async def test_a_quick_reply_comes_as_a_message(
+async def test_a_quick_reply_is_a_message(
     messenger: LocalMessenger, bot: RecordingBot, client: aiohttp.ClientSession
 ) -> None:
     """With title and payload."""
@@ -257,8 +263,8 @@ async def test_a_quick_reply_comes_as_a_message(
     assert ("Small", {"payload": "S"}) == (message["text"], message["quick_reply"])
 
 
-async def test_getting_started_brings_the_referral(messenger: LocalMessenger, bot: RecordingBot) -> None:
-    """In the postback; in a thread that exists it comes alone."""
+async def test_get_started_has_the_referral(messenger: LocalMessenger, bot: RecordingBot) -> None:
+    """In the postback; in an existing thread it is a webhook of its own."""
     person = messenger.person("7")
     await person.gets_started(ref="flyer")
     await person.comes_from(ad_id="6001")
@@ -284,21 +290,23 @@ async def test_reads_reactions_and_anything_else(
     assert {"ref": "box"} == optin["optin"]
 
 
-async def test_webhook_without_an_object_of_its_own_is_refused(messenger: LocalMessenger, bot: RecordingBot) -> None:
-    """The members of what is meant are no webhook's item: they stand under its kind."""
+async def test_webhook_without_an_object_under_its_kind_is_refused(
+    messenger: LocalMessenger, bot: RecordingBot
+) -> None:
+    """The members must be under the name of the kind."""
     with pytest.raises(ValueError, match=r'must be \{"postback": \{…\}\}, got'):
         await messenger.person("7").does("postback", {"payload": "BUY"})
     assert [] == bot.items
 
 
-async def test_waiting_for_a_message_ends(messenger: LocalMessenger) -> None:
-    """With `TimeoutError` when none comes, which says where to look."""
+async def test_waiting_for_a_message_times_out(messenger: LocalMessenger) -> None:
+    """With a `TimeoutError` that says where to look."""
     with pytest.raises(TimeoutError, match=r"no further message reached 7 within 0\.01 s.*messenger\.refused"):
         await messenger.person("7").next_message(within_seconds=0.01)
 
 
 async def test_unknown_buttons_cannot_be_tapped(messenger: LocalMessenger) -> None:
-    """Neither by a title nobody sent, nor of a type without effect here."""
+    """Neither by a title that was not sent, nor of a type that has no effect here."""
     person = messenger.person("7")
     with pytest.raises(LookupError):
         await person.taps("Buy")
@@ -309,7 +317,7 @@ async def test_unknown_buttons_cannot_be_tapped(messenger: LocalMessenger) -> No
 
 
 async def test_without_an_address_nothing_is_delivered(make_messenger: MakeMessenger) -> None:
-    """Nor on any list."""
+    """And no outcome is kept."""
     async with make_messenger() as messenger:
         assert await messenger.person("7").says("hi") is None
     assert ([], []) == (messenger.acknowledged, messenger.abandoned)
