@@ -22,10 +22,10 @@ class ServersClock(VirtualClock):
 
 class SleepNotingClock(VirtualClock):
     """
-    A clock that notes the first sleep.
+    A clock that notes each sleep.
 
     Attributes:
-        slept: Set by it.
+        slept: Set by it; may be cleared.
     """
 
     def __init__(self) -> None:

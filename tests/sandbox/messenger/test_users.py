@@ -13,6 +13,7 @@ import pytest
 from kochava_bot_middleware.sandbox.kochava.server import LocalKochava
 from kochava_bot_middleware.sandbox.messenger.server import LocalMessenger
 from kochava_bot_middleware.sandbox.messenger.webhooks import facebook_json
+from tests.fakes import SleepNotingClock
 from tests.sandbox.recording_bot import APP_SECRET, PAGE, TOKEN, MakeMessenger, RecordingBot
 
 SHOES = "https://shop.example/shoes?size=42&color=r%26b"
@@ -80,23 +81,22 @@ async def test_an_acknowledged_webhook_is_listed(messenger: LocalMessenger) -> N
     assert (1, 200) == (outcome.attempts, outcome.status)
 
 
-async def test_an_unanswered_webhook_is_redelivered(
-    make_messenger: MakeMessenger, bot: RecordingBot, clock: Any
-) -> None:
+async def test_an_unanswered_webhook_is_redelivered(make_messenger: MakeMessenger, bot: RecordingBot) -> None:
     """Byte for byte, after growing waits."""
     bot.statuses = [500, 503]
-    async with make_messenger(webhook_url=f"{bot.url}/webhook", retry_waits=(1.0, 5.0)) as messenger:
+    clock = SleepNotingClock()
+    async with make_messenger(webhook_url=f"{bot.url}/webhook", clock=clock, retry_waits=(1.0, 5.0)) as messenger:
         said = asyncio.ensure_future(messenger.person("7").says("hi"))
-        while len(bot.raw) < 1:
-            await asyncio.sleep(0.001)
-        before = clock.now()
-        while len(bot.raw) < 3:
-            await asyncio.sleep(0.001)
-            await clock.advance(0.5)
+        for number, wait in enumerate((1.0, 5.0), start=1):
+            await clock.slept.wait()
+            clock.slept.clear()
+            assert number == len(bot.raw)
+            await clock.advance(wait - 0.1)
+            assert not clock.slept.is_set()
+            await clock.advance(0.1)
         await said
-    assert len(set(bot.raw)) == 1
+    assert (1, 3) == (len(set(bot.raw)), len(bot.raw))
     assert [(True, 3)] == [(outcome.acknowledged, outcome.attempts) for outcome in messenger.acknowledged]
-    assert clock.now() - before >= 6.0
 
 
 async def test_a_webhook_is_abandoned_after_the_last_attempt(messenger: LocalMessenger, bot: RecordingBot) -> None:
