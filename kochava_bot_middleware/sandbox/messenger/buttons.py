@@ -51,9 +51,9 @@ _KEYS = {
 _INSTAGRAM = frozenset({"web_url", "postback"})
 
 
-def check_buttons(param: str, buttons: Any, page: SandboxPage, *, maximum: int = MAXIMUM_BUTTONS) -> None:
+def check_buttons(param: str, buttons: Any, page: SandboxPage) -> None:
     """Check a list of buttons."""
-    need_list(param, buttons, maximum)
+    need_list(param, buttons, MAXIMUM_BUTTONS)
     for index, button in enumerate(buttons):
         check_button(f"{param}[{index}]", button, page)
 
@@ -70,7 +70,7 @@ def check_button(param: str, button: Any, page: SandboxPage, *, maximum_title: i
     if "title" in known:
         need_text(f"{param}[title]", button.get("title"), maximum_title)
     if kind == "web_url":
-        check_web_url(param, button, page)
+        _check_web_url(param, button, page)
     elif kind == "account_link":
         need_web_url(f"{param}[url]", button.get("url"))
         refuse_unless(button["url"].lower().startswith("https:"), f"param {param}[url] must be https.")
@@ -85,10 +85,10 @@ def check_default_action(param: str, action: Any, page: SandboxPage) -> None:
     """Check the ``default_action`` of an element: a URL button without a title."""
     refuse_other_keys(param, action, _WEB_URL_KEYS - {"title"})
     refuse_unless(action.get("type") == "web_url", f"param {param}[type] must be one of {{WEB_URL}}.")
-    check_web_url(param, action, page)
+    _check_web_url(param, action, page)
 
 
-def check_web_url(param: str, button: dict[str, Any], page: SandboxPage) -> None:
+def _check_web_url(param: str, button: dict[str, Any], page: SandboxPage) -> None:
     """Check what the URL button and the default action have in common."""
     need_web_url(f"{param}[url]", button.get("url"))
     ratio = button.get("webview_height_ratio", "full")

@@ -10,13 +10,13 @@ from .graph import NO_MATCHING_USER, GraphRefusal, ReceivedCall, need_text, need
 from .page import SandboxPage
 from .rules import check_attachment
 
-Edge = Callable[[ReceivedCall, SandboxPage, Callable[[], str]], dict[str, Any]]
-"""Serves one call for a Page; the last argument makes new ids."""
+Edge = Callable[[ReceivedCall, SandboxPage], dict[str, Any]]
+"""Serves one call for a Page."""
 
 _DONE = {"result": "success"}
 
 
-def messenger_profile(call: ReceivedCall, page: SandboxPage, next_id: Callable[[], str]) -> dict[str, Any]:
+def messenger_profile(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
     """Set, read or delete properties of the Page's profile. Setting overwrites only what is named."""
     if call.method == "GET":
         wanted = _names(call.field("fields")) or sorted(PROFILE_PROPERTIES)
@@ -31,7 +31,7 @@ def messenger_profile(call: ReceivedCall, page: SandboxPage, next_id: Callable[[
     return _DONE
 
 
-def custom_user_settings(call: ReceivedCall, page: SandboxPage, next_id: Callable[[], str]) -> dict[str, Any]:
+def custom_user_settings(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
     """Set, read or delete the menu of one user."""
     person_id = str(call.field("psid") or "")
     refuse_unless(not page.instagram, "Instagram has no menus of single people.")
@@ -46,7 +46,7 @@ def custom_user_settings(call: ReceivedCall, page: SandboxPage, next_id: Callabl
     return _DONE
 
 
-def message_attachments(call: ReceivedCall, page: SandboxPage, next_id: Callable[[], str]) -> dict[str, Any]:
+def message_attachments(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
     """Upload media, by address or as the file of the call."""
     message = call.body.get("message")
     refuse_unless(isinstance(message, dict) and "attachment" in message, "param message[attachment] is required.")
@@ -56,42 +56,42 @@ def message_attachments(call: ReceivedCall, page: SandboxPage, next_id: Callable
         isinstance(attachment, dict) and attachment.get("type") != "template", "A template cannot be uploaded."
     )
     check_attachment(attachment, page, has_file=call.has_file)
-    attachment_id = next_id()
+    attachment_id = page.new_id()
     page.attachment_ids.add(attachment_id)
     return {"attachment_id": attachment_id}
 
 
-def personas(call: ReceivedCall, page: SandboxPage, next_id: Callable[[], str]) -> dict[str, Any]:
+def personas(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
     """Create a persona, or list them."""
     if call.method == "GET":
         return {"data": [{"id": key, **persona} for key, persona in page.personas.items()]}
     need_text("name", call.body.get("name"), 50)
     need_web_url("profile_picture_url", call.body.get("profile_picture_url"))
-    persona_id = next_id()
+    persona_id = page.new_id()
     page.personas[persona_id] = {name: call.body[name] for name in ("name", "profile_picture_url")}
     return {"id": persona_id}
 
 
-def pass_thread_control(call: ReceivedCall, page: SandboxPage, next_id: Callable[[], str]) -> dict[str, Any]:
+def pass_thread_control(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
     """Pass a user's thread to another app."""
     target = call.body.get("target_app_id")
     refuse_unless(target, "The parameter target_app_id is required")
     return _change_owner(call, page, str(target))
 
 
-def release_thread_control(call: ReceivedCall, page: SandboxPage, next_id: Callable[[], str]) -> dict[str, Any]:
+def release_thread_control(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
     """Release a user's thread, so that no app owns it."""
     return _change_owner(call, page, None)
 
 
-def take_thread_control(call: ReceivedCall, page: SandboxPage, next_id: Callable[[], str]) -> dict[str, Any]:
+def take_thread_control(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
     """Take a user's thread back."""
     _change_owner(call, page, None)
     page.thread_owners.pop(_person_id(call), None)
     return {"success": True}
 
 
-def ask_thread_control(call: ReceivedCall, page: SandboxPage, next_id: Callable[[], str]) -> dict[str, Any]:
+def ask_thread_control(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
     """Request or extend control; it has no effect here."""
     refuse_unless(_person_id(call) in page.people, "No matching user found", subcode=NO_MATCHING_USER)
     return {"success": True}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -24,6 +26,7 @@ class SandboxPage:
         attachment_ids: Its uploads.
         personas: Its personas, by id.
         order_numbers: Those of the receipts it sent.
+        numbers: From which new ids are made; common to all Pages of a server.
         thread_owners: App that owns a user's thread, where it is not this one; ``None`` for idle.
     """
 
@@ -35,5 +38,10 @@ class SandboxPage:
     user_settings: dict[str, dict[str, Any]] = attrs.field(factory=dict)
     attachment_ids: set[str] = attrs.field(factory=set)
     personas: dict[str, dict[str, Any]] = attrs.field(factory=dict)
+    numbers: Iterator[int] = attrs.field(factory=itertools.count)
     order_numbers: set[str] = attrs.field(factory=set)
     thread_owners: dict[str, str | None] = attrs.field(factory=dict)
+
+    def new_id(self) -> str:
+        """An id for something that the Page creates."""
+        return str(1_000_000_000_000_000 + next(self.numbers))

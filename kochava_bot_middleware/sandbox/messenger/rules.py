@@ -57,7 +57,7 @@ def check_send(body: dict[str, Any], page: SandboxPage, *, has_file: bool = Fals
         _check_action(action, body)
         return
     refuse_unless(message is not None, "param message must be non-empty.")
-    check_message(message, page, has_file=has_file)
+    _check_message(message, page, has_file=has_file)
 
 
 def _check_recipient(recipient: Any) -> None:
@@ -90,7 +90,7 @@ def _check_action(action: Any, body: dict[str, Any]) -> None:
         refuse_unless(isinstance(payload, dict) and payload.get("message_id"), "param payload[message_id] is required.")
 
 
-def check_message(message: Any, page: SandboxPage, *, has_file: bool) -> None:
+def _check_message(message: Any, page: SandboxPage, *, has_file: bool) -> None:
     """Check the ``message`` of a send or an upload."""
     refuse_other_keys("message", message, _MESSAGE_KEYS)
     contents = [name for name in _CONTENT_KEYS if message.get(name) is not None]

@@ -72,10 +72,11 @@ class LocalMessenger(LocalServer):
     ) -> None:
         self._options = options or MessengerOptions()
         super().__init__(clock=self._options.clock)
+        self._numbers = itertools.count(1)
         self.sent: list[SentMessage] = []
         self.refused: list[RefusedCall] = []
         self.pages = {
-            page_id: SandboxPage(page_id=page_id, instagram=page_id in instagram_ids)
+            page_id: SandboxPage(page_id=page_id, instagram=page_id in instagram_ids, numbers=self._numbers)
             for page_id in page_tokens.values()
         }
         self.hosts: dict[str, str] = {}
@@ -84,7 +85,6 @@ class LocalMessenger(LocalServer):
         self._verify_token = verify_token
         self._page_tokens = dict(page_tokens)
         self._echoes = echoes
-        self._numbers = itertools.count(1)
 
     def settings(self) -> dict[str, Any]:
         """
@@ -215,10 +215,7 @@ class LocalMessenger(LocalServer):
         if edge is None:
             msg = f"Unknown path components: /{call.edge}"
             raise GraphRefusal(msg, code=2500)
-        return edge(call, page, self._next_id)
-
-    def _next_id(self) -> str:
-        return str(1_000_000_000_000_000 + next(self._numbers))
+        return edge(call, page)
 
     def _send(self, call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
         body = {name: value for name, value in call.body.items() if name not in ("access_token", "appsecret_proof")}
@@ -241,7 +238,7 @@ class LocalMessenger(LocalServer):
             page.order_numbers.add(payload["order_number"])
         if payload.get("is_reusable") is not True:
             return {}
-        attachment_id = self._next_id()
+        attachment_id = page.new_id()
         page.attachment_ids.add(attachment_id)
         return {"attachment_id": attachment_id}
 
