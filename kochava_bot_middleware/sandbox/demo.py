@@ -167,9 +167,9 @@ async def _outage(environment: DemoEnvironment, traffic: Traffic, settings: Demo
 async def _write_figures(environment: DemoEnvironment, write: Write) -> None:
     messenger, kochava = environment.messenger, environment.kochava
     answered = messenger.acknowledged
-    redelivered = sum(outcome.attempts - 1 for outcome in answered)
+    redeliveries = sum(outcome.attempts - 1 for outcome in answered)
     rows = [
-        ("webhooks answered 200", f"{len(answered)}, and {redelivered} redelivered"),
+        ("webhooks answered 200", f"{len(answered)}, with {redeliveries} redeliveries"),
         ("time to that answer", _latencies(messenger.webhooks.answer_seconds)),
         ("messages sent by the bot", f"{len(messenger.sent)}"),
         ("events at Kochava", f"{len(kochava.events)}"),

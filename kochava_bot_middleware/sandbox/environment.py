@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import attrs
@@ -29,37 +30,6 @@ CAMPAIGN_ID = "kogreet"
 
 COUNTED = (Queue.INBOX, Queue.TRACK, Queue.PING)
 """The queues that must be empty at the end. Timers may still wait for their time."""
-
-_SETTINGS = """\
-[bot]
-verify_token = "verify"
-page_access_token = "page-token"
-app_secret = "app-secret"
-graph_url = {graph_url}
-
-[bot.inbox]
-lease_seconds = {inbox_lease_seconds}
-poll_seconds = 0.2
-on_store_failure = "refuse"
-commit_timeout_seconds = 4
-
-[kochava]
-kochava_app_id = {app_id}
-store = {store}
-smartlinks = {{ default = {smartlink} }}
-greeting = {{ impression_url = {impression_url}, click_url = {click_url} }}
-wire = {{ base_url = {base_url} }}
-worker = {worker}
-
-[kochava.delivery]
-lease_seconds = {delivery_lease_seconds}
-request_timeout_seconds = {request_timeout_seconds}
-retry_waits_seconds = [0.1, 0.3]
-probe_waits_seconds = [0.2, 0.5]
-ramp_seconds = 0
-poll_seconds = 0.1
-"""
-"""Short waits, since the outage takes seconds; everything else is as in a real bot."""
 
 
 @attrs.frozen(kw_only=True)
@@ -159,8 +129,8 @@ async def demo_environment(
         messenger.hosts[SMARTLINK_HOST] = kochava.url
         settings = folder / "bot.toml"
         url = f"sqlite:///{quote(str(folder / 'bot.db'))}"
-        text = _settings(messenger, kochava, store=url, short_leases=short_leases, worker=worker)
-        settings.write_text(text, encoding="utf-8")
+        table = _settings(messenger, kochava, store=url, short_leases=short_leases, worker=worker)
+        settings.write_text("\n".join(_toml(table)), encoding="utf-8")
         store = open_store(url)
         arguments = ["-m", f"{__package__}.demo_bot", str(settings)]
         async with ChildProcess(arguments, ready=READY, log=settings.with_suffix(".log")) as bot:
@@ -170,21 +140,43 @@ async def demo_environment(
                 await store.close()
 
 
-def _settings(messenger: LocalMessenger, kochava: LocalKochava, *, store: str, short_leases: bool, worker: str) -> str:
-    tracker = f"campaign_id={CAMPAIGN_ID}&network_id=1"
-    delivery_lease_seconds = 3.0 if short_leases else 60.0
-    values = {
-        "graph_url": messenger.url,
-        "inbox_lease_seconds": 2.0 if short_leases else 30.0,
-        "app_id": APP_ID,
-        "store": store,
-        "smartlink": f"https://{SMARTLINK_HOST}{SMARTLINK_PATH}?url={{url}}",
-        "impression_url": f"{kochava.url}/track/impression?{tracker}",
-        "click_url": f"{kochava.url}/v1/cpi/click?{tracker}",
-        "base_url": kochava.url,
-        "worker": worker,
-        "delivery_lease_seconds": delivery_lease_seconds,
-        "request_timeout_seconds": delivery_lease_seconds / 6,
+def _settings(
+    messenger: LocalMessenger, kochava: LocalKochava, *, store: str, short_leases: bool, worker: str
+) -> dict[str, Any]:
+    """Short waits, since the outage takes seconds; everything else is as in a real bot."""
+    inbox_lease_seconds, delivery_lease_seconds = (2.0, 3.0) if short_leases else (30.0, 60.0)
+    return {
+        "bot": {
+            **messenger.settings(),
+            "inbox": {
+                "lease_seconds": inbox_lease_seconds,
+                "poll_seconds": 0.2,
+                "on_store_failure": "refuse",
+                "commit_timeout_seconds": 4,
+            },
+        },
+        "kochava": {
+            **kochava.settings(),
+            "kochava_app_id": APP_ID,
+            "store": store,
+            "smartlinks": {"default": f"https://{SMARTLINK_HOST}{SMARTLINK_PATH}?url={{url}}"},
+            "worker": worker,
+            "delivery": {
+                "lease_seconds": delivery_lease_seconds,
+                "request_timeout_seconds": delivery_lease_seconds / 6,
+                "retry_waits_seconds": [0.1, 0.3],
+                "probe_waits_seconds": [0.2, 0.5],
+                "ramp_seconds": 0,
+                "poll_seconds": 0.1,
+            },
+        },
     }
-    # A JSON string is a TOML string.
-    return _SETTINGS.format_map({name: json.dumps(value, ensure_ascii=False) for name, value in values.items()})
+
+
+def _toml(table: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Lines of TOML; a JSON string, number or array is one of TOML too."""
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _toml(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name} = {json.dumps(value, ensure_ascii=False)}"

@@ -1,4 +1,4 @@
-"""The arguments of `kochava-bot demo`; what it does is tested with the sandbox."""
+"""The arguments of `kochava-bot demo`; its run is tested in tests/sandbox."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 from .conftest import Run
 
 
-async def test_demo_with_a_browser_is_not_there(run: Run) -> None:
-    """Without --headless the one way that works is named."""
+async def test_demo_without_headless_is_refused(run: Run) -> None:
+    """The message names the option."""
     ran = await run("demo")
     assert (2, "") == (ran.status, ran.out)
     assert "--headless" in ran.err
