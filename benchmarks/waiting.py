@@ -38,18 +38,15 @@ BUDGETS = {"claim 100, all due": 2.0, "claim when all are in backoff": 2.0}
 _BODY = encode(record(1, 1))
 _numbers = itertools.count(1)
 _BACKOFF_SECONDS = 1_800.0
-_AT_MOST_AHEAD_SECONDS = 2_700.0
-"""As a worker asks with the default settings; see `Store.claim`."""
-
 Times = Mapping[str, float]
 """Milliseconds by what was done."""
 
 
 async def fill(store: Store, waiting: int, *, in_backoff: bool = False) -> None:
     """Let that many lanes wait for delivery, all due, or none for half an hour."""
-    due_at = time.time() + _BACKOFF_SECONDS if in_backoff else None
+    wait_seconds = _BACKOFF_SECONDS if in_backoff else None
     for start in range(0, waiting, APPENDS_OF_A_UNIT):
-        await _append(store, min(APPENDS_OF_A_UNIT, waiting - start), due_at=due_at)
+        await _append(store, min(APPENDS_OF_A_UNIT, waiting - start), wait_seconds=wait_seconds)
 
 
 async def due_times(store: Store) -> Times:
@@ -79,16 +76,17 @@ async def backoff_times(store: Store) -> Times:
 
 
 def _claim(store: Store) -> Awaitable[list[Claim]]:
-    return store.claim("track", CLAIMED, 60.0, at_most_ahead_seconds=_AT_MOST_AHEAD_SECONDS)
+    return store.claim("track", CLAIMED, 60.0)
 
 
-async def _append(store: Store, count: int, *, due_at: float | None = None) -> None:
+async def _append(store: Store, count: int, *, wait_seconds: float | None = None) -> None:
     names = [f"{next(_numbers):x}" for _ in range(count)]
     now = time.time()
     await store.commit(
         Unit(
             appends=[
-                Entry(id=name, queue="track", lane=name, created_at=now, body=_BODY, due_at=due_at) for name in names
+                Entry(id=name, queue="track", lane=name, created_at=now, body=_BODY, wait_seconds=wait_seconds)
+                for name in names
             ]
         )
     )

@@ -22,7 +22,7 @@ import attrs
 from rich.console import Console
 
 from kochava_bot_middleware.cli.worker import READY
-from kochava_bot_middleware.sandbox.shop_process import Child
+from kochava_bot_middleware.sandbox.processes import ChildProcess
 from kochava_bot_middleware.store.contract import Store
 
 from . import bare_posts
@@ -139,7 +139,7 @@ async def _passed(
     with tempfile.TemporaryDirectory() as folder:
         async with AsyncExitStack() as stack:
             children = [
-                await stack.enter_async_context(Child(command, ready=ready, log=Path(folder) / f"{number}.log"))
+                await stack.enter_async_context(ChildProcess(command, ready=ready, log=Path(folder) / f"{number}.log"))
                 for number, command in enumerate(commands)
             ]
             async with asyncio.TaskGroup() as group:

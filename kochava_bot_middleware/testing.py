@@ -1,10 +1,10 @@
 """
-What you need to test a bot without Facebook, without Kochava, and without waiting.
+Everything needed to test a bot without Facebook, without Kochava, and without waiting.
 
 Example::
 
     async with LocalMessenger(app_secret="s", verify_token="v", page_tokens={"t": "1001"}) as messenger:
-        bot = MessengerBot.from_dict({..., "graph_url": messenger.url})
+        bot = MessengerBot.from_dict(messenger.settings())
         ...
         person = messenger.person()
         await person.says("hello")
@@ -16,46 +16,87 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-from .sandbox.fault_server import FaultServer, Mode, Received
-from .sandbox.history import EVERYBODY, Finding, History, Step, StepKind, counted
-from .sandbox.kill_points import KillPoint, KillPoints, PointedHandling, PointedSender, PointedStore
-from .sandbox.kochava_server import LocalKochava
-from .sandbox.ledger import Balance, LedgerEntry, balance
-from .sandbox.messenger_server import LocalMessenger
-from .sandbox.people import SimulatedUser
+from .sandbox.kochava.records import KochavaRecord
+from .sandbox.kochava.rules import KochavaCredentials
+from .sandbox.kochava.server import KochavaOptions, LocalKochava
+from .sandbox.messenger.server import LocalMessenger
+from .sandbox.messenger.users import SimulatedUser
+from .sandbox.messenger.webhooks import MessengerOptions, signed_webhook
 from .store.memory import MemoryStore
 
 __all__ = [
-    "Balance",
-    "EVERYBODY",
-    "FaultServer",
-    "Finding",
-    "History",
-    "KillPoint",
-    "KillPoints",
-    "LedgerEntry",
+    "KochavaCredentials",
+    "KochavaOptions",
     "LocalKochava",
     "LocalMessenger",
     "MemoryStore",
-    "Mode",
+    "MessengerOptions",
     "SimulatedUser",
-    "PointedHandling",
-    "PointedSender",
-    "PointedStore",
-    "Received",
-    "Step",
-    "StepKind",
     "VirtualClock",
-    "balance",
-    "counted",
-    "settle",
+    "assert_event",
+    "signed_webhook",
 ]
 
 
+async def assert_event(
+    kochava: LocalKochava,
+    name: str,
+    data: Mapping[str, Any] | None = None,
+    *,
+    user_id: str | None = None,
+    within_seconds: float = 5.0,
+) -> KochavaRecord:
+    """
+    Wait until Kochava has received an event, and return it.
+
+    Args:
+        kochava: The local Kochava.
+        name: The event's name.
+        data: Members that its ``event_data`` must have; it may have others.
+        user_id: The user whose event it must be; ``None`` for any.
+        within_seconds: How long to wait, in real time.
+
+    Raises:
+        AssertionError: It was not received; the message shows what was, and how it differs.
+    """
+    expected = dict(data or {})
+
+    def differences(record: KochavaRecord) -> Iterator[str]:
+        if record.name != name:
+            yield f"the name is {record.name!r}"
+        if user_id not in (None, record.user_id()):
+            yield f"the user is {record.user_id()!r}"
+        found = record.event_data if isinstance(record.event_data, Mapping) else {}
+        for key, value in expected.items():
+            if key not in found:
+                yield f"{key!r} is missing"
+            elif found[key] != value:
+                yield f"{key!r} is {found[key]!r}"
+
+    def matching() -> KochavaRecord | None:
+        return next((record for record in kochava.events if not any(differences(record))), None)
+
+    try:
+        await kochava.wait_until(lambda: matching() is not None, within_seconds=within_seconds)
+    except TimeoutError:
+        wanted = "" if user_id is None else f" of user {user_id!r}"
+        wanted += f" with {expected!r}" if expected else ""
+        lines = [f"no event {name!r}{wanted} was received within {within_seconds} s; received were:"]
+        lines += [f"  {record.name!r}: {', '.join(differences(record))}" for record in kochava.events] or [
+            "  no events"
+        ]
+        lines += [f"  rejected: {one.method} {one.path}: {one.reason}" for one in kochava.rejections]
+        raise AssertionError("\n".join(lines)) from None
+    record = matching()
+    assert record is not None
+    return record
+
+
 class VirtualClock:
-    """A `Clock` that stands still until it is advanced."""
+    """A `Clock` that does not move until it is advanced."""
 
     def __init__(self, now: float = 1_800_000_000.0) -> None:
         self._monotonic = 1000.0
@@ -70,11 +111,11 @@ class VirtualClock:
         return self._monotonic
 
     def jump(self, seconds: float) -> None:
-        """Let the wall clock jump; no time passes."""
+        """Set the wall clock forwards or backwards; no time passes."""
         self._offset += seconds
 
     def stall(self, seconds: float) -> None:
-        """Let time pass at once, as for a stopped process: no timer fires before the end."""
+        """Let time pass at once, as for a stopped process: timers fire only afterwards."""
         self._monotonic += seconds
 
     async def sleep(self, seconds: float) -> None:
@@ -83,7 +124,7 @@ class VirtualClock:
         await timer
 
     async def advance(self, seconds: float) -> None:
-        """Let *seconds* pass, timer by timer, and each time let everything run that can."""
+        """Let *seconds* pass, timer by timer; after each, all tasks run that can."""
         end = self._monotonic + seconds
         await settle()
         while self._timers and self._timers[0][0] <= end:
@@ -92,7 +133,7 @@ class VirtualClock:
         await settle()
 
     async def advance_until(self, reached: Callable[[], bool], *, at_most: float) -> float:
-        """Let time pass until *reached*; returns how much. Fails after *at_most* seconds."""
+        """Let time pass until *reached*; returns the seconds passed. Fails after *at_most* seconds."""
         began = self._monotonic
         await settle()
         while not reached():
@@ -110,6 +151,6 @@ class VirtualClock:
 
 
 async def settle(rounds: int = 40) -> None:
-    """Let all tasks run that wait for nothing but their turn."""
+    """Let all tasks run that are ready to run."""
     for _ in range(rounds):
         await asyncio.sleep(0)

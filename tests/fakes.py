@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from kochava_bot_middleware.testing import VirtualClock, settle
 
-__all__ = ["ServersClock", "VirtualClock", "settle"]
+__all__ = ["ServersClock", "SleepNotingClock", "VirtualClock", "settle"]
 
 
 class ServersClock(VirtualClock):
@@ -16,3 +18,20 @@ class ServersClock(VirtualClock):
 
     def now(self) -> float:
         return self._process.now() + self.ahead
+
+
+class SleepNotingClock(VirtualClock):
+    """
+    A clock that notes each sleep.
+
+    Attributes:
+        slept: Set by it; may be cleared.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slept = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.set()
+        await super().sleep(seconds)

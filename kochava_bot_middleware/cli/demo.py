@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable
 
 from ..sandbox.demo import DemoSettings, run_demo
-from ..sandbox.kochava_server import LocalKochava
-from ..sandbox.shop_process import ChildFailed
-from ..sandbox.story import StoryFailed
+from ..sandbox.kochava.server import LocalKochava
+from ..sandbox.processes import ProcessFailed
+from ..sandbox.scenario import ScenarioFailed
 from .command import GOOD, NOT_RUN, SOMETHING_WRONG, Parsers, add_command, number_from
 
 
@@ -33,7 +33,7 @@ def add_demo(parsers: Parsers) -> None:
         type=number_from(float, 0),
         default=default.seconds,
         metavar="S",
-        help="length of each chat (%(default)s)",
+        help="how long they chat, twice (%(default)s)",
     )
     parser.add_argument(
         "--seed", type=int, default=default.seed, metavar="N", help="seed of the random numbers (%(default)s)"
@@ -62,8 +62,8 @@ def headless(settings: DemoSettings, *, new_kochava: Callable[..., LocalKochava]
     """Run the demo in this terminal; returns the exit status."""
     write = functools.partial(print, flush=True)
     try:
-        balanced = asyncio.run(run_demo(settings, write, new_kochava=new_kochava))
-    except (ChildFailed, StoryFailed) as exc:
+        is_good = asyncio.run(run_demo(settings, write, new_kochava=new_kochava))
+    except (ProcessFailed, ScenarioFailed) as exc:
         print(f"kochava-bot demo: {exc}", file=sys.stderr)
         return SOMETHING_WRONG
-    return GOOD if balanced else SOMETHING_WRONG
+    return GOOD if is_good else SOMETHING_WRONG

@@ -1,1 +1,1 @@
-"""One module a host framework, named after it; each is thin over the framework-free core."""
+"""Adapters for web frameworks, one module each, named after the framework."""

@@ -1,5 +1,5 @@
 """
-An aiohttp application of yours, with the bot's webhook in it.
+The webhook of a bot in an existing aiohttp application.
 
 Example::
 
@@ -7,8 +7,8 @@ Example::
     setup(app, bot)
 
 
-    async def tell(request: web.Request) -> web.Response:
-        await bot_of(request).page().send_text_message("…", "Your parcel left.")
+    async def parcel_sent(request: web.Request) -> web.Response:
+        await bot_of(request).page().send_text_message("…", "Your parcel was sent.")
         return web.Response()
 """
 
@@ -19,7 +19,7 @@ from aiohttp import web
 from ..bot import MessengerBot
 
 BOT = web.AppKey("kochava_bot_middleware.bot", MessengerBot)
-"""Where `setup` leaves the bot."""
+"""The application key of the bot."""
 
 
 def setup(app: web.Application, bot: MessengerBot, path: str = "/webhook") -> None:
@@ -37,6 +37,6 @@ def bot_of(request: web.Request) -> MessengerBot:
     """
     bot = request.config_dict.get(BOT)
     if bot is None:
-        msg = "there is no bot in this application: call `setup(app, bot)` first"
+        msg = "this application has no bot: call `setup(app, bot)` first"
         raise RuntimeError(msg)
     return bot

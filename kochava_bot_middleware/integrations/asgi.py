@@ -1,14 +1,14 @@
 """
-The webhook as an ASGI application: serve it alone, or as a route of FastAPI, Starlette, Quart, Litestar.
+The webhook of a bot as an ASGI application, served alone or as a route of FastAPI, Starlette, Quart or Litestar.
 
 Example::
 
-    app = FastAPI(lifespan=lifespan)  # which awaits bot.start() and bot.stop()
+    app = FastAPI(lifespan=lifespan)  # the lifespan awaits bot.start() and bot.stop()
     app.add_route("/webhook", WebhookApp(bot))
 
-Mounted, it is at ``/webhook/``, and these frameworks answer ``/webhook`` with a redirect.
+Add it as a route rather than a mount: a mount serves ``/webhook/`` and redirects ``/webhook``.
 
-Served alone, it starts and stops the bot itself.
+Served alone, it starts and stops the bot in the lifespan.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class WebhookApp:
-    """An ASGI application that answers Facebook's GET and POST, at whatever path it is mounted."""
+    """An ASGI application that answers Facebook's GET and POST requests, at any path."""
 
     def __init__(self, bot: MessengerBot) -> None:
         self._bot = bot
@@ -35,36 +35,36 @@ class WebhookApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the server's lifespan."""
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._lifespan(receive, send)
         elif scope["type"] == "http":
             await _answer(send, await self._serve(scope, receive))
         else:
-            msg = f"a webhook speaks http, not {scope['type']}"
+            msg = f"a webhook is served over http, not {scope['type']}"
             raise RuntimeError(msg)
 
     async def _serve(self, scope: Scope, receive: Receive) -> WebhookAnswer:
         if scope["method"] in ("GET", "HEAD"):
             return self._bot.verify(dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)))
         if scope["method"] != "POST":
-            return WebhookAnswer(status=405, text="a webhook takes GET and POST")
+            return WebhookAnswer(status=405, text="a webhook accepts GET and POST")
         limit = self._bot.settings.max_body_bytes
         body = bytearray()
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                return WebhookAnswer(status=400, text="the body broke off")
+                return WebhookAnswer(status=400, text="the body was cut off")
             body += message.get("body", b"")
-            # One byte too many is enough to be refused, without reading on.
+            # The first byte over the limit is enough to refuse the body.
             if len(body) > limit or not message.get("more_body", False):
                 break
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         return await self._bot.receive(bytes(body), headers)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
             await self._bot.start()
-        except Exception as exc:  # noqa: BLE001 - the protocol wants it as a message
+        except Exception as exc:  # noqa: BLE001 - the protocol sends it as a message
             await send({"type": "lifespan.startup.failed", "message": str(exc)})
             return
         await send({"type": "lifespan.startup.complete"})

@@ -1,1 +1,1 @@
-"""A local Messenger and a local Kochava, as strict as the pages of the real ones."""
+"""A local Messenger and a local Kochava, simulated users, and the demo that runs them with a bot."""

@@ -1,31 +1,30 @@
-"""``kochava-bot demo --headless``: a story, a crowd, an outage, and the check that nothing is missing."""
+"""``kochava-bot demo --headless``: a scripted conversation, traffic, an outage of Kochava, and an audit."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import tempfile
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from ..clock import Clock
-from ..store.records import Queue
-from .books import Audit, audit
-from .crowd import Crowd
-from .figures import write_figures
-from .kochava_server import LocalKochava
-from .shop_process import Child
-from .story import Write, tell_story
-from .town import SHORT, Leases, Town, town
+from ..store.records import Queue, QueueStats
+from .audit import Audit
+from .environment import DemoEnvironment, demo_environment
+from .kochava.server import LocalKochava
+from .processes import ChildProcess
+from .scenario import Write, run_scenario
+from .traffic import Traffic
 
 DRAIN_SECONDS = 60.0
-"""After so long, what is still not delivered is called missing."""
+"""After so long, what is still not delivered is reported as missing."""
 
 KILLED_AFTER_SECONDS = (0.0, 0.8)
-"""How long a process lives that is going to be killed, from the moment it is ready."""
+"""Shortest and longest time from the start of a process to its kill."""
 
 
 @attrs.frozen(kw_only=True)
@@ -34,10 +33,10 @@ class DemoSettings:
     How large the demo is.
 
     Attributes:
-        people: How many chat at the same time.
-        seconds: How long each of the two chats lasts: before the outage, and in it.
-        seed: Of everything that happens by chance.
-        kills: How often the bot is killed while people chat, and started again.
+        people: How many users chat at the same time.
+        seconds: How long they chat, both before and during the outage.
+        seed: Of all random choices.
+        kills: How often the bot is killed and started again while they chat.
     """
 
     people: int = 40
@@ -53,122 +52,155 @@ async def run_demo(
     Run the whole demo in a temporary folder, which is removed at the end.
 
     Args:
+        settings: How large it is.
         write: Takes each line.
-        new_kochava: Makes the local Kochava.
+        new_kochava: Creates the local Kochava.
 
     Returns:
-        Whether the books balance: nothing missing, doubled, or out of its lane's order.
+        Whether no event is missing, doubled, or out of order within its lane.
 
     Raises:
-        ChildFailed: The bot did not start.
-        StoryFailed: A step of the story went wrong.
+        ProcessFailed: The bot did not start.
+        ScenarioFailed: A step of the conversation was not completed.
     """
-    leases = SHORT if settings.kills else Leases()
+    killed = settings.kills > 0
     with tempfile.TemporaryDirectory(prefix="kochava-bot-demo-") as folder:
-        async with town(Path(folder), seed=settings.seed, leases=leases, new_kochava=new_kochava) as place:
-            await place.open_shop()
-            _introduce(place, write)
-            await tell_story(place, write)
-            crowd = _crowd(place, settings)
-            await _chat(place, crowd, settings, write)
-            await _outage(place, crowd, settings, write)
-            judgement = judge(place, killed=settings.kills > 0)
-            await place.shop.stop()
+        async with demo_environment(
+            Path(folder), seed=settings.seed, short_leases=killed, new_kochava=new_kochava
+        ) as environment:
+            await environment.start_bot()
+            _introduce(environment, write)
+            await run_scenario(environment, write)
+            traffic = Traffic(
+                people=[environment.messenger.person() for _ in range(settings.people)],
+                chance=random.Random(settings.seed),  # noqa: S311
+                clock=environment.messenger.clock,
+            )
+            await _chat(environment, traffic, settings, write)
+            await _outage(environment, traffic, settings, write)
+            audit = environment.audit(killed=killed)
+            await environment.bot.stop()
     write("")
-    write("The books:")
-    for line in judgement.lines():
+    write("The audit:")
+    for line in audit.lines():
         write(f"   {line}")
-    write(_conclusion(judgement))
-    return judgement.is_good
+    write(_conclusion(audit))
+    return audit.is_good
 
 
-def judge(place: Town, *, killed: bool = False) -> Audit:
-    """Compare what Messenger was promised with what Kochava got."""
-    messenger, kochava = place.messenger, place.kochava
-    return audit(
-        messenger.acknowledged,
-        kochava.records,
-        abandoned=messenger.abandoned,
-        rejections=kochava.rejections,
-        refused=messenger.refused,
-        killed=killed,
-    )
+def _conclusion(audit: Audit) -> str:
+    if not audit.is_good:
+        return "The audit FAILED."
+    return "Nothing was lost." if audit.killed else "Every event was received exactly once, in order."
 
 
-def _conclusion(judgement: Audit) -> str:
-    if not judgement.is_good:
-        return "The books do NOT balance."
-    return "Nothing is lost." if judgement.killed else "The books balance exactly."
-
-
-def _introduce(place: Town, write: Write) -> None:
-    write("Three servers run on this machine, and nothing leaves it:")
-    write(f"   Messenger  {place.messenger.url}  stands in for graph.facebook.com and its webhooks")
-    write(f"   Kochava    {place.kochava.url}  stands in for control.kochava.com and acme.smart.link")
-    write(f"   the bot    {place.messenger.webhook_url}  an example shop, process {place.shop.process_id}")
+def _introduce(environment: DemoEnvironment, write: Write) -> None:
+    messenger, kochava, bot = environment.messenger, environment.kochava, environment.bot
+    write("Three servers run on this machine; nothing is sent to any other:")
+    write(f"   Messenger  {messenger.url}  stands in for graph.facebook.com and its webhooks")
+    write(f"   Kochava    {kochava.url}  stands in for control.kochava.com and acme.smart.link")
+    write(f"   the bot    {messenger.webhook_url}  a small shop, process {bot.process_id}")
     write("")
 
 
-def _crowd(place: Town, settings: DemoSettings) -> Crowd:
-    people = [place.messenger.person() for _ in range(settings.people)]
-    return Crowd(people=people, chance=random.Random(settings.seed), clock=place.messenger.clock)  # noqa: S311
-
-
-async def _chat(place: Town, crowd: Crowd, settings: DemoSettings, write: Write) -> None:
+async def _chat(environment: DemoEnvironment, traffic: Traffic, settings: DemoSettings, write: Write) -> None:
     write("")
-    write(f"Now {settings.people} people chat at the same time.")
+    write(f"Now {settings.people} users chat at the same time.")
     if settings.kills:
         write(f"   Meanwhile the bot is killed (SIGKILL) and started again, {settings.kills} times.")
-    deaths = kill_again_and_again(
-        place.shop,
-        place.open_shop,
+    killing = kill_repeatedly(
+        environment.bot,
+        environment.start_bot,
         kills=settings.kills,
         chance=random.Random(settings.seed),  # noqa: S311
-        clock=place.messenger.clock,
+        clock=environment.messenger.clock,
     )
-    await chat_and_kill(crowd, settings.seconds, deaths)
-    await place.drained(within_seconds=DRAIN_SECONDS)
-    await write_figures(place, write)
+    await chat_while(killing, traffic, settings.seconds)
+    await environment.drained(within_seconds=DRAIN_SECONDS)
+    await _write_figures(environment, write)
 
 
-async def chat_and_kill(crowd: Crowd, seconds: float, killing: Coroutine[Any, Any, None]) -> None:
-    """Let the crowd chat for so long, and again as long as *killing* goes on."""
-    deaths = asyncio.create_task(killing)
+async def chat_while(killing: Coroutine[Any, Any, None], traffic: Traffic, seconds: float) -> None:
+    """Let all users chat for so long, and again as long as *killing* takes."""
+    task = asyncio.create_task(killing)
     try:
-        await crowd.chat(seconds)
-        while not deaths.done():
-            await crowd.chat(seconds)
-        await deaths
+        await traffic.chat(seconds)
+        while not task.done():
+            await traffic.chat(seconds)
+        await task
     finally:
-        deaths.cancel()
-        await asyncio.gather(deaths, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
-async def kill_again_and_again(
-    child: Child, start: Callable[[], Awaitable[object]], *, kills: int, chance: random.Random, clock: Clock
+async def kill_repeatedly(
+    process: ChildProcess, start: Callable[[], Awaitable[object]], *, kills: int, chance: random.Random, clock: Clock
 ) -> None:
     """Kill a process at random moments, and start it again each time."""
     for _ in range(kills):
         await clock.sleep(chance.uniform(*KILLED_AFTER_SECONDS))
-        await child.kill()
+        await process.kill()
         await start()
 
 
-async def _outage(place: Town, crowd: Crowd, settings: DemoSettings, write: Write) -> None:
-    clock = place.messenger.clock
+async def _outage(environment: DemoEnvironment, traffic: Traffic, settings: DemoSettings, write: Write) -> None:
+    messenger = environment.messenger
+    clock = messenger.clock
     write("")
-    write("Now Kochava goes down: its port is closed. People go on chatting.")
-    await place.kochava.down()
-    before = len(place.messenger.acknowledged)
-    await crowd.chat(settings.seconds)
-    counts = await place.counts()
+    write("Now Kochava goes down: its port is closed. The users go on chatting.")
+    await environment.kochava.down()
+    before = len(messenger.acknowledged)
+    await traffic.chat(settings.seconds)
+    counts = await environment.counts()
     waiting = sum(counts[queue].waiting + counts[queue].in_flight for queue in (Queue.TRACK, Queue.PING))
-    write(f"   {len(place.messenger.acknowledged) - before} more webhooks were answered 200; {waiting} records wait.")
-    write("Kochava is back.")
-    await place.kochava.up()
+    write(f"   {len(messenger.acknowledged) - before} more webhooks were answered 200; {waiting} records wait.")
+    write("Kochava is up again.")
+    await environment.kochava.up()
     began = clock.monotonic()
-    if await place.drained(within_seconds=DRAIN_SECONDS):
-        write(f"   {clock.monotonic() - began:.1f} s later nothing waits any more.")
+    if await environment.drained(within_seconds=DRAIN_SECONDS):
+        write(f"   {clock.monotonic() - began:.1f} s later all records are delivered.")
     else:
         write(f"   After {DRAIN_SECONDS:g} s there are still records that wait. The end of the bot's log:")
-        write(place.shop.log_end())
+        write(environment.bot.log_end())
+
+
+async def _write_figures(environment: DemoEnvironment, write: Write) -> None:
+    messenger, kochava = environment.messenger, environment.kochava
+    answered = messenger.acknowledged
+    redeliveries = sum(outcome.attempts - 1 for outcome in answered)
+    rows = [
+        ("webhooks answered 200", f"{len(answered)}, with {redeliveries} redeliveries"),
+        ("time to that answer", _latencies(messenger.webhooks.answer_seconds)),
+        ("messages sent by the bot", f"{len(messenger.sent)}"),
+        ("events at Kochava", f"{len(kochava.events)}"),
+        ("impressions", f"{len(kochava.impressions)}"),
+        ("clicks", f"{len(kochava.clicks)}"),
+        ("SmartLink clicks", f"{len(kochava.smartlink_clicks)}"),
+    ]
+    counts = await environment.counts()
+    rows += [(f"store, {queue}", _sums(count)) for queue, count in counts.items()]
+    for name, value in rows:
+        write(f"   {name:<26}{value}")
+
+
+def _latencies(seconds: Sequence[float]) -> str:
+    """Median, 99th percentile and maximum, in milliseconds."""
+    if not seconds:
+        return "none"
+    ordered = sorted(seconds)
+    median, late = (ordered[min(len(ordered) - 1, int(len(ordered) * part))] for part in (0.5, 0.99))
+    return f"median {median * 1000:.1f} ms, 99 % within {late * 1000:.1f} ms, maximum {ordered[-1] * 1000:.1f} ms"
+
+
+def _sums(stats: QueueStats) -> str:
+    """The counts of one queue, which add up."""
+    parts = {
+        "done": stats.done,
+        "waiting": stats.waiting,
+        "in flight": stats.in_flight,
+        "dead": stats.dead,
+        "dropped": stats.dropped,
+    }
+    return f"{stats.accepted} accepted = " + " + ".join(
+        f"{count} {name}" for name, count in parts.items() if count or name == "done"
+    )

@@ -1,4 +1,4 @@
-"""JSON as a suspicious reader takes it: no doubled keys, no NaN; and as PHP would write it again."""
+"""JSON read strictly, without doubled keys and NaN, and written as PHP does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class NotStrictJson(ValueError):
-    """The bytes are not JSON, or not JSON that every parser reads alike."""
+    """The bytes are not JSON, or not JSON that all parsers read in the same way."""
 
 
 def read_json(raw: bytes) -> Any:

@@ -1,4 +1,4 @@
-"""The arguments of `kochava-bot demo`; what it does is tested with the sandbox."""
+"""The arguments of `kochava-bot demo`; its run is tested in tests/sandbox."""
 
 from __future__ import annotations
 

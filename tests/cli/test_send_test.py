@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from kochava_bot_middleware.sandbox.kochava_rules import Credentials
-from kochava_bot_middleware.testing import LocalKochava
+from kochava_bot_middleware.testing import KochavaCredentials, KochavaOptions, LocalKochava
 from tests.cli.conftest import APP_ID, Run, write_settings
 
 
@@ -61,8 +60,8 @@ async def test_send_test_prints_the_verdict_of_what_is_refused(run: Run, tmp_pat
 async def test_send_test_shows_no_secrets(run: Run, tmp_path: Path) -> None:
     """Signed requests that are refused do not print the keys."""
     keys = {"wire.api_key": "hidden-key", "wire.api_secret": "hidden-secret"}
-    credentials = {APP_ID: Credentials(api_key="hidden-key", app_secret="other")}
-    async with LocalKochava(app_ids=[APP_ID], credentials=credentials) as kochava:
+    credentials = {APP_ID: KochavaCredentials(api_key="hidden-key", app_secret="other")}
+    async with LocalKochava(app_ids=[APP_ID], options=KochavaOptions(credentials=credentials)) as kochava:
         ran = await run("send-test", "--settings", settings_for(tmp_path, kochava, **keys))
     assert 1 == ran.status
     assert "credentials refused by Kochava" in ran.out

@@ -12,17 +12,17 @@ import pytest
 
 from kochava_bot_middleware import KochavaMiddleware
 from kochava_bot_middleware.cli.worker import READY
-from kochava_bot_middleware.sandbox.kochava_server import LocalKochava
-from kochava_bot_middleware.sandbox.shop_process import Child
+from kochava_bot_middleware.sandbox.kochava.server import LocalKochava
+from kochava_bot_middleware.sandbox.processes import ChildProcess
 
 from .conftest import APP_ID, Run, write_settings
 from .stored import PRIVATE, fill
 
 
-def worker_in(folder: Path, settings: Path, *more: str) -> Child:
+def worker_in(folder: Path, settings: Path, *more: str) -> ChildProcess:
     """The worker as a process."""
     arguments = ["-m", "kochava_bot_middleware", "worker", "--settings", str(settings), *more]
-    return Child(arguments, ready=READY, log=folder / "worker.log")
+    return ChildProcess(arguments, ready=READY, log=folder / "worker.log")
 
 
 async def test_worker_delivers_and_stops_on_sigterm(tmp_path: Path) -> None:

@@ -34,9 +34,9 @@ from kochava_bot_middleware.kochava.verdict import judge
 from kochava_bot_middleware.kochava.wire import AddressNotConfigured, WireRequest, build_request
 from kochava_bot_middleware.messenger.outgoing import Recipient
 from kochava_bot_middleware.messenger.parsing.webhook import parse_item, parse_webhook
-from kochava_bot_middleware.sandbox.webhooks import facebook_json as _facebook_json
+from kochava_bot_middleware.sandbox.messenger.webhooks import facebook_json as _facebook_json
 from kochava_bot_middleware.settings import from_mapping
-from kochava_bot_middleware.testing import LocalMessenger, MemoryStore, VirtualClock
+from kochava_bot_middleware.testing import LocalMessenger, MemoryStore, MessengerOptions, VirtualClock
 from kochava_bot_middleware.tracking.links import context_of
 from kochava_bot_middleware.tracking.links import rewrite as _rewrite
 from kochava_bot_middleware.tracking.settings import App, Apps
@@ -81,9 +81,9 @@ async def webhooks_of_people() -> list[bytes]:
             verify_token="v",
             page_tokens=pages,
             instagram_ids=["1002"],
-            webhook_url=bot.url,
-            clock=VirtualClock(NOW),
+            options=MessengerOptions(clock=VirtualClock(NOW)),
         )
+        messenger.webhook_url = bot.url
         async with messenger:
             for page_id in pages.values():
                 person = messenger.person("55", page_id=page_id)

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from tests.messenger.test_links import KEPT, REWRITTEN
-from tests.sandbox.test_messenger_rules import ACCEPTED, REFUSED
+from tests.sandbox.messenger.test_rules import ACCEPTED, REFUSED
 
 from .files import Case
 

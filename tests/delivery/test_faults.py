@@ -15,10 +15,10 @@ from kochava_bot_middleware.delivery.settings import DeliverySettings
 from kochava_bot_middleware.delivery.worker import Worker
 from kochava_bot_middleware.kochava.client import KochavaClient
 from kochava_bot_middleware.kochava.destination import Destination, Destinations, WireSettings
-from kochava_bot_middleware.sandbox.fault_server import FaultServer, Mode
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import EntryState, Listed, Unit
 from tests.delivery.harness import entry_of, event
+from tests.faults.fault_server import FaultServer, Mode
 
 
 @attrs.define

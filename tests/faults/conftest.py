@@ -1,4 +1,4 @@
-"""What the fault tests run against, and how hard."""
+"""Options and stores of the fault tests."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from tests.faults.engines import ENGINES, fresh_address
 
 KILLS = 210
-"""Over all stores."""
+"""On all stores together."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", type=int, default=KILLS, help="how many processes are killed, over all stores")
-    parser.addoption("--fault-seed", type=int, default=1, help="of everything that happens by chance")
+    parser.addoption("--kills", type=int, default=KILLS, help="how many processes are killed, on all stores together")
+    parser.addoption("--fault-seed", type=int, default=1, help="of all random choices")
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def kills(request: pytest.FixtureRequest) -> int:
-    """How many of them fall to each store."""
+    """How many kills there are on each store."""
     kills: int = request.config.getoption("--kills", KILLS)
     return -(-kills // len(ENGINES))
 

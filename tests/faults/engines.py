@@ -1,9 +1,11 @@
-"""The durable stores, as fresh addresses on shared servers, and as servers of one's own that can be killed."""
+"""The durable stores: fresh addresses on shared servers, and separate servers that can be killed."""
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import signal
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +17,7 @@ ENGINES = ("sqlite", "valkey", "postgres")
 
 
 async def fresh_address(engine: str, folder: Path) -> str:
-    """Of an empty store, ready to be used."""
+    """The address of an empty store, ready to be used."""
     if engine == "valkey":
         return fresh_url()
     if engine == "postgres":
@@ -25,8 +27,30 @@ async def fresh_address(engine: str, folder: Path) -> str:
     return f"sqlite:///{folder / 'bot.db'}"
 
 
+async def can_be_written(url: str, *, within_seconds: float = 0.2) -> bool:
+    """Whether no process holds the write lock of SQLite for so long; true for other stores."""
+    scheme, _, path = url.partition(":///")
+    if scheme != "sqlite":
+        return True
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+    try:
+        async with asyncio.timeout(within_seconds):
+            while True:
+                try:
+                    connection.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError:
+                    await asyncio.sleep(0.005)
+                else:
+                    connection.execute("ROLLBACK")
+                    return True
+    except TimeoutError:
+        return False
+    finally:
+        connection.close()
+
+
 class Engine(Protocol):
-    """A server of one's own, running."""
+    """A separate server, running."""
 
     url: str
 
@@ -34,18 +58,16 @@ class Engine(Protocol):
         """Make the store ready to be used."""
 
     def kill(self) -> None:
-        """End it without a goodbye."""
+        """Kill it."""
 
     def start(self) -> None:
-        """Run again, on the same data; returns when it works."""
+        """Start it again, on the same data; returns when it works."""
 
     def remove(self) -> None:
-        """End it for good."""
+        """Kill it, and remove its data."""
 
 
 class OwnValkey:
-    """See `Engine`."""
-
     def __init__(self) -> None:
         self._server = LocalValkey()
         self._server.start()
@@ -66,8 +88,6 @@ class OwnValkey:
 
 
 class OwnPostgres:
-    """See `Engine`."""
-
     def __init__(self) -> None:
         self._server = PostgresServer()
         self._server.start()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from kochava_bot_middleware.sandbox.fault_server import FaultServer
-from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
+from kochava_bot_middleware.sandbox.messenger.server import LocalMessenger
+from tests.faults.fault_server import FaultServer
 
 INBOX_LEASE_SECONDS = 1.0
 DELIVERY_LEASE_SECONDS = 1.2
 
 
 def settings_of(messenger: LocalMessenger, kochava: FaultServer) -> dict[str, Any]:
-    """Waits as short as a fault of a second wants them; everything else is as in a real bot."""
+    """Waits short enough for a fault of a second; everything else is as in a real bot."""
     return {
         "bot": {
             "verify_token": "verify",

@@ -1,12 +1,12 @@
-"""The checker finds what is planted, and nothing else."""
+"""The check of a history finds each fault, and nothing else."""
 
 from __future__ import annotations
 
 import pytest
 
-from kochava_bot_middleware.sandbox.history import Finding, History, Step, StepKind, counted
-from kochava_bot_middleware.sandbox.ledger import LedgerEntry
+from kochava_bot_middleware.sandbox.audit import AuditEntry
 from kochava_bot_middleware.store.records import QueueStats
+from tests.faults.history import Finding, History, Step, StepKind, check_counts
 
 KINDS = {
     "began": StepKind.BEGAN,
@@ -16,12 +16,12 @@ KINDS = {
     "unsure": StepKind.UNSURE,
     "settled": StepKind.SETTLED,
     "interrupted": StepKind.INTERRUPTED,
-    "calm": StepKind.CALM,
+    "recovered": StepKind.RECOVERED,
 }
 
 
-def entry(label: str) -> LedgerEntry:
-    return LedgerEntry(lane=label[0], label=label)
+def entry(label: str) -> AuditEntry:
+    return AuditEntry(lane=label[0], label=label)
 
 
 def history(script: str, promised: str = "a1 a2", given_up: str = "", uncertain: str = "") -> History:
@@ -56,7 +56,7 @@ SENT_2 = "x began a2; x taken a2; x settled a2"
         f"x began a1; x taken a1; * interrupted; {SENT_1}; {SENT_2}",
         f"x began a1; x interrupted; {SENT_1}; {SENT_2}",
         f"y interrupted; {SENT_1}; y late a1; y taken a1; {SENT_2}",
-        f"* interrupted; x began a1; x taken a1; * calm; y began a1; y taken a1; y settled a1; {SENT_2}",
+        f"* interrupted; x began a1; x taken a1; * recovered; y began a1; y taken a1; y settled a1; {SENT_2}",
         f"x began a1; x interrupted; x taken a1; y began a1; y taken a1; y settled a1; {SENT_2}",
     ],
     ids=[
@@ -72,7 +72,7 @@ SENT_2 = "x began a2; x taken a2; x settled a2"
     ],
 )
 def test_a_good_history_has_no_findings(script: str) -> None:
-    """Repeats are fine where nobody could know."""
+    """A record may be repeated where no process could know that it was taken."""
     assert [] == history(script).findings()
 
 
@@ -95,38 +95,38 @@ def test_a_good_history_has_no_findings(script: str) -> None:
             [("doubled", "a1")],
         ),
         (
-            f"* interrupted; * calm; x began a1; x taken a1; y began a1; y taken a1; {SENT_2}",
+            f"* interrupted; * recovered; x began a1; x taken a1; y began a1; y taken a1; {SENT_2}",
             [("doubled", "a1")],
         ),
-        (f"x began a1; x taken a1; x taken a1; {SENT_2}", [("sent behind the sender's back", "a1")]),
+        (f"x began a1; x taken a1; x taken a1; {SENT_2}", [("received more often than sent", "a1")]),
     ],
 )
-def test_a_planted_fault_is_found(script: str, expected: list[tuple[str, str]]) -> None:
-    """Each is found, and only it."""
+def test_a_fault_is_found(script: str, expected: list[tuple[str, str]]) -> None:
+    """And no other."""
     assert expected == found(history(script).findings())
 
 
 def test_lanes_do_not_order_each_other() -> None:
-    """Another person's records may come whenever they like."""
+    """The order of different users' records does not matter."""
     script = "x began b1; x taken b1; x began a1; x refused a1; x began b2; x taken b2; x began a1; x taken a1"
     assert [] == history(script, promised="a1 b1 b2").findings()
 
 
-def test_what_was_given_up_need_not_come_and_lets_others_pass() -> None:
-    """A dead letter with a reason is an end."""
+def test_a_record_that_was_given_up_need_not_arrive_and_holds_up_no_other() -> None:
+    """It is a dead letter with a reason."""
     assert [] == history(f"x began a1; x refused a1; x settled a1; {SENT_2}", given_up="a1").findings()
 
 
-def test_what_was_never_answered_may_come() -> None:
-    """A webhook that was stored by a process that died before its answer."""
+def test_a_record_of_an_unanswered_webhook_may_arrive() -> None:
+    """The webhook was stored by a process that was killed before it answered."""
     assert [] == history(f"{SENT_1}; {SENT_2}; x began a3; x taken a3", uncertain="a3").findings()
 
 
 def test_findings_are_shown_with_their_lane() -> None:
-    """Whoever reads the failure sees what happened around it."""
-    told = history(f"{SENT_1}; x interrupted; y began a1")
-    assert "sent after it was settled: a1 (a) by y" in told.told(told.findings())
-    assert "  x settled a1\n  x interrupted\n  y began to send a1" in told.told(told.findings())
+    """The message shows what happened before and after it."""
+    described = history(f"{SENT_1}; x interrupted; y began a1")
+    assert "sent after it was settled: a1 (a) by y" in described.describe(described.findings())
+    assert "  x settled a1\n  x interrupted\n  y began to send a1" in described.describe(described.findings())
 
 
 @pytest.mark.parametrize(
@@ -139,5 +139,5 @@ def test_findings_are_shown_with_their_lane() -> None:
     ],
 )
 def test_counts_are_checked(counts: QueueStats, expected: list[str]) -> None:
-    """accepted = done + waiting + in flight + dead + dropped, and as many as there should be."""
-    assert expected == [finding.promise for finding in counted({"track": counts}, accepted={"track": 4})]
+    """accepted = done + waiting + in flight + dead + dropped, and as many as expected."""
+    assert expected == [finding.promise for finding in check_counts({"track": counts}, accepted={"track": 4})]

@@ -1,18 +1,18 @@
-"""The points themselves, passed without anybody dying."""
+"""The kill points, with a function that only notes them."""
 
 from __future__ import annotations
 
 from kochava_bot_middleware.kochava.client import Answer, Failure
 from kochava_bot_middleware.kochava.wire import WireRequest
-from kochava_bot_middleware.sandbox.kill_points import (
-    KillPoint,
-    KillPoints,
-    PointedHandling,
-    PointedSender,
-    PointedStore,
-)
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Committed, Entry, Outcome, Queue, Settlement, Unit
+from tests.faults.kill_points import (
+    KillPoint,
+    KillPoints,
+    MiddlewareWithPoint,
+    SenderWithPoints,
+    StoreWithPoints,
+)
 
 ALWAYS = dict.fromkeys(KillPoint, 1)
 
@@ -21,8 +21,8 @@ def entry(queue: str) -> Entry:
     return Entry(id=queue, queue=queue, lane="u", created_at=0.0, body=b"{}")
 
 
-def test_kills_at_the_passage_that_was_planned_and_only_there() -> None:
-    """Other points, and earlier and later passages, are harmless."""
+def test_kills_at_the_planned_passage_only() -> None:
+    """Not at other points, nor at earlier and later passages."""
     killed: list[KillPoint] = []
     points = KillPoints({KillPoint.AFTER_ANSWER: 2}, kill=killed.append)
     points.reach(KillPoint.AFTER_ANSWER)
@@ -34,7 +34,7 @@ def test_kills_at_the_passage_that_was_planned_and_only_there() -> None:
     assert [KillPoint.AFTER_ANSWER] == killed
 
 
-async def test_points_of_an_events_way_through_the_store() -> None:
+async def test_points_around_the_commits_of_an_event() -> None:
     """Each commit has a point before it, when nothing is written, and one after it."""
     written: list[Unit] = []
 
@@ -45,7 +45,7 @@ async def test_points_of_an_events_way_through_the_store() -> None:
 
     passed: list[tuple[KillPoint, int]] = []
     points = KillPoints(ALWAYS, kill=lambda point: passed.append((point, len(written))))
-    store = PointedStore(WritingStore(), points)
+    store = StoreWithPoints(WritingStore(), points)
     await store.commit(Unit(appends=[entry(Queue.INBOX)]))
     (event,) = await store.claim(Queue.INBOX, 1, 60)
     done = Settlement(claim=event, outcome=Outcome.DONE)
@@ -53,8 +53,8 @@ async def test_points_of_an_events_way_through_the_store() -> None:
     (record,) = await store.claim(Queue.TRACK, 1, 60)
     await store.commit(Unit(settlements=[Settlement(claim=record, outcome=Outcome.DONE)]))
     assert [
-        (KillPoint.BEFORE_ADMISSION, 0),
-        (KillPoint.AFTER_ADMISSION, 1),
+        (KillPoint.BEFORE_STORING, 0),
+        (KillPoint.AFTER_STORING, 1),
         (KillPoint.BEFORE_RECORDING, 1),
         (KillPoint.AFTER_RECORDING, 2),
         (KillPoint.AFTER_CLAIM, 2),
@@ -63,11 +63,11 @@ async def test_points_of_an_events_way_through_the_store() -> None:
     ] == passed
 
 
-async def test_a_lapsed_lease_is_a_takeover() -> None:
-    """The second claim of an entry, of either kind."""
+async def test_a_claim_after_an_expired_lease_is_a_takeover() -> None:
+    """The second claim of an event, and of a record."""
     inner = MemoryStore()
     passed: list[KillPoint] = []
-    store = PointedStore(inner, KillPoints(ALWAYS, kill=passed.append))
+    store = StoreWithPoints(inner, KillPoints(ALWAYS, kill=passed.append))
     await inner.commit(Unit(appends=[entry(Queue.INBOX), entry(Queue.TRACK)]))
     for queue in (Queue.INBOX, Queue.TRACK):
         await inner.claim(queue, 1, -1)
@@ -76,7 +76,7 @@ async def test_a_lapsed_lease_is_a_takeover() -> None:
 
 
 async def test_points_of_a_request_and_of_a_handler() -> None:
-    """Around the one, and at the end of the other."""
+    """Before and after the request, and at the end of the handler."""
     passed: list[str] = []
     points = KillPoints(ALWAYS, kill=passed.append)
 
@@ -89,6 +89,6 @@ async def test_points_of_a_request_and_of_a_handler() -> None:
         passed.append(event)
         return "result"
 
-    await PointedSender(Sender(), points).send(WireRequest(method="GET", url="https://x.test/", headers={}))
-    assert "result" == await PointedHandling(points).receive("event", handler)
+    await SenderWithPoints(Sender(), points).send(WireRequest(method="GET", url="https://x.test/", headers={}))
+    assert "result" == await MiddlewareWithPoint(points).receive("event", handler)
     assert [KillPoint.BEFORE_REQUEST, "GET", KillPoint.AFTER_ANSWER, "event", KillPoint.IN_HANDLER] == passed

@@ -1,4 +1,4 @@
-"""Kochava in every bad state, one after the other, while people write: each record comes all the same, in order."""
+"""Every fault of Kochava, one after the other, while users write: each record arrives, in order."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from kochava_bot_middleware.sandbox.fault_server import Mode
-from kochava_bot_middleware.sandbox.history import StepKind
+from tests.faults.fault_run import FaultRun, fault_run
+from tests.faults.fault_server import Mode
+from tests.faults.history import StepKind
 from tests.faults.short_settings import DELIVERY_LEASE_SECONDS
-from tests.faults.stage import Stage, stage
 
 FAULTS = (
     Mode.STATUS,
@@ -26,87 +26,82 @@ FAULTS = (
 )
 CUTTING = (Mode.RESET, Mode.HALF_HEADER)
 PHASE_SECONDS = 0.5
-PATIENCE_SECONDS = 6.0
 
 
-def seen(place: Stage) -> set[str]:
-    return {step.note for step in place.steps if step.kind in (StepKind.TAKEN, StepKind.NOT_TAKEN)}
+def seen(run: FaultRun) -> set[str]:
+    return {step.note for step in run.steps if step.kind in (StepKind.TAKEN, StepKind.NOT_TAKEN)}
 
 
 def _half_of_them(fault: Mode, chance: random.Random) -> Mode:
     return fault if chance.random() < 0.5 else Mode.OK
 
 
-async def misbehave(place: Stage, chance: random.Random) -> None:
-    """Each fault for a while, mixed with good answers, then a closed port, then a storm of all."""
-    place.kochava.retry_after = 1
-    # Later than anybody waits: it is taken, and nobody is told.
-    place.kochava.slow_seconds = DELIVERY_LEASE_SECONDS / 2
+async def make_faults(run: FaultRun, chance: random.Random) -> None:
+    """Each fault for a while, mixed with good answers, then a closed port, then all faults at random."""
+    run.kochava.retry_after = 1
+    # Longer than the worker waits: it is taken, and the worker does not know.
+    run.kochava.slow_seconds = DELIVERY_LEASE_SECONDS / 2
     for fault in FAULTS:
-        place.mode = functools.partial(_half_of_them, fault, chance)
-        began = place.clock.monotonic()
-        await place.clock.sleep(PHASE_SECONDS)
-        while fault.value not in seen(place) and place.clock.monotonic() - began < PATIENCE_SECONDS:
-            await place.clock.sleep(0.05)
-    await place.kochava.down()
-    await place.clock.sleep(PHASE_SECONDS)
-    await place.kochava.up()
-    place.mode = lambda: chance.choice((*FAULTS, Mode.OK, Mode.OK))
-    await place.clock.sleep(2 * PHASE_SECONDS)
-    place.mode = lambda: Mode.OK
+        run.mode = functools.partial(_half_of_them, fault, chance)
+        await run.clock.sleep(PHASE_SECONDS)
+        await run.until(lambda: fault.value in seen(run))  # noqa: B023 - called before the next fault
+    await run.kochava.down()
+    await run.clock.sleep(PHASE_SECONDS)
+    await run.kochava.up()
+    run.mode = lambda: chance.choice((*FAULTS, Mode.OK, Mode.OK))
+    await run.clock.sleep(2 * PHASE_SECONDS)
+    run.mode = lambda: Mode.OK
 
 
 async def test_no_fault_of_kochava_loses_or_reorders(address: str, tmp_path: Path, seed: int) -> None:
     """A separate worker and a bot with one inside, on one store."""
-    async with stage(tmp_path, address, seed=seed) as place:
+    async with fault_run(tmp_path, address, seed=seed) as run:
         chance = random.Random(seed)
-        lives = [await place.begin(is_bot=True, is_worker=True), await place.begin(is_worker=True)]
-        people = await place.people(15)
+        children = [await run.start(is_bot=True, is_worker=True), await run.start(is_worker=True)]
+        people = await run.people(15)
         over = asyncio.Event()
-        writing = asyncio.create_task(place.write(people, until=over, pause=(0.02, 0.2)))
-        await misbehave(place, chance)
+        writing = asyncio.create_task(run.write(people, until=over, pause=(0.02, 0.2)))
+        await make_faults(run, chance)
         over.set()
         await writing
-        await place.drained()
-        await place.judge()
-        for life in lives:
-            await place.stop(life)
+        await run.drained()
+        await run.check()
+        for child in children:
+            await run.stop(child)
 
-        assert {mode.value for mode in (*FAULTS, Mode.OK)} == seen(place)
+        assert {mode.value for mode in (*FAULTS, Mode.OK)} == seen(run)
 
 
 @pytest.mark.parametrize("mode", [Mode.TOO_MANY_SECONDS, Mode.TOO_MANY_DATE])
-async def test_kochava_is_left_alone_as_long_as_it_asks(mode: Mode, tmp_path: Path, seed: int) -> None:
-    """Both forms of Retry-After: while it lasts, only what was under way arrives."""
-    async with stage(tmp_path, f"sqlite:///{tmp_path / 'bot.db'}", seed=seed) as place:
+async def test_no_request_is_sent_while_kochava_asks_to_wait(mode: Mode, tmp_path: Path, seed: int) -> None:
+    """Both forms of Retry-After: meanwhile only requests that were under way arrive."""
+    async with fault_run(tmp_path, f"sqlite:///{tmp_path / 'bot.db'}", seed=seed) as run:
         arrivals: list[float] = []
-        place.arrived = lambda _name: arrivals.append(place.clock.monotonic())
-        place.kochava.retry_after = 2
-        place.mode = lambda: mode
-        await place.begin(is_bot=True, is_worker=True)
-        await place.say(await place.people(15), times=1)
-        while not arrivals:
-            await place.clock.sleep(0.01)
-        await place.clock.sleep(arrivals[0] + 0.95 - place.clock.monotonic())
+        run.on_arrival = lambda _name: arrivals.append(run.clock.monotonic())
+        run.kochava.retry_after = 2
+        run.mode = lambda: mode
+        await run.start(is_bot=True, is_worker=True)
+        await run.write_times(await run.people(15), 1)
+        await run.until(lambda: bool(arrivals))
+        await run.clock.sleep(arrivals[0] + 0.95 - run.clock.monotonic())
         early = [at - arrivals[0] for at in arrivals]
-        place.mode = lambda: Mode.OK
-        await place.drained()
-        await place.judge()
+        run.mode = lambda: Mode.OK
+        await run.drained()
+        await run.check()
 
     assert [] == [at for at in early if at > 0.5], early
 
 
 @pytest.mark.parametrize("mode", CUTTING)
-async def test_a_ping_goes_out_once_an_attempt(mode: Mode, tmp_path: Path, seed: int) -> None:
-    """A connection that is cut ends the attempt; whether there is another one is for the worker to say."""
-    async with stage(tmp_path, f"sqlite:///{tmp_path / 'bot.db'}", seed=seed) as place:
-        await place.begin(is_bot=True, is_worker=True)
-        people = await place.people(4)
-        place.mode = lambda: mode
-        await place.say(people, times=1)
-        while mode.value not in seen(place):
-            await place.clock.sleep(0.02)
-        await place.clock.sleep(PHASE_SECONDS)
-        place.mode = lambda: Mode.OK
-        await place.drained()
-        await place.judge()
+async def test_a_ping_is_sent_once_per_attempt(mode: Mode, tmp_path: Path, seed: int) -> None:
+    """A connection that is cut off ends the attempt; only the worker repeats it."""
+    async with fault_run(tmp_path, f"sqlite:///{tmp_path / 'bot.db'}", seed=seed) as run:
+        await run.start(is_bot=True, is_worker=True)
+        people = await run.people(4)
+        run.mode = lambda: mode
+        await run.write_times(people, 1)
+        await run.until(lambda: mode.value in seen(run))
+        await run.clock.sleep(PHASE_SECONDS)
+        run.mode = lambda: Mode.OK
+        await run.drained()
+        await run.check()

@@ -1,4 +1,4 @@
-"""A whole shop on one machine: Messenger, Kochava and the bot, each a real HTTP server."""
+"""A bot, a local Messenger and a local Kochava, each a real HTTP server."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from kochava_bot_middleware import KochavaMiddleware, MessengerBot
-from kochava_bot_middleware.sandbox.kochava_server import LocalKochava
-from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
+from kochava_bot_middleware.sandbox.kochava.server import LocalKochava
+from kochava_bot_middleware.sandbox.messenger.server import LocalMessenger
 from kochava_bot_middleware.store.records import QueueStats
 
 APP_ID = "kobotdemo1234"
 WORK = ("inbox", "track", "ping")
-"""The queues that empty by themselves; a timer waits for its time."""
+"""The queues that become empty; a timer waits for its time."""
 
 INSTAGRAM_ID = "17840000000000001"
 SMARTLINK = "https://acme.smart.link/ab12cd34e"
@@ -35,13 +35,13 @@ class Shop:
     server: TestServer | None = None
 
     async def open(self) -> None:
-        """Serve the bot and tell Messenger where."""
+        """Serve the bot and set its address in Messenger."""
         self.server = TestServer(self.bot.app())
         await self.server.start_server()
         self.messenger.webhook_url = str(self.server.make_url("/webhook"))
 
     async def close(self) -> None:
-        """Let all webhooks and handlers end, then stop the bot; what waits has been delivered if Kochava was up."""
+        """Let all webhooks and handlers end, then stop the bot."""
         await self.messenger.settled()
         if self.server is not None:
             await self.server.close()
@@ -51,7 +51,7 @@ class Shop:
         Wait until nothing is left to deliver and Kochava has at least *count* records.
 
         Raises:
-            AssertionError: It is not so *within_seconds*; says what waits for whom.
+            AssertionError: That took longer than *within_seconds*.
         """
         await self.messenger.settled()
         store = self.middleware.provide_store()
@@ -74,7 +74,7 @@ MakeShop = Callable[..., Shop]
 
 @pytest.fixture
 async def servers() -> AsyncIterator[tuple[LocalMessenger, LocalKochava]]:
-    """The two platforms, up."""
+    """Both platforms, running."""
     messenger = LocalMessenger(
         app_secret="app-secret",
         verify_token="verify",
@@ -89,7 +89,7 @@ async def servers() -> AsyncIterator[tuple[LocalMessenger, LocalKochava]]:
 
 @pytest.fixture
 async def make_shop(servers: tuple[LocalMessenger, LocalKochava], tmp_path: Path) -> AsyncIterator[MakeShop]:
-    """Makes a bot against the two platforms; settings given are laid over the usual ones."""
+    """Creates a bot for both platforms; given settings replace the usual ones."""
     messenger, kochava = servers
     shops: list[Shop] = []
 

@@ -1,5 +1,5 @@
 """
-All that Kochava is told of a person, over real HTTP: by ad and creative, joined to their ids, and no more than allowed.
+Everything that Kochava receives about a user, over real HTTP: by ad and creative, and no more than allowed.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from kochava_bot_middleware.sandbox.kochava_rules import Credentials, Profile
-from kochava_bot_middleware.sandbox.kochava_server import LocalKochava
-from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
+from kochava_bot_middleware.sandbox.kochava.rules import KochavaCredentials, Profile
+from kochava_bot_middleware.sandbox.kochava.server import KochavaOptions, LocalKochava
+from kochava_bot_middleware.sandbox.messenger.server import LocalMessenger
 from kochava_bot_middleware.store.records import Queue, QueueStats
 
 from .conftest import APP_ID, INSTAGRAM_ID, MakeShop, Shop
@@ -26,7 +26,7 @@ PRIVATE = ["my secret wish", "ada@example.com", "+491711234567", "Ada Lovelace"]
 
 
 def shop_of(make_shop: MakeShop, **settings: Any) -> Shop:
-    """A shop that greets, links customers and sells."""
+    """A shop that greets, identifies customers and sells."""
     shop = make_shop(kochava_settings={**EVERYTHING, **settings})
     bot, kochava = shop.bot, shop.middleware
 
@@ -59,7 +59,7 @@ def shop_of(make_shop: MakeShop, **settings: Any) -> Shop:
 BUY = {"type": "postback", "title": "Buy", "payload": "BUY"}
 
 
-async def test_a_marketer_sees_the_whole_way_from_ad_to_purchase(make_shop: MakeShop) -> None:
+async def test_the_whole_funnel_from_ad_to_purchase_is_recorded(make_shop: MakeShop) -> None:
     """Install, impression, click, purchase with its ad, identity; each accepted by a strict Kochava."""
     shop = shop_of(make_shop)
     await shop.open()
@@ -92,8 +92,8 @@ async def test_a_marketer_sees_the_whole_way_from_ad_to_purchase(make_shop: Make
 
 
 @pytest.mark.parametrize("way", ["send_raw", "send_recipient", "send_message"])
-async def test_a_marked_body_is_a_greeting_by_whatever_method_it_is_sent(make_shop: MakeShop, way: str) -> None:
-    """The mark survives the builders, and Facebook never sees it."""
+async def test_a_marked_body_is_a_greeting_with_every_send_method(make_shop: MakeShop, way: str) -> None:
+    """The mark is not sent to Facebook."""
     shop = shop_of(make_shop)
     await shop.open()
     person = shop.messenger.person()
@@ -120,7 +120,7 @@ async def test_a_marked_body_is_a_greeting_by_whatever_method_it_is_sent(make_sh
 async def test_on_instagram_the_greeting_counts_after_the_wait(
     make_shop: MakeShop, servers: tuple[LocalMessenger, LocalKochava]
 ) -> None:
-    """No delivery event ever comes there; the id travels under its own name."""
+    """There are no delivery receipts on Instagram; the id has its own name."""
     _, kochava = servers
     shop = make_shop(
         bot={
@@ -151,9 +151,12 @@ async def test_on_instagram_the_greeting_counts_after_the_wait(
 
 
 async def test_the_general_profile_satisfies_kochavas_general_page(make_shop: MakeShop) -> None:
-    """Install first, all required fields, and strict authentication on the very bytes."""
-    credentials = Credentials(api_key="test-api-key", app_secret="test-secret")
-    strict = LocalKochava(app_ids=[APP_ID], profile=Profile.S2S, install_first=True, credentials={APP_ID: credentials})
+    """Install first, all required fields, and strict authentication of the bytes."""
+    credentials = KochavaCredentials(api_key="test-api-key", app_secret="test-secret")
+    strict = LocalKochava(
+        app_ids=[APP_ID],
+        options=KochavaOptions(profile="s2s", install_first=True, credentials={APP_ID: credentials}),
+    )
     async with strict:
         shop = shop_of(
             make_shop,
@@ -186,13 +189,13 @@ async def test_the_general_profile_satisfies_kochavas_general_page(make_shop: Ma
         )
 
 
-@pytest.mark.parametrize("profile", [Profile.BOT, Profile.S2S])
-async def test_a_link_in_the_form_of_the_sdks_is_tied_to_the_persons_events(
+@pytest.mark.parametrize("profile", ["bot", "s2s"])
+async def test_an_identity_link_in_the_form_of_the_sdks_belongs_to_the_users_events(
     make_shop: MakeShop, profile: Profile
 ) -> None:
-    """It has no more members than the SDKs send, and names somebody whom Kochava has a record of."""
-    async with LocalKochava(app_ids=[APP_ID], profile=profile) as strict:
-        wire = {"profile": profile.value, "identity_form": "action", "base_url": strict.url}
+    """It has the same members as from the SDKs, and the id of a user who has a record."""
+    async with LocalKochava(app_ids=[APP_ID], options=KochavaOptions(profile=profile)) as strict:
+        wire = {"profile": profile, "identity_form": "action", "base_url": strict.url}
         shop = shop_of(make_shop, install={"mode": "off"}, wire=wire)
         await shop.open()
         person = shop.messenger.person()
@@ -205,8 +208,8 @@ async def test_a_link_in_the_form_of_the_sdks_is_tied_to_the_persons_events(
         assert [{"customer_id": f"C-{person.user_id}"}] == [link.params for link in strict.identity_links]
 
 
-async def test_a_bot_with_one_token_and_settings_of_its_page_tells_its_greeting(make_shop: MakeShop) -> None:
-    """Send, delivery and tap are of the same Page, although the bot was never told which one it is."""
+async def test_a_greeting_is_recorded_for_a_bot_with_one_token_and_settings_of_its_page(make_shop: MakeShop) -> None:
+    """Send, delivery and tap belong to the same Page, although the bot's settings do not name it."""
     async with LocalKochava(app_ids=[APP_ID, "koother"]) as other:
         pages = {"1001": {"kochava_app_id": "koother"}}
         shop = shop_of(make_shop, pages=pages, **other.settings())
@@ -222,14 +225,14 @@ async def test_a_bot_with_one_token_and_settings_of_its_page_tells_its_greeting(
 
 
 async def recorded(shop: Shop, count: int) -> None:
-    """Wait until that many events are in the store."""
+    """Wait until so many events are in the store."""
     store = shop.middleware.provide_store()
     while (await store.stats()).get(Queue.TRACK, QueueStats()).accepted < count:
         await shop.messenger.clock.sleep(0.01)
 
 
-async def test_nobody_who_opted_out_reaches_kochava(make_shop: MakeShop) -> None:
-    """What waited while Kochava was down is dropped when it is back."""
+async def test_no_record_of_a_user_who_opted_out_reaches_kochava(make_shop: MakeShop) -> None:
+    """What waited while Kochava was down is dropped when it is up."""
     shop = shop_of(
         make_shop, delivery={"retry_waits_seconds": [0.05], "probe_waits_seconds": [0.05], "ramp_seconds": 0}
     )
@@ -247,10 +250,10 @@ async def test_nobody_who_opted_out_reaches_kochava(make_shop: MakeShop) -> None
     assert (2, 0) == (stats[Queue.TRACK].dropped, stats[Queue.TRACK].done)
 
 
-async def test_kochava_is_asked_to_delete_the_forgotten(
+async def test_kochava_is_asked_to_delete_a_forgotten_user(
     make_shop: MakeShop, servers: tuple[LocalMessenger, LocalKochava]
 ) -> None:
-    """Its privacy API gets one request, and nothing follows it."""
+    """Its privacy API receives one request, and nothing is sent afterwards."""
     _, kochava = servers
     url = f"{kochava.url}/accounts/1/apps/2/privacy/scrub"
     shop = shop_of(make_shop, wire={"base_url": kochava.url, "deletion_url": url, "deletion_key": "k"})
@@ -266,10 +269,10 @@ async def test_kochava_is_asked_to_delete_the_forgotten(
     assert person.user_id == shop.kochava.scrubs[0].device_ids["fb_user_id"]
 
 
-async def test_nothing_private_leaves_is_kept_or_is_logged(
+async def test_nothing_private_is_sent_kept_or_logged(
     make_shop: MakeShop, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A message's text, names, e-mail and phone number: not at Kochava, not in the file, in no log and no listing."""
+    """Message text, names, e-mail address and phone number are not at Kochava, nor in the file, a log or a listing."""
     shop = shop_of(make_shop)
 
     @shop.bot.on_error
@@ -314,13 +317,13 @@ async def test_nothing_private_leaves_is_kept_or_is_logged(
         listed = [row for queue in Queue for row in await shop.middleware.provide_store().browse(queue)]
         await shop.close()
 
-    told = "".join(f"{record.body} {record.params}" for record in shop.kochava.records)
+    sent = "".join(f"{record.body} {record.params}" for record in shop.kochava.records)
     kept = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
     logged = caplog.text + "".join(str(record.__dict__) for record in caplog.records)
     assert len(shop.kochava.records) > 10
     assert b"kobotdemo1234" in kept
     for text in PRIVATE:
-        assert text not in told
+        assert text not in sent
         assert text not in logged
         assert text not in str(listed)
         assert text.encode() not in kept

@@ -42,7 +42,7 @@ def greeting_shop(make_shop: MakeShop) -> Shop:
 
 
 async def test_a_handled_message_becomes_an_event(make_shop: MakeShop) -> None:
-    """Every handled message reaches Kochava, keyed by the person's id."""
+    """It reaches Kochava with the user's id."""
     shop = greeting_shop(make_shop)
     await shop.open()
     person = shop.messenger.person()
@@ -56,7 +56,7 @@ async def test_a_handled_message_becomes_an_event(make_shop: MakeShop) -> None:
 
 
 async def test_a_greeting_delivered_and_answered_is_one_impression_and_one_click(make_shop: MakeShop) -> None:
-    """The delivery proves it shown, the tap is the step into the bot."""
+    """The delivery receipt makes it shown, and the tap is the click."""
     shop = greeting_shop(make_shop)
     await shop.open()
     person = shop.messenger.person()
@@ -75,7 +75,7 @@ async def test_a_greeting_delivered_and_answered_is_one_impression_and_one_click
 
 
 async def test_a_url_button_leads_through_the_smartlink_to_its_target(make_shop: MakeShop) -> None:
-    """The person lands where the author meant, and Kochava saw the tap."""
+    """The user lands at the original address, and Kochava counts the click."""
     shop = greeting_shop(make_shop)
     await shop.open()
     person = shop.messenger.person()
@@ -95,8 +95,8 @@ async def test_a_url_button_leads_through_the_smartlink_to_its_target(make_shop:
     assert (person.user_id, "greet") == (click.params["fb_user_id"], click.params["creative_id"])
 
 
-async def test_the_purchase_on_the_wire_is_kochavas_own_sample(make_shop: MakeShop) -> None:
-    """Field by field the sample of Kochava's bot page, but for the person, the app and the time."""
+async def test_the_request_of_a_purchase_is_kochavas_sample(make_shop: MakeShop) -> None:
+    """Each field is that of the sample on Kochava's bot page, except user, app and time."""
     shop = greeting_shop(make_shop)
     await shop.open()
     person = shop.messenger.person()
@@ -120,8 +120,8 @@ async def test_the_purchase_on_the_wire_is_kochavas_own_sample(make_shop: MakeSh
     assert list(sample) == list(body)
 
 
-async def test_the_sample_message_leaves_with_a_smartlink_and_is_otherwise_unchanged(make_shop: MakeShop) -> None:
-    """The message of Kochava's bot page, sent by `reply.buttons`."""
+async def test_the_sample_message_is_sent_with_a_smartlink_and_otherwise_unchanged(make_shop: MakeShop) -> None:
+    """The message on Kochava's bot page, sent by `reply.buttons`."""
     shop = make_shop()
     buttons = [
         {"type": "web_url", "url": "https://PLACE_SMARTLINK_URL_HERE", "title": "Show Website"},
@@ -155,8 +155,8 @@ async def test_the_sample_message_leaves_with_a_smartlink_and_is_otherwise_uncha
     } == message.body
 
 
-async def test_events_made_while_kochava_is_down_arrive_in_order_when_it_is_back(make_shop: MakeShop) -> None:
-    """The bot goes on answering, and nothing is missing afterwards."""
+async def test_events_recorded_while_kochava_is_down_arrive_in_order_when_it_is_up(make_shop: MakeShop) -> None:
+    """The bot keeps answering, and nothing is missing afterwards."""
     shop = make_shop(
         kochava_settings={"delivery": {"retry_waits_seconds": [0.05], "probe_waits_seconds": [0.05], "ramp_seconds": 0}}
     )
@@ -179,7 +179,7 @@ async def test_events_made_while_kochava_is_down_arrive_in_order_when_it_is_back
 
 
 async def chat_of_twenty(shop: Shop) -> None:
-    """Twenty people start, are greeted, and step in."""
+    """Twenty users start, are greeted, and tap a button."""
 
     async def chat() -> None:
         person = shop.messenger.person()
@@ -192,8 +192,8 @@ async def chat_of_twenty(shop: Shop) -> None:
     await shop.delivered(before + 80)
 
 
-async def test_no_call_of_ours_blocks_the_event_loop(make_shop: MakeShop, caplog: pytest.LogCaptureFixture) -> None:
-    """The whole path under asyncio's slow-callback debug at 50 ms; a busy machine gets three attempts."""
+async def test_nothing_blocks_the_event_loop(make_shop: MakeShop, caplog: pytest.LogCaptureFixture) -> None:
+    """The whole path with asyncio's slow-callback debug at 50 ms; a busy machine gets three attempts."""
     shop = greeting_shop(make_shop)
     await shop.open()
     # A full garbage collection walks all that the test session has loaded; that is no call of ours.

@@ -1,4 +1,4 @@
-"""The bot within an aiohttp application of somebody else's."""
+"""The webhook of a bot in an existing aiohttp application."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def make_bot() -> MessengerBot:
     return MessengerBot.from_dict({"page_access_token": "t", "app_secret": "s", "verify_token": "verify"})
 
 
-async def test_the_webhook_is_served_beside_the_hosts_own_pages() -> None:
+async def test_the_webhook_is_served_beside_the_other_routes_of_the_application() -> None:
     """Both answer."""
     app = web.Application()
     setup(app, make_bot(), "/facebook")
@@ -30,7 +30,7 @@ async def test_the_webhook_is_served_beside_the_hosts_own_pages() -> None:
         assert ["42", "a page"] == [await answer.text() for answer in answers]
 
 
-async def test_a_handler_of_the_host_finds_the_bot() -> None:
+async def test_a_handler_of_the_application_finds_the_bot() -> None:
     """Also in a sub-application."""
     app, inner = web.Application(), web.Application()
     bot = make_bot()
@@ -50,7 +50,7 @@ async def test_a_handler_of_the_host_finds_the_bot() -> None:
 
 
 async def test_an_application_without_a_bot_says_what_to_do() -> None:
-    """The remedy is in the message."""
+    """The message says how to add it."""
     app = web.Application()
     seen: list[str] = []
 

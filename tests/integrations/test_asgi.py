@@ -1,4 +1,4 @@
-"""The webhook as an ASGI application, driven by the protocol's own messages."""
+"""The webhook as an ASGI application, called with ASGI messages."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ async def ask(bot: MessengerBot, request: dict[str, Any], *parts: bytes) -> tupl
 
 
 async def test_verification_answers_the_challenge() -> None:
-    """As Facebook asks when the callback is configured."""
+    """As Facebook requests it when the callback is configured."""
     query = "hub.mode=subscribe&hub.verify_token=verify&hub.challenge=42"
 
     assert (200, "42") == await ask(make_bot(), scope("GET", query=query))
 
 
 async def test_a_signed_body_in_parts_reaches_the_handler() -> None:
-    """The signature is over the whole, whatever the server's chunks."""
+    """The signature is that of the whole body, however the server splits it."""
     bot = make_bot()
     texts: asyncio.Queue[str] = asyncio.Queue()
 
@@ -83,15 +83,15 @@ async def test_a_signed_body_in_parts_reaches_the_handler() -> None:
         (scope(), [], 400),
         (scope("PUT"), [BODY], 405),
     ],
-    ids=["wrong signature", "too large", "no webhook", "broken off", "wrong method"],
+    ids=["wrong signature", "too large", "no webhook", "cut off", "wrong method"],
 )
 async def test_bad_input_is_refused(request_scope: dict[str, Any], parts: list[bytes], status: int) -> None:
-    """With the same answers as in every other host."""
+    """With the same answers as from aiohttp."""
     assert status == (await ask(make_bot(), request_scope, *parts))[0]
 
 
 async def test_served_alone_it_starts_and_stops_the_bot(tmp_path: Any) -> None:
-    """The server's lifespan is the bot's."""
+    """In the server's lifespan."""
     bot = make_bot()
     bot.add_middleware(
         KochavaMiddleware.from_dict({"kochava_app_id": "ko1", "store": f"sqlite:///{tmp_path / 'b.db'}"})
@@ -112,7 +112,7 @@ async def test_served_alone_it_starts_and_stops_the_bot(tmp_path: Any) -> None:
 
 
 async def test_a_bot_that_cannot_start_says_why() -> None:
-    """The server prints the message and ends."""
+    """The server prints the message and exits."""
     bot = make_bot()
     bot.add_middleware(
         KochavaMiddleware.from_dict({"kochava_app_id": "ko1", "store": "sqlite:////no/such/folder/b.db"})

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 
 from kochava_bot_middleware.kochava.client import KEPT_BYTES, Answer, Failure, KochavaClient
 from kochava_bot_middleware.kochava.wire import WireRequest
-from kochava_bot_middleware.sandbox.fault_server import FaultServer, Mode
+from tests.faults.fault_server import FaultServer, Mode
 
 
 @pytest.fixture

@@ -1,22 +1,23 @@
-"""A bot that remembers its webhooks, and both local servers."""
+"""A bot that records its webhooks, and both local servers."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 import aiohttp
 import pytest
 
-from kochava_bot_middleware.sandbox.kochava_server import LocalKochava
-from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
+from kochava_bot_middleware.sandbox.kochava.server import LocalKochava
+from kochava_bot_middleware.sandbox.messenger.server import LocalMessenger
+from kochava_bot_middleware.sandbox.messenger.webhooks import MessengerOptions
 from tests.fakes import VirtualClock
 from tests.sandbox.recording_bot import APP_SECRET, PAGE, TOKEN, MakeMessenger, RecordingBot
 
 
 @pytest.fixture
 def clock() -> VirtualClock:
-    """Time, which stands still."""
+    """The clock of both servers."""
     return VirtualClock()
 
 
@@ -36,17 +37,21 @@ async def bot() -> AsyncIterator[RecordingBot]:
 
 @pytest.fixture
 def make_messenger(clock: VirtualClock) -> MakeMessenger:
-    """Makes a local Messenger with the usual settings."""
+    """Creates a local Messenger with the usual settings."""
 
-    def make(**settings: Any) -> LocalMessenger:
-        usual: dict[str, Any] = {
-            "app_secret": APP_SECRET,
-            "verify_token": "verify-token",
-            "page_tokens": {TOKEN: PAGE},
-            "clock": clock,
-            "retry_waits": (0.0, 0.0),
-        }
-        return LocalMessenger(**(usual | settings))
+    def make(
+        *, webhook_url: str | None = None, echoes: bool = False, instagram_ids: Collection[str] = (), **options: Any
+    ) -> LocalMessenger:
+        messenger = LocalMessenger(
+            app_secret=APP_SECRET,
+            verify_token="verify-token",
+            page_tokens={TOKEN: PAGE},
+            instagram_ids=instagram_ids,
+            echoes=echoes,
+            options=MessengerOptions(**{"clock": clock, "retry_waits": (0.0, 0.0), **options}),
+        )
+        messenger.webhook_url = webhook_url
+        return messenger
 
     return make
 

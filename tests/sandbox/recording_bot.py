@@ -1,4 +1,4 @@
-"""A bot that remembers its webhooks, and how a local Messenger for it is made."""
+"""A bot that records its webhooks, and settings of a local Messenger for it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from aiohttp import web
 
-from kochava_bot_middleware.sandbox.messenger_server import LocalMessenger
-from kochava_bot_middleware.sandbox.servers import LocalServer
+from kochava_bot_middleware.sandbox.local_server import LocalServer
+from kochava_bot_middleware.sandbox.messenger.server import LocalMessenger
 from tests.fakes import VirtualClock
 
 APP_SECRET = "app-secret"
@@ -18,7 +18,7 @@ PAGE = "1111"
 
 
 class RecordingBot(LocalServer):
-    """Remembers every webhook and answers with the statuses it is told, then 200."""
+    """Records every webhook and answers with `statuses`, then with 200."""
 
     def __init__(self) -> None:
         super().__init__(clock=VirtualClock())
@@ -29,7 +29,7 @@ class RecordingBot(LocalServer):
 
     @property
     def items(self) -> list[dict[str, Any]]:
-        """The items of all webhooks, in the order they came."""
+        """The items of all webhooks, in order of arrival."""
         return [item for raw in self.raw for entry in json.loads(raw)["entry"] for item in entry["messaging"]]
 
     def application(self) -> web.Application:

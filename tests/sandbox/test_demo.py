@@ -1,4 +1,4 @@
-"""The demo: what it prints, and that it fails when the books do not balance."""
+"""The demo: what it prints, and that it fails when the audit finds a fault."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import pytest
 
 from kochava_bot_middleware.cli.demo import headless
 from kochava_bot_middleware.sandbox.demo import DemoSettings
-from kochava_bot_middleware.sandbox.kochava_records import KochavaRecord
-from kochava_bot_middleware.sandbox.kochava_server import LocalKochava
+from kochava_bot_middleware.sandbox.kochava.records import KochavaRecord
+from kochava_bot_middleware.sandbox.kochava.server import LocalKochava
 
 SMALL = DemoSettings(people=4, seconds=0.5)
-STORY_LINES = 60
+SCENARIO_LINES = 60
 
 
-class SpoiltKochava(LocalKochava):
-    """Spoils its records when it comes back after the outage."""
+class FaultyKochava(LocalKochava):
+    """Changes its records when it is up again after the outage."""
 
-    def spoil(self, events: list[KochavaRecord]) -> None:
-        """Change `records`; *events* are those of the busiest person, in order."""
+    def change(self, events: list[KochavaRecord]) -> None:
+        """Change `records`; *events* are those of the user with most events, in order."""
 
     async def up(self) -> None:
         await super().up()
@@ -32,62 +32,62 @@ class SpoiltKochava(LocalKochava):
             lanes: dict[str | None, list[KochavaRecord]] = {}
             for record in self.events:
                 lanes.setdefault(record.user_id(), []).append(record)
-            self.spoil(max(lanes.values(), key=len))
+            self.change(max(lanes.values(), key=len))
 
 
-class LosingKochava(SpoiltKochava):
+class LosingKochava(FaultyKochava):
     """Loses one event."""
 
-    def spoil(self, events: list[KochavaRecord]) -> None:
+    def change(self, events: list[KochavaRecord]) -> None:
         self.records.remove(events[1])
 
 
-class DoublingKochava(SpoiltKochava):
-    """Has one event twice."""
+class DoublingKochava(FaultyKochava):
+    """Records one event twice."""
 
-    def spoil(self, events: list[KochavaRecord]) -> None:
+    def change(self, events: list[KochavaRecord]) -> None:
         self.records.append(events[0])
 
 
-class ShufflingKochava(SpoiltKochava):
-    """Has two events of one person the other way round."""
+class ShufflingKochava(FaultyKochava):
+    """Swaps two events of one user."""
 
-    def spoil(self, events: list[KochavaRecord]) -> None:
+    def change(self, events: list[KochavaRecord]) -> None:
         first, second = (self.records.index(event) for event in events[:2])
         self.records[first], self.records[second] = self.records[second], self.records[first]
 
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """The demo as a person runs it, with a folder of its own for temporary files."""
+    """The demo as a command, with its own folder for temporary files."""
     folder = tmp_path_factory.mktemp("demo")
     command = [sys.executable, "-m", "kochava_bot_middleware", "demo", "--headless", "--people", "6", "--seconds", "1"]
     environment = {**os.environ, "TMPDIR": str(folder), "KOCHAVA_BOT__BOT__VERIFY_TOKEN": "of another bot"}
     return folder, subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
 
 
-def test_demo_ends_well(output: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    """A good run says so and exits 0, without a word on standard error."""
+def test_demo_finds_no_fault(output: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    """The exit status is 0, and nothing is printed to standard error."""
     _, done = output
     assert (0, "") == (done.returncode, done.stderr)
     assert "0 missing, 0 doubled, 0 out of order" in done.stdout
 
 
 def test_demo_leaves_nothing_behind(output: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    """Store, settings and log are gone with the temporary folder."""
+    """Store, settings and log are removed with the temporary folder."""
     folder, _ = output
     assert [] == list(folder.iterdir())
 
 
-def test_story_is_short(output: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    """Everything before the crowd fits into sixty lines."""
+def test_scenario_is_short(output: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    """Everything before the traffic fits into sixty lines."""
     _, done = output
-    story, _, _ = done.stdout.partition("Now 6 people")
-    assert 20 < len(story.splitlines()) <= STORY_LINES
+    scenario, _, _ = done.stdout.partition("Now 6 users")
+    assert 20 < len(scenario.splitlines()) <= SCENARIO_LINES
 
 
 @pytest.mark.parametrize(
-    "told",
+    "text",
     [
         '"url": "https://shop.example/shoes"',
         "https://acme.smart.link/ab12cd34e?url=https%3A%2F%2Fshop.example%2Fshoes",
@@ -96,17 +96,17 @@ def test_story_is_short(output: tuple[Path, subprocess.CompletedProcess[str]]) -
         "verdict: delivered",
         "/track/impression?campaign_id=kogreet",
         "/v1/cpi/click?campaign_id=kogreet",
-        "landed  https://shop.example/shoes",
+        "landed   https://shop.example/shoes",
     ],
 )
-def test_story_shows_the_main_job(output: tuple[Path, subprocess.CompletedProcess[str]], told: str) -> None:
-    """Button before and after, wire, verdict, impression, click and SmartLink are all seen."""
+def test_scenario_shows_the_main_job(output: tuple[Path, subprocess.CompletedProcess[str]], text: str) -> None:
+    """The button before and after, the request, verdict, impression, click and SmartLink."""
     _, done = output
-    assert told in done.stdout
+    assert text in done.stdout
 
 
 def test_outage_makes_records_wait(output: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    """While Kochava is down, webhooks are answered and records pile up."""
+    """While Kochava is down, webhooks are answered and their records are kept."""
     _, done = output
     (line,) = [line for line in done.stdout.splitlines() if line.endswith("records wait.")]
     answered, waiting = int(line.split()[0]), int(line.split()[-3])
@@ -122,10 +122,10 @@ def test_outage_makes_records_wait(output: tuple[Path, subprocess.CompletedProce
         (ShufflingKochava, "0 missing, 0 doubled, 1 out of order"),
     ],
 )
-async def test_demo_fails_when_the_books_do_not_balance(
+async def test_demo_fails_when_the_audit_finds_a_fault(
     capsys: pytest.CaptureFixture[str], kochava: Callable[..., LocalKochava], found: str
 ) -> None:
-    """One record lost, doubled or out of order is found, named, and the exit status says so."""
+    """One record that is missing, doubled or out of order is reported, and the exit status is 1."""
     status = await asyncio.to_thread(headless, SMALL, new_kochava=kochava)
 
     assert 1 == status

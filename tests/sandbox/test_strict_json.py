@@ -1,4 +1,4 @@
-"""JSON as a suspicious reader takes it."""
+"""JSON read strictly, and written as PHP does."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from kochava_bot_middleware.sandbox.strict_json import NotStrictJson, php_json, 
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"NaN", b'{"a": Infinity}', b'{"a": 1, "a": 2}', b"[" * 100_000])
-def test_what_parsers_read_differently_is_refused(raw: bytes) -> None:
-    """Broken JSON, foreign numbers, doubled keys, endless nesting."""
+def test_json_that_parsers_read_differently_is_refused(raw: bytes) -> None:
+    """Invalid JSON, numbers that are not JSON, doubled keys, deep nesting."""
     with pytest.raises(NotStrictJson):
         read_json(raw)
 

@@ -16,8 +16,8 @@ import pytest
 
 from kochava_bot_middleware import KochavaMiddleware
 from kochava_bot_middleware.cli.worker import READY
-from kochava_bot_middleware.sandbox.kochava_server import LocalKochava
-from kochava_bot_middleware.sandbox.shop_process import Child
+from kochava_bot_middleware.sandbox.kochava.server import LocalKochava
+from kochava_bot_middleware.sandbox.processes import ChildProcess
 from kochava_bot_middleware.store.records import Lease, Outcome
 from kochava_bot_middleware.store.sqlite.notifier import (
     LOOK_SECONDS,
@@ -402,7 +402,7 @@ async def test_worker_delivers_at_once_what_another_process_appends(folder: Path
             {"kochava_app_id": APP_ID, "store": f"sqlite:///{folder / 'bot.db'}", "worker": "separate"}
         )
         arguments = ["-m", "kochava_bot_middleware", "worker", "--settings", str(settings)]
-        async with Child(arguments, ready=READY, log=folder / "worker.log") as worker:
+        async with ChildProcess(arguments, ready=READY, log=folder / "worker.log") as worker:
             await worker.start()
             await middleware.start()
             async with asyncio.timeout(60):

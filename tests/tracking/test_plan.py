@@ -85,7 +85,7 @@ def test_each_change_of_state_depends_on_what_was_read() -> None:
         part.keys.known: (Condition.IF_ABSENT, None),
         part.keys.identities: (Condition.IF_EQUAL, b"{}"),
         part.suppression_key: (Condition.IF_ABSENT, None),
-    } == {mark.key: (mark.condition, mark.expected) for mark in marks}
+    } == {(mark.lane, mark.key): (mark.condition, mark.expected) for mark in marks}
 
 
 def test_the_callables_facts_are_in_events_and_not_in_links() -> None:

@@ -1,0 +1,1 @@
+"""The local Kochava; it shares no code with what it checks."""

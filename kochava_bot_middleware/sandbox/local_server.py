@@ -1,0 +1,207 @@
+"""What both local servers share: a port of this machine, going down and coming back on it, and faults on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+import attrs
+from aiohttp import web
+
+from ..clock import Clock
+
+LOOPBACK = "127.0.0.1"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@attrs.define(kw_only=True, eq=False)
+class ServerFault:
+    """
+    A fault that the next requests meet.
+
+    Attributes:
+        answer: Answers a request in place of the handler, which it may call.
+        times: How many requests it is for; ``None`` for all until the faults are cleared.
+        path: Only requests whose path starts so.
+    """
+
+    answer: Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
+    times: int | None
+    path: str
+
+
+class LocalServer:
+    """
+    An HTTP server on 127.0.0.1, used as ``async with``.
+
+    A subclass defines its routes in `application`, which is called again at each `up`; all it remembers is on the
+    instance and survives `down`.
+
+    Args:
+        clock: Tells the time of records and makes the waits of `slow`.
+    """
+
+    def __init__(self, *, clock: Clock) -> None:
+        self.clock = clock
+        self._faults: list[ServerFault] = []
+        self._released = asyncio.Event()
+        self._runner: web.AppRunner | None = None
+        self._placeholder: socket.socket | None = None
+        self._port = 0
+
+    def application(self) -> web.Application:
+        """A new application with the routes of this server."""
+        raise NotImplementedError
+
+    @property
+    def url(self) -> str:
+        """Address without a slash at the end, such as ``http://127.0.0.1:40123``. Set by `start`, kept while down."""
+        return f"http://{LOOPBACK}:{self._port}"
+
+    @property
+    def is_up(self) -> bool:
+        """Whether connections are accepted."""
+        return self._runner is not None
+
+    async def start(self) -> None:
+        """Take a free port and listen."""
+        await self.up()
+
+    async def stop(self) -> None:
+        """Stop listening and release the port."""
+        await self.down()
+        self._free_port()
+
+    async def up(self) -> None:
+        """Listen, on the same port as before. Does nothing while up."""
+        if self._runner is not None:
+            return
+        application = self.application()
+        application.middlewares.append(self._apply_faults)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        self._free_port()
+        listener = _bound(self._port)
+        self._port = listener.getsockname()[1]
+        await web.SockSite(runner, listener).start()
+        self._runner = runner
+
+    async def down(self) -> None:
+        """
+        Close the listening socket and every connection: connecting is refused. Does nothing while down.
+
+        Requests that are being handled are still answered, so none is recorded whose sender cannot know it; those that
+        hang are not. While down, the port stays bound, so that no other process gets it.
+        """
+        if self._runner is None:
+            return
+        runner, self._runner = self._runner, None
+        for site in runner.sites:
+            await site.stop()
+        self._placeholder = _bound(self._port)
+        self.behave()
+        await runner.cleanup()
+
+    def answer_with(
+        self,
+        status: int,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        times: int | None = 1,
+        path: str = "/",
+    ) -> None:
+        """
+        Give this answer to the next requests without handling them.
+
+        Args:
+            status: HTTP status.
+            headers: Such as ``Retry-After``.
+            body: Bytes of the answer.
+            times: How many requests; ``None`` for all until `behave`.
+            path: Only requests whose path starts so.
+        """
+
+        async def answer(request: web.Request, _handler: Handler) -> web.StreamResponse:
+            await request.read()
+            return web.Response(status=status, headers=headers, body=body)
+
+        self._faults.append(ServerFault(answer=answer, times=times, path=path))
+
+    def slow(self, seconds: float, *, times: int | None = 1, path: str = "/") -> None:
+        """Handle the next requests only after *seconds* of the clock."""
+
+        async def wait(request: web.Request, handler: Handler) -> web.StreamResponse:
+            await self.clock.sleep(seconds)
+            return await handler(request)
+
+        self._faults.append(ServerFault(answer=wait, times=times, path=path))
+
+    def hang(self, *, times: int | None = 1, path: str = "/") -> None:
+        """Neither handle nor answer the next requests until `behave`, `down` or `stop`."""
+
+        async def hang(_request: web.Request, _handler: Handler) -> web.StreamResponse:
+            await self._released.wait()
+            return web.Response(status=503)
+
+        self._faults.append(ServerFault(answer=hang, times=times, path=path))
+
+    def reset(self, *, times: int | None = 1, path: str = "/") -> None:
+        """Handle and record the next requests, but reset the connection in the middle of the answer."""
+
+        async def cut(request: web.Request, handler: Handler) -> web.StreamResponse:
+            await handler(request)
+            response = web.StreamResponse(headers={"Content-Length": "1000"})
+            await response.prepare(request)
+            await response.write(b'{"suc')
+            if request.transport is not None:
+                request.transport.abort()
+            return response
+
+        self._faults.append(ServerFault(answer=cut, times=times, path=path))
+
+    def behave(self) -> None:
+        """Clear all faults; requests that hang are answered 503."""
+        self._faults.clear()
+        self._released.set()
+        self._released = asyncio.Event()
+
+    @web.middleware
+    async def _apply_faults(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        for fault in self._faults:
+            if request.path.startswith(fault.path):
+                if fault.times is not None:
+                    fault.times -= 1
+                    if fault.times <= 0:
+                        self._faults.remove(fault)
+                return await fault.answer(request, handler)
+        return await handler(request)
+
+    def _free_port(self) -> None:
+        if self._placeholder is not None:
+            self._placeholder.close()
+            self._placeholder = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+
+def _bound(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((LOOPBACK, port))
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,1 @@
+"""The local Messenger; it shares no code with what it checks."""

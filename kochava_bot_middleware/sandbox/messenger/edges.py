@@ -1,0 +1,139 @@
+"""The Graph API's edges of a Page but for messages: profile, menus, uploads, personas, thread control."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .buttons import PROFILE_PROPERTIES, check_menu, check_profile
+from .graph import NO_MATCHING_USER, GraphRefusal, ReceivedCall, need_text, need_web_url, refuse_unless
+from .page import SandboxPage
+from .rules import check_attachment
+
+Edge = Callable[[ReceivedCall, SandboxPage], dict[str, Any]]
+"""Serves one call for a Page."""
+
+_DONE = {"result": "success"}
+
+
+def messenger_profile(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
+    """Set, read or delete properties of the Page's profile. Setting overwrites only what is named."""
+    if call.method == "GET":
+        wanted = _names(call.field("fields")) or sorted(PROFILE_PROPERTIES)
+        return {"data": [{name: page.profile[name] for name in wanted if name in page.profile}]}
+    if call.method == "DELETE":
+        for name in _names(call.field("fields")):
+            refuse_unless(name in PROFILE_PROPERTIES, f"param fields must be one of {sorted(PROFILE_PROPERTIES)}.")
+            page.profile.pop(name, None)
+        return _DONE
+    check_profile(call.body, page)
+    page.profile.update({name: call.body[name] for name in PROFILE_PROPERTIES & set(call.body)})
+    return _DONE
+
+
+def custom_user_settings(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
+    """Set, read or delete the menu of one user."""
+    person_id = str(call.field("psid") or "")
+    refuse_unless(not page.instagram, "Instagram has no menus of single people.")
+    refuse_unless(person_id in page.people, "No matching user found", subcode=NO_MATCHING_USER)
+    if call.method == "GET":
+        return {"data": [{"user_level_persistent_menu": page.user_settings.get(person_id, {})}]}
+    if call.method == "DELETE":
+        page.user_settings.pop(person_id, None)
+        return _DONE
+    check_menu(call.body.get("persistent_menu"), page)
+    page.user_settings[person_id] = {"persistent_menu": call.body["persistent_menu"]}
+    return _DONE
+
+
+def message_attachments(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
+    """Upload media, by address or as the file of the call."""
+    message = call.body.get("message")
+    refuse_unless(isinstance(message, dict) and "attachment" in message, "param message[attachment] is required.")
+    assert isinstance(message, dict)
+    attachment = message["attachment"]
+    refuse_unless(
+        isinstance(attachment, dict) and attachment.get("type") != "template", "A template cannot be uploaded."
+    )
+    check_attachment(attachment, page, has_file=call.has_file)
+    attachment_id = page.new_id()
+    page.attachment_ids.add(attachment_id)
+    return {"attachment_id": attachment_id}
+
+
+def personas(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
+    """Create a persona, or list them."""
+    if call.method == "GET":
+        return {"data": [{"id": key, **persona} for key, persona in page.personas.items()]}
+    need_text("name", call.body.get("name"), 50)
+    need_web_url("profile_picture_url", call.body.get("profile_picture_url"))
+    persona_id = page.new_id()
+    page.personas[persona_id] = {name: call.body[name] for name in ("name", "profile_picture_url")}
+    return {"id": persona_id}
+
+
+def pass_thread_control(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
+    """Pass a user's thread to another app."""
+    target = call.body.get("target_app_id")
+    refuse_unless(target, "The parameter target_app_id is required")
+    return _change_owner(call, page, str(target))
+
+
+def release_thread_control(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
+    """Release a user's thread, so that no app owns it."""
+    return _change_owner(call, page, None)
+
+
+def take_thread_control(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
+    """Take a user's thread back."""
+    _change_owner(call, page, None)
+    page.thread_owners.pop(_person_id(call), None)
+    return {"success": True}
+
+
+def ask_thread_control(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
+    """Request or extend control; it has no effect here."""
+    refuse_unless(_person_id(call) in page.people, "No matching user found", subcode=NO_MATCHING_USER)
+    return {"success": True}
+
+
+def _change_owner(call: ReceivedCall, page: SandboxPage, owner: str | None) -> dict[str, Any]:
+    person_id = _person_id(call)
+    refuse_unless(person_id in page.people, "No matching user found", subcode=NO_MATCHING_USER)
+    page.thread_owners[person_id] = owner
+    return {"success": True}
+
+
+def _person_id(call: ReceivedCall) -> str:
+    recipient = call.body.get("recipient")
+    return str(recipient.get("id", "")) if isinstance(recipient, dict) else ""
+
+
+def _names(fields: Any) -> list[str]:
+    if isinstance(fields, str):
+        return [name for name in fields.split(",") if name]
+    return [str(name) for name in fields or ()]
+
+
+def user_profile(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
+    """The members of a user's profile that ``fields`` asks for."""
+    person = page.people.get(call.node)
+    if person is None:
+        msg = f"Unsupported get request. Object with ID '{call.node}' does not exist"
+        raise GraphRefusal(msg, subcode=33, kind="GraphMethodException")
+    wanted = _names(call.field("fields")) or sorted(person.profile)
+    return {**{name: person.profile[name] for name in wanted if name in person.profile}, "id": person.user_id}
+
+
+EDGES: dict[tuple[str, str], Edge] = {
+    ("POST", "message_attachments"): message_attachments,
+    ("POST", "pass_thread_control"): pass_thread_control,
+    ("POST", "release_thread_control"): release_thread_control,
+    ("POST", "take_thread_control"): take_thread_control,
+    ("POST", "request_thread_control"): ask_thread_control,
+    ("POST", "extend_thread_control"): ask_thread_control,
+    **{(method, "messenger_profile"): messenger_profile for method in ("GET", "POST", "DELETE")},
+    **{(method, "custom_user_settings"): custom_user_settings for method in ("GET", "POST", "DELETE")},
+    **{(method, "personas"): personas for method in ("GET", "POST")},
+}
+"""The edges by method and name."""

@@ -1,0 +1,225 @@
+"""The Graph API: a call as received in any of its encodings, and the errors it is refused with."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Collection, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import attrs
+from aiohttp import BodyPartReader, web
+
+from ..strict_json import NotStrictJson, read_json
+
+WINDOW_CLOSED = 2018278
+NO_MATCHING_USER = 2018001
+NOT_A_FACEBOOK_URL = 2018185
+ATTACHMENT_NOT_OWNED = 2018074
+
+
+class GraphRefusal(Exception):
+    """
+    A call that Facebook would refuse; it becomes the answer's ``error``.
+
+    Args:
+        message: As Facebook words it, without the code in front.
+        code: ``error.code``.
+        subcode: ``error.error_subcode``; ``None`` leaves it out.
+        kind: ``error.type``.
+    """
+
+    def __init__(
+        self, message: str, *, code: int = 100, subcode: int | None = None, kind: str = "OAuthException"
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.subcode = subcode
+        self.kind = kind
+
+    def body(self, trace_id: str) -> dict[str, Any]:
+        """The answer's JSON object."""
+        error: dict[str, Any] = {"message": f"(#{self.code}) {self.message}", "type": self.kind, "code": self.code}
+        if self.subcode is not None:
+            error["error_subcode"] = self.subcode
+        return {"error": {**error, "fbtrace_id": trace_id}}
+
+
+def refuse_unless(condition: object, message: str, *, code: int = 100, subcode: int | None = None) -> None:
+    """Raise `GraphRefusal` with *message* if *condition* is false."""
+    if not condition:
+        raise GraphRefusal(message, code=code, subcode=subcode)
+
+
+def need_one_of(param: str, value: Any, known: Collection[str]) -> None:
+    """Refuse what is not one of the words in *known*."""
+    choice = ", ".join(sorted(known)).upper()
+    refuse_unless(isinstance(value, str) and value in known, f"param {param} must be one of {{{choice}}}.")
+
+
+def refuse_other_keys(param: str, value: Any, known: frozenset[str]) -> None:
+    """Refuse what is not an object, and an object with keys other than *known*."""
+    refuse_unless(isinstance(value, dict), f"param {param} must be an object.")
+    for name in value:
+        refuse_unless(name in known, f'Invalid keys "{name}" were found in param "{param}".')
+
+
+def need_text(param: str, value: Any, maximum: int) -> None:
+    """Refuse what is not a string of 1 to *maximum* characters."""
+    refuse_unless(isinstance(value, str), f"param {param} must be a string.")
+    refuse_unless(value, f"param {param} must be non-empty.")
+    refuse_unless(len(value) <= maximum, f"Length of param {param} must be less than or equal to {maximum}")
+
+
+def need_list(param: str, value: Any, maximum: int) -> None:
+    """Refuse what is not a list of 1 to *maximum* items; too many is error 105."""
+    refuse_unless(isinstance(value, list), f"param {param} must be an array.")
+    refuse_unless(value, f"param {param} must be non-empty.")
+    refuse_unless(len(value) <= maximum, f"param {param} has too many elements.", code=105)
+
+
+def need_web_url(param: str, value: Any) -> None:
+    """Refuse what is not an http or https address."""
+    refuse_unless(isinstance(value, str) and value, f"param {param} must be non-empty.")
+    try:
+        parts = urlsplit(value)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    is_valid = host is not None and parts.scheme in ("http", "https") and not any(map(str.isspace, value))
+    refuse_unless(is_valid, f"param {param} must be a valid URI.")
+
+
+@attrs.frozen(kw_only=True)
+class ReceivedCall:
+    """
+    One call, in whichever way it was encoded.
+
+    Attributes:
+        method: HTTP method.
+        node: First part of the path after the version: ``me``, the id of a Page or of a person.
+        edge: Second part of the path, such as ``messages``; empty if there is none.
+        query: The query's parameters.
+        body: The fields; members given as JSON text are decoded.
+        has_file: Whether a file was uploaded with it.
+        access_token: From header, query or body; empty if there is none.
+    """
+
+    method: str
+    node: str
+    edge: str = ""
+    query: Mapping[str, str]
+    body: dict[str, Any]
+    has_file: bool = False
+    access_token: str = attrs.field(repr=False)
+
+    def field(self, name: str) -> Any:
+        """A parameter that may be in the body or the query; ``None`` if it is in neither."""
+        return self.body.get(name, self.query.get(name))
+
+
+async def read_call(request: web.Request) -> ReceivedCall:
+    """
+    Read *request* as JSON, form or multipart.
+
+    Raises:
+        GraphRefusal: The body is none of them.
+    """
+    has_file = False
+    body: dict[str, Any] = {}
+    if request.content_type == "multipart/form-data":
+        body, has_file = await _read_multipart(request)
+    elif request.content_type == "application/x-www-form-urlencoded":
+        body = dict((await request.post()).items())
+    elif request.can_read_body:
+        body = _read_object(await request.read())
+    decoded = {name: _decoded(value) for name, value in body.items()}
+    return ReceivedCall(
+        method=request.method,
+        node=request.match_info.get("node", ""),
+        edge=request.match_info.get("edge", ""),
+        query=dict(request.query),
+        body=decoded,
+        has_file=has_file,
+        access_token=_token(request, decoded),
+    )
+
+
+async def _read_multipart(request: web.Request) -> tuple[dict[str, Any], bool]:
+    body: dict[str, Any] = {}
+    has_file = False
+    try:
+        reader = await request.multipart()
+        while (part := await reader.next()) is not None:
+            if not isinstance(part, BodyPartReader) or part.name is None:
+                continue
+            content = bytes(await part.read(decode=True))
+            if part.name == "filedata":
+                has_file = True
+            else:
+                body[part.name] = content.decode("utf-8")
+    except ValueError as exc:
+        msg = "The multipart body cannot be read"
+        raise GraphRefusal(msg) from exc
+    return body, has_file
+
+
+def _read_object(raw: bytes) -> dict[str, Any]:
+    try:
+        body = read_json(raw)
+    except NotStrictJson as exc:
+        msg = "The body is not valid JSON"
+        raise GraphRefusal(msg) from exc
+    if not isinstance(body, dict):
+        msg = "The body must be a JSON object"
+        raise GraphRefusal(msg)
+    return body
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        try:
+            return read_json(value.encode("utf-8", "replace"))
+        except NotStrictJson:
+            return value
+    return value
+
+
+def _token(request: web.Request, body: Mapping[str, Any]) -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token:
+        return token.strip()
+    return str(request.query.get("access_token") or body.get("access_token") or "")
+
+
+def authorize(call: ReceivedCall, page_tokens: Mapping[str, str], app_secret: str, *, require_proof: bool) -> str:
+    """
+    The id of the Page whose token is in the call.
+
+    Args:
+        call: The call.
+        page_tokens: Page access tokens, and the Page of each.
+        app_secret: Of the app.
+        require_proof: Whether there must be an ``appsecret_proof``; one that is given must be right in any case.
+
+    Raises:
+        GraphRefusal: The token or the proof is missing or wrong.
+    """
+    if not call.access_token:
+        msg = "An access token is required to request this resource."
+        raise GraphRefusal(msg, code=104)
+    page_id = page_tokens.get(call.access_token)
+    if page_id is None:
+        msg = "Invalid OAuth access token."
+        raise GraphRefusal(msg, code=190)
+    proof = call.field("appsecret_proof")
+    if proof is None and require_proof:
+        msg = "API calls from the server require an appsecret_proof argument"
+        raise GraphRefusal(msg, kind="GraphMethodException")
+    expected = hmac.new(app_secret.encode(), call.access_token.encode(), hashlib.sha256).hexdigest()
+    if proof is not None and not hmac.compare_digest(str(proof).encode(), expected.encode()):
+        msg = "Invalid appsecret_proof provided in the API argument"
+        raise GraphRefusal(msg, kind="GraphMethodException")
+    return page_id
