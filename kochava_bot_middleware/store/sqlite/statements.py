@@ -266,7 +266,7 @@ KEEP_HEAD = "ON CONFLICT DO NOTHING"
 
 _IN_LANES = f"lane IN (SELECT {text_of('value')} FROM json_each(:lanes))"
 
-_UNSENT = "(state IS NULL OR state = 'dead')"
+_UNSENT = "(state IS NULL OR state = 'dead' AND purged = 0)"
 
 COUNT_UNSENT = f"SELECT queue, state, COUNT(*) FROM entries WHERE {_IN_LANES} AND {_UNSENT} GROUP BY queue, state"
 
