@@ -80,16 +80,13 @@ def _claim(store: Store) -> Awaitable[list[Claim]]:
 
 
 async def _append(store: Store, count: int, *, wait_seconds: float | None = None) -> None:
-    names = [f"{next(_numbers):x}" for _ in range(count)]
     now = time.time()
-    await store.commit(
-        Unit(
-            appends=[
-                Entry(id=name, queue="track", lane=name, created_at=now, body=_BODY, wait_seconds=wait_seconds)
-                for name in names
-            ]
-        )
-    )
+    names = [f"{next(_numbers):x}" for _ in range(count)]
+    entries = [
+        Entry(id=name, queue="track", lane=name, created_at=now, body=_BODY, wait_seconds=wait_seconds)
+        for name in names
+    ]
+    await store.commit(Unit(appends=entries))
 
 
 async def _timed(work: Awaitable[T]) -> tuple[float, T]:

@@ -177,7 +177,7 @@ class MemoryStore:
         now = self._now()
         dropped = 0
         for row in self._rows.values():
-            if row.entry.lane not in lanes:
+            if row.entry.lane not in lanes or row.is_purged:
                 continue
             if row.ended in (None, EntryState.DEAD):
                 if row.ended is EntryState.DEAD:

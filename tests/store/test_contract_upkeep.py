@@ -165,6 +165,17 @@ async def test_forget_leaves_nothing_that_names_the_person(store: Store) -> None
     assert [] == await store.browse("track", lane="ann")
 
 
+async def test_purged_entry_is_not_dropped_again(store: Store, clock: ManualClock) -> None:
+    """Forgetting its person finds nothing of it, and the counts stay."""
+    await append(store, entry("a"))
+    await settle(store, await claim_one(store), Outcome.DEAD)
+    clock.advance(1)
+    await store.purge(ended_for_seconds=0)
+    before = await store.stats()
+    assert 0 == await store.forget(["ann"], reason="forgotten", tombstone=TOMBSTONE)
+    assert before == await store.stats()
+
+
 async def test_forgotten_lane_can_be_used_again(store: Store) -> None:
     """A new entry of a forgotten lane is its head; ids of what was dropped stay seen."""
     await append(store, entry("a"))

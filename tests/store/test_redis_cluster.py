@@ -108,7 +108,7 @@ async def test_shards_are_reached_wherever_they_are(servers: TwoServers) -> None
 # The library leaves its connections to a server that does not answer to the garbage collector.
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_people_of_one_server_do_not_wait_for_another(servers: TwoServers) -> None:
-    """While one is stopped, what the other has is committed as ever, and claimed once the patience is over."""
+    """While one is stopped, what the other has is committed as ever, and claimed once the timeout is over."""
     bot = RedisStore(f"{servers.url(shards=8)}&timeout_seconds=60")
     worker = RedisStore(f"{servers.url(shards=8)}&timeout_seconds=1")
     at_first = [name for name in NAMES if servers.slot(shard_of(name, 8)) < SLOTS // 2]

@@ -126,8 +126,8 @@ async def test_what_is_given_back_or_retried_wakes(valkey: LocalValkey, new_stor
     assert await is_woken(woken)
 
 
-async def test_own_notice_is_not_heard(valkey: LocalValkey) -> None:
-    """A process knows what it commits; it hears those of others."""
+async def test_own_notice_calls_no_callback(valkey: LocalValkey) -> None:
+    """A process knows what it commits; those of others call it."""
     client = ServerClient(parse_redis_address(valkey.url()))
     notifier = RedisNotifier(client, parse_redis_address(valkey.url()), name="a")
     calls: list[str] = []

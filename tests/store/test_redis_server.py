@@ -75,7 +75,7 @@ async def open_message(url: str) -> str:
     ],
 )
 async def test_server_that_loses_data_is_refused(config: dict[str, Any], message: str) -> None:
-    """The error says which setting loses data and how to mend it; `durability=server` takes the server as it is."""
+    """The error says which setting loses data and how to fix it; `durability=server` takes the server as it is."""
     with LocalValkey(**config) as server:
         with pytest.raises(StoreUnavailable, match=f"{message}.*durability=server"):
             await RedisStore(server.url()).open()

@@ -127,7 +127,7 @@ async def test_listing_counts_and_upkeep_reach_all_shards(store: RedisStore, clo
 
 
 async def test_entry_is_found_in_whichever_shard(store: RedisStore) -> None:
-    """Its id does not tell, so each is asked."""
+    """An id does not say which one has it, so each is asked."""
     await append(store, *(entry(f"id of {name}", lane=name) for name in NAMES))
     found = [await store.find(f"id of {name}") for name in NAMES]
     assert NAMES == [row.entry.lane for row in found if row is not None]

@@ -7,12 +7,12 @@ All keys of one shard begin with the same hash tag, so they are in one slot of a
     meta            schema, shards, converting; the last place and the last token given
     rows            place → the entry, with its end once it is settled
     ids             id → place; also of purged rows, for as long as the id is remembered
-    lanes           queue, lane → first and last place of what lives
+    lanes           queue, lane → first and last place of what is not settled
     next            place → the place behind it in its lane
     heads           place → token, attempts, reason, detail   only of heads that were leased once
     ready:QUEUE     heads by the time they are due            these two are all that a claim looks at
     leased:QUEUE    heads by the end of their lease
-    order:QUEUE     what lives, by place
+    order:QUEUE     what is not settled, by place
     done:QUEUE      what is done, by place
     ended:QUEUE     what is dead or dropped, by place
     ended_at        the same by time, for all queues
@@ -269,7 +269,7 @@ end
 """
 """Each script is given the time (empty: the server's), what is asked as JSON, and bytes it refers to."""
 
-# A server whose memory is full refuses a script before its first line, unless told that it needs no room.
+# A server whose memory is full refuses a script before its first line, unless that line says that it needs no memory.
 GROWS = "#!lua\n"
 RUNS_WHEN_FULL = "#!lua flags=allow-oom\n"
 READS = "#!lua flags=no-writes\n"

@@ -64,7 +64,7 @@ BROWSE = Script(
     + """
 local after, some = asked.after, asked.some
 
-local function living_of_lane(lane)
+local function unsettled_of_lane(lane)
   local places, ends, row = {}, call('HGET', LANES, lane), row_at(after)
   local place = ends and string.sub(ends, 1, 16)
   if row and lane_of(row) == lane and not row[STATE] then place = call('HGET', NEXT, after) end
@@ -96,11 +96,11 @@ end
 
 local function candidates()
   local places, sources = {}, {}
-  local lives = asked.state == 'waiting' or asked.state == 'in flight'
+  local unsettled = asked.state == 'waiting' or asked.state == 'in flight'
   if asked.lane then
     local lane = lane_key(asked.queue, asked.lane)
-    if lives or not asked.state then sources[#sources + 1] = living_of_lane(lane) end
-    if not lives then sources[#sources + 1] = settled_of_lane(lane) end
+    if unsettled or not asked.state then sources[#sources + 1] = unsettled_of_lane(lane) end
+    if not unsettled then sources[#sources + 1] = settled_of_lane(lane) end
   elseif asked.state == 'in flight' then
     sources[1] = in_flight()
   elseif asked.state == 'waiting' then
@@ -165,7 +165,7 @@ local function drop(place, row, attempts)
   dropped = dropped + 1
 end
 
-local function drop_living(lane)
+local function drop_unsettled(lane)
   local ends = call('HGET', LANES, lane)
   local place = ends and string.sub(ends, 1, 16)
   while place do
@@ -203,7 +203,7 @@ for _, field in ipairs(call('HKEYS', COUNTS)) do
     for _, lane in ipairs(asked.lanes) do
       local key = lane_key(string.sub(field, 10), lane)
       blank_settled(key)
-      drop_living(key)
+      drop_unsettled(key)
     end
   end
 end
@@ -212,7 +212,7 @@ write_counters()
 return dropped
 """,
 )
-"""Drop what lives or is dead in some lanes of every queue, blank what is settled there, and write a mark."""
+"""Drop what is unsettled or dead in some lanes of every queue, blank what is settled there, and write a mark."""
 
 PURGE = Script(
     RUNS_WHEN_FULL,

@@ -97,7 +97,7 @@ class RedisNotifier:
             self._listening = asyncio.get_running_loop().create_task(self._listen(), name="kochava-bot-listen")
 
     async def listening(self) -> bool:
-        """Whether notices are heard, once the first attempt to listen has ended."""
+        """Whether notices are received, once the first attempt to listen has ended."""
         if self._listening is None:
             return False
         await self._was_tried.wait()

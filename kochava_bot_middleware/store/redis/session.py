@@ -8,7 +8,7 @@ What belongs to one process and one event loop: the connections to a server, ope
    two of the former keys hold a text then: nothing that it would write is lost without an error.
 2. The ends of dead and dropped entries move into their rows, in portions.
 3. With several shards, the marks that are not named after a person are copied to every shard. They were kept in the
-   shard of their key, and are looked for in that of their lane now, which their key does not tell.
+   shard of their key, and are looked for in that of their lane now, which their key does not name.
 
 Each step can be repeated, and until the last one is done the store says that it is being converted. So no lock is
 needed: when a process dies in between, the next one goes on, and two of them do no harm. Nothing is lost: what waits,
@@ -136,7 +136,7 @@ async def open_session(
     Args:
         client: The connections. They are closed if this fails.
         address: Of the server.
-        name: Tells the notices of this process from those of others.
+        name: Of this process, by which it knows its own notices.
         now: See `RoundTrips`.
         common: See `RoundTrips`.
 

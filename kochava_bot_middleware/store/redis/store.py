@@ -78,14 +78,14 @@ class RedisStore:
         Call *callback* whenever another process, or another store of this one, left something to claim.
 
         It is called in the event loop and must not block. A notice can be lost, so it is a hint to look sooner, not a
-        reason not to look. Others are heard from the store's first use on.
+        reason not to look. Notices are received from the store's first use on.
         """
         self._callbacks.append(callback)
         if self._session is not None and self._owner == _current_owner():
             self._session.notifier.on_append(callback)
 
     async def listening(self) -> bool:
-        """Whether notices of others are heard at present."""
+        """Whether notices of others are received at present."""
         return await (await self._opened()).notifier.listening()
 
     async def open(self) -> None:

@@ -302,7 +302,7 @@ WHERE place >= :first_place AND lane IN (SELECT {text_of("value")} FROM json_eac
 
 _PLACES = "place IN (SELECT value FROM json_each(:places))"
 
-_UNSENT = "(state IS NULL OR state = 'dead')"
+_UNSENT = "(state IS NULL OR state = 'dead' AND purged = 0)"
 
 COUNT_UNSENT = f"SELECT queue, state, COUNT(*) FROM entries WHERE {_PLACES} AND {_UNSENT} GROUP BY queue, state"
 
