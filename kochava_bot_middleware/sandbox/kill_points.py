@@ -17,8 +17,8 @@ from typing import Any
 from ..kochava.client import Answer, Failure, RequestSender
 from ..kochava.wire import WireRequest
 from ..store.contract import Store
-from ..store.passing import PassingStore
 from ..store.records import Claim, Committed, Queue, Unit
+from ..store.wrapper import StoreWrapper
 
 _DELIVERED = (Queue.TRACK, Queue.PING)
 
@@ -89,7 +89,7 @@ class PointedHandling:
         return result
 
 
-class PointedStore(PassingStore):
+class PointedStore(StoreWrapper):
     """A `Store` with points; all else goes through."""
 
     def __init__(self, inner: Store, points: KillPoints) -> None:

@@ -19,8 +19,8 @@ from ..kochava.client import Answer, Failure, KochavaClient
 from ..kochava.wire import WireRequest
 from ..messenger.events import Event
 from ..store.contract import Store
-from ..store.passing import PassingStore
 from ..store.records import Committed, Unit
+from ..store.wrapper import StoreWrapper
 
 Answered = Callable[[Answer | Failure], None]
 """Told what came of a request."""
@@ -112,7 +112,7 @@ class ObservedClient(KochavaClient):
             return outcome
 
 
-class ObservedStore(PassingStore):
+class ObservedStore(StoreWrapper):
     """
     A `Store` whose commits are watched.
 

@@ -13,7 +13,7 @@ from ..exceptions import Violation
 from ..kochava.destination import Destination, Destinations, Tracker, WireSettings
 from ..kochava.smartlink_settings import SmartLinkSettings
 from ..settings import Rule, at_least, check_rules, not_empty
-from ..store.place import DEFAULT_ADDRESS, StorePlace, openable, shown
+from ..store.address import DEFAULT_ADDRESS, StorePlace, openable, shown
 from .app_links import AppLinks
 from .consent import PrivacySettings
 from .device import DeviceSettings

@@ -42,7 +42,7 @@ def test_four_slashes_are_absolute() -> None:
 async def test_synchronous_option_goes_before_settings(tmp_path: Path, text: str) -> None:
     """What the address says is what the connection uses."""
     store = sqlite_store(f"sqlite:///{tmp_path}/store.db?synchronous={text}", StoreSettings(synchronous="EXTRA"))
-    level = await store._look(lambda connection, _now: connection.execute("PRAGMA synchronous").fetchone()[0])
+    level = await store.read(lambda connection, _now: connection.execute("PRAGMA synchronous").fetchone()[0])
     await store.close()
     assert 1 == level
 
@@ -50,7 +50,7 @@ async def test_synchronous_option_goes_before_settings(tmp_path: Path, text: str
 async def test_commits_are_durable_by_default(tmp_path: Path) -> None:
     """Without any option a commit survives a power cut: synchronous is FULL."""
     store = sqlite_store(f"sqlite:///{tmp_path}/store.db")
-    level = await store._look(lambda connection, _now: connection.execute("PRAGMA synchronous").fetchone()[0])
+    level = await store.read(lambda connection, _now: connection.execute("PRAGMA synchronous").fetchone()[0])
     await store.close()
     assert 2 == level
 
