@@ -1,14 +1,16 @@
-"""From a store's address to the store."""
+"""From the settings of a store, or its address alone, to the store."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import attrs
 
 from ..clock import Clock
 from ..exceptions import SettingsError, Violation
+from ..settings import InvalidSettings, not_empty
 from .contract import Store
 from .memory import MemoryStore
 from .settings import SYNCHRONOUS, StoreSettings
@@ -20,6 +22,8 @@ KNOWN = (
 )
 """The addresses that can be opened, for messages."""
 
+DEFAULT_ADDRESS = "sqlite:///kochava-bot.db"
+
 
 def open_store(url: str, *, settings: StoreSettings | None = None, clock: Clock | None = None) -> Store:
     """
@@ -29,7 +33,7 @@ def open_store(url: str, *, settings: StoreSettings | None = None, clock: Clock 
         url: ``memory://``; ``sqlite:///`` and a path, absolute if it begins with another slash. SQLite knows the option
             ``?synchronous=NORMAL``, which goes before *settings*. ``postgresql://user:password@host/database``; see
             `store.postgres` for its options. ``redis://user:password@host:6379/0``, the same with ``rediss://``, and
-            ``unix:///path/of/the.sock``; see `store.redis_address.RedisAddress` for their options.
+            ``unix:///path/of/the.sock``; see `store.redis.address.RedisAddress` for their options.
         settings: See `StoreSettings`.
         clock: Defaults to the machine's.
 
@@ -57,9 +61,57 @@ def open_store(url: str, *, settings: StoreSettings | None = None, clock: Clock 
     return SqliteStore(path[1:], settings=_with_options(settings, options), clock=clock)
 
 
+def without_password(url: str) -> str:
+    """The address of a store as it may be logged: without user, password and options."""
+    scheme, separator, rest = url.partition("://")
+    _, at, place = rest.rpartition("@")
+    return f"{scheme}{separator}{'…@' if at else ''}{place.partition('?')[0]}"
+
+
+def shown(place: str | StorePlace) -> str:
+    """An attrs ``repr`` of a field that holds either."""
+    return repr(without_password(place)) if isinstance(place, str) else repr(place)
+
+
+def openable(_instance: Any, _attribute: Any, place: Any) -> None:
+    """An attrs validator: the address is of a store that can be opened. A `StorePlace` has been checked already."""
+    if isinstance(place, StorePlace):
+        return
+    not_empty(None, None, place)
+    try:
+        # Nothing is opened before the first call of the store.
+        open_store(place)
+    except SettingsError as exc:
+        raise InvalidSettings(attrs.evolve(violation, key="") for violation in exc.violations) from None
+
+
+@attrs.frozen(kw_only=True)
+class StorePlace(StoreSettings):
+    """
+    The settings of a store as a table. Instead of this table, its address alone may be given.
+
+    Attributes:
+        address: As it would be given alone.
+    """
+
+    address: str = attrs.field(default=DEFAULT_ADDRESS, validator=openable, repr=shown)
+
+    def __str__(self) -> str:
+        return without_password(self.address)
+
+    @property
+    def is_memory(self) -> bool:
+        """Whether it is in the memory of one process, which no other can read."""
+        return self.address.startswith("memory://")
+
+    def make(self, clock: Clock | None = None) -> Store:
+        """The store. Nothing is touched before its first call."""
+        return open_store(self.address, settings=self, clock=clock)
+
+
 def _postgres_store(url: str, *, settings: StoreSettings, clock: Clock | None) -> Store:
     try:
-        # Only who uses it needs its library.
+        # Only needed for such an address, like its library.
         from .postgres.store import PostgresStore  # noqa: PLC0415
     except ModuleNotFoundError as exc:
         if exc.name != "asyncpg":

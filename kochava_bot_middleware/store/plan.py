@@ -164,15 +164,16 @@ class CommitPlan:
         )
 
     def _refusal(self, unit: Unit) -> Committed | None:
-        settled: set[str] = set()
-        for settlement in unit.settlements:
-            entry = settlement.claim.entry
-            lane = self._lane(entry)
-            head = lane.stored
-            is_owned = head is not None and head.id == entry.id and head.token == settlement.claim.token
-            if not is_owned or lane.is_settled or lane.returned is not None or entry.id in settled:
-                return Committed(verdict=CommitVerdict.LEASE_LOST, failed_key=entry.id)
-            settled.add(entry.id)
+        if unit.settlements:
+            settled: set[str] = set()
+            for settlement in unit.settlements:
+                entry = settlement.claim.entry
+                lane = self._lane(entry)
+                head = lane.stored
+                is_owned = head is not None and head.id == entry.id and head.token == settlement.claim.token
+                if not is_owned or lane.is_settled or lane.returned is not None or entry.id in settled:
+                    return Committed(verdict=CommitVerdict.LEASE_LOST, failed_key=entry.id)
+                settled.add(entry.id)
         for mark in unit.marks:
             if mark.condition is Condition.ALWAYS:
                 continue

@@ -1,4 +1,4 @@
-"""What is wrong with a server's encryption, in words for who runs the bot."""
+"""What is wrong with the encryption of a connection to a server, and what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _OUT_OF_DATE = (9, 10)
 
 def tls_advice(exc: BaseException, *, option: str) -> str | None:
     """
-    How to mend it; ``None`` if it is not encryption that failed.
+    The part of an error message about it; ``None`` if it is not encryption that failed.
 
     Args:
         exc: What the client library raised; the reason may be among its causes.

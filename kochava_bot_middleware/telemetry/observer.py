@@ -17,8 +17,8 @@ from ..kochava.client import Answer, Failure, KochavaClient
 from ..kochava.wire import WireRequest
 from ..messenger.events import Event
 from ..store.contract import Store
-from ..store.passing import PassingStore
 from ..store.records import Committed, Unit
+from ..store.wrapper import StoreWrapper
 
 log = logging.getLogger("kochava_bot_middleware.telemetry")
 
@@ -172,7 +172,7 @@ class ObservedClient(KochavaClient):
             return outcome
 
 
-class ObservedStore(PassingStore):
+class ObservedStore(StoreWrapper):
     """
     A `Store` whose commits are observed.
 

@@ -16,8 +16,8 @@ from ..incidents import Incidents
 from ..kochava.destination import Destination, Destinations, Tracker, WireSettings
 from ..kochava.smartlink_settings import SmartLinkSettings
 from ..settings import Rule, at_least, check_rules, not_empty
+from ..store.address import DEFAULT_ADDRESS, StorePlace, openable, shown
 from ..store.contract import Store
-from ..store.place import DEFAULT_ADDRESS, StorePlace, openable, shown
 from ..telemetry.counts import RunningCounts
 from .consent import PrivacySettings
 from .events import EngagementSettings

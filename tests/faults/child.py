@@ -28,8 +28,8 @@ from kochava_bot_middleware.middleware import KochavaMiddleware
 from kochava_bot_middleware.sandbox.audit import AuditEntry
 from kochava_bot_middleware.store.address import open_store
 from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.passing import PassingStore
 from kochava_bot_middleware.store.records import Committed, CommitVerdict, Outcome, Queue, Unit
+from kochava_bot_middleware.store.wrapper import StoreWrapper
 from tests.faults import entries
 from tests.faults.history import StepKind
 from tests.faults.kill_points import KillPoint, KillPoints, MiddlewareWithPoint, SenderWithPoints, StoreWithPoints
@@ -93,7 +93,7 @@ class JumpingClock(SystemClock):
         return super().now() + (passed[-1] if passed else 0.0)
 
 
-class ReportingStore(PassingStore):
+class ReportingStore(StoreWrapper):
     """Reports which records it has settled."""
 
     def __init__(self, inner: Store, name: str) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 from kochava_bot_middleware.kochava.client import Answer, Failure, RequestSender
 from kochava_bot_middleware.kochava.wire import WireRequest
 from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.passing import PassingStore
 from kochava_bot_middleware.store.records import Claim, Committed, Queue, Unit
+from kochava_bot_middleware.store.wrapper import StoreWrapper
 
 _DELIVERED = (Queue.TRACK, Queue.PING)
 
@@ -87,7 +87,7 @@ class MiddlewareWithPoint:
         return result
 
 
-class StoreWithPoints(PassingStore):
+class StoreWithPoints(StoreWrapper):
     """A `Store` with points."""
 
     def __init__(self, inner: Store, points: KillPoints) -> None:

@@ -11,8 +11,8 @@ from kochava_bot_middleware.handling import Handling
 from kochava_bot_middleware.messenger.events import Event
 from kochava_bot_middleware.messenger.parsing.webhook import parse_webhook
 from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.passing import PassingStore
 from kochava_bot_middleware.store.records import Claim, Committed, Entry, Queue, QueueStats, Unit
+from kochava_bot_middleware.store.wrapper import StoreWrapper
 
 PAGE_ID = "1001"
 
@@ -33,7 +33,7 @@ def message(text: str, user: str = "ann") -> Event:
     return event
 
 
-class FaultyStore(PassingStore):
+class FaultyStore(StoreWrapper):
     """
     Another store, whose commits fail or hang when told so.
 

@@ -10,8 +10,8 @@ import pytest
 from kochava_bot_middleware.exceptions import SettingsError
 from kochava_bot_middleware.middleware import KochavaMiddleware
 from kochava_bot_middleware.settings import from_mapping
+from kochava_bot_middleware.store.address import without_password
 from kochava_bot_middleware.store.memory import MemoryStore
-from kochava_bot_middleware.store.place import without_password
 from kochava_bot_middleware.tracking.settings import KochavaSettings
 
 

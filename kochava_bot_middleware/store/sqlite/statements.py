@@ -118,11 +118,11 @@ def snapshot(*, escaped: bool) -> str:
     ), (
         SELECT json_group_array(json_array(heads.queue, lanes.key, heads.place, own.id, heads.token, heads.attempts, (
             SELECT MIN(place) FROM entries INDEXED BY entries_by_lane
-            WHERE lane = own.lane AND queue = own.queue AND state IS NULL AND place > own.place)))
+            WHERE lane = own.lane AND queue = heads.queue AND state IS NULL AND place > heads.place)))
         FROM json_each(?2) AS queues CROSS JOIN json_each(queues.value) AS lanes
         CROSS JOIN heads ON heads.queue = {queue} AND heads.place = (
-            SELECT MIN(place) FROM entries INDEXED BY entries_by_lane
-            WHERE lane = {lane} AND queue = {queue} AND state IS NULL)
+            SELECT place FROM entries INDEXED BY entries_by_lane
+            WHERE lane = {lane} AND queue = {queue} AND state IS NULL ORDER BY place LIMIT 1)
         CROSS JOIN entries AS own ON own.place = heads.place
     ), (
         SELECT json_group_array(json_array(keys.key, hex(marks.value)))

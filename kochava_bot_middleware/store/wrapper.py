@@ -1,4 +1,4 @@
-"""A store around another one: everything passes through until a subclass says otherwise."""
+"""A store around another one, which passes every call through until a subclass overrides it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from .contract import AnnouncesAppends, Store
 from .records import Claim, Committed, EntryState, Listed, Mark, QueueStats, Unit
 
 
-class PassingStore:
+class StoreWrapper:
     """
-    A `Store` that hands each call on; for those that watch, disturb or count the calls of another.
+    A `Store` that passes each call on; the base of stores that observe, count or disturb the calls of another.
 
     Attributes:
-        inner: The store around which it stands.
+        inner: The wrapped store.
     """
 
     def __init__(self, inner: Store) -> None:
@@ -21,7 +21,7 @@ class PassingStore:
         self.durable = inner.durable
 
     def on_append(self, callback: Callable[[], None]) -> None:
-        """See `AnnouncesAppends`; of a store that announces nothing, nothing is heard."""
+        """Does nothing when the wrapped store does not announce appends."""
         if isinstance(self.inner, AnnouncesAppends):
             self.inner.on_append(callback)
 

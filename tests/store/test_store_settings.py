@@ -11,8 +11,8 @@ import pytest
 from kochava_bot_middleware import KochavaMiddleware, KochavaSettings
 from kochava_bot_middleware.exceptions import SettingsError
 from kochava_bot_middleware.settings import from_environment, from_mapping, from_toml
+from kochava_bot_middleware.store.address import StorePlace
 from kochava_bot_middleware.store.memory import MemoryStore
-from kochava_bot_middleware.store.place import StorePlace
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
 from tests.store.harness import ManualClock, append, claim_one, entry, settle
 
@@ -38,7 +38,7 @@ def wrong(store: object) -> dict[str, tuple[str, str]]:
 
 
 def test_an_address_is_a_table_with_nothing_else() -> None:
-    """Whoever reads the settings sees one form."""
+    """The settings have one form to read."""
     address = "sqlite:///shop.db"
     assert StorePlace(address=address) == place_of(address) == place_of({"address": address})
 
@@ -56,7 +56,7 @@ def test_a_table_may_be_given_in_code() -> None:
     assert place == KochavaSettings(kochava_app_id="ko", store=place).kept_in
 
 
-def test_all_that_is_wrong_in_the_table_is_told_at_once() -> None:
+def test_all_that_is_wrong_in_the_table_is_reported_at_once() -> None:
     """With the path of each key, what was wanted and what was got."""
     found = wrong({"address": "mysql://user:hunter2@h/db", "dedupe_seconds": "60", "synchronous": "OFF", "adress": "x"})
     assert {
@@ -79,9 +79,9 @@ def test_what_is_neither_is_refused(store: object, got: str) -> None:
 def test_a_password_is_not_printed() -> None:
     """Neither by the settings nor by the table."""
     settings = from_mapping(KochavaSettings, {**APP, "store": {"address": "postgresql://bot:hunter2@db.example/bots"}})
-    told = f"{settings!r} {settings.kept_in!r} {settings.kept_in}"
-    assert "hunter2" not in told
-    assert "postgresql://…@db.example/bots" in told
+    shown = f"{settings!r} {settings.kept_in!r} {settings.kept_in}"
+    assert "hunter2" not in shown
+    assert "postgresql://…@db.example/bots" in shown
 
 
 @pytest.mark.parametrize(
