@@ -93,6 +93,7 @@ class Inbox:
         self._commits = CommitRetry(store, self._clock)
         self._committer = HandlingCommitter(store, self._clock, self._commits)
         self._full_lease = Lease(queue=Queue.INBOX, seconds=settings.lease_seconds)
+        self._slots = asyncio.Semaphore(settings.concurrency)
         self._in_flight = InFlight()
         self._consumer = Consumer(
             store,
@@ -103,6 +104,7 @@ class Inbox:
                 most_held=settings.concurrency,
                 lease_seconds=settings.lease_seconds,
                 poll_seconds=settings.poll_seconds,
+                is_isolated=True,
                 longest_wait_seconds=lambda: LONGEST_LEASE * settings.lease_seconds,
             ),
             clock=self._clock,
@@ -180,9 +182,10 @@ class Inbox:
         except asyncio.CancelledError:
             admission.end(StoreUnavailable("the bot is shutting down"))
             raise
-        begun = self._consumer.hold(
-            committed.leased, asked_at, lambda claimed: self._process(claimed, events.get(claimed.claim.entry.id))
-        )
+        begun = [
+            (claimed, self._process(claimed, events.get(claimed.claim.entry.id)))
+            for claimed in self._consumer.hold(committed.leased, asked_at)
+        ]
         self._in_flight.written(entries, committed)
         admission.end()
         if len(begun) == 1:
@@ -219,7 +222,7 @@ class Inbox:
         try:
             if current.claimed is None:
                 await current.ready.wait()
-            async with self._consumer.slots:
+            async with self._slots:
                 if not await self._may_begin(current):
                     return
                 current.is_begun = True
