@@ -200,10 +200,10 @@ class Consumer:
         Raises:
             StoreError: The lease may have lapsed, and the store cannot be asked.
         """
-        is_owned = await self._leases.is_owned(claimed)
-        if not is_owned:
-            self._let_go(claimed)
-        return is_owned
+        if self._leases.is_fresh(claimed) or await self._leases.is_owned(claimed):
+            return True
+        self._let_go(claimed)
+        return False
 
     def remember_processed(self, entry_id: str, settlement: Settlement | None = None) -> None:
         """
