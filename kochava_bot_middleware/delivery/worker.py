@@ -122,12 +122,7 @@ class Worker:
         )
 
     async def _deliver(self, queue: Queue, claimed: Claimed) -> Settled | None:
-        consumer = self._consumers[queue]
-        async with consumer.slots:
-            if consumer.is_stopping:
-                return None
-            consumer.begin(claimed)
-            settled = await self._deliverer.attempt(claimed, consumer.is_owned)
+        settled = await self._deliverer.attempt(claimed, self._consumers[queue].is_owned)
         if settled is None:
             self.counts.lost += 1
         return settled

@@ -23,7 +23,8 @@ from ..queues.leases import Claimed
 from ..queues.options import ConsumerOptions, Work
 from ..queues.settling import HandlingCommitter
 from ..store.contract import Store
-from ..store.records import Entry, Lease, Outcome, Queue, Settlement, Unit
+from ..store.records import Lease, Outcome, Queue, Settlement, Unit
+from .admission import Admission, WaitLimit
 from .entries import SCHEMA, CorruptEntry, as_attempt, entry_of, event_of, id_of
 from .in_flight import InFlight, InFlightEvent
 from .settings import InboxSettings
@@ -34,44 +35,6 @@ Dispatch = Callable[[Handling], Awaitable[None]]
 
 LONGEST_LEASE = 4.0
 """An event waits no longer than its lease; another process may have one that is so many times as long."""
-
-
-class _Admission:
-    """
-    The new events of one webhook on their way into the store, and the request that waits for it.
-
-    Attributes:
-        events: What is stored, each with its event.
-        waiter: Done when waiting is over: the store has answered, or takes too long.
-        has_ended: The store has the events, or will never have them.
-        error: Why it will never have them.
-    """
-
-    __slots__ = ("error", "events", "has_ended", "waiter")
-
-    def __init__(self, events: Sequence[tuple[Entry, Event]]) -> None:
-        self.events = events
-        self.waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.has_ended = False
-        self.error: Exception | None = None
-
-    def end(self, error: Exception | None = None) -> None:
-        """The store has the events or, with an *error*, never will."""
-        self.has_ended = True
-        self.error = error
-        self._wait_no_longer()
-
-    async def wait(self, seconds: float) -> None:
-        """Return when it has ended, at the latest after so many seconds."""
-        timer = asyncio.get_running_loop().call_later(seconds, self._wait_no_longer)
-        try:
-            await self.waiter
-        finally:
-            timer.cancel()
-
-    def _wait_no_longer(self) -> None:
-        if not self.waiter.done():
-            self.waiter.set_result(None)
 
 
 class Inbox:
@@ -93,6 +56,8 @@ class Inbox:
         self._commits = CommitRetry(store, self._clock)
         self._committer = HandlingCommitter(store, self._clock, self._commits)
         self._full_lease = Lease(queue=Queue.INBOX, seconds=settings.lease_seconds)
+        self._wait_limit = WaitLimit(settings.commit_timeout_seconds)
+        self._slots = asyncio.Semaphore(settings.concurrency)
         self._in_flight = InFlight()
         self._consumer = Consumer(
             store,
@@ -103,6 +68,7 @@ class Inbox:
                 most_held=settings.concurrency,
                 lease_seconds=settings.lease_seconds,
                 poll_seconds=settings.poll_seconds,
+                is_isolated=True,
                 longest_wait_seconds=lambda: LONGEST_LEASE * settings.lease_seconds,
             ),
             clock=self._clock,
@@ -135,9 +101,9 @@ class Inbox:
         if not new:
             return
         # An owned task, since a request that is cancelled must not orphan what it stored.
-        admission = _Admission(new)
+        admission = Admission(new)
         admitting = self._consumer.create_task(self._admit(admission))
-        await admission.wait(self._settings.commit_timeout_seconds)
+        await self._wait_limit.wait(admission.waiter)
         if admission.has_ended:
             if admission.error is not None:
                 raise admission.error
@@ -166,7 +132,7 @@ class Inbox:
 
     # Storing
 
-    async def _admit(self, admission: _Admission) -> None:
+    async def _admit(self, admission: Admission) -> None:
         """Store the events of a webhook, and handle those that this leased."""
         events = {entry.id: event for entry, event in admission.events}
         entries = [entry for entry, _ in admission.events]
@@ -180,9 +146,10 @@ class Inbox:
         except asyncio.CancelledError:
             admission.end(StoreUnavailable("the bot is shutting down"))
             raise
-        begun = self._consumer.hold(
-            committed.leased, asked_at, lambda claimed: self._process(claimed, events.get(claimed.claim.entry.id))
-        )
+        begun = [
+            (claimed, self._process(claimed, events.get(claimed.claim.entry.id)))
+            for claimed in self._consumer.hold(committed.leased, asked_at)
+        ]
         self._in_flight.written(entries, committed)
         admission.end()
         if len(begun) == 1:
@@ -219,7 +186,7 @@ class Inbox:
         try:
             if current.claimed is None:
                 await current.ready.wait()
-            async with self._consumer.slots:
+            async with self._slots:
                 if not await self._may_begin(current):
                     return
                 current.is_begun = True

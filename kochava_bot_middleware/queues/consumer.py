@@ -15,6 +15,7 @@ import asyncio
 import contextvars
 import functools
 import logging
+from collections import deque
 from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any
 
@@ -54,7 +55,6 @@ class Consumer:
     Works on one queue until it is stopped; failures of the store do not end it.
 
     Attributes:
-        slots: What a process holds while it runs a handler or sends a request, to bound how many do so at a time.
         is_stopping: Nothing more is claimed.
         is_cancelling: The deadline of `stop` has passed, and tasks are being cancelled.
     """
@@ -75,11 +75,12 @@ class Consumer:
         self._options = options
         self._clock = clock
         self._incidents = incidents
-        self.slots = asyncio.Semaphore(options.concurrency)
         self.is_stopping = False
         self.is_cancelling = False
         self._leases = Leases(store, clock, options.lease_seconds)
         self._processed: dict[str, Settlement | None] = {}
+        self._ready: deque[Claimed] = deque()
+        self._running = 0
         self._settlements: list[tuple[Claimed, Settlement]] = []
         self._is_settling = False
         self._is_full = False
@@ -149,20 +150,14 @@ class Consumer:
         """The time by both clocks of this process, as `hold` and `take` want it from before the store was asked."""
         return self._leases.now()
 
-    def hold(
-        self, claims: Iterable[Claim], asked_at: Instant, process: Process | None = None
-    ) -> list[tuple[Claimed, Work]]:
+    def hold(self, claims: Iterable[Claim], asked_at: Instant) -> list[Claimed]:
         """
-        Hold claims from now on.
+        Hold claims from now on; returns those that are to be processed, by `run` or by `create_task`.
 
         Args:
             asked_at: When the store was asked for them.
-            process: In place of the usual one.
-
-        Returns:
-            What is to be worked on, and the work: for `run` or `create_task`.
         """
-        work = []
+        held = []
         for claim in claims:
             claimed = self._leases.add(claim, asked_at)
             if claimed is None:
@@ -171,16 +166,22 @@ class Consumer:
                 settlement = self._processed.pop(claim.entry.id)
                 self._settle(claimed, settlement or Settlement(claim=claim, outcome=Outcome.DONE))
             else:
-                work.append((claimed, (process or self._process)(claimed)))
-        return work
+                held.append(claimed)
+        return held
 
     def take(self, claims: Iterable[Claim], asked_at: Instant) -> None:
-        """Hold claims, such as those that a commit leased, and work on each in a task."""
-        for claimed, work in self.hold(claims, asked_at):
-            self.create_task(work, claimed)
+        """Hold claims, such as those that a commit leased, and process them."""
+        for claimed in self.hold(claims, asked_at):
+            if self._options.is_isolated:
+                self.create_task(self._process(claimed), claimed)
+            else:
+                self._ready.append(claimed)
+                if self._running < self._options.concurrency:
+                    self._running += 1
+                    self.create_task(self._process_ready())
 
     async def run(self, claimed: Claimed, work: Work) -> None:
-        """Do within the current task what `hold` returned."""
+        """Process a claim within the current task."""
         settlement = None
         try:
             settlement = await work
@@ -199,10 +200,10 @@ class Consumer:
         Raises:
             StoreError: The lease may have lapsed, and the store cannot be asked.
         """
-        is_owned = await self._leases.is_owned(claimed)
-        if not is_owned:
-            self._let_go(claimed)
-        return is_owned
+        if self._leases.is_fresh(claimed) or await self._leases.is_owned(claimed):
+            return True
+        self._let_go(claimed)
+        return False
 
     def remember_processed(self, entry_id: str, settlement: Settlement | None = None) -> None:
         """
@@ -269,7 +270,19 @@ class Consumer:
             self._is_full = False
             self.wake()
 
-    # Settling
+    # Processing and settling
+
+    async def _process_ready(self) -> None:
+        try:
+            while self._ready and not self.is_stopping:
+                claimed = self._ready.popleft()
+                self.begin(claimed)
+                try:
+                    await self.run(claimed, self._process(claimed))
+                except Exception as exc:  # noqa: BLE001 - a fault of one entry must not stop the others
+                    log.error("%s_task_failed: %s", self._queue, trail_of(exc))
+        finally:
+            self._running -= 1
 
     def _task_ended(self, claimed: Claimed | None, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

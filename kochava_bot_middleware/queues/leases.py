@@ -103,13 +103,17 @@ class Leases:
         Raises:
             StoreError: The lease may have lapsed, and the store cannot be asked.
         """
-        while True:
-            monotonic, wall = self.now()
-            if max(monotonic - claimed.asked_at[0], wall - claimed.asked_at[1]) <= self._lease_seconds * SAFE_PART:
-                return True
+        while not self.is_fresh(claimed):
             token = claimed.claim.token
             if not await self._renew([claimed]) and claimed.claim.token == token:
                 return False
+        return True
+
+    def is_fresh(self, claimed: Claimed) -> bool:
+        """Whether the lease surely lasts for a while."""
+        monotonic_at, wall_at = claimed.asked_at
+        safe = self._lease_seconds * SAFE_PART
+        return self._clock.monotonic() - monotonic_at <= safe and self._clock.now() - wall_at <= safe
 
     async def renew_all(self) -> None:
         """Renew every lease; what is lost is noticed when it is settled, at the latest."""

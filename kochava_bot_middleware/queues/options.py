@@ -13,10 +13,8 @@ from .leases import Claimed
 Work = Coroutine[Any, Any, Settlement | None]
 Process = Callable[[Claimed], Work]
 """
-Works on one claim. It is called at once when the claim was made; the coroutine that it returns runs as a task.
-
-A settlement that this returns is committed together with others. ``None``: it has settled the claim itself, the lease
-is lost, or, at a shutdown, work did not begin.
+Works on one claim. A settlement that it returns is committed together with others. ``None``: it has settled the claim
+itself, or the lease is lost.
 """
 
 
@@ -38,12 +36,16 @@ class ConsumerOptions:
     How a consumer works.
 
     Attributes:
-        concurrency: Size of `Consumer.slots`. Nothing is claimed while more than half as many claims wait for a slot.
+        concurrency: How many claims are processed at a time, by so many tasks. Nothing is claimed while more than half
+            as many wait to begin.
         most_held: Claims are made until so many are held. Those that a commit leased come on top.
         lease_seconds: How long a claim is owned without being renewed.
         poll_seconds: How often to look for what other processes appended.
         longest_wait_seconds: Tells the longest time that anything in the queue may wait or be leased from now on; see
             `Store.sweep`.
+        is_isolated: Process each claim in a task, and so in a context, of its own, beginning with the synchronous part
+            of the process at once. Then the process bounds how many are processed at a time, and says when it begins
+            with one (`Consumer.begin`).
         room: Given how many claims are wanted, tells how many are worth making now, and in how many seconds to ask
             again. ``None``: any number.
         on_ended: Called with each settlement that a process returned.
@@ -54,5 +56,6 @@ class ConsumerOptions:
     lease_seconds: float
     poll_seconds: float
     longest_wait_seconds: Callable[[], float]
+    is_isolated: bool = False
     room: Callable[[int], tuple[int, float]] | None = None
     on_ended: OnEnded | None = None
