@@ -13,6 +13,7 @@ from kochava_bot_middleware.store.records import (
     Lease,
     Mark,
     Outcome,
+    Queue,
     QueueStats,
     Settlement,
     Unit,
@@ -87,6 +88,14 @@ async def test_any_text_is_an_id_a_lane_and_a_key(store: Store) -> None:
     assert {"a\x00", "a"} == set(await claimed_ids(store))
     await put(store, Mark(lane=lane, key="k\x00", value=b"1"))
     assert {"k\x00": b"1"} == dict(await store.recall([(lane, "k\x00"), (lane, "k")]))
+
+
+async def test_queue_may_be_a_member_of_an_enum(store: Store) -> None:
+    """It is the queue of that text."""
+    await append(store, entry("a", queue=Queue.TRACK))
+    await settle(store, await claim_one(store, Queue.TRACK))
+    await append(store, entry("b", queue="track"))
+    assert ["b"] == await claimed_ids(store, Queue.TRACK)
 
 
 async def test_lanes_are_independent(store: Store) -> None:

@@ -70,7 +70,7 @@ def _read(
     settled = {(end.claim.entry.queue, end.claim.entry.lane) for unit in units for end in unit.settlements}
     lanes: defaultdict[str, list[str]] = defaultdict(list)
     for queue, lane in settled.union((entry.queue, entry.lane) for unit in units for entry in unit.appends):
-        lanes[queue].append(lane)
+        lanes[str(queue)].append(lane)  # orjson takes no member of an enum as a key
     keys = list({mark.key for unit in units for mark in unit.marks if mark.condition is not Condition.ALWAYS})
     passed = (sql.json_of_texts(ids), sql.json_of_groups(lanes), sql.json_of_texts(keys))
     statement = sql.snapshot(escaped=sql.is_escaped(*passed))
