@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .buttons import PROFILE_PROPERTIES, check_menu, check_profile
-from .graph import NO_MATCHING_USER, GraphRefusal, ReceivedCall, need_text, need_web_url, refuse_unless
+from .fields import text, web_url
+from .graph import NO_MATCHING_USER, GraphRefusal, ReceivedCall, refuse_unless
 from .page import SandboxPage
 from .rules import check_attachment
 
@@ -65,8 +66,8 @@ def personas(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
     """Create a persona, or list them."""
     if call.method == "GET":
         return {"data": [{"id": key, **persona} for key, persona in page.personas.items()]}
-    need_text("name", call.body.get("name"), 50)
-    need_web_url("profile_picture_url", call.body.get("profile_picture_url"))
+    text(50)("name", call.body.get("name"), page)
+    web_url("profile_picture_url", call.body.get("profile_picture_url"), page)
     persona_id = page.new_id()
     page.personas[persona_id] = {name: call.body[name] for name in ("name", "profile_picture_url")}
     return {"id": persona_id}

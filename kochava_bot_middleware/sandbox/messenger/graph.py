@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 from aiohttp import BodyPartReader, web
@@ -51,45 +50,6 @@ def refuse_unless(condition: object, message: str, *, code: int = 100, subcode: 
     """Raise `GraphRefusal` with *message* if *condition* is false."""
     if not condition:
         raise GraphRefusal(message, code=code, subcode=subcode)
-
-
-def need_one_of(param: str, value: Any, known: Collection[str]) -> None:
-    """Refuse what is not one of the words in *known*."""
-    choice = ", ".join(sorted(known)).upper()
-    refuse_unless(isinstance(value, str) and value in known, f"param {param} must be one of {{{choice}}}.")
-
-
-def refuse_other_keys(param: str, value: Any, known: frozenset[str]) -> None:
-    """Refuse what is not an object, and an object with keys other than *known*."""
-    refuse_unless(isinstance(value, dict), f"param {param} must be an object.")
-    for name in value:
-        refuse_unless(name in known, f'Invalid keys "{name}" were found in param "{param}".')
-
-
-def need_text(param: str, value: Any, maximum: int) -> None:
-    """Refuse what is not a string of 1 to *maximum* characters."""
-    refuse_unless(isinstance(value, str), f"param {param} must be a string.")
-    refuse_unless(value, f"param {param} must be non-empty.")
-    refuse_unless(len(value) <= maximum, f"Length of param {param} must be less than or equal to {maximum}")
-
-
-def need_list(param: str, value: Any, maximum: int) -> None:
-    """Refuse what is not a list of 1 to *maximum* items; too many is error 105."""
-    refuse_unless(isinstance(value, list), f"param {param} must be an array.")
-    refuse_unless(value, f"param {param} must be non-empty.")
-    refuse_unless(len(value) <= maximum, f"param {param} has too many elements.", code=105)
-
-
-def need_web_url(param: str, value: Any) -> None:
-    """Refuse what is not an http or https address."""
-    refuse_unless(isinstance(value, str) and value, f"param {param} must be non-empty.")
-    try:
-        parts = urlsplit(value)
-        host = parts.hostname
-    except ValueError:
-        host = None
-    is_valid = host is not None and parts.scheme in ("http", "https") and not any(map(str.isspace, value))
-    refuse_unless(is_valid, f"param {param} must be a valid URI.")
 
 
 @attrs.frozen(kw_only=True)
