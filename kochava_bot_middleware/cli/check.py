@@ -138,18 +138,13 @@ def example_of(match: str) -> str | None:
 
 
 def remarks_on(settings: KochavaSettings, apps: Apps, page_ids: Iterable[str] = ()) -> list[Remark]:
-    """
-    All remarks; those that concern the settings as a whole come last.
-
-    Args:
-        page_ids: Pages of the bot, besides those with settings of their own.
-    """
+    """All remarks; those that concern the settings as a whole come last."""
     remarks: list[Remark] = []
     for prefix, links in _each(settings, "smartlinks", settings.smartlinks):
         is_hashed = links.user_id_hash or settings.privacy.user_id_hash
         remarks += _on_links(links, prefix, is_hashed=is_hashed)
     for prefix, greeting in _each(settings, "greeting", settings.greeting):
-        remarks += _on_greeting(greeting, prefix)
+        remarks += _on_tracker(greeting, prefix)
     for prefix, wire in _each(settings, "wire", settings.wire):
         remarks += _on_wire(wire, prefix)
     remarks += _on_funnel(apps)
@@ -159,8 +154,7 @@ def remarks_on(settings: KochavaSettings, apps: Apps, page_ids: Iterable[str] = 
         remarks.append(("privacy.consent", text))
     if settings.mode is not Mode.LIVE:
         remarks.append(("mode", f"is {str(settings.mode)!r}: the bot sends nothing"))
-    text = "Kochava accepts a bot's events, pings and SmartLinks for paid accounts only"
-    remarks.append(("kochava_app_id", text))
+    remarks.append(("kochava_app_id", "Kochava accepts a bot's events, pings and SmartLinks for paid accounts only"))
     return remarks
 
 
@@ -180,12 +174,11 @@ def _on_links(links: SmartLinkSettings, key: str, *, is_hashed: bool) -> Iterato
         yield from _insecure({f"{where}.link": route.link})
         names = {part.name for part in template.parts if isinstance(part, Placeholder)}
         if not names & set(URL_PLACEHOLDERS):
-            text = "without {url}, every address that it matches leads to the same place"
-            yield f"{where}.link", text
+            yield f"{where}.link", "without {url}, every address that it matches leads to the same place"
+        plain = route.match if "://" in route.match else f"https://{route.match}"
         for earlier, other in enumerate(links.routes[:index]):
-            if other.match == route.match or glob(other.match).fullmatch(_plain(route.match)):
-                text = f"never reached: routes[{earlier}] takes what it matches"
-                yield f"{where}.match", text
+            if other.match == route.match or glob(other.match).fullmatch(plain):
+                yield f"{where}.match", f"never reached: routes[{earlier}] takes what it matches"
                 break
     yield from _insecure({f"{key}.default": links.default})
     if (links.default or links.routes) and links.user_param is not None and not is_hashed:
@@ -196,26 +189,12 @@ def _on_links(links: SmartLinkSettings, key: str, *, is_hashed: bool) -> Iterato
         yield f"{key}.user_param", text
 
 
-def _plain(match: str) -> str:
-    return match if "://" in match else f"https://{match}"
-
-
-def _on_greeting(greeting: GreetingSettings, key: str) -> Iterator[Remark]:
-    tracker = Tracker(impression_url=greeting.impression_url, click_url=greeting.click_url)
-    yield from _on_tracker(tracker, key)
-
-
-def _on_tracker(tracker: Tracker, key: str) -> Iterator[Remark]:
+def _on_tracker(tracker: Tracker | GreetingSettings, key: str) -> Iterator[Remark]:
     urls = {f"{key}.impression_url": tracker.impression_url, f"{key}.click_url": tracker.click_url}
     for where, url in urls.items():
-        if url is not None and not _query(url).get("campaign_id"):
-            text = "has no campaign_id; paste the address from Campaign Manager whole"
-            yield where, text
+        if url is not None and not dict(parse_qsl(urlsplit(url).query)).get("campaign_id"):
+            yield where, "has no campaign_id; paste the address from Campaign Manager whole"
     yield from _insecure(urls)
-
-
-def _query(url: str) -> Mapping[str, str]:
-    return dict(parse_qsl(urlsplit(url).query))
 
 
 def _on_wire(wire: WireSettings, key: str) -> Iterator[Remark]:
@@ -233,8 +212,10 @@ def _insecure(urls: Mapping[str, str | None]) -> Iterator[Remark]:
 
 def _on_funnel(apps: Apps) -> Iterator[Remark]:
     if any(app.greeting.is_on and app.install.mode == "off" for app in apps):
-        text = "is off while impressions and clicks are sent: Kochava has no install to attribute to them"
-        yield "install.mode", text
+        yield (
+            "install.mode",
+            "is off while impressions and clicks are sent: Kochava has no install to attribute to them",
+        )
 
 
 def _on_apps(apps: Apps, page_ids: Iterable[str]) -> Iterator[Remark]:

@@ -32,13 +32,7 @@ class SampleKind(enum.StrEnum):
 
 
 async def samples(kind: SampleKind, app: App, *, now: float, new_id: Callable[[], str]) -> list[Record]:
-    """
-    One or more records of *kind*.
-
-    Args:
-        now: Seconds since the epoch.
-        new_id: Returns a random id.
-    """
+    """One or more records of *kind*."""
     channel = Channel.MESSENGER
     person = Person(user_id=TEST_USER, page_id=app.destination.page_id, channel=channel)
     name = app.name_of(person)

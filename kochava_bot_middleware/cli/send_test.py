@@ -27,17 +27,7 @@ NOT_CONFIGURED = "not configured"
 
 @attrs.frozen(kw_only=True)
 class SampleResult:
-    """
-    One record and what Kochava answered.
-
-    Attributes:
-        app: The Kochava app, with its Page.
-        what: The kind of record, with the name of an event.
-        host: ``-`` when it has no address.
-        verdict: In words.
-        detail: The beginning of the answer, secrets masked.
-        delivered: Whether Kochava accepted it.
-    """
+    """One record and what Kochava answered, as printed."""
 
     app: str
     what: str

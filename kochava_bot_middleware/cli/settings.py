@@ -29,9 +29,6 @@ def read_settings(path: str | None, environment: Mapping[str, str] = os.environ)
     """
     The middleware's settings.
 
-    Args:
-        path: The file; ``None`` if everything is in the environment.
-
     Raises:
         SettingsError: With everything that is wrong.
     """
@@ -48,12 +45,7 @@ def read_settings(path: str | None, environment: Mapping[str, str] = os.environ)
 
 
 def read_page_ids(path: str | None, environment: Mapping[str, str] = os.environ) -> list[str]:
-    """
-    The Pages in the bot's own table, if there is one that can be read.
-
-    Args:
-        path: See `read_settings`.
-    """
+    """The Pages in the bot's own table, if there is one that can be read."""
     bot = _tables(path, environment).get(BOT_TABLE)
     pages = bot.get("pages") if isinstance(bot, Mapping) else None
     return [str(page_id) for page_id in pages] if isinstance(pages, Mapping) else []
@@ -64,9 +56,6 @@ def bot_violations(path: str | None, environment: Mapping[str, str] = os.environ
     What no command needs, but a bot cannot start with: errors in its own table, and misspelt names of tables.
 
     Secrets that are missing may be in the bot's own environment, so none of this is an error here.
-
-    Args:
-        path: See `read_settings`.
     """
     tables = _tables(path, environment)
     violations = [

@@ -20,14 +20,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @attrs.define(kw_only=True, eq=False)
 class ServerFault:
-    """
-    A fault that the next requests meet.
-
-    Attributes:
-        answer: Answers a request in place of the handler, which it may call.
-        times: How many requests it is for; ``None`` for all until the faults are cleared.
-        path: Only requests whose path starts so.
-    """
+    """A fault that the next *times* requests to *path* meet: *answer* answers in place of the handler, or calls it."""
 
     answer: Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
     times: int | None
@@ -81,7 +74,7 @@ class LocalServer:
         if self._runner is not None:
             return
         application = self.application()
-        application.middlewares.append(self._apply_faults)
+        application.middlewares.insert(0, self._apply_faults)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         self._free_port()

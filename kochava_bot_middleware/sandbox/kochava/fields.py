@@ -7,7 +7,7 @@ A check takes the value and returns ``None`` if Kochava's documentation allows i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from ipaddress import ip_address
 from typing import Any
 
@@ -36,51 +36,66 @@ AMOUNT_KEYS = frozenset({"sum", "price", "quantity", "duration", "rating_value",
 _ATT_DETAILS = frozenset({"authorized", "denied", "notDetermined", "restricted"})
 
 
-def text(value: Any) -> str | None:
-    """Any string."""
-    return None if isinstance(value, str) else "a string"
+def must(is_allowed: Callable[[Any], object], wanted: str) -> Check:
+    """A check that wants what *is_allowed* holds for."""
+    return lambda value: None if is_allowed(value) else wanted
 
 
-def filled_text(value: Any) -> str | None:
-    """A string that is not blank."""
-    return None if isinstance(value, str) and value.strip() else "a string that is not empty"
+def _is_address(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and not ip_address(value).is_unspecified
+    except ValueError:
+        return False
+
+
+def _is_amount(value: Any) -> bool:
+    if isinstance(value, str):
+        return re.fullmatch(r"-?\d+(\.\d+)?", value) is not None
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+text = must(lambda value: isinstance(value, str), "a string")
+filled_text = must(lambda value: isinstance(value, str) and value.strip(), "a string that is not empty")
+flag = must(lambda value: value is True or value is False or value in ("true", "false"), "true or false")
+mapping = must(lambda value: isinstance(value, dict), "an object")
+address = must(_is_address, "the user's IP address")
+address_or_empty = must(lambda value: value == "" or _is_address(value), "the user's IP address")
+currency = must(
+    lambda value: isinstance(value, str) and re.fullmatch("[A-Z]{3}", value), "an ISO 4217 code such as USD"
+)
+device_version = must(
+    lambda value: isinstance(value, str) and (not value or re.fullmatch(r".+-[A-Za-z ]+-[\d.]+", value)),
+    "empty or model-OS-version, such as iPhone-iOS-13.6.0",
+)
+
+
+def one_of(names: Collection[str]) -> Check:
+    """One of these names."""
+    return must(lambda value: value in names, f"one of {', '.join(sorted(names))}")
 
 
 def event_name(value: Any) -> str | None:
     """A name, without the leading underscore that marks Kochava's own events."""
-    if filled_text(value):
-        return filled_text(value)
+    if wanted := filled_text(value):
+        return wanted
     if value.startswith("_") and value != "_Deeplink":
         return "a name without a leading underscore, which marks Kochava's own events"
     return None
 
 
-def flag(value: Any) -> str | None:
-    """True or false, or the same as text."""
-    return None if value is True or value is False or value in ("true", "false") else "true or false"
+def seconds_until(latest: float) -> Check:
+    """Whole seconds since the epoch, not after *latest*."""
 
+    def check(value: Any) -> str | None:
+        if isinstance(value, bool) or not isinstance(value, int):
+            return "whole seconds since 1970 as an integer"
+        if value > 100_000_000_000:
+            return "in seconds, not milliseconds"
+        if value < 1_000_000_000:
+            return "a time in this century"
+        return "in the past" if value > latest else None
 
-def address(value: Any) -> str | None:
-    """The user's IP address; empty when there is none."""
-    if value == "":
-        return None
-    try:
-        found = ip_address(value) if isinstance(value, str) else None
-    except ValueError:
-        found = None
-    return None if found is not None and not found.is_unspecified else "the user's IP address"
-
-
-def currency(value: Any) -> str | None:
-    """A code of ISO 4217."""
-    return None if isinstance(value, str) and re.fullmatch("[A-Z]{3}", value) else "an ISO 4217 code such as USD"
-
-
-def device_version(value: Any) -> str | None:
-    """``model-OS-version``, or empty."""
-    if value == "" or (isinstance(value, str) and re.fullmatch(r".+-[A-Za-z ]+-[\d.]+", value)):
-        return None
-    return "empty or model-OS-version, such as iPhone-iOS-13.6.0"
+    return check
 
 
 def identifiers(value: Any) -> str | None:
@@ -89,6 +104,15 @@ def identifiers(value: Any) -> str | None:
         return "an object with at least one id"
     wrong = [name for name, one in value.items() if not name or filled_text(one)]
     return f"a string that is not empty under {wrong[0]!r}" if wrong else None
+
+
+def typed_ids(value: Any) -> str | None:
+    """A list of objects of a type and an id."""
+    if not isinstance(value, list) or not value:
+        return "a list with at least one id"
+    both = {"id_type": filled_text, "id_value": filled_text}
+    wrong = [complaint for one in value if (complaint := check_fields("its item", one, both, {}))]
+    return f"a list of typed ids: {wrong[0]}" if wrong else None
 
 
 def event_data(value: Any) -> str | None:
@@ -100,19 +124,13 @@ def event_data(value: Any) -> str | None:
     for key, member in value.items():
         if key in RESERVED_KEYS:
             return f"no key {key!r}, which Kochava reserves"
-        if key == "currency" and currency(member):
-            return f"{currency(member)} under 'currency'"
+        if key == "currency" and (wanted := currency(member)):
+            return f"{wanted} under 'currency'"
         if key in AMOUNT_KEYS and not _is_amount(member):
             return f"a number under {key!r}"
         if member is None:
             return f"no null under {key!r}"
     return None
-
-
-def _is_amount(value: Any) -> bool:
-    if isinstance(value, str):
-        return re.fullmatch(r"-?\d+(\.\d+)?", value) is not None
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def privacy_consent(value: Any) -> str | None:
@@ -123,7 +141,7 @@ def privacy_consent(value: Any) -> str | None:
     for name in known - {"tc_string"}:
         if name in value and (isinstance(value[name], bool) or value[name] not in (0, 1)):
             return f"0 or 1 under {name!r}"
-    if "tc_string" in value and text(value["tc_string"]):
+    if "tc_string" in value and not isinstance(value["tc_string"], str):
         return "a string under 'tc_string'"
     if "tc_string" not in value and not {"ad_user_data", "ad_personalization"} <= set(value):
         return "'tc_string', or both 'ad_user_data' and 'ad_personalization'"
@@ -139,24 +157,8 @@ def tracking_transparency(value: Any) -> str | None:
     return None
 
 
-def mapping(value: Any) -> str | None:
-    """Any object."""
-    return None if isinstance(value, dict) else "an object"
-
-
 def check_fields(where: str, value: Any, required: Mapping[str, Check], optional: Mapping[str, Check]) -> str | None:
-    """
-    Check the object *value* key by key.
-
-    Args:
-        where: Its path, for the description; empty for the whole body.
-        value: The object.
-        required: The keys that must be present, with their checks.
-        optional: The keys that may be present, with their checks.
-
-    Returns:
-        The first thing that is wrong, as a sentence; ``None`` if nothing is.
-    """
+    """The first thing that is wrong with the object *value* at the path *where*, as a sentence."""
     if not isinstance(value, dict):
         return f"{where or 'the body'} must be an object"
     prefix = f"{where}." if where else ""

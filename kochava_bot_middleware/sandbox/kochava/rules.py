@@ -1,4 +1,4 @@
-"""The rules of Kochava's documentation for a request; each check returns ``None`` or a `RuleViolation`."""
+"""The rules of Kochava's documentation for a request; each check raises `KochavaRefusal`."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import hashlib
 import hmac
 import re
 from collections.abc import Collection, Mapping, Sequence
-from functools import partial
 from typing import Any, Literal
 
 import attrs
 
 from ..strict_json import php_json
 from . import fields
+from .fields import check_fields
 
 FUTURE_TOLERANCE_SECONDS = 5
 """How far a sender's clock may be ahead before its ``usertime`` counts as in the future."""
 
 MAXIMUM_BODY_BYTES = 2_000_000
 """The largest body of ``/track/json``."""
-
 
 Profile = Literal["bot", "s2s"]
 """
@@ -28,18 +27,25 @@ of the general page, where device id, IP address, user agent and device version 
 """
 
 
-@attrs.frozen(kw_only=True)
-class RuleViolation:
+class KochavaRefusal(Exception):
     """
-    Why a request was not accepted.
+    A request that Kochava would not accept.
 
     Attributes:
         reason: One sentence that names the field.
         status: HTTP status of the answer.
     """
 
-    reason: str
-    status: int = 400
+    def __init__(self, reason: str, *, status: int = 400) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+
+
+def refuse_unless(condition: object, reason: str, *, status: int = 400) -> None:
+    """Raise `KochavaRefusal` with *reason* if *condition* is false."""
+    if not condition:
+        raise KochavaRefusal(reason, status=status)
 
 
 @attrs.frozen(kw_only=True)
@@ -56,43 +62,28 @@ class KochavaCredentials:
     app_secret: str = attrs.field(repr=False)
 
 
-def _seconds(now: float, value: Any) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        return "whole seconds since 1970 as an integer"
-    if value > 100_000_000_000:
-        return "in seconds, not milliseconds"
-    if value < 1_000_000_000:
-        return "a time in this century"
-    return "in the past" if value > now + FUTURE_TOLERANCE_SECONDS else None
-
-
-def _one_of(names: Collection[str], value: Any) -> str | None:
-    return None if value in names else f"one of {', '.join(sorted(names))}"
-
-
-def check_track(body: Any, *, app_ids: Collection[str], now: float, profile: Profile) -> RuleViolation | None:
+def check_track(body: Any, *, app_ids: Collection[str], now: float, profile: Profile) -> None:
     """Check a decoded body of ``/track/json``."""
-    if not isinstance(body, dict):
-        return RuleViolation(reason="the body must be an object")
-    action = body.get("action")
+    action = body.get("action") if isinstance(body, dict) else None
     required: dict[str, fields.Check] = {
-        "action": partial(_one_of, ("event", "install", "identityLink")),
-        "kochava_app_id": partial(_one_of, app_ids),
+        "action": fields.one_of(("event", "install", "identityLink")),
+        "kochava_app_id": fields.one_of(app_ids),
         "data": fields.mapping,
     }
-    optional: dict[str, fields.Check] = {"kochava_device_id": fields.text, "nt_id": fields.filled_text}
+    optional: dict[str, fields.Check] = {"nt_id": fields.filled_text}
     if action == "install":
         optional["app_ver"] = fields.text
-    if profile == "s2s" or action == "identityLink":
-        required["kochava_device_id"] = optional.pop("kochava_device_id")
-    wrong = fields.check_fields("", body, required, optional) or _check_data(action, body["data"], now, profile)
-    return None if wrong is None else RuleViolation(reason=wrong)
-
-
-def _check_data(action: Any, data: dict[str, Any], now: float, profile: Profile) -> str | None:
-    usertime = partial(_seconds, now)
+    (required if profile == "s2s" or action == "identityLink" else optional)["kochava_device_id"] = fields.text
+    _refuse_if(check_fields("", body, required, optional))
+    data = body["data"]
+    usertime = fields.seconds_until(now + FUTURE_TOLERANCE_SECONDS)
     if action == "identityLink":
-        return fields.check_fields("data", data, {"identity_link": fields.identifiers}, {"usertime": usertime})
+        _refuse_if(check_fields("data", data, {"identity_link": fields.identifiers}, {"usertime": usertime}))
+        return
+    _check_device_data(action, data, usertime, profile)
+
+
+def _check_device_data(action: Any, data: Mapping[str, Any], usertime: fields.Check, profile: Profile) -> None:
     required: dict[str, fields.Check] = {"device_ids": fields.identifiers}
     optional: dict[str, fields.Check] = {
         "usertime": usertime,
@@ -101,80 +92,70 @@ def _check_data(action: Any, data: dict[str, Any], now: float, profile: Profile)
         "app_tracking_transparency": fields.tracking_transparency,
         "device_limit_tracking": fields.flag,
     }
-    device: dict[str, fields.Check] = {
-        "origination_ip": fields.address,
-        "device_ua": fields.text,
-        "device_ver": fields.device_version,
-    }
-    (required if profile == "s2s" else optional).update(device)
+    (required if profile == "s2s" else optional).update(
+        origination_ip=fields.address_or_empty, device_ua=fields.text, device_ver=fields.device_version
+    )
     if action == "event":
         required["event_name"] = fields.event_name
-        optional |= {"event_data": fields.event_data, "currency": fields.currency}
+        optional.update(event_data=fields.event_data, currency=fields.currency)
     else:
-        optional |= {"identity_link": fields.identifiers, "install_referrer": fields.mapping}
-    wrong = fields.check_fields("data", data, required, optional)
+        optional.update(identity_link=fields.identifiers, install_referrer=fields.mapping)
+    _refuse_if(check_fields("data", data, required, optional))
     consent = data.get("gdpr_privacy_consent")
-    if wrong is None and consent is not None and "gdpr_applies" not in consent and not data.get("origination_ip"):
-        return "data.gdpr_privacy_consent must say 'gdpr_applies' when no IP address is sent"
-    return wrong
+    is_complete = consent is None or "gdpr_applies" in consent or data.get("origination_ip")
+    refuse_unless(is_complete, "data.gdpr_privacy_consent must say 'gdpr_applies' when no IP address is sent")
 
 
-def check_identity_link(body: Any, *, app_ids: Collection[str]) -> RuleViolation | None:
+def _refuse_if(wrong: str | None) -> None:
+    refuse_unless(wrong is None, wrong or "")
+
+
+def check_identity_link(body: Any, *, app_ids: Collection[str]) -> None:
     """Check a decoded body of ``/v1/cpi/identityLink.php``, whose key is ``device_id`` and which has no ``action``."""
-    required: dict[str, fields.Check] = {
-        "kochava_app_id": partial(_one_of, app_ids),
+    required = {
+        "kochava_app_id": fields.one_of(app_ids),
         "device_id": fields.identifiers,
         "data": fields.identifiers,
     }
-    wrong = fields.check_fields("", body, required, {"device_hash_method": fields.identifiers})
-    return None if wrong is None else RuleViolation(reason=wrong)
+    _refuse_if(check_fields("", body, required, {"device_hash_method": fields.identifiers}))
 
 
-def check_scrub(body: Any) -> RuleViolation | None:
+def check_scrub(body: Any) -> None:
     """Check a decoded body of the privacy API: a list of typed ids."""
-    wrong = fields.check_fields("", body, {"device_ids": _typed_ids}, {"email": fields.filled_text})
-    return None if wrong is None else RuleViolation(reason=wrong)
+    _refuse_if(check_fields("", body, {"device_ids": fields.typed_ids}, {"email": fields.filled_text}))
 
 
-def _typed_ids(value: Any) -> str | None:
-    if not isinstance(value, list) or not value:
-        return "a list with at least one id"
-    both: dict[str, fields.Check] = {"id_type": fields.filled_text, "id_value": fields.filled_text}
-    wrong = [complaint for one in value if (complaint := fields.check_fields("its item", one, both, {}))]
-    return f"a list of typed ids: {wrong[0]}" if wrong else None
-
-
-def check_headers(headers: Mapping[str, str], data: Any) -> RuleViolation | None:
+def check_headers(headers: Mapping[str, str], data: Any) -> None:
     """
     Check the headers of ``/track/json``.
 
     A request without ``device_ua`` must have ``User-Agent: Unknown``; that of a library is read as the user's device.
     """
     content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if content_type != "application/json":
-        return RuleViolation(reason=f"Content-Type must be application/json, not {content_type!r}", status=415)
+    is_json = content_type == "application/json"
+    refuse_unless(is_json, f"Content-Type must be application/json, not {content_type!r}", status=415)
     user_agent = headers.get("User-Agent")
-    if user_agent != "Unknown" and not (isinstance(data, dict) and data.get("device_ua")):
-        return RuleViolation(reason=f"User-Agent must be Unknown when device_ua is empty, not {user_agent!r}")
-    return None
+    is_user = user_agent == "Unknown" or (isinstance(data, dict) and data.get("device_ua"))
+    refuse_unless(is_user, f"User-Agent must be Unknown when device_ua is empty, not {user_agent!r}")
 
 
-def check_authentication(
-    headers: Mapping[str, str], raw: bytes, body: Any, credentials: KochavaCredentials
-) -> RuleViolation | None:
+def check_authentication(headers: Mapping[str, str], raw: bytes, body: Any, credentials: KochavaCredentials) -> None:
     """
     Check strict authentication: the token must match the bytes sent and the same JSON as encoded by PHP.
 
     Kochava says that slashes must be escaped or the hashes differ, which suggests that it hashes after re-encoding.
     """
-    if not hmac.compare_digest(headers.get("Kochava-Api-Key", "").encode(), credentials.api_key.encode()):
-        return RuleViolation(reason="Kochava-Api-Key is missing or wrong", status=401)
-    given = headers.get("Kochava-Auth-Token", "").encode()
-    if not hmac.compare_digest(given, _token(raw, credentials).encode()):
-        return RuleViolation(reason="Kochava-Auth-Token does not fit the body", status=401)
-    if not hmac.compare_digest(given, _token(php_json(body).encode(), credentials).encode()):
-        return RuleViolation(reason="the body is not JSON as PHP writes it, so its hash differs", status=401)
-    return None
+    given = headers.get("Kochava-Auth-Token", "")
+    for one, other, reason in (
+        (headers.get("Kochava-Api-Key", ""), credentials.api_key, "Kochava-Api-Key is missing or wrong"),
+        (given, _token(raw, credentials), "Kochava-Auth-Token does not fit the body"),
+        (
+            given,
+            _token(php_json(body).encode(), credentials),
+            "the body is not JSON as PHP writes it, so its hash differs",
+        ),
+    ):
+        refuse_unless(hmac.compare_digest(one.encode(), other.encode()), reason, status=401)
 
 
 def _token(body: bytes, credentials: KochavaCredentials) -> str:
@@ -183,9 +164,7 @@ def _token(body: bytes, credentials: KochavaCredentials) -> str:
     return hmac.new(credentials.api_key.encode(), message, hashlib.sha256).hexdigest()
 
 
-def check_ping(
-    kind: str, params: Sequence[tuple[str, str]], *, trackers: Collection[str] | None
-) -> RuleViolation | None:
+def check_ping(kind: str, params: Sequence[tuple[str, str]], *, trackers: Collection[str] | None) -> None:
     """
     Check the query of an impression or click URL.
 
@@ -197,23 +176,17 @@ def check_ping(
     names = [name for name, _ in params]
     query = dict(params)
     for name in ("campaign_id", "network_id"):
-        if not query.get(name):
-            return RuleViolation(reason=f"{name} is missing")
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
-        return RuleViolation(reason=f"{doubled[0]} occurs twice")
-    if trackers is not None and query["campaign_id"] not in trackers:
-        return RuleViolation(
-            reason=f"campaign_id {query['campaign_id']!r} is not a tracker of this account", status=404
-        )
-    if not query["network_id"].isdigit():
-        return RuleViolation(reason="network_id must be a number")
+        refuse_unless(query.get(name), f"{name} is missing")
+    doubled = sorted(name for name in query if names.count(name) > 1)
+    refuse_unless(not doubled, f"{''.join(doubled[:1])} occurs twice")
+    campaign = query["campaign_id"]
+    is_known = trackers is None or campaign in trackers
+    refuse_unless(is_known, f"campaign_id {campaign!r} is not a tracker of this account", status=404)
+    refuse_unless(query["network_id"].isdigit(), "network_id must be a number")
     other = {"impression": "click_id", "click": "impression_id"}[kind]
-    if other in query:
-        return RuleViolation(reason=f"{other} is not a parameter of {kind} URLs")
+    refuse_unless(other not in query, f"{other} is not a parameter of {kind} URLs")
     for name, value in params:
-        if re.search(r"\{\w+(:\w+)?\}", value):
-            return RuleViolation(reason=f"the placeholder of {name} was not filled")
-    if "ip_address" in query and (not query["ip_address"] or fields.address(query["ip_address"])):
-        return RuleViolation(reason="ip_address must be the user's IP address")
-    return None
+        is_filled = not re.search(r"\{\w+(:\w+)?\}", value)
+        refuse_unless(is_filled, f"the placeholder of {name} was not filled")
+    if "ip_address" in query:
+        refuse_unless(not fields.address(query["ip_address"]), "ip_address must be the user's IP address")

@@ -12,20 +12,21 @@ import attrs
 from aiohttp import hdrs, web
 
 from ...clock import Clock, SystemClock
-from ..local_server import LocalServer
+from ..local_server import Handler, LocalServer
 from ..strict_json import NotStrictJson, read_json
 from .records import Arrivals, KochavaRecord, RecordKind, Rejection
 from .rules import (
     MAXIMUM_BODY_BYTES,
     KochavaCredentials,
+    KochavaRefusal,
     Profile,
-    RuleViolation,
     check_authentication,
     check_headers,
     check_identity_link,
     check_ping,
     check_scrub,
     check_track,
+    refuse_unless,
 )
 
 PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
@@ -108,39 +109,52 @@ class LocalKochava(Arrivals, LocalServer):
         }
 
     def application(self) -> web.Application:
-        application = web.Application(client_max_size=2 * MAXIMUM_BODY_BYTES)
-        application.router.add_post("/track/json", self._track)
-        application.router.add_post("/v1/cpi/identityLink.php", self._identity_link)
-        application.router.add_get("/track/impression", self._impression, allow_head=False)
-        application.router.add_get("/v1/cpi/click", self._click, allow_head=False)
-        application.router.add_post("/accounts/{account}/privacy/scrub", self._scrub)
-        application.router.add_post("/accounts/{account}/apps/{app}/privacy/scrub", self._scrub)
-        application.router.add_route("*", "/{tail:.*}", self._smartlink)
+        application = web.Application(client_max_size=2 * MAXIMUM_BODY_BYTES, middlewares=[self._answer_refusals])
+        for method, path, handler in (
+            ("POST", "/track/json", self._track),
+            ("POST", "/v1/cpi/identityLink.php", self._identity_link),
+            ("GET", "/track/impression", self._impression),
+            ("GET", "/v1/cpi/click", self._click),
+            ("POST", "/accounts/{account}/privacy/scrub", self._scrub),
+            ("POST", "/accounts/{account}/apps/{app}/privacy/scrub", self._scrub),
+            ("*", "/{tail:.*}", self._smartlink),
+        ):
+            application.router.add_route(method, path, handler)
         return application
 
+    @web.middleware
+    async def _answer_refusals(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except KochavaRefusal as refusal:
+            self.rejections.append(
+                Rejection(
+                    at=self.clock.now(),
+                    method=request.method,
+                    path=request.raw_path,
+                    status=refusal.status,
+                    reason=refusal.reason,
+                    raw=await request.read(),
+                )
+            )
+            return web.json_response({"success": "0", "error": refusal.reason}, status=refusal.status)
+
     async def _track(self, request: web.Request) -> web.Response:
-        raw = await request.read()
-        body, refusal = self._read(raw)
-        data = body.get("data") if isinstance(body, dict) else None
-        refusal = (
-            refusal
-            or check_headers(request.headers, data)
-            or check_track(body, app_ids=self._app_ids, now=self.clock.now(), profile=self._options.profile)
-            or self._authenticate(request, raw, body)
-            or self._check_history(body)
-        )
-        if refusal is not None:
-            return await self._refuse(request, refusal)
+        body = await _read_body(request)
+        check_headers(request.headers, body.get("data") if isinstance(body, dict) else None)
+        check_track(body, app_ids=self._app_ids, now=self.clock.now(), profile=self._options.profile)
+        credentials = self._options.credentials.get(body["kochava_app_id"])
+        if credentials is not None:
+            check_authentication(request.headers, await request.read(), body, credentials)
+        self._check_history(body)
         self._remember(RecordKind(body["action"]), body)
         return web.json_response(ACCEPTED)
 
     async def _identity_link(self, request: web.Request) -> web.Response:
-        body, refusal = self._read(await request.read())
-        refusal = refusal or check_identity_link(body, app_ids=self._app_ids)
-        if refusal is None and not self._devices(body["kochava_app_id"], body["device_id"]) & self._seen:
-            refusal = RuleViolation(reason="device_id is of a device that this app never had a record of")
-        if refusal is not None:
-            return await self._refuse(request, refusal)
+        body = await _read_body(request)
+        check_identity_link(body, app_ids=self._app_ids)
+        is_known = _devices(body["kochava_app_id"], body["device_id"]) & self._seen
+        refuse_unless(is_known, "device_id is of a device that this app never had a record of")
         self._record(
             RecordKind.IDENTITY_LINK,
             app_id=body["kochava_app_id"],
@@ -151,74 +165,57 @@ class LocalKochava(Arrivals, LocalServer):
         return web.json_response(ACCEPTED)
 
     async def _impression(self, request: web.Request) -> web.Response:
-        answer = web.Response(body=PIXEL, content_type="image/gif")
-        return await self._ping(request, RecordKind.IMPRESSION, answer)
+        self._ping(request, RecordKind.IMPRESSION)
+        return web.Response(body=PIXEL, content_type="image/gif")
 
     async def _click(self, request: web.Request) -> web.Response:
-        answer = web.Response(status=302, headers={hdrs.LOCATION: "https://store.example/app"})
-        return await self._ping(request, RecordKind.CLICK, answer)
+        self._ping(request, RecordKind.CLICK)
+        return web.Response(status=302, headers={hdrs.LOCATION: "https://store.example/app"})
 
-    async def _ping(self, request: web.Request, kind: RecordKind, answer: web.Response) -> web.Response:
+    def _ping(self, request: web.Request, kind: RecordKind) -> None:
         params = query_params(request.raw_path)
-        refusal = check_ping(kind, params, trackers=self._options.trackers)
-        if refusal is not None:
-            return await self._refuse(request, refusal)
+        check_ping(kind, params, trackers=self._options.trackers)
         query = dict(params)
         self._record(kind, name=query["campaign_id"], params=query)
-        return answer
 
     async def _smartlink(self, request: web.Request) -> web.Response:
         template = self.smartlinks.get(request.path) if request.method == hdrs.METH_GET else None
         if template is None:
             reason = f"this path does not exist for {request.method}"
-            return await self._refuse(request, RuleViolation(reason=reason, status=404))
+            raise KochavaRefusal(reason, status=404)
         params = query_params(request.raw_path)
         location = fill_destination(template, params)
         if location is None:
             reason = f"the SmartLink's destination {template!r} does not give an absolute address"
-            return await self._refuse(request, RuleViolation(reason=reason, status=404))
+            raise KochavaRefusal(reason, status=404)
         self._record(RecordKind.SMARTLINK_CLICK, name=request.path, params=dict(params), location=location)
         return web.Response(status=302, headers={hdrs.LOCATION: location})
 
     async def _scrub(self, request: web.Request) -> web.Response:
-        body, refusal = self._read(await request.read())
-        key = request.headers.get("Authentication-Key", "")
-        if not key or (self._options.scrub_key is not None and key != self._options.scrub_key):
-            refusal = RuleViolation(reason="Authentication-Key is missing or wrong", status=401)
-        refusal = refusal or check_scrub(body)
-        if refusal is not None:
-            return await self._refuse(request, refusal)
+        key, wanted = request.headers.get("Authentication-Key", ""), self._options.scrub_key
+        refuse_unless(key and wanted in (None, key), "Authentication-Key is missing or wrong", status=401)
+        body = await _read_body(request)
+        check_scrub(body)
         ids = {one["id_type"]: one["id_value"] for one in body["device_ids"]}
         self._record(RecordKind.SCRUB, device_ids=ids, name=request.match_info.get("app", ""), body=body)
         job = f"scrub-{len(self.scrubs)}"
         return web.json_response({"status": "OK", "response": "200", "job_status": "queued", "job_id": job})
 
-    def _read(self, raw: bytes) -> tuple[Any, RuleViolation | None]:
-        if len(raw) > MAXIMUM_BODY_BYTES:
-            return None, RuleViolation(reason="the body is larger than 2 MB", status=413)
-        try:
-            return read_json(raw), None
-        except NotStrictJson as exc:
-            return None, RuleViolation(reason=str(exc))
-
-    def _authenticate(self, request: web.Request, raw: bytes, body: Mapping[str, Any]) -> RuleViolation | None:
-        credentials = self._options.credentials.get(body["kochava_app_id"])
-        return check_authentication(request.headers, raw, body, credentials) if credentials else None
-
-    def _check_history(self, body: Mapping[str, Any]) -> RuleViolation | None:
-        devices = self._devices_of(body)
-        known = {(app_id, value) for app_id, _, value in self._seen}
-        if body["action"] == "identityLink" and (body["kochava_app_id"], body["kochava_device_id"]) not in known:
-            return RuleViolation(reason="kochava_device_id is of a device that this app never had a record of")
-        if body["action"] == "install" and devices & self._seen and not devices & self._installed:
-            return RuleViolation(reason="the install comes after the device's first event")
-        if body["action"] == "event" and self._options.install_first and not devices & self._installed:
-            return RuleViolation(reason="the event comes before the device's install")
-        return None
+    def _check_history(self, body: Mapping[str, Any]) -> None:
+        devices = _devices_of(body)
+        is_seen, is_installed = bool(devices & self._seen), bool(devices & self._installed)
+        if body["action"] == "identityLink":
+            wanted = (body["kochava_app_id"], body["kochava_device_id"])
+            is_known = any(wanted == (app_id, value) for app_id, _, value in self._seen)
+            refuse_unless(is_known, "kochava_device_id is of a device that this app never had a record of")
+        if body["action"] == "install":
+            refuse_unless(is_installed or not is_seen, "the install comes after the device's first event")
+        if body["action"] == "event" and self._options.install_first:
+            refuse_unless(is_installed, "the event comes before the device's install")
 
     def _remember(self, kind: RecordKind, body: Mapping[str, Any]) -> None:
         data = body["data"]
-        devices = self._devices_of(body)
+        devices = _devices_of(body)
         record = KochavaRecord(
             kind=kind,
             at=self.clock.now(),
@@ -238,32 +235,28 @@ class LocalKochava(Arrivals, LocalServer):
             self._installed |= devices
         self.add(record)
 
-    def _devices_of(self, body: Mapping[str, Any]) -> set[tuple[str, str, str]]:
-        ids = dict(body["data"].get("device_ids", {}))
-        if body.get("kochava_device_id"):
-            ids["kochava_device_id"] = body["kochava_device_id"]
-        return self._devices(body["kochava_app_id"], ids)
-
-    @staticmethod
-    def _devices(app_id: str, ids: Mapping[str, str]) -> set[tuple[str, str, str]]:
-        return {(app_id, name, value) for name, value in ids.items()}
-
     def _record(self, kind: RecordKind, **fields: Any) -> None:
         self.add(KochavaRecord(kind=kind, at=self.clock.now(), **fields))
 
-    async def _refuse(self, request: web.Request, refusal: RuleViolation) -> web.Response:
-        raw = await request.read()
-        self.rejections.append(
-            Rejection(
-                at=self.clock.now(),
-                method=request.method,
-                path=request.raw_path,
-                status=refusal.status,
-                reason=refusal.reason,
-                raw=raw,
-            )
-        )
-        return web.json_response({"success": "0", "error": refusal.reason}, status=refusal.status)
+
+async def _read_body(request: web.Request) -> Any:
+    raw = await request.read()
+    refuse_unless(len(raw) <= MAXIMUM_BODY_BYTES, "the body is larger than 2 MB", status=413)
+    try:
+        return read_json(raw)
+    except NotStrictJson as exc:
+        raise KochavaRefusal(str(exc)) from exc
+
+
+def _devices_of(body: Mapping[str, Any]) -> set[tuple[str, str, str]]:
+    ids = dict(body["data"].get("device_ids", {}))
+    if body.get("kochava_device_id"):
+        ids["kochava_device_id"] = body["kochava_device_id"]
+    return _devices(body["kochava_app_id"], ids)
+
+
+def _devices(app_id: str, ids: Mapping[str, str]) -> set[tuple[str, str, str]]:
+    return {(app_id, name, value) for name, value in ids.items()}
 
 
 def query_params(raw_path: str) -> list[tuple[str, str]]:

@@ -15,10 +15,9 @@ MAXIMUM_REDIRECTS = 20
 @attrs.frozen(kw_only=True)
 class Visit:
     """
-    The addresses that a browser opened.
+    The addresses that a browser opened, in order.
 
     Attributes:
-        steps: Every address, from the first to the last.
         status: HTTP status of the last answer; ``None`` if the last address is not on this machine and was not asked.
     """
 
@@ -32,15 +31,7 @@ class Visit:
 
 
 async def visit(session: aiohttp.ClientSession, url: str, hosts: Mapping[str, str]) -> Visit:
-    """
-    Open *url* and follow its redirects.
-
-    Args:
-        session: Makes the requests.
-        url: Where to start.
-        hosts: Host names that a local server stands in for, such as ``{"acme.smart.link": kochava.url}``. Addresses of
-            any other host are not requested; nothing leaves this machine.
-    """
+    """Open *url* and follow its redirects, as long as they lead to this machine or to one of *hosts*."""
     steps = [url]
     status: int | None = None
     while len(steps) <= MAXIMUM_REDIRECTS:

@@ -22,11 +22,7 @@ class GraphRefusal(Exception):
     """
     A call that Facebook would refuse; it becomes the answer's ``error``.
 
-    Args:
-        message: As Facebook words it, without the code in front.
-        code: ``error.code``.
-        subcode: ``error.error_subcode``; ``None`` leaves it out.
-        kind: ``error.type``.
+    The message is as Facebook words it, without the code in front.
     """
 
     def __init__(
@@ -58,12 +54,9 @@ class ReceivedCall:
     One call, in whichever way it was encoded.
 
     Attributes:
-        method: HTTP method.
         node: First part of the path after the version: ``me``, the id of a Page or of a person.
         edge: Second part of the path, such as ``messages``; empty if there is none.
-        query: The query's parameters.
         body: The fields; members given as JSON text are decoded.
-        has_file: Whether a file was uploaded with it.
         access_token: From header, query or body; empty if there is none.
     """
 
@@ -132,10 +125,8 @@ def _read_object(raw: bytes) -> dict[str, Any]:
     except NotStrictJson as exc:
         msg = "The body is not valid JSON"
         raise GraphRefusal(msg) from exc
-    if not isinstance(body, dict):
-        msg = "The body must be a JSON object"
-        raise GraphRefusal(msg)
-    return body
+    refuse_unless(isinstance(body, dict), "The body must be a JSON object")
+    return dict(body)
 
 
 def _decoded(value: Any) -> Any:
@@ -155,21 +146,8 @@ def _token(request: web.Request, body: Mapping[str, Any]) -> str:
 
 
 def authorize(call: ReceivedCall, page_tokens: Mapping[str, str], app_secret: str, *, require_proof: bool) -> str:
-    """
-    The id of the Page whose token is in the call.
-
-    Args:
-        call: The call.
-        page_tokens: Page access tokens, and the Page of each.
-        app_secret: Of the app.
-        require_proof: Whether there must be an ``appsecret_proof``; one that is given must be right in any case.
-
-    Raises:
-        GraphRefusal: The token or the proof is missing or wrong.
-    """
-    if not call.access_token:
-        msg = "An access token is required to request this resource."
-        raise GraphRefusal(msg, code=104)
+    """The id of the Page whose token is in the call; an ``appsecret_proof`` that is given must be right in any case."""
+    refuse_unless(call.access_token, "An access token is required to request this resource.", code=104)
     page_id = page_tokens.get(call.access_token)
     if page_id is None:
         msg = "Invalid OAuth access token."

@@ -14,18 +14,10 @@ from .users import SimulatedUser
 @attrs.define(kw_only=True)
 class SandboxPage:
     """
-    One Page or Instagram account.
+    One Page or Instagram account, with its users, uploads and personas by id.
 
     Attributes:
-        page_id: Its id.
-        instagram: Whether it is an Instagram account, whose rules are narrower.
-        profile: Its messenger profile.
-        people: The users known to it, by id.
         joined: Users by another name that a recipient may use, such as ``("user_ref", "box-1")``.
-        user_settings: Menus of single users.
-        attachment_ids: Its uploads.
-        personas: Its personas, by id.
-        order_numbers: Those of the receipts it sent.
         numbers: From which new ids are made; common to all Pages of a server.
         thread_owners: App that owns a user's thread, where it is not this one; ``None`` for idle.
     """

@@ -79,13 +79,7 @@ class SentMessage:
 
 @attrs.frozen(kw_only=True)
 class Tap:
-    """
-    The result of a tap on a button.
-
-    Attributes:
-        webhook: The postback; ``None`` for a URL button, which gives no webhook.
-        visit: What the browser opened; ``None`` for a postback button.
-    """
+    """The result of a tap on a button: a postback, or what the browser opened."""
 
     webhook: WebhookOutcome | None = None
     visit: Visit | None = None

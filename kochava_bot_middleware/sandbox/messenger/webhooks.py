@@ -52,15 +52,11 @@ class MessengerOptions:
 @attrs.frozen(kw_only=True)
 class SentWebhook:
     """
-    One webhook, which has exactly one item.
+    One webhook, which has exactly one item of ``messaging``.
 
     Attributes:
         kind: The item's own key, such as ``message``, ``postback`` or ``delivery``; ``echo`` for an echo.
-        page_id: The Page or Instagram account.
-        user_id: The user.
         mid: Of the message or postback; ``None`` where the item has none.
-        item: The item of ``messaging``.
-        raw: The body as it is sent.
     """
 
     kind: str
@@ -145,17 +141,7 @@ def signed_webhook(
 def make_webhook(
     kind: str, content: Mapping[str, Any], *, page_id: str, user_id: str, instagram: bool, now: float
 ) -> SentWebhook:
-    """
-    A webhook about one user, who is its sender unless it is an echo.
-
-    Args:
-        kind: As in `SentWebhook`.
-        content: The item's own members.
-        page_id: The Page or Instagram account.
-        user_id: The user.
-        instagram: Whether it comes from Instagram.
-        now: Its time, in seconds since the epoch; written in milliseconds.
-    """
+    """A webhook about one user, who is its sender unless it is an echo; *content* are the item's own members."""
     page, user = {"id": page_id}, {"id": user_id}
     sender, recipient = (page, user) if kind == "echo" else (user, page)
     at = int(now * 1000)
@@ -185,10 +171,6 @@ class WebhookDelivery:
         acknowledged: Answered 200, in the order of their acknowledgement.
         abandoned: Given up after all attempts. The bot may have received them nevertheless.
         answer_seconds: How long each 200 took, from the request to the end of the answer.
-
-    Args:
-        app_secret: Signs.
-        options: How often, and how long it waits.
     """
 
     def __init__(self, app_secret: str, options: MessengerOptions) -> None:
