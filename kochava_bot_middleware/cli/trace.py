@@ -73,7 +73,7 @@ async def _rows(store: Store, apps: Apps, user_id: str) -> list[Listed]:
 
 
 async def _marks(store: Store, settings: KochavaSettings, apps: Apps, user_id: str) -> dict[str, Mapping[str, Any]]:
-    """What is remembered of the person, by name; values of identities are never told."""
+    """What is remembered of the person, by name; values of identities are never shown."""
     name = settings.privacy.named(user_id)
     suppressed = suppression_key(settings.privacy, settings.kochava_app_id, name)
     all_keys = {app.app_id: Keys(app.app_id, name) for app in apps}

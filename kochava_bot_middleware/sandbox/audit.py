@@ -19,6 +19,8 @@ GET_STARTED = "GET_STARTED"
 IMPRESSION = "Impression"
 CLICK = "Click"
 
+_PINGS = {RecordKind.IMPRESSION: IMPRESSION, RecordKind.CLICK: CLICK}
+
 _SHOWN = 10
 """How many entries of one kind are listed when something is wrong."""
 
@@ -43,11 +45,9 @@ class AuditEntry:
 @attrs.frozen(kw_only=True)
 class Audit:
     """
-    The result of an audit.
+    What was promised, compared with what was received.
 
     Attributes:
-        promised: How many entries were promised.
-        received: How many were received.
         missing: Promised, but not received; once for each time that is missing.
         doubled: Received more often than promised; once for each time too many.
         unexpected: Received, but never promised.
@@ -99,32 +99,6 @@ class Audit:
         yield "never answered", [f"{self.abandoned} webhooks"] if self.abandoned else []
 
 
-def audit(
-    acknowledged: Sequence[WebhookOutcome],
-    records: Sequence[KochavaRecord],
-    *,
-    abandoned: Sequence[WebhookOutcome] = (),
-    rejections: Sequence[Rejection] = (),
-    refused: Sequence[RefusedCall] = (),
-    killed: bool = False,
-) -> Audit:
-    """
-    Compare what the demo bot's webhooks promised with what Kochava received.
-
-    Args:
-        acknowledged: Webhooks that were answered 200, in that order.
-        records: What Kochava accepted, in order of arrival.
-        abandoned: Webhooks that were given up; what they promised may have been received or not.
-        rejections: As in `Audit`.
-        refused: As in `Audit`.
-        killed: As in `Audit`.
-    """
-    compared = compare(promised_by(acknowledged), received_in(records), uncertain=promised_by(abandoned))
-    return attrs.evolve(
-        compared, rejections=tuple(rejections), refused=tuple(refused), abandoned=len(abandoned), killed=killed
-    )
-
-
 def promised_by(outcomes: Iterable[WebhookOutcome]) -> list[AuditEntry]:
     """
     What these webhooks promise, in the order in which the bot answered them.
@@ -161,19 +135,17 @@ def label_of(webhook: SentWebhook) -> str | None:
 
 def received_in(records: Iterable[KochavaRecord]) -> list[AuditEntry]:
     """What Kochava received, in order of arrival, without clicks on SmartLinks, which browsers send."""
-    return [_entry(record) for record in records if record.kind is not RecordKind.SMARTLINK_CLICK]
-
-
-def _entry(record: KochavaRecord) -> AuditEntry:
-    user_id = record.user_id() or "nobody"
-    if record.kind is RecordKind.IMPRESSION:
-        return _ping(user_id, IMPRESSION)
-    if record.kind is RecordKind.CLICK:
-        return _ping(user_id, CLICK)
-    if record.kind is not RecordKind.EVENT:
-        return _event(user_id, f"{record.kind}")
-    data = record.event_data if isinstance(record.event_data, dict) else {}
-    return _event(user_id, f"{record.name} {data.get('id', data.get('postback_payload'))}")
+    entries: list[AuditEntry] = []
+    for record in records:
+        user_id = record.user_id() or "nobody"
+        if record.kind in _PINGS:
+            entries.append(_ping(user_id, _PINGS[record.kind]))
+        elif record.kind is RecordKind.EVENT:
+            data = record.event_data if isinstance(record.event_data, dict) else {}
+            entries.append(_event(user_id, f"{record.name} {data.get('id', data.get('postback_payload'))}"))
+        elif record.kind is not RecordKind.SMARTLINK_CLICK:
+            entries.append(_event(user_id, str(record.kind)))
+    return entries
 
 
 def _event(user_id: str, label: str) -> AuditEntry:
@@ -188,13 +160,10 @@ def compare(
     promised: Sequence[AuditEntry], received: Sequence[AuditEntry], *, uncertain: Iterable[AuditEntry] = ()
 ) -> Audit:
     """
-    Compare both sides.
+    Compare both sides, each in its order.
 
-    Args:
-        promised: In the order in which they must be received, within each lane.
-        received: In the order in which they were received.
-        uncertain: Entries that may be received or not, such as those of webhooks that were never answered. They are
-            neither missing nor unexpected, and their order is not checked.
+    *uncertain* entries may be received or not, such as those of webhooks that were never answered. They are neither
+    missing nor unexpected, and their order is not checked.
     """
     wanted, arrived, allowed = Counter(promised), Counter(received), Counter(uncertain)
     extra = arrived - wanted - allowed

@@ -13,7 +13,6 @@ import attrs
 
 from ..clock import Clock
 from ..store.records import Queue, QueueStats
-from .audit import Audit
 from .environment import DemoEnvironment, demo_environment
 from .kochava.server import LocalKochava
 from .processes import ChildProcess
@@ -29,15 +28,7 @@ KILLED_AFTER_SECONDS = (0.0, 0.8)
 
 @attrs.frozen(kw_only=True)
 class DemoSettings:
-    """
-    How large the demo is.
-
-    Attributes:
-        people: How many users chat at the same time.
-        seconds: How long they chat, both before and during the outage.
-        seed: Of all random choices.
-        kills: How often the bot is killed and started again while they chat.
-    """
+    """How many users chat and how long, before and during the outage, and how often the bot is killed before it."""
 
     people: int = 40
     seconds: float = 3.0
@@ -49,15 +40,7 @@ async def run_demo(
     settings: DemoSettings, write: Write, *, new_kochava: Callable[..., LocalKochava] = LocalKochava
 ) -> bool:
     """
-    Run the whole demo in a temporary folder, which is removed at the end.
-
-    Args:
-        settings: How large it is.
-        write: Takes each line.
-        new_kochava: Creates the local Kochava.
-
-    Returns:
-        Whether no event is missing, doubled, or out of order within its lane.
+    Run the whole demo in a temporary folder; returns whether no event is missing, doubled or out of order.
 
     Raises:
         ProcessFailed: The bot did not start.
@@ -84,14 +67,11 @@ async def run_demo(
     write("The audit:")
     for line in audit.lines():
         write(f"   {line}")
-    write(_conclusion(audit))
-    return audit.is_good
-
-
-def _conclusion(audit: Audit) -> str:
     if not audit.is_good:
-        return "The audit FAILED."
-    return "Nothing was lost." if audit.killed else "Every event was received exactly once, in order."
+        write("The audit FAILED.")
+    else:
+        write("Nothing was lost." if audit.killed else "Every event was received exactly once, in order.")
+    return audit.is_good
 
 
 def _introduce(environment: DemoEnvironment, write: Write) -> None:
@@ -194,13 +174,7 @@ def _latencies(seconds: Sequence[float]) -> str:
 
 def _sums(stats: QueueStats) -> str:
     """The counts of one queue, which add up."""
-    parts = {
-        "done": stats.done,
-        "waiting": stats.waiting,
-        "in flight": stats.in_flight,
-        "dead": stats.dead,
-        "dropped": stats.dropped,
-    }
-    return f"{stats.accepted} accepted = " + " + ".join(
-        f"{count} {name}" for name, count in parts.items() if count or name == "done"
-    )
+    states = ("done", "waiting", "in_flight", "dead", "dropped")
+    parts = [(getattr(stats, name), name.replace("_", " ")) for name in states]
+    summed = " + ".join(f"{count} {name}" for count, name in parts if count or name == "done")
+    return f"{stats.accepted} accepted = {summed}"

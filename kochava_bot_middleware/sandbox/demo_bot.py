@@ -34,15 +34,7 @@ _SIZE = re.compile(r"^SIZE:")
 
 
 def make_demo_bot(settings: Mapping[str, Any]) -> MessengerBot:
-    """
-    Create the bot.
-
-    Args:
-        settings: With the tables ``bot`` and ``kochava``.
-
-    Raises:
-        SettingsError: A setting is wrong.
-    """
+    """Create the bot from the tables ``bot`` and ``kochava``."""
     bot = MessengerBot.from_dict(settings.get("bot", {}))
     kochava = KochavaMiddleware.from_dict(settings.get("kochava", {}))
     bot.add_middleware(kochava)

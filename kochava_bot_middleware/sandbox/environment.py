@@ -15,7 +15,7 @@ import attrs
 from ..store.address import open_store
 from ..store.contract import Store
 from ..store.records import Queue, QueueStats
-from .audit import Audit, audit
+from .audit import Audit, compare, promised_by, received_in
 from .demo_bot import READY
 from .kochava.server import KochavaOptions, LocalKochava
 from .messenger.server import LocalMessenger
@@ -34,16 +34,7 @@ COUNTED = (Queue.INBOX, Queue.TRACK, Queue.PING)
 
 @attrs.frozen(kw_only=True)
 class DemoEnvironment:
-    """
-    The running servers, and the process of the bot.
-
-    Attributes:
-        messenger: Where users chat.
-        kochava: Where records are sent.
-        bot: The bot's process.
-        settings: The bot's settings file.
-        store: The bot's store, opened here too, to count what waits.
-    """
+    """The running servers, the process of the bot, its settings file, and its store, to count what waits."""
 
     messenger: LocalMessenger
     kochava: LocalKochava
@@ -64,28 +55,29 @@ class DemoEnvironment:
         """Wait until no webhook, event or record waits; false if it took longer."""
         try:
             async with asyncio.timeout(within_seconds):
-                while not await self._nothing_waits():
+                while True:
+                    sent = len(self.messenger.sent)
+                    await self.messenger.settled()
+                    waits = any(queue.waiting + queue.in_flight for queue in (await self.counts()).values())
+                    # A message sent in between may be followed by a delivery webhook that was not counted yet.
+                    if not waits and sent == len(self.messenger.sent):
+                        return True
                     await self.messenger.clock.sleep(0.05)
         except TimeoutError:
             return False
-        return True
-
-    async def _nothing_waits(self) -> bool:
-        sent = len(self.messenger.sent)
-        await self.messenger.settled()
-        counts = await self.counts()
-        # A message sent in between may be followed by a delivery webhook that was not counted yet.
-        return sent == len(self.messenger.sent) and not any(q.waiting + q.in_flight for q in counts.values())
 
     def audit(self, *, killed: bool = False) -> Audit:
         """Compare what webhooks promised with what Kochava received."""
         messenger, kochava = self.messenger, self.kochava
-        return audit(
-            messenger.acknowledged,
-            kochava.records,
-            abandoned=messenger.abandoned,
+        abandoned = messenger.abandoned
+        compared = compare(
+            promised_by(messenger.acknowledged), received_in(kochava.records), uncertain=promised_by(abandoned)
+        )
+        return attrs.evolve(
+            compared,
             rejections=kochava.rejections,
             refused=messenger.refused,
+            abandoned=len(abandoned),
             killed=killed,
         )
 
@@ -102,12 +94,7 @@ async def demo_environment(
     """
     Both servers, started; the bot is not started yet. All files are in *folder*.
 
-    Args:
-        folder: For the settings, the store and the log.
-        seed: Of the random choices of Messenger.
-        short_leases: For runs that kill processes, whose work waits until its lease has expired.
-        worker: ``inside`` the bot's process, or ``separate``.
-        new_kochava: Creates the local Kochava.
+    Runs that kill processes need *short_leases*, since the work of a killed process waits until its lease has expired.
     """
     options = MessengerOptions(
         # Facebook redelivers some webhooks although they were answered, and retries longer than a restart takes.

@@ -35,7 +35,7 @@ class LocalServer:
     instance and survives `down`.
 
     Args:
-        clock: Tells the time of records and makes the waits of `slow`.
+        clock: Gives the times of records and makes the waits of `slow`.
     """
 
     def __init__(self, *, clock: Clock) -> None:

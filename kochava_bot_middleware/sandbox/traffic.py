@@ -21,15 +21,7 @@ _QUESTIONS = ("Do you have shoes?", "Are they warm?", "In green, please", "What 
 
 @attrs.define(kw_only=True)
 class Traffic:
-    """
-    Users who chat at the same time.
-
-    Attributes:
-        people: The users.
-        chance: Decides what they do.
-        clock: Makes their pauses.
-        pause_seconds: Shortest and longest pause between two actions of one user.
-    """
+    """Users who chat at the same time; *pause_seconds* are the shortest and longest pause of one user."""
 
     people: Sequence[SimulatedUser]
     chance: random.Random

@@ -211,7 +211,7 @@ def _single(value: Any, kind: Any) -> Any:
     number = value_of(value)
     if kind is bool:
         return _checked(number, isinstance(number, bool), "true or false")
-    # A bool is an int to Python, but nobody means it as a number.
+    # A bool is an int to Python, but not a number in settings.
     is_whole = isinstance(number, int) and not isinstance(number, bool)
     if kind is int:
         return _checked(number, is_whole, "a whole number")
