@@ -32,12 +32,7 @@ def add_command(parsers: Parsers, name: str, run: Run, summary: str) -> argparse
 
 
 def number_from(kind: type[float], least: float, most: float = math.inf) -> Callable[[str], float]:
-    """
-    An argument's type: a finite number of at least *least*, and at most *most*.
-
-    Args:
-        kind: ``int`` or ``float``.
-    """
+    """An argument's type: a finite number of at least *least*, and at most *most*."""
     limits = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
 
     def read(text: str) -> float:
@@ -54,16 +49,7 @@ def number_from(kind: type[float], least: float, most: float = math.inf) -> Call
 
 
 class UnusableFile(Exception):
-    """
-    A file that the command cannot use; the others are still read.
-
-    Attributes:
-        reason: As a phrase.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    """A file that the command cannot use, with the reason; the others are still read."""
 
 
 def add_files_argument(parser: argparse.ArgumentParser, what: str) -> None:
@@ -84,7 +70,7 @@ def for_each_file(names: Sequence[str], command: str, use: Callable[[bytes], Non
             use(_read(name))
         except UnusableFile as exc:
             shown = "standard input" if name == STANDARD_INPUT else name
-            print(f"kochava-bot {command}: {shown}: {exc.reason}", file=sys.stderr)
+            print(f"kochava-bot {command}: {shown}: {exc}", file=sys.stderr)
             status = SOMETHING_WRONG
     return status
 

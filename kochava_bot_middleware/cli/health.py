@@ -17,13 +17,7 @@ READ_SECONDS = 2.0
 
 
 class Health:
-    """
-    Answers the three addresses. The worker is ready between `mark_ready` and `mark_stopping`.
-
-    Args:
-        store: Must be readable for the worker to be ready.
-        metrics: ``None`` when their library is not installed.
-    """
+    """Answers the three addresses; *metrics* is ``None`` when their library is not installed."""
 
     def __init__(self, store: Store, metrics: Metrics | None) -> None:
         self._store = store

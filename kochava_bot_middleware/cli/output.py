@@ -74,14 +74,9 @@ def iso(seconds: float | None) -> str | None:
 @contextmanager
 def progress(what: str, total: int | None = None, *, prints: bool = False) -> Iterator[Callable[[int], None]]:
     """
-    Show the progress of a long operation, on standard error and only on a terminal.
+    Show the progress of a long operation, on standard error and only on a terminal; yields what is called with steps.
 
-    Args:
-        total: ``None`` when it is not known.
-        prints: The operation prints meanwhile; nothing is shown then if that goes to a terminal as well.
-
-    Yields:
-        To be called with the number of steps that are done.
+    Nothing is shown if the operation *prints* to a terminal meanwhile.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     out = _console(error=True)

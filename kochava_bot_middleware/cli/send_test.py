@@ -6,8 +6,7 @@ import argparse
 import asyncio
 import uuid
 from collections.abc import Sequence
-
-import attrs
+from typing import Any
 
 from ..clock import Clock, SystemClock
 from ..exceptions import KochavaBotError
@@ -23,18 +22,6 @@ from .samples import TEST_USER, SampleKind, app_label, distinct, samples
 from .settings import add_settings_argument, read_settings
 
 NOT_CONFIGURED = "not configured"
-
-
-@attrs.frozen(kw_only=True)
-class SampleResult:
-    """One record and what Kochava answered, as printed."""
-
-    app: str
-    what: str
-    host: str
-    verdict: str
-    detail: str = ""
-    delivered: bool = False
 
 
 def add_send_test(parsers: Parsers) -> None:
@@ -61,13 +48,14 @@ def run(arguments: argparse.Namespace) -> int:
     results = asyncio.run(_send_all(settings, chosen, kinds, SystemClock()))
     if arguments.json:
         for each in results:
-            print(json_line(attrs.asdict(each)))
+            print(json_line(each))
     else:
         heads = ("app", "record", "host", "verdict", "answer")
-        print_table(heads, ((each.app, each.what, each.host, each.verdict, each.detail or NOTHING) for each in results))
+        names = ("app", "what", "host", "verdict", "detail")
+        print_table(heads, ([each[name] or NOTHING for name in names] for each in results))
         if settings.mode is not Mode.LIVE:
             print(f"the bot itself sends nothing: its mode is {str(settings.mode)!r}")
-    return GOOD if all(each.delivered for each in results) else SOMETHING_WRONG
+    return GOOD if all(each["delivered"] for each in results) else SOMETHING_WRONG
 
 
 def _kinds(text: str) -> list[SampleKind]:
@@ -82,7 +70,7 @@ def _kinds(text: str) -> list[SampleKind]:
 
 async def _send_all(
     settings: KochavaSettings, apps: Sequence[App], kinds: Sequence[SampleKind], clock: Clock
-) -> list[SampleResult]:
+) -> list[dict[str, Any]]:
     client = KochavaClient(timeout_seconds=settings.delivery.request_timeout_seconds)
     try:
         return [
@@ -95,23 +83,23 @@ async def _send_all(
         await client.close()
 
 
-async def _send(record: Record, app: App, sender: RequestSender, clock: Clock) -> SampleResult:
-    app_name, what = app_label(app), record_name(record)
+async def _send(record: Record, app: App, sender: RequestSender, clock: Clock) -> dict[str, Any]:
+    """One record and what Kochava answered, as printed."""
+    result = {"app": app_label(app), "what": record_name(record)}
     try:
         request = build_request(record, app.destination)
     except AddressNotConfigured:
-        return SampleResult(app=app_name, what=what, host=NOTHING, verdict=NOT_CONFIGURED)
+        return {**result, "host": NOTHING, "verdict": NOT_CONFIGURED, "detail": "", "delivered": False}
     outcome = await sender.send(request)
     wire = app.destination.wire
     verdict = judge(outcome, queue=record.queue, settings=wire, now=clock.now(), kind=record.kind)
-    return SampleResult(
-        app=app_name,
-        what=what,
-        host=request.host,
-        verdict=_in_words(verdict),
-        detail=verdict.detail,
-        delivered=verdict.result is DeliveryResult.DELIVERED,
-    )
+    return {
+        **result,
+        "host": request.host,
+        "verdict": _in_words(verdict),
+        "detail": verdict.detail,
+        "delivered": verdict.result is DeliveryResult.DELIVERED,
+    }
 
 
 def _in_words(verdict: Verdict) -> str:

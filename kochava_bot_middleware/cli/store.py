@@ -104,10 +104,8 @@ async def show_stats(settings: KochavaSettings, arguments: argparse.Namespace, c
         print(json_line({queue: _stats_fields(each, now) for queue, each in counts.items()}))
         return GOOD
     heads = ["queue", *(name.replace("_", " ") for name in _COUNTS), "oldest"]
-    print_table(
-        heads,
-        ([queue, *(getattr(each, name) for name in _COUNTS), _age(each, now)] for queue, each in counts.items()),
-    )
+    rows = ([queue, *(getattr(each, name) for name in _COUNTS), _age(each, now)] for queue, each in counts.items())
+    print_table(heads, rows)
     return GOOD
 
 
@@ -239,12 +237,6 @@ async def purge_dead(settings: KochavaSettings, arguments: argparse.Namespace, c
 
 
 def _state_named(name: str | None) -> EntryState | None:
-    """
-    The state of that name.
-
-    Raises:
-        KochavaBotError: There is none, or no entries are kept in it.
-    """
     if name is None:
         return None
     for state in LISTED_STATES:
@@ -257,12 +249,7 @@ def _state_named(name: str | None) -> EntryState | None:
 
 
 async def _queues_named(store: Store, name: str | None) -> list[str]:
-    """
-    The queue of that name; all without a name.
-
-    Raises:
-        KochavaBotError: There is none.
-    """
+    """The queue of that name; all without a name."""
     known = _queues_of(await store.stats())
     if name is None:
         return known

@@ -34,7 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
     user_id: str = arguments.user_id
     rows, marks = asyncio.run(_trace(settings, user_id, SystemClock()))
     if arguments.json:
-        print(json_line({"user_id": user_id, "entries": [_fields(row) for row in rows], "marks": marks}))
+        entries = [{**fields_of(row), "detail": row.detail} for row in rows]
+        print(json_line({"user_id": user_id, "entries": entries, "marks": marks}))
         return GOOD
     if not rows and not marks:
         print(f"nothing is kept of {user_id!r}; what was delivered or handled is not kept")
@@ -116,10 +117,6 @@ def _greeting(state: FunnelState) -> Mapping[str, Any]:
         "shown": iso(greeting.shown_at),
         "clicked": iso(greeting.clicked_at),
     }
-
-
-def _fields(row: Listed) -> Mapping[str, Any]:
-    return {**fields_of(row), "detail": row.detail}
 
 
 def _cells(row: Listed) -> tuple[object, ...]:

@@ -71,8 +71,7 @@ class ChildProcess:
                         return line.removeprefix(self._ready).strip()
         except TimeoutError:
             await self.kill()
-        msg = f"`python {' '.join(self._arguments)}` did not start; the end of its log:\n{self.log_end()}"
-        raise ProcessFailed(msg)
+        raise self._failed(how="did not start")
 
     async def kill(self) -> None:
         """Send SIGKILL, and wait until it has ended."""
@@ -87,13 +86,15 @@ class ChildProcess:
         """
         output, status = await self._end(signal.SIGTERM)
         if status:
-            msg = f"`python {' '.join(self._arguments)}` ended with {status}; the end of its log:\n{self.log_end()}"
-            raise ProcessFailed(msg)
+            raise self._failed(how=f"ended with {status}")
         return output
 
-    def log_end(self, *, lines: int = 20) -> str:
+    def log_end(self) -> str:
         """The last lines of its log."""
-        return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:])
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
+
+    def _failed(self, *, how: str) -> ProcessFailed:
+        return ProcessFailed(f"`python {' '.join(self._arguments)}` {how}; the end of its log:\n{self.log_end()}")
 
     async def _end(self, number: signal.Signals) -> tuple[str, int]:
         process, self._process = self._process, None

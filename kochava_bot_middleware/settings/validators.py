@@ -59,11 +59,9 @@ def under(key: str, violations: Iterable[Violation]) -> Iterator[Violation]:
 @attrs.frozen
 class Rule:
     """
-    What must hold between fields of one class. A class lists its rules as ``RULES``.
+    What must hold between fields of one class, which lists its rules as ``RULES``.
 
-    Attributes:
-        fields: Names of the fields it needs; it is checked only when each of them is valid by itself.
-        check: Takes their values in this order and yields what is wrong.
+    It is checked only when each of the fields is valid by itself; `check` takes their values and yields what is wrong.
     """
 
     fields: tuple[str, ...]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -80,90 +79,3 @@ class Rejection:
     status: int
     reason: str
     raw: bytes = attrs.field(default=b"", repr=False)
-
-
-class Arrivals:
-    """
-    The accepted records.
-
-    Attributes:
-        records: All of them, in order of arrival.
-    """
-
-    def __init__(self) -> None:
-        self.records: list[KochavaRecord] = []
-        self._arrived = asyncio.Event()
-
-    def add(self, record: KochavaRecord) -> None:
-        """Add one accepted record."""
-        self.records.append(record)
-        self._arrived.set()
-
-    async def wait_until(self, condition: Callable[[], bool], *, within_seconds: float = 5.0) -> None:
-        """
-        Wait until *condition* holds; it is checked again after each record.
-
-        Raises:
-            TimeoutError: It did not hold within *within_seconds* of real time.
-        """
-        async with asyncio.timeout(within_seconds):
-            while not condition():
-                self._arrived.clear()
-                await self._arrived.wait()
-
-    async def received(self, count: int = 1, *, within_seconds: float = 5.0) -> list[KochavaRecord]:
-        """
-        Wait until *count* records were accepted, and return all.
-
-        Raises:
-            TimeoutError: They were not accepted within *within_seconds* of real time.
-        """
-        try:
-            await self.wait_until(lambda: len(self.records) >= count, within_seconds=within_seconds)
-        except TimeoutError:
-            accepted = ", ".join(f"{record.kind} {record.name}".rstrip() for record in self.records) or "none"
-            msg = (
-                f"{len(self.records)} of {count} records were received within {within_seconds} s: {accepted}; look at"
-                " `kochava.rejections` for what was refused, and at the middleware's `counts` for what was left out"
-            )
-            raise TimeoutError(msg) from None
-        return self.records
-
-    def of_kind(self, kind: RecordKind) -> list[KochavaRecord]:
-        """The accepted records of one kind, in order of arrival."""
-        return [record for record in self.records if record.kind is kind]
-
-    @property
-    def events(self) -> list[KochavaRecord]:
-        """The accepted post-install events."""
-        return self.of_kind(RecordKind.EVENT)
-
-    @property
-    def installs(self) -> list[KochavaRecord]:
-        """The accepted installs, one per device."""
-        return self.of_kind(RecordKind.INSTALL)
-
-    @property
-    def identity_links(self) -> list[KochavaRecord]:
-        """The accepted identity links, from either endpoint."""
-        return self.of_kind(RecordKind.IDENTITY_LINK)
-
-    @property
-    def impressions(self) -> list[KochavaRecord]:
-        """The accepted impressions."""
-        return self.of_kind(RecordKind.IMPRESSION)
-
-    @property
-    def clicks(self) -> list[KochavaRecord]:
-        """The accepted clicks, without those on SmartLinks."""
-        return self.of_kind(RecordKind.CLICK)
-
-    @property
-    def smartlink_clicks(self) -> list[KochavaRecord]:
-        """The clicks on SmartLinks that had a destination."""
-        return self.of_kind(RecordKind.SMARTLINK_CLICK)
-
-    @property
-    def scrubs(self) -> list[KochavaRecord]:
-        """The accepted deletion requests."""
-        return self.of_kind(RecordKind.SCRUB)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -14,7 +15,7 @@ from aiohttp import hdrs, web
 from ...clock import Clock, SystemClock
 from ..local_server import Handler, LocalServer
 from ..strict_json import NotStrictJson, read_json
-from .records import Arrivals, KochavaRecord, RecordKind, Rejection
+from .records import KochavaRecord, RecordKind, Rejection
 from .rules import (
     MAXIMUM_BODY_BYTES,
     KochavaCredentials,
@@ -56,7 +57,7 @@ class KochavaOptions:
     install_first: bool = False
 
 
-class LocalKochava(Arrivals, LocalServer):
+class LocalKochava(LocalServer):
     """
     Stands in for ``control.kochava.com``, ``imp.control.kochava.com``, ``nng.kochava.com`` and a ``smart.link`` host.
 
@@ -80,8 +81,8 @@ class LocalKochava(Arrivals, LocalServer):
         options: KochavaOptions | None = None,
         clock: Clock | None = None,
     ) -> None:
-        Arrivals.__init__(self)
-        LocalServer.__init__(self, clock=clock or SystemClock())
+        super().__init__(clock=clock or SystemClock())
+        self.records: list[KochavaRecord] = []
         self.smartlinks = dict(smartlinks or {})
         self.rejections: list[Rejection] = []
         self.ignored_installs: list[KochavaRecord] = []
@@ -89,6 +90,7 @@ class LocalKochava(Arrivals, LocalServer):
         self._options = options or KochavaOptions()
         self._seen: set[tuple[str, str, str]] = set()
         self._installed: set[tuple[str, str, str]] = set()
+        self._arrived = asyncio.Event()
 
     def settings(self) -> dict[str, Any]:
         """
@@ -107,6 +109,75 @@ class LocalKochava(Arrivals, LocalServer):
                 "click_url": f"{self.url}/v1/cpi/click?{tracker}",
             },
         }
+
+    async def wait_until(self, condition: Callable[[], bool], *, within_seconds: float = 5.0) -> None:
+        """
+        Wait until *condition* holds; it is checked again after each record.
+
+        Raises:
+            TimeoutError: It did not hold within *within_seconds* of real time.
+        """
+        async with asyncio.timeout(within_seconds):
+            while not condition():
+                self._arrived.clear()
+                await self._arrived.wait()
+
+    async def received(self, count: int = 1, *, within_seconds: float = 5.0) -> list[KochavaRecord]:
+        """
+        Wait until *count* records were accepted, and return all.
+
+        Raises:
+            TimeoutError: They were not accepted within *within_seconds* of real time.
+        """
+        try:
+            await self.wait_until(lambda: len(self.records) >= count, within_seconds=within_seconds)
+        except TimeoutError:
+            accepted = ", ".join(f"{record.kind} {record.name}".rstrip() for record in self.records) or "none"
+            msg = (
+                f"{len(self.records)} of {count} records were received within {within_seconds} s: {accepted}; look at"
+                " `kochava.rejections` for what was refused, and at the middleware's `counts` for what was left out"
+            )
+            raise TimeoutError(msg) from None
+        return self.records
+
+    def of_kind(self, kind: RecordKind) -> list[KochavaRecord]:
+        """The accepted records of one kind, in order of arrival."""
+        return [record for record in self.records if record.kind is kind]
+
+    @property
+    def events(self) -> list[KochavaRecord]:
+        """The accepted post-install events."""
+        return self.of_kind(RecordKind.EVENT)
+
+    @property
+    def installs(self) -> list[KochavaRecord]:
+        """The accepted installs, one per device."""
+        return self.of_kind(RecordKind.INSTALL)
+
+    @property
+    def identity_links(self) -> list[KochavaRecord]:
+        """The accepted identity links, from either endpoint."""
+        return self.of_kind(RecordKind.IDENTITY_LINK)
+
+    @property
+    def impressions(self) -> list[KochavaRecord]:
+        """The accepted impressions."""
+        return self.of_kind(RecordKind.IMPRESSION)
+
+    @property
+    def clicks(self) -> list[KochavaRecord]:
+        """The accepted clicks, without those on SmartLinks."""
+        return self.of_kind(RecordKind.CLICK)
+
+    @property
+    def smartlink_clicks(self) -> list[KochavaRecord]:
+        """The clicks on SmartLinks that had a destination."""
+        return self.of_kind(RecordKind.SMARTLINK_CLICK)
+
+    @property
+    def scrubs(self) -> list[KochavaRecord]:
+        """The accepted deletion requests."""
+        return self.of_kind(RecordKind.SCRUB)
 
     def application(self) -> web.Application:
         application = web.Application(client_max_size=2 * MAXIMUM_BODY_BYTES, middlewares=[self._answer_refusals])
@@ -233,10 +304,14 @@ class LocalKochava(Arrivals, LocalServer):
             return
         if kind is RecordKind.INSTALL:
             self._installed |= devices
-        self.add(record)
+        self._add(record)
+
+    def _add(self, record: KochavaRecord) -> None:
+        self.records.append(record)
+        self._arrived.set()
 
     def _record(self, kind: RecordKind, **fields: Any) -> None:
-        self.add(KochavaRecord(kind=kind, at=self.clock.now(), **fields))
+        self._add(KochavaRecord(kind=kind, at=self.clock.now(), **fields))
 
 
 async def _read_body(request: web.Request) -> Any:

@@ -1,4 +1,4 @@
-"""The Graph API's edges of a Page but for messages: profile, menus, uploads, personas, thread control."""
+"""The Graph API's edges of a Page other than messages: profile, menus, uploads, personas, thread control."""
 
 from __future__ import annotations
 
@@ -53,9 +53,8 @@ def message_attachments(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]
     refuse_unless(isinstance(message, dict) and "attachment" in message, "param message[attachment] is required.")
     assert isinstance(message, dict)
     attachment = message["attachment"]
-    refuse_unless(
-        isinstance(attachment, dict) and attachment.get("type") != "template", "A template cannot be uploaded."
-    )
+    is_media = isinstance(attachment, dict) and attachment.get("type") != "template"
+    refuse_unless(is_media, "A template cannot be uploaded.")
     check_attachment(attachment, page, has_file=call.has_file)
     attachment_id = page.new_id()
     page.attachment_ids.add(attachment_id)
@@ -73,41 +72,21 @@ def personas(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
     return {"id": persona_id}
 
 
-def pass_thread_control(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
-    """Pass a user's thread to another app."""
+def thread_control(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
+    """Pass a user's thread to another app, release it to none, or take it back; other requests have no effect here."""
     target = call.body.get("target_app_id")
-    refuse_unless(target, "The parameter target_app_id is required")
-    return _change_owner(call, page, str(target))
-
-
-def release_thread_control(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
-    """Release a user's thread, so that no app owns it."""
-    return _change_owner(call, page, None)
-
-
-def take_thread_control(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
-    """Take a user's thread back."""
-    _change_owner(call, page, None)
-    page.thread_owners.pop(_person_id(call), None)
-    return {"success": True}
-
-
-def ask_thread_control(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
-    """Request or extend control; it has no effect here."""
-    refuse_unless(_person_id(call) in page.people, "No matching user found", subcode=NO_MATCHING_USER)
-    return {"success": True}
-
-
-def _change_owner(call: ReceivedCall, page: SandboxPage, owner: str | None) -> dict[str, Any]:
-    person_id = _person_id(call)
-    refuse_unless(person_id in page.people, "No matching user found", subcode=NO_MATCHING_USER)
-    page.thread_owners[person_id] = owner
-    return {"success": True}
-
-
-def _person_id(call: ReceivedCall) -> str:
+    refuse_unless(target or call.edge != "pass_thread_control", "The parameter target_app_id is required")
     recipient = call.body.get("recipient")
-    return str(recipient.get("id", "")) if isinstance(recipient, dict) else ""
+    person_id = str(recipient.get("id", "")) if isinstance(recipient, dict) else ""
+    refuse_unless(person_id in page.people, "No matching user found", subcode=NO_MATCHING_USER)
+    match call.edge:
+        case "pass_thread_control":
+            page.thread_owners[person_id] = str(target)
+        case "release_thread_control":
+            page.thread_owners[person_id] = None
+        case "take_thread_control":
+            page.thread_owners.pop(person_id, None)
+    return {"success": True}
 
 
 def _names(fields: Any) -> list[str]:
@@ -128,11 +107,7 @@ def user_profile(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
 
 EDGES: dict[tuple[str, str], Edge] = {
     ("POST", "message_attachments"): message_attachments,
-    ("POST", "pass_thread_control"): pass_thread_control,
-    ("POST", "release_thread_control"): release_thread_control,
-    ("POST", "take_thread_control"): take_thread_control,
-    ("POST", "request_thread_control"): ask_thread_control,
-    ("POST", "extend_thread_control"): ask_thread_control,
+    **{("POST", f"{verb}_thread_control"): thread_control for verb in ("pass", "release", "take", "request", "extend")},
     **{(method, "messenger_profile"): messenger_profile for method in ("GET", "POST", "DELETE")},
     **{(method, "custom_user_settings"): custom_user_settings for method in ("GET", "POST", "DELETE")},
     **{(method, "personas"): personas for method in ("GET", "POST")},
