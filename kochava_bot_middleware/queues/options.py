@@ -30,6 +30,10 @@ class OnEnded(Protocol):
         """
 
 
+def _ignore(settlement: Settlement, *, is_committed: bool) -> None:
+    pass
+
+
 @attrs.frozen(kw_only=True)
 class ConsumerOptions:
     """
@@ -58,4 +62,4 @@ class ConsumerOptions:
     longest_wait_seconds: Callable[[], float]
     is_isolated: bool = False
     room: Callable[[int], tuple[int, float]] | None = None
-    on_ended: OnEnded | None = None
+    on_ended: OnEnded = _ignore

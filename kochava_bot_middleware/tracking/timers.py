@@ -64,7 +64,7 @@ class Timers:
             self._consumer.start()
 
     async def stop(self) -> None:
-        """End; a wait whose end was being written is released or, if it was written, over."""
+        """End; a wait whose end was being written is taken up again after its lease."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             await consumer.stop(0)
