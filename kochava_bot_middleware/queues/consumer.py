@@ -1,8 +1,6 @@
 """
 The one consumer of a queue: it claims due heads, runs each, renews their leases meanwhile, and settles them.
-
-Inbox, outbox and timers are three uses of it. They differ in what they do with a claim, which is the `Process` that a
-consumer is given::
+Inbox, outbox and timers are three uses of it, which differ in their `Process`::
 
     claim ──▶ held ──▶ process ──▶ settlement ──▶ committed with others, which leases the next of the lanes
                 │  renewed meanwhile        └──▶ lost: another process owns the entry
