@@ -58,7 +58,7 @@ async def test_problems_of_data_as_a_whole_can_be_read(caplog: pytest.LogCapture
     await bot.kochava.track("Rated", {7: 1}, user_id=USER_ID)
     await bot.kochava.identify([], user_id=USER_ID)  # type: ignore[arg-type]
     assert [
-        "event_data_problem Rated: its data is of type object, which JSON does not have",
+        "event_data_problem Rated: its data is of type object, which JSON cannot represent",
         "event_data_problem Rated.(a key of type int) is not text",
         "identity_problem identities is not a mapping",
     ] == caplog.messages

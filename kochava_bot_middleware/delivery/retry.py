@@ -106,8 +106,8 @@ def wait_seconds(tries: int, settings: DeliverySettings, rng: random.Random) -> 
 
 def longest_wait_seconds(settings: DeliverySettings) -> float:
     """The longest that a record waits for any reason in the settings, a lease included."""
-    turn = 0.0 if settings.rate_per_second is None else 1.0 / settings.rate_per_second
-    probe = max(*settings.probe_waits_seconds, *settings.refused_waits_seconds, turn)
+    spacing = 0.0 if settings.rate_per_second is None else 1.0 / settings.rate_per_second
+    probe = max(*settings.probe_waits_seconds, *settings.refused_waits_seconds, spacing)
     return max(
         1.0 + max(settings.retry_waits_seconds),
         # A record that is not the probe waits up to half as long again, and two seconds, so that the probe comes first.

@@ -1,4 +1,4 @@
-"""Events as the inbox stores them: the raw item, and what the webhook around it told."""
+"""Events as the inbox stores them: the raw item, and what the webhook around it says."""
 
 from __future__ import annotations
 

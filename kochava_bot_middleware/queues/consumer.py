@@ -1,8 +1,6 @@
 """
 The one consumer of a queue: it claims due heads, runs each, renews their leases meanwhile, and settles them.
-
-Inbox, outbox and timers are three uses of it. They differ in what they do with a claim, which is the `Process` that a
-consumer is given::
+Inbox, outbox and timers are three uses of it, which differ in their `Process`::
 
     claim ──▶ held ──▶ process ──▶ settlement ──▶ committed with others, which leases the next of the lanes
                 │  renewed meanwhile        └──▶ lost: another process owns the entry
@@ -29,6 +27,7 @@ from ..store.contract import Store
 from ..store.records import Claim, Committed, CommitVerdict, Lease, Outcome, Settlement, Unit
 from .leases import Claimed, Instant, Leases
 from .options import ConsumerOptions, Process, Work
+from .pause import Pause
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +83,7 @@ class Consumer:
         self._settlements: list[tuple[Claimed, Settlement]] = []
         self._is_settling = False
         self._is_full = False
-        self._is_woken = False
-        self._pause: asyncio.Future[None] | None = None
+        self._pause = Pause(clock)
         self._claiming: asyncio.Task[Any] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._upkeep: list[asyncio.Task[None]] = []
@@ -102,9 +100,7 @@ class Consumer:
 
     def wake(self) -> None:
         """Claim now rather than at the next poll: something was appended."""
-        self._is_woken = True
-        if self._pause is not None:
-            self._pause.cancel()
+        self._pause.wake()
 
     async def stop(self, deadline_seconds: float) -> None:
         """
@@ -120,8 +116,7 @@ class Consumer:
                 while tasks := self._other_tasks():
                     await asyncio.wait(tasks)
         except TimeoutError:
-            left = self._other_tasks() - {self._claiming}
-            if left:
+            if left := self._other_tasks() - {self._claiming}:
                 log.warning("%s_not_drained: %d entries are left to the next process", self._queue, len(left))
         self.is_cancelling = True
         upkeep, self._upkeep = self._upkeep, []
@@ -228,14 +223,7 @@ class Consumer:
                 self._incidents.report("store_failed", self._queue, reason=type(exc).__name__)
                 seconds = min(0.25 * 2.0**failures, self._options.poll_seconds, LONGEST_BACKOFF_SECONDS)
                 failures = min(failures + 1, 8)
-            if seconds > 0 and not self._is_woken:
-                self._pause = asyncio.ensure_future(self._clock.sleep(seconds))
-                try:
-                    await asyncio.wait({self._pause})
-                finally:
-                    self._pause.cancel()
-                    self._pause = None
-            self._is_woken = False
+            await self._pause.sleep(seconds)
 
     async def _claim(self) -> float:
         """Claim what there is room for; returns the seconds until it is worth looking again."""
@@ -250,9 +238,8 @@ class Consumer:
             return 0.0
         due_in = await self._store.next_due_in(self._queue)
         self._incidents.over("store_failed", self._queue)
-        if due_in is None:
-            return self._options.poll_seconds
-        return min(max(due_in, SHORTEST_WAIT_SECONDS), self._options.poll_seconds)
+        poll_seconds = self._options.poll_seconds
+        return poll_seconds if due_in is None else min(max(due_in, SHORTEST_WAIT_SECONDS), poll_seconds)
 
     def _wanted(self) -> tuple[int, float]:
         """How many claims to make now, and if none, in how many seconds to look again."""
@@ -266,7 +253,9 @@ class Consumer:
         return (most if room >= most else room - unbegun), seconds
 
     def _claim_if_room(self) -> None:
-        if self._is_full and self._leases.unbegun <= self._options.concurrency // 2:
+        # Not for each one that ends, which would be a claim for each entry.
+        concurrency, most = self._options.concurrency, self._options.most_held
+        if self._is_full and self._leases.unbegun <= concurrency // 2 and len(self._leases) <= most - concurrency // 4:
             self._is_full = False
             self.wake()
 
@@ -328,27 +317,20 @@ class Consumer:
         if committed.verdict is CommitVerdict.COMMITTED:
             for (claimed, _), settlement in zip(group, settlements, strict=True):
                 self._let_go(claimed)
-                if self._options.on_ended is not None:
-                    self._options.on_ended(settlement, is_committed=True)
+                self._options.on_ended(settlement, is_committed=True)
             self.take(committed.leased, asked_at)
             if ends_any and lease is None:
                 self.wake()
-        elif len(group) > 1:
-            # One lost lease refuses the whole unit.
+        elif len(group) > 1 or group[0][0].claim.token != settlements[0].claim.token:
+            # One lost lease refuses the whole unit; an entry may also have been claimed anew while the store wrote.
             for each in group:
                 await self._commit([each])
-        elif group[0][0].claim.token != settlements[0].claim.token:
-            # Claimed anew while the store wrote.
-            await self._commit(group)
         else:
-            self._lost(group[0][0], settlements[0])
-
-    def _lost(self, claimed: Claimed, settlement: Settlement) -> None:
-        self._incidents.report("lease_lost", self._queue)
-        self._let_go(claimed)
-        if settlement.outcome is Outcome.DONE:
-            self.remember_processed(settlement.claim.entry.id, settlement)
-        if self._options.on_ended is not None:
+            (claimed, _), settlement = group[0], settlements[0]
+            self._incidents.report("lease_lost", self._queue)
+            self._let_go(claimed)
+            if settlement.outcome is Outcome.DONE:
+                self.remember_processed(settlement.claim.entry.id, settlement)
             self._options.on_ended(settlement, is_committed=False)
 
     def _lease(self) -> Lease | None:
@@ -404,7 +386,7 @@ class Consumer:
         if releases:
             done, pending = await asyncio.wait(releases, timeout=CANCEL_SECONDS)
             await _cancel(pending)
-            failed = len(pending) + sum(1 for release in done if release.exception() is not None)
+            failed = len(pending) + sum(release.exception() is not None for release in done)
             log.info("%s_released: %d entries, %d not", self._queue, len(releases) - failed, failed)
 
 

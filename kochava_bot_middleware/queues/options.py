@@ -30,6 +30,10 @@ class OnEnded(Protocol):
         """
 
 
+def _ignore(settlement: Settlement, *, is_committed: bool) -> None:
+    pass
+
+
 @attrs.frozen(kw_only=True)
 class ConsumerOptions:
     """
@@ -41,12 +45,12 @@ class ConsumerOptions:
         most_held: Claims are made until so many are held. Those that a commit leased come on top.
         lease_seconds: How long a claim is owned without being renewed.
         poll_seconds: How often to look for what other processes appended.
-        longest_wait_seconds: Tells the longest time that anything in the queue may wait or be leased from now on; see
-            `Store.sweep`.
+        longest_wait_seconds: Returns the longest time that anything in the queue may wait or be leased from now on;
+            see `Store.sweep`.
         is_isolated: Process each claim in a task, and so in a context, of its own, beginning with the synchronous part
             of the process at once. Then the process bounds how many are processed at a time, and says when it begins
             with one (`Consumer.begin`).
-        room: Given how many claims are wanted, tells how many are worth making now, and in how many seconds to ask
+        room: Given how many claims are wanted, returns how many are worth making now, and in how many seconds to ask
             again. ``None``: any number.
         on_ended: Called with each settlement that a process returned.
     """
@@ -58,4 +62,4 @@ class ConsumerOptions:
     longest_wait_seconds: Callable[[], float]
     is_isolated: bool = False
     room: Callable[[int], tuple[int, float]] | None = None
-    on_ended: OnEnded | None = None
+    on_ended: OnEnded = _ignore

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -160,9 +161,17 @@ async def test_store_show_body_of_others_is_refused(run: Run, tmp_path: Path, en
 async def test_store_show_of_an_unknown_id(run: Run, tmp_path: Path) -> None:
     """One line with the id."""
     await fill(tmp_path)
-    ran = await run("store", "show", "done1", "--settings", write_settings(tmp_path))
+    ran = await run("store", "show", "nobody", "--settings", write_settings(tmp_path))
     assert (2, "", 1) == (ran.status, ran.out, len(ran.err.splitlines()))
-    assert "'done1'" in ran.err
+    assert "'nobody'" in ran.err
+
+
+async def test_store_show_of_a_delivered_record(run: Run, tmp_path: Path) -> None:
+    """It is known as long as its id is remembered."""
+    await fill(tmp_path)
+    ran = await run("store", "show", "done1", "--settings", write_settings(tmp_path))
+    assert (0, "") == (ran.status, ran.err)
+    assert re.search(r"^state +done$", ran.out, re.MULTILINE)
 
 
 async def test_store_export_has_records_but_no_webhooks(run: Run, tmp_path: Path) -> None:

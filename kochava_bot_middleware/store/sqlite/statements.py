@@ -1,7 +1,9 @@
 """
 The SQL of the SQLite store, and how lists of values are passed to it.
 
-A list is passed as one JSON array, so that a group of commits of any size needs only a few prepared statements.
+A list is passed as one JSON array, so that a group of commits of any size needs only a few prepared statements. What
+changes many rows says ``OR FAIL``: otherwise SQLite copies each page before it changes it, to be able to undo the one
+statement. When a statement fails, the caller rolls back its transaction anyway.
 """
 
 # ruff: noqa: S608 - statements are made from constants of this module, never from input
@@ -85,7 +87,7 @@ def insert(connection: sqlite3.Connection, into: str, rows: Iterable[Sequence[ob
 def _insertion(into: str, width: int, size: int, then: str) -> str:
     row = f"({', '.join('?' * width)})"
     rows = ", ".join([row] * size)
-    return f"INSERT INTO {into} SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL {then}"
+    return f"INSERT OR FAIL INTO {into} SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL {then}"
 
 
 ENTRY = "e.id, e.queue, e.lane, e.schema, e.kind, e.name, e.created_at, e.body"
@@ -145,7 +147,7 @@ NEXT_PLACE = "SELECT next FROM places"
 SET_NEXT_PLACE = "UPDATE places SET next = ?"
 
 END_ENTRIES = """
-UPDATE entries SET state = ?2, attempts = ?3, reason = ?4, detail = ?5, ended_at = ?6,
+UPDATE OR FAIL entries SET state = ?2, attempts = ?3, reason = ?4, detail = ?5, ended_at = ?6,
     body = CASE WHEN ?2 = 'dead' THEN body ELSE x'' END
 WHERE place IN (SELECT value FROM json_each(?1))
 """
