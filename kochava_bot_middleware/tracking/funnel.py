@@ -25,8 +25,6 @@ from typing import Any
 import attrs
 import orjson
 
-from ..messenger.events import DeliveryEvent, Event, Kind, MessageEvent, PostbackEvent, ReactionEvent, ReadEvent
-
 REMEMBERED_MIDS = 20
 """Delivered messages that are remembered for a send that is not recorded yet."""
 
@@ -274,39 +272,6 @@ def _joined(known: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
 
 MAX_DEPTH = 20
 """How deep a body is searched for payloads; the deepest template has them on level eight."""
-
-_NOT_AN_ACTION = frozenset({
-    Kind.ECHO, Kind.APP_ROLES, Kind.POLICY_ENFORCEMENT, Kind.INBOX_LABELS, Kind.CHANGE, Kind.UNKNOWN,
-    Kind.PASS_THREAD_CONTROL, Kind.TAKE_THREAD_CONTROL, Kind.REQUEST_THREAD_CONTROL,
-})  # fmt: skip
-
-
-def signal_of(event: Event, now: float) -> Signal | None:
-    """
-    The signal of *event*, or ``None`` when it means nothing for a greeting.
-
-    Args:
-        now: Seconds since the epoch; stands in for a missing time.
-    """
-    at = now if event.timestamp is None else event.timestamp.timestamp()
-    match event:
-        case DeliveryEvent():
-            watermark = None if event.watermark is None else event.watermark.timestamp()
-            return Delivered(at=now, mids=event.mids, watermark=watermark)
-        case ReadEvent():
-            watermark = None if event.watermark is None else event.watermark.timestamp()
-            return Delivered(at=now, mids=() if event.mid is None else (event.mid,), watermark=watermark)
-        case PostbackEvent():
-            return Acted(at=at, payload=event.payload)
-        case MessageEvent():
-            # A person who writes first after a link or an ad comes from there, not from the greeting.
-            return Acted(at=at, payload=event.quick_reply_payload, is_message=event.referral is None)
-        case ReactionEvent():
-            return Acted(at=at)
-        case _ if event.kind in _NOT_AN_ACTION or event.standby:
-            return None
-        case _:
-            return Acted(at=at)
 
 
 def offers_of(body: Any) -> tuple[str, ...]:

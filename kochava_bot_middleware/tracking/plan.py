@@ -17,7 +17,7 @@ from .events import referral_facts, with_referral
 from .funnel import Delivered, Elapsed, FunnelState, PingStep, Sent, Signal, advance
 from .greeting import ping_of
 from .people import record_id, usertime_of
-from .recording import HookAnswers, RecordedPerson, RequestedEvent
+from .recording import RecordedPerson, RequestedEvent
 from .state import (
     IdentityState,
     ReferralState,
@@ -90,15 +90,14 @@ def plan_person(
         now: Seconds since the epoch.
     """
     plan = RecordingPlan()
-    answers = part.answers or _NO_ANSWERS
     signals = list(part.signals)
     for key in greeting_keys(part, event) if signals else ():
         sent = sent_from_bytes(stored.get(key))
         if sent is not None:
             signals.insert(0, sent)
             plan.marks.append(write(key, None))
-    if answers.suppression is not None:
-        plan.left_out += [answers.suppression] * len(part.events)
+    if part.answers.suppression is not None:
+        plan.left_out += [part.answers.suppression] * len(part.events)
         return plan
     changes: list[Mark] = []
     referral = _referral(part, stored, event, changes, now)
@@ -109,9 +108,6 @@ def plan_person(
         # A person who is forgotten in between must not come back as a leftover of this plan.
         plan.marks += [*changes, require_absent(part.suppression_key)]
     return plan
-
-
-_NO_ANSWERS = HookAnswers()
 
 
 def _referral(
@@ -150,7 +146,7 @@ def _plan_records(
     is_known = keys.known in stored
     if not is_known and (part.events or app.install.is_entry(event)):
         is_known = _plan_first_record(part, plan, changes, event, now)
-    extra = {} if part.answers is None else part.answers.extra
+    extra = part.answers.extra
     for requested in part.events:
         plan.records.append(_engagement(part, requested, referral, known_ids, extra, usertime))
     links = app.destination.wire.identity_form != "off"
@@ -170,10 +166,9 @@ def _plan_first_record(
     Returns:
         Whether Kochava knows the person then.
     """
-    answers = part.answers or _NO_ANSWERS
+    app, name, answers = part.app, part.keys.name, part.answers
     if answers.installs is None:
         return False
-    app, name = part.app, part.keys.name
     if answers.installs:
         plan.records.append(
             Install(
@@ -246,6 +241,9 @@ def _plan_greeting(
     now: float,
 ) -> None:
     """Impressions and clicks, and the waits for deliveries."""
+    if part.keys.funnel not in stored and not any(isinstance(signal, Sent | Delivered) for signal in signals):
+        # What a person does means nothing before there is a greeting.
+        return
     settings = part.app.greeting
     expects = _expects_delivery(part, stored)
     before = state = FunnelState.from_bytes(stored.get(part.keys.funnel))
@@ -269,7 +267,7 @@ def _plan_greeting(
                         user_id=part.keys.name,
                         person=part.person,
                         at=signal.at,
-                        device=part.app.device.personal((part.answers or _NO_ANSWERS).device),
+                        device=part.app.device.personal(part.answers.device),
                     )
                 )
         waits = isinstance(signal, Sent) and greeting.shown_at is None and not expects

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..exceptions import TrackingError
 from ..handling import Handling, current_handling
+from ..kochava.event_builders import StandardEventData
 from ..messenger.events import AccountLinkingEvent, Channel, DeliveryEvent, Event
 from ..queues.settling import HandlingCommitter
 from ..store.records import Committed, Settlement, Unit
@@ -23,8 +24,8 @@ from .funnel import Delivered
 from .people import Person, call_hook, device_facts
 from .plan import RecordingPlan, greeting_keys, keys_to_read, plan_person
 from .privacy import Privacy
-from .recording import HookAnswers, RecordedPerson, Recording, optional_channel, optional_id
-from .settings import App, Mode, TrackingContext
+from .recording import NOT_ASKED, HookAnswers, RecordedPerson, Recording, optional_channel, optional_id
+from .settings import Mode, TrackingContext
 from .state import (
     StateKey,
     greeting_key,
@@ -52,9 +53,13 @@ class Recorder:
 
     Args:
         on_committed: Called with the number of new records of each commit.
+
+    Attributes:
+        pages: The Pages of this bot by channel, as far as events of them came to this process.
     """
 
     def __init__(self, context: TrackingContext, privacy: Privacy, on_committed: Callable[[int], None]) -> None:
+        self.pages: dict[Channel, set[str]] = {}
         self._context = context
         self._privacy = privacy
         self._on_committed = on_committed
@@ -73,6 +78,8 @@ class Recorder:
         recording: Recording | None = handling.kept.get(self)
         if recording is None:
             recording = handling.kept[self] = Recording(self._context, handling)
+            if handling.event.page_id is not None:
+                self.pages.setdefault(handling.event.channel, set()).add(handling.event.page_id)
         return recording
 
     def join(self, handling: Handling) -> None:
@@ -94,6 +101,34 @@ class Recorder:
         recording = self.current()
         if recording is not None:
             recording.is_ignored = True
+
+    def track_result(self, name: str, data: Any, result: Any) -> None:
+        """
+        Record a named event as a part of the event being handled, after a function that a handler is or calls.
+
+        Args:
+            data: The event's data, or a callable of (event, result) that gives it.
+            result: Of the function.
+        """
+        context = self._context
+        if context.settings.mode is Mode.OFF:
+            return
+        recording = self.current()
+        person = None if recording is None else recording.person
+        if recording is None or person is None:
+            context.counts.left_out[LeftOut.NO_PERSON] += 1
+            context.incidents.report(
+                "event_without_person", name, reason="called while no event of a person is handled"
+            )
+            return
+        try:
+            value = data(recording.event, result) if callable(data) else data
+            recording.track(person, name, value.data if isinstance(value, StandardEventData) else value)
+        except Exception as exc:
+            if context.apps.of(person.page_id).events.strict:
+                raise
+            context.incidents.report("event_data_failed", name, reason=type(exc).__name__)
+            recording.track(person, name)
 
     async def track(
         self, name: object, data: Any, *, track_id: object, user_id: object, page_id: object, channel: object
@@ -150,7 +185,7 @@ class Recorder:
         """Write a recording together with *settlements*, for as long as it takes."""
         contributor = RecordingContributor(self, recording)
         await self._committer.settle([contributor], settlements)
-        contributor.finish()
+        contributor.committed(None)
 
     async def drain(self, deadline_seconds: float) -> None:
         """Wait for what is at risk; what is not written by then is lost."""
@@ -169,11 +204,20 @@ class Recorder:
         Raises:
             StoreError: The stored state cannot be read.
         """
-        await self._complete(recording)
+        if not recording.is_complete:
+            if isinstance(recording.event, AccountLinkingEvent):
+                await self._identify_on_linking(recording, recording.event)
+            recording.complete()
         plan = RecordingPlan()
         self._plan_greetings(recording, plan)
-        self._plan_page(recording.event, plan)
-        parts = [part for part in recording.people.values() if not self._is_test_user(part, plan)]
+        if (page := self._unseen_page(recording.event)) is not None:
+            plan.marks.append(write(page, b"1", expires_after_seconds=PAGE_SEEN_SECONDS))
+        parts = []
+        for part in recording.people.values():
+            if part.person.user_id in self._context.settings.test_users:
+                plan.left_out += [LeftOut.TEST_USER] * len(part.events)
+            else:
+                parts.append(part)
         keys = [key for part in parts for key in keys_to_read(part, _event_of(part, recording))]
         stored = values_of(keys, await self._context.store.recall(keys)) if keys else {}
         for part in parts:
@@ -241,18 +285,12 @@ class Recorder:
             channel = own.channel if own is not None and own.user_id == user_id else Channel.MESSENGER
         return current or self.new(), Person(user_id=user_id, page_id=page_id, channel=channel)
 
-    async def _complete(self, recording: Recording) -> None:
-        """Add what the event itself says, once."""
-        event, person = recording.event, recording.person
-        if recording.is_complete:
+    async def _identify_on_linking(self, recording: Recording, event: AccountLinkingEvent) -> None:
+        person = recording.person
+        if person is None or event.status != "linked" or event.standby:
             return
-        if person is not None and isinstance(event, AccountLinkingEvent):
-            await self._identify_on_linking(recording, event, person)
-        recording.complete()
-
-    async def _identify_on_linking(self, recording: Recording, event: AccountLinkingEvent, person: Person) -> None:
         identify = self._context.apps.of(person.page_id).identity.identify_on_linking
-        if identify is None or event.status != "linked" or event.standby:
+        if identify is None:
             return
         try:
             identities = await call_hook(identify, event)
@@ -260,12 +298,6 @@ class Recorder:
                 recording.identify(person, identities)
         except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
             self._context.incidents.report("identify_on_linking_failed", reason=type(exc).__name__)
-
-    def _is_test_user(self, part: RecordedPerson, plan: RecordingPlan) -> bool:
-        if part.person.user_id not in self._context.settings.test_users:
-            return False
-        plan.left_out += [LeftOut.TEST_USER] * len(part.events)
-        return True
 
     def _plan_greetings(self, recording: Recording, plan: RecordingPlan) -> None:
         """Greetings to people whose id is not known: give them to those whose delivery came first, keep the others."""
@@ -281,11 +313,6 @@ class Recorder:
             recording.greetings.append(greeting)
             keep = app.greeting.window_seconds
             plan.marks += [write(key, sent_to_bytes(sent), expires_after_seconds=keep) for key in keys]
-
-    def _plan_page(self, event: Event | None, plan: RecordingPlan) -> None:
-        key = self._unseen_page(event)
-        if key is not None:
-            plan.marks.append(write(key, b"1", expires_after_seconds=PAGE_SEEN_SECONDS))
 
     def _unseen_page(self, event: Event | None) -> StateKey | None:
         """The key of the fact that the Page of *event* has delivery events; ``None`` but for about once a day."""
@@ -325,7 +352,8 @@ class Recorder:
     async def _call_hooks(self, part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None) -> None:
         """Call the callables of the settings, where there are any, once for each person of a recording."""
         app, person = part.app, part.person
-        if part.answers is not None or not _has_hooks(app):
+        has_hooks = app.privacy.consent is not None or app.device.is_given or app.install.mode != "off"
+        if part.answers is not NOT_ASKED or not has_hooks:
             return
         user_id = None if person.is_hashed else person.user_id
         decision = await self._privacy.decide(user_id)
@@ -364,17 +392,10 @@ class RecordingContributor:
         self._plan = await self._recorder.plan(self._recording)
         return self._recorder.unit_of(self._plan)
 
-    def committed(self, answer: Committed) -> None:
-        self.finish(answer)
-
-    def finish(self, answer: Committed | None = None) -> None:
+    def committed(self, answer: Committed | None) -> None:
         """Count what was recorded and left out. Idempotent."""
         plan, self._plan = self._plan, None
         self._recorder.count(self._recording, plan, answer)
-
-
-def _has_hooks(app: App) -> bool:
-    return app.privacy.consent is not None or app.device.is_given or app.install.mode != "off"
 
 
 def _event_of(part: RecordedPerson, recording: Recording) -> Event | None:

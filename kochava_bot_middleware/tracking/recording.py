@@ -23,8 +23,8 @@ from ..messenger.events import Channel
 from ..settings import describe, kind_of
 from ..telemetry.counts import LeftOut
 from .consent import Consent, Suppression
-from .events import automatic_event
-from .funnel import Delivered, Sent, Signal, signal_of
+from .events import automatic_event, signal_of
+from .funnel import Delivered, Sent, Signal
 from .people import Person, clean_identities, person_of, record_id, usertime_of
 from .settings import App, TrackingContext
 from .state import Keys, StateKey
@@ -76,6 +76,10 @@ class HookAnswers:
         return {**self.device, **consent}
 
 
+NOT_ASKED = HookAnswers()
+"""The answers before the callables were called, or where there are none."""
+
+
 @attrs.define(kw_only=True, eq=False)
 class RecordedPerson:
     """
@@ -89,7 +93,7 @@ class RecordedPerson:
         events: In order.
         identities: To link.
         signals: For their funnel, in order.
-        answers: Of the callables, which are called once, however often is planned; ``None`` before.
+        answers: Of the callables, which are called once, however often is planned.
     """
 
     person: Person
@@ -99,7 +103,7 @@ class RecordedPerson:
     events: list[RequestedEvent] = attrs.field(factory=list)
     identities: dict[str, str] = attrs.field(factory=dict)
     signals: list[Signal] = attrs.field(factory=list)
-    answers: HookAnswers | None = None
+    answers: HookAnswers = NOT_ASKED
 
 
 class Recording:

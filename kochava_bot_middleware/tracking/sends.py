@@ -12,7 +12,6 @@ from typing import Any
 import attrs
 
 from ..handling import Handling, current_handling
-from ..messenger.events import Channel, Event
 from ..messenger.links.body import iter_links
 from ..messenger.outgoing import Endpoint, Outgoing
 from .events import referral_facts
@@ -36,19 +35,13 @@ class SendTracker:
         self._context = context
         self._privacy = privacy
         self._recorder = recorder
-        self._pages: dict[Channel, set[str]] = {}
-
-    def learn_page(self, event: Event) -> None:
-        """Learn from *event* which Pages this bot has."""
-        if event.page_id is not None:
-            self._pages.setdefault(event.channel, set()).add(event.page_id)
 
     def with_page(self, outgoing: Outgoing) -> Outgoing:
         """
         *outgoing* with the Page that sends it. Of a bot that was made without a Page's id, that is the one whose
         webhooks came to this process on the same channel; ``None`` as long as there was none, or more than one.
         """
-        pages = self._pages.get(outgoing.channel, set())
+        pages = self._recorder.pages.get(outgoing.channel, ())
         if outgoing.page_id is not None or len(pages) != 1:
             return outgoing
         return attrs.evolve(outgoing, page_id=next(iter(pages)))
