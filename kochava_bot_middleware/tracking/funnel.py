@@ -63,7 +63,6 @@ class Delivered:
 
     Attributes:
         at: When the webhook arrived, in seconds since the epoch.
-        mids: Which ones; may be empty.
         watermark: Everything sent before this time was; ``None`` when not given.
     """
 
@@ -74,14 +73,7 @@ class Delivered:
 
 @attrs.frozen(kw_only=True)
 class Acted:
-    """
-    The person did something.
-
-    Attributes:
-        at: When, in seconds since the epoch.
-        payload: Of the button or quick reply tapped; ``None`` when it was neither.
-        is_message: They wrote a message.
-    """
+    """The person did something, such as to tap the button or quick reply with *payload*, or to write a message."""
 
     at: float
     payload: str | None = None
@@ -90,13 +82,7 @@ class Acted:
 
 @attrs.frozen(kw_only=True)
 class Elapsed:
-    """
-    The time has passed after which a greeting that Facebook took counts as shown.
-
-    Attributes:
-        at: When, in seconds since the epoch.
-        greeting: Which one.
-    """
+    """The time has passed after which a greeting that Facebook took counts as shown."""
 
     at: float
     greeting: str
@@ -148,7 +134,6 @@ class FunnelState:
     Attributes:
         greeting: The latest; ``None`` before the first.
         delivered_mids: Recently delivered messages that belong to no greeting.
-        watermark: Newest delivery watermark.
     """
 
     greeting: Greeting | None = None
@@ -185,12 +170,7 @@ def _greeting(fields: dict[str, Any]) -> Greeting:
 
 
 def advance(state: FunnelState, signal: Signal, *, window_seconds: float) -> tuple[FunnelState, tuple[PingStep, ...]]:
-    """
-    Take one signal in.
-
-    Returns:
-        The new state, and the pings to make now, the impression always before the click.
-    """
+    """The state after one more signal, and the pings to make now, the impression always before the click."""
     match signal:
         case Sent():
             return _sent(state, signal, window_seconds)

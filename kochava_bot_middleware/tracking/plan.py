@@ -25,6 +25,7 @@ from .state import (
     Timer,
     change,
     create,
+    greeting_key,
     page_key,
     require_absent,
     sent_from_bytes,
@@ -34,15 +35,7 @@ from .state import (
 
 @attrs.define(kw_only=True)
 class RecordingPlan:
-    """
-    What a recording becomes.
-
-    Attributes:
-        records: New records, in the order in which Kochava wants them.
-        timers: New waits.
-        marks: Changed state.
-        left_out: Why something is not written, once for each.
-    """
+    """What a recording becomes: records in the order in which Kochava wants them, and why others are left out."""
 
     records: list[Record] = attrs.field(factory=list)
     timers: list[Entry] = attrs.field(factory=list)
@@ -74,7 +67,7 @@ def greeting_keys(part: RecordedPerson, event: Event | None) -> list[StateKey]:
     prior = None if event is None else event.prior_message
     if prior is not None and prior.identifier is not None:
         names.append(f"user_ref:{prior.identifier}")
-    return [part.keys.greeting(name) for name in names]
+    return [greeting_key(part.app.app_id, name, part.keys.prefix) for name in names]
 
 
 def plan_person(
@@ -84,10 +77,9 @@ def plan_person(
     The plan of one person: install, events, identity links and pings.
 
     Args:
-        stored: The state entries that were read, of those of `keys_to_read` that exist.
+        stored: Those of `keys_to_read` that exist.
         event: The event being handled, if it is theirs.
         usertime: When the recording's events happened.
-        now: Seconds since the epoch.
     """
     plan = RecordingPlan()
     signals = list(part.signals)
@@ -160,12 +152,7 @@ def _plan_records(
 def _plan_first_record(
     part: RecordedPerson, plan: RecordingPlan, changes: list[Mark], event: Event | None, now: float
 ) -> bool:
-    """
-    The install, if there is to be one, and the state entry that makes it the only one.
-
-    Returns:
-        Whether Kochava knows the person then.
-    """
+    """The install, if there is to be one, and its state entry. Returns whether Kochava knows the person then."""
     app, name, answers = part.app, part.keys.name, part.answers
     if answers.installs is None:
         return False
@@ -273,7 +260,15 @@ def _plan_greeting(
         waits = isinstance(signal, Sent) and greeting.shown_at is None and not expects
         if waits and settings.delivery_wait_seconds is not None:
             due_at = greeting.sent_at + settings.delivery_wait_seconds
-            timer = Timer.of(part.keys, part.person, greeting=greeting.id, due_at=due_at)
+            timer = Timer(
+                app_id=part.app.app_id,
+                name=part.keys.name,
+                is_hashed=part.keys.name != part.person.user_id,
+                page_id=part.person.page_id,
+                channel=part.person.channel,
+                greeting=greeting.id,
+                due_at=due_at,
+            )
             plan.timers.append(timer.entry(now, prefix=part.keys.prefix))
     if state != before:
         keep = 2 * settings.window_seconds

@@ -84,16 +84,11 @@ class SendTracker:
         return attrs.evolve(outgoing, body=result.body) if result.changed else outgoing
 
     async def watch(self, outgoing: Outgoing, answer: Any, began_at: float, handling: Handling | None) -> None:
-        """
-        Record what was sent when it is a greeting.
-
-        Args:
-            answer: Facebook's.
-            began_at: When the call began, in seconds since the epoch.
-            handling: The cause, as it was then.
-        """
+        """Record what was sent when it is a greeting; *handling* is the cause, as it was when the call began."""
         app = self._context.apps.of(outgoing.page_id)
-        if not app.has_greeting or not _is_greeting(outgoing):
+        if not app.has_greeting:
+            return
+        if not (outgoing.greeting or mark_of(outgoing.body) is not None or current_greeting() is not None):
             return
         try:
             await self._record_greeting(outgoing, answer, began_at, app, handling)
@@ -143,7 +138,7 @@ class SendTracker:
                 return
             # Written at once: the delivery that names the person may already be on its way.
             recording = self._recorder.new()
-            recording.add_greeting(app, identified_by, sent)
+            recording.greetings.append((app, identified_by, sent))
         if recording.handling is None:
             await self._recorder.commit(recording)
 
@@ -152,11 +147,6 @@ def creative_of(outgoing: Outgoing) -> str | None:
     """Name of the creative: of the send, or of the mark on its body."""
     mark = mark_of(outgoing.body)
     return outgoing.creative or (None if mark is None else mark.creative)
-
-
-def _is_greeting(outgoing: Outgoing) -> bool:
-    """Whether the caller, its handler, or a mark on the body says that the message is a greeting."""
-    return outgoing.greeting or mark_of(outgoing.body) is not None or current_greeting() is not None
 
 
 def _rewritten(outgoing: Outgoing, links: AppLinks) -> Rewritten:

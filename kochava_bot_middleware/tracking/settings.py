@@ -140,22 +140,7 @@ class KochavaSettings:
 
 @attrs.frozen(kw_only=True)
 class App:
-    """
-    What applies to one Page, ready to use.
-
-    Attributes:
-        app_id: The App GUID.
-        links: Its SmartLinks.
-        anonymous_links: The same, without people's ids.
-        greeting: Its greeting.
-        events: Its automatic events.
-        identity: Its names for ids.
-        device: What is known of devices.
-        install: When a first contact is an install.
-        privacy: Whether ids leave as hashes.
-        destination: Where its records go.
-        has_greeting: Whether there is a greeting to watch.
-    """
+    """What applies to one Page, ready to use; `anonymous_links` are its SmartLinks without people's ids."""
 
     app_id: str
     links: AppLinks
@@ -236,17 +221,7 @@ DRY_PREFIX = "dry_run:"
 
 @attrs.frozen(kw_only=True, eq=False)
 class TrackingContext:
-    """
-    What the parts of one middleware share.
-
-    Attributes:
-        settings: Of the middleware.
-        apps: Which app applies to which Page.
-        store: Where entries and state are kept.
-        clock: Time.
-        incidents: Where problems are logged.
-        counts: Where what was done and left out is counted.
-    """
+    """What the parts of one middleware share."""
 
     settings: KochavaSettings
     apps: Apps
