@@ -75,7 +75,7 @@ class KochavaMiddleware(HandlerDecorators):
         if observer is not None:
             self._observer = GuardedObserver(observer, self._clock)
             self._store = ObservedStore(self._store, self._observer, self._clock)
-        self._context = TrackingContext.of(settings, store=self._store, clock=self._clock, link_provider=link_provider)
+        self._context = TrackingContext(settings, store=self._store, clock=self._clock, link_provider=link_provider)
         self._privacy = Privacy(self._context)
         super().__init__(Recorder(self._context, self._privacy, on_committed=self._wake))
         self._sends = SendTracker(self._context, self._privacy, self._recorder)
@@ -231,7 +231,7 @@ class KochavaMiddleware(HandlerDecorators):
         Args:
             name: As Kochava shall show it, or a built standard event.
             data: An object or one value.
-            user_id: Whom it is about; while an event is handled, that event's person by default.
+            user_id: The person it is about; while an event is handled, that event's person by default.
             id: Your own id, such as an order number; repeats are ignored while the first waits and for two days after.
             page_id: The Page, outside of handling and only if Pages have apps of their own.
             channel: Where the person is, if not in the event being handled; Messenger by default.
@@ -256,7 +256,7 @@ class KochavaMiddleware(HandlerDecorators):
         """
         Join a person to their ids elsewhere, such as ``{"customer_id": "C-17"}``. Each value is sent once.
 
-        It is sent after the person's first record, since Kochava does not tie a link to somebody it never heard of.
+        It is sent after the person's first record, since Kochava does not tie a link to a person it does not know.
 
         Args:
             identities: By name. Kochava wants no e-mail address, name or telephone number.
@@ -282,7 +282,7 @@ class KochavaMiddleware(HandlerDecorators):
 
         Args:
             body: A Send API body, or its ``message`` alone.
-            user_id: Whom it is for, if the body does not say.
+            user_id: The person it is for, if the body does not say.
 
         Raises:
             TrackingError: An argument is no id.

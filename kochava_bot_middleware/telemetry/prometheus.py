@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -111,9 +111,11 @@ class Metrics:
 
         self._accepted = counter("accepted", "Entries made durable.", "queue")
         self._delivered = counter("delivered", "Entries done: accepted by Kochava, or handled.", "queue")
-        self._retried = counter("retried", "Entries put back to wait.", "queue", "reason")
-        self._dead = counter("dead", "Entries given up.", "queue", "reason")
-        self._dropped = counter("dropped", "Entries not sent on purpose.", "queue", "reason")
+        self._not_delivered = {
+            Outcome.RETRY: counter("retried", "Entries put back to wait.", "queue", "reason"),
+            Outcome.DEAD: counter("dead", "Entries given up.", "queue", "reason"),
+            Outcome.DROPPED: counter("dropped", "Entries not sent on purpose.", "queue", "reason"),
+        }
         self._commit = histogram("commit_seconds", "Time a commit took.", buckets=COMMIT_BUCKETS)
         self._commit_failures = counter("commit_failures", "Commits that the store refused.")
         self._request = histogram(
@@ -199,16 +201,11 @@ class Metrics:
         now = self._clock.now()
         for settlement in unit.settlements:
             entry = settlement.claim.entry
-            match settlement.outcome:
-                case Outcome.DONE:
-                    self._delivered.labels(entry.queue).inc()
-                    self._delay.labels(entry.queue).observe(max(0.0, now - entry.created_at))
-                case Outcome.RETRY:
-                    self._retried.labels(entry.queue, settlement.reason).inc()
-                case Outcome.DEAD:
-                    self._dead.labels(entry.queue, settlement.reason).inc()
-                case Outcome.DROPPED:
-                    self._dropped.labels(entry.queue, settlement.reason).inc()
+            if settlement.outcome is Outcome.DONE:
+                self._delivered.labels(entry.queue).inc()
+                self._delay.labels(entry.queue).observe(max(0.0, now - entry.created_at))
+            elif settlement.outcome in self._not_delivered:
+                self._not_delivered[settlement.outcome].labels(entry.queue, settlement.reason).inc()
 
     def _count_families(self) -> Iterator[Metric]:
         if not self._counted:
@@ -231,7 +228,10 @@ class Metrics:
         )
         for name, meaning, label, parts in by_label:
             family = self._counter_family(f"kochava_bot_{name}", meaning, labels=[label])
-            for value, count in sorted(_sum(parts).items()):
+            total: Counter[str] = Counter()
+            for part in parts:
+                total.update(part)
+            for value, count in sorted(total.items()):
                 family.add_metric([value], count)
             yield family
         at_risk = sum(counts.at_risk for counts in all_counts)
@@ -263,10 +263,3 @@ class Metrics:
         for target, is_down in (pair for worker in self._workers for pair in worker.destinations()):
             family.add_metric([target.host, target.app_id, target.queue], float(is_down))
         yield family
-
-
-def _sum(parts: Sequence[Mapping[str, int]]) -> Counter[str]:
-    total: Counter[str] = Counter()
-    for part in parts:
-        total.update(part)
-    return total

@@ -101,17 +101,3 @@ class PrivacySettings:
         if not self.user_id_hash or self.user_id_hash_key is None:
             return user_id
         return keyed_hash(self.user_id_hash_key.value, user_id)
-
-
-def suppression_or_consent(answer: Any, settings: PrivacySettings) -> Suppression | Consent | None:
-    """
-    Read the answer of a consent callable. What is none of the forms it may have counts as not known.
-
-    Returns:
-        Why nothing may be sent; or the consent to send along; or ``None``, when records may be sent without one.
-    """
-    if answer is True or isinstance(answer, Consent):
-        return answer if isinstance(answer, Consent) else None
-    if answer is False:
-        return Suppression.CONSENT_REFUSED
-    return None if settings.consent_unknown == "send" else Suppression.CONSENT_UNKNOWN

@@ -114,14 +114,11 @@ def wrapped(
     *function*, with something done around and after each call. Results and errors pass through untouched.
 
     Args:
-        function: ``None`` if the decorator was called with nothing.
         decorator: How the author wrote it, for messages.
         after: Given the result; not called when the function raised, unless *also_after_errors*, then with ``None``.
-        around: Makes a context manager for one call.
 
     Raises:
-        RegistrationError: It is no function; or it is registered as a handler already, and the bot would go on calling
-            it unwrapped.
+        RegistrationError: It is no function, or the bot would go on calling it unwrapped.
     """
     if function is None:
         msg = f"{decorator} is written without parentheses"

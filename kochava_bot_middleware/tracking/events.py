@@ -108,14 +108,7 @@ class EngagementSettings:
 def automatic_event(
     event: Event, *, handler: str | None, handled: bool, settings: EngagementSettings, named: bool = False
 ) -> tuple[str, dict[str, Any]] | None:
-    """
-    Name and data of the event that *event* gives by itself, or ``None``.
-
-    Args:
-        handler: Name of the handler that matched; ``None`` if none did.
-        handled: It ran to its end.
-        named: The handling recorded a named event.
-    """
+    """Name and data of the event that *event* gives by itself, or ``None``; *named*: there is a named one beside it."""
     if settings.automatic == "off" or (named and settings.automatic == "unless_named"):
         return None
     if event.user_id is None or event.standby:
@@ -211,12 +204,7 @@ _NOT_AN_ACTION = frozenset({
 
 
 def signal_of(event: Event, now: float) -> Signal | None:
-    """
-    The signal of *event*, or ``None`` when it means nothing for a greeting.
-
-    Args:
-        now: Seconds since the epoch; stands in for a missing time.
-    """
+    """The signal of *event*, or ``None`` when it means nothing for a greeting; *now* stands in for a missing time."""
     at = now if event.timestamp is None else event.timestamp.timestamp()
     match event:
         case DeliveryEvent():

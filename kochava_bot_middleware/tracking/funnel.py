@@ -42,8 +42,6 @@ class Sent:
         mid: Its id; ``None`` when Facebook gave none.
         greeting: Which greeting it belongs to; the same for all messages of one handler run.
         offers: Payloads of its postback buttons and quick replies.
-        handler: Handler that sent it.
-        creative: Name of the creative shown.
         referral: What led the person here: ``ref``, ``source``, ``ad_id``, as far as known.
     """
 
@@ -106,11 +104,8 @@ class Greeting:
     Attributes:
         id: Of the first send in it; the ids of the pings are made from it.
         sent_at: When its first message was sent.
-        mids: Messages it consists of.
-        offers: Payloads it offers.
         handler: Handler that sent it first.
         creative: Creative shown first.
-        referral: What led the person here.
         shown_at: When it was proven shown; ``None`` before.
         clicked_at: When the person answered it; ``None`` before.
     """

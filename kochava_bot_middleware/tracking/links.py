@@ -32,30 +32,25 @@ class AppLinks(SmartLinks):
         self, settings: SmartLinkSettings, *, catalogue: Catalogue | None = None, anonymous: bool = False
     ) -> None:
         super().__init__(settings)
-        self._catalogue = catalogue
+        self.catalogue = catalogue
         self._anonymous = anonymous
 
     @property
     def is_active(self) -> bool:
         """Whether any link could be replaced at all."""
-        return self._catalogue is not None or super().is_active
-
-    @property
-    def has_provider(self) -> bool:
-        """Whether SmartLinks may come from a `LinkProvider`."""
-        return self._catalogue is not None
+        return self.catalogue is not None or super().is_active
 
     @property
     def names_people(self) -> bool:
         """Whether a link may carry the person's id."""
         settings = self.settings
-        if settings.user_param is not None or self._catalogue is not None:
+        if settings.user_param is not None or self.catalogue is not None:
             return True
         texts = [settings.default or "", *settings.params.values(), *(route.link for route in settings.routes)]
         return any("{user_id}" in text for text in texts)
 
     def builder(self, context: LinkContext) -> LinkBuilder:
-        if self._catalogue is None:
+        if self.catalogue is None:
             return super().builder(context)
         return LinkBuilder(context, params=self._params, plan=self._provided_plan, user_id=self.user_id)
 
@@ -64,12 +59,12 @@ class AppLinks(SmartLinks):
 
     async def prepare(self, urls: Iterable[str]) -> None:
         """Ask the provider for those of *urls* that may become SmartLinks."""
-        if self._catalogue is not None:
-            await self._catalogue.prepare(url for url in urls if self.why_not(url) in (None, NoSmartLink.NO_TEMPLATE))
+        if self.catalogue is not None:
+            await self.catalogue.prepare(url for url in urls if self.why_not(url) in (None, NoSmartLink.NO_TEMPLATE))
 
     def _provided_plan(self, url: str) -> LinkPlan | NoSmartLink:
         plan = self._remembered(url)
-        answer = None if self._catalogue is None else self._catalogue.known(url)
+        answer = None if self.catalogue is None else self.catalogue.known(url)
         if plan not in (NoSmartLink.ALREADY_SMARTLINK, NoSmartLink.SKIPPED, NoSmartLink.UNUSABLE_ADDRESS):
             if answer is None or answer.failed:
                 return NoSmartLink.NO_TEMPLATE

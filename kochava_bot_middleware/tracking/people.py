@@ -8,7 +8,6 @@ import functools
 import hashlib
 import hmac
 import inspect
-import ipaddress
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -186,44 +185,6 @@ class DeviceSettings:
         return {name: value for name, value in facts.items() if callable(getattr(self, name))}
 
 
-async def device_facts(settings: DeviceSettings, user_id: str | None) -> tuple[dict[str, str], tuple[str, ...]]:
-    """
-    The facts that are known of a person.
-
-    Args:
-        user_id: ``None`` when it is known only as a hash; then callables are not called.
-
-    Returns:
-        The facts, and the names of those whose callable failed or gave something that is not text or no IP address:
-        with that, the whole event might be refused.
-    """
-    names = [field.name for field in attrs.fields(DeviceSettings)]
-    # At the same time, so that several that hang take no longer than one.
-    values = await asyncio.gather(*(_fact(getattr(settings, name), user_id) for name in names), return_exceptions=True)
-    given = dict(zip(names, values, strict=True))
-    facts = {name: value for name, value in given.items() if isinstance(value, str) and _fits(name, value)}
-    failed = tuple(name for name, value in given.items() if value is not None and name not in facts)
-    if "kochava_device_id" in failed:
-        # Kochava takes an empty one beside other ids; the default in its place would be another person.
-        facts["kochava_device_id"] = ""
-    return facts, failed
-
-
-def _fits(name: str, value: str) -> bool:
-    if name != "origination_ip" or not value:
-        return True
-    try:
-        return not ipaddress.ip_address(value).is_unspecified
-    except ValueError:
-        return False
-
-
-async def _fact(value: Fact, user_id: str | None) -> Any:
-    if not callable(value):
-        return value
-    return None if user_id is None else await call_hook(value, user_id)
-
-
 # Install
 
 
@@ -277,14 +238,8 @@ class InstallSettings:
 
     async def installs(self, event: Event | None, user_id: str | None, now: float) -> bool:
         """
-        Whether the first record of a person, made because of *event*, is preceded by an install.
-
-        Args:
-            event: ``None`` outside of handling.
-            user_id: ``None`` when it is known only as a hash; then `known_users` is not called.
-
-        Raises:
-            Exception: Whatever `known_users` raised.
+        Whether the first record of a person, made because of *event*, is preceded by an install. When *user_id* is
+        known only as a hash, it is ``None``, and `known_users` is not called. What that raises is raised.
         """
         if self.mode != "first_seen":
             return self.is_entry(event)
@@ -307,11 +262,7 @@ _THREADS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="kochava-bot-hoo
 async def call_hook(hook: Callable[..., Any], *arguments: Any) -> Any:
     """
     Call a callable of the settings. A plain one runs in another thread, so that it cannot block the event loop; while
-    it hangs, that thread is lost.
-
-    Raises:
-        TimeoutError: It took too long.
-        Exception: Whatever it raised.
+    it hangs, that thread is lost. What it raises is raised, and a `TimeoutError` when it takes too long.
     """
     async with asyncio.timeout(HOOK_SECONDS):
         if is_async_callable(hook):

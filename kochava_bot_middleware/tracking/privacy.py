@@ -16,7 +16,7 @@ from ..kochava.records import Deletion, Record
 from ..messenger.events import Channel
 from ..settings import kind_of
 from ..store.records import Entry, Queue, Unit
-from .consent import Consent, Suppression, suppression_or_consent
+from .consent import Consent, Suppression
 from .people import call_hook
 from .settings import App, TrackingContext
 from .state import record_entry, suppression_of, write
@@ -48,16 +48,13 @@ class Privacy:
 
     async def decide(self, user_id: str | None) -> Suppression | Consent | None:
         """
-        Call the consent callable, for no longer than `PrivacySettings.consent_timeout_seconds` in all.
+        Why nothing may be sent of a person, or the consent to send along, as the consent callable answers.
 
-        What is not known by then stays so for what is written now: a record is not stored until consent is known, since
-        it would have to be kept, and could be sent by a worker that has no such callable.
+        What it does not answer in time is not known for what is written now: a record is not stored until consent is
+        known, since it would have to be kept, and could be sent by a worker that has no such callable.
 
         Args:
             user_id: ``None`` when only a hash is known: then the callable was called when the id was still known.
-
-        Returns:
-            Why nothing may be sent; or the consent to send along; or ``None``.
         """
         consent = self._settings.consent
         if consent is None or user_id is None:
@@ -68,7 +65,12 @@ class Privacy:
                 answer = await self._answer(consent, user_id)
         except TimeoutError:
             self._context.incidents.report("consent_failed", reason="no answer in time")
-        return suppression_or_consent(answer, self._settings)
+        if answer is True or isinstance(answer, Consent):
+            return None if answer is True else answer
+        if answer is False:
+            return Suppression.CONSENT_REFUSED
+        # An answer of any other form counts as not known, too.
+        return None if self._settings.consent_unknown == "send" else Suppression.CONSENT_UNKNOWN
 
     async def _answer(self, consent: Callable[[str], Any], user_id: str) -> Any:
         pause = FIRST_PAUSE_SECONDS

@@ -19,12 +19,11 @@ from ..messenger.events import AccountLinkingEvent, Channel, DeliveryEvent, Even
 from ..queues.settling import HandlingCommitter
 from ..store.records import Committed, Settlement, Unit
 from ..telemetry.counts import LeftOut
-from .consent import Suppression
-from .funnel import Delivered
-from .people import Person, call_hook, device_facts
+from .hooks import NOT_ASKED, ask_hooks
+from .people import Person, call_hook
 from .plan import RecordingPlan, greeting_keys, keys_to_read, plan_person
 from .privacy import Privacy
-from .recording import NOT_ASKED, HookAnswers, RecordedPerson, Recording, optional_channel, optional_id
+from .recording import RecordedPerson, Recording, optional_channel, optional_id
 from .settings import Mode, TrackingContext
 from .state import (
     StateKey,
@@ -55,7 +54,7 @@ class Recorder:
         on_committed: Called with the number of new records of each commit.
 
     Attributes:
-        pages: The Pages of this bot by channel, as far as events of them came to this process.
+        pages: By channel, the Pages whose events came to this process.
     """
 
     def __init__(self, context: TrackingContext, privacy: Privacy, on_committed: Callable[[int], None]) -> None:
@@ -103,13 +102,7 @@ class Recorder:
             recording.is_ignored = True
 
     def track_result(self, name: str, data: Any, result: Any) -> None:
-        """
-        Record a named event as a part of the event being handled, after a function that a handler is or calls.
-
-        Args:
-            data: The event's data, or a callable of (event, result) that gives it.
-            result: Of the function.
-        """
+        """Record a named event after a function that is called while an event is handled; see `HandlerDecorators`."""
         context = self._context
         if context.settings.mode is Mode.OFF:
             return
@@ -133,17 +126,7 @@ class Recorder:
     async def track(
         self, name: object, data: Any, *, track_id: object, user_id: object, page_id: object, channel: object
     ) -> None:
-        """
-        Record a named event: as a part of the event being handled, or else by a commit of its own.
-
-        Args:
-            track_id: The caller's own id; the same one again is a no-op.
-            user_id: The person; as the others, ``None`` leaves it to the event being handled.
-
-        Raises:
-            TrackingError: An argument cannot be what it should be; or neither the call nor an event names a person; or,
-                in strict mode, Kochava would refuse the event.
-        """
+        """Record a named event, as of `KochavaMiddleware.track`."""
         if not isinstance(name, str) or not name.strip():
             msg = f"an event has a name, got {name!r}"
             raise TrackingError(msg)
@@ -156,12 +139,7 @@ class Recorder:
                 await self.commit(recording)
 
     async def identify(self, identities: Any, *, user_id: object, page_id: object, channel: object) -> None:
-        """
-        Record identities of a person; otherwise as `track`.
-
-        Raises:
-            TrackingError: As of `track`.
-        """
+        """Record identities of a person, as of `KochavaMiddleware.identify`."""
         about = self._about(None, user_id, page_id, channel)
         if about is not None:
             recording, person = about
@@ -198,12 +176,7 @@ class Recorder:
             await asyncio.gather(*lost, return_exceptions=True)
 
     async def plan(self, recording: Recording) -> RecordingPlan:
-        """
-        What *recording* becomes, given the state that is stored now. Nothing is written or counted.
-
-        Raises:
-            StoreError: The stored state cannot be read.
-        """
+        """What *recording* becomes, given the state that is stored now. Nothing is written or counted."""
         if not recording.is_complete:
             if isinstance(recording.event, AccountLinkingEvent):
                 await self._identify_on_linking(recording, recording.event)
@@ -261,12 +234,7 @@ class Recorder:
     def _about(
         self, event_name: str | None, user_id: object, page_id: object, channel: object
     ) -> tuple[Recording, Person] | None:
-        """
-        Where a call is recorded, and the person it is about; ``None`` when nothing is recorded.
-
-        Args:
-            event_name: For the message; ``None`` for identities.
-        """
+        """Where a call is recorded, and the person it is about; ``None`` when nothing is recorded."""
         user_id, page_id = optional_id("user_id", user_id), optional_id("page_id", page_id)
         channel = optional_channel(channel)
         if self._context.settings.mode is Mode.OFF:
@@ -329,50 +297,35 @@ class Recorder:
         if suppression is not None:
             return RecordingPlan(left_out=[suppression] * len(part.events))
         event = _event_of(part, recording)
-        if part.signals:
-            self._remember_deliveries(part, stored, event)
-        is_only_delivery = _is_only_delivery(part, stored, event)
+        keys = greeting_keys(part, event) if part.signals else []
+        unsent = [key for key in keys if sent_from_bytes(stored.get(key)) is None]
+        self._remember_deliveries(part.person, unsent)
+        # Most deliveries concern no greeting.
+        is_only_delivery = unsent == keys and part.is_only_delivery
         if not is_only_delivery:
-            await self._call_hooks(part, stored, event)
+            await self._ask_hooks(part, stored, event)
         now = self._context.clock.now()
         planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
         if is_only_delivery and planned.records:
-            await self._call_hooks(part, stored, event)
+            await self._ask_hooks(part, stored, event)
             planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
         return planned
 
-    def _remember_deliveries(self, part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None) -> None:
+    def _remember_deliveries(self, person: Person, unsent: Sequence[StateKey]) -> None:
         """A delivery may come before its greeting is recorded, which does not name the person."""
-        for key in greeting_keys(part, event):
-            if "mid:" in key[1] and sent_from_bytes(stored.get(key)) is None:
-                self._delivered[key] = part.person
+        for key in unsent:
+            if "mid:" in key[1]:
+                self._delivered[key] = person
                 while len(self._delivered) > REMEMBERED_MIDS:
                     self._delivered.popitem(last=False)
 
-    async def _call_hooks(self, part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None) -> None:
+    async def _ask_hooks(self, part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None) -> None:
         """Call the callables of the settings, where there are any, once for each person of a recording."""
-        app, person = part.app, part.person
-        has_hooks = app.privacy.consent is not None or app.device.is_given or app.install.mode != "off"
-        if part.answers is not NOT_ASKED or not has_hooks:
-            return
-        user_id = None if person.is_hashed else person.user_id
-        decision = await self._privacy.decide(user_id)
-        if isinstance(decision, Suppression):
-            part.answers = HookAnswers(suppression=decision)
-            return
-        device: Mapping[str, str] = {}
-        if app.device.is_given:
-            device, failed = await device_facts(app.device, user_id)
-            for name in failed:
-                self._context.incidents.report("device_fact_failed", name)
-        installs: bool | None = False
-        if app.install.mode != "off" and part.keys.known not in stored:
-            try:
-                installs = await app.install.installs(event, user_id, self._context.clock.now())
-            except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
-                self._context.incidents.report("known_users_failed", reason=type(exc).__name__)
-                installs = None
-        part.answers = HookAnswers(consent=decision, device=device, installs=installs)
+        if part.app.has_hooks and part.answers is NOT_ASKED:
+            is_known = part.keys.known in stored
+            part.answers = await ask_hooks(
+                self._context, self._privacy, part.app, part.person, event, is_known=is_known
+            )
 
     def _forget_commit(self, task: asyncio.Task[None]) -> None:
         self._commits.discard(task)
@@ -402,12 +355,3 @@ def _event_of(part: RecordedPerson, recording: Recording) -> Event | None:
     """The event being handled, if it is this person's."""
     event = recording.event
     return event if event is not None and event.user_id == part.person.user_id else None
-
-
-def _is_only_delivery(part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None) -> bool:
-    """Whether there is nothing but deliveries, most of which concern no greeting."""
-    if part.events or part.identities or not part.signals:
-        return False
-    if not all(isinstance(signal, Delivered) for signal in part.signals):
-        return False
-    return all(sent_from_bytes(stored.get(key)) is None for key in greeting_keys(part, event))

@@ -22,9 +22,9 @@ from ..kochava.records import Engagement
 from ..messenger.events import Channel
 from ..settings import describe, kind_of
 from ..telemetry.counts import LeftOut
-from .consent import Consent, Suppression
 from .events import automatic_event, signal_of
 from .funnel import Delivered, Sent, Signal
+from .hooks import NOT_ASKED, HookAnswers
 from .people import Person, clean_identities, person_of, record_id, usertime_of
 from .settings import App, TrackingContext
 from .state import Keys, StateKey
@@ -48,32 +48,6 @@ class RequestedEvent:
     is_named: bool = True
 
 
-@attrs.frozen(kw_only=True)
-class HookAnswers:
-    """
-    What the callables of the settings answered about a person.
-
-    Attributes:
-        suppression: Why nothing may be sent; ``None`` when it may.
-        installs: Whether their first record is preceded by an install; ``None`` when that is not known now.
-    """
-
-    suppression: Suppression | None = None
-    consent: Consent | None = None
-    device: Mapping[str, str] = attrs.field(factory=dict)
-    installs: bool | None = False
-
-    @property
-    def extra(self) -> dict[str, Any]:
-        """Further members of a record's ``data``."""
-        consent = {} if self.consent is None else {"gdpr_privacy_consent": self.consent.as_body()}
-        return {**self.device, **consent}
-
-
-NOT_ASKED = HookAnswers()
-"""The answers before the callables were called, or where there are none."""
-
-
 @attrs.define(kw_only=True, eq=False)
 class RecordedPerson:
     """
@@ -94,6 +68,13 @@ class RecordedPerson:
     signals: list[Signal] = attrs.field(factory=list)
     answers: HookAnswers = NOT_ASKED
 
+    @property
+    def is_only_delivery(self) -> bool:
+        """Whether there is nothing but deliveries of messages."""
+        if self.events or self.identities or not self.signals:
+            return False
+        return all(isinstance(signal, Delivered) for signal in self.signals)
+
 
 class Recording:
     """
@@ -103,8 +84,7 @@ class Recording:
         handling: The cause; ``None`` outside of handling.
 
     Attributes:
-        event: What is handled; ``None`` outside of handling.
-        people: Everybody's part, by app and name.
+        people: Each person's part, by app and name.
         greetings: Greetings to people whose id is not known yet (to a `user_ref`, a comment, or by a token), each with
             its app and what its first answer or delivery will name: ``mid:…``, ``user_ref:…``.
         usertime: When it happened; set by `complete`.
@@ -135,10 +115,7 @@ class Recording:
 
     def track(self, person: Person, name: str, data: Any = None, *, track_id: str | None = None) -> None:
         """
-        Add a named event.
-
-        Args:
-            track_id: The caller's own id; the same one again is a no-op.
+        Add a named event. One with a *track_id* that came before is a no-op.
 
         Raises:
             TrackingError: In strict mode, when Kochava would refuse the event.

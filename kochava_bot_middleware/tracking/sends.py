@@ -47,12 +47,7 @@ class SendTracker:
         return attrs.evolve(outgoing, page_id=next(iter(pages)))
 
     def rewritten_body(self, body: Any, user_id: object, page_id: object, creative: str | None) -> Any:
-        """
-        A Send API body, or its ``message`` alone, as it would leave; of a `LinkProvider`, with what is known.
-
-        Raises:
-            TrackingError: An argument is no id.
-        """
+        """A Send API body, or its ``message`` alone, as it would leave; as of `KochavaMiddleware.rewrite`."""
         user_id, page_id = optional_id("user_id", user_id), optional_id("page_id", page_id)
         if isinstance(body, Mapping) and "message" not in body and not MESSAGE_KEYS.isdisjoint(body):
             return self.rewritten_body({"message": body}, user_id, page_id, creative)["message"]
@@ -69,7 +64,7 @@ class SendTracker:
         if not app.links.is_active:
             return outgoing
         try:
-            if app.links.has_provider:
+            if app.links.catalogue is not None:
                 sites = iter_links(outgoing.body, endpoint=outgoing.endpoint, text_links=app.links.text_links)
                 await app.links.prepare({site.url for site in sites if site.keep is None})
             result = _rewritten(outgoing, app.links)

@@ -125,7 +125,7 @@ class IdentityState:
 
     Attributes:
         linked: By key, hashes of the values that were linked, newest last.
-        pending: Values that wait for the person's first record: Kochava does not tie a link to somebody unknown.
+        pending: Values that wait for the person's first record, before which Kochava ties no link to them.
         values: By key, the newest value, of those keys that go into events.
     """
 
@@ -156,16 +156,13 @@ class IdentityState:
     def from_bytes(cls, stored: bytes | None) -> IdentityState:
         """Read the stored form; what is missing or not readable is a fresh state."""
         if stored is None:
-            return _NO_IDENTITIES
+            return cls()
         try:
             fields = orjson.loads(stored)
             fields["linked"] = {key: tuple(digests) for key, digests in fields["linked"].items()}
             return cls(**fields)
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
             return cls()
-
-
-_NO_IDENTITIES = IdentityState()
 
 
 def _digest(value: str) -> str:
@@ -200,14 +197,11 @@ class ReferralState:
     def from_bytes(cls, stored: bytes | None) -> ReferralState:
         """Read the stored form; what is missing or not readable is a fresh state."""
         if stored is None:
-            return _NO_REFERRAL
+            return cls()
         try:
             return cls(**orjson.loads(stored))
         except (orjson.JSONDecodeError, TypeError):
             return cls()
-
-
-_NO_REFERRAL = ReferralState()
 
 
 def sent_to_bytes(sent: Sent) -> bytes:

@@ -10,9 +10,10 @@ from kochava_bot_middleware.settings import from_mapping
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Condition
 from kochava_bot_middleware.tracking.consent import Suppression
+from kochava_bot_middleware.tracking.hooks import HookAnswers
 from kochava_bot_middleware.tracking.people import Person
 from kochava_bot_middleware.tracking.plan import RecordingPlan, plan_person
-from kochava_bot_middleware.tracking.recording import HookAnswers, RecordedPerson, Recording
+from kochava_bot_middleware.tracking.recording import RecordedPerson, Recording
 from kochava_bot_middleware.tracking.settings import KochavaSettings, TrackingContext
 from tests.fakes import VirtualClock
 
@@ -21,11 +22,10 @@ ANN = Person(user_id="ann", page_id="1001")
 
 def recorded(**settings: Any) -> RecordedPerson:
     """A purchase and an identity of one person."""
-    context = TrackingContext.of(
+    context = TrackingContext(
         from_mapping(KochavaSettings, {"kochava_app_id": "koapp", "store": "memory://", **settings}),
         store=MemoryStore(),
         clock=VirtualClock(),
-        link_provider=None,
     )
     recording = Recording(context)
     recording.identify(ANN, {"customer_id": "C-17"})
