@@ -10,8 +10,7 @@ from ..kochava.records import Deletion, Engagement, IdentityLink, Install, Recor
 from ..messenger.events import Channel
 from ..tracking.funnel import Greeting, PingStep
 from ..tracking.greeting import ping_of
-from ..tracking.hooks import device_facts
-from ..tracking.people import Person
+from ..tracking.people import Person, device_facts
 from ..tracking.settings import App
 
 TEST_USER = "kochava-bot-test"

@@ -1,9 +1,9 @@
-"""Whether anything may be sent of a person, and under which id."""
+"""Whether anything may be sent of a person, under which id, and what is sent along."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import attrs
@@ -101,3 +101,25 @@ class PrivacySettings:
         if not self.user_id_hash or self.user_id_hash_key is None:
             return user_id
         return keyed_hash(self.user_id_hash_key.value, user_id)
+
+
+@attrs.frozen(kw_only=True)
+class HookAnswers:
+    """
+    What the callables of the settings answered about a person.
+
+    Attributes:
+        suppression: Why nothing may be sent; ``None`` when it may.
+        device: Facts of their device.
+        extra: Further members of a record's ``data``: those facts, and the consent.
+        installs: Whether their first record is preceded by an install; ``None`` when that is not known now.
+    """
+
+    suppression: Suppression | None = None
+    device: Mapping[str, str] = attrs.field(factory=dict)
+    extra: Mapping[str, Any] = attrs.field(factory=dict)
+    installs: bool | None = False
+
+
+NOT_ASKED = HookAnswers()
+"""The answers before the callables were called, or where there are none."""

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import hmac
 import inspect
+import ipaddress
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -183,6 +184,41 @@ class DeviceSettings:
     def personal(self, facts: Mapping[str, str]) -> dict[str, str]:
         """Those of *facts* that are of one person: a callable gave them."""
         return {name: value for name, value in facts.items() if callable(getattr(self, name))}
+
+
+async def device_facts(settings: DeviceSettings, user_id: str | None) -> tuple[dict[str, str], tuple[str, ...]]:
+    """
+    The facts that are known of a person, by callables only if *user_id* is known.
+
+    Returns:
+        The facts, and the names of those whose callable failed or gave something that is not text or no IP address:
+        with that, the whole event might be refused.
+    """
+    names = [field.name for field in attrs.fields(DeviceSettings)]
+    # At the same time, so that several that hang take no longer than one.
+    values = await asyncio.gather(*(_fact(getattr(settings, name), user_id) for name in names), return_exceptions=True)
+    given = dict(zip(names, values, strict=True))
+    facts = {name: value for name, value in given.items() if isinstance(value, str) and _fits(name, value)}
+    failed = tuple(name for name, value in given.items() if value is not None and name not in facts)
+    if "kochava_device_id" in failed:
+        # Kochava takes an empty one beside other ids; the default in its place would be another person.
+        facts["kochava_device_id"] = ""
+    return facts, failed
+
+
+def _fits(name: str, value: str) -> bool:
+    if name != "origination_ip" or not value:
+        return True
+    try:
+        return not ipaddress.ip_address(value).is_unspecified
+    except ValueError:
+        return False
+
+
+async def _fact(value: Fact, user_id: str | None) -> Any:
+    if not callable(value):
+        return value
+    return None if user_id is None else await call_hook(value, user_id)
 
 
 # Install

@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..kochava.records import Deletion, Record
-from ..messenger.events import Channel
+from ..messenger.events import Channel, Event
 from ..settings import kind_of
 from ..store.records import Entry, Queue, Unit
-from .consent import Consent, Suppression
-from .people import call_hook
+from .consent import Consent, HookAnswers, Suppression
+from .people import Person, call_hook, device_facts
 from .settings import App, TrackingContext
 from .state import record_entry, suppression_of, write
 
@@ -36,7 +36,7 @@ FAILURE_SECONDS = 5.0
 
 
 class Privacy:
-    """Calls the author's consent callable and keeps the list of the suppressed."""
+    """Calls what the settings ask about people, and keeps the list of the suppressed."""
 
     def __init__(self, context: TrackingContext) -> None:
         self._context = context
@@ -71,6 +71,33 @@ class Privacy:
             return Suppression.CONSENT_REFUSED
         # An answer of any other form counts as not known, too.
         return None if self._settings.consent_unknown == "send" else Suppression.CONSENT_UNKNOWN
+
+    async def ask(self, app: App, person: Person, event: Event | None, *, is_known: bool) -> HookAnswers:
+        """
+        Call the callables of the settings, as far as there are any.
+
+        Args:
+            event: The event being handled, if it is theirs.
+            is_known: There is a record of them already.
+        """
+        user_id = None if person.is_hashed else person.user_id
+        decision = await self.decide(user_id)
+        if isinstance(decision, Suppression):
+            return HookAnswers(suppression=decision)
+        device: Mapping[str, str] = {}
+        if app.device.is_given:
+            device, failed = await device_facts(app.device, user_id)
+            for name in failed:
+                self._context.incidents.report("device_fact_failed", name)
+        installs: bool | None = False
+        if app.install.mode != "off" and not is_known:
+            try:
+                installs = await app.install.installs(event, user_id, self._clock.now())
+            except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
+                self._context.incidents.report("known_users_failed", reason=type(exc).__name__)
+                installs = None
+        consent = {} if decision is None else {"gdpr_privacy_consent": decision.as_body()}
+        return HookAnswers(device=device, extra={**device, **consent}, installs=installs)
 
     async def _answer(self, consent: Callable[[str], Any], user_id: str) -> Any:
         pause = FIRST_PAUSE_SECONDS

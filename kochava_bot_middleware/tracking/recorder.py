@@ -19,7 +19,7 @@ from ..messenger.events import AccountLinkingEvent, Channel, DeliveryEvent, Even
 from ..queues.settling import HandlingCommitter
 from ..store.records import Committed, Settlement, Unit
 from ..telemetry.counts import LeftOut
-from .hooks import NOT_ASKED, ask_hooks
+from .consent import NOT_ASKED
 from .people import Person, call_hook
 from .plan import RecordingPlan, greeting_keys, keys_to_read, plan_person
 from .privacy import Privacy
@@ -323,9 +323,7 @@ class Recorder:
         """Call the callables of the settings, where there are any, once for each person of a recording."""
         if part.app.has_hooks and part.answers is NOT_ASKED:
             is_known = part.keys.known in stored
-            part.answers = await ask_hooks(
-                self._context, self._privacy, part.app, part.person, event, is_known=is_known
-            )
+            part.answers = await self._privacy.ask(part.app, part.person, event, is_known=is_known)
 
     def _forget_commit(self, task: asyncio.Task[None]) -> None:
         self._commits.discard(task)

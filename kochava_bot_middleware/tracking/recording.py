@@ -22,9 +22,9 @@ from ..kochava.records import Engagement
 from ..messenger.events import Channel
 from ..settings import describe, kind_of
 from ..telemetry.counts import LeftOut
+from .consent import NOT_ASKED, HookAnswers
 from .events import automatic_event, signal_of
 from .funnel import Delivered, Sent, Signal
-from .hooks import NOT_ASKED, HookAnswers
 from .people import Person, clean_identities, person_of, record_id, usertime_of
 from .settings import App, TrackingContext
 from .state import Keys, StateKey

@@ -9,8 +9,7 @@ import attrs
 from kochava_bot_middleware.settings import from_mapping
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Condition
-from kochava_bot_middleware.tracking.consent import Suppression
-from kochava_bot_middleware.tracking.hooks import HookAnswers
+from kochava_bot_middleware.tracking.consent import HookAnswers, Suppression
 from kochava_bot_middleware.tracking.people import Person
 from kochava_bot_middleware.tracking.plan import RecordingPlan, plan_person
 from kochava_bot_middleware.tracking.recording import RecordedPerson, Recording
@@ -91,7 +90,7 @@ def test_each_change_of_state_depends_on_what_was_read() -> None:
 def test_the_callables_facts_are_in_events_and_not_in_links() -> None:
     """But for ids of the device, which are the same in each record."""
     part = recorded()
-    part.answers = HookAnswers(device={"device_ver": "iPhone-iOS-13.6.0", "nt_id": "7"})
+    part.answers = HookAnswers(extra={"device_ver": "iPhone-iOS-13.6.0", "nt_id": "7"})
     event, link = planned(part).records
 
     assert {"device_ver": "iPhone-iOS-13.6.0", "nt_id": "7"} == attrs.asdict(event)["extra"]
