@@ -88,8 +88,6 @@ class SignatureError(WebhookError):
 class NotAWebhook(WebhookError):
     """A request body is not a webhook of the Messenger Platform."""
 
-    status = 400
-
 
 class SendError(KochavaBotError):
     """

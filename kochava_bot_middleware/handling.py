@@ -54,6 +54,7 @@ class Handling:
         contributors: By owner, in the order in which they joined.
         is_let_go: Whether its task is cancelled by the host, rather than by the handler.
         kept: By owner, what that owner needs again while the event is handled.
+        is_open: False once the handling has ended; what still runs then belongs to no event.
     """
 
     event: Event
@@ -65,22 +66,15 @@ class Handling:
     is_let_go: Callable[[], bool] = attrs.field(factory=lambda: is_being_cancelled)
     contributors: dict[object, Contributor] = attrs.field(factory=dict)
     kept: dict[object, Any] = attrs.field(factory=dict)
-    _open: bool = True
+    is_open: bool = True
 
     @property
     def contributions(self) -> Sequence[Contributor]:
         """The contributors, in order."""
         return tuple(self.contributors.values())
 
-    @property
-    def is_open(self) -> bool:
-        """False once the handling has ended; what still runs then belongs to no event."""
-        return self._open
-
     def is_ended_by(self, error: BaseException) -> bool:
-        """
-        Whether *error* comes from a shutdown, rather than from the handler.
-        """
+        """Whether *error* comes from a shutdown, rather than from the handler."""
         return isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit) or self.is_let_go()
 
     async def go_on(self) -> None:
@@ -104,7 +98,7 @@ class Handling:
 
     def close(self) -> None:
         """End the handling."""
-        self._open = False
+        self.is_open = False
         self.kept.clear()
 
 

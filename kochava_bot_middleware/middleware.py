@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Self, overload
+from typing import Any, Self
 
 from .chain import Next
 from .clock import Clock, SystemClock
@@ -14,17 +14,16 @@ from .delivery.background import BackgroundWorker
 from .delivery.worker import Worker
 from .exceptions import RegistrationError
 from .handling import Handling, current_handling, detached, handling_of
-from .kochava.client import RequestSender
+from .kochava.client import KochavaClient, RequestSender
 from .kochava.event_builders import StandardEventData
 from .messenger.events import Channel, Event
 from .messenger.outgoing import Outgoing
 from .settings import from_mapping
 from .store.contract import Store
 from .telemetry.counts import Counts
-from .telemetry.observer import GuardedObserver, NullObserver, ObservedClient, ObservedStore, Observer
+from .telemetry.observer import GuardedObserver, ObservedClient, ObservedStore, Observer, observed
 from .telemetry.opentelemetry import Tracing
-from .tracking.decorators import EventData, F, event_decorator, name_and_data, wrapped
-from .tracking.greeting import GreetingBody, as_greeting, marked
+from .tracking.decorators import HandlerDecorators, name_and_data
 from .tracking.link_provider import LinkProvider
 from .tracking.privacy import Privacy
 from .tracking.recorder import Recorder
@@ -36,7 +35,7 @@ from .tracking.timers import GreetingTimers
 log = logging.getLogger(__name__)
 
 
-class KochavaMiddleware:
+class KochavaMiddleware(HandlerDecorators):
     """
     Makes a bot measurable in Kochava.
 
@@ -56,7 +55,8 @@ class KochavaMiddleware:
         clock: For tests.
         link_provider: Gives SmartLinks from a catalogue of yours; see `LinkProvider`.
         observer: Called at handlings, requests and commits, such as `Metrics`; must be quick. What it raises is logged
-            and harms nothing. Without one, spans are made if OpenTelemetry is installed.
+            and harms nothing. Without one, `start` begins to make OpenTelemetry spans if the application has set a
+            tracer provider by then.
     """
 
     def __init__(
@@ -70,14 +70,14 @@ class KochavaMiddleware:
     ) -> None:
         self.settings = settings
         self._clock = clock or SystemClock()
-        observing = observer or Tracing.if_installed()
-        self._observer = NullObserver() if observing is None else GuardedObserver(observing, self._clock)
+        self._observer: Observer | None = None
         self._store: Store = store or settings.kept_in.make(self._clock)
         if observer is not None:
+            self._observer = GuardedObserver(observer, self._clock)
             self._store = ObservedStore(self._store, self._observer, self._clock)
-        self._context = TrackingContext.of(settings, store=self._store, clock=self._clock, link_provider=link_provider)
+        self._context = TrackingContext(settings, store=self._store, clock=self._clock, link_provider=link_provider)
         self._privacy = Privacy(self._context)
-        self._recorder = Recorder(self._context, self._privacy, on_committed=self._wake)
+        super().__init__(Recorder(self._context, self._privacy, on_committed=self._wake))
         self._sends = SendTracker(self._context, self._privacy, self._recorder)
         self._timers = GreetingTimers(self._context, self._recorder)
         self._worker: BackgroundWorker | None = None
@@ -138,9 +138,16 @@ class KochavaMiddleware:
         log.info("kochava_started: records are kept in %s", self.settings.kept_in)
         if self.settings.mode is Mode.OFF:
             return
+        if self._observer is None and (tracing := Tracing.if_set_up()) is not None:
+            self._observer = GuardedObserver(tracing, self._clock)
         self._timers.start()
         if self.settings.worker is WorkerPlace.INSIDE and self.settings.mode is Mode.LIVE:
-            client = ObservedClient(self._observer, timeout_seconds=self.settings.delivery.request_timeout_seconds)
+            timeout_seconds = self.settings.delivery.request_timeout_seconds
+            client = (
+                KochavaClient(timeout_seconds=timeout_seconds)
+                if self._observer is None
+                else ObservedClient(self._observer, timeout_seconds=timeout_seconds)
+            )
             self._worker = BackgroundWorker(self.make_worker(client), client)
 
     async def stop(self) -> None:
@@ -174,7 +181,8 @@ class KochavaMiddleware:
         """Record *event* and what its handler adds. The handler's result and errors pass through untouched."""
         if self.settings.mode is Mode.OFF:
             return await call_next(event)
-        self._sends.learn_page(event)
+        if self._observer is not None:
+            call_next = observed(call_next, self._observer)
         handling = current_handling()
         if handling is None:
             # The host has no inbox of this package.
@@ -183,8 +191,7 @@ class KochavaMiddleware:
         if handling.store is not self._store:
             return await self._handle(handling, call_next, sets_handled=False)
         self._recorder.join(handling)
-        with self._observer.handling(handling.event):
-            return await call_next(handling.event)
+        return await call_next(handling.event)
 
     async def send(self, outgoing: Outgoing, call_next: Next[Any, Any]) -> Any:
         """
@@ -205,61 +212,6 @@ class KochavaMiddleware:
         await self._sends.watch(outgoing, answer, began_at, handling)
         return answer
 
-    def event(
-        self, name: str | StandardEventData, data: EventData = None, *, when: str = "success"
-    ) -> Callable[[F], F]:
-        """
-        Record a named event when the decorated function ends. It wraps handlers, and any other function, async or not,
-        that is called while an event is handled.
-
-        Args:
-            name: As Kochava shall show it; its standard names are in `StandardEvent`. Or a built standard event, such
-                as ``events.purchase(price=100, currency="USD")``, which has its data with it.
-            data: The event's data, or a callable of (event, result) that gives it.
-            when: ``success``: only when the function did not raise; ``always``: in any case, with result ``None``.
-
-        Raises:
-            RegistrationError: The function is registered as a handler already, so wrapping it has no effect; or an
-                argument could never work.
-        """
-        return event_decorator(self._context, self._recorder, name, data, when=when)
-
-    @overload
-    def greeting(self, marked_as: F) -> F: ...
-
-    @overload
-    def greeting(self, marked_as: Mapping[str, Any], *, creative: str | None = None) -> GreetingBody: ...
-
-    def greeting(self, marked_as: Any = None, *, creative: str | None = None) -> Any:
-        """
-        Mark a handler as one that greets: all it sends is one impression once shown, and its first answer a click.
-
-        Or mark a Send API body (or its ``message``), for a send outside of handlers::
-
-            await bot.page().send_raw(kochava.greeting({"recipient": …, "message": …}))
-
-        The mark never leaves, and the body given is not changed.
-
-        Args:
-            marked_as: A handler, or a body.
-            creative: Of a body: the name of what it shows.
-
-        Raises:
-            RegistrationError: See `event`; or it is neither a function nor a body.
-        """
-        if isinstance(marked_as, Mapping):
-            return marked(marked_as, creative)
-        return wrapped(marked_as, "@kochava.greeting", around=as_greeting)
-
-    def ignore(self, function: F | None = None) -> F:
-        """
-        Keep a handler's automatic event out of Kochava.
-
-        Raises:
-            RegistrationError: See `event`.
-        """
-        return wrapped(function, "@kochava.ignore", after=self._recorder.ignore, also_after_errors=True)
-
     async def track(
         self,
         name: str | StandardEventData,
@@ -279,7 +231,7 @@ class KochavaMiddleware:
         Args:
             name: As Kochava shall show it, or a built standard event.
             data: An object or one value.
-            user_id: Whom it is about; while an event is handled, that event's person by default.
+            user_id: The person it is about; while an event is handled, that event's person by default.
             id: Your own id, such as an order number; repeats are ignored while the first waits and for two days after.
             page_id: The Page, outside of handling and only if Pages have apps of their own.
             channel: Where the person is, if not in the event being handled; Messenger by default.
@@ -304,7 +256,7 @@ class KochavaMiddleware:
         """
         Join a person to their ids elsewhere, such as ``{"customer_id": "C-17"}``. Each value is sent once.
 
-        It is sent after the person's first record, since Kochava does not tie a link to somebody it never heard of.
+        It is sent after the person's first record, since Kochava does not tie a link to a person it does not know.
 
         Args:
             identities: By name. Kochava wants no e-mail address, name or telephone number.
@@ -330,7 +282,7 @@ class KochavaMiddleware:
 
         Args:
             body: A Send API body, or its ``message`` alone.
-            user_id: Whom it is for, if the body does not say.
+            user_id: The person it is for, if the body does not say.
 
         Raises:
             TrackingError: An argument is no id.
@@ -386,8 +338,7 @@ class KochavaMiddleware:
         """Handle an event whose records are not a part of its host's commit."""
         recording = self._recorder.recording_of(handling)
         try:
-            with self._observer.handling(handling.event):
-                result = await call_next(handling.event)
+            result = await call_next(handling.event)
             if sets_handled:
                 handling.handled = True
             return result

@@ -11,7 +11,7 @@ from ..kochava.smartlink import SmartLinks
 from ..kochava.smartlink_settings import SmartLinkSettings
 from ..messenger.events import Channel
 from ..messenger.outgoing import Outgoing
-from ..tracking.links import LinkOutcome, context_of, rewrite
+from ..tracking.links import LinkOutcome, context_of, explain, rewrite
 from ..tracking.settings import Apps, Mode
 from .command import Parsers, UnusableFile, add_command, add_files_argument, for_each_file
 from .output import json_line, one_line
@@ -49,10 +49,10 @@ def _print_rewritten(links: SmartLinks, arguments: argparse.Namespace, text: byt
         reason = "JSON, but no object: not a Send API body"
         raise UnusableFile(reason)
     outgoing = Outgoing(body=body, page_id=arguments.page, channel=Channel(arguments.channel))
-    rewritten = rewrite(body, links, context_of(outgoing), every_place=arguments.explain)
-    print(json_line(rewritten.body))
+    context = context_of(outgoing)
+    print(json_line(rewrite(body, links, context).body))
     if arguments.explain:
-        for line in explained(rewritten.outcomes):
+        for line in explained(explain(body, links, context, every_place=True)):
             print(line)
 
 

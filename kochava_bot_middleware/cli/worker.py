@@ -74,7 +74,7 @@ def _check(settings: KochavaSettings) -> None:
 
 async def _deliver(settings: KochavaSettings, *, host: str, port: int | None) -> None:
     clock = SystemClock()
-    metrics, tracing = Metrics.if_installed(clock=clock), Tracing.if_installed()
+    metrics, tracing = Metrics.if_installed(clock=clock), Tracing.if_set_up()
     observer = Observers(*(GuardedObserver(each, clock) for each in (metrics, tracing) if each is not None))
     store = ObservedStore(settings.kept_in.make(clock), observer, clock)
     middleware = KochavaMiddleware(settings, store=store, clock=clock)

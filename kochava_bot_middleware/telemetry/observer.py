@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Protocol, TypeVar
 
+from ..chain import Next
 from ..clock import Clock
 from ..incidents import Incidents
 from ..kochava.client import Answer, Failure, KochavaClient
@@ -47,17 +48,14 @@ class Observer(Protocol):
         """
 
 
-class NullObserver:
-    """Observes nothing."""
+def observed(call_next: Next[Event, T], observer: Observer) -> Next[Event, T]:
+    """*call_next*, with each call observed as a handling."""
 
-    def handling(self, event: Event) -> AbstractContextManager[object]:
-        return nullcontext()
+    async def call(event: Event) -> T:
+        with observer.handling(event):
+            return await call_next(event)
 
-    def sending(self, request: WireRequest) -> AbstractContextManager[Answered]:
-        return nullcontext(_ignore)
-
-    def committed(self, unit: Unit, answer: Committed | None, seconds: float) -> None:
-        pass
+    return call
 
 
 class Observers:
@@ -102,16 +100,16 @@ class GuardedObserver:
         self._incidents = Incidents(clock, log)
 
     def handling(self, event: Event) -> AbstractContextManager[object]:
-        return self._guarded("handling", lambda: self._inner.handling(event), None)
+        return self._guarded("handling", lambda: self._inner.handling(event))
 
     @contextmanager
     def sending(self, request: WireRequest) -> Iterator[Answered]:
-        otherwise: Answered = _ignore
-        with self._guarded("sending", lambda: self._inner.sending(request), otherwise) as inner_answered:
+        with self._guarded("sending", lambda: self._inner.sending(request)) as inner_answered:
 
             def answered(outcome: Answer | Failure) -> None:
                 try:
-                    inner_answered(outcome)
+                    if inner_answered is not None:
+                        inner_answered(outcome)
                 except Exception as exc:  # noqa: BLE001 - an observer must not do harm
                     self._report("sending", exc)
 
@@ -124,10 +122,10 @@ class GuardedObserver:
             self._report("committed", exc)
 
     @contextmanager
-    def _guarded(self, method: str, observe: Callable[[], AbstractContextManager[T]], otherwise: T) -> Iterator[T]:
-        """Enter and leave the context of the inner observer; without one, yield *otherwise*."""
+    def _guarded(self, method: str, observe: Callable[[], AbstractContextManager[T]]) -> Iterator[T | None]:
+        """Enter and leave the context of the inner observer; yield ``None`` if it cannot be entered."""
         context: AbstractContextManager[object] = nullcontext()
-        value = otherwise
+        value = None
         try:
             observing = observe()
             value = observing.__enter__()
@@ -154,12 +152,7 @@ class GuardedObserver:
 
 
 class ObservedClient(KochavaClient):
-    """
-    A `KochavaClient` whose requests are observed.
-
-    Args:
-        timeout_seconds: See `KochavaClient`.
-    """
+    """A `KochavaClient` whose requests are observed."""
 
     def __init__(self, observer: Observer, *, timeout_seconds: float) -> None:
         super().__init__(timeout_seconds=timeout_seconds)
@@ -173,12 +166,7 @@ class ObservedClient(KochavaClient):
 
 
 class ObservedStore(StoreWrapper):
-    """
-    A `Store` whose commits are observed.
-
-    Args:
-        clock: Measures how long they take.
-    """
+    """A `Store` whose commits are observed."""
 
     def __init__(self, inner: Store, observer: Observer, clock: Clock) -> None:
         super().__init__(inner)
@@ -194,7 +182,3 @@ class ObservedStore(StoreWrapper):
             raise
         self._observer.committed(unit, answer, self._clock.monotonic() - began)
         return answer
-
-
-def _ignore(_outcome: Answer | Failure) -> None:
-    pass

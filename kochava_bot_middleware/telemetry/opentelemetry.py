@@ -1,22 +1,21 @@
 """
 OpenTelemetry spans around handlings and requests; needs the extra ``otel``.
 
-Without a tracer provider of the application, spans are discarded, and none is created for a handling. No span holds a
-person's id, a text, or more of an address than its host.
+No span holds a person's id, a text, or more of an address than its host.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from ..exceptions import KochavaBotError
 from ..kochava.client import Answer, Failure
 from ..kochava.wire import WireRequest
 from ..messenger.events import Event
-from .observer import Answered, NullObserver
+from ..store.records import Committed, Unit
+from .observer import Answered
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
@@ -25,7 +24,7 @@ SCOPE = "kochava_bot_middleware"
 """The name of this package's tracer."""
 
 
-class Tracing(NullObserver):
+class Tracing:
     """
     An `Observer` that creates spans.
 
@@ -43,27 +42,21 @@ class Tracing(NullObserver):
             msg = "traces need a library: pip install 'kochava-bot-middleware[otel]'"
             raise KochavaBotError(msg) from None
         self._trace = trace
-        self._provider = provider
         self._tracer = trace.get_tracer(SCOPE, tracer_provider=provider)
 
     @classmethod
-    def if_installed(cls) -> Self | None:
-        """An instance, or ``None`` if the library is not installed."""
+    def if_set_up(cls) -> Self | None:
+        """An instance if the library is installed and the application has set a tracer provider; otherwise ``None``."""
         try:
-            found = importlib.util.find_spec("opentelemetry.trace")
-        except (ImportError, ValueError):
-            found = None
-        return None if found is None else cls()
-
-    def handling(self, event: Event) -> AbstractContextManager[None]:
-        trace = self._trace
-        if self._provider is None and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-            # The application has no tracer provider yet. Even a discarded span takes a fifteenth of a webhook's time.
-            return nullcontext()
-        return self._span_of_handling(event)
+            tracing = cls()
+        except KochavaBotError:
+            return None
+        provider = tracing._trace.get_tracer_provider()
+        # Even a discarded span takes a fifteenth of a webhook's time.
+        return None if isinstance(provider, tracing._trace.ProxyTracerProvider) else tracing
 
     @contextmanager
-    def _span_of_handling(self, event: Event) -> Iterator[None]:
+    def handling(self, event: Event) -> Iterator[None]:
         trace = self._trace
         attributes = {"kochava_bot.kind": str(event.kind), "kochava_bot.channel": str(event.channel)}
         with self._tracer.start_as_current_span(
@@ -104,3 +97,6 @@ class Tracing(NullObserver):
                     span.set_status(trace.StatusCode.ERROR)
 
             yield answered
+
+    def committed(self, unit: Unit, answer: Committed | None, seconds: float) -> None:
+        """Commits have no spans."""

@@ -15,9 +15,8 @@ same in every process that shares it: take their maximum, not their sum.
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -90,10 +89,13 @@ class Metrics:
     def __init__(self, *, clock: Clock | None = None, registry: CollectorRegistry | None = None) -> None:
         try:
             import prometheus_client as prometheus  # noqa: PLC0415 - it may not be installed
+            from prometheus_client import core  # noqa: PLC0415
         except ImportError:
             msg = "metrics need a library: pip install 'kochava-bot-middleware[metrics]'"
             raise KochavaBotError(msg) from None
         self._clock = clock or SystemClock()
+        self._counter_family = core.CounterMetricFamily
+        self._gauge_family = core.GaugeMetricFamily
         self._generate = prometheus.generate_latest
         self.registry = registry = registry or prometheus.CollectorRegistry()
         self._counted: list[HasCounts] = []
@@ -109,9 +111,11 @@ class Metrics:
 
         self._accepted = counter("accepted", "Entries made durable.", "queue")
         self._delivered = counter("delivered", "Entries done: accepted by Kochava, or handled.", "queue")
-        self._retried = counter("retried", "Entries put back to wait.", "queue", "reason")
-        self._dead = counter("dead", "Entries given up.", "queue", "reason")
-        self._dropped = counter("dropped", "Entries not sent on purpose.", "queue", "reason")
+        self._not_delivered = {
+            Outcome.RETRY: counter("retried", "Entries put back to wait.", "queue", "reason"),
+            Outcome.DEAD: counter("dead", "Entries given up.", "queue", "reason"),
+            Outcome.DROPPED: counter("dropped", "Entries not sent on purpose.", "queue", "reason"),
+        }
         self._commit = histogram("commit_seconds", "Time a commit took.", buckets=COMMIT_BUCKETS)
         self._commit_failures = counter("commit_failures", "Commits that the store refused.")
         self._request = histogram(
@@ -127,10 +131,9 @@ class Metrics:
     def if_installed(cls, *, clock: Clock | None = None) -> Self | None:
         """An instance, or ``None`` if the library is not installed."""
         try:
-            found = importlib.util.find_spec("prometheus_client")
-        except (ImportError, ValueError):
-            found = None
-        return None if found is None else cls(clock=clock)
+            return cls(clock=clock)
+        except KochavaBotError:
+            return None
 
     def watch(self, counted: HasCounts) -> None:
         """Include the counts of a middleware or a bot; those of several are added up."""
@@ -161,10 +164,9 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         """The metrics that are read when they are asked for. Called by the registry."""
-        yield from count_families([each.counts for each in self._counted])
-        if self._stats is not None:
-            yield from store_families(self._stats, is_up=self._store_up, now=self._clock.now())
-        yield from destination_families(pair for worker in self._workers for pair in worker.destinations())
+        yield from self._count_families()
+        yield from self._store_families()
+        yield from self._destination_families()
 
     @contextmanager
     def handling(self, event: Event) -> Iterator[None]:
@@ -199,91 +201,65 @@ class Metrics:
         now = self._clock.now()
         for settlement in unit.settlements:
             entry = settlement.claim.entry
-            match settlement.outcome:
-                case Outcome.DONE:
-                    self._delivered.labels(entry.queue).inc()
-                    self._delay.labels(entry.queue).observe(max(0.0, now - entry.created_at))
-                case Outcome.RETRY:
-                    self._retried.labels(entry.queue, settlement.reason).inc()
-                case Outcome.DEAD:
-                    self._dead.labels(entry.queue, settlement.reason).inc()
-                case Outcome.DROPPED:
-                    self._dropped.labels(entry.queue, settlement.reason).inc()
+            if settlement.outcome is Outcome.DONE:
+                self._delivered.labels(entry.queue).inc()
+                self._delay.labels(entry.queue).observe(max(0.0, now - entry.created_at))
+            elif settlement.outcome in self._not_delivered:
+                self._not_delivered[settlement.outcome].labels(entry.queue, settlement.reason).inc()
 
+    def _count_families(self) -> Iterator[Metric]:
+        if not self._counted:
+            return
+        all_counts = [each.counts for each in self._counted]
+        rewritten = sum(counts.links_rewritten for counts in all_counts)
+        yield self._counter_family("kochava_bot_links_rewritten", "Links sent as SmartLinks.", value=rewritten)
+        failures = sum(counts.provider_failures for counts in all_counts)
+        meaning = "Times that a LinkProvider failed or was slow."
+        yield self._counter_family("kochava_bot_link_provider_failures", meaning, value=failures)
+        by_label = (
+            (
+                "links_left_alone",
+                "Links that were sent as they were.",
+                "reason",
+                [each.links_left_alone for each in all_counts],
+            ),
+            ("recorded", "Records made durable.", "kind", [each.recorded for each in all_counts]),
+            ("left_out", "What was not recorded.", "reason", [each.left_out for each in all_counts]),
+        )
+        for name, meaning, label, parts in by_label:
+            family = self._counter_family(f"kochava_bot_{name}", meaning, labels=[label])
+            total: Counter[str] = Counter()
+            for part in parts:
+                total.update(part)
+            for value, count in sorted(total.items()):
+                family.add_metric([value], count)
+            yield family
+        at_risk = sum(counts.at_risk for counts in all_counts)
+        meaning = "Commits that are only in memory, since the store does not work."
+        yield self._gauge_family("kochava_bot_at_risk", meaning, value=at_risk)
 
-def count_families(all_counts: Sequence[Counts]) -> Iterator[Metric]:
-    """The metrics of what middlewares counted; none if no middleware is watched."""
-    if not all_counts:
-        return
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415 - it may not be installed
+    def _store_families(self) -> Iterator[Metric]:
+        if self._stats is None:
+            return
+        yield self._gauge_family(
+            "kochava_bot_store_up", "Whether the store could be read.", value=float(self._store_up)
+        )
+        accepted = self._counter_family("kochava_bot_store_accepted", "Entries ever appended.", labels=["queue"])
+        entries = self._gauge_family("kochava_bot_store_entries", "Entries by state.", labels=["queue", "state"])
+        meaning = "Age of the lane head that waits longest; 0 when nothing waits."
+        oldest = self._gauge_family("kochava_bot_store_oldest_waiting_seconds", meaning, labels=["queue"])
+        for queue, counts in sorted(self._stats.items()):
+            accepted.add_metric([queue], counts.accepted)
+            for state in STATES:
+                entries.add_metric([queue, state], getattr(counts, state))
+            since = counts.oldest_waiting_at
+            oldest.add_metric([queue], 0.0 if since is None else max(0.0, self._clock.now() - since))
+        yield from (accepted, entries, oldest)
 
-    rewritten = sum(counts.links_rewritten for counts in all_counts)
-    yield CounterMetricFamily("kochava_bot_links_rewritten", "Links sent as SmartLinks.", value=rewritten)
-    failures = sum(counts.provider_failures for counts in all_counts)
-    meaning = "Times that a LinkProvider failed or was slow."
-    yield CounterMetricFamily("kochava_bot_link_provider_failures", meaning, value=failures)
-    by_label = (
-        (
-            "links_left_alone",
-            "Links that were sent as they were.",
-            "reason",
-            [each.links_left_alone for each in all_counts],
-        ),
-        ("recorded", "Records made durable.", "kind", [each.recorded for each in all_counts]),
-        ("left_out", "What was not recorded.", "reason", [each.left_out for each in all_counts]),
-    )
-    for name, meaning, label, parts in by_label:
-        family = CounterMetricFamily(f"kochava_bot_{name}", meaning, labels=[label])
-        for value, count in sorted(_sum(parts).items()):
-            family.add_metric([value], count)
+    def _destination_families(self) -> Iterator[Metric]:
+        family = self._gauge_family(
+            "kochava_bot_destination_down", "1 while nothing but probes is sent to it.", labels=["host", "app", "queue"]
+        )
+        for target, is_down in (pair for worker in self._workers for pair in worker.destinations()):
+            family.add_metric([target.host, target.app_id, target.queue], float(is_down))
         yield family
-    at_risk = sum(counts.at_risk for counts in all_counts)
-    meaning = "Commits that are only in memory, since the store does not work."
-    yield GaugeMetricFamily("kochava_bot_at_risk", meaning, value=at_risk)
-
-
-def store_families(stats: Mapping[str, QueueStats], *, is_up: bool, now: float) -> Iterator[Metric]:
-    """
-    The metrics of a store's counts.
-
-    Args:
-        now: Seconds since the epoch.
-    """
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415 - it may not be installed
-
-    yield GaugeMetricFamily("kochava_bot_store_up", "Whether the store could be read.", value=float(is_up))
-    accepted = CounterMetricFamily("kochava_bot_store_accepted", "Entries ever appended.", labels=["queue"])
-    entries = GaugeMetricFamily("kochava_bot_store_entries", "Entries by state.", labels=["queue", "state"])
-    meaning = "Age of the lane head that waits longest; 0 when nothing waits."
-    oldest = GaugeMetricFamily("kochava_bot_store_oldest_waiting_seconds", meaning, labels=["queue"])
-    for queue, counts in sorted(stats.items()):
-        accepted.add_metric([queue], counts.accepted)
-        for state in STATES:
-            entries.add_metric([queue, state], getattr(counts, state))
-        since = counts.oldest_waiting_at
-        oldest.add_metric([queue], 0.0 if since is None else max(0.0, now - since))
-    yield from (accepted, entries, oldest)
-
-
-def destination_families(destinations: Iterable[tuple[DeliveryTarget, bool]]) -> Iterator[Metric]:
-    """
-    The metric of destinations that do not work.
-
-    Args:
-        destinations: Each with whether nothing is sent to it now.
-    """
-    from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415 - it may not be installed
-
-    family = GaugeMetricFamily(
-        "kochava_bot_destination_down", "1 while nothing but probes is sent to it.", labels=["host", "app", "queue"]
-    )
-    for target, is_down in destinations:
-        family.add_metric([target.host, target.app_id, target.queue], float(is_down))
-    yield family
-
-
-def _sum(parts: Sequence[Mapping[str, int]]) -> Counter[str]:
-    total: Counter[str] = Counter()
-    for part in parts:
-        total.update(part)
-    return total

@@ -1,9 +1,9 @@
-"""Whether anything may be sent of a person, and under which id."""
+"""Whether anything may be sent of a person, under which id, and what is sent along."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import attrs
@@ -103,15 +103,23 @@ class PrivacySettings:
         return keyed_hash(self.user_id_hash_key.value, user_id)
 
 
-def suppression_or_consent(answer: Any, settings: PrivacySettings) -> Suppression | Consent | None:
+@attrs.frozen(kw_only=True)
+class HookAnswers:
     """
-    Read the answer of a consent callable. What is none of the forms it may have counts as not known.
+    What the callables of the settings answered about a person.
 
-    Returns:
-        Why nothing may be sent; or the consent to send along; or ``None``, when records may be sent without one.
+    Attributes:
+        suppression: Why nothing may be sent; ``None`` when it may.
+        device: Facts of their device.
+        extra: Further members of a record's ``data``: those facts, and the consent.
+        installs: Whether their first record is preceded by an install; ``None`` when that is not known now.
     """
-    if answer is True or isinstance(answer, Consent):
-        return answer if isinstance(answer, Consent) else None
-    if answer is False:
-        return Suppression.CONSENT_REFUSED
-    return None if settings.consent_unknown == "send" else Suppression.CONSENT_UNKNOWN
+
+    suppression: Suppression | None = None
+    device: Mapping[str, str] = attrs.field(factory=dict)
+    extra: Mapping[str, Any] = attrs.field(factory=dict)
+    installs: bool | None = False
+
+
+NOT_ASKED = HookAnswers()
+"""The answers before the callables were called, or where there are none."""

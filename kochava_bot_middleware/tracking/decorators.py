@@ -6,15 +6,14 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from ..chain import is_async_callable
 from ..exceptions import RegistrationError
 from ..handling import REGISTERED
 from ..kochava.event_builders import StandardEventData
-from ..telemetry.counts import LeftOut
+from .greeting import GreetingBody, as_greeting, marked
 from .recorder import Recorder
-from .settings import Mode, TrackingContext
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,55 +28,78 @@ def name_and_data(name: str | StandardEventData, data: Any) -> tuple[str, Any]:
     return name, data
 
 
-def event_decorator(
-    context: TrackingContext, recorder: Recorder, name: str | StandardEventData, data: EventData, *, when: str
-) -> Callable[[F], F]:
-    """
-    The decorator that records a named event after each call.
+class HandlerDecorators:
+    """The decorators of a `KochavaMiddleware`."""
 
-    Raises:
-        RegistrationError: An argument could never work.
-    """
-    if when not in ("success", "always"):
-        msg = f"`when` is 'success' or 'always', got {when!r}"
-        raise RegistrationError(msg)
-    event_name, event_data = name_and_data(name, data)
-    if not isinstance(event_name, str) or not event_name.strip():
-        msg = f'@kochava.event wants the event\'s name: write `@kochava.event("Purchase")`, got {name!r}'
-        raise RegistrationError(msg)
-    if inspect.iscoroutinefunction(event_data):
-        msg = f'@kochava.event("{event_name}"): `data` is a plain callable; an async one cannot be awaited here'
-        raise RegistrationError(msg)
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
 
-    def record(result: Any) -> None:
-        _record(context, recorder, event_name, event_data, result)
+    def event(
+        self, name: str | StandardEventData, data: EventData = None, *, when: str = "success"
+    ) -> Callable[[F], F]:
+        """
+        Record a named event when the decorated function ends. It wraps handlers, and any other function, async or not,
+        that is called while an event is handled.
 
-    def decorate(function: F) -> F:
+        Args:
+            name: As Kochava shall show it; its standard names are in `StandardEvent`. Or a built standard event, such
+                as ``events.purchase(price=100, currency="USD")``, which has its data with it.
+            data: The event's data, or a callable of (event, result) that gives it.
+            when: ``success``: only when the function did not raise; ``always``: in any case, with result ``None``.
+
+        Raises:
+            RegistrationError: The function is registered as a handler already, so wrapping it has no effect; or an
+                argument could never work.
+        """
+        if when not in ("success", "always"):
+            msg = f"`when` is 'success' or 'always', got {when!r}"
+            raise RegistrationError(msg)
+        event_name, event_data = name_and_data(name, data)
+        if not isinstance(event_name, str) or not event_name.strip():
+            msg = f'@kochava.event wants the event\'s name: write `@kochava.event("Purchase")`, got {name!r}'
+            raise RegistrationError(msg)
         decorator = f'@kochava.event("{event_name}")'
-        return wrapped(function, decorator, after=record, also_after_errors=when == "always")
+        if inspect.iscoroutinefunction(event_data):
+            msg = f"{decorator}: `data` is a plain callable; an async one cannot be awaited here"
+            raise RegistrationError(msg)
+        record = functools.partial(self._recorder.track_result, event_name, event_data)
+        return functools.partial(wrapped, decorator=decorator, after=record, also_after_errors=when == "always")
 
-    return decorate
+    @overload
+    def greeting(self, marked_as: F) -> F: ...
 
+    @overload
+    def greeting(self, marked_as: Mapping[str, Any], *, creative: str | None = None) -> GreetingBody: ...
 
-def _record(context: TrackingContext, recorder: Recorder, name: str, data: Any, result: Any) -> None:
-    if context.settings.mode is Mode.OFF:
-        return
-    recording = recorder.current()
-    person = None if recording is None else recording.person
-    if recording is None or person is None:
-        context.counts.left_out[LeftOut.NO_PERSON] += 1
-        context.incidents.report("event_without_person", name, reason="called while no event of a person is handled")
-        return
-    try:
-        value = data(recording.event, result) if callable(data) else data
-        if isinstance(value, StandardEventData):
-            value = value.data
-        recording.track(person, name, value)
-    except Exception as exc:
-        if context.apps.of(person.page_id).events.strict:
-            raise
-        context.incidents.report("event_data_failed", name, reason=type(exc).__name__)
-        recording.track(person, name)
+    def greeting(self, marked_as: Any = None, *, creative: str | None = None) -> Any:
+        """
+        Mark a handler as one that greets: all it sends is one impression once shown, and its first answer a click.
+
+        Or mark a Send API body (or its ``message``), for a send outside of handlers::
+
+            await bot.page().send_raw(kochava.greeting({"recipient": …, "message": …}))
+
+        The mark never leaves, and the body given is not changed.
+
+        Args:
+            marked_as: A handler, or a body.
+            creative: Of a body: the name of what it shows.
+
+        Raises:
+            RegistrationError: See `event`; or it is neither a function nor a body.
+        """
+        if isinstance(marked_as, Mapping):
+            return marked(marked_as, creative)
+        return wrapped(marked_as, "@kochava.greeting", around=as_greeting)
+
+    def ignore(self, function: F | None = None) -> F:
+        """
+        Keep a handler's automatic event out of Kochava.
+
+        Raises:
+            RegistrationError: See `event`.
+        """
+        return wrapped(function, "@kochava.ignore", after=self._recorder.ignore, also_after_errors=True)
 
 
 def wrapped(
@@ -92,14 +114,11 @@ def wrapped(
     *function*, with something done around and after each call. Results and errors pass through untouched.
 
     Args:
-        function: ``None`` if the decorator was called with nothing.
         decorator: How the author wrote it, for messages.
         after: Given the result; not called when the function raised, unless *also_after_errors*, then with ``None``.
-        around: Makes a context manager for one call.
 
     Raises:
-        RegistrationError: It is no function; or it is registered as a handler already, and the bot would go on calling
-            it unwrapped.
+        RegistrationError: It is no function, or the bot would go on calling it unwrapped.
     """
     if function is None:
         msg = f"{decorator} is written without parentheses"

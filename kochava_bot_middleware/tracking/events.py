@@ -1,5 +1,6 @@
 """
-Which event of Kochava a Messenger event becomes by itself: its name, and a few facts that are not personal.
+What a Messenger event means by itself: an event of Kochava, with a few facts that are not personal, and a signal for
+the greeting.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ import attrs
 
 from ..messenger.events import (
     AccountLinkingEvent,
+    DeliveryEvent,
     Event,
     Kind,
     MessageEvent,
     OptinEvent,
     PostbackEvent,
     ReactionEvent,
+    ReadEvent,
     Referral,
 )
 from ..settings import InvalidValue, at_least, each, not_empty, one_of
+from .funnel import Acted, Delivered, Signal
 
 PAYLOAD_LENGTH = 100
 """Characters of a postback's payload that go into its event."""
@@ -104,14 +108,7 @@ class EngagementSettings:
 def automatic_event(
     event: Event, *, handler: str | None, handled: bool, settings: EngagementSettings, named: bool = False
 ) -> tuple[str, dict[str, Any]] | None:
-    """
-    Name and data of the event that *event* gives by itself, or ``None``.
-
-    Args:
-        handler: Name of the handler that matched; ``None`` if none did.
-        handled: It ran to its end.
-        named: The handling recorded a named event.
-    """
+    """Name and data of the event that *event* gives by itself, or ``None``; *named*: there is a named one beside it."""
     if settings.automatic == "off" or (named and settings.automatic == "unless_named"):
         return None
     if event.user_id is None or event.standby:
@@ -198,3 +195,32 @@ def with_referral(data: Any, facts: Mapping[str, str]) -> Any:
     if not facts or not (data is None or isinstance(data, Mapping)):
         return data
     return {**(data or {}), **{key: value for key, value in referral_data(facts).items() if key not in (data or {})}}
+
+
+_NOT_AN_ACTION = frozenset({
+    Kind.ECHO, Kind.APP_ROLES, Kind.POLICY_ENFORCEMENT, Kind.INBOX_LABELS, Kind.CHANGE, Kind.UNKNOWN,
+    Kind.PASS_THREAD_CONTROL, Kind.TAKE_THREAD_CONTROL, Kind.REQUEST_THREAD_CONTROL,
+})  # fmt: skip
+
+
+def signal_of(event: Event, now: float) -> Signal | None:
+    """The signal of *event*, or ``None`` when it means nothing for a greeting; *now* stands in for a missing time."""
+    at = now if event.timestamp is None else event.timestamp.timestamp()
+    match event:
+        case DeliveryEvent():
+            watermark = None if event.watermark is None else event.watermark.timestamp()
+            return Delivered(at=now, mids=event.mids, watermark=watermark)
+        case ReadEvent():
+            watermark = None if event.watermark is None else event.watermark.timestamp()
+            return Delivered(at=now, mids=() if event.mid is None else (event.mid,), watermark=watermark)
+        case PostbackEvent():
+            return Acted(at=at, payload=event.payload)
+        case MessageEvent():
+            # A person who writes first after a link or an ad comes from there, not from the greeting.
+            return Acted(at=at, payload=event.quick_reply_payload, is_message=event.referral is None)
+        case ReactionEvent():
+            return Acted(at=at)
+        case _ if event.kind in _NOT_AN_ACTION or event.standby:
+            return None
+        case _:
+            return Acted(at=at)

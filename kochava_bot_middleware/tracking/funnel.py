@@ -25,8 +25,6 @@ from typing import Any
 import attrs
 import orjson
 
-from ..messenger.events import DeliveryEvent, Event, Kind, MessageEvent, PostbackEvent, ReactionEvent, ReadEvent
-
 REMEMBERED_MIDS = 20
 """Delivered messages that are remembered for a send that is not recorded yet."""
 
@@ -44,8 +42,6 @@ class Sent:
         mid: Its id; ``None`` when Facebook gave none.
         greeting: Which greeting it belongs to; the same for all messages of one handler run.
         offers: Payloads of its postback buttons and quick replies.
-        handler: Handler that sent it.
-        creative: Name of the creative shown.
         referral: What led the person here: ``ref``, ``source``, ``ad_id``, as far as known.
     """
 
@@ -65,7 +61,6 @@ class Delivered:
 
     Attributes:
         at: When the webhook arrived, in seconds since the epoch.
-        mids: Which ones; may be empty.
         watermark: Everything sent before this time was; ``None`` when not given.
     """
 
@@ -76,14 +71,7 @@ class Delivered:
 
 @attrs.frozen(kw_only=True)
 class Acted:
-    """
-    The person did something.
-
-    Attributes:
-        at: When, in seconds since the epoch.
-        payload: Of the button or quick reply tapped; ``None`` when it was neither.
-        is_message: They wrote a message.
-    """
+    """The person did something, such as to tap the button or quick reply with *payload*, or to write a message."""
 
     at: float
     payload: str | None = None
@@ -92,13 +80,7 @@ class Acted:
 
 @attrs.frozen(kw_only=True)
 class Elapsed:
-    """
-    The time has passed after which a greeting that Facebook took counts as shown.
-
-    Attributes:
-        at: When, in seconds since the epoch.
-        greeting: Which one.
-    """
+    """The time has passed after which a greeting that Facebook took counts as shown."""
 
     at: float
     greeting: str
@@ -122,11 +104,8 @@ class Greeting:
     Attributes:
         id: Of the first send in it; the ids of the pings are made from it.
         sent_at: When its first message was sent.
-        mids: Messages it consists of.
-        offers: Payloads it offers.
         handler: Handler that sent it first.
         creative: Creative shown first.
-        referral: What led the person here.
         shown_at: When it was proven shown; ``None`` before.
         clicked_at: When the person answered it; ``None`` before.
     """
@@ -150,7 +129,6 @@ class FunnelState:
     Attributes:
         greeting: The latest; ``None`` before the first.
         delivered_mids: Recently delivered messages that belong to no greeting.
-        watermark: Newest delivery watermark.
     """
 
     greeting: Greeting | None = None
@@ -187,12 +165,7 @@ def _greeting(fields: dict[str, Any]) -> Greeting:
 
 
 def advance(state: FunnelState, signal: Signal, *, window_seconds: float) -> tuple[FunnelState, tuple[PingStep, ...]]:
-    """
-    Take one signal in.
-
-    Returns:
-        The new state, and the pings to make now, the impression always before the click.
-    """
+    """The state after one more signal, and the pings to make now, the impression always before the click."""
     match signal:
         case Sent():
             return _sent(state, signal, window_seconds)
@@ -274,39 +247,6 @@ def _joined(known: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
 
 MAX_DEPTH = 20
 """How deep a body is searched for payloads; the deepest template has them on level eight."""
-
-_NOT_AN_ACTION = frozenset({
-    Kind.ECHO, Kind.APP_ROLES, Kind.POLICY_ENFORCEMENT, Kind.INBOX_LABELS, Kind.CHANGE, Kind.UNKNOWN,
-    Kind.PASS_THREAD_CONTROL, Kind.TAKE_THREAD_CONTROL, Kind.REQUEST_THREAD_CONTROL,
-})  # fmt: skip
-
-
-def signal_of(event: Event, now: float) -> Signal | None:
-    """
-    The signal of *event*, or ``None`` when it means nothing for a greeting.
-
-    Args:
-        now: Seconds since the epoch; stands in for a missing time.
-    """
-    at = now if event.timestamp is None else event.timestamp.timestamp()
-    match event:
-        case DeliveryEvent():
-            watermark = None if event.watermark is None else event.watermark.timestamp()
-            return Delivered(at=now, mids=event.mids, watermark=watermark)
-        case ReadEvent():
-            watermark = None if event.watermark is None else event.watermark.timestamp()
-            return Delivered(at=now, mids=() if event.mid is None else (event.mid,), watermark=watermark)
-        case PostbackEvent():
-            return Acted(at=at, payload=event.payload)
-        case MessageEvent():
-            # A person who writes first after a link or an ad comes from there, not from the greeting.
-            return Acted(at=at, payload=event.quick_reply_payload, is_message=event.referral is None)
-        case ReactionEvent():
-            return Acted(at=at)
-        case _ if event.kind in _NOT_AN_ACTION or event.standby:
-            return None
-        case _:
-            return Acted(at=at)
 
 
 def offers_of(body: Any) -> tuple[str, ...]:

@@ -93,12 +93,7 @@ class GreetingSettings:
 
 
 class GreetingBody(dict[str, Any]):
-    """
-    A Send API body, or its ``message``, that is a greeting. On the wire it is the object it was made from.
-
-    Attributes:
-        creative: Name of what it shows; ``None`` if not given.
-    """
+    """A Send API body, or its ``message``, that is a greeting. On the wire it is the object it was made from."""
 
     creative: str | None = None
 
@@ -157,30 +152,13 @@ def ping_of(
     at: float,
     device: Mapping[str, str],
 ) -> Impression | Click:
-    """
-    The ping of one step.
-
-    Args:
-        user_id: The person's id as it may leave.
-        at: When it happened, in seconds since the epoch.
-        device: What is known of the person's device.
-    """
-    made = Impression if step is PingStep.IMPRESSION else Click
+    """The ping of one step; *user_id* is the person's id as it may leave."""
+    made, id_param = (
+        (Impression, settings.impression_id_param) if step is PingStep.IMPRESSION else (Click, settings.click_id_param)
+    )
     # The same greeting has the same ids, so that a second run of its handler counts once.
     ping_id = record_id(app_id, user_id, step, greeting.id)
-    own_id_param = settings.impression_id_param if step is PingStep.IMPRESSION else settings.click_id_param
-    return made(
-        id=ping_id,
-        app_id=app_id,
-        user_id=user_id,
-        page_id=person.page_id,
-        usertime=int(at),
-        params=_ping_params(settings, _facts(greeting, person, user_id), device, {own_id_param: ping_id}),
-    )
-
-
-def _facts(greeting: Greeting, person: Person, user_id: str) -> dict[str, str]:
-    return {
+    facts = {
         "user_id": user_id,
         "page_id": person.page_id or "",
         "channel": person.channel.value,
@@ -189,15 +167,7 @@ def _facts(greeting: Greeting, person: Person, user_id: str) -> dict[str, str]:
         "greeting": greeting.id,
         **{name: greeting.referral.get(name, "") for name in ("ref", "source", "ad_id")},
     }
-
-
-def _ping_params(
-    settings: GreetingSettings,
-    facts: Mapping[str, str],
-    device: Mapping[str, str],
-    own_id: Mapping[str | None, str],
-) -> dict[str, str]:
-    named: dict[str | None, str] = {
+    params: dict[str | None, str] = {
         settings.site_id_param: facts["channel"],
         settings.creative_id_param: facts["creative"],
         settings.ref_param: facts["ref"],
@@ -206,7 +176,14 @@ def _ping_params(
         settings.ip_param: device.get("origination_ip", ""),
         settings.device_ua_param: device.get("device_ua", ""),
         settings.user_param: facts["user_id"],
-        **own_id,
+        id_param: ping_id,
         **{name: filled(template, facts) for name, template in settings.params.items()},
     }
-    return {name: value for name, value in named.items() if name is not None and value}
+    return made(
+        id=ping_id,
+        app_id=app_id,
+        user_id=user_id,
+        page_id=person.page_id,
+        usertime=int(at),
+        params={name: value for name, value in params.items() if name is not None and value},
+    )

@@ -52,13 +52,7 @@ class LinkProviderSettings:
 
 @attrs.frozen(kw_only=True)
 class ProvidedLink:
-    """
-    The provider's answer for one address.
-
-    Attributes:
-        template: The SmartLink; ``None`` when it has none or failed.
-        failed: It failed, so the address stays.
-    """
+    """The provider's answer for one address, without a template when it has none or failed."""
 
     template: LinkTemplate | None = None
     failed: bool = False
@@ -69,13 +63,7 @@ _FAILED = ProvidedLink(failed=True)
 
 
 class Catalogue:
-    """
-    A provider's answers, as far as they are known.
-
-    Args:
-        incidents: Where failures are logged.
-        counts: Where they are counted.
-    """
+    """A provider's answers, as far as they are known."""
 
     def __init__(
         self,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import enum
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import attrs
 
@@ -33,30 +32,25 @@ class AppLinks(SmartLinks):
         self, settings: SmartLinkSettings, *, catalogue: Catalogue | None = None, anonymous: bool = False
     ) -> None:
         super().__init__(settings)
-        self._catalogue = catalogue
+        self.catalogue = catalogue
         self._anonymous = anonymous
 
     @property
     def is_active(self) -> bool:
         """Whether any link could be replaced at all."""
-        return self._catalogue is not None or super().is_active
-
-    @property
-    def has_provider(self) -> bool:
-        """Whether SmartLinks may come from a `LinkProvider`."""
-        return self._catalogue is not None
+        return self.catalogue is not None or super().is_active
 
     @property
     def names_people(self) -> bool:
         """Whether a link may carry the person's id."""
         settings = self.settings
-        if settings.user_param is not None or self._catalogue is not None:
+        if settings.user_param is not None or self.catalogue is not None:
             return True
         texts = [settings.default or "", *settings.params.values(), *(route.link for route in settings.routes)]
         return any("{user_id}" in text for text in texts)
 
     def builder(self, context: LinkContext) -> LinkBuilder:
-        if self._catalogue is None:
+        if self.catalogue is None:
             return super().builder(context)
         return LinkBuilder(context, params=self._params, plan=self._provided_plan, user_id=self.user_id)
 
@@ -65,12 +59,12 @@ class AppLinks(SmartLinks):
 
     async def prepare(self, urls: Iterable[str]) -> None:
         """Ask the provider for those of *urls* that may become SmartLinks."""
-        if self._catalogue is not None:
-            await self._catalogue.prepare(url for url in urls if self.why_not(url) in (None, NoSmartLink.NO_TEMPLATE))
+        if self.catalogue is not None:
+            await self.catalogue.prepare(url for url in urls if self.why_not(url) in (None, NoSmartLink.NO_TEMPLATE))
 
     def _provided_plan(self, url: str) -> LinkPlan | NoSmartLink:
         plan = self._remembered(url)
-        answer = None if self._catalogue is None else self._catalogue.known(url)
+        answer = None if self.catalogue is None else self.catalogue.known(url)
         if plan not in (NoSmartLink.ALREADY_SMARTLINK, NoSmartLink.SKIPPED, NoSmartLink.UNUSABLE_ADDRESS):
             if answer is None or answer.failed:
                 return NoSmartLink.NO_TEMPLATE
@@ -83,84 +77,30 @@ class AppLinks(SmartLinks):
         return plan
 
 
-class LeftAlone(enum.StrEnum):
-    """Why a link is as it was: every `KeepReason`, every `NoSmartLink`, and what only shows in the whole."""
-
-    MEDIA = KeepReason.MEDIA
-    PICTURE = KeepReason.PICTURE
-    ACCOUNT_LINK = KeepReason.ACCOUNT_LINK
-    PRIVACY = KeepReason.PRIVACY
-    OPEN_GRAPH = KeepReason.OPEN_GRAPH
-    HOME_URL = KeepReason.HOME_URL
-    MESSENGER_LINK = KeepReason.MESSENGER_LINK
-    MESSENGER_EXTENSIONS = KeepReason.MESSENGER_EXTENSIONS
-    UTILITY_TEMPLATE = KeepReason.UTILITY_TEMPLATE
-    OPAQUE = KeepReason.OPAQUE
-    NOT_HTTP = KeepReason.NOT_HTTP
-    UNKNOWN_PLACE = KeepReason.UNKNOWN_PLACE
-    ALREADY_SMARTLINK = NoSmartLink.ALREADY_SMARTLINK
-    SKIPPED = NoSmartLink.SKIPPED
-    NO_TEMPLATE = NoSmartLink.NO_TEMPLATE
-    UNUSABLE_ADDRESS = NoSmartLink.UNUSABLE_ADDRESS
-    TEXT_TOO_LONG = "text_too_long"
-    """The text would have become longer than the platform takes."""
+LeftAlone = KeepReason | NoSmartLink | Literal["text_too_long"]
+"""Why a link is as it was; ``text_too_long``: the text would have become longer than the platform takes."""
 
 
 @attrs.frozen(kw_only=True)
 class LinkOutcome:
-    """
-    What became of one link.
-
-    Attributes:
-        site: Where and what it is.
-        smartlink: What stands there now; ``None`` when it was left alone.
-        left_alone: Why it was left alone; ``None`` when it was not.
-    """
+    """What became of one link: a SmartLink, or the reason why it was left alone."""
 
     site: Link
     smartlink: str | None
     left_alone: LeftAlone | None
 
 
-@attrs.frozen(kw_only=True)
-class _Origin:
-    """The arguments of a rewriting, with which it can be repeated."""
-
-    body: Any
-    links: SmartLinks
-    context: LinkContext
-    endpoint: str
-    text_limit: TextLimit | None
-    every_place: bool
-
-
 class Rewritten(NamedTuple):
     """
-    A body with SmartLinks.
+    A body with SmartLinks, and how many links were replaced and left alone.
 
     Attributes:
         body: The body to send; the caller's own object when nothing changed.
-        changed: How many links were replaced.
-        left_alone: How many links were left alone, by reason.
-        origin: What it was made from.
     """
 
     body: Any
     changed: int
     left_alone: Mapping[LeftAlone, int]
-    origin: _Origin | None
-
-    @property
-    def outcomes(self) -> tuple[LinkOutcome, ...]:
-        """What became of each link, in order; worked out at each access from the body as it is now."""
-        if self.origin is None:
-            return ()
-        rewriting = _OutcomeRewriting(self.origin.links, self.origin.context)
-        rewriting.run(self.origin)
-        return tuple(rewriting.outcomes)
-
-
-_REASONS: dict[str, LeftAlone] = {reason.value: reason for reason in LeftAlone}
 
 
 def context_of(
@@ -192,23 +132,26 @@ def rewrite(
         endpoint: Last part of the Graph path.
         every_place: Also include addresses that nobody taps (pictures, media, payloads).
     """
-    text_links = links.text_links
-    if type(body) is dict and not text_links and not every_place:
+    if type(body) is dict and not links.text_links and not every_place:
         # Most messages are plain text, for which nothing needs to be walked.
         message = body.get("message")
         if type(message) is dict and len(message) == 1 and "text" in message:
-            return tuple.__new__(Rewritten, (body, 0, _NOTHING_LEFT, None))
-    text_limit = None
-    if text_links:
-        text_limit = TextLimit.INSTAGRAM if context.channel == Channel.INSTAGRAM else TextLimit.MESSENGER
-    origin = _Origin(
-        body=body, links=links, context=context, endpoint=endpoint, text_limit=text_limit, every_place=every_place
-    )
+            return tuple.__new__(Rewritten, (body, 0, _NOTHING_LEFT))
     rewriting = _Rewriting(links, context)
-    return Rewritten(rewriting.run(origin), rewriting.changed, rewriting.left_alone, origin)
+    changed_body = rewriting.run(body, endpoint=endpoint, every_place=every_place)
+    return Rewritten(changed_body, rewriting.changed, rewriting.left_alone)
 
 
 _NOTHING_LEFT: Mapping[LeftAlone, int] = Counter()
+
+
+def explain(
+    body: Any, links: SmartLinks, context: LinkContext, *, endpoint: str = "messages", every_place: bool = False
+) -> Sequence[LinkOutcome]:
+    """What becomes of each link, in order, when `rewrite` is called with the same arguments."""
+    rewriting = _OutcomeRewriting(links, context)
+    rewriting.run(body, endpoint=endpoint, every_place=every_place)
+    return rewriting.outcomes
 
 
 class _Rewriting:
@@ -223,15 +166,13 @@ class _Rewriting:
         self.changed = 0
         self.left_alone: Counter[LeftAlone] = Counter()
 
-    def run(self, origin: _Origin) -> Any:
+    def run(self, body: Any, *, endpoint: str, every_place: bool) -> Any:
         """The body with what was chosen."""
-        return replace_links(
-            origin.body,
-            self.show,
-            endpoint=origin.endpoint,
-            text_limit=origin.text_limit,
-            every_place=origin.every_place,
-        )
+        text_limit = None
+        if self._links.text_links:
+            is_instagram = self._context.channel == Channel.INSTAGRAM
+            text_limit = TextLimit.INSTAGRAM if is_instagram else TextLimit.MESSENGER
+        return replace_links(body, self.show, endpoint=endpoint, text_limit=text_limit, every_place=every_place)
 
     def show(
         self,
@@ -261,15 +202,16 @@ class _Rewriting:
         if isinstance(made, NoSmartLink):
             return self._left(made)
         if extensions and not made.startswith("https://"):
-            return self._left(LeftAlone.MESSENGER_EXTENSIONS)
+            return self._left(KeepReason.MESSENGER_EXTENSIONS)
         if max_length is not None and len(made.encode("utf-8", "surrogatepass")) > max_length:
-            return self._left(LeftAlone.TEXT_TOO_LONG)
+            return self._left("text_too_long")
         self.changed += 1
         return made
 
-    def _left(self, reason: str) -> str | None:
-        self.left_alone[_REASONS[reason]] += 1
+    def _left(self, reason: LeftAlone) -> str | None:
+        self.left_alone[reason] += 1
         return None
+        return
 
 
 class _OutcomeRewriting(_Rewriting):

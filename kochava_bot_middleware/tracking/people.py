@@ -188,10 +188,7 @@ class DeviceSettings:
 
 async def device_facts(settings: DeviceSettings, user_id: str | None) -> tuple[dict[str, str], tuple[str, ...]]:
     """
-    The facts that are known of a person.
-
-    Args:
-        user_id: ``None`` when it is known only as a hash; then callables are not called.
+    The facts that are known of a person, by callables only if *user_id* is known.
 
     Returns:
         The facts, and the names of those whose callable failed or gave something that is not text or no IP address:
@@ -277,14 +274,8 @@ class InstallSettings:
 
     async def installs(self, event: Event | None, user_id: str | None, now: float) -> bool:
         """
-        Whether the first record of a person, made because of *event*, is preceded by an install.
-
-        Args:
-            event: ``None`` outside of handling.
-            user_id: ``None`` when it is known only as a hash; then `known_users` is not called.
-
-        Raises:
-            Exception: Whatever `known_users` raised.
+        Whether the first record of a person, made because of *event*, is preceded by an install. When *user_id* is
+        known only as a hash, it is ``None``, and `known_users` is not called. What that raises is raised.
         """
         if self.mode != "first_seen":
             return self.is_entry(event)
@@ -307,11 +298,7 @@ _THREADS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="kochava-bot-hoo
 async def call_hook(hook: Callable[..., Any], *arguments: Any) -> Any:
     """
     Call a callable of the settings. A plain one runs in another thread, so that it cannot block the event loop; while
-    it hangs, that thread is lost.
-
-    Raises:
-        TimeoutError: It took too long.
-        Exception: Whatever it raised.
+    it hangs, that thread is lost. What it raises is raised, and a `TimeoutError` when it takes too long.
     """
     async with asyncio.timeout(HOOK_SECONDS):
         if is_async_callable(hook):

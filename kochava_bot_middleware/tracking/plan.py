@@ -17,7 +17,7 @@ from .events import referral_facts, with_referral
 from .funnel import Delivered, Elapsed, FunnelState, PingStep, Sent, Signal, advance
 from .greeting import ping_of
 from .people import record_id, usertime_of
-from .recording import HookAnswers, RecordedPerson, RequestedEvent
+from .recording import RecordedPerson, RequestedEvent
 from .state import (
     IdentityState,
     ReferralState,
@@ -25,6 +25,7 @@ from .state import (
     Timer,
     change,
     create,
+    greeting_key,
     page_key,
     require_absent,
     sent_from_bytes,
@@ -34,15 +35,7 @@ from .state import (
 
 @attrs.define(kw_only=True)
 class RecordingPlan:
-    """
-    What a recording becomes.
-
-    Attributes:
-        records: New records, in the order in which Kochava wants them.
-        timers: New waits.
-        marks: Changed state.
-        left_out: Why something is not written, once for each.
-    """
+    """What a recording becomes: records in the order in which Kochava wants them, and why others are left out."""
 
     records: list[Record] = attrs.field(factory=list)
     timers: list[Entry] = attrs.field(factory=list)
@@ -74,7 +67,7 @@ def greeting_keys(part: RecordedPerson, event: Event | None) -> list[StateKey]:
     prior = None if event is None else event.prior_message
     if prior is not None and prior.identifier is not None:
         names.append(f"user_ref:{prior.identifier}")
-    return [part.keys.greeting(name) for name in names]
+    return [greeting_key(part.app.app_id, name, part.keys.prefix) for name in names]
 
 
 def plan_person(
@@ -84,21 +77,19 @@ def plan_person(
     The plan of one person: install, events, identity links and pings.
 
     Args:
-        stored: The state entries that were read, of those of `keys_to_read` that exist.
+        stored: Those of `keys_to_read` that exist.
         event: The event being handled, if it is theirs.
         usertime: When the recording's events happened.
-        now: Seconds since the epoch.
     """
     plan = RecordingPlan()
-    answers = part.answers or _NO_ANSWERS
     signals = list(part.signals)
     for key in greeting_keys(part, event) if signals else ():
         sent = sent_from_bytes(stored.get(key))
         if sent is not None:
             signals.insert(0, sent)
             plan.marks.append(write(key, None))
-    if answers.suppression is not None:
-        plan.left_out += [answers.suppression] * len(part.events)
+    if part.answers.suppression is not None:
+        plan.left_out += [part.answers.suppression] * len(part.events)
         return plan
     changes: list[Mark] = []
     referral = _referral(part, stored, event, changes, now)
@@ -109,9 +100,6 @@ def plan_person(
         # A person who is forgotten in between must not come back as a leftover of this plan.
         plan.marks += [*changes, require_absent(part.suppression_key)]
     return plan
-
-
-_NO_ANSWERS = HookAnswers()
 
 
 def _referral(
@@ -150,7 +138,7 @@ def _plan_records(
     is_known = keys.known in stored
     if not is_known and (part.events or app.install.is_entry(event)):
         is_known = _plan_first_record(part, plan, changes, event, now)
-    extra = {} if part.answers is None else part.answers.extra
+    extra = part.answers.extra
     for requested in part.events:
         plan.records.append(_engagement(part, requested, referral, known_ids, extra, usertime))
     links = app.destination.wire.identity_form != "off"
@@ -164,16 +152,10 @@ def _plan_records(
 def _plan_first_record(
     part: RecordedPerson, plan: RecordingPlan, changes: list[Mark], event: Event | None, now: float
 ) -> bool:
-    """
-    The install, if there is to be one, and the state entry that makes it the only one.
-
-    Returns:
-        Whether Kochava knows the person then.
-    """
-    answers = part.answers or _NO_ANSWERS
+    """The install, if there is to be one, and its state entry. Returns whether Kochava knows the person then."""
+    app, name, answers = part.app, part.keys.name, part.answers
     if answers.installs is None:
         return False
-    app, name = part.app, part.keys.name
     if answers.installs:
         plan.records.append(
             Install(
@@ -246,6 +228,9 @@ def _plan_greeting(
     now: float,
 ) -> None:
     """Impressions and clicks, and the waits for deliveries."""
+    if part.keys.funnel not in stored and not any(isinstance(signal, Sent | Delivered) for signal in signals):
+        # What a person does means nothing before there is a greeting.
+        return
     settings = part.app.greeting
     expects = _expects_delivery(part, stored)
     before = state = FunnelState.from_bytes(stored.get(part.keys.funnel))
@@ -269,13 +254,21 @@ def _plan_greeting(
                         user_id=part.keys.name,
                         person=part.person,
                         at=signal.at,
-                        device=part.app.device.personal((part.answers or _NO_ANSWERS).device),
+                        device=part.app.device.personal(part.answers.device),
                     )
                 )
         waits = isinstance(signal, Sent) and greeting.shown_at is None and not expects
         if waits and settings.delivery_wait_seconds is not None:
             due_at = greeting.sent_at + settings.delivery_wait_seconds
-            timer = Timer.of(part.keys, part.person, greeting=greeting.id, due_at=due_at)
+            timer = Timer(
+                app_id=part.app.app_id,
+                name=part.keys.name,
+                is_hashed=part.keys.name != part.person.user_id,
+                page_id=part.person.page_id,
+                channel=part.person.channel,
+                greeting=greeting.id,
+                due_at=due_at,
+            )
             plan.timers.append(timer.entry(now, prefix=part.keys.prefix))
     if state != before:
         keep = 2 * settings.window_seconds

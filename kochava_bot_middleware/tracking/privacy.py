@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..kochava.records import Deletion, Record
-from ..messenger.events import Channel
+from ..messenger.events import Channel, Event
 from ..settings import kind_of
 from ..store.records import Entry, Queue, Unit
-from .consent import Consent, Suppression, suppression_or_consent
-from .people import call_hook
+from .consent import Consent, HookAnswers, Suppression
+from .people import Person, call_hook, device_facts
 from .settings import App, TrackingContext
 from .state import record_entry, suppression_of, write
 
@@ -36,7 +36,7 @@ FAILURE_SECONDS = 5.0
 
 
 class Privacy:
-    """Calls the author's consent callable and keeps the list of the suppressed."""
+    """Calls what the settings ask about people, and keeps the list of the suppressed."""
 
     def __init__(self, context: TrackingContext) -> None:
         self._context = context
@@ -48,16 +48,13 @@ class Privacy:
 
     async def decide(self, user_id: str | None) -> Suppression | Consent | None:
         """
-        Call the consent callable, for no longer than `PrivacySettings.consent_timeout_seconds` in all.
+        Why nothing may be sent of a person, or the consent to send along, as the consent callable answers.
 
-        What is not known by then stays so for what is written now: a record is not stored until consent is known, since
-        it would have to be kept, and could be sent by a worker that has no such callable.
+        What it does not answer in time is not known for what is written now: a record is not stored until consent is
+        known, since it would have to be kept, and could be sent by a worker that has no such callable.
 
         Args:
             user_id: ``None`` when only a hash is known: then the callable was called when the id was still known.
-
-        Returns:
-            Why nothing may be sent; or the consent to send along; or ``None``.
         """
         consent = self._settings.consent
         if consent is None or user_id is None:
@@ -68,7 +65,39 @@ class Privacy:
                 answer = await self._answer(consent, user_id)
         except TimeoutError:
             self._context.incidents.report("consent_failed", reason="no answer in time")
-        return suppression_or_consent(answer, self._settings)
+        if answer is True or isinstance(answer, Consent):
+            return None if answer is True else answer
+        if answer is False:
+            return Suppression.CONSENT_REFUSED
+        # An answer of any other form counts as not known, too.
+        return None if self._settings.consent_unknown == "send" else Suppression.CONSENT_UNKNOWN
+
+    async def ask(self, app: App, person: Person, event: Event | None, *, is_known: bool) -> HookAnswers:
+        """
+        Call the callables of the settings, as far as there are any.
+
+        Args:
+            event: The event being handled, if it is theirs.
+            is_known: There is a record of them already.
+        """
+        user_id = None if person.is_hashed else person.user_id
+        decision = await self.decide(user_id)
+        if isinstance(decision, Suppression):
+            return HookAnswers(suppression=decision)
+        device: Mapping[str, str] = {}
+        if app.device.is_given:
+            device, failed = await device_facts(app.device, user_id)
+            for name in failed:
+                self._context.incidents.report("device_fact_failed", name)
+        installs: bool | None = False
+        if app.install.mode != "off" and not is_known:
+            try:
+                installs = await app.install.installs(event, user_id, self._clock.now())
+            except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
+                self._context.incidents.report("known_users_failed", reason=type(exc).__name__)
+                installs = None
+        consent = {} if decision is None else {"gdpr_privacy_consent": decision.as_body()}
+        return HookAnswers(device=device, extra={**device, **consent}, installs=installs)
 
     async def _answer(self, consent: Callable[[str], Any], user_id: str) -> Any:
         pause = FIRST_PAUSE_SECONDS

@@ -14,17 +14,17 @@ from typing import Any
 
 from ..exceptions import TrackingError
 from ..handling import Handling, current_handling
+from ..kochava.event_builders import StandardEventData
 from ..messenger.events import AccountLinkingEvent, Channel, DeliveryEvent, Event
 from ..queues.settling import HandlingCommitter
 from ..store.records import Committed, Settlement, Unit
 from ..telemetry.counts import LeftOut
-from .consent import Suppression
-from .funnel import Delivered
-from .people import Person, call_hook, device_facts
+from .consent import NOT_ASKED
+from .people import Person, call_hook
 from .plan import RecordingPlan, greeting_keys, keys_to_read, plan_person
 from .privacy import Privacy
-from .recording import HookAnswers, RecordedPerson, Recording, optional_channel, optional_id
-from .settings import App, Mode, TrackingContext
+from .recording import RecordedPerson, Recording, optional_channel, optional_id
+from .settings import Mode, TrackingContext
 from .state import (
     StateKey,
     greeting_key,
@@ -52,9 +52,13 @@ class Recorder:
 
     Args:
         on_committed: Called with the number of new records of each commit.
+
+    Attributes:
+        pages: By channel, the Pages whose events came to this process.
     """
 
     def __init__(self, context: TrackingContext, privacy: Privacy, on_committed: Callable[[int], None]) -> None:
+        self.pages: dict[Channel, set[str]] = {}
         self._context = context
         self._privacy = privacy
         self._on_committed = on_committed
@@ -73,6 +77,8 @@ class Recorder:
         recording: Recording | None = handling.kept.get(self)
         if recording is None:
             recording = handling.kept[self] = Recording(self._context, handling)
+            if handling.event.page_id is not None:
+                self.pages.setdefault(handling.event.channel, set()).add(handling.event.page_id)
         return recording
 
     def join(self, handling: Handling) -> None:
@@ -95,20 +101,32 @@ class Recorder:
         if recording is not None:
             recording.is_ignored = True
 
+    def track_result(self, name: str, data: Any, result: Any) -> None:
+        """Record a named event after a function that is called while an event is handled; see `HandlerDecorators`."""
+        context = self._context
+        if context.settings.mode is Mode.OFF:
+            return
+        recording = self.current()
+        person = None if recording is None else recording.person
+        if recording is None or person is None:
+            context.counts.left_out[LeftOut.NO_PERSON] += 1
+            context.incidents.report(
+                "event_without_person", name, reason="called while no event of a person is handled"
+            )
+            return
+        try:
+            value = data(recording.event, result) if callable(data) else data
+            recording.track(person, name, value.data if isinstance(value, StandardEventData) else value)
+        except Exception as exc:
+            if context.apps.of(person.page_id).events.strict:
+                raise
+            context.incidents.report("event_data_failed", name, reason=type(exc).__name__)
+            recording.track(person, name)
+
     async def track(
         self, name: object, data: Any, *, track_id: object, user_id: object, page_id: object, channel: object
     ) -> None:
-        """
-        Record a named event: as a part of the event being handled, or else by a commit of its own.
-
-        Args:
-            track_id: The caller's own id; the same one again is a no-op.
-            user_id: The person; as the others, ``None`` leaves it to the event being handled.
-
-        Raises:
-            TrackingError: An argument cannot be what it should be; or neither the call nor an event names a person; or,
-                in strict mode, Kochava would refuse the event.
-        """
+        """Record a named event, as of `KochavaMiddleware.track`."""
         if not isinstance(name, str) or not name.strip():
             msg = f"an event has a name, got {name!r}"
             raise TrackingError(msg)
@@ -121,12 +139,7 @@ class Recorder:
                 await self.commit(recording)
 
     async def identify(self, identities: Any, *, user_id: object, page_id: object, channel: object) -> None:
-        """
-        Record identities of a person; otherwise as `track`.
-
-        Raises:
-            TrackingError: As of `track`.
-        """
+        """Record identities of a person, as of `KochavaMiddleware.identify`."""
         about = self._about(None, user_id, page_id, channel)
         if about is not None:
             recording, person = about
@@ -150,7 +163,7 @@ class Recorder:
         """Write a recording together with *settlements*, for as long as it takes."""
         contributor = RecordingContributor(self, recording)
         await self._committer.settle([contributor], settlements)
-        contributor.finish()
+        contributor.committed(None)
 
     async def drain(self, deadline_seconds: float) -> None:
         """Wait for what is at risk; what is not written by then is lost."""
@@ -163,17 +176,21 @@ class Recorder:
             await asyncio.gather(*lost, return_exceptions=True)
 
     async def plan(self, recording: Recording) -> RecordingPlan:
-        """
-        What *recording* becomes, given the state that is stored now. Nothing is written or counted.
-
-        Raises:
-            StoreError: The stored state cannot be read.
-        """
-        await self._complete(recording)
+        """What *recording* becomes, given the state that is stored now. Nothing is written or counted."""
+        if not recording.is_complete:
+            if isinstance(recording.event, AccountLinkingEvent):
+                await self._identify_on_linking(recording, recording.event)
+            recording.complete()
         plan = RecordingPlan()
         self._plan_greetings(recording, plan)
-        self._plan_page(recording.event, plan)
-        parts = [part for part in recording.people.values() if not self._is_test_user(part, plan)]
+        if (page := self._unseen_page(recording.event)) is not None:
+            plan.marks.append(write(page, b"1", expires_after_seconds=PAGE_SEEN_SECONDS))
+        parts = []
+        for part in recording.people.values():
+            if part.person.user_id in self._context.settings.test_users:
+                plan.left_out += [LeftOut.TEST_USER] * len(part.events)
+            else:
+                parts.append(part)
         keys = [key for part in parts for key in keys_to_read(part, _event_of(part, recording))]
         stored = values_of(keys, await self._context.store.recall(keys)) if keys else {}
         for part in parts:
@@ -217,12 +234,7 @@ class Recorder:
     def _about(
         self, event_name: str | None, user_id: object, page_id: object, channel: object
     ) -> tuple[Recording, Person] | None:
-        """
-        Where a call is recorded, and the person it is about; ``None`` when nothing is recorded.
-
-        Args:
-            event_name: For the message; ``None`` for identities.
-        """
+        """Where a call is recorded, and the person it is about; ``None`` when nothing is recorded."""
         user_id, page_id = optional_id("user_id", user_id), optional_id("page_id", page_id)
         channel = optional_channel(channel)
         if self._context.settings.mode is Mode.OFF:
@@ -241,18 +253,12 @@ class Recorder:
             channel = own.channel if own is not None and own.user_id == user_id else Channel.MESSENGER
         return current or self.new(), Person(user_id=user_id, page_id=page_id, channel=channel)
 
-    async def _complete(self, recording: Recording) -> None:
-        """Add what the event itself says, once."""
-        event, person = recording.event, recording.person
-        if recording.is_complete:
+    async def _identify_on_linking(self, recording: Recording, event: AccountLinkingEvent) -> None:
+        person = recording.person
+        if person is None or event.status != "linked" or event.standby:
             return
-        if person is not None and isinstance(event, AccountLinkingEvent):
-            await self._identify_on_linking(recording, event, person)
-        recording.complete()
-
-    async def _identify_on_linking(self, recording: Recording, event: AccountLinkingEvent, person: Person) -> None:
         identify = self._context.apps.of(person.page_id).identity.identify_on_linking
-        if identify is None or event.status != "linked" or event.standby:
+        if identify is None:
             return
         try:
             identities = await call_hook(identify, event)
@@ -260,12 +266,6 @@ class Recorder:
                 recording.identify(person, identities)
         except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
             self._context.incidents.report("identify_on_linking_failed", reason=type(exc).__name__)
-
-    def _is_test_user(self, part: RecordedPerson, plan: RecordingPlan) -> bool:
-        if part.person.user_id not in self._context.settings.test_users:
-            return False
-        plan.left_out += [LeftOut.TEST_USER] * len(part.events)
-        return True
 
     def _plan_greetings(self, recording: Recording, plan: RecordingPlan) -> None:
         """Greetings to people whose id is not known: give them to those whose delivery came first, keep the others."""
@@ -282,11 +282,6 @@ class Recorder:
             keep = app.greeting.window_seconds
             plan.marks += [write(key, sent_to_bytes(sent), expires_after_seconds=keep) for key in keys]
 
-    def _plan_page(self, event: Event | None, plan: RecordingPlan) -> None:
-        key = self._unseen_page(event)
-        if key is not None:
-            plan.marks.append(write(key, b"1", expires_after_seconds=PAGE_SEEN_SECONDS))
-
     def _unseen_page(self, event: Event | None) -> StateKey | None:
         """The key of the fact that the Page of *event* has delivery events; ``None`` but for about once a day."""
         if not isinstance(event, DeliveryEvent) or not self._context.apps.of(event.page_id).has_greeting:
@@ -302,49 +297,33 @@ class Recorder:
         if suppression is not None:
             return RecordingPlan(left_out=[suppression] * len(part.events))
         event = _event_of(part, recording)
-        if part.signals:
-            self._remember_deliveries(part, stored, event)
-        is_only_delivery = _is_only_delivery(part, stored, event)
+        keys = greeting_keys(part, event) if part.signals else []
+        unsent = [key for key in keys if sent_from_bytes(stored.get(key)) is None]
+        self._remember_deliveries(part.person, unsent)
+        # Most deliveries concern no greeting.
+        is_only_delivery = unsent == keys and part.is_only_delivery
         if not is_only_delivery:
-            await self._call_hooks(part, stored, event)
+            await self._ask_hooks(part, stored, event)
         now = self._context.clock.now()
         planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
         if is_only_delivery and planned.records:
-            await self._call_hooks(part, stored, event)
+            await self._ask_hooks(part, stored, event)
             planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
         return planned
 
-    def _remember_deliveries(self, part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None) -> None:
+    def _remember_deliveries(self, person: Person, unsent: Sequence[StateKey]) -> None:
         """A delivery may come before its greeting is recorded, which does not name the person."""
-        for key in greeting_keys(part, event):
-            if "mid:" in key[1] and sent_from_bytes(stored.get(key)) is None:
-                self._delivered[key] = part.person
+        for key in unsent:
+            if "mid:" in key[1]:
+                self._delivered[key] = person
                 while len(self._delivered) > REMEMBERED_MIDS:
                     self._delivered.popitem(last=False)
 
-    async def _call_hooks(self, part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None) -> None:
+    async def _ask_hooks(self, part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None) -> None:
         """Call the callables of the settings, where there are any, once for each person of a recording."""
-        app, person = part.app, part.person
-        if part.answers is not None or not _has_hooks(app):
-            return
-        user_id = None if person.is_hashed else person.user_id
-        decision = await self._privacy.decide(user_id)
-        if isinstance(decision, Suppression):
-            part.answers = HookAnswers(suppression=decision)
-            return
-        device: Mapping[str, str] = {}
-        if app.device.is_given:
-            device, failed = await device_facts(app.device, user_id)
-            for name in failed:
-                self._context.incidents.report("device_fact_failed", name)
-        installs: bool | None = False
-        if app.install.mode != "off" and part.keys.known not in stored:
-            try:
-                installs = await app.install.installs(event, user_id, self._context.clock.now())
-            except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
-                self._context.incidents.report("known_users_failed", reason=type(exc).__name__)
-                installs = None
-        part.answers = HookAnswers(consent=decision, device=device, installs=installs)
+        if part.app.has_hooks and part.answers is NOT_ASKED:
+            is_known = part.keys.known in stored
+            part.answers = await self._privacy.ask(part.app, part.person, event, is_known=is_known)
 
     def _forget_commit(self, task: asyncio.Task[None]) -> None:
         self._commits.discard(task)
@@ -364,29 +343,13 @@ class RecordingContributor:
         self._plan = await self._recorder.plan(self._recording)
         return self._recorder.unit_of(self._plan)
 
-    def committed(self, answer: Committed) -> None:
-        self.finish(answer)
-
-    def finish(self, answer: Committed | None = None) -> None:
+    def committed(self, answer: Committed | None) -> None:
         """Count what was recorded and left out. Idempotent."""
         plan, self._plan = self._plan, None
         self._recorder.count(self._recording, plan, answer)
-
-
-def _has_hooks(app: App) -> bool:
-    return app.privacy.consent is not None or app.device.is_given or app.install.mode != "off"
 
 
 def _event_of(part: RecordedPerson, recording: Recording) -> Event | None:
     """The event being handled, if it is this person's."""
     event = recording.event
     return event if event is not None and event.user_id == part.person.user_id else None
-
-
-def _is_only_delivery(part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None) -> bool:
-    """Whether there is nothing but deliveries, most of which concern no greeting."""
-    if part.events or part.identities or not part.signals:
-        return False
-    if not all(isinstance(signal, Delivered) for signal in part.signals):
-        return False
-    return all(sent_from_bytes(stored.get(key)) is None for key in greeting_keys(part, event))

@@ -22,9 +22,9 @@ from ..kochava.records import Engagement
 from ..messenger.events import Channel
 from ..settings import describe, kind_of
 from ..telemetry.counts import LeftOut
-from .consent import Consent, Suppression
-from .events import automatic_event
-from .funnel import Delivered, Sent, Signal, signal_of
+from .consent import NOT_ASKED, HookAnswers
+from .events import automatic_event, signal_of
+from .funnel import Delivered, Sent, Signal
 from .people import Person, clean_identities, person_of, record_id, usertime_of
 from .settings import App, TrackingContext
 from .state import Keys, StateKey
@@ -33,14 +33,10 @@ from .state import Keys, StateKey
 @attrs.define(kw_only=True, eq=False)
 class RequestedEvent:
     """
-    An event before it is a record.
+    An event before it is a record: its `id` and its clean `data` are set by `Recording.complete`.
 
     Attributes:
-        person: The person it is about.
-        name: As Kochava shows it.
-        data: Its ``event_data``; as the author gave it, until `Recording.complete` has cleaned it.
         id_parts: What its id is made from; empty for a random one.
-        id: Set by `Recording.complete`.
         is_named: The author named it; it carries the person's referral.
     """
 
@@ -52,30 +48,6 @@ class RequestedEvent:
     is_named: bool = True
 
 
-@attrs.frozen(kw_only=True)
-class HookAnswers:
-    """
-    What the callables of the settings answered about a person.
-
-    Attributes:
-        suppression: Why nothing may be sent; ``None`` when it may.
-        consent: To be sent along; ``None`` for nothing.
-        device: Facts of their device.
-        installs: Whether their first record is preceded by an install; ``None`` when that is not known now.
-    """
-
-    suppression: Suppression | None = None
-    consent: Consent | None = None
-    device: Mapping[str, str] = attrs.field(factory=dict)
-    installs: bool | None = False
-
-    @property
-    def extra(self) -> dict[str, Any]:
-        """Further members of a record's ``data``."""
-        consent = {} if self.consent is None else {"gdpr_privacy_consent": self.consent.as_body()}
-        return {**self.device, **consent}
-
-
 @attrs.define(kw_only=True, eq=False)
 class RecordedPerson:
     """
@@ -83,13 +55,8 @@ class RecordedPerson:
 
     Attributes:
         person: As they were named first.
-        app: What applies to their Page.
         keys: Of their state entries; their name is the id as it leaves.
-        suppression_key: Of the state entry that nothing of them is sent.
-        events: In order.
-        identities: To link.
-        signals: For their funnel, in order.
-        answers: Of the callables, which are called once, however often is planned; ``None`` before.
+        answers: Of the callables, which are called once, however often is planned.
     """
 
     person: Person
@@ -99,7 +66,14 @@ class RecordedPerson:
     events: list[RequestedEvent] = attrs.field(factory=list)
     identities: dict[str, str] = attrs.field(factory=dict)
     signals: list[Signal] = attrs.field(factory=list)
-    answers: HookAnswers | None = None
+    answers: HookAnswers = NOT_ASKED
+
+    @property
+    def is_only_delivery(self) -> bool:
+        """Whether there is nothing but deliveries of messages."""
+        if self.events or self.identities or not self.signals:
+            return False
+        return all(isinstance(signal, Delivered) for signal in self.signals)
 
 
 class Recording:
@@ -110,9 +84,9 @@ class Recording:
         handling: The cause; ``None`` outside of handling.
 
     Attributes:
-        event: What is handled; ``None`` outside of handling.
-        people: Everybody's part, by app and name.
-        greetings: Greetings to people whose id is not known yet, each with its app and what will identify it later.
+        people: Each person's part, by app and name.
+        greetings: Greetings to people whose id is not known yet (to a `user_ref`, a comment, or by a token), each with
+            its app and what its first answer or delivery will name: ``mid:…``, ``user_ref:…``.
         usertime: When it happened; set by `complete`.
         left_out: What was left out so far.
         is_ignored: The automatic event is left out.
@@ -141,10 +115,7 @@ class Recording:
 
     def track(self, person: Person, name: str, data: Any = None, *, track_id: str | None = None) -> None:
         """
-        Add a named event.
-
-        Args:
-            track_id: The caller's own id; the same one again is a no-op.
+        Add a named event. One with a *track_id* that came before is a no-op.
 
         Raises:
             TrackingError: In strict mode, when Kochava would refuse the event.
@@ -193,24 +164,13 @@ class Recording:
         if app.has_greeting:
             self._part(person, app).signals.append(signal)
 
-    def add_greeting(self, app: App, identified_by: tuple[str, ...], sent: Sent) -> None:
-        """
-        Add a greeting to a person whose id is not known yet: to a `user_ref`, a comment, or by a token.
-
-        Args:
-            identified_by: What its first answer or delivery will name: ``mid:…``, ``user_ref:…``.
-        """
-        self.greetings.append((app, identified_by, sent))
-
     def add_delivered_greeting(self, person: Person, sent: Sent) -> None:
         """Add a greeting whose person is known by now, since its delivery came first."""
         part = self._part(person, self._context.apps.of(person.page_id))
         part.signals[:0] = [sent, Delivered(at=sent.at, mids=[sent.mid or ""])]
 
     def complete(self) -> None:
-        """
-        Clean what was added, and add what the event itself says; left to the end, since no handler should wait for it.
-        """
+        """Clean what was added, and add what the event itself says: at the end, since no handler should wait for it."""
         self.is_open = False
         self.is_complete = True
         self.usertime = usertime_of(None if self.event is None else self.event.timestamp, self._context.clock.now())
@@ -287,12 +247,7 @@ class Recording:
 
 
 def checked_id(name: str, value: object) -> str:
-    """
-    The argument *name* as text.
-
-    Raises:
-        TrackingError: It is no id.
-    """
+    """The argument *name* as text; raises a `TrackingError` if it is no id."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str) or not value.strip():
@@ -303,22 +258,12 @@ def checked_id(name: str, value: object) -> str:
 
 
 def optional_id(name: str, value: object) -> str | None:
-    """
-    The argument *name* as text; ``None`` stays.
-
-    Raises:
-        TrackingError: It is no id.
-    """
+    """As `checked_id`; ``None`` stays."""
     return None if value is None else checked_id(name, value)
 
 
 def optional_channel(value: object) -> Channel | None:
-    """
-    A ``channel``; ``None`` stays.
-
-    Raises:
-        TrackingError: There is no such channel.
-    """
+    """The argument ``channel``, which may be ``None``; raises a `TrackingError` if there is no such channel."""
     if value is None:
         return None
     channel = next((one for one in Channel if one == value), None)

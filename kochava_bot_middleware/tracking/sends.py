@@ -12,7 +12,6 @@ from typing import Any
 import attrs
 
 from ..handling import Handling, current_handling
-from ..messenger.events import Channel, Event
 from ..messenger.links.body import iter_links
 from ..messenger.outgoing import Endpoint, Outgoing
 from .events import referral_facts
@@ -36,30 +35,19 @@ class SendTracker:
         self._context = context
         self._privacy = privacy
         self._recorder = recorder
-        self._pages: dict[Channel, set[str]] = {}
-
-    def learn_page(self, event: Event) -> None:
-        """Learn from *event* which Pages this bot has."""
-        if event.page_id is not None:
-            self._pages.setdefault(event.channel, set()).add(event.page_id)
 
     def with_page(self, outgoing: Outgoing) -> Outgoing:
         """
         *outgoing* with the Page that sends it. Of a bot that was made without a Page's id, that is the one whose
         webhooks came to this process on the same channel; ``None`` as long as there was none, or more than one.
         """
-        pages = self._pages.get(outgoing.channel, set())
+        pages = self._recorder.pages.get(outgoing.channel, ())
         if outgoing.page_id is not None or len(pages) != 1:
             return outgoing
         return attrs.evolve(outgoing, page_id=next(iter(pages)))
 
     def rewritten_body(self, body: Any, user_id: object, page_id: object, creative: str | None) -> Any:
-        """
-        A Send API body, or its ``message`` alone, as it would leave; of a `LinkProvider`, with what is known.
-
-        Raises:
-            TrackingError: An argument is no id.
-        """
+        """A Send API body, or its ``message`` alone, as it would leave; as of `KochavaMiddleware.rewrite`."""
         user_id, page_id = optional_id("user_id", user_id), optional_id("page_id", page_id)
         if isinstance(body, Mapping) and "message" not in body and not MESSAGE_KEYS.isdisjoint(body):
             return self.rewritten_body({"message": body}, user_id, page_id, creative)["message"]
@@ -76,7 +64,7 @@ class SendTracker:
         if not app.links.is_active:
             return outgoing
         try:
-            if app.links.has_provider:
+            if app.links.catalogue is not None:
                 sites = iter_links(outgoing.body, endpoint=outgoing.endpoint, text_links=app.links.text_links)
                 await app.links.prepare({site.url for site in sites if site.keep is None})
             result = _rewritten(outgoing, app.links)
@@ -91,16 +79,11 @@ class SendTracker:
         return attrs.evolve(outgoing, body=result.body) if result.changed else outgoing
 
     async def watch(self, outgoing: Outgoing, answer: Any, began_at: float, handling: Handling | None) -> None:
-        """
-        Record what was sent when it is a greeting.
-
-        Args:
-            answer: Facebook's.
-            began_at: When the call began, in seconds since the epoch.
-            handling: The cause, as it was then.
-        """
+        """Record what was sent when it is a greeting; *handling* is the cause, as it was when the call began."""
         app = self._context.apps.of(outgoing.page_id)
-        if not app.has_greeting or not _is_greeting(outgoing):
+        if not app.has_greeting:
+            return
+        if not (outgoing.greeting or mark_of(outgoing.body) is not None or current_greeting() is not None):
             return
         try:
             await self._record_greeting(outgoing, answer, began_at, app, handling)
@@ -150,7 +133,7 @@ class SendTracker:
                 return
             # Written at once: the delivery that names the person may already be on its way.
             recording = self._recorder.new()
-            recording.add_greeting(app, identified_by, sent)
+            recording.greetings.append((app, identified_by, sent))
         if recording.handling is None:
             await self._recorder.commit(recording)
 
@@ -159,11 +142,6 @@ def creative_of(outgoing: Outgoing) -> str | None:
     """Name of the creative: of the send, or of the mark on its body."""
     mark = mark_of(outgoing.body)
     return outgoing.creative or (None if mark is None else mark.creative)
-
-
-def _is_greeting(outgoing: Outgoing) -> bool:
-    """Whether the caller, its handler, or a mark on the body says that the message is a greeting."""
-    return outgoing.greeting or mark_of(outgoing.body) is not None or current_greeting() is not None
 
 
 def _rewritten(outgoing: Outgoing, links: AppLinks) -> Rewritten:

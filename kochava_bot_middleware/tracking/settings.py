@@ -140,22 +140,7 @@ class KochavaSettings:
 
 @attrs.frozen(kw_only=True)
 class App:
-    """
-    What applies to one Page, ready to use.
-
-    Attributes:
-        app_id: The App GUID.
-        links: Its SmartLinks.
-        anonymous_links: The same, without people's ids.
-        greeting: Its greeting.
-        events: Its automatic events.
-        identity: Its names for ids.
-        device: What is known of devices.
-        install: When a first contact is an install.
-        privacy: Whether ids leave as hashes.
-        destination: Where its records go.
-        has_greeting: Whether there is a greeting to watch.
-    """
+    """What applies to one Page, ready to use; `anonymous_links` are its SmartLinks without people's ids."""
 
     app_id: str
     links: AppLinks
@@ -168,6 +153,11 @@ class App:
     privacy: PrivacySettings
     destination: Destination
     has_greeting: bool
+
+    @property
+    def has_hooks(self) -> bool:
+        """Whether the settings have anything to ask about a person."""
+        return self.privacy.consent is not None or self.device.is_given or self.install.mode != "off"
 
     def name_of(self, person: Person) -> str:
         """The id under which Kochava knows *person*."""
@@ -231,53 +221,33 @@ def _app(settings: KochavaSettings, page_id: str | None, page: PageOverrides, ca
 
 
 DRY_PREFIX = "dry_run:"
-"""Put before the keys of state entries in a dry run, so that it leaves no traces in what counts later."""
 
 
-@attrs.frozen(kw_only=True, eq=False)
 class TrackingContext:
     """
     What the parts of one middleware share.
 
     Attributes:
-        settings: Of the middleware.
-        apps: Which app applies to which Page.
-        store: Where entries and state are kept.
-        clock: Time.
-        incidents: Where problems are logged.
-        counts: Where what was done and left out is counted.
+        is_dry_run: Records are logged in place of being stored.
+        prefix: What the keys of state entries begin with: in a dry run, they leave no traces in what counts later.
     """
 
-    settings: KochavaSettings
-    apps: Apps
-    store: Store
-    clock: Clock
-    incidents: Incidents
-    counts: RunningCounts
-
-    @classmethod
-    def of(
-        cls, settings: KochavaSettings, *, store: Store, clock: Clock, link_provider: LinkProvider | None
-    ) -> TrackingContext:
-        """The context of a new middleware."""
-        incidents, counts = Incidents(clock, log), RunningCounts()
+    def __init__(
+        self, settings: KochavaSettings, *, store: Store, clock: Clock, link_provider: LinkProvider | None = None
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.clock = clock
+        self.incidents = Incidents(clock, log)
+        self.counts = RunningCounts()
         catalogue = None
         if link_provider is not None:
             catalogue = Catalogue(
-                link_provider, settings.link_provider, clock=clock, incidents=incidents, counts=counts
+                link_provider, settings.link_provider, clock=clock, incidents=self.incidents, counts=self.counts
             )
-        apps = Apps(settings, catalogue)
-        return cls(settings=settings, apps=apps, store=store, clock=clock, incidents=incidents, counts=counts)
-
-    @property
-    def is_dry_run(self) -> bool:
-        """Whether records are logged in place of being stored."""
-        return self.settings.mode is Mode.DRY_RUN
-
-    @property
-    def prefix(self) -> str:
-        """What the keys of all state entries begin with."""
-        return DRY_PREFIX if self.settings.mode is Mode.DRY_RUN else ""
+        self.apps = Apps(settings, catalogue)
+        self.is_dry_run = settings.mode is Mode.DRY_RUN
+        self.prefix = DRY_PREFIX if self.is_dry_run else ""
 
     def keys(self, app_id: str, name: str) -> Keys:
         """The keys of a person's state entries."""

@@ -56,17 +56,13 @@ class Keys:
         """Each of them."""
         return self.funnel, self.referral, self.identities, self.known
 
-    def greeting(self, sent_to: str) -> StateKey:
-        """A greeting that was sent before the person's id was known; *sent_to* is ``mid:…`` or ``user_ref:…``."""
-        return greeting_key(self.app_id, sent_to, self.prefix)
 
-
-def greeting_key(app_id: str, sent_to: str, prefix: str = "") -> StateKey:
-    """The key of a greeting that was sent to a person whose id is not known."""
+def greeting_key(app_id: str, sent_to: str, prefix: str) -> StateKey:
+    """The key of a greeting to a person whose id was not known; *sent_to* is ``mid:…`` or ``user_ref:…``."""
     return f"{app_id}/{sent_to}", f"{prefix}join:{app_id}:{sent_to}"
 
 
-def page_key(page_id: str | None, prefix: str = "") -> StateKey:
+def page_key(page_id: str | None, prefix: str) -> StateKey:
     """The key of the fact that a Page has delivery events."""
     return page_id or "", f"{prefix}deliveries:{page_id or ''}"
 
@@ -129,7 +125,7 @@ class IdentityState:
 
     Attributes:
         linked: By key, hashes of the values that were linked, newest last.
-        pending: Values that wait for the person's first record: Kochava does not tie a link to somebody unknown.
+        pending: Values that wait for the person's first record, before which Kochava ties no link to them.
         values: By key, the newest value, of those keys that go into events.
     """
 
@@ -138,12 +134,7 @@ class IdentityState:
     values: Mapping[str, str] = attrs.field(factory=dict)
 
     def learn(self, identities: Mapping[str, str], *, kept: Iterable[str]) -> IdentityState:
-        """
-        The state with further identities; those that were linked before change nothing.
-
-        Args:
-            kept: Keys whose value is needed again later.
-        """
+        """The state with further identities; of those under the keys *kept*, the value is needed again later."""
         if not identities:
             return self
         new = {key: value for key, value in identities.items() if _digest(value) not in self.linked.get(key, ())}
@@ -165,7 +156,7 @@ class IdentityState:
     def from_bytes(cls, stored: bytes | None) -> IdentityState:
         """Read the stored form; what is missing or not readable is a fresh state."""
         if stored is None:
-            return _NO_IDENTITIES
+            return cls()
         try:
             fields = orjson.loads(stored)
             fields["linked"] = {key: tuple(digests) for key, digests in fields["linked"].items()}
@@ -174,24 +165,13 @@ class IdentityState:
             return cls()
 
 
-_NO_IDENTITIES = IdentityState()
-
-
 def _digest(value: str) -> str:
     return hashlib.blake2b(value.encode(), digest_size=12).hexdigest()
 
 
 @attrs.frozen(kw_only=True)
 class ReferralState:
-    """
-    A person's first and last referral.
-
-    Attributes:
-        first: As of `events.referral_facts`.
-        last: As of `events.referral_facts`.
-        first_at: When the first came, in seconds since the epoch.
-        last_at: When the last came.
-    """
+    """A person's first and last referral, as of `events.referral_facts`, and when they came, in seconds."""
 
     first: Mapping[str, str] = attrs.field(factory=dict)
     last: Mapping[str, str] = attrs.field(factory=dict)
@@ -217,14 +197,11 @@ class ReferralState:
     def from_bytes(cls, stored: bytes | None) -> ReferralState:
         """Read the stored form; what is missing or not readable is a fresh state."""
         if stored is None:
-            return _NO_REFERRAL
+            return cls()
         try:
             return cls(**orjson.loads(stored))
         except (orjson.JSONDecodeError, TypeError):
             return cls()
-
-
-_NO_REFERRAL = ReferralState()
 
 
 def sent_to_bytes(sent: Sent) -> bytes:
@@ -244,16 +221,7 @@ def sent_from_bytes(stored: bytes | None) -> Sent | None:
 
 
 def record_entry(record: Record, now: float, *, lane: str | None = None) -> Entry:
-    """
-    The entry of a record.
-
-    Args:
-        lane: In place of the person's.
-
-    Raises:
-        TypeError: It holds something that has no stored form.
-        ValueError: It holds text that has none.
-    """
+    """The entry of a record; raises a `TypeError` or `ValueError` if it holds something that has no stored form."""
     return Entry(
         id=record.id,
         queue=record.queue,
@@ -272,12 +240,7 @@ class Timer:
     One greeting's wait for a delivery event that may never come. After it, the greeting counts as shown.
 
     Attributes:
-        app_id: The Kochava app.
-        name: The person's id as it leaves.
-        is_hashed: Whether that is a hash.
-        page_id: The Page that greeted.
-        channel: Where.
-        greeting: Which greeting.
+        name: The person's id as it leaves; a hash if `is_hashed`.
         due_at: When the wait is over, in seconds since the epoch.
     """
 
@@ -289,25 +252,12 @@ class Timer:
     greeting: str
     due_at: float
 
-    @classmethod
-    def of(cls, keys: Keys, person: Person, *, greeting: str, due_at: float) -> Timer:
-        """The wait of one greeting to a person."""
-        return cls(
-            app_id=keys.app_id,
-            name=keys.name,
-            is_hashed=keys.name != person.user_id,
-            page_id=person.page_id,
-            channel=person.channel,
-            greeting=greeting,
-            due_at=due_at,
-        )
-
     @property
     def person(self) -> Person:
         """The person who was greeted."""
         return Person(user_id=self.name, page_id=self.page_id, channel=self.channel, is_hashed=self.is_hashed)
 
-    def entry(self, now: float, *, prefix: str = "") -> Entry:
+    def entry(self, now: float, *, prefix: str) -> Entry:
         """For the store, in the lane of the person's records."""
         return Entry(
             id=prefix + record_id("timer", self.app_id, self.name, self.greeting),

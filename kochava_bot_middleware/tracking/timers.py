@@ -51,12 +51,7 @@ class GreetingTimers:
             await consumer.stop(0)
 
     async def process(self, claimed: Claimed) -> Settlement | None:
-        """
-        End one wait: its greeting counts as shown, unless a delivery event is expected.
-
-        Raises:
-            StoreError: The store cannot keep it.
-        """
+        """End one wait: its greeting counts as shown, unless a delivery event is expected."""
         timer = Timer.from_bytes(claimed.claim.entry.body)
         settlement = self._settlement(claimed.claim, timer)
         if timer is None or settlement.outcome is not Outcome.DONE:

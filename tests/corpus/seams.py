@@ -37,7 +37,7 @@ from kochava_bot_middleware.messenger.parsing.webhook import parse_item, parse_w
 from kochava_bot_middleware.sandbox.messenger.webhooks import facebook_json as _facebook_json
 from kochava_bot_middleware.settings import from_mapping
 from kochava_bot_middleware.testing import LocalMessenger, MemoryStore, MessengerOptions, VirtualClock
-from kochava_bot_middleware.tracking.links import context_of
+from kochava_bot_middleware.tracking.links import context_of, explain
 from kochava_bot_middleware.tracking.links import rewrite as _rewrite
 from kochava_bot_middleware.tracking.settings import App, Apps
 
@@ -138,6 +138,7 @@ async def rewrite(body: Any, settings: Mapping[str, Any], send: Mapping[str, Any
     before = _json_of(given)
     quick = _rewrite(given, links, context, endpoint=outgoing.endpoint)
     thorough = _rewrite(given, links, context, endpoint=outgoing.endpoint, every_place=True)
+    outcomes = explain(given, links, context, endpoint=outgoing.endpoint, every_place=True)
     return {
         "body": _json_of(quick.body),
         "same_object": quick.body is given,
@@ -145,7 +146,7 @@ async def rewrite(body: Any, settings: Mapping[str, Any], send: Mapping[str, Any
         "changed": quick.changed,
         "left_alone": {str(reason): count for reason, count in quick.left_alone.items()},
         "changed_of_all_places": thorough.changed,
-        "links": [_link(outcome) for outcome in thorough.outcomes],
+        "links": [_link(outcome) for outcome in outcomes],
         "by_middleware": _json_of(await _through_middleware(outgoing, settings)),
     }
 

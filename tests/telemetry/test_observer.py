@@ -13,13 +13,13 @@ from kochava_bot_middleware.kochava.wire import WireRequest
 from kochava_bot_middleware.messenger.events import Event, MessageEvent
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Committed, Entry, Unit
-from kochava_bot_middleware.telemetry.observer import Answered, NullObserver, ObservedClient, ObservedStore, Observers
+from kochava_bot_middleware.telemetry.observer import Answered, ObservedClient, ObservedStore, Observers, observed
 from kochava_bot_middleware.testing import LocalKochava, VirtualClock
 
 ENTRY = Entry(id="e1", queue="track", lane="koapp/5", created_at=0.0, body=b"{}")
 
 
-class Noting(NullObserver):
+class Noting:
     """Notes each call in a list that several may share."""
 
     def __init__(self, name: str = "", notes: list[str] | None = None) -> None:
@@ -83,7 +83,7 @@ async def test_commit_that_fails_is_observed_and_still_raises() -> None:
 async def test_observed_store_is_as_durable_as_its_store() -> None:
     """Whether events survive a crash does not depend on the observer."""
     clock = VirtualClock()
-    assert ObservedStore(MemoryStore(), NullObserver(), clock).durable is False
+    assert ObservedStore(MemoryStore(), Noting(), clock).durable is False
 
 
 async def test_request_is_observed_with_its_answer() -> None:
@@ -112,7 +112,23 @@ async def test_several_observers_get_every_call() -> None:
     assert ["a broke", "b broke", "a failed in 1", "b failed in 1"] == notes[4:]
 
 
-def test_null_observer_lets_errors_of_handlers_pass() -> None:
+async def test_call_of_a_handler_is_observed_as_a_handling() -> None:
+    """Its result passes through."""
+
+    async def handle(event: Event) -> str:
+        noting.notes.append(f"handles {event.kind}")
+        return "done"
+
+    noting = Noting()
+    assert "done" == await observed(handle, noting)(message())
+    assert ["begins message", "handles message", "ends message"] == noting.notes
+
+
+async def test_observed_call_lets_errors_of_handlers_pass() -> None:
     """It changes nothing."""
-    with pytest.raises(ZeroDivisionError), NullObserver().handling(message()):
+
+    async def handle(_event: Event) -> None:
         raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await observed(handle, Noting())(message())

@@ -112,6 +112,19 @@ async def test_accepted_entries_and_their_outcomes_are_counted(metrics: Metrics,
     assert 3 == found["kochava_bot_commit_seconds_count{}"]
 
 
+async def test_released_entry_is_counted_neither_as_delivered_nor_as_retried(
+    metrics: Metrics, clock: VirtualClock
+) -> None:
+    """It was never begun."""
+    store = ObservedStore(MemoryStore(clock=clock), metrics, clock)
+    await store.commit(Unit(appends=[entry(1, clock)]))
+    (claim,) = await store.claim("track", 1, 60.0)
+    await store.commit(Unit(settlements=[Settlement(claim=claim, outcome=Outcome.RELEASE)]))
+    ended = ("delivered", "retried", "dead", "dropped")
+    counted = {name.partition("{")[0] for name in await scraped(metrics)}
+    assert counted.isdisjoint(f"kochava_bot_{end}_total" for end in ended)
+
+
 async def test_settlement_that_came_too_late_is_not_counted(metrics: Metrics, clock: VirtualClock) -> None:
     """A unit that was refused wrote nothing."""
     store = ObservedStore(MemoryStore(clock=clock), metrics, clock)

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kochava_bot_middleware.kochava.smartlink import LinkContext, SmartLinks
+from kochava_bot_middleware.kochava.smartlink import LinkContext, NoSmartLink, SmartLinks
 from kochava_bot_middleware.kochava.smartlink_settings import SmartLinkSettings
 from kochava_bot_middleware.messenger.events import Channel
-from kochava_bot_middleware.messenger.links.link import LinkKind
+from kochava_bot_middleware.messenger.links.link import KeepReason, LinkKind
 from kochava_bot_middleware.messenger.outgoing import Outgoing
 from kochava_bot_middleware.settings import from_mapping
-from kochava_bot_middleware.tracking.links import LeftAlone, Rewritten, context_of, rewrite
+from kochava_bot_middleware.tracking.links import LeftAlone, Rewritten, context_of, explain, rewrite
 
 DEFAULT = "https://acme.smart.link/ab12cd34e?url={url}"
 SHOP = "https://shop.example/shoes?a=1&b=2#top"
@@ -91,28 +91,28 @@ def test_rewriting_again_changes_nothing() -> None:
     twice = rewrite(once.body, LINKS, GREET)
 
     assert once.body is twice.body
-    assert {LeftAlone.ALREADY_SMARTLINK: 1} == twice.left_alone
+    assert {NoSmartLink.ALREADY_SMARTLINK: 1} == twice.left_alone
 
 
 def test_outcomes_name_each_link_and_its_reason() -> None:
     """In order: the SmartLink, or the reason."""
     body = template("button", buttons=[button(), button(url="https://m.me/shop")])
 
-    first, second = rewrite(body, LINKS, GREET).outcomes
+    first, second = explain(body, LINKS, GREET)
 
     assert (SHOP, None) == (first.site.url, first.left_alone)
     assert [SHOP] == query(str(first.smartlink))["url"]
-    assert (None, LeftAlone.MESSENGER_LINK) == (second.smartlink, second.left_alone)
+    assert (None, KeepReason.MESSENGER_LINK) == (second.smartlink, second.left_alone)
 
 
 @pytest.mark.parametrize(
     ("settings", "url", "reason"),
     [
-        ({"skip": ["shop.example/*"]}, SHOP, LeftAlone.SKIPPED),
-        ({"default": None}, SHOP, LeftAlone.NO_TEMPLATE),
-        ({}, "https://a.example:port/", LeftAlone.UNUSABLE_ADDRESS),
-        ({}, "tel:+49", LeftAlone.NOT_HTTP),
-        ({}, "https://control.kochava.com/v1/cpi/click?campaign_id=k", LeftAlone.ALREADY_SMARTLINK),
+        ({"skip": ["shop.example/*"]}, SHOP, NoSmartLink.SKIPPED),
+        ({"default": None}, SHOP, NoSmartLink.NO_TEMPLATE),
+        ({}, "https://a.example:port/", NoSmartLink.UNUSABLE_ADDRESS),
+        ({}, "tel:+49", KeepReason.NOT_HTTP),
+        ({}, "https://control.kochava.com/v1/cpi/click?campaign_id=k", NoSmartLink.ALREADY_SMARTLINK),
     ],
 )
 def test_link_without_a_smartlink_stays_and_is_counted(settings: dict[str, Any], url: str, reason: LeftAlone) -> None:
@@ -138,7 +138,7 @@ def test_link_without_a_smartlink_stays_and_is_counted(settings: dict[str, Any],
 )  # fmt: skip
 def test_shared_link_does_not_name_the_user(body: dict[str, Any]) -> None:
     """Others are sure to get it: the link is tracked without the id."""
-    (outcome,) = rewrite(body, LINKS, GREET).outcomes
+    (outcome,) = explain(body, LINKS, GREET)
 
     assert outcome.smartlink is not None
     assert "fb_user_id" not in query(outcome.smartlink)
@@ -149,7 +149,7 @@ def test_user_level_menu_names_the_user() -> None:
     """custom_user_settings is one person's, whether the body or the call names them."""
     menu = {"persistent_menu": [{"call_to_actions": [button()]}]}
 
-    (outcome,) = rewrite(menu, LINKS, GREET, endpoint="custom_user_settings").outcomes
+    (outcome,) = explain(menu, LINKS, GREET, endpoint="custom_user_settings")
 
     assert (LinkKind.MENU_ITEM, ["42"]) == (outcome.site.kind, query(str(outcome.smartlink))["fb_user_id"])
 
@@ -158,12 +158,12 @@ def test_extensions_need_a_whitelisted_https_smartlink() -> None:
     """Left alone by default; rewritten when the settings say so; never to plain http."""
     body = template("button", buttons=[button(messenger_extensions=True, fallback_url="https://shop.example/plain")])
 
-    assert {LeftAlone.MESSENGER_EXTENSIONS: 1} == rewrite(body, LINKS, GREET).left_alone
+    assert {KeepReason.MESSENGER_EXTENSIONS: 1} == rewrite(body, LINKS, GREET).left_alone
     assert SHOP == payload_of(rewrite(body, LINKS, GREET))["buttons"][0]["url"]
     assert 1 == rewrite(body, LINKS, GREET).changed
     assert 2 == rewrite(body, smartlinks(extensions_whitelisted=True), GREET).changed
     plain = smartlinks(extensions_whitelisted=True, default=DEFAULT.replace("https", "http"))
-    assert {LeftAlone.MESSENGER_EXTENSIONS: 1} == rewrite(body, plain, GREET).left_alone
+    assert {KeepReason.MESSENGER_EXTENSIONS: 1} == rewrite(body, plain, GREET).left_alone
 
 
 def test_whitelisted_extensions_do_not_rewrite_links_that_stay_for_another_reason() -> None:
@@ -172,7 +172,7 @@ def test_whitelisted_extensions_do_not_rewrite_links_that_stay_for_another_reaso
 
     rewritten = rewrite(template("button", buttons=buttons), smartlinks(extensions_whitelisted=True), GREET)
 
-    assert {LeftAlone.MESSENGER_LINK: 1, LeftAlone.NOT_HTTP: 1} == rewritten.left_alone
+    assert {KeepReason.MESSENGER_LINK: 1, KeepReason.NOT_HTTP: 1} == rewritten.left_alone
 
 
 def test_form_names_the_user_of_its_own_recipient() -> None:
@@ -202,7 +202,7 @@ def test_each_request_of_a_batch_names_its_own_user() -> None:
         for user_id in ("1", "2", "1")
     ]
 
-    outcomes = rewrite({"batch": requests}, LINKS, GREET, endpoint="batch").outcomes
+    outcomes = explain({"batch": requests}, LINKS, GREET, endpoint="batch")
 
     assert [["1"], ["2"], ["1"]] == [query(str(outcome.smartlink))["fb_user_id"] for outcome in outcomes]
 
@@ -212,7 +212,7 @@ def test_parameters_may_carry_the_position_of_the_link() -> None:
     links = smartlinks(params={"cp_1": "{template}/{title}/{index}"})
     body = template("generic", elements=[{"title": "A", "image_url": SHOP, "buttons": [button(), button(title="Buy")]}])
 
-    places = [query(str(outcome.smartlink))["cp_1"][0] for outcome in rewrite(body, links, GREET).outcomes]
+    places = [query(str(outcome.smartlink))["cp_1"][0] for outcome in explain(body, links, GREET)]
 
     assert ["generic/Show/1", "generic/Buy/2"] == places
 
@@ -222,7 +222,7 @@ def test_pictures_are_listed_only_on_request() -> None:
     body = template("generic", elements=[{"title": "A", "image_url": SHOP}])
 
     assert {} == rewrite(body, LINKS, GREET).left_alone
-    assert {LeftAlone.PICTURE: 1} == rewrite(body, LINKS, GREET, every_place=True).left_alone
+    assert {KeepReason.PICTURE: 1} == rewrite(body, LINKS, GREET, every_place=True).left_alone
 
 
 def test_plain_text_is_left_by_default() -> None:
@@ -268,7 +268,7 @@ def test_text_never_grows_beyond_its_limit(channel: str, limit: int) -> None:
     exceeds = rewrite({"message": {"text": "x" + fitting + SHOP}}, links, context)
 
     assert fitting + smartlink == fits.body["message"]["text"]
-    assert {LeftAlone.TEXT_TOO_LONG: 1} == exceeds.left_alone
+    assert {"text_too_long": 1} == exceeds.left_alone
     assert "x" + fitting + SHOP == exceeds.body["message"]["text"]
 
 
@@ -318,13 +318,14 @@ def test_rewriting_is_idempotent_pure_and_keeps_order(body: dict[str, Any], sett
 
     assert before == body
     assert (0, once.body) == (twice.changed, twice.body)
-    assert [one.site.url for one in once.outcomes if one.site.url] == [
+    outcomes = explain(body, links, GREET)
+    assert [one.site.url for one in outcomes if one.site.url] == [
         query(str(outcome.smartlink))["url"][0] if outcome.smartlink else outcome.site.url
-        for outcome in once.outcomes
+        for outcome in outcomes
         if outcome.site.url
     ]
     restored = json.dumps(once.body)
-    for outcome in once.outcomes:
+    for outcome in outcomes:
         if outcome.smartlink:
             restored = restored.replace(json.dumps(outcome.smartlink)[1:-1], json.dumps(outcome.site.url)[1:-1])
     assert json.dumps(body) == restored

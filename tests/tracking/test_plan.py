@@ -9,10 +9,10 @@ import attrs
 from kochava_bot_middleware.settings import from_mapping
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Condition
-from kochava_bot_middleware.tracking.consent import Suppression
+from kochava_bot_middleware.tracking.consent import HookAnswers, Suppression
 from kochava_bot_middleware.tracking.people import Person
 from kochava_bot_middleware.tracking.plan import RecordingPlan, plan_person
-from kochava_bot_middleware.tracking.recording import HookAnswers, RecordedPerson, Recording
+from kochava_bot_middleware.tracking.recording import RecordedPerson, Recording
 from kochava_bot_middleware.tracking.settings import KochavaSettings, TrackingContext
 from tests.fakes import VirtualClock
 
@@ -21,11 +21,10 @@ ANN = Person(user_id="ann", page_id="1001")
 
 def recorded(**settings: Any) -> RecordedPerson:
     """A purchase and an identity of one person."""
-    context = TrackingContext.of(
+    context = TrackingContext(
         from_mapping(KochavaSettings, {"kochava_app_id": "koapp", "store": "memory://", **settings}),
         store=MemoryStore(),
         clock=VirtualClock(),
-        link_provider=None,
     )
     recording = Recording(context)
     recording.identify(ANN, {"customer_id": "C-17"})
@@ -91,7 +90,7 @@ def test_each_change_of_state_depends_on_what_was_read() -> None:
 def test_the_callables_facts_are_in_events_and_not_in_links() -> None:
     """But for ids of the device, which are the same in each record."""
     part = recorded()
-    part.answers = HookAnswers(device={"device_ver": "iPhone-iOS-13.6.0", "nt_id": "7"})
+    part.answers = HookAnswers(extra={"device_ver": "iPhone-iOS-13.6.0", "nt_id": "7"})
     event, link = planned(part).records
 
     assert {"device_ver": "iPhone-iOS-13.6.0", "nt_id": "7"} == attrs.asdict(event)["extra"]

@@ -1,4 +1,8 @@
-"""Waits for delivery events: in another process, late, while a clock is set, or with two clocks that differ."""
+"""
+Waits for delivery events: in another process, late, while a clock is set, or with two clocks that differ.
+
+A clock that is set back delays a wait. The sweep, which runs once a minute, bounds the delay by the longest wait.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,9 @@ from tests.tracking.tracked_bot import GREETING, PAGE_ID, TrackedBot, body_to, t
 
 HOUR = 3600.0
 DAY = 86400.0
+SWEEP_SECONDS = 60.0
+LONGEST_WAIT_SECONDS = 2 * (60.0 + 30.0)
+"""Twice the greeting's wait and the lease of a wait that is being ended."""
 
 
 @pytest.fixture
@@ -39,36 +46,40 @@ async def pings(bot: TrackedBot) -> list[str]:
     return [record.kind for record in await bot.records(Queue.PING)]
 
 
-async def test_a_wait_is_not_delayed_by_a_clock_set_back(bot: TrackedBot, clock: VirtualClock) -> None:
-    """The whole machine's clock: the wait would end an hour late."""
+async def test_a_clock_set_back_delays_a_wait_by_no_more_than_the_longest_wait(
+    bot: TrackedBot, clock: VirtualClock
+) -> None:
+    """The whole machine's clock: without the sweep, the wait would end an hour late."""
     await bot.send(body_to(), greeting=True)
     await clock.advance(10)
     clock.jump(-HOUR)
-    await clock.advance(60)
+    await clock.advance(SWEEP_SECONDS + LONGEST_WAIT_SECONDS)
     assert ["impression"] == await pings(bot)
 
 
-async def test_a_wait_is_not_delayed_by_a_servers_clock_set_back(
+async def test_a_servers_clock_set_back_delays_a_wait_by_no_more_than_the_longest_wait(
     bot: TrackedBot, clock: VirtualClock, servers_clock: ServersClock
 ) -> None:
-    """By the bot's own clock it ends when it should."""
+    """By the bot's own clock it is not ended before its time."""
     await bot.send(body_to(), greeting=True)
     await clock.advance(10)
     servers_clock.ahead = -HOUR
     await clock.advance(45)
     assert [] == await pings(bot)
-    await clock.advance(10)
+    await clock.advance(SWEEP_SECONDS + LONGEST_WAIT_SECONDS - 45)
     assert ["impression"] == await pings(bot)
 
 
-async def test_a_later_wait_does_not_delay_an_earlier_one(bot: TrackedBot, clock: VirtualClock) -> None:
-    """It is the first by the clock as it is now."""
+async def test_a_wait_that_begins_after_a_clock_was_set_back_ends_in_time(bot: TrackedBot, clock: VirtualClock) -> None:
+    """It is the first by the clock as it is now, and delays the earlier one no further."""
     await bot.send(body_to(), greeting=True)
     await clock.advance(50)
     clock.jump(-HOUR)
     await bot.send(body_to("u2"), greeting=True)
-    await clock.advance(15)
-    assert ["impression"] == await pings(bot)
+    await clock.advance(65)
+    assert ["u2"] == [record.user_id for record in await bot.records(Queue.PING)]
+    await clock.advance(SWEEP_SECONDS + LONGEST_WAIT_SECONDS - 65)
+    assert ["impression", "impression"] == await pings(bot)
 
 
 @pytest.mark.parametrize("ahead", [-HOUR, HOUR, -100.0, -1.0])

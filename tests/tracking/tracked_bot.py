@@ -88,7 +88,7 @@ class TrackedBot:
 
     def context(self) -> TrackingContext:
         """What the parts of another process share, for a test of one part by itself."""
-        return TrackingContext.of(self.kochava.settings, store=self.store, clock=self.clock, link_provider=None)
+        return TrackingContext(self.kochava.settings, store=self.store, clock=self.clock)
 
     async def end_waits(self) -> None:
         """Let another process end the waits for deliveries that are over."""
