@@ -73,7 +73,7 @@ def replace_links(
         replace: Called for each link.
         endpoint: As in `iter_links`.
         text_limit: Also replace addresses in plain text, which may not become longer than this.
-        every_place: Also call *replace* for addresses that nobody opens: pictures, media, payloads that look like one.
+        every_place: Also call *replace* for what is never opened: pictures, media, payloads that look like an address.
     """
     walk = _BodyWalk(replace, text_limit, every_place=every_place)
     outer = Scope() if endpoint == "custom_user_settings" else _SHARED
