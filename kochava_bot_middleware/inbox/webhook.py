@@ -16,8 +16,7 @@ from ..clock import Clock, SystemClock
 from ..exceptions import StoreError, StoreUnavailable, WebhookError
 from ..incidents import Incidents
 from ..messenger.events import Event
-from ..messenger.parsing.webhook import parse_webhook
-from ..messenger.signature import HEADER, verify_signature
+from ..messenger.parsing.webhook import SIGNATURE_HEADER, parse_webhook, verify_signature
 from ..settings import Secret
 
 log = logging.getLogger(__name__)
@@ -78,7 +77,7 @@ class Webhook:
         if len(raw_body) > self.max_body_bytes:
             return self.too_large()
         try:
-            verify_signature(raw_body, _header(headers, HEADER), self._app_secrets)
+            verify_signature(raw_body, _header(headers, SIGNATURE_HEADER), self._app_secrets)
             events = parse_webhook(raw_body)
         except WebhookError as exc:
             return self._refuse(exc.status, str(exc))

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from ..settings import InvalidValue, Rule, Secret, both_or_neither, check_rules, http_url, one_of
-from .records import Click, Deletion, IdentityLink, Impression, Ping, Record
+from .records import Click, Deletion, IdentityLink, Ping, Record
 
 EVENT_PATH: Final = "/track/json"
 IDENTITY_PATH: Final = "/v1/cpi/identityLink.php"
@@ -34,6 +34,9 @@ class Tracker:
 
     impression_url: str | None = attrs.field(default=None, validator=http_url)
     click_url: str | None = attrs.field(default=None, validator=http_url)
+
+
+_NO_TRACKER = Tracker()
 
 
 @attrs.frozen(kw_only=True)
@@ -138,23 +141,14 @@ class Destination:
         """The URL for *record* (of a ping, without its parameters); ``None`` when the settings have none."""
         match record:
             case Ping():
-                return self._tracker_url(record)
+                tracker = self.wire.trackers.get(record.tracker, _NO_TRACKER)
+                return tracker.click_url if isinstance(record, Click) else tracker.impression_url
             case Deletion():
                 return self.wire.deletion_url
             case IdentityLink() if self.wire.identity_form != "action":
                 return self.wire.identity_address
             case _:
                 return self.wire.event_address
-
-    def _tracker_url(self, record: Ping) -> str | None:
-        tracker = self.wire.trackers.get(record.tracker, Tracker())
-        match record:
-            case Impression():
-                return tracker.impression_url
-            case Click():
-                return tracker.click_url
-            case _:
-                return None
 
     def hosts(self, queue: str) -> frozenset[str]:
         """The hosts of its records of *queue*, without those of identity links and deletions, which are rare."""

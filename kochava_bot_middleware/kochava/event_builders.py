@@ -21,13 +21,7 @@ RevenueKey: TypeAlias = Literal["sum", "price", "both"]
 
 @attrs.frozen
 class StandardEventData:
-    """
-    Name and data of an event.
-
-    Attributes:
-        name: Name of the event.
-        data: Data of the event.
-    """
+    """Name and data of an event."""
 
     name: str
     data: dict[str, Any]

@@ -59,18 +59,9 @@ class _InvalidValue(Exception):
 
 def clean_event_name(name: str, *, strict: bool) -> tuple[str, tuple[Problem, ...]]:
     """
-    Clean the name of an event.
+    The name of an event with lone surrogates replaced, and its problems; when *strict*, what is wrong is raised.
 
-    Args:
-        name: The name as given.
-        strict: Raise for what is wrong.
-
-    Returns:
-        The name, with lone surrogates replaced, and its problems. A leading underscore seems to mark Kochava's own
-        names (``_install``), but is not forbidden by the documentation.
-
-    Raises:
-        TrackingError: Only when *strict*.
+    A leading underscore seems to mark Kochava's own names (``_install``), but is not forbidden by the documentation.
     """
     clean = name if name.isascii() else name.encode("utf-8", "replace").decode()
     if clean != name:
@@ -87,22 +78,11 @@ def clean_event_name(name: str, *, strict: bool) -> tuple[str, tuple[Problem, ..
 
 def clean_event_data(data: Any, *, strict: bool, event_name: str = "") -> tuple[Any, tuple[Problem, ...]]:
     """
-    Clean the data of an event.
+    The data of an event, ``None`` when it is empty, and its problems; when *strict*, what is wrong is raised.
 
     `decimal.Decimal` becomes an int when it is whole, a float when the float's shortest form is the same number, and
     text otherwise, so that no amount changes. Enum members become their values, dates ISO 8601 text, UUIDs text,
-    tuples lists. Keys whose value is ``None`` are left out.
-
-    Args:
-        data: A mapping, one scalar value, or ``None``.
-        strict: Raise for what would be dropped or is wrong.
-        event_name: For the message.
-
-    Returns:
-        The clean data, ``None`` when it is empty, and its problems.
-
-    Raises:
-        TrackingError: Only when *strict*; names event, key and reason.
+    tuples lists. Keys whose value is ``None`` are left out. *event_name* is for the message of the error.
     """
     problems: list[Problem] = []
     clean = _clean_mapping(data, problems) if isinstance(data, Mapping) else _clean_scalar(data, problems)

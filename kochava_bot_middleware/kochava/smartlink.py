@@ -74,14 +74,10 @@ class LinkContext:
 
 class LinkPlan(NamedTuple):
     """
-    The part of a SmartLink that depends only on the address.
+    The part of a SmartLink that depends only on the address: what is before and after the parameters.
 
-    Attributes:
-        template: The template.
-        head: The link before the parameters.
-        open_head: The same, with the ``?`` or ``&`` that parameters need.
-        tail: The link after the parameters: the fragment.
-        parts: Instead of all these, when the template has placeholders of the message.
+    `open_head` has the ``?`` or ``&`` that parameters need, `head` has not. When the template has placeholders of the
+    message, there are `parts` instead of these.
     """
 
     template: LinkTemplate
@@ -134,12 +130,7 @@ class LinkBuilder:
         index: int | None = None,
         shared: bool = False,  # noqa: FBT001, FBT002  called for every link of every message
     ) -> str | NoSmartLink:
-        """
-        The SmartLink for *url*, or why there is none.
-
-        Args:
-            shared: Other people get the link, so it does not contain the user's id.
-        """
+        """The SmartLink for *url*, or why there is none; a *shared* one does not contain the user's id."""
         plan = self._plan(url)
         if isinstance(plan, NoSmartLink):
             return plan

@@ -22,15 +22,7 @@ _ADDRESS = re.compile(
 
 
 class Address(NamedTuple):
-    """
-    The parts of an address.
-
-    Attributes:
-        scheme: ``http`` or ``https``.
-        name: Host in lower case.
-        port: As written, or ``None``.
-        rest: Path, query and fragment as written.
-    """
+    """The parts of an address: scheme and host in lower case; the port, and path, query and fragment, as written."""
 
     scheme: str
     name: str
@@ -102,12 +94,7 @@ Part = str | Placeholder
 
 
 def parts_of(text: str, known: tuple[str, ...], *, wanted: str) -> tuple[Part, ...]:
-    """
-    The literal texts and placeholders of *text*, in order.
-
-    Raises:
-        ValueError: It has a placeholder that is not in *known*, or an unmatched brace; *wanted* names what is expected.
-    """
+    """The literal texts and placeholders of *text*, in order; the error for an unknown one says what is *wanted*."""
     parts: list[Part] = []
     position = 0
     for match in _PLACEHOLDER.finditer(text):
@@ -147,12 +134,7 @@ class LinkTemplate:
 
     @classmethod
     def parse(cls, text: object) -> LinkTemplate:
-        """
-        Read a template.
-
-        Raises:
-            ValueError: It is not valid; the message says what would be.
-        """
+        """Read a template. When it is not valid, the message of the `ValueError` says what would be."""
         wanted = "a SmartLink template"
         if not isinstance(text, str) or not text.startswith(("https://", "http://")):
             accepted = f"{wanted} that begins with https:// or http://"
@@ -191,8 +173,7 @@ class LinkTemplate:
         """
         The parts with the placeholders of the address replaced, and adjacent texts joined.
 
-        Raises:
-            UnicodeEncodeError: The address contains a lone surrogate.
+        `UnicodeEncodeError` is raised for a lone surrogate in the address.
         """
         if self.frame is not None:
             before, after = self.frame

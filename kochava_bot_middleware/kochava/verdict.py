@@ -76,15 +76,10 @@ def judge(
     outcome: Answer | Failure, *, queue: str, settings: WireSettings, now: float, kind: str = Engagement.kind
 ) -> Verdict:
     """
-    The verdict on one attempt.
+    The verdict on one attempt to send a record of *kind* and *queue*; *now* is for a ``Retry-After`` that is a date.
 
-    Args:
-        outcome: The answer, or the failure of the request.
-        queue: The record's queue: for a ping every 2xx and 3xx is a success, whatever the body.
-        settings: The settings of the destination.
-        now: Seconds since the epoch, for a ``Retry-After`` that is a date.
-        kind: The record's kind. An identity link without a signature has no credentials that could be refused: if the
-            account is not enabled for links, that must not pause its events.
+    For a ping every 2xx and 3xx is a success, whatever the body. An identity link without a signature has no
+    credentials that could be refused: if the account is not enabled for links, that must not pause its events.
     """
     if isinstance(outcome, Failure):
         return Verdict(result=DeliveryResult.RETRY, reason=outcome.reason, ambiguous=outcome.ambiguous)
@@ -125,16 +120,10 @@ def _judge_body(answer: Answer, settings: WireSettings) -> Verdict:
         body = orjson.loads(answer.start)
     except orjson.JSONDecodeError:
         if _FALSE_IN_TEXT.search(answer.start):
-            return Verdict(
-                result=DeliveryResult.REJECTED, reason="rejected by Kochava", detail=_detail(answer, settings)
-            )
+            return _rejected(answer, settings)
         if not answer.complete:
-            return Verdict(
-                result=DeliveryResult.RETRY,
-                reason="answer broke off",
-                detail=_detail(answer, settings),
-                ambiguous=True,
-            )
+            detail = _detail(answer, settings)
+            return Verdict(result=DeliveryResult.RETRY, reason="answer broke off", detail=detail, ambiguous=True)
         return DELIVERED
     if isinstance(body, dict) and "success" in body and _is_false(body["success"]):
         return _rejected(answer, settings)

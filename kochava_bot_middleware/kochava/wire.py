@@ -56,12 +56,7 @@ class WireRequest:
 
 
 def build_request(record: Record, destination: Destination) -> WireRequest:
-    """
-    The request for *record*.
-
-    Raises:
-        AddressNotConfigured: There is none, so `Destinations.resolve` returns ``None``.
-    """
+    """The request for *record*. `AddressNotConfigured` is raised where `Destinations.resolve` returns ``None``."""
     wire = destination.wire
     url = destination.address(record)
     if url is None:
@@ -69,7 +64,8 @@ def build_request(record: Record, destination: Destination) -> WireRequest:
         raise AddressNotConfigured(msg)
     match record:
         case Ping():
-            return WireRequest(method="GET", url=with_params(url, record.params), headers=_headers(wire))
+            headers = {"User-Agent": wire.user_agent}
+            return WireRequest(method="GET", url=with_params(url, record.params), headers=headers)
         case Engagement():
             return _post(url, _event(record, wire), wire)
         case Install():
@@ -81,10 +77,6 @@ def build_request(record: Record, destination: Destination) -> WireRequest:
         case _:
             msg = f"there is no request for a {record.kind}"
             raise AddressNotConfigured(msg)
-
-
-def _headers(wire: WireSettings) -> dict[str, str]:
-    return {"User-Agent": wire.user_agent}
 
 
 def _json_headers(wire: WireSettings) -> dict[str, str]:

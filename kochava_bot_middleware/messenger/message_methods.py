@@ -163,8 +163,8 @@ class MessageMethods(MessageSender):
         The answer is a list; a request that failed is in it with its code and raises nothing. `batch_items` reads the
         list, and gives each failure the error that it would have raised alone.
         """
-        tracking = SendOptions(creative=creative, greeting=greeting).tracking
-        return await self.send(self._outgoing(Endpoint.BATCH, {"batch": list(requests)}, **tracking))
+        body = {"batch": list(requests)}
+        return await self.send(self._outgoing(Endpoint.BATCH, body, creative=creative, greeting=greeting))
 
     async def send_image(
         self,
@@ -249,7 +249,7 @@ class MessageMethods(MessageSender):
         body: dict[str, Any] = {"message": {"attachment": {"type": attachment_type, "payload": payload}}}
         if self.channel is Channel.INSTAGRAM:
             body["platform"] = "instagram"
-        tracking = SendOptions(creative=creative, greeting=greeting).tracking
+        tracking = {"creative": creative, "greeting": greeting}
         return await self.send(self._outgoing(Endpoint.MESSAGE_ATTACHMENTS, body, upload=upload, **tracking))
 
     async def _send(

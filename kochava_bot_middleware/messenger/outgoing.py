@@ -62,12 +62,7 @@ class Recipient:
     phone_number: str | None = attrs.field(default=None, repr=False)
 
     def as_body(self) -> dict[str, str]:
-        """
-        The ``recipient`` object of a Send API body.
-
-        Raises:
-            ValueError: No field is set.
-        """
+        """The ``recipient`` object of a Send API body. Raises `ValueError` when no field is set."""
         members = {key: getattr(self, name) for name, key in _RECIPIENT_KEYS.items()}
         given = {key: value for key, value in members.items() if value is not None}
         if not given:
@@ -107,12 +102,7 @@ To = str | int | Mapping[str, Any] | Recipient
 
 
 def recipient_body(recipient: To) -> Mapping[str, Any]:
-    """
-    The ``recipient`` object.
-
-    Raises:
-        ValueError: A `Recipient` without any field.
-    """
+    """The ``recipient`` object."""
     if isinstance(recipient, Recipient):
         return recipient.as_body()
     return recipient if isinstance(recipient, Mapping) else {"id": recipient}
@@ -193,12 +183,7 @@ class SendOptions:
 
     @classmethod
     def of(cls, keywords: PlainKeywords, *, notification_type: Notification = None) -> Self:
-        """
-        The options with which a method was called.
-
-        Raises:
-            TypeError: There is no such option; the message suggests the nearest one.
-        """
+        """The options with which a method was called. For an unknown one, `TypeError` suggests the nearest."""
         unknown = next((name for name in keywords if name not in _OPTIONS), None)
         if unknown is not None:
             near = difflib.get_close_matches(unknown, _OPTIONS, n=1)
@@ -209,12 +194,7 @@ class SendOptions:
         return cls(**given)
 
     def applied_to(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """
-        A copy of *body* with the options in it.
-
-        Raises:
-            ValueError: Quick replies for a body without a message.
-        """
+        """A copy of *body* with the options in it."""
         reply_to = {"mid": self.reply_to} if isinstance(self.reply_to, str) else self.reply_to
         messaging_type = MessagingType.MESSAGE_TAG if self.tag and self.messaging_type is None else self.messaging_type
         members = {

@@ -136,14 +136,11 @@ class Reply:
 
     async def typing(self, on: bool = True) -> SendResult:  # noqa: FBT001, FBT002  `typing(False)` is clear
         """Show or hide the typing indicator, which disappears after 20 seconds or with the next message."""
-        return await self._act("typing_on" if on else "typing_off")
+        return await self._deliver({"sender_action": "typing_on" if on else "typing_off"}, SendOptions())
 
     async def seen(self) -> SendResult:
         """Mark the conversation as read."""
-        return await self._act("mark_seen")
-
-    async def _act(self, action: str) -> SendResult:
-        return await self._deliver({"recipient": recipient_of(self._event), "sender_action": action}, SendOptions())
+        return await self._deliver({"sender_action": "mark_seen"}, SendOptions())
 
     async def _send(
         self, content: Mapping[str, Any], keywords: ReplyKeywords, *, upload: Upload | None = None
@@ -151,12 +148,14 @@ class Reply:
         options = SendOptions.of(keywords)
         if options.messaging_type is None and options.tag is None:
             options = attrs.evolve(options, messaging_type=MessagingType.RESPONSE)
-        return await self._deliver({"recipient": recipient_of(self._event), **content}, options, upload)
+        return await self._deliver(content, options, upload)
 
-    async def _deliver(self, body: Mapping[str, Any], options: SendOptions, upload: Upload | None = None) -> SendResult:
+    async def _deliver(
+        self, content: Mapping[str, Any], options: SendOptions, upload: Upload | None = None
+    ) -> SendResult:
         outgoing = Outgoing(
             endpoint=Endpoint.MESSAGES,
-            body=options.applied_to(body),
+            body=options.applied_to({"recipient": _recipient_of(self._event), **content}),
             page_id=self._event.page_id if self.bot.page_id is None else self.bot.page_id,
             channel=self._event.channel,
             upload=upload,
@@ -166,13 +165,8 @@ class Reply:
         return SendResult.of(await self.bot.send(outgoing))
 
 
-def recipient_of(event: Event) -> dict[str, str]:
-    """
-    The recipient of a reply to *event*: the person's id, or the `user_ref` of a plugin.
-
-    Raises:
-        BadRequestError: The event names no person, such as a policy warning.
-    """
+def _recipient_of(event: Event) -> dict[str, str]:
+    """The person's id, or the `user_ref` of a plugin."""
     if event.user_id is None:
         msg = f"cannot reply: the {event.kind.value} event names no person"
         raise BadRequestError(msg)

@@ -26,12 +26,7 @@ FACEBOOK_GRAPH_URL: Final = "https://graph.facebook.com"
 
 
 def normal_version(api_version: str | float) -> str:
-    """
-    ``v26.0`` from ``26``, ``26.0``, ``"26.0"`` or ``"v26.0"``.
-
-    Raises:
-        ValueError: It is not a version.
-    """
+    """``v26.0`` from ``26``, ``26.0``, ``"26.0"`` or ``"v26.0"``."""
     found = re.fullmatch(r"[vV]?([0-9]+)(\.[0-9]+)?", str(api_version))
     if found is None:
         msg = f"api_version must be a version such as v26.0, got {api_version!r}"
@@ -165,8 +160,7 @@ class MessageSender:
             creative: Name of the creative shown, for tracking; not part of the body.
             greeting: The message is a greeting; not part of the body.
         """
-        tracking = SendOptions(creative=creative, greeting=greeting).tracking
-        return await self._answer(self._outgoing(Endpoint.MESSAGES, payload, **tracking))
+        return await self._answer(self._outgoing(Endpoint.MESSAGES, payload, creative=creative, greeting=greeting))
 
     async def call(
         self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None

@@ -30,7 +30,7 @@ class Upload:
         source: A path, the bytes, or a file opened for reading bytes. An open file is never closed.
         filename: Name sent to Facebook, without folders.
         content_type: Guessed from the name; ``application/octet-stream`` when that is not possible.
-        start: Initial position of an open file; ``None`` when it is not seekable.
+        start: Initial position of an open file; ``None`` when it is not seekable, so that it can be read only once.
     """
 
     source: Path | bytes | IO[bytes] = attrs.field(repr=False)
@@ -40,14 +40,7 @@ class Upload:
 
     @classmethod
     def of(cls, source: Source, *, filename: str | None = None) -> Self:
-        """
-        Check the source before anything is sent.
-
-        Raises:
-            FileNotFoundError: There is no file at the path.
-            IsADirectoryError: The path is a folder.
-            TypeError: It is not a source, or a file opened for text.
-        """
+        """Check the source before anything is sent."""
         start: int | None = 0
         kept: Path | bytes | IO[bytes]
         if isinstance(source, (bytes, bytearray)):
@@ -63,11 +56,6 @@ class Upload:
         filename = re.split(r"[\\/]", filename or name)[-1] or "attachment"
         guess, _encoding = mimetypes.guess_type(filename)
         return cls(source=kept, filename=filename, content_type=guess or "application/octet-stream", start=start)
-
-    @property
-    def replayable(self) -> bool:
-        """Whether it can be read a second time."""
-        return self.start is not None
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[FilePart]:

@@ -14,7 +14,7 @@ from ..kochava.smartlink_template import address_of
 from ..messenger.events import Channel
 from ..messenger.links.body import replace_links
 from ..messenger.links.link import KeepReason, Link, LinkKind, Trail, link_of, reason_to_keep
-from ..messenger.links.text import TextLimit
+from ..messenger.links.walk import TextLimit
 from ..messenger.outgoing import Outgoing
 from .link_provider import Catalogue
 

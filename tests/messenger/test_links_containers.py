@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from kochava_bot_middleware.messenger.links.body import iter_links, replace_links
 from kochava_bot_middleware.messenger.links.link import Path, link_of
-from kochava_bot_middleware.messenger.links.text import TextLimit
+from kochava_bot_middleware.messenger.links.walk import TextLimit
 
 SHOP = "https://shop.example/a?b=1&c=%C3%A4"
 NEW = "https://acme.smart.link/x?url=1&y=ä"

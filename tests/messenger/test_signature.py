@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kochava_bot_middleware.exceptions import SignatureError
-from kochava_bot_middleware.messenger.signature import verify_signature
+from kochava_bot_middleware.messenger.parsing.webhook import verify_signature
 
 SECRET = "app-secret-of-the-example"
 BODY = rb'{"object":"page","entry":[{"messaging":[{"message":{"text":"\u00e4 \/ hello"}}]}]}'

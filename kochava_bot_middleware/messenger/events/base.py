@@ -196,7 +196,6 @@ class ChangeEvent(Event):
     Attributes:
         field: The webhook field, such as ``feed``.
         value: The value of the change, as received.
-
     """
 
     kind: ClassVar[Kind] = Kind.CHANGE

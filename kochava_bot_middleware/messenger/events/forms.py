@@ -220,7 +220,6 @@ class BrandedCameraEvent(Event):
     Attributes:
         content_ids: Ids of the effects.
         event: What the person did with them.
-
     """
 
     kind: ClassVar[Kind] = Kind.BRANDED_CAMERA

@@ -270,7 +270,6 @@ class ReactionEvent(Event):
         action: ``react`` or ``unreact``.
         reaction: The platform's name of the reaction, such as ``love``; may be missing for ``unreact``.
         emoji: The character; may be missing for ``unreact``.
-
     """
 
     kind: ClassVar[Kind] = Kind.REACTION

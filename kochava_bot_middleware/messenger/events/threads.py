@@ -200,7 +200,6 @@ class InboxLabelsEvent(Event):
         action: The platform's name of the action.
         label_id: Id of the label.
         page_label_name: Name of the label.
-
     """
 
     kind: ClassVar[Kind] = Kind.INBOX_LABELS

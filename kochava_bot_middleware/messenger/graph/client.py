@@ -56,16 +56,7 @@ logger = logging.getLogger(__name__)
 
 @attrs.frozen(kw_only=True)
 class GraphCall:
-    """
-    One call.
-
-    Attributes:
-        method: HTTP method.
-        path: Path below the version, such as ``me/messages``.
-        params: Query parameters.
-        body: JSON object; ``None`` sends no body.
-        upload: A file; makes the request a multipart form with the members of `body` as fields.
-    """
+    """One call; *path* is below the version. With an *upload* it is a multipart form with the members of `body`."""
 
     method: str
     path: str
@@ -77,11 +68,6 @@ class GraphCall:
     def delivers(self) -> bool:
         """Whether it may have had an effect when no answer arrives."""
         return self.method != "GET"
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether the request can be sent a second time."""
-        return self.upload is None or self.upload.replayable
 
     @property
     def carries_media(self) -> bool:
@@ -114,17 +100,8 @@ class Graph:
         self._sessions = SessionPerLoop(session)
 
     async def call(self, call: GraphCall, *, access_token: str, proof: str | None = None) -> Any:
-        """
-        Make the call, repeat it where nothing can have been delivered, and return the decoded answer.
-
-        Args:
-            access_token: Page or Instagram access token.
-            proof: The ``appsecret_proof`` of the token, required by Facebook when "Require App Secret" is on.
-
-        Raises:
-            SendError: The subclass says what the caller can do.
-            TypeError: The body contains a value that JSON cannot represent.
-        """
+        """Make the call, repeat it where nothing can have been delivered, and return the decoded answer."""
+        repeatable = call.upload is None or call.upload.start is not None
         tries = 0
         while True:
             await self._pace.wait()
@@ -132,7 +109,7 @@ class Graph:
             try:
                 return await self._exchange(call, access_token, proof)
             except SendError as error:
-                wait = seconds_until_retry(error, tries, self._rng) if call.repeatable else None
+                wait = seconds_until_retry(error, tries, self._rng) if repeatable else None
                 if wait is None:
                     raise
                 logger.info("Graph API call failed and is repeated in %.1f s: %s", wait, error)
@@ -143,7 +120,6 @@ class Graph:
         await self._sessions.close()
 
     async def _exchange(self, call: GraphCall, access_token: str, proof: str | None) -> Any:
-        headers = {"Authorization": f"Bearer {access_token}"}
         params = dict(call.params) if proof is None else {**call.params, "appsecret_proof": proof}
         session = await self._sessions.current()
         async with _encoded(call) as (data, content_type):
@@ -153,7 +129,7 @@ class Graph:
                     f"{self.base_url}/{call.path}",
                     params=params,
                     data=data,
-                    headers={**headers, **content_type},
+                    headers={"Authorization": f"Bearer {access_token}", **content_type},
                     timeout=self._timeout_of(call),
                     allow_redirects=False,
                 ) as response:
@@ -182,14 +158,7 @@ class Graph:
 
 
 def seconds_until_retry(error: SendError, tries: int, rng: random.Random) -> float | None:
-    """
-    How long to wait before the call is repeated; ``None`` when it must not be.
-
-    Args:
-        error: The error of the last try.
-        tries: How many tries there were.
-        rng: For the jitter.
-    """
+    """How long to wait after so many *tries* before the call is repeated; ``None`` when it must not be."""
     waits = RATE_WAITS if isinstance(error, RateLimitedError) else FAULT_WAITS
     if tries > len(waits) or not _not_delivered(error):
         return None
@@ -227,10 +196,6 @@ def to_json(value: Any) -> str:
     """
     JSON text of a body. Mappings of any class and instances of attrs and data classes become objects, the latter
     without their fields that are ``None``; enums become their values.
-
-    Raises:
-        TypeError: It contains a value that JSON cannot represent.
-        ValueError: It contains a number that is not finite, or itself.
     """
     return json.dumps(value, default=_plain, allow_nan=False)
 
@@ -263,8 +228,7 @@ class SessionPerLoop:
     """
     One HTTP session for each event loop, opened when first used: a session belongs to the loop that created it.
 
-    Args:
-        given: A session to use in every loop instead; its owner closes it.
+    A *given* session is used in every loop instead; its owner closes it.
     """
 
     def __init__(self, given: aiohttp.ClientSession | None = None) -> None:

@@ -92,13 +92,9 @@ def error_from_answer(
     status: int, body: object, *, delivers: bool = True, retry_after_seconds: float | None = None
 ) -> SendError:
     """
-    The error for an answer that `is_refusal`, or that is not JSON.
+    The error for an answer that `is_refusal`, or that is not JSON, whose *body* is ``None``.
 
-    Args:
-        status: HTTP status.
-        body: The decoded answer; ``None`` when it is not JSON.
-        delivers: The call could have delivered something to a person; a read call could not.
-        retry_after_seconds: The wait requested by the headers of the answer.
+    A call that *delivers* may have reached a person; a read call cannot have.
     """
     error = _error_object(body)
     code, subcode = _number(error.get("code")), _number(error.get("error_subcode"))

@@ -53,12 +53,7 @@ class UsagePace:
             await self._clock.sleep(call_at - now)
 
     def observe(self, headers: Mapping[str, str]) -> float | None:
-        """
-        Read the usage from the headers of an answer; missing and malformed ones are ignored.
-
-        Returns:
-            Seconds until Facebook accepts calls again, if it says so; else ``None``.
-        """
+        """Read the usage from the headers of an answer; the seconds until Facebook accepts calls, if it says so."""
         app_usage = headers.get("x-app-usage")
         business_usage = headers.get("x-business-use-case-usage")
         usages = [*_objects(_decoded(app_usage)), *_business_usages(_decoded(business_usage))]

@@ -7,14 +7,16 @@ Both leave the caller's body as it is. The order of keys and unknown keys are pr
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
-from .containers import Changes, decoded, map_array, map_object_or_form, members_of
+from .containers import Changes, decoded, map_array, map_object, map_object_or_form, members_of
 from .link import KeepReason, Link, LinkKind, Replace, Scope, Trail, link_of
 from .message import MessageWalk
-from .text import TextLimit
+from .walk import TextLimit, visit_member
 
-_NO_SCOPE = Scope()
+_SHARED = Scope(shared=True)
+"""Around a body: other people get its links, unless it names a person."""
 
 _FIXED_LINKS = {
     "account_linking_url": (LinkKind.ACCOUNT_LINK, KeepReason.ACCOUNT_LINK),
@@ -71,75 +73,61 @@ def replace_links(
         replace: Called for each link.
         endpoint: As in `iter_links`.
         text_limit: Also replace addresses in plain text, which may not become longer than this.
-        every_place: Also call *replace* for addresses that nobody opens: pictures, media, payloads that look like one.
+        every_place: Also call *replace* for what is never opened: pictures, media, payloads that look like an address.
     """
     walk = _BodyWalk(replace, text_limit, every_place=every_place)
-    walk.is_user_level = endpoint == "custom_user_settings"
+    outer = Scope() if endpoint == "custom_user_settings" else _SHARED
     if type(body) is dict:
-        changes = walk.body(body, (), _NO_SCOPE)
-        return body | changes if changes else body
+        return map_object(body, (), outer, walk.body)
     if isinstance(body, (list, tuple)) or (isinstance(body, (str, bytes)) and body.lstrip()[:1] in ("[", b"[")):
-        return map_array(body, (), _NO_SCOPE, walk.request)
-    return map_object_or_form(body, (), _NO_SCOPE, walk.body)
+        return map_array(body, (), outer, walk.request)
+    return map_object_or_form(body, (), outer, walk.body)
 
 
 class _BodyWalk(MessageWalk):
     """Walks through the body of one call, which may be a batch of calls."""
 
-    is_user_level = False
-    """The body is for one person, although it names none."""
-
-    def body(self, body: Mapping[str, Any], trail: Trail, _outer: Scope) -> Changes:
+    def body(self, body: Mapping[str, Any], trail: Trail, outer: Scope, changes: Changes) -> None:
         """The body of one call."""
-        changes: Changes = {}
         user_id = _user_id(body)
-        scope = Scope("", "", user_id is None and not self.is_user_level, user_id)
+        scope = Scope("", "", user_id is None and outer.shared, user_id)
         if "message" in body:
-            self.into_object(body, "message", trail, scope, changes, self.message)
+            visit_member(map_object, "message", body, trail, scope, changes, self.message)
         if not _RARE_MEMBERS.isdisjoint(body):
             for key in body:
                 if key in _RARE_MEMBERS:
                     self._rare_member(key, body, trail, scope, changes)
-        return changes
 
-    def request(self, request: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
+    def request(self, request: Mapping[str, Any], trail: Trail, _outer: Scope, changes: Changes) -> None:
         """A request of a Graph batch, whose body is a form or an object; or one of several bodies in an array."""
-        if "body" not in request:
-            return self._request_body(request, trail, scope)
-        content = request.get("body")
-        replaced = map_object_or_form(content, (trail, "body"), scope, self._request_body)
-        return {} if replaced is content else {"body": replaced}
-
-    def _request_body(self, body: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
-        outer, self.is_user_level = self.is_user_level, False
-        try:
-            return self.body(body, trail, scope)
-        finally:
-            self.is_user_level = outer
+        if "body" in request:
+            visit_member(map_object_or_form, "body", request, trail, _SHARED, changes, self.body)
+        else:
+            self.body(request, trail, _SHARED, changes)
 
     def _rare_member(self, key: str, body: Mapping[str, Any], trail: Trail, scope: Scope, changes: Changes) -> None:
         match key:
             case "batch":
                 if not trail:
-                    self.into_array(body, key, trail, scope, changes, self.request)
+                    visit_member(map_array, key, body, trail, scope, changes, self.request)
             case "messages":
-                self.into_array(body, key, trail, scope, changes, self.message)
+                visit_member(map_array, key, body, trail, scope, changes, self.message)
             case "persistent_menu":
-                menu = self.only(self.into_array, "call_to_actions", self.menu_item)
-                self.into_array(body, key, trail, scope, changes, menu)
+                menu = partial(visit_member, map_array, "call_to_actions", visit=self.menu_item)
+                visit_member(map_array, key, body, trail, scope, changes, menu)
             case "call_to_actions" | "welcome_message_flow":
-                self.into_array(body, key, trail, scope, changes, self.menu_item)
+                visit_member(map_array, key, body, trail, scope, changes, self.menu_item)
             case "components":
-                changes.update(self.utility_template(body, trail, scope))
+                self.utility_template(body, trail, scope, changes)
             case "library_template_button_inputs":
-                base_url = self.only(self.fixed_link, "base_url", LinkKind.UTILITY, KeepReason.UTILITY_TEMPLATE)
-                button = self.only(self.into_object, "url", base_url)
-                self.into_array(body, key, trail, scope, changes, button)
+                utility = partial(self.fixed_link, kind=LinkKind.UTILITY, reason=KeepReason.UTILITY_TEMPLATE)
+                button = partial(visit_member, map_object, "url", visit=partial(utility, "base_url"))
+                visit_member(map_array, key, body, trail, scope, changes, button)
             case "home_url":
-                url = self.only(self.fixed_link, "url", LinkKind.HOME_URL, KeepReason.HOME_URL)
-                self.into_object(body, key, trail, scope, changes, url)
+                url = partial(self.fixed_link, "url", kind=LinkKind.HOME_URL, reason=KeepReason.HOME_URL)
+                visit_member(map_object, key, body, trail, scope, changes, url)
             case _:
-                self.fixed_link(body, key, trail, scope, changes, *_FIXED_LINKS[key])
+                self.fixed_link(key, body, trail, scope, changes, *_FIXED_LINKS[key])
 
 
 def _user_id(body: Mapping[str, Any]) -> str | None:

@@ -23,32 +23,34 @@ from .link import Scope, Trail
 Changes = dict[str, Any]
 """New values of members of an object; empty when none changes."""
 
-ChangesOf = Callable[[Mapping[str, Any], Trail, Scope], Changes]
+Visit = Callable[[Mapping[str, Any], Trail, Scope, Changes], None]
+"""Looks at one object, and adds what changes in it to the last argument."""
 
 
-def map_object(node: Any, trail: Trail, scope: Scope, changes_of: ChangesOf) -> Any:
+def map_object(node: Any, trail: Trail, scope: Scope, visit: Visit) -> Any:
     """Change the members of an object, or of JSON text of an object. Anything else is returned as it is."""
+    changes: Changes = {}
     if type(node) is dict:
-        changes = changes_of(node, trail, scope)
+        visit(node, trail, scope, changes)
         return node | changes if changes else node
     if isinstance(node, (str, bytes)):
-        return _map_json(node, lambda decoded: map_object(decoded, trail, scope, changes_of))
+        return _map_json(node, lambda decoded: map_object(decoded, trail, scope, visit))
     members = members_of(node)
     if members is None:
         return node
-    changes = changes_of(members, trail, scope)
+    visit(members, trail, scope, changes)
     return _changed_copy(node, changes) if changes else node
 
 
-def map_array(node: Any, trail: Trail, scope: Scope, changes_of: ChangesOf) -> Any:
+def map_array(node: Any, trail: Trail, scope: Scope, visit: Visit) -> Any:
     """Change the objects of a list, a tuple, or JSON text of an array. Anything else is returned as it is."""
     if not isinstance(node, (list, tuple)):
         if isinstance(node, (str, bytes)):
-            return _map_json(node, lambda decoded: map_array(decoded, trail, scope, changes_of))
+            return _map_json(node, lambda decoded: map_array(decoded, trail, scope, visit))
         return node
     items: list[Any] | None = None
     for index, item in enumerate(node):
-        replaced = map_object(item, (trail, index), scope, changes_of)
+        replaced = map_object(item, (trail, index), scope, visit)
         if replaced is item:
             continue
         if items is None:
@@ -65,7 +67,7 @@ def map_array(node: Any, trail: Trail, scope: Scope, changes_of: ChangesOf) -> A
     return node._make(items) if hasattr(node, "_make") else tuple(items)
 
 
-def map_object_or_form(node: Any, trail: Trail, scope: Scope, changes_of: ChangesOf) -> Any:
+def map_object_or_form(node: Any, trail: Trail, scope: Scope, visit: Visit) -> Any:
     """
     Change the members of an object, or the fields of form text such as ``recipient=…&message=…``.
 
@@ -73,9 +75,10 @@ def map_object_or_form(node: Any, trail: Trail, scope: Scope, changes_of: Change
     """
     text = node.decode("utf-8", "surrogateescape") if isinstance(node, bytes) else node
     if not isinstance(text, str) or text.lstrip()[:1] in ("{", "["):
-        return map_object(node, trail, scope, changes_of)
+        return map_object(node, trail, scope, visit)
     fields = list(_form_fields(text))
-    changes = changes_of({key: value for key, value, _ in fields}, trail, scope)
+    changes: Changes = {}
+    visit({key: value for key, value, _ in fields}, trail, scope, changes)
     if not changes:
         return node
     # Fields that do not change keep their spelling.

@@ -71,15 +71,7 @@ class KeepReason(enum.StrEnum):
 
 
 class Scope(NamedTuple):
-    """
-    What the objects around a link say about it.
-
-    Attributes:
-        template: ``template_type`` around it, or empty.
-        title: Title of the element around it, or empty.
-        shared: Other people than the recipient get it.
-        user_id: PSID or IGSID in the body.
-    """
+    """What the objects around a link say about it, as in `Link`; *title* is that of the element."""
 
     template: str = ""
     title: str = ""

@@ -7,14 +7,13 @@ pictures, media files, log-in pages and privacy policies.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from .containers import Changes, decoded, members_of, value_of
+from .containers import Changes, decoded, map_array, map_object, members_of, value_of
 from .link import KeepReason, LinkKind, Replace, Scope, Trail
-from .text import BUTTON_TEXT_LIMIT, TextLimit
-from .walk import LinkWalk
+from .walk import BUTTON_TEXT_LIMIT, LinkWalk, TextLimit, visit_member
 
 _PICTURES = (
     "image_url",
@@ -37,7 +36,7 @@ _ELEMENT_URLS = {
 }
 """What ``url`` of an element is, by the type of its template."""
 
-_make_scope = functools.partial(tuple.__new__, Scope)
+_make_scope = partial(tuple.__new__, Scope)
 """A `Scope` from a tuple of its fields, in half the time of a call."""
 
 
@@ -48,116 +47,108 @@ class MessageWalk(LinkWalk):
         super().__init__(replace, every_place=every_place)
         self._text_limit = text_limit
 
-    def message(self, message: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
+    def message(self, message: Mapping[str, Any], trail: Trail, scope: Scope, changes: Changes) -> None:
         """A ``message`` object of the Send API."""
-        changes: Changes = {}
         if self._text_limit is not None:
             self.text(message, trail, scope, changes, self._text_limit.value, self._text_limit.size)
-        self.into_object(message, "attachment", trail, scope, changes, self._attachment)
-        self.into_array(message, "attachments", trail, scope, changes, self._attachment)
-        self.into_object(message, "template", trail, scope, changes, self.utility_template)
-        self.into_array(message, "quick_replies", trail, scope, changes, self._quick_reply)
-        return changes
+        if "attachment" in message:
+            visit_member(map_object, "attachment", message, trail, scope, changes, self._attachment)
+        if "attachments" in message:
+            visit_member(map_array, "attachments", message, trail, scope, changes, self._attachment)
+        if "template" in message:
+            visit_member(map_object, "template", message, trail, scope, changes, self.utility_template)
+        if "quick_replies" in message:
+            visit_member(map_array, "quick_replies", message, trail, scope, changes, self._quick_reply)
 
-    def menu_item(self, item: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
+    def menu_item(self, item: Mapping[str, Any], trail: Trail, scope: Scope, changes: Changes) -> None:
         """An item of ``call_to_actions``: of a menu, or a message of a welcome screen."""
         if value_of(item.get("type")) == "web_url":
-            return self._url_button(item, trail, scope, LinkKind.MENU_ITEM)
-        changes: Changes = {}
-        if "call_to_actions" in item:
-            self.nested(self.into_array, item, "call_to_actions", trail, scope, changes, self.menu_item)
-            return changes
-        if "message" in item:
-            self.into_object(item, "message", trail, scope, changes, self.message)
-            return changes
-        return self._other_button(item, trail, scope)
+            self._url_button(item, trail, scope, changes, LinkKind.MENU_ITEM)
+        elif "call_to_actions" in item:
+            self.nested(visit_member, map_array, "call_to_actions", item, trail, scope, changes, self.menu_item)
+        elif "message" in item:
+            visit_member(map_object, "message", item, trail, scope, changes, self.message)
+        else:
+            self._other_button(item, trail, scope, changes)
 
-    def utility_template(self, template: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
+    def utility_template(self, template: Mapping[str, Any], trail: Trail, scope: Scope, changes: Changes) -> None:
         """A utility template, sent or created: its addresses are part of what Facebook approves."""
-        url = self.only(self.fixed_link, "url", LinkKind.UTILITY, KeepReason.UTILITY_TEMPLATE)
+        url = partial(self.fixed_link, "url", kind=LinkKind.UTILITY, reason=KeepReason.UTILITY_TEMPLATE)
 
-        def component(component: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
-            changes: Changes = {}
-            self.into_array(component, "parameters", trail, scope, changes, url)
-            self.into_array(component, "buttons", trail, scope, changes, url)
-            return changes
+        def component(component: Mapping[str, Any], trail: Trail, scope: Scope, changes: Changes) -> None:
+            visit_member(map_array, "parameters", component, trail, scope, changes, url)
+            visit_member(map_array, "buttons", component, trail, scope, changes, url)
 
-        changes: Changes = {}
-        self.into_array(template, "components", trail, scope, changes, component)
-        return changes
+        visit_member(map_array, "components", template, trail, scope, changes, component)
 
-    def _attachment(self, attachment: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
-        is_template = value_of(attachment.get("type")) == "template"
-        changes: Changes = {}
-        self.into_object(attachment, "payload", trail, scope, changes, self._template if is_template else self._media)
-        return changes
+    def _attachment(self, attachment: Mapping[str, Any], trail: Trail, scope: Scope, changes: Changes) -> None:
+        payload = self._template if value_of(attachment.get("type")) == "template" else self._media
+        visit_member(map_object, "payload", attachment, trail, scope, changes, payload)
 
-    def _media(self, payload: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
+    def _media(self, payload: Mapping[str, Any], trail: Trail, scope: Scope, changes: Changes) -> None:
         if "template_type" in payload:
-            return self._template(payload, trail, scope)
-        changes: Changes = {}
-        self.fixed_link(payload, "url", trail, scope, changes, LinkKind.MEDIA, KeepReason.MEDIA)
-        return changes
+            self._template(payload, trail, scope, changes)
+        else:
+            self.fixed_link("url", payload, trail, scope, changes, LinkKind.MEDIA, KeepReason.MEDIA)
 
-    def _template(self, payload: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
+    def _template(self, payload: Mapping[str, Any], trail: Trail, scope: Scope, changes: Changes) -> None:
         name = value_of(payload.get("template_type"))
         template = name if isinstance(name, str) else ""
         shared = scope.shared or ("sharable" in payload and _is_set(payload["sharable"]))
         scope = Scope(template, _title_of(payload), shared, scope.user_id)
-        changes: Changes = {}
         if self._text_limit is not None and template == "button":
             self.text(payload, trail, scope, changes, BUTTON_TEXT_LIMIT, len)
         if template in _TEMPLATE_LINKS:
             key, kind = _TEMPLATE_LINKS[template]
-            self.tappable_link(payload, key, trail, scope, changes, kind, scope.title, shared=scope.shared)
+            self.tappable_link(key, payload, trail, scope, changes, kind, scope.title, shared=scope.shared)
         inner = scope._replace(shared=True) if _shares_its_element(payload) else scope
-        self.into_array(payload, "elements", trail, inner, changes, self._element)
+        visit_member(map_array, "elements", payload, trail, inner, changes, self._element)
         self.buttons(payload, trail, inner, changes, self._button)
-        self.into_object(payload, "default_action", trail, inner, changes, self._default_action)
+        visit_member(map_object, "default_action", payload, trail, inner, changes, self._default_action)
         if "business_privacy" in payload:
-            privacy = self.only(self.fixed_link, "url", LinkKind.PRIVACY, KeepReason.PRIVACY)
-            self.into_object(payload, "business_privacy", trail, scope, changes, privacy)
-        self.into_array(payload, "boarding_pass", trail, scope, changes, self._pictures)
-        changes.update(self._pictures(payload, trail, scope))
-        return changes
+            privacy = partial(self.fixed_link, "url", kind=LinkKind.PRIVACY, reason=KeepReason.PRIVACY)
+            visit_member(map_object, "business_privacy", payload, trail, scope, changes, privacy)
+        visit_member(map_array, "boarding_pass", payload, trail, scope, changes, self._pictures)
+        self._pictures(payload, trail, scope, changes)
 
-    def _element(self, element: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
-        changes: Changes = {}
+    def _element(self, element: Mapping[str, Any], trail: Trail, scope: Scope, changes: Changes) -> None:
         template, _, shared, user_id = scope
         title = _title_of(element)
         shared = shared or _shares_its_element(element)
         scope = _make_scope((template, title, shared, user_id))
         if self.every_place and "image_url" in element:
-            self.fixed_link(element, "image_url", trail, scope, changes, LinkKind.PICTURE, KeepReason.PICTURE)
+            self.fixed_link("image_url", element, trail, scope, changes, LinkKind.PICTURE, KeepReason.PICTURE)
         if "url" in element:
             kind, reason = _ELEMENT_URLS.get(template, (LinkKind.CARD, KeepReason.UNKNOWN_PLACE))
-            self.fixed_link(element, "url", trail, scope, changes, kind, reason)
+            self.fixed_link("url", element, trail, scope, changes, kind, reason)
         if "item_url" in element:
-            self.tappable_link(element, "item_url", trail, scope, changes, LinkKind.ITEM_URL, title, shared=shared)
+            self.tappable_link("item_url", element, trail, scope, changes, LinkKind.ITEM_URL, title, shared=shared)
         if "default_action" in element:
-            self.into_object(element, "default_action", trail, scope, changes, self._default_action)
+            visit_member(map_object, "default_action", element, trail, scope, changes, self._default_action)
         if "images" in element:
-            self.into_array(element, "images", trail, scope, changes, self._image)
+            visit_member(map_array, "images", element, trail, scope, changes, self._image)
         if "buttons" in element:
             self.buttons(element, trail, scope, changes, self._button)
-        return changes
 
     def _button(
-        self, button: Mapping[str, Any], trail: Trail, scope: Scope, kind: LinkKind = LinkKind.BUTTON
-    ) -> Changes:
+        self, button: Mapping[str, Any], trail: Trail, scope: Scope, changes: Changes, kind: LinkKind = LinkKind.BUTTON
+    ) -> None:
         """A button, or an action of an element or image."""
         if value_of(button.get("type")) == "web_url":
-            return self._url_button(button, trail, scope, kind)
-        return self._other_button(button, trail, scope)
+            self._url_button(button, trail, scope, changes, kind)
+        else:
+            self._other_button(button, trail, scope, changes)
 
-    def _default_action(self, action: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
+    def _default_action(self, action: Mapping[str, Any], trail: Trail, scope: Scope, changes: Changes) -> None:
         # A default action can only open an address, so old code does not give its type.
         if value_of(action.get("type", "web_url")) == "web_url":
-            return self._url_button(action, trail, scope, LinkKind.DEFAULT_ACTION)
-        return self._other_button(action, trail, scope)
+            self._url_button(action, trail, scope, changes, LinkKind.DEFAULT_ACTION)
+        else:
+            self._other_button(action, trail, scope, changes)
 
-    def _url_button(self, button: Mapping[str, Any], trail: Trail, scope: Scope, kind: LinkKind) -> Changes:
-        changes: Changes = {}
+    def _url_button(
+        self, button: Mapping[str, Any], trail: Trail, scope: Scope, changes: Changes, kind: LinkKind
+    ) -> None:
         title = button.get("title")
         if not isinstance(title, str):
             title = scope.title
@@ -169,57 +160,48 @@ class MessageWalk(LinkWalk):
         extensions = "messenger_extensions" in button and _is_set(button["messenger_extensions"])
         keep = KeepReason.MESSENGER_EXTENSIONS if extensions else None
         self.tappable_link(
-            button, "url", trail, scope, changes, kind, title, keep, shared=shared, extensions=extensions
+            "url", button, trail, scope, changes, kind, title, keep, shared=shared, extensions=extensions
         )
         if "fallback_url" in button:
             kind = LinkKind.FALLBACK_URL
-            self.tappable_link(button, "fallback_url", trail, scope, changes, kind, title, shared=shared)
-        return changes
+            self.tappable_link("fallback_url", button, trail, scope, changes, kind, title, shared=shared)
 
-    def _other_button(self, button: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
-        changes: Changes = {}
+    def _other_button(self, button: Mapping[str, Any], trail: Trail, scope: Scope, changes: Changes) -> None:
         if "url" in button:
             log_in = value_of(button.get("type")) in ("account_link", "account_linking")
             kind = LinkKind.ACCOUNT_LINK if log_in else LinkKind.BUTTON
             reason = KeepReason.ACCOUNT_LINK if log_in else KeepReason.UNKNOWN_PLACE
-            self.fixed_link(button, "url", trail, scope, changes, kind, reason)
+            self.fixed_link("url", button, trail, scope, changes, kind, reason)
         self._payload(button, trail, scope, changes)
         if "share_contents" in button:
             inner = scope._replace(shared=True)
-            self.nested(self.into_object, button, "share_contents", trail, inner, changes, self._share_contents)
-        return changes
+            self.nested(visit_member, map_object, "share_contents", button, trail, inner, changes, self._share_contents)
 
-    def _share_contents(self, contents: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
+    def _share_contents(self, contents: Mapping[str, Any], trail: Trail, scope: Scope, changes: Changes) -> None:
         # Some libraries leave out the message around the attachment.
         if "payload" in contents:
-            return self._attachment(contents, trail, scope)
-        return self.message(contents, trail, scope)
+            self._attachment(contents, trail, scope, changes)
+        else:
+            self.message(contents, trail, scope, changes)
 
     def _payload(self, button: Mapping[str, Any], trail: Trail, scope: Scope, changes: Changes) -> None:
         payload = button.get("payload")
         if isinstance(payload, str) and payload[:8].lower().startswith(("https://", "http://")):
-            self.fixed_link(button, "payload", trail, scope, changes, LinkKind.PAYLOAD, KeepReason.OPAQUE)
+            self.fixed_link("payload", button, trail, scope, changes, LinkKind.PAYLOAD, KeepReason.OPAQUE)
 
-    def _image(self, image: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
-        changes: Changes = {}
-        self.fixed_link(image, "url", trail, scope, changes, LinkKind.PICTURE, KeepReason.PICTURE)
-        self.into_object(image, "action", trail, scope, changes, self._image_action)
-        return changes
+    def _image(self, image: Mapping[str, Any], trail: Trail, scope: Scope, changes: Changes) -> None:
+        self.fixed_link("url", image, trail, scope, changes, LinkKind.PICTURE, KeepReason.PICTURE)
+        action = partial(self._button, kind=LinkKind.IMAGE_ACTION)
+        visit_member(map_object, "action", image, trail, scope, changes, action)
 
-    def _image_action(self, action: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
-        return self._button(action, trail, scope, LinkKind.IMAGE_ACTION)
-
-    def _quick_reply(self, reply: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
-        changes = self._pictures(reply, trail, scope)
+    def _quick_reply(self, reply: Mapping[str, Any], trail: Trail, scope: Scope, changes: Changes) -> None:
+        self._pictures(reply, trail, scope, changes)
         self._payload(reply, trail, scope, changes)
-        return changes
 
-    def _pictures(self, parent: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
-        changes: Changes = {}
+    def _pictures(self, parent: Mapping[str, Any], trail: Trail, scope: Scope, changes: Changes) -> None:
         for key in _PICTURES:
             if key in parent:
-                self.fixed_link(parent, key, trail, scope, changes, LinkKind.PICTURE, KeepReason.PICTURE)
-        return changes
+                self.fixed_link(key, parent, trail, scope, changes, LinkKind.PICTURE, KeepReason.PICTURE)
 
 
 def _title_of(node: Mapping[str, Any]) -> str:

@@ -2,25 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import enum
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from .containers import Changes, ChangesOf, map_array, map_object
+from .containers import Changes, Visit, map_array, map_object
 from .link import NEVER_OPENED, KeepReason, LinkKind, Replace, Scope, Trail
-from .text import addresses
 
 MAX_DEPTH = 12
 """How often something may contain its like (menus in menus, shared contents) before the walk stops."""
 
+BUTTON_TEXT_LIMIT = 640
+"""Characters allowed in the text of a button template."""
+
+_ADDRESS = re.compile(r"(?<![A-Za-z0-9])https?://[^\s<>\"“”«»]+", re.IGNORECASE)
+_PUNCTUATION = frozenset(".,;:!?'’*…。，、；：！？")  # noqa: RUF001
+_BRACKETS = {")": "(", "]": "[", "}": "{", "）": "（", "」": "「", "』": "『", "》": "《", "】": "【"}  # noqa: RUF001
+
 _SPECIAL_BUTTON = frozenset({"webview_share_button", "messenger_extensions", "fallback_url"})
+
+
+class TextLimit(enum.Enum):
+    """Maximum length of the text of a message."""
+
+    MESSENGER = 1999
+    """Characters: the Send API allows fewer than 2000."""
+    INSTAGRAM = 1000
+    """Bytes of UTF-8."""
+
+    def size(self, text: str) -> int:
+        """The length of *text* as counted by the platform."""
+        return len(text) if self is TextLimit.MESSENGER else len(text.encode("utf-8", "surrogatepass"))
+
+
+def addresses(text: str) -> Iterator[tuple[int, str]]:
+    """Position and text of each http(s) address, without a full stop or closing bracket of the sentence."""
+    for match in _ADDRESS.finditer(text):
+        address = _without_punctuation(match[0])
+        if address.partition("//")[2]:
+            yield match.start(), address
+
+
+def _without_punctuation(address: str) -> str:
+    end = len(address)
+    opened = {bracket: address.count(bracket) for bracket in (*_BRACKETS, *_BRACKETS.values())}
+    while end:
+        last = address[end - 1]
+        if last in _BRACKETS and opened[last] > opened[_BRACKETS[last]]:
+            opened[last] -= 1
+        elif last not in _PUNCTUATION:
+            break
+        end -= 1
+    return address[:end]
+
+
+def visit_member(
+    map_node: Callable[[Any, Trail, Scope, Visit], Any],
+    key: str,
+    parent: Mapping[str, Any],
+    trail: Trail,
+    scope: Scope,
+    changes: Changes,
+    visit: Visit,
+) -> None:
+    """Visit what is under *key*: an object with `map_object`, each object of an array with `map_array`."""
+    node = parent.get(key)
+    if node is not None:
+        replaced = map_node(node, (trail, key), scope, visit)
+        if replaced is not node:
+            changes[key] = replaced
 
 
 class LinkWalk:
     """
     Numbers the links of one body and collects their replacements.
 
-    The steps take the object *parent*, the *key* of one of its members and the *trail* of the object, and add what
-    changes to *changes*.
+    The steps take the *key* of a member, its object *parent* and the *trail* of that object, and add what changes to
+    *changes*.
     """
 
     def __init__(self, replace: Replace, *, every_place: bool) -> None:
@@ -28,48 +87,6 @@ class LinkWalk:
         self.every_place = every_place
         self._number = 0
         self._depth = 0
-
-    def into_object(
-        self,
-        parent: Mapping[str, Any],
-        key: str,
-        trail: Trail,
-        scope: Scope,
-        changes: Changes,
-        changes_of: ChangesOf,
-    ) -> None:
-        """Walk through the object *key*, if there is one."""
-        node = parent.get(key)
-        if node is not None:
-            replaced = map_object(node, (trail, key), scope, changes_of)
-            if replaced is not node:
-                changes[key] = replaced
-
-    def into_array(
-        self,
-        parent: Mapping[str, Any],
-        key: str,
-        trail: Trail,
-        scope: Scope,
-        changes: Changes,
-        changes_of: ChangesOf,
-    ) -> None:
-        """Walk through each object of the array *key*, if there is one."""
-        node = parent.get(key)
-        if node is not None:
-            replaced = map_array(node, (trail, key), scope, changes_of)
-            if replaced is not node:
-                changes[key] = replaced
-
-    def only(self, step: Callable[..., None], key: str, *arguments: Any) -> ChangesOf:
-        """The changes of an object in which only one member matters."""
-
-        def changes_of(node: Mapping[str, Any], trail: Trail, scope: Scope) -> Changes:
-            changes: Changes = {}
-            step(node, key, trail, scope, changes, *arguments)
-            return changes
-
-        return changes_of
 
     def nested(self, step: Callable[..., None], *arguments: Any) -> None:
         """Take a step into something that may contain its like."""
@@ -80,8 +97,8 @@ class LinkWalk:
 
     def fixed_link(
         self,
-        parent: Mapping[str, Any],
         key: str,
+        parent: Mapping[str, Any],
         trail: Trail,
         scope: Scope,
         changes: Changes,
@@ -100,8 +117,8 @@ class LinkWalk:
 
     def tappable_link(
         self,
-        parent: Mapping[str, Any],
         key: str,
+        parent: Mapping[str, Any],
         trail: Trail,
         scope: Scope,
         changes: Changes,
@@ -112,14 +129,7 @@ class LinkWalk:
         shared: bool,
         extensions: bool = False,
     ) -> None:
-        """
-        An address that a person can tap.
-
-        Args:
-            keep: Why the object around it does not allow a replacement.
-            shared: As in `Link`.
-            extensions: As in `Link`.
-        """
+        """An address that a person can tap; *keep* is why the object around it does not allow a replacement."""
         url = parent.get(key)
         if not isinstance(url, str):
             return
@@ -131,17 +141,11 @@ class LinkWalk:
         if replaced is not None and replaced != url:
             changes[key] = replaced
 
-    def buttons(
-        self, parent: Mapping[str, Any], trail: Trail, scope: Scope, changes: Changes, changes_of: ChangesOf
-    ) -> None:
-        """
-        Walk through the array ``buttons``.
-
-        Nearly all buttons are plain URL buttons, so these are handled here; the others by *changes_of*.
-        """
+    def buttons(self, parent: Mapping[str, Any], trail: Trail, scope: Scope, changes: Changes, visit: Visit) -> None:
+        """The array ``buttons``. Plain URL buttons, which nearly all are, need no *visit*."""
         buttons = parent.get("buttons")
         if type(buttons) is not list:
-            self.into_array(parent, "buttons", trail, scope, changes, changes_of)
+            visit_member(map_array, "buttons", parent, trail, scope, changes, visit)
             return
         trail = (trail, "buttons")
         replace = self._replace
@@ -163,7 +167,7 @@ class LinkWalk:
                 replaced: Any = button.copy()
                 replaced["url"] = new
             else:
-                replaced = map_object(button, (trail, position), scope, changes_of)
+                replaced = map_object(button, (trail, position), scope, visit)
                 if replaced is button:
                     continue
             if items is None:

@@ -121,11 +121,6 @@ def _responses(screen: dict[str, Any]) -> dict[str, str | None]:
     return {key: answer for key, answer in found.items() if key is not None}
 
 
-def _products(value: Any) -> tuple[dict[str, Any], ...]:
-    """Products stay as received: their ids and prices are text or numbers."""
-    return tuple(objects(value))
-
-
 _new_owner = {"metadata": text, "previous_owner_app_id": identifier, "new_owner_app_id": identifier}
 
 READERS: dict[str, Reader] = {
@@ -162,7 +157,8 @@ READERS: dict[str, Reader] = {
     "response_feedback": _by_table(events.ResponseFeedbackEvent, {"feedback": text, "mid": identifier}),
     "messaging_feedback": _by_table(events.MessagingFeedbackEvent, {"feedback_screens": _feedback_screens}),
     "messaging_customer_information": _by_table(events.CustomerInformationEvent, {"screens": _information_screens}),
-    "order": _by_table(events.OrderEvent, {"products": _products, "note": text}),
+    # Products stay as received: their ids and prices are text or numbers.
+    "order": _by_table(events.OrderEvent, {"products": lambda value: tuple(objects(value)), "note": text}),
     "template": _template,
     "form": _by_table(events.FormEvent, {"id": identifier}),
     "payment": _by_table(

@@ -1,15 +1,22 @@
-"""From the body of a webhook to typed events: the entries of the body, their items, one event for each item."""
+"""From the request of a webhook to typed events: its signature, the entries of its body, one event for each item."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hmac
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ...exceptions import NotAWebhook
+from ...exceptions import NotAWebhook, SignatureError
 from ..events import ChangeEvent, Channel, Event, MessageRequestEvent, UnknownEvent
 from . import messages
 from .json_values import decode_json, hop_context, identifier, members, moment, person, prior_message, referral
 from .kinds import READERS, CommonFields, inbox_labels, lead_referral
+
+SIGNATURE_HEADER = "X-Hub-Signature-256"
+"""The header with the signature. The older header with a SHA-1 is never accepted."""
+
+_SIGNATURE = re.compile(r"sha256=([0-9a-f]{64})")
 
 _CHANNELS = {"page": Channel.MESSENGER, "instagram": Channel.INSTAGRAM}
 
@@ -41,6 +48,42 @@ _CONVERSATION_FIELDS = ("call", "marketing_message")
 
 _NO_PAGE = (None, "0")
 """Test events of the developer dashboard have ``"0"`` in place of the Page's id."""
+
+
+def verify_signature(raw_body: bytes, header: str | None, app_secrets: Sequence[str]) -> None:
+    """
+    Check that *raw_body* was signed with one of *app_secrets*.
+
+    The bytes must be those of the request: decoding and encoding them changes the escapes that were signed. The
+    comparison takes constant time.
+
+    Args:
+        raw_body: The request's body as received.
+        header: Value of `SIGNATURE_HEADER`; ``None`` when the request has none.
+        app_secrets: Secrets of the apps that share this address, old ones included while they are being replaced.
+
+    Raises:
+        SignatureError: The signature is missing, malformed or wrong, or there is no secret to check with. The message
+            says which, and contains neither signature nor body.
+    """
+    secrets = [app_secrets] if isinstance(app_secrets, str) else app_secrets
+    keys = [secret.encode() for secret in secrets if secret]
+    if not keys:
+        msg = "no app secret is set, so no webhook can be trusted"
+        raise SignatureError(msg)
+    if header is None:
+        msg = f"the request has no {SIGNATURE_HEADER} header"
+        raise SignatureError(msg)
+    form = _SIGNATURE.fullmatch(header)
+    if form is None:
+        msg = f"the {SIGNATURE_HEADER} header is not 'sha256=' and 64 lower-case hexadecimal digits"
+        raise SignatureError(msg)
+    given = bytes.fromhex(form[1])
+    # Unlike `hmac.digest`, this does not release the GIL, which a busy event loop would have to wait for.
+    matches = [hmac.compare_digest(hmac.new(key, raw_body, "sha256").digest(), given) for key in keys]
+    if not any(matches):
+        msg = "the signature was made with another app secret, or for another body"
+        raise SignatureError(msg)
 
 
 def parse_webhook(body: bytes | str | Mapping[str, Any]) -> list[Event]:
@@ -122,14 +165,7 @@ def parse_item(
     Read one item of ``messaging[]``, ``standby[]`` or ``changes[]`` (which has a ``field``), as in `Event.raw`.
 
     The fields of an event are enough to create it again, so only the raw item needs to be stored. Never raises for
-    values of a JSON decoder.
-
-    Args:
-        item: The item.
-        channel: Messenger or Instagram.
-        page_id: The Page or Instagram account of the entry; if ``None`` or ``"0"``, that of the item is used.
-        standby: Whether it was in ``standby[]``.
-        attempt: How many times handling has started, this time included.
+    values of a JSON decoder. If *page_id* is ``None`` or ``"0"``, that of the item is used.
     """
     common: CommonFields = {
         "channel": channel,
