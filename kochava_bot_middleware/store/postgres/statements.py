@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..records import EntryState
+from ..records import EntryState, Queue
 
 ENTRY = "e.id, e.queue, e.lane, e.schema, e.created_at, e.body, e.kind, e.name"
 """The columns that `entry_of` reads."""
@@ -72,9 +72,11 @@ WHERE NOT {kept} AND e.ended_at + $11::float8 <= {now} RETURNING 1
 """)
 """A row whose id need not be remembered any more is replaced."""
 
-SETTLED_ENTRIES = """
-UPDATE {s}.entries AS e SET state = t.state, attempts = t.attempts, reason = t.reason, detail = t.detail,
-    ended_at = $6::float8, body = CASE WHEN t.state = 'dead' THEN e.body ELSE '' END
+SETTLED_ENTRIES = f"""
+UPDATE {{s}}.entries AS e SET state = t.state, attempts = t.attempts, reason = t.reason, detail = t.detail,
+    ended_at = $6::float8, body = CASE WHEN t.state = 'dead' THEN e.body ELSE '' END,
+    lane = CASE WHEN t.state <> 'dead' AND e.queue = '{Queue.INBOX}' THEN '' ELSE e.lane END,
+    name = CASE WHEN t.state <> 'dead' AND e.queue = '{Queue.INBOX}' THEN '' ELSE e.name END
 FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[]) AS t (id, state, attempts, reason, detail)
 WHERE e.id = t.id
 """
@@ -255,7 +257,7 @@ SELECT {now}, locked.* FROM (SELECT) AS one LEFT JOIN locked ON true
 FORGET = """
 WITH old AS (
     SELECT e.id, e.state FROM {s}.entries AS e
-    WHERE e.lane = ANY ($1::text[]) AND (e.state = 'dead' OR e.state IS NULL AND EXISTS (
+    WHERE e.lane = ANY ($1::text[]) AND (e.state = 'dead' AND NOT e.purged OR e.state IS NULL AND EXISTS (
         SELECT FROM unnest($2::text[], $3::text[]) AS t (queue, lane) WHERE t.queue = e.queue AND t.lane = e.lane))
     FOR UPDATE OF e),
 gone AS (
@@ -267,7 +269,7 @@ dropped AS (
     FROM old WHERE e.id = old.id RETURNING e.queue, old.state),
 blanked AS (
     UPDATE {s}.entries AS e SET lane = '', name = '', detail = '', body = ''
-    WHERE e.lane = ANY ($1::text[]) AND e.state IN ('done', 'dropped'))
+    WHERE e.lane = ANY ($1::text[]) AND (e.state IN ('done', 'dropped') OR e.purged))
 SELECT d.queue, count(*), count(d.state) FROM dropped AS d GROUP BY d.queue
 """
 """Lanes, locked queues and lanes, reason, time. Answers by queue how many were dropped, and how many of them dead."""

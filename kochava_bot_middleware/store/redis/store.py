@@ -18,7 +18,7 @@ import attrs
 
 from ...clock import Clock, SystemClock
 from ...exceptions import StoreUnavailable
-from ..records import Claim, Committed, CommitVerdict, EntryState, Listed, Mark, Queue, QueueStats, Unit
+from ..records import Claim, Committed, CommitVerdict, EntryState, Listed, Mark, QueueStats, Unit
 from ..settings import StoreSettings
 from .address import RedisAddress, parse_redis_address
 from .client import Client, connect
@@ -190,7 +190,7 @@ class RedisStore:
 
     async def find(self, entry_id: str) -> Listed | None:
         # As in `retry_dead`.
-        rows = await self._read_everywhere(FIND, id=entry_id, private=Queue.INBOX)
+        rows = await self._read_everywhere(FIND, id=entry_id)
         return next((listed_of(row)[1] for row in rows if row is not None), None)
 
     async def retry_dead(self, ids: Sequence[str]) -> int:
@@ -265,9 +265,7 @@ class RedisStore:
         rows: list[tuple[bytes, Listed]] = []
         after: str | None = place
         while after is not None and len(rows) < limit:
-            seen, found = await self._read(
-                BROWSE, shard, after=after, limit=limit - len(rows), private=Queue.INBOX, **asked
-            )
+            seen, found = await self._read(BROWSE, shard, after=after, limit=limit - len(rows), **asked)
             rows += map(listed_of, found)
             after = None if seen is None else seen.decode()
         return rows
