@@ -34,6 +34,9 @@ import hashlib
 SCHEMA = 2
 """The version of what the scripts write."""
 
+SOME_ROWS = 500
+"""How many rows a script looks at, so that commits never wait long for it."""
+
 _SHARED = """
 local call, pack, unpack_one = redis.call, cmsgpack.pack, cmsgpack.unpack
 local META = KEYS[1]
