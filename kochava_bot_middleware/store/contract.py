@@ -43,7 +43,7 @@ class Store(Protocol):
         Open now rather than at first use, so that a bad address is reported at start; or open again after `close`.
 
         Raises:
-            StoreUnavailable: Says what was tried and how to mend it.
+            StoreUnavailable: Says what was tried and how to fix it.
             SchemaTooNew: A newer release wrote it.
         """
 
