@@ -146,10 +146,14 @@ def entry_of(row: Sequence[Any]) -> Entry:
 def _stored(argument: Any) -> Any:
     """What is sent: PostgreSQL knows no NUL character, so it is escaped in texts. Different texts stay different."""
     if isinstance(argument, list):
-        return list(map(_stored, argument))
-    if not isinstance(argument, str) or ("\x00" not in argument and _ESCAPE not in argument):
-        return argument
-    return argument.replace(_ESCAPE, _ESCAPE + "1").replace("\x00", _ESCAPE + "0")
+        return [_escaped(each) if isinstance(each, str) else each for each in argument]
+    return _escaped(argument) if isinstance(argument, str) else argument
+
+
+def _escaped(text: str) -> str:
+    if "\x00" not in text and _ESCAPE not in text:
+        return text
+    return text.replace(_ESCAPE, _ESCAPE + "1").replace("\x00", _ESCAPE + "0")
 
 
 @functools.lru_cache(maxsize=512)
