@@ -12,6 +12,9 @@ another.
                   └── lease lapsed ───┘      ├────────▶ dead      (kept whole, can be listed and retried)
                                              └────────▶ dropped   (kept without its body, with the reason)
 
+An entry of `Queue.INBOX` that is done or dropped keeps neither lane nor name: its lane names a person, and nobody looks
+for a handled event by that. A dead one keeps both, since it can be retried.
+
 The contract speaks in durations; the store's own clock turns them into times. Where that clock is set back, nothing is
 lost or reordered, and `Store.sweep` bounds the delay.
 """
@@ -40,7 +43,7 @@ class Store(Protocol):
         Open now rather than at first use, so that a bad address is reported at start; or open again after `close`.
 
         Raises:
-            StoreUnavailable: Says what was tried and how to mend it.
+            StoreUnavailable: Says what was tried and how to fix it.
             SchemaTooNew: A newer release wrote it.
         """
 

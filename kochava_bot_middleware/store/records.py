@@ -82,7 +82,7 @@ class Outcome(enum.Enum):
     """Never begun (shutdown, say): due at once, and the claim does not count as an attempt."""
 
     DEAD = "dead"
-    """Given up. The body is kept so that it can be listed, mended and retried."""
+    """Given up. The body is kept so that it can be listed, corrected and retried."""
 
     DROPPED = "dropped"
     """Must not be sent (consent, opt-out, forgotten). The body is erased, the reason kept."""

@@ -118,7 +118,7 @@ async def postgres_store(url: str, **arguments: Any) -> PostgresStore:
 @contextlib.asynccontextmanager
 async def postgres_pool(url: str) -> AsyncIterator[PostgresPool]:
     """Transactions on a store's tables, for what a store has no method for."""
-    pool = PostgresPool(parse_postgres(url), None)
+    pool = PostgresPool(parse_postgres(url), None, dedupe_seconds=60.0)
     yield pool
     await pool.close()
 

@@ -165,6 +165,30 @@ async def test_forget_leaves_nothing_that_names_the_person(store: Store) -> None
     assert [] == await store.browse("track", lane="ann")
 
 
+@pytest.mark.parametrize("outcome", [Outcome.DONE, Outcome.DROPPED])
+async def test_handled_event_names_nobody(store: Store, outcome: Outcome) -> None:
+    """Once an entry of the inbox is done or dropped, its row has neither lane nor name; the next of its lane has."""
+    await append(store, *(attrs.evolve(entry(name, queue="inbox"), kind="event", name="Purchase") for name in "ab"))
+    await settle(store, await claim_one(store, "inbox"), outcome)
+    rows = [await store.find(name) for name in "ab"]
+    assert [("", "event", ""), ("ann", "event", "Purchase")] == [
+        (row.entry.lane, row.entry.kind, row.entry.name) for row in rows if row is not None
+    ]
+    assert [] == await store.browse("inbox", state=EntryState(outcome.value), lane="ann")
+    assert "b" == (await claim_one(store, "inbox")).entry.id
+
+
+async def test_dead_event_keeps_its_lane(store: Store) -> None:
+    """It can be retried, and comes after what its lane got meanwhile."""
+    await append(store, attrs.evolve(entry("a", queue="inbox", body=b"kept"), name="Purchase"))
+    await settle(store, await claim_one(store, "inbox"), Outcome.DEAD)
+    await append(store, entry("b", queue="inbox"))
+    assert 1 == await store.retry_dead(["a"])
+    await settle(store, await claim_one(store, "inbox"))
+    retried = (await claim_one(store, "inbox")).entry
+    assert ("a", "ann", "Purchase", b"kept") == (retried.id, retried.lane, retried.name, retried.body)
+
+
 async def test_purged_entry_is_not_dropped_again(store: Store, clock: ManualClock) -> None:
     """Forgetting its person finds nothing of it, and the counts stay."""
     await append(store, entry("a"))

@@ -207,7 +207,7 @@ async def test_what_is_retried_is_not_purged_meanwhile(postgres_url: str, new_st
 
     async def retry(session: PostgresSession) -> int:
         watched = attrs.evolve(session, connection=PurgesInBetween(session.connection))
-        return await retry_dead(watched, ids=["a"], dedupe_seconds=60.0)
+        return await retry_dead(watched, ["a"])
 
     async with postgres_pool(postgres_url) as pool:
         assert (1, [0]) == (await pool.run(retry), purged)

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from kochava_bot_middleware.exceptions import StoreError, StoreUnavailable
-from kochava_bot_middleware.store.postgres.batches import Batches, touched_by, touches_nothing
+from kochava_bot_middleware.store.postgres.batches import Batches, touched_by
 from kochava_bot_middleware.store.records import Claim, Mark, Outcome, Settlement, Unit
 from tests.store.harness import entry, mark, recalled
 from tests.store.postgres_server import NewStore
@@ -35,7 +35,7 @@ class Transactions:
             raise self.error
         return [f"answer to {each}" for each in given]
 
-    def batched(self, *, side_by_side: int = 1, most: int = 100, touched: Touched = touches_nothing) -> Call:
+    def batched(self, *, side_by_side: int = 1, most: int = 100, touched: Touched = lambda _given: frozenset()) -> Call:
         return Call(Batches(self.run, name="test", side_by_side=side_by_side, most=most, touched=touched))
 
 

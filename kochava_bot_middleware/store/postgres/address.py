@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TypeVar
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import attrs
 
 from ...exceptions import SettingsError, Violation
 from ...settings import Secret
-
-T = TypeVar("T")
 
 SCHEMES = ("postgresql", "postgres")
 
@@ -23,6 +21,17 @@ _PASSED_ON = frozenset(
     ("host", "port", "passfile", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "target_session_attrs")
 )
 _SERVER = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.%-]*)(:\d+)?")
+
+_OPTIONS: Mapping[str, tuple[Callable[[str], Any], Callable[[Any], object], str]] = {
+    # Never quoted, hence no capitals; names of channels add to it, and PostgreSQL's names have at most 63 bytes.
+    "schema": (str, re.compile(r"[a-z_][a-z0-9_]{0,49}").fullmatch, "lower-case letters, digits and _, at most 50"),
+    "connections": (int, lambda number: number >= 2, "a number, at least 2"),
+    "statement_cache": (int, lambda number: number >= 0, "a number, at least 0"),
+    "listen": (str, re.compile(r"on|off|(\[[0-9a-fA-F:.]+\]|[\w.-]+):\d+").fullmatch, "on, off or host:port"),
+    "timeout_seconds": (float, lambda seconds: seconds >= 0.1, "a number of seconds, at least 0.1"),
+    "durability": (str, ("commit", "server").__contains__, "commit or server"),
+}
+"""How the text of an option is converted, whether the value can be used, and what is wanted."""
 
 
 @attrs.frozen(kw_only=True)
@@ -70,63 +79,28 @@ def parse_postgres(url: str) -> PostgresAddress:
         # A password that contains a slash would be read as part of host or path, so neither is shown.
         raise _wrong(KNOWN, "an address whose host, port or database cannot be told apart")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    own = {name: value for name, value in options.items() if name not in _PASSED_ON}
-    passed_on = {name: value for name, value in options.items() if name in _PASSED_ON}
+    passed_on = urlencode({name: value for name, value in options.items() if name in _PASSED_ON})
     return PostgresAddress(
-        dsn=Secret(_dsn(parts, passed_on)),
+        dsn=Secret(urlunsplit(parts._replace(scheme="postgresql", query=passed_on))),
         shown=f"postgresql://{user.partition(':')[0]}{at}{servers}{parts.path}",
-        **_read_options(own),  # type: ignore[arg-type]
+        **{name: _read(name, text) for name, text in options.items() if name not in _PASSED_ON},
     )
 
 
-def _dsn(parts: SplitResult, options: Mapping[str, str]) -> str:
-    return urlunsplit(parts._replace(scheme="postgresql", query=urlencode(options)))
-
-
-def _read_options(options: Mapping[str, str]) -> dict[str, object]:
-    read: dict[str, object] = {}
-    for name, text in options.items():
-        if name not in _OPTIONS:
-            wanted = f"only the options {', '.join(sorted((*_OPTIONS, *_PASSED_ON)))}"
-            got = f"the option {name}"
-            raise _wrong(wanted, got)
-        convert, wanted = _OPTIONS[name]
-        try:
-            read[name] = convert(text)
-        except ValueError:
-            wanted = f"{name} to be {wanted}"
-            raise _wrong(wanted, text) from None
-    return read
-
-
-def _matching(pattern: str) -> Callable[[str], str]:
-    def convert(text: str) -> str:
-        if re.fullmatch(pattern, text) is None:
-            raise ValueError
-        return text
-
-    return convert
-
-
-def _at_least(lowest: T, convert: Callable[[str], T]) -> Callable[[str], T]:
-    def check(text: str) -> T:
+def _read(name: str, text: str) -> Any:
+    if name not in _OPTIONS:
+        wanted = f"only the options {', '.join(sorted((*_OPTIONS, *_PASSED_ON)))}"
+        got = f"the option {name}"
+        raise _wrong(wanted, got)
+    convert, is_usable, wanted = _OPTIONS[name]
+    try:
         value = convert(text)
-        if not value >= lowest:  # type: ignore[operator]
-            raise ValueError
-        return value
-
-    return check
-
-
-_OPTIONS: Mapping[str, tuple[Callable[[str], object], str]] = {
-    # Never quoted, hence no capitals; names of channels add to it, and PostgreSQL's names have at most 63 bytes.
-    "schema": (_matching(r"[a-z_][a-z0-9_]{0,49}"), "lower-case letters, digits and _, at most 50"),
-    "connections": (_at_least(2, int), "a number, at least 2"),
-    "statement_cache": (_at_least(0, int), "a number, at least 0"),
-    "listen": (_matching(r"on|off|(\[[0-9a-fA-F:.]+\]|[\w.-]+):\d+"), "on, off or host:port"),
-    "timeout_seconds": (_at_least(0.1, float), "a number of seconds, at least 0.1"),
-    "durability": (_matching("commit|server"), "commit or server"),
-}
+    except ValueError:
+        value = None
+    if value is None or not is_usable(value):
+        wanted = f"{name} to be {wanted}"
+        raise _wrong(wanted, text)
+    return value
 
 
 def _wrong(wanted: str, got: str) -> SettingsError:

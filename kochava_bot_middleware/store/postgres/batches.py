@@ -27,11 +27,6 @@ class _Call(Generic[Given, Answer]):
     touched: frozenset[Hashable]
 
 
-def touches_nothing(_given: object) -> frozenset[Hashable]:
-    """Of calls that may be done in any order."""
-    return frozenset()
-
-
 class Batches(Generic[Given, Answer]):
     """
     Runs calls in batches for as long as there are any. A batch begins after its calls were made.
@@ -42,7 +37,7 @@ class Batches(Generic[Given, Answer]):
         side_by_side: How many batches run at the same time.
         most: Most calls of one batch.
         touched: What a call changes: of two calls that touch the same, the first is finished before the second begins,
-            or both are in one batch.
+            or both are in one batch. By default calls touch nothing.
     """
 
     def __init__(
@@ -52,7 +47,7 @@ class Batches(Generic[Given, Answer]):
         name: str,
         side_by_side: int,
         most: int,
-        touched: Callable[[Given], frozenset[Hashable]] = touches_nothing,
+        touched: Callable[[Given], frozenset[Hashable]] = lambda _given: frozenset(),
     ) -> None:
         self._run_batch = run
         self._name = name

@@ -19,13 +19,11 @@ from ...exceptions import StoreError
 from ..notify import leaves_work
 from ..records import Committed, Unit
 from .address import PostgresAddress
-from .pool import PostgresPool
+from .pool import FAILURES, PostgresPool
 from .session import PostgresSession
 
 RECONNECT_SECONDS = 5.0
 """How long to wait after a failed attempt to listen."""
-
-_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 # Whether a notification outlives a crash of the server does not matter, so it does not wait for the disk.
 _NOTIFY = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)"
@@ -100,7 +98,7 @@ class PostgresNotifier:
             await asyncio.wait([connecting])
         if self._connection is not None:
             self._callbacks.clear()
-            with contextlib.suppress(*_FAILURES):
+            with contextlib.suppress(*FAILURES):
                 await self._connection.close(timeout=self._address.timeout_seconds)
 
     def _is_connected(self) -> bool:
@@ -111,13 +109,10 @@ class PostgresNotifier:
             callback()
 
     async def _send(self) -> None:
-        async def notify(session: PostgresSession) -> None:
-            await session.fetch(_NOTIFY, self._channel, self._name)
-
         while self._is_pending:
             self._is_pending = False
             with contextlib.suppress(StoreError):
-                await self._pool.run(notify)
+                await self._pool.run(PostgresSession.fetch, _NOTIFY, self._channel, self._name)
 
     async def _connect(self) -> None:
         timeout = self._address.timeout_seconds
@@ -128,7 +123,7 @@ class PostgresNotifier:
             await connection.add_listener(self._channel, self._received)
             # For what was appended before this connection listened.
             self._wake()
-        except _FAILURES:
+        except FAILURES:
             if self._connection is not None:
                 self._connection.terminate()
         finally:

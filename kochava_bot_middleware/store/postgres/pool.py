@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import asyncpg  # type: ignore[import-untyped]
 
@@ -17,6 +16,7 @@ from .address import PostgresAddress
 from .schema import check
 from .session import PostgresSession, Raced
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 ATTEMPTS = 20
@@ -36,6 +36,9 @@ _BEGIN = "; ".join(
 
 PASSING = (Raced, asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError)
 """Errors after which the same transaction, begun again, is likely to succeed. Nothing was written."""
+
+FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What asyncpg raises."""
 
 _REFUSED = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 
@@ -67,11 +70,13 @@ class PostgresPool:
     Args:
         address: Where, and how many.
         clock: Used instead of the server's clock; ``None``: the server's is used.
+        dedupe_seconds: See `StoreSettings`.
     """
 
-    def __init__(self, address: PostgresAddress, clock: Clock | None) -> None:
+    def __init__(self, address: PostgresAddress, clock: Clock | None, *, dedupe_seconds: float) -> None:
         self._address = address
         self._clock = clock
+        self._dedupe_seconds = dedupe_seconds
         self._pool: Any = None
         self._opening = asyncio.Lock()
         self._working: set[asyncio.Task[Any]] = set()
@@ -87,7 +92,7 @@ class PostgresPool:
         """
         if not self._is_checked:
             trusts_server = self._address.durability == "server"
-            await self.run_unchecked(partial(check, shown=self._address.shown, trusts_server=trusts_server))
+            await self.run_unchecked(check, shown=self._address.shown, trusts_server=trusts_server)
             self._is_checked = True
 
     async def close(self) -> None:
@@ -98,17 +103,21 @@ class PostgresPool:
         if pool is not None:
             try:
                 await asyncio.wait_for(pool.close(), self._address.timeout_seconds)
-            except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            except FAILURES:
                 pool.terminate()
 
-    async def run(self, work: Callable[[PostgresSession], Awaitable[T]]) -> T:
+    async def run(
+        self, work: Callable[Concatenate[PostgresSession, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Do *work* in a transaction of its own, repeated if it met another transaction."""
         await self.open()
-        return await self.run_unchecked(work)
+        return await self.run_unchecked(work, *args, **kwargs)
 
-    async def run_unchecked(self, work: Callable[[PostgresSession], Awaitable[T]]) -> T:
+    async def run_unchecked(
+        self, work: Callable[Concatenate[PostgresSession, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """The same, whether or not the tables are there. It is finished even if the caller is cancelled meanwhile."""
-        task = asyncio.get_running_loop().create_task(self._run(work))
+        task = asyncio.get_running_loop().create_task(self._run(work, *args, **kwargs))
         self._working.add(task)
         task.add_done_callback(self._worked)
         return await asyncio.shield(task)
@@ -119,11 +128,13 @@ class PostgresPool:
         if not task.cancelled():
             task.exception()
 
-    async def _run(self, work: Callable[[PostgresSession], Awaitable[T]]) -> T:
+    async def _run(
+        self, work: Callable[Concatenate[PostgresSession, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         for _ in range(ATTEMPTS):
             with contextlib.suppress(*PASSING), _translated(self._address.shown):
                 async with self._transaction() as session:
-                    return await work(session)
+                    return await work(session, *args, **kwargs)
         message = f"the store {self._address.shown} is too busy: {ATTEMPTS} attempts met another transaction"
         raise StoreUnavailable(message)
 
@@ -135,7 +146,9 @@ class PostgresPool:
         try:
             await connection.execute(_BEGIN)
             now = None if self._clock is None else self._clock.now()
-            yield PostgresSession(connection=connection, schema=self._address.schema, now=now)
+            yield PostgresSession(
+                connection=connection, schema=self._address.schema, now=now, dedupe_seconds=self._dedupe_seconds
+            )
             await connection.execute("COMMIT")
         except Exception as exc:
             await _roll_back(connection)
@@ -175,22 +188,13 @@ async def _roll_back(connection: Any) -> None:
     try:
         if connection.is_in_transaction():
             await connection.execute("ROLLBACK")
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    except FAILURES:
         connection.terminate()
 
 
 @contextlib.contextmanager
 def _translated(shown: str) -> Iterator[None]:
-    """
-    Raise what asyncpg raises as `StoreError`; errors that are `PASSING` stay as they are.
-
-    Args:
-        shown: The address without its password.
-
-    Raises:
-        StoreUnavailable: The server cannot be reached, or cannot do it now.
-        StoreError: What was given cannot be stored.
-    """
+    """Raise what asyncpg raises as `StoreError`; errors that are `PASSING` stay as they are."""
     try:
         yield
     except (StoreError, *PASSING):
@@ -199,7 +203,7 @@ def _translated(shown: str) -> Iterator[None]:
         # The server's message may hold what a person wrote.
         message = f"the store {shown} cannot keep this ({type(exc).__name__})"
         raise StoreError(message) from None
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as exc:
+    except FAILURES as exc:
         advice = _advice(exc)
         said = str(exc).partition("\n")[0] or type(exc).__name__
         message = f"the store {shown} {advice} (PostgreSQL: {said})"

@@ -102,11 +102,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX entries_to_purge ON {s}.entries (ended_at) WHERE state IN ('dead', 'dropped') AND NOT purged",
     ),
 )
-"""
-Step N turns version N into N + 1. A step that was released is never changed.
-
-``{dedupe_seconds}`` is `StoreSettings.dedupe_seconds`.
-"""
+"""Step N turns version N into N + 1. A step that was released is never changed."""
 
 MIGRATION_SECONDS = 86_400.0
 """Longest wait for one statement of a migration, which rewrites whole tables."""
@@ -138,13 +134,9 @@ async def check(session: PostgresSession, *, shown: str, trusts_server: bool) ->
         raise StoreUnavailable(message)
 
 
-async def initialize(session: PostgresSession, *, shown: str, dedupe_seconds: float) -> None:
+async def initialize(session: PostgresSession, *, shown: str) -> None:
     """
     Make the tables, or bring those of an older release up to date. Does nothing where they are as they should be.
-
-    Args:
-        shown: The address, for messages.
-        dedupe_seconds: See `StoreSettings`.
 
     Raises:
         StoreUnavailable: The schema holds the tables of another program.
@@ -165,8 +157,7 @@ async def initialize(session: PostgresSession, *, shown: str, dedupe_seconds: fl
         await session.fetch("INSERT INTO {s}.store_version VALUES (0)")
     for step in MIGRATIONS[version:]:
         for statement in step:
-            text = statement.replace("{dedupe_seconds}", f"{dedupe_seconds!r}::float8")
-            await session.fetch(text)
+            await session.fetch(statement)
     await session.fetch("UPDATE {s}.store_version SET version = $1", len(MIGRATIONS))
 
 

@@ -11,10 +11,14 @@ import attrs
 
 from ..records import Entry
 
-NOW = "extract(epoch FROM statement_timestamp())::float8"
+_NOW = "extract(epoch FROM statement_timestamp())::float8"
 """
 The server's clock. Stable within a statement, unlike ``clock_timestamp()``, so that an index can be searched by it.
 """
+
+_ENTRY = "e.id, e.queue, e.lane, e.schema, e.created_at, e.body, e.kind, e.name"
+
+_IS_SEEN = "(e.state IS NULL OR e.state <> 'done' AND NOT e.purged OR e.ended_at + {dedupe_seconds} > {now})"
 
 _ESCAPE = "\x1a"
 _PARAMETER = re.compile(r"\$(\d+)")
@@ -41,72 +45,74 @@ class PostgresSession:
     """
     Runs statements in a transaction that its maker begins and ends.
 
-    In a statement ``{s}`` stands for the schema and ``{now}`` for the store's time.
+    In a statement ``{s}`` stands for the schema, ``{now}`` for the store's time, ``{entry}`` for the columns that
+    `entry_of` reads, and ``{is_seen}`` for whether the id of entry ``e`` must not be appended again.
 
     Attributes:
         connection: In a transaction.
         schema: Name that needs no quotes.
         now: Wall-clock seconds since the epoch where the store was given a clock; ``None``: the server's clock is used.
+        dedupe_seconds: See `StoreSettings`.
         timeout_seconds: Longest wait for the answer to a statement; ``None``: as the address says.
     """
 
     connection: PostgresConnection
     schema: str
     now: float | None
+    dedupe_seconds: float
     timeout_seconds: float | None = None
 
     async def fetch(self, statement: str, *arguments: Any) -> Sequence[Sequence[Any]]:
         """The rows of a statement."""
-        text = _rendered(statement, self.schema, self.now)
-        return await self.connection.fetch(text, *arguments, timeout=self.timeout_seconds)
+        text = _rendered(statement, self.schema, self.now, self.dedupe_seconds)
+        return await self.connection.fetch(text, *map(_stored, arguments), timeout=self.timeout_seconds)
 
     async def value(self, statement: str, *arguments: Any) -> Any:
         """The first column of the first row."""
         return (await self.fetch(statement, *arguments))[0][0]
 
 
-@attrs.frozen
-class _Part:
-    name: str
-    statement: str
-    parameters: int
-    is_checked: bool
-
-
 class CombinedStatement:
     """Several changes as one statement, and so as one round trip. No part sees what the others change."""
 
     def __init__(self) -> None:
-        self._parts: list[_Part] = []
+        self._parts: list[str] = []
         self._arguments: list[Any] = []
-        self._expected: list[int] = []
+        self._expected: dict[str, int] = {}
 
-    def add(self, name: str, statement: str, *arguments: Any, expected: int | None = None) -> None:
+    def add(
+        self, name: str, statement: str, rows: Sequence[Sequence[Any]], *more: Any, is_checked: bool = False
+    ) -> None:
         """
-        Add a part.
+        Add a part, unless there are no rows.
 
         Args:
             name: Unlike that of the other parts.
-            statement: Its parameters are numbered from ``$1``.
-            arguments: One for each parameter.
-            expected: How many rows it must return; fewer mean that another process came first.
+            statement: Its parameters are numbered from ``$1``: an array for each column, and then the others.
+            rows: What it writes.
+            more: Its further arguments.
+            is_checked: It must return a row for each of *rows*; fewer mean that another process came first.
         """
-        self._parts.append(_Part(name, statement, len(arguments), expected is not None))
-        self._arguments += arguments
-        if expected is not None:
-            self._expected.append(expected)
+        if not rows:
+            return
+        self._parts.append(f"{name} AS ({_renumbered(statement, len(self._arguments))})")
+        self._arguments += (*columns(rows), *more)
+        if is_checked:
+            self._expected[name] = len(rows)
 
     async def run(self, session: PostgresSession) -> None:
         """
         Write all parts.
 
         Raises:
-            Raced: A part did not return as many rows as expected; the transaction is to be rolled back.
+            Raced: A part did not return all its rows; the transaction is to be rolled back.
         """
         if not self._parts:
             return
-        (counts,) = await session.fetch(_combined(tuple(self._parts)), *self._arguments)
-        if self._expected and list(counts) != self._expected:
+        checked = [f"(SELECT count(*) FROM {name})" for name in self._expected]  # noqa: S608 - names of parts
+        statement = f"WITH {', '.join(self._parts)} SELECT {', '.join(checked) or '1'}"
+        (counts,) = await session.fetch(statement, *self._arguments)
+        if self._expected and list(counts) != list(self._expected.values()):
             raise Raced
 
 
@@ -115,22 +121,15 @@ def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def to_text(text: str) -> str:
-    """The text to store: PostgreSQL knows no NUL character, so it is escaped. Different texts stay different."""
-    if "\x00" not in text and _ESCAPE not in text:
-        return text
-    return text.replace(_ESCAPE, _ESCAPE + "1").replace("\x00", _ESCAPE + "0")
-
-
 def from_text(text: str) -> str:
-    """What `to_text` was given."""
+    """The text that was given to a statement which stored it."""
     if _ESCAPE not in text:
         return text
     return text.replace(_ESCAPE + "0", "\x00").replace(_ESCAPE + "1", _ESCAPE)
 
 
 def entry_of(row: Sequence[Any]) -> Entry:
-    """The entry whose columns a statement has read, in the order of ``statements.ENTRY``."""
+    """The entry whose columns a statement has read as ``{entry}``."""
     entry_id, queue, lane, schema, created_at, body, kind, name = row
     return Entry(
         id=from_text(entry_id),
@@ -144,22 +143,26 @@ def entry_of(row: Sequence[Any]) -> Entry:
     )
 
 
-@functools.lru_cache(maxsize=512)
-def _rendered(statement: str, schema: str, now: float | None) -> str:
-    return statement.replace("{s}", schema).replace("{now}", NOW if now is None else f"{now!r}::float8")
+def _stored(argument: Any) -> Any:
+    """What is sent: PostgreSQL knows no NUL character, so it is escaped in texts. Different texts stay different."""
+    if isinstance(argument, list):
+        return [_escaped(each) if isinstance(each, str) else each for each in argument]
+    return _escaped(argument) if isinstance(argument, str) else argument
+
+
+def _escaped(text: str) -> str:
+    if "\x00" not in text and _ESCAPE not in text:
+        return text
+    return text.replace(_ESCAPE, _ESCAPE + "1").replace("\x00", _ESCAPE + "0")
 
 
 @functools.lru_cache(maxsize=512)
-def _combined(parts: tuple[_Part, ...]) -> str:
-    given = 0
-    texts = []
-    for part in parts:
-        texts.append(f"{part.name} AS ({_renumbered(part.statement, given)})")
-        given += part.parameters
-    # All of it is constant text of these modules.
-    checked = [f"(SELECT count(*) FROM {part.name})" for part in parts if part.is_checked]  # noqa: S608
-    return f"WITH {', '.join(texts)} SELECT {', '.join(checked) or '1'}"
+def _rendered(statement: str, schema: str, now: float | None, dedupe_seconds: float) -> str:
+    filled = statement.replace("{is_seen}", _IS_SEEN).replace("{entry}", _ENTRY).replace("{s}", schema)
+    filled = filled.replace("{dedupe_seconds}", f"{dedupe_seconds!r}::float8")
+    return filled.replace("{now}", _NOW if now is None else f"{now!r}::float8")
 
 
+@functools.lru_cache(maxsize=512)
 def _renumbered(statement: str, by: int) -> str:
     return _PARAMETER.sub(lambda found: f"${int(found[1]) + by}", statement)

@@ -5,22 +5,13 @@ Rows of `heads` are locked in the order of queue and lane, rows of `marks` in th
 transactions wait for each other.
 """
 
+# ruff: noqa: S608 - what is put together are constants of this module
+
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..records import EntryState
-
-ENTRY = "e.id, e.queue, e.lane, e.schema, e.created_at, e.body, e.kind, e.name"
-"""The columns that `entry_of` reads."""
-
-_KEPT = "(e.state IS NULL OR e.state <> 'done' AND NOT e.purged)"
-"""Whether an entry is more than the memory of its id."""
-
-
-def _filled(statement: str) -> str:
-    return statement.replace("{entry}", ENTRY).replace("{kept}", _KEPT)
-
+from ..records import EntryState, Queue
 
 # What a commit reads.
 
@@ -39,20 +30,20 @@ WITH locked AS (
 SELECT {now}, locked.* FROM (SELECT) AS one LEFT JOIN locked ON true
 """
 
-SEEN = _filled("""
+SEEN = """
 SELECT nextval('{s}.places'), EXISTS (
-    SELECT FROM {s}.entries AS e WHERE e.id = t.id AND ({kept} OR e.ended_at + $2::float8 > {now}))
+    SELECT FROM {s}.entries AS e WHERE e.id = t.id AND {is_seen})
 FROM unnest($1::text[]) WITH ORDINALITY AS t (id, number) ORDER BY t.number
-""")
+"""
 
-SUCCESSORS = _filled("""
+SUCCESSORS = """
 SELECT e.place, greatest(e.due_at, $4::float8), {entry}
 FROM unnest($1::text[], $2::text[], $3::bigint[]) AS t (queue, lane, place) CROSS JOIN LATERAL (
     SELECT * FROM {s}.entries AS of_lane
     WHERE of_lane.lane = t.lane AND of_lane.queue = t.queue AND of_lane.place > t.place
         AND coalesce(of_lane.state, '') = ''
     ORDER BY of_lane.place LIMIT 1) AS e
-""")
+"""
 """
 Not ``state IS NULL``, with which a planner without statistics walks through all that waits. ``greatest`` passes over
 NULL, which stands for "at once" in rows from before version 2.
@@ -60,7 +51,7 @@ NULL, which stands for "at once" in rows from before version 2.
 
 # What a commit writes: parts of a `CombinedStatement`.
 
-NEW_ENTRIES = _filled("""
+NEW_ENTRIES = """
 INSERT INTO {s}.entries AS e (place, id, queue, lane, schema, created_at, due_at, body, kind, name)
 SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::float8[], $7::float8[],
     $8::bytea[], $9::text[], $10::text[]) AS t (place, id) ORDER BY t.id
@@ -68,13 +59,15 @@ ON CONFLICT (id) DO UPDATE SET place = excluded.place, queue = excluded.queue, l
     schema = excluded.schema, created_at = excluded.created_at, due_at = excluded.due_at, body = excluded.body,
     kind = excluded.kind, name = excluded.name, state = NULL, purged = false, attempts = 0, reason = '', detail = '',
     ended_at = NULL
-WHERE NOT {kept} AND e.ended_at + $11::float8 <= {now} RETURNING 1
-""")
+WHERE NOT {is_seen} RETURNING 1
+"""
 """A row whose id need not be remembered any more is replaced."""
 
-SETTLED_ENTRIES = """
-UPDATE {s}.entries AS e SET state = t.state, attempts = t.attempts, reason = t.reason, detail = t.detail,
-    ended_at = $6::float8, body = CASE WHEN t.state = 'dead' THEN e.body ELSE '' END
+SETTLED_ENTRIES = f"""
+UPDATE {{s}}.entries AS e SET state = t.state, attempts = t.attempts, reason = t.reason, detail = t.detail,
+    ended_at = $6::float8, body = CASE WHEN t.state = 'dead' THEN e.body ELSE '' END,
+    lane = CASE WHEN t.state <> 'dead' AND e.queue = '{Queue.INBOX}' THEN '' ELSE e.lane END,
+    name = CASE WHEN t.state <> 'dead' AND e.queue = '{Queue.INBOX}' THEN '' ELSE e.name END
 FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[]) AS t (id, state, attempts, reason, detail)
 WHERE e.id = t.id
 """
@@ -136,7 +129,7 @@ ORDER BY t.queue ON CONFLICT (queue, part) DO UPDATE SET accepted = c.accepted +
 
 # Claims.
 
-CLAIM = _filled("""
+CLAIM = """
 WITH due AS (
     SELECT h.queue, h.lane, h.place, h.due_at FROM {s}.heads AS h WHERE h.queue = $1 AND h.due_at <= {now}
     ORDER BY h.due_at, h.place LIMIT $2 FOR UPDATE SKIP LOCKED),
@@ -145,7 +138,7 @@ leased AS (
     UPDATE {s}.heads AS h SET token = ($4::text[])[n.number], attempts = h.attempts + 1, due_at = {now} + $3::float8
     FROM numbered AS n WHERE h.queue = n.queue AND h.lane = n.lane RETURNING h.id, h.token, h.attempts, n.number)
 SELECT l.token, l.attempts, {entry} FROM leased AS l JOIN {s}.entries AS e ON e.id = l.id ORDER BY l.number
-""")
+"""
 
 RENEW = """
 WITH owned AS (
@@ -179,24 +172,24 @@ _IS_LEASED = "(h.token IS NOT NULL AND h.due_at > {now})"
 _LISTED = f"""
 SELECT e.place, coalesce(e.state, CASE WHEN {_IS_LEASED} THEN 'in flight' ELSE 'waiting' END) AS state,
     coalesce(h.attempts, e.attempts), coalesce(h.reason, e.reason), coalesce(h.detail, e.detail),
-    CASE WHEN e.state IS NULL THEN coalesce(h.due_at, e.due_at) END, e.ended_at, {ENTRY}
+    CASE WHEN e.state IS NULL THEN coalesce(h.due_at, e.due_at) END, e.ended_at, {{entry}}
 FROM {{s}}.entries AS e
 LEFT JOIN {{s}}.heads AS h ON e.state IS NULL AND h.queue = e.queue AND h.lane = e.lane AND h.id = e.id
-"""  # noqa: S608 - what is put together are constants of this module
+"""
 
-FIND = _filled(f"{_LISTED} WHERE e.id = $1 AND NOT e.purged AND ({{kept}} OR e.ended_at + $2::float8 > {{now}})")
+FIND = f"{_LISTED} WHERE e.id = $1 AND NOT e.purged AND {{is_seen}}"
 
-_AFTER = _filled("""
+_AFTER = """
 WITH after AS (SELECT CASE WHEN $2::text IS NULL THEN -1 ELSE (
-    SELECT e.place FROM {s}.entries AS e WHERE e.id = $2 AND ({kept} OR e.ended_at + $4::float8 > {now})) END AS place)
-""")
+    SELECT e.place FROM {s}.entries AS e WHERE e.id = $2 AND {is_seen}) END AS place)
+"""
 
 _OF_QUEUE = "e.queue = $1 AND e.place > (SELECT after.place FROM after)"
 
 _LEASED_HEADS = f"""
 SELECT h.id FROM {{s}}.heads AS h
 WHERE h.queue = $1 AND {_IS_LEASED} AND h.place > (SELECT after.place FROM after) ORDER BY h.place LIMIT $3
-"""  # noqa: S608
+"""
 
 _OF_STATE = {
     EntryState.WAITING: f"{_OF_QUEUE} AND e.state IS NULL AND {_IS_LEASED} IS NOT TRUE",
@@ -212,18 +205,17 @@ def listing(states: Sequence[EntryState]) -> str:
     """
     The statement that lists entries of a queue in these states, in the order of their places.
 
-    Its parameters are the queue, the id after which to begin (``None``: the beginning), how many, and how long ids are
-    remembered.
+    Its parameters are the queue, the id after which to begin (``None``: the beginning), and how many.
     """
     listed = " UNION ALL ".join(f"({_LISTED} WHERE {_OF_STATE[state]} ORDER BY 1 LIMIT $3)" for state in states)
-    return f"{_AFTER} SELECT * FROM ({listed}) AS listed ORDER BY 1 LIMIT $3"  # noqa: S608
+    return f"{_AFTER} SELECT * FROM ({listed}) AS listed ORDER BY 1 LIMIT $3"
 
 
 LIST_LANE = f"""
 {_AFTER} SELECT * FROM (
-    {_LISTED} WHERE {_OF_QUEUE} AND e.lane = $5 AND NOT e.purged OFFSET 0) AS listed
-WHERE listed.state = ANY ($6::text[]) ORDER BY 1 LIMIT $3
-"""  # noqa: S608
+    {_LISTED} WHERE {_OF_QUEUE} AND e.lane = $4 AND NOT e.purged OFFSET 0) AS listed
+WHERE listed.state = ANY ($5::text[]) ORDER BY 1 LIMIT $3
+"""
 """The same of one lane, which has few entries; its further parameters are the lane and the states."""
 
 # What an operator does. Only one process at a time moves dead entries, or they could slip through between two.
@@ -231,7 +223,7 @@ WHERE listed.state = ANY ($6::text[]) ORDER BY 1 LIMIT $3
 LOCK_UPKEEP = "SELECT pg_advisory_xact_lock(hashtextextended('kochava-bot upkeep {s}', 0))"
 
 LOCK_DEAD = """
-SELECT e.id, e.queue, e.lane FROM {s}.entries AS e
+SELECT {entry} FROM {s}.entries AS e
 WHERE e.id = ANY ($1::text[]) AND e.state = 'dead' AND NOT e.purged FOR UPDATE OF e
 """
 """Locked, so that no purge removes them meanwhile."""
@@ -255,7 +247,7 @@ SELECT {now}, locked.* FROM (SELECT) AS one LEFT JOIN locked ON true
 FORGET = """
 WITH old AS (
     SELECT e.id, e.state FROM {s}.entries AS e
-    WHERE e.lane = ANY ($1::text[]) AND (e.state = 'dead' OR e.state IS NULL AND EXISTS (
+    WHERE e.lane = ANY ($1::text[]) AND (e.state = 'dead' AND NOT e.purged OR e.state IS NULL AND EXISTS (
         SELECT FROM unnest($2::text[], $3::text[]) AS t (queue, lane) WHERE t.queue = e.queue AND t.lane = e.lane))
     FOR UPDATE OF e),
 gone AS (
@@ -267,7 +259,7 @@ dropped AS (
     FROM old WHERE e.id = old.id RETURNING e.queue, old.state),
 blanked AS (
     UPDATE {s}.entries AS e SET lane = '', name = '', detail = '', body = ''
-    WHERE e.lane = ANY ($1::text[]) AND e.state IN ('done', 'dropped'))
+    WHERE e.lane = ANY ($1::text[]) AND (e.state IN ('done', 'dropped') OR e.purged))
 SELECT d.queue, count(*), count(d.state) FROM dropped AS d GROUP BY d.queue
 """
 """Lanes, locked queues and lanes, reason, time. Answers by queue how many were dropped, and how many of them dead."""
@@ -285,21 +277,21 @@ SELECT count(*) FROM old
 
 SWEEP = """
 WITH expired_entries AS (
-    SELECT e.id FROM {s}.entries AS e WHERE (e.state = 'done' OR e.purged) AND e.ended_at <= {now} - $1::float8
-    ORDER BY e.ended_at LIMIT $2 FOR UPDATE SKIP LOCKED),
+    SELECT e.id FROM {s}.entries AS e WHERE (e.state = 'done' OR e.purged) AND e.ended_at <= {now} - {dedupe_seconds}
+    ORDER BY e.ended_at LIMIT $1 FOR UPDATE SKIP LOCKED),
 gone_entries AS (DELETE FROM {s}.entries AS e USING expired_entries AS old WHERE e.id = old.id),
 expired_marks AS (
     SELECT m.key FROM {s}.marks AS m WHERE m.expires_at <= {now}
-    ORDER BY m.expires_at LIMIT $2 FOR UPDATE SKIP LOCKED),
+    ORDER BY m.expires_at LIMIT $1 FOR UPDATE SKIP LOCKED),
 gone_marks AS (DELETE FROM {s}.marks AS m USING expired_marks AS old WHERE m.key = old.key),
 late_heads AS (
     SELECT h.queue, h.lane, {now} + t.longest AS due_at
-    FROM unnest($3::text[], $4::float8[]) AS t (queue, longest)
-    JOIN {s}.heads AS h ON h.queue = t.queue AND h.due_at > {now} + t.longest LIMIT $2 FOR UPDATE OF h SKIP LOCKED),
+    FROM unnest($2::text[], $3::float8[]) AS t (queue, longest)
+    JOIN {s}.heads AS h ON h.queue = t.queue AND h.due_at > {now} + t.longest LIMIT $1 FOR UPDATE OF h SKIP LOCKED),
 moved_heads AS (
     UPDATE {s}.heads AS h SET due_at = late.due_at FROM late_heads AS late
     WHERE h.queue = late.queue AND h.lane = late.lane)
 SELECT greatest((SELECT count(*) FROM expired_entries), (SELECT count(*) FROM expired_marks),
     (SELECT count(*) FROM late_heads))
 """
-"""How long ids are remembered, how many rows of each kind, queues and their longest waits."""
+"""How many rows of each kind, queues and their longest waits."""

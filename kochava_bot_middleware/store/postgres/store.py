@@ -31,9 +31,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
@@ -48,9 +46,6 @@ from .commit import commit_units
 from .notifier import PostgresNotifier
 from .pool import PostgresPool
 from .schema import initialize
-from .session import PostgresSession
-
-T = TypeVar("T")
 
 TRANSACTIONS = 2
 """How many transactions commit side by side in one process."""
@@ -60,11 +55,6 @@ UNITS = 128
 
 LOOKUPS = 1_000
 """Most lookups of state entries in one statement."""
-
-SOME_ROWS = 500
-"""How many rows a sweep or purge removes in one transaction, so that commits never wait long for it."""
-
-_LISTED_BY_DEFAULT = [state for state in EntryState if state is not EntryState.DONE]
 
 
 @attrs.frozen(eq=False)
@@ -134,8 +124,7 @@ class PostgresStore:
             StoreUnavailable: The server cannot be reached, or the schema holds the tables of another program.
             SchemaTooNew: A newer release made them.
         """
-        work = partial(initialize, shown=self._address.shown, dedupe_seconds=self._dedupe_seconds)
-        await self._running().pool.run_unchecked(work)
+        await self._running().pool.run_unchecked(initialize, shown=self._address.shown)
 
     def on_append(self, callback: Callable[[], None]) -> None:
         """
@@ -179,21 +168,19 @@ class PostgresStore:
     async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
         running = self._running()
         running.notifier.listen()
-        return await self._do(
-            partial(queries.claim_heads, queue=queue, limit=limit, lease_seconds=lease_seconds, tokens=running.tokens)
-        )
+        return await running.pool.run(queries.claim_heads, queue, limit, lease_seconds, running.tokens)
 
     async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
-        return await self._do(partial(queries.renew_leases, claims=claims, lease_seconds=lease_seconds))
+        return await self._running().pool.run(queries.renew_leases, claims, lease_seconds)
 
     async def recall(self, keys: Sequence[tuple[str, str]]) -> Mapping[str, bytes]:
         return await self._running().lookups.call(keys)
 
     async def next_due_in(self, queue: str) -> float | None:
-        return await self._do(partial(queries.next_due_in, queue=queue))
+        return await self._running().pool.run(queries.next_due_in, queue)
 
     async def stats(self) -> Mapping[str, QueueStats]:
-        return await self._do(queries.read_stats)
+        return await self._running().pool.run(queries.read_stats)
 
     async def browse(
         self,
@@ -204,49 +191,30 @@ class PostgresStore:
         limit: int = 100,
         after: str | None = None,
     ) -> list[Listed]:
-        return await self._do(
-            partial(
-                queries.browse,
-                queue=queue,
-                states=_LISTED_BY_DEFAULT if state is None else [state],
-                lane=lane,
-                limit=limit,
-                after=after,
-                dedupe_seconds=self._dedupe_seconds,
-            )
-        )
+        return await self._running().pool.run(queries.browse, queue, state=state, lane=lane, limit=limit, after=after)
 
     async def find(self, entry_id: str) -> Listed | None:
-        return await self._do(partial(queries.find, entry_id=entry_id, dedupe_seconds=self._dedupe_seconds))
+        return await self._running().pool.run(queries.find, entry_id)
 
     async def retry_dead(self, ids: Sequence[str]) -> int:
-        retried = await self._do(partial(queries.retry_dead, ids=ids, dedupe_seconds=self._dedupe_seconds))
+        running = self._running()
+        retried = await running.pool.run(queries.retry_dead, ids)
         if retried:
-            self._running().notifier.notify()
+            running.notifier.notify()
         return retried
 
     async def purge(self, *, ended_for_seconds: float) -> int:
         purged = 0
-        purge = partial(queries.purge_some, ended_for_seconds=ended_for_seconds, limit=SOME_ROWS)
-        while some := await self._do(purge):
+        while some := await self._running().pool.run(queries.purge_some, ended_for_seconds):
             purged += some
         return purged
 
     async def forget(self, lanes: Sequence[str], *, reason: str, tombstone: Mark) -> int:
-        return await self._do(partial(queries.forget_lanes, lanes=lanes, reason=reason, tombstone=tombstone))
+        return await self._running().pool.run(queries.forget_lanes, lanes, reason, tombstone)
 
     async def sweep(self, longest_waits: Mapping[str, float] | None = None) -> None:
-        sweep = partial(
-            queries.sweep_some,
-            longest_waits=longest_waits or {},
-            dedupe_seconds=self._dedupe_seconds,
-            limit=SOME_ROWS,
-        )
-        while await self._do(sweep):
+        while await self._running().pool.run(queries.sweep_some, longest_waits or {}):
             pass
-
-    async def _do(self, work: Callable[[PostgresSession], Awaitable[T]]) -> T:
-        return await self._running().pool.run(work)
 
     def _running(self) -> _Running:
         if self._closed:
@@ -263,15 +231,14 @@ class PostgresStore:
 
     def _start(self) -> _Running:
         tokens = queries.TokenSupply(self._new_token or unique_tokens())
-        pool = PostgresPool(self._address, self._clock)
+        pool = PostgresPool(self._address, self._clock, dedupe_seconds=self._dedupe_seconds)
 
         async def commit(units: Sequence[Unit]) -> Sequence[Committed]:
-            work = partial(commit_units, units=units, new_token=tokens, dedupe_seconds=self._dedupe_seconds)
-            return await pool.run(work)
+            return await pool.run(commit_units, units, tokens)
 
         async def look_up(lookups: Sequence[Sequence[tuple[str, str]]]) -> Sequence[Mapping[str, bytes]]:
             keys = list({key for lookup in lookups for _, key in lookup})
-            found = await pool.run(partial(queries.recall, keys=keys))
+            found = await pool.run(queries.recall, keys)
             return [{key: found[key] for _, key in lookup if key in found} for lookup in lookups]
 
         return _Running(

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import attrs
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -148,36 +147,6 @@ def unavailable(exc: BaseException, address: RedisAddress) -> StoreUnavailable:
     return error
 
 
-@attrs.frozen(kw_only=True)
-class _Persistence:
-    """
-    Whether a server keeps what it is given.
-
-    Attributes:
-        appendonly: It writes a log.
-        appendfsync: When that is brought to the disk; ``None`` when the server does not say.
-        maxmemory: Bytes; 0 for no limit.
-        policy: What it does at that limit.
-    """
-
-    appendonly: bool
-    appendfsync: str | None
-    maxmemory: int
-    policy: str
-
-    def fault(self) -> str | None:
-        """What would lose data, and how to fix it."""
-        if not self.appendonly:
-            return "has appendonly no, so a restart loses events; set appendonly yes"
-        if self.appendfsync == "no":
-            return (
-                "has appendfsync no, so a power cut loses half a minute of events; set appendfsync everysec or always"
-            )
-        if self.maxmemory and self.policy != "noeviction":
-            return f"throws away keys when its memory is full (maxmemory-policy {self.policy}); set it to noeviction"
-        return None
-
-
 async def _info(server: ServerClient) -> Mapping[str, Any]:
     try:
         info: Mapping[str, Any] = await server.redis.info()
@@ -210,12 +179,12 @@ async def _check_persistence(client: ServerClient | ClusterClient, address: Redi
         return
     is_always = True
     for server in await _servers(client):
-        persistence = await _persistence(client, server, address)
-        fault = persistence.fault()
+        config = await _config(client, server, address)
+        fault = _fault(config)
         if fault is not None:
             message = f"the store {address} {fault}, {_REMEDY}"
             raise StoreUnavailable(message)
-        is_always = is_always and persistence.appendfsync == "always"
+        is_always = is_always and config.get("appendfsync") == "always"
     if address.durability is Durability.FSYNC and not is_always:
         await _check_waiting(client, address)
 
@@ -228,32 +197,39 @@ async def _servers(client: ServerClient | ClusterClient) -> list[dict[str, Any]]
     return [{"target_nodes": node} for node in client.redis.get_primaries()]
 
 
-async def _persistence(
+async def _config(
     client: ServerClient | ClusterClient, server: dict[str, Any], address: RedisAddress
-) -> _Persistence:
+) -> Mapping[str, str]:
     names = ("appendonly", "appendfsync", "maxmemory", "maxmemory-policy")
     try:
         config = await client.redis.config_get(*names, **server)
-        return _Persistence(
-            appendonly=config["appendonly"] == "yes",
-            appendfsync=config["appendfsync"],
-            maxmemory=int(config["maxmemory"]),
-            policy=config["maxmemory-policy"],
-        )
+        return {name: config[name] for name in names}
     except (ResponseError, KeyError):
         # Hosted servers keep their configuration to themselves, but mostly report what it does.
         pass
     try:
         info = await client.redis.info(**server)
-        return _Persistence(
-            appendonly=bool(info["aof_enabled"]),
-            appendfsync=None,
-            maxmemory=int(info["maxmemory"]),
-            policy=info["maxmemory_policy"],
-        )
+        appendonly = "yes" if info["aof_enabled"] else "no"
+        return {
+            "appendonly": appendonly,
+            "maxmemory": info["maxmemory"],
+            "maxmemory-policy": info["maxmemory_policy"],
+        }
     except (NoPermissionError, KeyError) as exc:
         message = f"the store {address} does not say whether it keeps data; permit CONFIG GET or INFO, {_REMEDY}"
         raise StoreUnavailable(message) from exc
+
+
+def _fault(config: Mapping[str, str]) -> str | None:
+    """What would lose data, and how to fix it."""
+    policy = config["maxmemory-policy"]
+    if config["appendonly"] != "yes":
+        return "has appendonly no, so a restart loses events; set appendonly yes"
+    if config.get("appendfsync") == "no":
+        return "has appendfsync no, so a power cut loses half a minute of events; set appendfsync everysec or always"
+    if int(config["maxmemory"]) and policy != "noeviction":
+        return f"throws away keys when its memory is full (maxmemory-policy {policy}); set it to noeviction"
+    return None
 
 
 async def _check_waiting(client: ServerClient | ClusterClient, address: RedisAddress) -> None:

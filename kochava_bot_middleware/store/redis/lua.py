@@ -34,6 +34,9 @@ import hashlib
 SCHEMA = 2
 """The version of what the scripts write."""
 
+SOME_ROWS = 500
+"""How many rows a script looks at, so that commits never wait long for it."""
+
 _SHARED = """
 local call, pack, unpack_one = redis.call, cmsgpack.pack, cmsgpack.unpack
 local META = KEYS[1]
@@ -50,6 +53,9 @@ local MARKS, MARKS_UNTIL = prefix .. 'marks', prefix .. 'marks_until'
 -- The elements of a row; it has those of the second line once it is settled.
 local ID, QUEUE, LANE, SCHEMA, CREATED_AT, DUE_AT, BODY, KIND, NAME = 1, 2, 3, 4, 5, 6, 7, 8, 9
 local STATE, REASON, DETAIL, ENDED_AT, ATTEMPTS = 10, 11, 12, 13, 14
+
+-- The queue whose bodies are for nobody to read, and whose lanes and names are not kept.
+local INBOX = 'inbox'
 
 local asked = cjson.decode(ARGV[2])
 
@@ -205,7 +211,10 @@ end
 -- Keep what is kept of an entry that left its lane.
 local function finish(place, row, state, reason, detail, attempts)
   row[STATE], row[REASON], row[DETAIL], row[ENDED_AT], row[ATTEMPTS] = state, reason, detail, now, attempts
-  if state ~= 'dead' then row[BODY] = '' end
+  if state ~= 'dead' then
+    row[BODY] = ''
+    if row[QUEUE] == INBOX then row[LANE], row[NAME] = '', '' end
+  end
   count(row[QUEUE], state, 1)
   call('HSET', ROWS, place, pack(row))
   delay('ZADD', ENDED_LANES, 0, lane_of(row) .. place)

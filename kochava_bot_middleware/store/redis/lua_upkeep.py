@@ -35,7 +35,7 @@ return place and is_seen(asked.id, place) and place
 
 _LISTED = """
 local function listed(place, row)
-  if row[QUEUE] == asked.private then row[BODY] = '' end
+  if row[QUEUE] == INBOX then row[BODY] = '' end
   if row[STATE] then
     return {place, row[STATE], row[ATTEMPTS], false, row[REASON], row[DETAIL], text(row[ENDED_AT]), fields(row)}
   end

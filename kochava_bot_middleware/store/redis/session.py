@@ -24,12 +24,9 @@ import attrs
 from ...exceptions import SchemaTooNew, StoreUnavailable
 from .address import RedisAddress
 from .client import Client
-from .lua import GROWS, READS, RUNS_WHEN_FULL, SCHEMA, Script
+from .lua import GROWS, READS, RUNS_WHEN_FULL, SCHEMA, SOME_ROWS, Script
 from .notifier import RedisNotifier
 from .round_trips import RoundTrips
-
-SOME_ROWS = 500
-"""How many rows a script looks at, so that commits never wait long for it."""
 
 OPEN = Script(
     GROWS,
@@ -135,10 +132,7 @@ async def open_session(
 
     Args:
         client: The connections. They are closed if this fails.
-        address: Of the server.
         name: Of this process, by which it knows its own notices.
-        now: See `RoundTrips`.
-        common: See `RoundTrips`.
 
     Raises:
         StoreUnavailable: The server cannot be reached, or holds a store with other shards.
@@ -173,7 +167,7 @@ async def _convert(writes: RoundTrips, shards: int) -> None:
     for shard in range(shards):
         start, some = 0, SOME_ROWS
         while some == SOME_ROWS:
-            some = await writes.run(_MOVE_ENDS, shard, {"from": start, "some": SOME_ROWS})
+            some = await writes.run(_MOVE_ENDS, shard, {"from": start})
             start += some
     if shards > 1:
         for shard in range(shards):
@@ -186,7 +180,7 @@ async def _convert(writes: RoundTrips, shards: int) -> None:
 async def _copy_marks(writes: RoundTrips, shard: int, shards: int) -> None:
     cursor = None
     while cursor != "0":
-        answer, marks = await writes.run(_SCAN_MARKS, shard, {"cursor": cursor or "0", "some": SOME_ROWS})
+        answer, marks = await writes.run(_SCAN_MARKS, shard, {"cursor": cursor or "0"})
         cursor = answer.decode()
         for other in range(shards):
             if marks and other != shard:

@@ -18,15 +18,15 @@ import attrs
 
 from ...clock import Clock, SystemClock
 from ...exceptions import StoreUnavailable
-from ..records import Claim, Committed, CommitVerdict, EntryState, Listed, Mark, Queue, QueueStats, Unit
+from ..records import Claim, Committed, CommitVerdict, EntryState, Listed, Mark, QueueStats, Unit
 from ..settings import StoreSettings
 from .address import RedisAddress, parse_redis_address
 from .client import Client, connect
-from .lua import Script
+from .lua import SOME_ROWS, Script
 from .lua_upkeep import BROWSE, FIND, FORGET, PLACE_OF, PURGE, RETRY_DEAD, STATS, SWEEP
 from .lua_work import CLAIM, NEXT_DUE, RECALL, RENEW
 from .round_trips import RoundTrips
-from .session import SOME_ROWS, RedisSession, open_session
+from .session import RedisSession, open_session
 from .units import can_be_refused, claim_of, encode_mark, listed_of, merge, shard_of, split, stats_of
 
 _INHERITED: list[RedisSession] = []
@@ -66,7 +66,7 @@ class RedisStore:
         # Should the server lose its last second, it gives numbers again, but never a prefix.
         prefix = secrets.token_hex(8) + "-" if token_prefix is None else token_prefix
         remember = (settings or StoreSettings()).dedupe_seconds
-        self._common = {"shards": self.address.shards, "tokens": prefix, "remember": remember}
+        self._common = {"shards": self.address.shards, "tokens": prefix, "remember": remember, "some": SOME_ROWS}
         self._session: RedisSession | None = None
         self._opening: asyncio.Task[RedisSession] | None = None
         self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
@@ -183,14 +183,14 @@ class RedisStore:
                 return []
             place = places[0].decode()
         shards = self._shards if lane is None else [self._shard_of(lane)]
-        asked = {"queue": queue, "state": state or False, "lane": False if lane is None else lane, "some": SOME_ROWS}
+        asked = {"queue": queue, "state": state or False, "lane": False if lane is None else lane}
         pages = await asyncio.gather(*(self._browse_shard(shard, place, limit, asked) for shard in shards))
         rows = heapq.merge(*pages, key=lambda row: row[0])
         return [listed for _, listed in itertools.islice(rows, limit)]
 
     async def find(self, entry_id: str) -> Listed | None:
         # As in `retry_dead`.
-        rows = await self._read_everywhere(FIND, id=entry_id, private=Queue.INBOX)
+        rows = await self._read_everywhere(FIND, id=entry_id)
         return next((listed_of(row)[1] for row in rows if row is not None), None)
 
     async def retry_dead(self, ids: Sequence[str]) -> int:
@@ -206,7 +206,7 @@ class RedisStore:
         for shard in self._shards:
             some = SOME_ROWS
             while some == SOME_ROWS:
-                some = await self._write(PURGE, shard, seconds=ended_for_seconds, some=SOME_ROWS)
+                some = await self._write(PURGE, shard, seconds=ended_for_seconds)
                 purged += some
         return purged
 
@@ -224,9 +224,9 @@ class RedisStore:
         return dropped
 
     async def sweep(self, longest_waits: Mapping[str, float] | None = None) -> None:
-        asked = {"longest_waits": dict(longest_waits or {}), "some": SOME_ROWS}
+        waits = dict(longest_waits or {})
         for shard in self._shards:
-            while await self._read(SWEEP, shard, **asked) == SOME_ROWS:
+            while await self._read(SWEEP, shard, longest_waits=waits) == SOME_ROWS:
                 pass
 
     def _shard_of(self, lane: str) -> int:
@@ -265,9 +265,7 @@ class RedisStore:
         rows: list[tuple[bytes, Listed]] = []
         after: str | None = place
         while after is not None and len(rows) < limit:
-            seen, found = await self._read(
-                BROWSE, shard, after=after, limit=limit - len(rows), private=Queue.INBOX, **asked
-            )
+            seen, found = await self._read(BROWSE, shard, after=after, limit=limit - len(rows), **asked)
             rows += map(listed_of, found)
             after = None if seen is None else seen.decode()
         return rows

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -31,7 +31,6 @@ import orjson
 from ..records import Claim, Committed, CommitVerdict, Condition, Entry, EntryState, Listed, Mark, QueueStats, Unit
 
 _VERDICTS = (CommitVerdict.COMMITTED, CommitVerdict.CONDITION_FAILED, CommitVerdict.LEASE_LOST)
-_ENDS = ("done", "dead", "dropped")
 
 
 def shard_of(lane: str, shards: int) -> int:
@@ -51,7 +50,9 @@ def split(unit: Unit, shards: int) -> dict[int, Unit]:
     """The parts of *unit* by shard, in the order to write them: those that settle something come last."""
     if shards == 1:
         return {0: unit}
-    touched = dict.fromkeys(shard_of(lane, shards) for lane in _lanes(unit))
+    lanes = [settlement.claim.entry.lane for settlement in unit.settlements]
+    lanes += [*(entry.lane for entry in unit.appends), *(mark.lane for mark in unit.marks)]
+    touched = dict.fromkeys(shard_of(lane, shards) for lane in lanes)
     if len(touched) <= 1:
         return {next(iter(touched), 0): unit}
     parts = {
@@ -79,18 +80,12 @@ def grows(unit: Unit) -> bool:
 def merge(unit: Unit, answers: Sequence[Committed]) -> Committed:
     """One answer out of those of the unit's parts, all of them committed."""
     new = {entry_id for answer in answers for entry_id in answer.appended}
-    appended: list[str] = []
-    repeated: list[str] = []
+    flags = []
     for entry in unit.appends:
         # An id that is twice in the unit is new only once.
-        (appended if entry.id in new else repeated).append(entry.id)
+        flags.append(entry.id in new)
         new.discard(entry.id)
-    return Committed(
-        verdict=CommitVerdict.COMMITTED,
-        appended=tuple(appended),
-        repeated=tuple(repeated),
-        leased=tuple(claim for answer in answers for claim in answer.leased),
-    )
+    return _committed(unit, flags, (claim for answer in answers for claim in answer.leased))
 
 
 def encode_unit(unit: Unit) -> tuple[bytes, Sequence[bytes]]:
@@ -102,30 +97,13 @@ def encode_unit(unit: Unit) -> tuple[bytes, Sequence[bytes]]:
     """
     blobs = [entry.body for entry in unit.appends]
     settlements = [
-        (
-            settlement.claim.entry.id,
-            settlement.claim.token,
-            settlement.outcome.value,
-            max(0.0, settlement.retry_after_seconds or 0.0),
-            settlement.reason,
-            settlement.detail,
-        )
-        for settlement in unit.settlements
+        (s.claim.entry.id, s.claim.token, s.outcome.value, max(0.0, s.retry_after_seconds or 0.0), s.reason, s.detail)
+        for s in unit.settlements
     ]
     # The script replaces the wait by a time, and the empty element by the body.
     appends = [
-        (
-            entry.id,
-            entry.queue,
-            entry.lane,
-            entry.schema,
-            entry.created_at,
-            max(0.0, entry.wait_seconds or 0.0),
-            "",
-            entry.kind,
-            entry.name,
-        )
-        for entry in unit.appends
+        (e.id, e.queue, e.lane, e.schema, e.created_at, max(0.0, e.wait_seconds or 0.0), "", e.kind, e.name)
+        for e in unit.appends
     ]
     marks = [encode_mark(mark, blobs) for mark in unit.marks]
     lease = False if unit.lease is None else (unit.lease.queue, unit.lease.seconds)
@@ -151,16 +129,8 @@ def committed_of(unit: Unit, answer: Sequence[Any]) -> Committed:
     code, failed, flags, leased = answer
     if code:
         return Committed(verdict=_VERDICTS[code], failed_key=failed.decode())
-    appended: list[str] = []
-    repeated: list[str] = []
-    for entry, flag in zip(unit.appends, flags.decode(), strict=True):
-        (appended if flag == "1" else repeated).append(entry.id)
-    return Committed(
-        verdict=CommitVerdict.COMMITTED,
-        appended=tuple(appended),
-        repeated=tuple(repeated),
-        leased=tuple(claim_of(each, unit.appends) for each in leased),
-    )
+    new = (flag == "1" for flag in flags.decode())
+    return _committed(unit, new, (claim_of(each, unit.appends) for each in leased))
 
 
 def claim_of(answer: Sequence[Any], appends: Sequence[Entry] = ()) -> Claim:
@@ -202,9 +172,19 @@ def stats_of(answers: Sequence[Any]) -> Mapping[str, QueueStats]:
     return {queue: _queue_stats(queue, counts, heads) for queue, heads in firsts.items()}
 
 
+def _committed(unit: Unit, are_new: Iterable[bool], leased: Iterable[Claim]) -> Committed:
+    appends = list(zip(unit.appends, are_new, strict=True))
+    return Committed(
+        verdict=CommitVerdict.COMMITTED,
+        appended=tuple(entry.id for entry, is_new in appends if is_new),
+        repeated=tuple(entry.id for entry, is_new in appends if not is_new),
+        leased=tuple(leased),
+    )
+
+
 def _queue_stats(queue: str, counts: Counter[tuple[str, str]], heads: Sequence[tuple[bytes, float]]) -> QueueStats:
     accepted, in_flight = counts[queue, "accepted"], counts[queue, "in_flight"]
-    ends = {name: counts[queue, name] for name in _ENDS}
+    ends = {name: counts[queue, name] for name in ("done", "dead", "dropped")}
     return QueueStats(
         accepted=accepted,
         waiting=accepted - in_flight - sum(ends.values()),
@@ -226,15 +206,6 @@ def _entry_of(columns: Sequence[Any]) -> Entry:
         kind=kind.decode(),
         name=name.decode(),
     )
-
-
-def _lanes(unit: Unit) -> Iterator[str]:
-    for settlement in unit.settlements:
-        yield settlement.claim.entry.lane
-    for entry in unit.appends:
-        yield entry.lane
-    for mark in unit.marks:
-        yield mark.lane
 
 
 def _float(text: bytes | None) -> float | None:

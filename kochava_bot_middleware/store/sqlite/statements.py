@@ -17,7 +17,7 @@ from itertools import chain, islice
 
 import orjson
 
-from ..records import EntryState
+from ..records import EntryState, Queue
 
 MOST_ROWS = 64
 """Rows of one INSERT: some hundred values, far below the limit of any SQLite."""
@@ -146,9 +146,11 @@ NEXT_PLACE = "SELECT next FROM places"
 
 SET_NEXT_PLACE = "UPDATE places SET next = ?"
 
-END_ENTRIES = """
+END_ENTRIES = f"""
 UPDATE OR FAIL entries SET state = ?2, attempts = ?3, reason = ?4, detail = ?5, ended_at = ?6,
-    body = CASE WHEN ?2 = 'dead' THEN body ELSE x'' END
+    body = CASE WHEN ?2 = 'dead' THEN body ELSE x'' END,
+    lane = CASE WHEN ?2 <> 'dead' AND queue = '{Queue.INBOX}' THEN '' ELSE lane END,
+    name = CASE WHEN ?2 <> 'dead' AND queue = '{Queue.INBOX}' THEN '' ELSE name END
 WHERE place IN (SELECT value FROM json_each(?1))
 """
 
