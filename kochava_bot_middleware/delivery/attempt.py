@@ -16,10 +16,9 @@ from ..kochava.destination import Destination, Destinations
 from ..kochava.records import SCHEMA, Engagement, Ping, Record, UnknownRecord, UnreadableRecord, decode
 from ..kochava.verdict import DeliveryResult, Verdict, judge
 from ..kochava.wire import build_request
-from ..queues.leases import Claimed
+from ..queues.claims import Claimed
 from ..store.records import Claim, Entry, Outcome, Settlement
-from .circuit import Cause, Circuit, CircuitState, Target
-from .pace import Pace, targets_of
+from .circuit import Cause, Circuit, CircuitState, Pace, Target, targets_of
 from .retry import TOO_OLD, Dead, Done, Histories, RetryAfter, decide, longest_wait_seconds, wait_seconds
 from .settings import DeliverySettings
 

@@ -15,7 +15,7 @@ from typing import Any
 from ..exceptions import TrackingError
 from ..handling import Handling, current_handling
 from ..messenger.events import AccountLinkingEvent, Channel, DeliveryEvent, Event
-from ..queues.settling import HandlingCommitter
+from ..queues.commits import HandlingCommitter
 from ..store.records import Committed, Settlement, Unit
 from ..telemetry.counts import LeftOut
 from .consent import Suppression
