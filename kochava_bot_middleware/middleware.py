@@ -10,8 +10,7 @@ from typing import Any, Self
 from .chain import Next
 from .clock import Clock, SystemClock
 from .delivery.attempt import Deliverer
-from .delivery.background import BackgroundWorker
-from .delivery.worker import Worker
+from .delivery.worker import BackgroundWorker, Worker
 from .exceptions import RegistrationError
 from .handling import Handling, current_handling, detached, handling_of
 from .kochava.client import KochavaClient, RequestSender

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import attrs
 
 from ..clock import SystemClock
-from ..delivery.pace import QUEUES
+from ..delivery.circuit import QUEUES
 from ..delivery.worker import DeliveryCounts, Worker
 from ..exceptions import SettingsError, Violation
 from ..middleware import KochavaMiddleware

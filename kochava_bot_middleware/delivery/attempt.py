@@ -16,11 +16,10 @@ from ..kochava.destination import Destination, Destinations
 from ..kochava.records import SCHEMA, Engagement, Ping, Record, UnknownRecord, UnreadableRecord, decode
 from ..kochava.verdict import DeliveryResult, Verdict, judge
 from ..kochava.wire import build_request
-from ..queues.leases import Claimed
+from ..queues.claims import Claimed
 from ..store.records import Claim, Entry, Outcome, Settlement
-from .circuit import Cause, Circuit, CircuitState, Target
-from .pace import Pace, targets_of
-from .retry import TOO_OLD, Dead, Done, Histories, RetryAfter, decide, longest_wait_seconds, wait_seconds
+from .circuit import Cause, Circuit, CircuitState, Pace, Target, targets_of
+from .retry import TOO_OLD, Histories, decide, longest_wait_seconds, wait_seconds
 from .settings import DeliverySettings
 
 logger = logging.getLogger(__package__)
@@ -155,14 +154,13 @@ class Deliverer:
             rng=self._rng,
             event_name=record.event_name if isinstance(record, Engagement) else "",
         )
-        match decision:
-            case Done():
-                return Settled(claim=claim, outcome=Outcome.DONE, record=record, verdict=verdict, seconds=seconds)
-            case Dead():
-                settled = self._dead(claim, record, decision.reason, verdict.detail)
-            case RetryAfter():
-                wait = max(decision.seconds, self._behind_others(circuit, now))
-                settled = self._retry(claim, record, wait, verdict.reason, verdict.detail)
+        if decision.outcome is Outcome.DONE:
+            return Settled(claim=claim, outcome=Outcome.DONE, record=record, verdict=verdict, seconds=seconds)
+        if decision.outcome is Outcome.DEAD:
+            settled = self._dead(claim, record, decision.reason, verdict.detail)
+        else:
+            wait = max(decision.seconds, self._behind_others(circuit, now))
+            settled = self._retry(claim, record, wait, verdict.reason, verdict.detail)
         return attrs.evolve(settled, verdict=verdict, seconds=seconds)
 
     def _report(self, circuit: Circuit, verdict: Verdict, entry: Entry, *, subject: str) -> None:

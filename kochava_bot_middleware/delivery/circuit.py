@@ -1,5 +1,5 @@
 """
-Whether a destination may be sent to now: a state machine over injected time.
+Whether a destination may be sent to now, a state machine over injected time, and how much it is worth claiming.
 
 ::
 
@@ -12,10 +12,16 @@ from __future__ import annotations
 
 import enum
 import random
+from collections.abc import Iterable
 
 import attrs
 
+from ..kochava.destination import Destinations
+from ..store.records import Queue
 from .settings import DeliverySettings
+
+QUEUES = (Queue.TRACK, Queue.PING)
+"""What is delivered."""
 
 BUSY_SECONDS = 1.0
 """When to ask again if a probe, or as many requests as allowed, are under way."""
@@ -234,3 +240,56 @@ class Circuit:
             return 0.0
         tokens = self._refill(now)
         return 0.0 if tokens >= 1.0 else (1.0 - tokens) / rate
+
+
+class Pace:
+    """
+    The circuits of one worker: one for every target that was met.
+
+    Args:
+        known: Targets that the settings name. While each of them is left alone, nothing is claimed.
+    """
+
+    def __init__(self, settings: DeliverySettings, *, known: Iterable[Target], rng: random.Random) -> None:
+        self._settings = settings
+        self._rng = rng
+        self._circuits: dict[Target, Circuit] = {}
+        known = tuple(known)
+        self._several = {target.queue for target in known if sum(other.queue == target.queue for other in known) > 1}
+        for target in known:
+            self.circuit(target)
+
+    def circuit(self, target: Target) -> Circuit:
+        """The one of *target*."""
+        found = self._circuits.get(target)
+        if found is None:
+            concurrency = self._settings.concurrency
+            # A slow destination must not take every place from the others.
+            limit = max(1, concurrency * 3 // 4) if target.queue in self._several else concurrency
+            found = self._circuits[target] = Circuit(self._settings, limit=limit, rng=self._rng)
+        return found
+
+    def circuits(self) -> dict[Target, Circuit]:
+        """All of them, for a person to look at."""
+        return dict(self._circuits)
+
+    def room(self, queue: str, now: float, most: int) -> tuple[int, float]:
+        """
+        How many records of *queue* are worth claiming: *most*, unless all its destinations are held back. And in how
+        many seconds there may be room again.
+        """
+        circuits = [circuit for target, circuit in self._circuits.items() if target.queue == queue]
+        if not circuits or any(circuit.free(now) for circuit in circuits):
+            return most, 0.0
+        room = min(most, sum(circuit.room(now) for circuit in circuits))
+        return room, min(circuit.room_at(now) for circuit in circuits) - now
+
+
+def targets_of(destinations: Destinations) -> set[Target]:
+    """Where records for *destinations* are sent to."""
+    return {
+        Target(host=host, app_id=destination.app_id, queue=queue)
+        for destination in destinations
+        for queue in QUEUES
+        for host in destination.hosts(queue)
+    }

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict
-from typing import TypeAlias
 
 import attrs
 
 from ..kochava.verdict import DeliveryResult, Verdict
+from ..store.records import Outcome
 from .settings import DeliverySettings
 
 TOO_OLD = "too old"
@@ -16,50 +16,36 @@ TOO_OLD = "too old"
 
 
 @attrs.frozen(kw_only=True)
-class Done:
-    """It is delivered."""
-
-
-@attrs.frozen(kw_only=True)
-class Dead:
+class Decision:
     """
-    It is given up.
+    What becomes of a record after an attempt.
 
     Attributes:
-        reason: One constant phrase.
+        outcome: It is delivered, given up, or tried again.
+        reason: Why it is given up: one constant phrase.
+        seconds: In how long it is tried again.
     """
 
-    reason: str
+    outcome: Outcome
+    reason: str = ""
+    seconds: float = 0.0
 
 
-@attrs.frozen(kw_only=True)
-class RetryAfter:
-    """
-    It is tried again.
-
-    Attributes:
-        seconds: From now.
-    """
-
-    seconds: float
-
-
-Decision: TypeAlias = Done | Dead | RetryAfter
-
-
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Attempts:
     """
-    What this worker knows of a record's earlier attempts.
+    What this worker knows of a record's attempts.
 
     Attributes:
-        tries: Requests made for it, the last one included. Claims that sent nothing are not counted.
+        tries: Requests made for it. Claims that sent nothing are not counted.
         faults_while_serving: Tries that got a server error, or were refused, although the destination had served
             other records since the try before.
+        last_at: Monotonic time of the last one.
     """
 
-    tries: int = 1
+    tries: int = 0
     faults_while_serving: int = 0
+    last_at: float = float("-inf")
 
 
 def decide(
@@ -83,19 +69,23 @@ def decide(
         event_name: For `DeliverySettings.on_ambiguous`.
     """
     if verdict.result is DeliveryResult.DELIVERED:
-        return Done()
+        return Decision(outcome=Outcome.DONE)
     if verdict.result is DeliveryResult.REJECTED:
-        return Dead(reason=verdict.reason)
+        return _dead(verdict.reason)
     if history.faults_while_serving >= settings.head_tries:
-        return Dead(reason="fails while others are served")
+        return _dead("fails while others are served")
     if verdict.result is DeliveryResult.REFUSED:
-        return RetryAfter(seconds=wait_seconds(history.tries, settings, rng))
+        return Decision(outcome=Outcome.RETRY, seconds=wait_seconds(history.tries, settings, rng))
     ambiguous = settings.on_ambiguous.get(event_name, settings.on_ambiguous_default)
     if verdict.ambiguous and ambiguous == "dead":
-        return Dead(reason="perhaps delivered")
+        return _dead("perhaps delivered")
     if age_seconds >= max_age_seconds:
-        return Dead(reason=TOO_OLD)
-    return RetryAfter(seconds=verdict.floor_seconds + wait_seconds(history.tries, settings, rng))
+        return _dead(TOO_OLD)
+    return Decision(outcome=Outcome.RETRY, seconds=verdict.floor_seconds + wait_seconds(history.tries, settings, rng))
+
+
+def _dead(reason: str) -> Decision:
+    return Decision(outcome=Outcome.DEAD, reason=reason)
 
 
 def wait_seconds(tries: int, settings: DeliverySettings, rng: random.Random) -> float:
@@ -117,13 +107,6 @@ def longest_wait_seconds(settings: DeliverySettings) -> float:
     )
 
 
-@attrs.define
-class _Tried:
-    tries: int = 0
-    faults_while_serving: int = 0
-    last_at: float = float("-inf")
-
-
 class Histories:
     """
     Attempts of the records that wait for another one, in bounded memory.
@@ -134,22 +117,22 @@ class Histories:
 
     def __init__(self, *, bound: int = 20_000) -> None:
         self._bound = bound
-        self._tried: OrderedDict[str, _Tried] = OrderedDict()
+        self._tried: OrderedDict[str, Attempts] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._tried)
 
     def note(self, entry_id: str, verdict: Verdict, *, now: float, served_at: float | None) -> Attempts:
         """
-        Count one attempt.
+        Count one attempt, at *now* in monotonic seconds, and return those of a record that is not ended by it.
 
         Args:
-            now: Monotonic seconds.
             served_at: When the destination last served any record, on the same clock; ``None``: never yet.
         """
         if verdict.result in (DeliveryResult.DELIVERED, DeliveryResult.REJECTED):
-            return self.forget(entry_id)
-        tried = self._tried.setdefault(entry_id, _Tried())
+            self.forget(entry_id)
+            return Attempts()
+        tried = self._tried.setdefault(entry_id, Attempts())
         serving = served_at is not None and served_at >= tried.last_at
         if serving and (verdict.server_error or verdict.result is DeliveryResult.REFUSED):
             tried.faults_while_serving += 1
@@ -158,11 +141,8 @@ class Histories:
         self._tried.move_to_end(entry_id)
         while len(self._tried) > self._bound:
             self._tried.popitem(last=False)
-        return Attempts(tries=tried.tries, faults_while_serving=tried.faults_while_serving)
+        return tried
 
-    def forget(self, entry_id: str) -> Attempts:
-        """The record has ended; gives what was known of it, with one more try."""
-        tried = self._tried.pop(entry_id, None) if self._tried else None
-        if tried is None:
-            return Attempts()
-        return Attempts(tries=tried.tries + 1, faults_while_serving=tried.faults_while_serving)
+    def forget(self, entry_id: str) -> None:
+        """The record has ended."""
+        self._tried.pop(entry_id, None)

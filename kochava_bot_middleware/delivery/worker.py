@@ -8,14 +8,13 @@ from collections.abc import Callable
 
 import attrs
 
+from ..kochava.client import KochavaClient
+from ..queues.claims import Claimed, ConsumerOptions
 from ..queues.consumer import Consumer
-from ..queues.leases import Claimed
-from ..queues.options import ConsumerOptions
 from ..store.contract import AnnouncesAppends, Store
-from ..store.records import Outcome, Queue, Settlement
+from ..store.records import CommitVerdict, Outcome, Queue, Settlement
 from .attempt import Deliverer, Settled
-from .circuit import Target
-from .pace import QUEUES
+from .circuit import QUEUES, Target
 
 AHEAD = 6
 """How many records are held for each request that may be under way: some wait for it, some for their commit."""
@@ -127,13 +126,13 @@ class Worker:
             self.counts.lost += 1
         return settled
 
-    def _ended(self, settlement: Settlement, *, is_committed: bool) -> None:
+    def _ended(self, settlement: Settlement, verdict: CommitVerdict) -> None:
         """Count a settlement, and pass it on if it was committed."""
         assert isinstance(settlement, Settled)
         counts = self.counts
         if settlement.verdict is not None and settlement.verdict.ambiguous:
             counts.ambiguous += 1
-        if not is_committed:
+        if verdict is not CommitVerdict.COMMITTED:
             counts.lost += 1
             return
         match settlement.outcome:
@@ -153,6 +152,30 @@ class Worker:
                 self._on_settled(settlement)
             except Exception as exc:  # noqa: BLE001 - a listener never stops delivery
                 self._deliverer.incidents.report("listener_failed", type(exc).__name__)
+
+
+class BackgroundWorker:
+    """
+    A worker that runs as a task of this process, from now until it is stopped.
+
+    Args:
+        client: The worker's; closed when it stops.
+    """
+
+    def __init__(self, worker: Worker, client: KochavaClient) -> None:
+        self._worker = worker
+        self._client = client
+        self._running = asyncio.create_task(worker.run())
+
+    def wake(self) -> None:
+        """Let the worker look for new records at once."""
+        self._worker.wake()
+
+    async def stop(self, deadline_seconds: float) -> None:
+        """Finish the requests under way, for no longer than allowed."""
+        await self._worker.stop(deadline_seconds)
+        await self._running
+        await self._client.close()
 
 
 def _subject(settled: Settled) -> str:

@@ -11,22 +11,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import attrs
+import orjson
 
 from ..clock import Clock, SystemClock
 from ..exceptions import StoreError, StoreUnavailable
 from ..handling import Contributor, Handling, handling_of, is_being_cancelled, trail_of
 from ..incidents import Incidents
-from ..messenger.events import Event
-from ..queues.commit_retry import CommitRetry
+from ..messenger.events import Channel, Event
+from ..messenger.parsing.webhook import parse_item
+from ..queues.claims import Claimed, ConsumerOptions, Work
+from ..queues.commits import CommitRetry, HandlingCommitter
 from ..queues.consumer import Consumer
-from ..queues.leases import Claimed
-from ..queues.options import ConsumerOptions, Work
-from ..queues.settling import HandlingCommitter
 from ..store.contract import Store
-from ..store.records import Lease, Outcome, Queue, Settlement, Unit
-from .admission import Admission, WaitLimit
-from .entries import SCHEMA, CorruptEntry, as_attempt, entry_of, event_of, id_of
-from .in_flight import InFlight, InFlightEvent
+from ..store.records import Entry, Lease, Outcome, Queue, Settlement, Unit
+from .in_flight import Admission, InFlight, InFlightEvent, WaitLimit
 from .settings import InboxSettings
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,13 @@ Dispatch = Callable[[Handling], Awaitable[None]]
 
 LONGEST_LEASE = 4.0
 """An event waits no longer than its lease; another process may have one that is so many times as long."""
+
+SCHEMA = 1
+"""Version of the stored form of an event. An entry of a newer one is left to the release that wrote it."""
+
+
+class CorruptEntry(ValueError):
+    """A stored event cannot be read."""
 
 
 class Inbox:
@@ -224,7 +232,10 @@ class Inbox:
             log.warning("inbox_entry_too_new: schema %d is left to a newer release", current.entry.schema)
             return None, Outcome.RETRY, "written by a newer release"
         try:
-            event = event_of(current.entry, attempt) if event is None else as_attempt(event, attempt)
+            if event is None:
+                event = event_of(current.entry, attempt)
+            elif event.attempt != attempt:
+                event = attrs.evolve(event, attempt=attempt)
         except CorruptEntry:
             log.error("inbox_entry_corrupt: %s", current.entry.id)
             return None, Outcome.DEAD, "corrupt inbox entry"
@@ -274,3 +285,44 @@ class Inbox:
         if self._consumer.is_stopping and self._store.durable:
             return None
         return self._full_lease
+
+
+def id_of(event: Event) -> str:
+    """The entry's id: the same for each delivery of *event*."""
+    return f"inbox/{event.key}"
+
+
+def entry_of(event: Event, now: float) -> Entry:
+    """What is stored of *event* at *now*, in seconds since the epoch."""
+    item = {"channel": event.channel, "page_id": event.page_id, "standby": event.standby, "item": event.raw}
+    return Entry(
+        id=id_of(event),
+        queue=Queue.INBOX,
+        # What concerns no person needs no order, so each such event has a lane of its own.
+        lane=f"{event.page_id}/{event.user_id or event.key}",
+        schema=SCHEMA,
+        created_at=now,
+        body=orjson.dumps(item, default=_plain),
+    )
+
+
+def event_of(entry: Entry, attempt: int = 1) -> Event:
+    """
+    The event that was stored as *entry*.
+
+    Raises:
+        CorruptEntry: The bytes are not what `entry_of` writes.
+    """
+    try:
+        stored = orjson.loads(entry.body)
+        item, page_id, standby = stored["item"], stored["page_id"], stored["standby"]
+        if not (isinstance(item, dict) and isinstance(page_id, str | None) and isinstance(standby, bool)):
+            raise CorruptEntry(entry.id)
+        return parse_item(item, channel=Channel(stored["channel"]), page_id=page_id, standby=standby, attempt=attempt)
+    except (ValueError, KeyError, TypeError) as exc:
+        # The cause may quote the bytes.
+        raise CorruptEntry(entry.id) from (exc if isinstance(exc, CorruptEntry) else None)
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if hasattr(value, "keys") else str(value)

@@ -14,7 +14,7 @@ import contextvars
 import functools
 import logging
 from collections import deque
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -25,9 +25,7 @@ from ..handling import trail_of
 from ..incidents import Incidents
 from ..store.contract import Store
 from ..store.records import Claim, Committed, CommitVerdict, Lease, Outcome, Settlement, Unit
-from .leases import Claimed, Instant, Leases
-from .options import ConsumerOptions, Process, Work
-from .pause import Pause
+from .claims import Claimed, ConsumerOptions, Instant, Leases, Process, Work
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +81,9 @@ class Consumer:
         self._settlements: list[tuple[Claimed, Settlement]] = []
         self._is_settling = False
         self._is_full = False
-        self._pause = Pause(clock)
+        self._is_failing = False
+        self._is_woken = False
+        self._sleeping: asyncio.Future[None] | None = None
         self._claiming: asyncio.Task[Any] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._upkeep: list[asyncio.Task[None]] = []
@@ -100,7 +100,9 @@ class Consumer:
 
     def wake(self) -> None:
         """Claim now rather than at the next poll: something was appended."""
-        self._pause.wake()
+        self._is_woken = True
+        if self._sleeping is not None:
+            self._sleeping.cancel()
 
     async def stop(self, deadline_seconds: float) -> None:
         """
@@ -124,34 +126,23 @@ class Consumer:
         await self._release_unbegun()
 
     def create_task(self, work: Coroutine[Any, Any, Any], claimed: Claimed | None = None) -> asyncio.Task[Any]:
-        """
-        Run *work* as a task that `stop` waits for.
-
-        Args:
-            claimed: What it works on, as `hold` returned it.
-        """
+        """Run *work*, on what `hold` returned, as a task that `stop` waits for."""
         task = asyncio.create_task(work, context=self._context.copy())
         self._tasks.add(task)
         task.add_done_callback(functools.partial(self._task_ended, claimed))
         return task
 
     def _other_tasks(self) -> set[asyncio.Task[Any]]:
-        # A handler may stop its own bot.
-        return self._tasks - {asyncio.current_task()}
+        return self._tasks - {asyncio.current_task()}  # a handler may stop its own bot
 
     # Claims
 
     def now(self) -> Instant:
-        """The time by both clocks of this process, as `hold` and `take` want it from before the store was asked."""
+        """The time by both clocks of this process; `hold` and `take` want that of before the store was asked."""
         return self._leases.now()
 
     def hold(self, claims: Iterable[Claim], asked_at: Instant) -> list[Claimed]:
-        """
-        Hold claims from now on; returns those that are to be processed, by `run` or by `create_task`.
-
-        Args:
-            asked_at: When the store was asked for them.
-        """
+        """Hold claims from now on; returns those that are to be processed, by `run` or by `create_task`."""
         held = []
         for claim in claims:
             claimed = self._leases.add(claim, asked_at)
@@ -189,24 +180,14 @@ class Consumer:
         self._claim_if_room()
 
     async def is_owned(self, claimed: Claimed) -> bool:
-        """
-        Whether the claim is still this process's; see `Leases.is_owned`. What is not is no longer held.
-
-        Raises:
-            StoreError: The lease may have lapsed, and the store cannot be asked.
-        """
+        """As `Leases.is_owned`, which may raise `StoreError`; a claim that is not owned is no longer held."""
         if self._leases.is_fresh(claimed) or await self._leases.is_owned(claimed):
             return True
         self._let_go(claimed)
         return False
 
     def remember_processed(self, entry_id: str, settlement: Settlement | None = None) -> None:
-        """
-        The work is done, but another process owns the entry. Should it be claimed here later, it is only settled.
-
-        Args:
-            settlement: ``None`` for one that it is done.
-        """
+        """Work on an entry that another process owns is done: should it be claimed here later, it is only settled."""
         self._processed[entry_id] = settlement
         while len(self._processed) > REMEMBERED:
             del self._processed[next(iter(self._processed))]
@@ -220,10 +201,21 @@ class Consumer:
                 seconds = await self._claim()
                 failures = 0
             except Exception as exc:  # noqa: BLE001 - an engine may raise anything; claiming goes on when it works again
-                self._incidents.report("store_failed", self._queue, reason=type(exc).__name__)
+                self._store_failed(exc)
                 seconds = min(0.25 * 2.0**failures, self._options.poll_seconds, LONGEST_BACKOFF_SECONDS)
                 failures = min(failures + 1, 8)
-            await self._pause.sleep(seconds)
+            await self._sleep(seconds)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Let *seconds* pass, unless woken; a wake-up that came before ends the wait at once."""
+        if seconds > 0 and not self._is_woken:
+            self._sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
+            try:
+                await asyncio.wait({self._sleeping})
+            finally:
+                self._sleeping.cancel()
+                self._sleeping = None
+        self._is_woken = False
 
     async def _claim(self) -> float:
         """Claim what there is room for; returns the seconds until it is worth looking again."""
@@ -237,7 +229,7 @@ class Consumer:
         if len(claims) == wanted:
             return 0.0
         due_in = await self._store.next_due_in(self._queue)
-        self._incidents.over("store_failed", self._queue)
+        self._store_works()
         poll_seconds = self._options.poll_seconds
         return poll_seconds if due_in is None else min(max(due_in, SHORTEST_WAIT_SECONDS), poll_seconds)
 
@@ -317,7 +309,7 @@ class Consumer:
         if committed.verdict is CommitVerdict.COMMITTED:
             for (claimed, _), settlement in zip(group, settlements, strict=True):
                 self._let_go(claimed)
-                self._options.on_ended(settlement, is_committed=True)
+                self._options.on_ended(settlement, committed.verdict)
             self.take(committed.leased, asked_at)
             if ends_any and lease is None:
                 self.wake()
@@ -331,7 +323,7 @@ class Consumer:
             self._let_go(claimed)
             if settlement.outcome is Outcome.DONE:
                 self.remember_processed(settlement.claim.entry.id, settlement)
-            self._options.on_ended(settlement, is_committed=False)
+            self._options.on_ended(settlement, committed.verdict)
 
     def _lease(self) -> Lease | None:
         """What leases the next entries of the lanes together with the settlements of their predecessors."""
@@ -354,12 +346,21 @@ class Consumer:
             try:
                 committed = await self._store.commit(Unit(settlements=settlements, lease=lease))
             except Exception as exc:  # noqa: BLE001 - an engine may raise anything, and no settlement must be lost
-                self._incidents.report("store_failed", self._queue, reason=type(exc).__name__)
+                self._store_failed(exc)
                 await self._clock.sleep(min(0.25 * 2.0**failures, 5.0))
                 failures = min(failures + 1, 8)
             else:
-                self._incidents.over("store_failed", self._queue)
+                self._store_works()
                 return settlements, committed, asked_at
+
+    def _store_failed(self, error: Exception) -> None:
+        self._is_failing = True
+        self._incidents.report("store_failed", self._queue, reason=type(error).__name__)
+
+    def _store_works(self) -> None:
+        if self._is_failing:
+            self._is_failing = False
+            self._incidents.over("store_failed", self._queue)
 
     # Upkeep
 
@@ -369,7 +370,7 @@ class Consumer:
             try:
                 await self._leases.renew_all()
             except Exception as exc:  # noqa: BLE001 - an engine may raise anything; the next renewal may be in time
-                self._incidents.report("store_failed", self._queue, reason=type(exc).__name__)
+                self._store_failed(exc)
 
     async def _sweep(self) -> None:
         while True:
@@ -390,9 +391,8 @@ class Consumer:
             log.info("%s_released: %d entries, %d not", self._queue, len(releases) - failed, failed)
 
 
-async def _cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
+async def _cancel(tasks: Collection[asyncio.Future[Any]]) -> None:
     """Cancel *tasks*, and wait a while for them to end."""
-    tasks = list(tasks)
     for task in tasks:
         task.cancel()
     if tasks:

@@ -16,7 +16,7 @@ from ..exceptions import TrackingError
 from ..handling import Handling, current_handling
 from ..kochava.event_builders import StandardEventData
 from ..messenger.events import AccountLinkingEvent, Channel, DeliveryEvent, Event
-from ..queues.settling import HandlingCommitter
+from ..queues.commits import HandlingCommitter
 from ..store.records import Committed, Settlement, Unit
 from ..telemetry.counts import LeftOut
 from .consent import NOT_ASKED

@@ -4,9 +4,8 @@ The waits for delivery events that never come. They are stored, so any process e
 
 from __future__ import annotations
 
+from ..queues.claims import Claimed, ConsumerOptions
 from ..queues.consumer import Consumer
-from ..queues.leases import Claimed
-from ..queues.options import ConsumerOptions
 from ..store.records import Claim, Outcome, Queue, Settlement
 from .funnel import Elapsed
 from .recorder import Recorder

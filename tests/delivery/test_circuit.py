@@ -9,8 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from kochava_bot_middleware.delivery.circuit import Cause, Circuit, CircuitState, Target
-from kochava_bot_middleware.delivery.pace import Pace
+from kochava_bot_middleware.delivery.circuit import Cause, Circuit, CircuitState, Pace, Target
 from kochava_bot_middleware.delivery.settings import DeliverySettings
 
 

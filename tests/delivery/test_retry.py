@@ -9,18 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kochava_bot_middleware.delivery.retry import Attempts, Dead, Done, Histories, RetryAfter, decide
+from kochava_bot_middleware.delivery.retry import Attempts, Decision, Histories, decide
 from kochava_bot_middleware.delivery.settings import DeliverySettings
 from kochava_bot_middleware.exceptions import SettingsError
 from kochava_bot_middleware.kochava.verdict import DELIVERED, DeliveryResult, Verdict
 from kochava_bot_middleware.settings import InvalidSettings, from_mapping
+from kochava_bot_middleware.store.records import Outcome
 
 SETTINGS = DeliverySettings()
 FAULT = Verdict(result=DeliveryResult.RETRY, reason="server error", server_error=True)
 WEEK = 7 * 86_400.0
 
 
-def decided(verdict: Verdict, *, tries: int = 1, age: float = 0.0, **facts: object) -> Done | Dead | RetryAfter:
+def decided(verdict: Verdict, *, tries: int = 1, age: float = 0.0, **facts: object) -> Decision:
     settings = attrs.evolve(SETTINGS, **facts)  # type: ignore[arg-type]
     return decide(
         verdict,
@@ -35,12 +36,12 @@ def decided(verdict: Verdict, *, tries: int = 1, age: float = 0.0, **facts: obje
 
 def test_delivered_is_done() -> None:
     """Nothing else to do."""
-    assert Done() == decided(DELIVERED)
+    assert Decision(outcome=Outcome.DONE) == decided(DELIVERED)
 
 
 def test_rejected_is_dead_with_its_reason() -> None:
     """Sending it again would change nothing."""
-    assert Dead(reason="rejected by Kochava") == decided(
+    assert Decision(outcome=Outcome.DEAD, reason="rejected by Kochava") == decided(
         Verdict(result=DeliveryResult.REJECTED, reason="rejected by Kochava")
     )
 
@@ -56,7 +57,7 @@ def test_waits_have_full_jitter_up_to_7_30_300_1800_seconds(tries: int, seed: in
         settings=SETTINGS,
         rng=random.Random(seed),
     )
-    assert isinstance(decision, RetryAfter)
+    assert Outcome.RETRY is decision.outcome
     assert 0 <= decision.seconds <= (7, 30, 300, 1800)[min(tries, 4) - 1]
 
 
@@ -73,7 +74,7 @@ def test_jitter_uses_the_whole_range() -> None:
         )
         for n in range(200)
     ]
-    seconds = [wait.seconds for wait in waits if isinstance(wait, RetryAfter)]
+    seconds = [wait.seconds for wait in waits if wait.outcome is Outcome.RETRY]
     assert min(seconds) < 15
     assert max(seconds) > 285
 
@@ -82,28 +83,28 @@ def test_jitter_uses_the_whole_range() -> None:
 def test_retry_after_is_a_floor_of_every_wait(floor: float, tries: int) -> None:
     """Never earlier than Kochava asked for."""
     decision = decided(attrs.evolve(FAULT, floor_seconds=floor), tries=tries)
-    assert isinstance(decision, RetryAfter)
+    assert Outcome.RETRY is decision.outcome
     assert floor <= decision.seconds
 
 
 def test_age_ends_retrying_not_the_number_of_tries() -> None:
     """A thousand tries in an outage are fine; a week is not."""
-    assert isinstance(decided(FAULT, tries=1000, age=WEEK - 1), RetryAfter)
-    assert Dead(reason="too old") == decided(FAULT, tries=1, age=WEEK)
+    assert Outcome.RETRY is decided(FAULT, tries=1000, age=WEEK - 1).outcome
+    assert Decision(outcome=Outcome.DEAD, reason="too old") == decided(FAULT, tries=1, age=WEEK)
 
 
 def test_refused_credentials_never_kill_by_age() -> None:
     """Nothing is spent while the app is paused."""
-    assert isinstance(decided(Verdict(result=DeliveryResult.REFUSED), age=10 * WEEK), RetryAfter)
+    assert Outcome.RETRY is decided(Verdict(result=DeliveryResult.REFUSED), age=10 * WEEK).outcome
 
 
-@pytest.mark.parametrize(("policy", "expected"), [("retry", RetryAfter), ("dead", Dead)])
-def test_ambiguity_is_decided_by_event_name(policy: str, expected: type) -> None:
+@pytest.mark.parametrize(("policy", "expected"), [("retry", Outcome.RETRY), ("dead", Outcome.DEAD)])
+def test_ambiguity_is_decided_by_event_name(policy: str, expected: Outcome) -> None:
     """Perhaps twice, or perhaps not at all."""
     ambiguous = Verdict(result=DeliveryResult.RETRY, reason="no answer in time", ambiguous=True)
-    assert isinstance(decided(ambiguous, on_ambiguous={"Purchase": policy}), expected)
-    assert isinstance(decided(ambiguous, on_ambiguous_default=policy), expected)
-    assert isinstance(decided(FAULT, on_ambiguous={"Purchase": policy}), RetryAfter)
+    assert expected is decided(ambiguous, on_ambiguous={"Purchase": policy}).outcome
+    assert expected is decided(ambiguous, on_ambiguous_default=policy).outcome
+    assert Outcome.RETRY is decided(FAULT, on_ambiguous={"Purchase": policy}).outcome
 
 
 def test_faults_count_only_when_others_were_served_since_the_last_try() -> None:
@@ -119,7 +120,7 @@ def test_faults_count_only_when_others_were_served_since_the_last_try() -> None:
     decision = decide(
         FAULT, history=history, age_seconds=0, max_age_seconds=WEEK, settings=SETTINGS, rng=random.Random(1)
     )
-    assert Dead(reason="fails while others are served") == decision
+    assert Decision(outcome=Outcome.DEAD, reason="fails while others are served") == decision
 
 
 def test_failures_without_an_answer_never_count_against_a_record() -> None:

@@ -11,7 +11,7 @@ from kochava_bot_middleware.delivery.retry import longest_wait_seconds
 from kochava_bot_middleware.delivery.settings import DeliverySettings
 from kochava_bot_middleware.kochava.client import Answer
 from kochava_bot_middleware.kochava.destination import Destination, Destinations
-from kochava_bot_middleware.queues.leases import Claimed
+from kochava_bot_middleware.queues.claims import Claimed
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Claim
 from tests.delivery.harness import BUSY, OK, WIRE, FakeSender, ShakyStore, World, entry_of, event

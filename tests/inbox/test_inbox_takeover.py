@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from kochava_bot_middleware.inbox.entries import entry_of
-from kochava_bot_middleware.inbox.inbox import Inbox
+from kochava_bot_middleware.inbox.inbox import Inbox, entry_of
 from kochava_bot_middleware.inbox.settings import InboxSettings
 from kochava_bot_middleware.store.contract import Store
 from kochava_bot_middleware.store.memory import MemoryStore

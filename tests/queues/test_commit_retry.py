@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from kochava_bot_middleware.exceptions import SchemaTooNew, StoreError, StoreUnavailable
-from kochava_bot_middleware.queues.commit_retry import LONGEST_PAUSE_SECONDS, CommitRetry, LaneLocks
+from kochava_bot_middleware.queues.commits import LONGEST_PAUSE_SECONDS, CommitRetry, LaneLocks
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import CommitVerdict, Entry, Queue, Unit
 from tests.fakes import VirtualClock, settle

@@ -10,11 +10,20 @@ from typing import Any
 import pytest
 
 from kochava_bot_middleware.incidents import Incidents
+from kochava_bot_middleware.queues.claims import Claimed, ConsumerOptions
 from kochava_bot_middleware.queues.consumer import Consumer
-from kochava_bot_middleware.queues.leases import Claimed
-from kochava_bot_middleware.queues.options import ConsumerOptions
 from kochava_bot_middleware.store.memory import MemoryStore
-from kochava_bot_middleware.store.records import Claim, Committed, Entry, Outcome, Queue, QueueStats, Settlement, Unit
+from kochava_bot_middleware.store.records import (
+    Claim,
+    Committed,
+    CommitVerdict,
+    Entry,
+    Outcome,
+    Queue,
+    QueueStats,
+    Settlement,
+    Unit,
+)
 from tests.fakes import VirtualClock, settle
 
 LEASE = 30.0
@@ -83,8 +92,8 @@ class Rig:
         await self.may_end.wait()
         return None if self.outcome is None else Settlement(claim=claim, outcome=self.outcome)
 
-    def on_ended(self, settlement: Settlement, *, is_committed: bool) -> None:
-        self.ended.append((settlement.claim.entry.id, is_committed))
+    def on_ended(self, settlement: Settlement, verdict: CommitVerdict) -> None:
+        self.ended.append((settlement.claim.entry.id, verdict is CommitVerdict.COMMITTED))
 
     async def append(self, *names: str, lane: str | None = None) -> None:
         entries = [Entry(id=name, queue=Queue.TRACK, lane=lane or name, created_at=0.0, body=b"") for name in names]

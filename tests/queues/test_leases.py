@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from kochava_bot_middleware.queues.leases import Claimed, Leases
+from kochava_bot_middleware.queues.claims import Claimed, Leases
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Claim, Entry, Queue, Unit
 from tests.fakes import VirtualClock

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from kochava_bot_middleware.exceptions import StoreUnavailable
-from kochava_bot_middleware.inbox.entries import entry_of
-from kochava_bot_middleware.queues.commit_retry import LONGEST_PAUSE_SECONDS
-from kochava_bot_middleware.queues.settling import PLANS, HandlingCommitter
+from kochava_bot_middleware.inbox.inbox import entry_of
+from kochava_bot_middleware.queues.commits import LONGEST_PAUSE_SECONDS, PLANS, HandlingCommitter
 from kochava_bot_middleware.store.contract import Store
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import (

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kochava_bot_middleware.store.sqlite.statements import MOST_ROWS, insert, json_of_groups, json_of_texts, text_of
+from kochava_bot_middleware.store.sqlite.commit import MOST_ROWS, insert, json_of_groups, json_of_texts
+from kochava_bot_middleware.store.sqlite.statements import text_of
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
 from tests.store.harness import append, claimed_ids, entry, mark, put, recalled
 

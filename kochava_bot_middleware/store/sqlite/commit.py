@@ -1,4 +1,8 @@
-"""A group of units in one transaction: read once what they depend on, decide with `CommitPlan`, write once."""
+"""
+A group of units in one transaction: read once what they depend on, decide with `CommitPlan`, write once.
+
+Also how lists of values are passed to the statements: as JSON, without the characters that SQLite's JSON cannot pass.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,12 @@ from ..plan import CommitPlan, Lane, QueuedEntry, Snapshot, StoredHead
 from ..records import Committed, Condition, Entry, Mark, Unit
 from ..settings import NewToken
 from . import statements as sql
+
+MOST_ROWS = 64
+"""Rows of one INSERT: some hundred values, far below the limit of any SQLite."""
+
+_NUL_OR_ESCAPE = "\\u000"
+"""How each of both begins in JSON. Other control characters begin so too, which does no harm."""
 
 
 def commit_units(
@@ -35,9 +45,16 @@ def write_marks(connection: sqlite3.Connection, marks: Iterable[Mark], now: floa
         for mark in marks
         if mark.value is not None
     ]
-    sql.insert(connection, sql.MARKS, rows, sql.REPLACE_MARK)
+    insert(connection, sql.MARKS, rows, sql.REPLACE_MARK)
     if len(rows) < len(marks):
         connection.executemany(sql.DELETE_MARK, [(mark.key,) for mark in marks if mark.value is None])
+
+
+def recall(connection: sqlite3.Connection, now: float, *, keys: Sequence[str]) -> dict[str, bytes]:
+    """The values of those state entries that exist and have not expired."""
+    passed = json_of_texts(keys)
+    (answer,) = connection.execute(sql.recall(escaped=is_escaped(passed)), (passed, now)).fetchone()
+    return _values_of(keys, answer)
 
 
 def add_counts(connection: sqlite3.Connection, counts: Mapping[tuple[str, str], int]) -> None:
@@ -46,10 +63,10 @@ def add_counts(connection: sqlite3.Connection, counts: Mapping[tuple[str, str], 
         (queue, *(counts.get((queue, name), 0) for name in ("accepted", "done", "dead", "dropped")))
         for queue in {queue for queue, _ in counts}
     ]
-    sql.insert(connection, sql.COUNTS, rows, sql.ADD_COUNTS)
+    insert(connection, sql.COUNTS, rows, sql.ADD_COUNTS)
 
 
-def values_of(keys: Sequence[str], answer: str) -> dict[str, bytes]:
+def _values_of(keys: Sequence[str], answer: str) -> dict[str, bytes]:
     """The state entries in the answer of a statement that was given *keys*."""
     return {keys[index]: bytes.fromhex(value) for index, value in orjson.loads(answer)}
 
@@ -72,8 +89,8 @@ def _read(
     for queue, lane in settled.union((entry.queue, entry.lane) for unit in units for entry in unit.appends):
         lanes[str(queue)].append(lane)  # orjson takes no member of an enum as a key
     keys = list({mark.key for unit in units for mark in unit.marks if mark.condition is not Condition.ALWAYS})
-    passed = (sql.json_of_texts(ids), sql.json_of_groups(lanes), sql.json_of_texts(keys))
-    statement = sql.snapshot(escaped=sql.is_escaped(*passed))
+    passed = (json_of_texts(ids), json_of_groups(lanes), json_of_texts(keys))
+    statement = sql.snapshot(escaped=is_escaped(*passed))
     stored, stored_heads, values, next_place = connection.execute(
         statement, (*passed, now, now - dedupe_seconds)
     ).fetchone()
@@ -94,14 +111,14 @@ def _read(
         successors=_successors(connection, following, now) if following else {},
         seen=frozenset(seen),
         places=itertools.count(next_place),
-        values=values_of(keys, values),
+        values=_values_of(keys, values),
     )
     return snapshot, lapsed
 
 
 def _successors(connection: sqlite3.Connection, lanes: Mapping[int, Lane], now: float) -> Mapping[Lane, QueuedEntry]:
     """The entries at the given places, by lane."""
-    rows = connection.execute(sql.SUCCESSORS, (sql.json_of(lanes),))
+    rows = connection.execute(sql.SUCCESSORS, (json_of(lanes),))
     return {
         lanes[place]: QueuedEntry(entry=entry_of(columns), place=place, due_at=max(now, due_at))
         for place, due_at, *columns in rows
@@ -113,8 +130,8 @@ def _write(connection: sqlite3.Connection, plan: CommitPlan, lapsed_ids: set[str
     if plan.appended:
         repeated = lapsed_ids.intersection(queued.entry.id for queued in plan.appended) if lapsed_ids else ()
         if repeated:
-            connection.execute(sql.DELETE_ENTRIES, (sql.json_of_texts(repeated),))
-        sql.insert(connection, sql.NEW_ENTRIES, map(_entry_row, plan.appended))
+            connection.execute(sql.DELETE_ENTRIES, (json_of_texts(repeated),))
+        insert(connection, sql.NEW_ENTRIES, map(_entry_row, plan.appended))
         connection.execute(sql.SET_NEXT_PLACE, (plan.appended[-1].place + 1,))
     if plan.settled:
         _end_entries(connection, plan)
@@ -130,8 +147,8 @@ def _end_entries(connection: sqlite3.Connection, plan: CommitPlan) -> None:
         end = (settlement.outcome.value, head.attempts, settlement.reason, settlement.detail)
         places[end].append(head.place)
     for end, ended in places.items():
-        connection.execute(sql.END_ENTRIES, (sql.json_of(ended), *end, plan.snapshot.now))
-    connection.execute(sql.DELETE_HEADS, (sql.json_of(head.place for head, _ in plan.settled),))
+        connection.execute(sql.END_ENTRIES, (json_of(ended), *end, plan.snapshot.now))
+    connection.execute(sql.DELETE_HEADS, (json_of(head.place for head, _ in plan.settled),))
 
 
 def _write_heads(connection: sqlite3.Connection, plan: CommitPlan) -> None:
@@ -143,7 +160,7 @@ def _write_heads(connection: sqlite3.Connection, plan: CommitPlan) -> None:
         elif change.returned is not None and change.stored is not None:
             back = change.returned
             returned.append((back.due_at, int(back.is_uncounted), back.reason, back.detail, queue, change.stored.place))
-    sql.insert(connection, sql.HEADS, map(_head_row, new))
+    insert(connection, sql.HEADS, map(_head_row, new))
     if returned:
         connection.executemany(sql.RETURN_HEAD, returned)
 
@@ -158,3 +175,54 @@ def _head_row(head: QueuedEntry) -> tuple[object, ...]:
     entry = head.entry
     is_leased = head.token is not None
     return (entry.queue, head.place, entry.created_at, is_leased, head.due_at, head.token, head.attempts, "", "")
+
+
+def json_of(numbers: Iterable[int]) -> str:
+    """Integers, as a statement takes them."""
+    return orjson.dumps(list(numbers)).decode()
+
+
+def json_of_texts(texts: Iterable[str]) -> str:
+    """Texts, as a statement takes them."""
+    texts = list(texts)
+    passed = orjson.dumps(texts).decode()
+    return orjson.dumps(list(map(_escaped, texts))).decode() if _NUL_OR_ESCAPE in passed else passed
+
+
+def json_of_groups(groups: Mapping[str, Sequence[str]]) -> str:
+    """Lists of texts by another text, as a statement takes them."""
+    passed = orjson.dumps(groups).decode()
+    if _NUL_OR_ESCAPE in passed:
+        escaped = {_escaped(key): list(map(_escaped, texts)) for key, texts in groups.items()}
+        return orjson.dumps(escaped).decode()
+    return passed
+
+
+def is_escaped(*passed: str) -> bool:
+    """Whether there may be escaped texts in what is passed to a statement."""
+    return any(_NUL_OR_ESCAPE in each for each in passed)
+
+
+def _escaped(text: str) -> str:
+    """The text without NUL characters, at which the JSON functions of SQLite would cut it; `text_of` undoes this."""
+    return text.replace("\x01", "\x01\x02").replace("\x00", "\x01\x03")
+
+
+def insert(connection: sqlite3.Connection, into: str, rows: Iterable[Sequence[object]], then: str = "") -> None:
+    """
+    Insert rows, whose first column is never ``None``, with few statements.
+
+    Each statement releases the interpreter and takes it again, for which a busy event loop makes the writer wait. So
+    the cost of a commit is the number of its statements, and ``executemany`` is one for each row.
+
+    Args:
+        into: Table, and columns unless they are all given.
+        then: The rest of the statement, such as ``ON CONFLICT …``.
+    """
+    remaining = iter(rows)
+    while some := list(itertools.islice(remaining, MOST_ROWS)):
+        # Padded with empty rows to a power of two, so that few different statements are ever prepared.
+        size = 1 << (len(some) - 1).bit_length()
+        width = len(some[0])
+        padding = (None,) * ((size - len(some)) * width)
+        connection.execute(sql.insertion(into, width, size, then), (*itertools.chain.from_iterable(some), *padding))

@@ -154,6 +154,10 @@ class SqliteNotifier:
         folder: The sockets of the store; ``None`` where there can be none, so that nothing is sent or received.
         clock: Decides when to check the socket again.
         name: See `socket_name`.
+
+    Attributes:
+        process: The process that it belongs to.
+        loop: Its event loop.
     """
 
     def __init__(self, folder: SocketFolder | None, clock: Clock, *, name: str | None = None) -> None:
@@ -161,16 +165,12 @@ class SqliteNotifier:
         self._name = name or socket_name()
         self._folder = folder
         self._incidents = Incidents(clock, logger)
-        self._loop = asyncio.get_running_loop()
-        self._process = os.getpid()
-        self._throttle = NotifyThrottle(self._send, self._loop.call_later)
+        self.loop = asyncio.get_running_loop()
+        self.process = os.getpid()
+        self._throttle = NotifyThrottle(self._send, self.loop.call_later)
         self._callbacks: list[Callable[[], None]] = []
         self._listener: socket.socket | None = None
         self._checked_at: float | None = None
-
-    def is_ours(self) -> bool:
-        """Whether it belongs to this process and event loop."""
-        return self._process == os.getpid() and self._loop is asyncio.get_running_loop()
 
     def committed(self, unit: Unit, answer: Committed) -> None:
         """Notify the others if *unit* left something for them to claim."""
@@ -203,7 +203,7 @@ class SqliteNotifier:
 
     def close(self) -> None:
         """Send what is pending, and stop listening. In a forked child, the parent's socket file stays."""
-        if self._process != os.getpid():
+        if self.process != os.getpid():
             if self._listener is not None:
                 self._listener.close()
             return
@@ -218,7 +218,7 @@ class SqliteNotifier:
     def _open_listener(self, folder: SocketFolder) -> None:
         try:
             self._listener = folder.open(self._name)
-            self._loop.add_reader(self._listener, self._receive)
+            self.loop.add_reader(self._listener, self._receive)
         except (OSError, NotImplementedError) as exc:
             self._close_listener()
             self._incidents.report("wake_ups_unheard", str(folder.path), reason=type(exc).__name__)
@@ -231,7 +231,7 @@ class SqliteNotifier:
         listener, self._listener = self._listener, None
         if listener is not None and self._folder is not None:
             with contextlib.suppress(NotImplementedError):
-                self._loop.remove_reader(listener)
+                self.loop.remove_reader(listener)
             listener.close()
             self._folder.remove(self._name)
 

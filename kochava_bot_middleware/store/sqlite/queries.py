@@ -16,7 +16,7 @@ from ..page import without_private_body
 from ..records import Claim, EntryState, Listed, Mark, QueueStats
 from ..settings import NewToken
 from . import statements as sql
-from .commit import add_counts, entry_of, values_of, write_marks
+from .commit import add_counts, entry_of, insert, json_of, json_of_texts, write_marks
 
 
 def claim_heads(
@@ -44,13 +44,6 @@ def renew_leases(
         for claim in claims
         if connection.execute(sql.RENEW_HEAD, (expires_at, claim.token, claim.entry.queue, claim.entry.id)).rowcount
     ]
-
-
-def recall(connection: sqlite3.Connection, now: float, *, keys: Sequence[str]) -> dict[str, bytes]:
-    """The values of those state entries that exist and have not expired."""
-    passed = sql.json_of_texts(keys)
-    (answer,) = connection.execute(sql.recall(escaped=sql.is_escaped(passed)), (passed, now)).fetchone()
-    return values_of(keys, answer)
 
 
 def next_due_in(connection: sqlite3.Connection, now: float, *, queue: str) -> float | None:
@@ -120,7 +113,7 @@ def retry_dead(connection: sqlite3.Connection, now: float, *, ids: Sequence[str]
         is_head = connection.execute(sql.IS_BUSY, (lane, queue)).fetchone() is None
         connection.execute(sql.REVIVE, (place, now, old_place))
         if is_head:
-            sql.insert(connection, sql.HEADS, [(queue, place, created_at, 0, now, None, 0, "", "")])
+            insert(connection, sql.HEADS, [(queue, place, created_at, 0, now, None, 0, "", "")])
         counts[queue, "dead"] -= 1
         place += 1
     connection.execute(sql.SET_NEXT_PLACE, (place,))
@@ -132,7 +125,7 @@ def places_of_lanes(
     connection: sqlite3.Connection, _now: float, *, lanes: Sequence[str], first_place: int = 0
 ) -> tuple[list[int], int]:
     """The places of all rows of *lanes* from *first_place* on, and the next place. Reads each row of the file."""
-    values = {"lanes": sql.json_of_texts(lanes), "first_place": first_place}
+    values = {"lanes": json_of_texts(lanes), "first_place": first_place}
     places = [place for (place,) in connection.execute(sql.PLACES_OF_LANES, values)]
     return places, connection.execute(sql.NEXT_PLACE).fetchone()[0]
 
@@ -154,7 +147,7 @@ def forget_lanes(
     """
     earlier, first_place = found
     later, _ = places_of_lanes(connection, now, lanes=lanes, first_place=first_place)
-    places = sql.json_of([*earlier, *later])
+    places = json_of([*earlier, *later])
     values = {"places": places, "reason": reason, "now": now}
     counts: Counter[tuple[str, str]] = Counter()
     for queue, state, count in connection.execute(sql.COUNT_UNSENT, values).fetchall():

@@ -1,5 +1,5 @@
 """
-The SQL of the SQLite store, and how lists of values are passed to it.
+The SQL of the SQLite store.
 
 A list is passed as one JSON array, so that a group of commits of any size needs only a few prepared statements. What
 changes many rows says ``OR FAIL``: otherwise SQLite copies each page before it changes it, to be able to undo the one
@@ -10,52 +10,9 @@ statement. When a statement fails, the caller rolls back its transaction anyway.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from itertools import chain, islice
-
-import orjson
 
 from ..records import EntryState, Queue
-
-MOST_ROWS = 64
-"""Rows of one INSERT: some hundred values, far below the limit of any SQLite."""
-
-
-def json_of(numbers: Iterable[int]) -> str:
-    """Integers, as a statement takes them."""
-    return orjson.dumps(list(numbers)).decode()
-
-
-def json_of_texts(texts: Iterable[str]) -> str:
-    """Texts, as a statement takes them."""
-    texts = list(texts)
-    passed = orjson.dumps(texts).decode()
-    return orjson.dumps(list(map(_escaped, texts))).decode() if _NUL_OR_ESCAPE in passed else passed
-
-
-def json_of_groups(groups: Mapping[str, Sequence[str]]) -> str:
-    """Lists of texts by another text, as a statement takes them."""
-    passed = orjson.dumps(groups).decode()
-    if _NUL_OR_ESCAPE in passed:
-        escaped = {_escaped(key): list(map(_escaped, texts)) for key, texts in groups.items()}
-        return orjson.dumps(escaped).decode()
-    return passed
-
-
-_NUL_OR_ESCAPE = "\\u000"
-"""How each of both begins in JSON. Other control characters begin so too, which does no harm."""
-
-
-def is_escaped(*passed: str) -> bool:
-    """Whether there may be escaped texts in what is passed to a statement."""
-    return any(_NUL_OR_ESCAPE in each for each in passed)
-
-
-def _escaped(text: str) -> str:
-    """The text without NUL characters, at which the JSON functions of SQLite would cut it; `text_of` undoes this."""
-    return text.replace("\x01", "\x01\x02").replace("\x00", "\x01\x03")
 
 
 def text_of(value: str, *, escaped: bool = True) -> str:
@@ -63,28 +20,9 @@ def text_of(value: str, *, escaped: bool = True) -> str:
     return f"replace(replace({value}, char(1, 3), char(0)), char(1, 2), char(1))" if escaped else value
 
 
-def insert(connection: sqlite3.Connection, into: str, rows: Iterable[Sequence[object]], then: str = "") -> None:
-    """
-    Insert rows, whose first column is never ``None``, with few statements.
-
-    Each statement releases the interpreter and takes it again, for which a busy event loop makes the writer wait. So
-    the cost of a commit is the number of its statements, and ``executemany`` is one for each row.
-
-    Args:
-        into: Table, and columns unless they are all given.
-        then: The rest of the statement, such as ``ON CONFLICT …``.
-    """
-    remaining = iter(rows)
-    while some := list(islice(remaining, MOST_ROWS)):
-        # Padded with empty rows to a power of two, so that few different statements are ever prepared.
-        size = 1 << (len(some) - 1).bit_length()
-        width = len(some[0])
-        padding = (None,) * ((size - len(some)) * width)
-        connection.execute(_insertion(into, width, size, then), (*chain.from_iterable(some), *padding))
-
-
 @cache
-def _insertion(into: str, width: int, size: int, then: str) -> str:
+def insertion(into: str, width: int, size: int, then: str) -> str:
+    """The statement that inserts those of *size* rows whose first column is not ``NULL``."""
     row = f"({', '.join('?' * width)})"
     rows = ", ".join([row] * size)
     return f"INSERT OR FAIL INTO {into} SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL {then}"
@@ -108,7 +46,7 @@ def snapshot(*, escaped: bool) -> str:
     Ids and keys are answered by their index, lanes by their queue and index.
 
     Args:
-        escaped: See `is_escaped`; without escaped texts it is much cheaper.
+        escaped: Whether there may be escaped texts in what is passed; without them it is much cheaper.
     """
     entry_id, queue, lane, key = (
         text_of(value, escaped=escaped) for value in ("ids.value", "queues.key", "lanes.value", "keys.value")

@@ -82,7 +82,7 @@ class SqliteStore:
         not a reason not to look. Notifications are received from the store's first use on.
         """
         self._callbacks.append(callback)
-        if self._notifier is not None and self._notifier.is_ours():
+        if self._notifier is not None and _is_ours(self._notifier):
             self._notifier.on_append(callback)
 
     async def listening(self) -> bool:
@@ -110,7 +110,9 @@ class SqliteStore:
         future = self._running_writer().commit(unit)
         notifier = self._running_notifier()
         answer = await future
-        notifier.committed(unit, answer)
+        # A unit that settles nothing and leased all that it appended, such as a webhook's, leaves no work for others.
+        if unit.settlements or len(answer.leased) < len(answer.appended):
+            notifier.committed(unit, answer)
         return answer
 
     async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
@@ -208,7 +210,7 @@ class SqliteStore:
 
     def _running_notifier(self) -> SqliteNotifier:
         notifier = self._notifier
-        if notifier is not None and notifier.is_ours():
+        if notifier is not None and _is_ours(notifier):
             return notifier
         self._check_open()
         if notifier is not None:
@@ -228,3 +230,8 @@ class SqliteStore:
             raise unavailable(exc, self.path) from exc
         finally:
             connection.close()
+
+
+def _is_ours(notifier: SqliteNotifier) -> bool:
+    """Whether it belongs to this process and event loop."""
+    return notifier.process == os.getpid() and notifier.loop is asyncio.get_running_loop()

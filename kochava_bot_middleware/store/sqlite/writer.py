@@ -21,8 +21,7 @@ from ...clock import Clock
 from ...exceptions import StoreError, StoreUnavailable
 from ..records import Committed, Unit
 from ..settings import NewToken, StoreSettings
-from .commit import commit_units
-from .queries import recall
+from .commit import commit_units, recall
 from .reserve import Reserve
 from .schema import connect, unavailable
 

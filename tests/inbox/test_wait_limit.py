@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from kochava_bot_middleware.inbox.admission import WaitLimit
+from kochava_bot_middleware.inbox.in_flight import WaitLimit
 
 SHORT_SECONDS = 0.02
 

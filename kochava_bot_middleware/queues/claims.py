@@ -1,5 +1,5 @@
 """
-The claims that this process holds, and whether their leases last.
+How a consumer makes claims, what it does with them, and the claims that it holds while their leases last.
 
 The store speaks in durations. So a lease surely lasts until its length has passed on the clocks of this process,
 counted from before the store was asked. Both clocks are looked at: the monotonic one stands still while some machines
@@ -8,14 +8,14 @@ sleep, and the wall clock may be set.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeAlias
 
 import attrs
 
 from ..clock import Clock
 from ..store.contract import Store
-from ..store.records import Claim
+from ..store.records import Claim, CommitVerdict, Settlement
 
 Instant: TypeAlias = tuple[float, float]
 """Monotonic seconds and wall-clock seconds, read together."""
@@ -38,6 +38,46 @@ class Claimed:
     claim: Claim
     asked_at: Instant
     is_begun: bool = False
+
+
+Work = Coroutine[Any, Any, Settlement | None]
+Process = Callable[[Claimed], Work]
+"""
+Works on one claim. A settlement that it returns is committed together with others. ``None``: it has settled the claim
+itself, or the lease is lost.
+"""
+
+
+@attrs.frozen(kw_only=True)
+class ConsumerOptions:
+    """
+    How a consumer works.
+
+    Attributes:
+        concurrency: How many claims are processed at a time, by so many tasks. Nothing is claimed while more than half
+            as many wait to begin.
+        most_held: Claims are made until so many are held. Those that a commit leased come on top.
+        lease_seconds: How long a claim is owned without being renewed.
+        poll_seconds: How often to look for what other processes appended.
+        longest_wait_seconds: Returns the longest time that anything in the queue may wait or be leased from now on;
+            see `Store.sweep`.
+        is_isolated: Process each claim in a task, and so in a context, of its own, beginning with the synchronous part
+            of the process at once. Then the process bounds how many are processed at a time, and says when it begins
+            with one (`Consumer.begin`).
+        room: Given how many claims are wanted, returns how many are worth making now, and in how many seconds to ask
+            again. ``None``: any number.
+        on_ended: Called with each settlement that a process returned, and with the verdict on its commit:
+            ``LEASE_LOST`` when another process owns the entry. Must not raise.
+    """
+
+    concurrency: int
+    most_held: int
+    lease_seconds: float
+    poll_seconds: float
+    longest_wait_seconds: Callable[[], float]
+    is_isolated: bool = False
+    room: Callable[[int], tuple[int, float]] | None = None
+    on_ended: Callable[[Settlement, CommitVerdict], None] = lambda _settlement, _verdict: None
 
 
 class Leases:
