@@ -76,7 +76,7 @@ class KochavaMiddleware(HandlerDecorators):
             self._store = ObservedStore(self._store, self._observer, self._clock)
         self._context = TrackingContext(settings, store=self._store, clock=self._clock, link_provider=link_provider)
         self._privacy = Privacy(self._context)
-        super().__init__(Recorder(self._context, self._privacy, on_committed=self._wake))
+        super().__init__(Recorder(self._context, self._privacy))
         self._sends = SendTracker(self._context, self._privacy, self._recorder)
         self._timers = GreetingTimers(self._context, self._recorder)
         self._worker: BackgroundWorker | None = None
@@ -148,6 +148,7 @@ class KochavaMiddleware(HandlerDecorators):
                 else ObservedClient(self._observer, timeout_seconds=timeout_seconds)
             )
             self._worker = BackgroundWorker(self.make_worker(client), client)
+            self._recorder.wake_worker = self._worker.wake
 
     async def stop(self) -> None:
         """Finish the requests under way and close the store. What still waits is delivered after the next start."""
@@ -157,7 +158,7 @@ class KochavaMiddleware(HandlerDecorators):
         await self._recorder.drain(self.settings.drain_seconds)
         if self._worker is not None:
             await self._worker.stop(self.settings.drain_seconds)
-            self._worker = None
+            self._worker = self._recorder.wake_worker = None
         await self._store.close()
 
     def make_worker(self, sender: RequestSender) -> Worker:
@@ -343,7 +344,3 @@ class KochavaMiddleware(HandlerDecorators):
             return result
         finally:
             await self._recorder.commit(recording)
-
-    def _wake(self, appended: int) -> None:
-        if appended and self._worker is not None:
-            self._worker.wake()

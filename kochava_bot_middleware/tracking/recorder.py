@@ -50,18 +50,16 @@ class Recorder:
     """
     The recordings of one middleware.
 
-    Args:
-        on_committed: Called with the number of new records of each commit.
-
     Attributes:
         pages: By channel, the Pages whose events came to this process.
+        wake_worker: Called when new records are stored; ``None`` while this process delivers none.
     """
 
-    def __init__(self, context: TrackingContext, privacy: Privacy, on_committed: Callable[[int], None]) -> None:
+    def __init__(self, context: TrackingContext, privacy: Privacy) -> None:
         self.pages: dict[Channel, set[str]] = {}
+        self.wake_worker: Callable[[], None] | None = None
         self._context = context
         self._privacy = privacy
-        self._on_committed = on_committed
         self._committer = HandlingCommitter(context.store, context.clock)
         self._commits: set[asyncio.Task[None]] = set()
         self._delivered: OrderedDict[StateKey, Person] = OrderedDict()
@@ -229,7 +227,8 @@ class Recorder:
             kinds = {record.id: record.kind for record in plan.records}
             new = [kinds[entry_id] for entry_id in committed.appended if entry_id in kinds]
             counts.recorded.update(new)
-            self._on_committed(len(new))
+            if new and self.wake_worker is not None:
+                self.wake_worker()
 
     def _about(
         self, event_name: str | None, user_id: object, page_id: object, channel: object

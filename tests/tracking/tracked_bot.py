@@ -93,7 +93,7 @@ class TrackedBot:
     async def end_waits(self) -> None:
         """Let another process end the waits for deliveries that are over."""
         context = self.context()
-        recorder = Recorder(context, Privacy(context), on_committed=lambda _appended: None)
+        recorder = Recorder(context, Privacy(context))
         timers = GreetingTimers(context, recorder)
         timers.start()
         await settle()
