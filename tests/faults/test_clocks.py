@@ -6,7 +6,8 @@ import asyncio
 import random
 from pathlib import Path
 
-from tests.faults.fault_run import fault_run
+from kochava_bot_middleware.queues.consumer import SWEEP_SECONDS
+from tests.faults.fault_run import DRAIN_SECONDS, fault_run
 from tests.faults.fault_server import Mode
 
 AHEAD_SECONDS = (4.0, 0.0, -4.0, 0.0, 3600.0, 0.0)
@@ -45,7 +46,8 @@ async def test_a_clock_that_jumps_loses_and_reorders_nothing(address: str, tmp_p
         over.set()
         await writing
         run.mode = lambda: Mode.OK
-        await run.drained()
+        # What was put off while the clock was ahead waits for the next sweep, which comes once a minute.
+        await run.drained(within_seconds=SWEEP_SECONDS + DRAIN_SECONDS)
         await run.check()
         for child in children:
             await run.stop(child)
