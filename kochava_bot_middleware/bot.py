@@ -14,8 +14,8 @@ from .chain import check_middleware, compose, layers_of
 from .clock import Clock, SystemClock
 from .exceptions import KochavaBotError, RegistrationError
 from .handling import Handling, current_handling, trail_of
+from .inbox.handlers import Handlers
 from .inbox.inbox import Inbox
-from .inbox.router import Handlers
 from .inbox.settings import BotSettings, InboxSettings, PageSettings
 from .inbox.webhook import Webhook, WebhookAnswer
 from .messenger.events import ChangeEvent, Event

@@ -18,7 +18,7 @@ from ..kochava.verdict import DeliveryResult, Verdict, judge
 from ..kochava.wire import build_request
 from ..queues.claims import Claimed
 from ..store.records import Claim, Entry, Outcome, Settlement
-from .circuit import Cause, Circuit, CircuitState, Pace, Target, targets_of
+from .circuit import Cause, Circuit, Circuits, CircuitState, Target, targets_of
 from .retry import TOO_OLD, Histories, decide, longest_wait_seconds, wait_seconds
 from .settings import DeliverySettings
 
@@ -73,7 +73,7 @@ class Deliverer:
         self.clock = clock or SystemClock()
         self.incidents = Incidents(self.clock, logger)
         self._rng = rng or random.Random()  # noqa: S311 - jitter
-        self.pace = Pace(self.settings, known=targets_of(destinations), rng=self._rng)
+        self.circuits = Circuits(self.settings, known=targets_of(destinations), rng=self._rng)
         self._sender = sender
         self._destinations = destinations
         self._gate = gate
@@ -115,7 +115,7 @@ class Deliverer:
         if isinstance(record, Ping) and self._age(claim.entry) >= self.settings.ping_max_age_seconds:
             return self._dead(claim, record, TOO_OLD)
         request = build_request(record, destination)
-        circuit = self.pace.circuit(Target(host=request.host, app_id=record.app_id, queue=claim.entry.queue))
+        circuit = self.circuits.circuit(Target(host=request.host, app_id=record.app_id, queue=claim.entry.queue))
         again = circuit.admit(self.clock.monotonic())
         if again is not None:
             return self._postponed(claim, record, circuit, again)

@@ -242,7 +242,7 @@ class Circuit:
         return 0.0 if tokens >= 1.0 else (1.0 - tokens) / rate
 
 
-class Pace:
+class Circuits:
     """
     The circuits of one worker: one for every target that was met.
 
@@ -260,7 +260,7 @@ class Pace:
             self.circuit(target)
 
     def circuit(self, target: Target) -> Circuit:
-        """The one of *target*."""
+        """The circuit of *target*."""
         found = self._circuits.get(target)
         if found is None:
             concurrency = self._settings.concurrency
@@ -269,8 +269,8 @@ class Pace:
             found = self._circuits[target] = Circuit(self._settings, limit=limit, rng=self._rng)
         return found
 
-    def circuits(self) -> dict[Target, Circuit]:
-        """All of them, for a person to look at."""
+    def all(self) -> dict[Target, Circuit]:
+        """Each of them, by target."""
         return dict(self._circuits)
 
     def room(self, queue: str, now: float, most: int) -> tuple[int, float]:

@@ -99,7 +99,7 @@ class Worker:
 
     def destinations(self) -> list[tuple[Target, bool]]:
         """Each destination, and whether it is left alone."""
-        return [(target, circuit.is_down) for target, circuit in self._deliverer.pace.circuits().items()]
+        return [(target, circuit.is_down) for target, circuit in self._deliverer.circuits.all().items()]
 
     def _consumer(self, queue: Queue) -> Consumer:
         deliverer, settings = self._deliverer, self._deliverer.settings
@@ -113,7 +113,7 @@ class Worker:
                 lease_seconds=settings.lease_seconds,
                 poll_seconds=settings.poll_seconds,
                 longest_wait_seconds=deliverer.longest_wait_seconds,
-                room=lambda most: deliverer.pace.room(queue, deliverer.clock.monotonic(), most),
+                room=lambda most: deliverer.circuits.room(queue, deliverer.clock.monotonic(), most),
                 on_ended=self._ended,
             ),
             clock=deliverer.clock,

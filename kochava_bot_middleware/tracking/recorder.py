@@ -21,8 +21,8 @@ from ..store.records import Committed, Settlement, Unit
 from ..telemetry.counts import LeftOut
 from .consent import NOT_ASKED
 from .people import Person, call_hook
-from .plan import RecordingPlan, greeting_keys, keys_to_read, plan_person
 from .privacy import Privacy
+from .record_plan import RecordingPlan, greeting_keys, keys_to_read, plan_person
 from .recording import RecordedPerson, Recording, optional_channel, optional_id
 from .settings import Mode, TrackingContext
 from .state import (

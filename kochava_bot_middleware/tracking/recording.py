@@ -22,8 +22,8 @@ from ..kochava.records import Engagement
 from ..messenger.events import Channel
 from ..settings import describe, kind_of
 from ..telemetry.counts import LeftOut
+from .automatic_events import automatic_event, signal_of
 from .consent import NOT_ASKED, HookAnswers
-from .events import automatic_event, signal_of
 from .funnel import Delivered, Sent, Signal
 from .people import Person, clean_identities, person_of, record_id, usertime_of
 from .settings import App, TrackingContext

@@ -14,7 +14,7 @@ import attrs
 from ..handling import Handling, current_handling
 from ..messenger.links.body import iter_links
 from ..messenger.outgoing import Endpoint, Outgoing
-from .events import referral_facts
+from .automatic_events import referral_facts
 from .funnel import Sent, offers_of
 from .greeting import current_greeting, mark_of
 from .links import AppLinks, Rewritten, context_of, rewrite

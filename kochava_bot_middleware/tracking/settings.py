@@ -19,8 +19,8 @@ from ..settings import Rule, at_least, check_rules, not_empty
 from ..store.address import DEFAULT_ADDRESS, StorePlace, openable, shown
 from ..store.contract import Store
 from ..telemetry.counts import RunningCounts
+from .automatic_events import EngagementSettings
 from .consent import PrivacySettings
-from .events import EngagementSettings
 from .greeting import GreetingSettings
 from .link_provider import Catalogue, LinkProvider, LinkProviderSettings
 from .links import AppLinks

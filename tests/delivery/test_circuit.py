@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from kochava_bot_middleware.delivery.circuit import Cause, Circuit, CircuitState, Pace, Target
+from kochava_bot_middleware.delivery.circuit import Cause, Circuit, Circuits, CircuitState, Target
 from kochava_bot_middleware.delivery.settings import DeliverySettings
 
 
@@ -177,7 +177,7 @@ def test_rate_is_never_exceeded(rate: float) -> None:
 def test_nothing_is_worth_claiming_while_every_known_destination_is_left_alone() -> None:
     """Room is of the queue as a whole."""
     targets = [Target(host="h", app_id=app, queue="track") for app in ("one", "two")]
-    pace = Pace(DeliverySettings(), known=targets, rng=random.Random(1))
+    pace = Circuits(DeliverySettings(), known=targets, rng=random.Random(1))
     assert (7, 0.0) == pace.room("track", 0.0, most=7)
     for target in targets:
         assert pace.circuit(target).admit(0.0) is None
@@ -190,7 +190,7 @@ def test_nothing_is_worth_claiming_while_every_known_destination_is_left_alone()
 def test_a_slow_destination_leaves_places_for_the_others() -> None:
     """Three quarters of the places, when there are several."""
     targets = [Target(host="h", app_id=app, queue="track") for app in ("one", "two")]
-    pace = Pace(DeliverySettings(concurrency=16), known=targets, rng=random.Random(1))
+    pace = Circuits(DeliverySettings(concurrency=16), known=targets, rng=random.Random(1))
     subject = pace.circuit(targets[0])
     assert 12 == sum(subject.admit(0.0) is None for _ in range(16))
 

@@ -22,7 +22,7 @@ import orjson
 
 from ...clock import Clock
 from ...exceptions import RateLimitedError, SendError, TemporarySendError
-from ..links.containers import members_of
+from ..links.copy_on_write import members_of
 from ..uploads import Upload
 from .errors import error_from_answer, is_refusal, is_transient, no_answer, not_sent
 from .pace import UsagePace

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from .containers import Changes, decoded, map_array, map_object, map_object_or_form, members_of
+from .copy_on_write import Changes, decoded, map_array, map_object, map_object_or_form, members_of
 from .link import KeepReason, Link, LinkKind, Replace, Scope, Trail, link_of
-from .message import MessageWalk
+from .templates import MessageWalk
 from .walk import TextLimit, visit_member
 
 _SHARED = Scope(shared=True)

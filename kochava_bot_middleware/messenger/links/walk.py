@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from .containers import Changes, Visit, map_array, map_object
+from .copy_on_write import Changes, Visit, map_array, map_object
 from .link import NEVER_OPENED, KeepReason, LinkKind, Replace, Scope, Trail
 
 MAX_DEPTH = 12

@@ -18,7 +18,7 @@ from ..events import (
     Story,
 )
 from .json_values import identifier, identifiers, members, objects, referral, text
-from .kinds import CommonFields
+from .readers import CommonFields
 
 _REPLACED_BY = {"image": "sticker", "share": "ig_post"}
 """Old types that the platform still sends beside the new one: stickers in 2026, Instagram posts from 2025 on."""

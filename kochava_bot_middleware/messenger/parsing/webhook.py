@@ -11,7 +11,7 @@ from ...exceptions import NotAWebhook, SignatureError
 from ..events import ChangeEvent, Channel, Event, MessageRequestEvent, UnknownEvent
 from . import messages
 from .json_values import decode_json, hop_context, identifier, members, moment, person, prior_message, referral
-from .kinds import READERS, CommonFields, inbox_labels, lead_referral
+from .readers import READERS, CommonFields, inbox_labels, lead_referral
 
 SIGNATURE_HEADER = "X-Hub-Signature-256"
 """The header with the signature. The older header with a SHA-1 is never accepted."""

@@ -11,7 +11,7 @@ from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Condition
 from kochava_bot_middleware.tracking.consent import HookAnswers, Suppression
 from kochava_bot_middleware.tracking.people import Person
-from kochava_bot_middleware.tracking.plan import RecordingPlan, plan_person
+from kochava_bot_middleware.tracking.record_plan import RecordingPlan, plan_person
 from kochava_bot_middleware.tracking.recording import RecordedPerson, Recording
 from kochava_bot_middleware.tracking.settings import KochavaSettings, TrackingContext
 from tests.fakes import VirtualClock

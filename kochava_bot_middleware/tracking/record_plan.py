@@ -13,7 +13,7 @@ from ..kochava.event_data import clean_event_data
 from ..kochava.records import TOP_LEVEL, Engagement, IdentityLink, Install, Record
 from ..messenger.events import Channel, Event
 from ..store.records import Entry, Mark
-from .events import referral_facts, with_referral
+from .automatic_events import referral_facts, with_referral
 from .funnel import Delivered, Elapsed, FunnelState, PingStep, Sent, Signal, advance
 from .greeting import ping_of
 from .people import record_id, usertime_of

@@ -32,7 +32,7 @@ from kochava_bot_middleware.messenger.events import (
     ReferralEvent,
 )
 from kochava_bot_middleware.settings import from_mapping
-from kochava_bot_middleware.tracking.events import DEFAULT_NAMES, EngagementSettings, automatic_event
+from kochava_bot_middleware.tracking.automatic_events import DEFAULT_NAMES, EngagementSettings, automatic_event
 from kochava_bot_middleware.tracking.people import IdentitySettings, record_id, usertime_of
 
 

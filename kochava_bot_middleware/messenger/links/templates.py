@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from .containers import Changes, decoded, map_array, map_object, members_of, value_of
+from .copy_on_write import Changes, decoded, map_array, map_object, members_of, value_of
 from .link import KeepReason, LinkKind, Replace, Scope, Trail
 from .walk import BUTTON_TEXT_LIMIT, LinkWalk, TextLimit, visit_member
 

@@ -11,7 +11,7 @@ import pytest
 
 from kochava_bot_middleware.exceptions import RegistrationError
 from kochava_bot_middleware.handling import REGISTERED
-from kochava_bot_middleware.inbox.router import Handlers
+from kochava_bot_middleware.inbox.handlers import Handlers
 from kochava_bot_middleware.messenger.events import Event, Kind
 from kochava_bot_middleware.messenger.parsing.webhook import parse_webhook
 from tests.strategies import ITEMS, item, webhook
