@@ -36,9 +36,7 @@ from .sink import sink
 
 
 def rewriting_rows(rounds: int = 7, calls: int = 100) -> list[Row]:
-    """
-    A full carousel, its addresses new or seen before, and a text message.
-    """
+    """A full carousel, its addresses new or seen before, and a text message."""
     carousel, floor = "rewrite 10 elements of 3 buttons", "split, quote and join 30 addresses"
     return [
         *(
@@ -62,9 +60,7 @@ def rewriting_rows(rounds: int = 7, calls: int = 100) -> list[Row]:
 
 
 async def delivery_rows(rounds: int = 3, count: int = 2_000, concurrency: int = 16) -> list[Row]:
-    """
-    The outbox, of as many people as events, over a sink that takes 10 ms to answer.
-    """
+    """The outbox, of as many people as events, over a sink that takes 10 ms to answer."""
     pairs = []
     with tempfile.TemporaryDirectory() as folder:
         async with sink(0.01) as target:
@@ -87,17 +83,13 @@ async def delivery_rows(rounds: int = 3, count: int = 2_000, concurrency: int = 
 
 
 async def waiting_rows(most: int, most_in_servers: int) -> list[Row]:
-    """
-    Each store at its greatest length.
-    """
+    """Each store at its greatest length."""
     sizes = {name: most if name == "sqlite" else most_in_servers for name in ENGINES}
     return [row for name, size in sizes.items() for row in await waiting.rows(name, (waiting.FEW, size))]
 
 
 async def measured(most_waiting: int, most_in_servers: int) -> list[Row]:
-    """
-    All rows, announcing each room before it is measured.
-    """
+    """All rows, announcing each room before it is measured."""
     rooms: dict[str, Callable[[], Awaitable[list[Row]]]] = {
         "parsing": lambda: asyncio.to_thread(parsing.rows),
         "rewriting": lambda: asyncio.to_thread(rewriting_rows),

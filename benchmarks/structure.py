@@ -63,9 +63,7 @@ class Class:
 
     @property
     def is_public(self) -> bool:
-        """
-        Whether others may use it.
-        """
+        """Whether others may use it."""
         return not self.name.startswith("_")
 
 
@@ -86,32 +84,24 @@ class Source:
 
     @property
     def widest_folder(self) -> tuple[str, int]:
-        """
-        The folder with the most modules, and their number.
-        """
+        """The folder with the most modules, and their number."""
         return Counter(str(Path(module).parent) for module in self.modules).most_common(1)[0]
 
     @property
     def names_used_twice(self) -> list[str]:
-        """
-        Names that more than one public class has.
-        """
+        """Names that more than one public class has."""
         names = Counter(each.name for each in self.classes if each.is_public)
         return sorted(name for name, count in names.items() if count > 1)
 
     @property
     def wide_constructors(self) -> list[str]:
-        """
-        Classes whose ``__init__`` takes more than `MOST_PARAMETERS`.
-        """
+        """Classes whose ``__init__`` takes more than `MOST_PARAMETERS`."""
         wide = (each for each in self.classes if each.parameters > MOST_PARAMETERS)
         return sorted(f"{each.module}:{each.name} ({each.parameters})" for each in wide)
 
 
 def read_source(folder: Path = PACKAGE) -> Source:
-    """
-    Read every file of the package.
-    """
+    """Read every file of the package."""
     texts = {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*.py"))}
     lines = {name: len(text.splitlines()) for name, text in texts.items()}
     return Source(
@@ -148,30 +138,22 @@ class Walk:
 
     @property
     def functions(self) -> int:
-        """
-        How many functions of the package were entered.
-        """
+        """How many functions of the package were entered."""
         return sum(self.modules.values())
 
 
 class Profile:
-    """
-    Notes each function that is entered, in any thread begun since.
-    """
+    """Notes each function that is entered, in any thread begun since."""
 
     def __init__(self) -> None:
         self._codes: set[CodeType] | None = None
 
     def begin(self) -> None:
-        """
-        Forget what was noted and go on.
-        """
+        """Forget what was noted and go on."""
         self._codes = set()
 
     def take(self, name: str) -> Walk:
-        """
-        What was entered since `begin` or the last time; goes on.
-        """
+        """What was entered since `begin` or the last time; goes on."""
         codes, self._codes = self._codes or set(), set()
         entered = {(each.co_filename, each.co_qualname) for each in codes if not each.co_name.startswith("<")}
         counts = Counter(file for file, _ in entered)
@@ -179,16 +161,12 @@ class Profile:
         return Walk(name=name, modules={str(path.relative_to(PACKAGE)): ours[path] for path in sorted(ours)})
 
     def pause(self) -> None:
-        """
-        Note nothing more.
-        """
+        """Note nothing more."""
         self._codes = None
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """
-        Every thread begun inside of the context is watched, and this one.
-        """
+        """Every thread begun inside of the context is watched, and this one."""
         threading.setprofile(self._called)
         sys.setprofile(self._called)
         try:
@@ -205,9 +183,7 @@ class Profile:
 
 @asynccontextmanager
 async def _server(answer: dict[str, Any]) -> AsyncIterator[tuple[str, list[str]]]:
-    """
-    A server that gives every request one answer; its address, and the paths asked for.
-    """
+    """A server that gives every request one answer; its address, and the paths asked for."""
     asked: list[str] = []
 
     async def answered(request: web.Request) -> web.Response:
@@ -250,9 +226,7 @@ def _middleware(store: str, kochava_url: str, worker: str) -> KochavaMiddleware:
 
 
 async def _webhook_walks(profile: Profile, graph_url: str, kochava: KochavaMiddleware) -> list[Walk]:
-    """
-    One postback: from its arrival to the handler, the answer sent, and from there to the end of its commit.
-    """
+    """One postback: from its arrival to the handler, the answer sent, and from there to the end of its commit."""
     found: list[Walk] = []
     handled = asyncio.Event()
     bot = MessengerBot.from_dict(
@@ -286,9 +260,7 @@ async def _webhook_walks(profile: Profile, graph_url: str, kochava: KochavaMiddl
 
 
 async def _delivery_walk(profile: Profile, store: str, kochava_url: str, asked: list[str]) -> Walk:
-    """
-    One record that another process has written: from the notice of it to its settlement.
-    """
+    """One record that another process has written: from the notice of it to its settlement."""
     writing, delivering = (_middleware(store, kochava_url, worker) for worker in ("separate", "inside"))
     await writing.start()
     await delivering.start()
@@ -315,9 +287,7 @@ async def _until(reached: Callable[[], bool]) -> None:
 
 
 async def walks() -> list[Walk]:
-    """
-    All walks.
-    """
+    """All walks."""
     profile = Profile()
     with tempfile.TemporaryDirectory() as folder:
         store = f"sqlite:///{folder}/structure.db"
@@ -331,9 +301,7 @@ async def walks() -> list[Walk]:
 
 
 def source_table(source: Source) -> Table:
-    """
-    What the files say.
-    """
+    """What the files say."""
     sizes = source.modules
     largest = max(sizes, key=lambda module: sizes[module])
     folder, width = source.widest_folder
@@ -362,9 +330,7 @@ def source_table(source: Source) -> Table:
 
 
 def walk_table(found: list[Walk]) -> Table:
-    """
-    What was entered.
-    """
+    """What was entered."""
     table = Table("walk", title="Entered")
     table.add_column("modules", justify="right")
     table.add_column("functions", justify="right")
@@ -374,9 +340,7 @@ def walk_table(found: list[Walk]) -> Table:
 
 
 async def tables() -> list[Table]:
-    """
-    Both tables.
-    """
+    """Both tables."""
     return [source_table(read_source()), walk_table(await walks())]
 
 

@@ -1,6 +1,4 @@
-"""
-The cause of sends: the event that is being handled. User and Page always come from the send itself.
-"""
+"""The cause of sends: the event that is being handled. User and Page always come from the send itself."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ import attrs
 
 from ..clock import Clock, SystemClock
 from ..exceptions import StoreUnavailable
-from .page import without_private_body, without_settled_parts
 from .plan import CommitPlan, Lane, QueuedEntry, Snapshot, StoredHead
 from .records import Claim, Committed, Entry, EntryState, Listed, Mark, Outcome, QueueStats, Unit
 from .settings import NewToken, StoreSettings, unique_tokens
@@ -261,7 +260,7 @@ class MemoryStore:
         row.ended, row.ended_at, row.token = state, now, None
         row.reason, row.detail = reason, detail
         if state is not EntryState.DEAD:
-            row.entry = without_settled_parts(row.entry)
+            row.entry = row.entry.as_settled()
 
     def _heads(self, queue: str) -> Iterator[_Row]:
         return (rows[0] for (of_queue, _), rows in self._lanes.items() if of_queue == queue)
@@ -301,7 +300,7 @@ class MemoryStore:
 
     def _listed(self, row: _Row, now: float) -> Listed:
         return Listed(
-            entry=without_private_body(row.entry),
+            entry=row.entry.as_listed(),
             state=row.state(now),
             attempts=row.attempts,
             due_at=row.due_at if row.ended is None else None,

@@ -52,6 +52,16 @@ class Entry:
     kind: str = ""
     name: str = ""
 
+    def as_listed(self) -> Entry:
+        """What may be listed of it: the body of an inbox entry is private."""
+        return attrs.evolve(self, body=b"") if self.queue == Queue.INBOX else self
+
+    def as_settled(self) -> Entry:
+        """What is kept once it is done or dropped: an inbox entry then names nobody."""
+        if self.queue == Queue.INBOX:
+            return attrs.evolve(self, body=b"", lane="", name="")
+        return attrs.evolve(self, body=b"")
+
 
 @attrs.frozen(kw_only=True)
 class Claim:

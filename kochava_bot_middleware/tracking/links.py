@@ -211,7 +211,6 @@ class _Rewriting:
     def _left(self, reason: LeftAlone) -> str | None:
         self.left_alone[reason] += 1
         return None
-        return
 
 
 class _OutcomeRewriting(_Rewriting):

@@ -1,6 +1,4 @@
-"""
-The waits for delivery events that never come. They are stored, so any process ends those that are over.
-"""
+"""The waits for delivery events that never come. They are stored, so any process ends those that are over."""
 
 from __future__ import annotations
 

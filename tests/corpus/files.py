@@ -1,6 +1,4 @@
-"""
-The corpus on disk: gzip-compressed JSON lines, and how two recordings are compared.
-"""
+"""The corpus on disk: gzip-compressed JSON lines, and how two recordings are compared."""
 
 from __future__ import annotations
 
@@ -20,9 +18,7 @@ _BASE64 = "base64:"
 
 
 def read_cases(kind: str) -> list[Case]:
-    """
-    The recorded cases of one kind.
-    """
+    """The recorded cases of one kind."""
     with gzip.open(path_of(kind), "rt", encoding="ascii") as lines:
         return [json.loads(line) for line in lines]
 
@@ -46,16 +42,12 @@ def _sorted(value: Any) -> Any:
 
 
 def path_of(kind: str) -> Path:
-    """
-    Where the cases of one kind are.
-    """
+    """Where the cases of one kind are."""
     return FOLDER / f"{kind}.jsonl.gz"
 
 
 def text_of(content: bytes) -> str:
-    """
-    Bytes as text: UTF-8 where they are, else base64.
-    """
+    """Bytes as text: UTF-8 where they are, else base64."""
     try:
         text = content.decode()
     except UnicodeDecodeError:
@@ -64,23 +56,17 @@ def text_of(content: bytes) -> str:
 
 
 def bytes_of(text: str) -> bytes:
-    """
-    The bytes that `text_of` was given.
-    """
+    """The bytes that `text_of` was given."""
     return base64.b64decode(text.removeprefix(_BASE64)) if text.startswith(_BASE64) else text.encode()
 
 
 def stored(value: Any) -> Any:
-    """
-    *value* as it reads back from a file, so that a recording and a replay compare as equals.
-    """
+    """*value* as it reads back from a file, so that a recording and a replay compare as equals."""
     return json.loads(json.dumps(value))
 
 
 def first_difference(expected: Any, got: Any, path: str = "$") -> str | None:
-    """
-    Where two JSON values first differ, and how; ``None`` when they do not. Types count: 1, 1.0 and true differ.
-    """
+    """Where two JSON values first differ, and how; ``None`` when they do not. Types count: 1, 1.0 and true differ."""
     return next(_differences(expected, got, path), None)
 
 

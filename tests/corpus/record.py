@@ -42,9 +42,7 @@ CASES: dict[str, Callable[[], Awaitable[list[Case]]]] = {
 
 
 async def record(kind: str, at: Bench) -> int:
-    """
-    Record one kind; returns how many cases there are.
-    """
+    """Record one kind; returns how many cases there are."""
     cases: list[dict[str, Any]] = stored(await CASES[kind]())
     names = {(case["group"], case["name"]) for case in cases}
     assert len(names) == len(cases), f"two cases of {kind} have one name"

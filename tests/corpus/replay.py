@@ -1,6 +1,4 @@
-"""
-What is done with the cases of each kind.
-"""
+"""What is done with the cases of each kind."""
 
 from __future__ import annotations
 
@@ -18,9 +16,7 @@ from .server import RecordingServer, recording_server
 
 @attrs.frozen
 class Bench:
-    """
-    What cases need of the machine.
-    """
+    """What cases need of the machine."""
 
     server: RecordingServer
     folder: Path
@@ -28,9 +24,7 @@ class Bench:
 
 @asynccontextmanager
 async def bench(folder: Path) -> AsyncIterator[Bench]:
-    """
-    A server and a folder for files.
-    """
+    """A server and a folder for files."""
     async with recording_server() as server:
         yield Bench(server, folder)
 

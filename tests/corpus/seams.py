@@ -1,6 +1,4 @@
-"""
-All that the corpus needs of the package, as functions of plain values: the one place to edit when modules move.
-"""
+"""All that the corpus needs of the package, as functions of plain values: the one place to edit when modules move."""
 
 from __future__ import annotations
 
@@ -64,16 +62,12 @@ def parse_webhook_body(body: bytes) -> dict[str, Any]:
 
 
 def facebook_json(value: Any) -> bytes:
-    """
-    JSON as Facebook writes it.
-    """
+    """JSON as Facebook writes it."""
     return _facebook_json(value)
 
 
 async def webhooks_of_people() -> list[bytes]:
-    """
-    What a local Messenger delivers when people write, tap and come back.
-    """
+    """What a local Messenger delivers when people write, tap and come back."""
     async with recording_server() as bot:
         pages = {"token": "1001", "instagram-token": "1002"}
         messenger = LocalMessenger(
@@ -95,9 +89,7 @@ async def webhooks_of_people() -> list[bytes]:
 
 
 def _members(record: Any) -> dict[str, Any]:
-    """
-    Class, public fields and public properties of an attrs record.
-    """
+    """Class, public fields and public properties of an attrs record."""
     cls = type(record)
     names = {field.name for field in attrs.fields(cls)}
     names |= {name for name in dir(cls) if isinstance(getattr(cls, name), (property, functools.cached_property))}
@@ -231,9 +223,7 @@ def _event(webhook: Any) -> Event:
 
 
 class _PatientClock:
-    """
-    Time passes only where somebody waits for it, and at once.
-    """
+    """Time passes only where somebody waits for it, and at once."""
 
     def __init__(self) -> None:
         self.waited = 0.0
@@ -249,9 +239,7 @@ class _PatientClock:
 
 
 class _Shortest(random.Random):
-    """
-    Makes each wait as short as it can be.
-    """
+    """Makes each wait as short as it can be."""
 
     def random(self) -> float:
         return 0.0
@@ -366,9 +354,7 @@ async def verdict_of(
 
 
 def sample_record(kind: str, **members: Any) -> dict[str, Any]:
-    """
-    The stored form of a record.
-    """
+    """The stored form of a record."""
     common = {"kind": kind, "schema": 2, "id": "e1", "app_id": "koapp", "user_id": "u1", "page_id": None}
     common["usertime"] = 1_521_574_016
     own: dict[str, Any] = {"device_ids": {"fb_user_id": "u1"}}

@@ -1,6 +1,4 @@
-"""
-Outgoing bodies and calls to record: every template and method, in every form a body may take.
-"""
+"""Outgoing bodies and calls to record: every template and method, in every form a body may take."""
 
 from __future__ import annotations
 
@@ -100,30 +98,22 @@ ADDRESSES = (
 
 
 def button(**members: Any) -> dict[str, Any]:
-    """
-    A URL button.
-    """
+    """A URL button."""
     return {"type": "web_url", "title": "Show", "url": SHOP, **members}
 
 
 def template(template_type: str = "button", **payload: Any) -> dict[str, Any]:
-    """
-    A template attachment.
-    """
+    """A template attachment."""
     return {"attachment": {"type": "template", "payload": {"template_type": template_type, **payload}}}
 
 
 def body(message: Any, **members: Any) -> dict[str, Any]:
-    """
-    A Send API body.
-    """
+    """A Send API body."""
     return {"recipient": TO, "message": message, **members}
 
 
 def rewrite_cases() -> list[Case]:
-    """
-    Bodies to rewrite.
-    """
+    """Bodies to rewrite."""
     return [*_places(), *_variants(), *_addresses(), *_forms(), *_texts(), *_endpoints(), *_valid(), *_made()]
 
 
@@ -567,9 +557,7 @@ ANSWERS: dict[str, list[dict[str, Any]]] = {
 
 
 def call_cases() -> list[Case]:
-    """
-    Calls of a bot and answers of a handler.
-    """
+    """Calls of a bot and answers of a handler."""
     found: list[Case] = []
 
     def add(group: str, name: str, **given: Any) -> None:

@@ -1,6 +1,4 @@
-"""
-An HTTP server on this machine that keeps every request byte for byte and gives the answers laid ready.
-"""
+"""An HTTP server on this machine that keeps every request byte for byte and gives the answers laid ready."""
 
 from __future__ import annotations
 
@@ -33,9 +31,7 @@ _LEFT_OUT = frozenset({"host", "connection", "accept-encoding"})
 
 @attrs.define
 class RecordingServer:
-    """
-    Answers are used up in order; then every request gets `ANSWER`.
-    """
+    """Answers are used up in order; then every request gets `ANSWER`."""
 
     port: int = 0
     answers: list[bytes] = attrs.field(factory=list)
@@ -47,16 +43,12 @@ class RecordingServer:
         return f"http://127.0.0.1:{self.port}"
 
     def take(self) -> list[dict[str, Any]]:
-        """
-        What came since the last time.
-        """
+        """What came since the last time."""
         seen, self.seen = self.seen, []
         return seen
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """
-        One connection.
-        """
+        """One connection."""
         try:
             while await self._answer_one(reader, writer):
                 pass
@@ -83,9 +75,7 @@ class RecordingServer:
 
 @asynccontextmanager
 async def recording_server() -> AsyncIterator[RecordingServer]:
-    """
-    One on a free port.
-    """
+    """One on a free port."""
     recording = RecordingServer()
     connections: set[asyncio.Task[None]] = set()
 

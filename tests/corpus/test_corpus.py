@@ -1,6 +1,4 @@
-"""
-What the package makes of each recorded case is what the release made of it that was recorded.
-"""
+"""What the package makes of each recorded case is what the release made of it that was recorded."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Webhook bodies to record: every kind of event in every envelope, and seeded mutations of them.
-"""
+"""Webhook bodies to record: every kind of event in every envelope, and seeded mutations of them."""
 
 from __future__ import annotations
 
@@ -50,9 +48,7 @@ ODD: tuple[Any, ...] = (
 
 
 async def webhook_bodies() -> list[Body]:
-    """
-    All bodies, in a fixed order.
-    """
+    """All bodies, in a fixed order."""
     return [
         *_kinds(),
         *_changes(),
@@ -69,9 +65,7 @@ async def webhook_bodies() -> list[Body]:
 
 
 def body_text(body: bytes) -> str:
-    """
-    A body as it is stored.
-    """
+    """A body as it is stored."""
     return text_of(body)
 
 
@@ -173,9 +167,7 @@ def _envelopes() -> Iterator[Body]:
 
 
 def _pairs() -> Iterator[Body]:
-    """
-    Items with the members of two kinds, and members that seldom stand together.
-    """
+    """Items with the members of two kinds, and members that seldom stand together."""
     names = [name for name, value in ITEMS.items() if "field" not in value]
     for number, name in enumerate(names):
         other = names[(number * 7 + 3) % len(names)]
@@ -342,9 +334,7 @@ def _mutations() -> Iterator[Body]:
 
 
 def _bend(value: Any, chance: random.Random) -> None:
-    """
-    Replace, remove, repeat or rename one member somewhere inside of *value*.
-    """
+    """Replace, remove, repeat or rename one member somewhere inside of *value*."""
     place = value
     while True:
         if not isinstance(place, (dict, list)) or not place:

@@ -1,6 +1,4 @@
-"""
-Records to tell Kochava of, and answers to judge.
-"""
+"""Records to tell Kochava of, and answers to judge."""
 
 from __future__ import annotations
 
@@ -75,9 +73,7 @@ DATA: list[Any] = [
 
 
 def request_cases() -> list[Case]:
-    """
-    Records, each with the settings of who sends it.
-    """
+    """Records, each with the settings of who sends it."""
     return [*_kinds(), *_data(), *_identities(), *_pings(), *_several(), *_stored()]
 
 
@@ -251,9 +247,7 @@ FAILURES: dict[str, dict[str, Any]] = {
 
 
 def verdict_cases() -> list[Case]:
-    """
-    Answers, each to a kind of record.
-    """
+    """Answers, each to a kind of record."""
     found: list[Case] = []
 
     def add(group: str, name: str, kind: str, answer: Any, **wire: Any) -> None:

@@ -39,6 +39,8 @@ def settings_of(messenger: LocalMessenger, kochava: FaultServer) -> dict[str, An
                 "request_timeout_seconds": DELIVERY_LEASE_SECONDS / 3.1,
                 "retry_waits_seconds": [0.05, 0.1],
                 "probe_waits_seconds": [0.1],
+                "refused_waits_seconds": [0.1],
+                "unknown_wait_seconds": 1,
                 "ramp_seconds": 0,
                 "poll_seconds": 0.05,
             },

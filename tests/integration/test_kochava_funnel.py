@@ -1,6 +1,4 @@
-"""
-Everything that Kochava receives about a user, over real HTTP: by ad and creative, and no more than allowed.
-"""
+"""Everything that Kochava receives about a user, over real HTTP: by ad and creative, and no more than allowed."""
 
 from __future__ import annotations
 

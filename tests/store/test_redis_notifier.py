@@ -153,7 +153,7 @@ async def test_many_appends_are_few_notices(valkey: LocalValkey) -> None:
     loop = asyncio.get_running_loop()
     began = loop.time()
     for _ in range(100):
-        notifier.notify()
+        notifier.throttle.notify()
         await client.send([("PING",)])
     most = (loop.time() - began) / NOTIFY_SECONDS + 2
     await notifier.close()
@@ -185,7 +185,7 @@ async def test_notice_lost_with_its_connection_is_sent_again(valkey: LocalValkey
     address = parse_redis_address(valkey.url())
     client = LosesOne(ServerClient(address))
     notifier = RedisNotifier(client, address, name="a")
-    notifier.notify()
+    notifier.throttle.notify()
     await notifier.close()
     await client.close()
     assert 1 == published(valkey)

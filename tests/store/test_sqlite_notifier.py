@@ -148,7 +148,7 @@ async def test_many_appends_are_few_notifications(path: Path, listener: socket.s
     """A hundred within an instant are one notification, and one more at the end of the pause."""
     notifier = SqliteNotifier(SocketFolder(path), ManualClock(), name=socket_name())
     for _ in range(100):
-        notifier.notify()
+        notifier.throttle.notify()
     assert [False, True] == [is_quiet(listener), is_quiet(listener)]
     await notified(listener)
     assert is_quiet(listener)
@@ -158,8 +158,8 @@ async def test_many_appends_are_few_notifications(path: Path, listener: socket.s
 async def test_closing_sends_what_is_pending(path: Path, listener: socket.socket) -> None:
     """What was committed during the last pause is notified too."""
     notifier = SqliteNotifier(SocketFolder(path), ManualClock(), name=socket_name())
-    notifier.notify()
-    notifier.notify()
+    notifier.throttle.notify()
+    notifier.throttle.notify()
     assert [False, True] == [is_quiet(listener), is_quiet(listener)]
     notifier.close()
     assert [False, True] == [is_quiet(listener), is_quiet(listener)]
@@ -169,7 +169,7 @@ async def test_without_such_sockets_nobody_is_notified() -> None:
     """As on Windows: everything else works, and workers look by themselves."""
     notifier = SqliteNotifier(None, ManualClock(), name=socket_name())
     notifier.on_append(lambda: None)
-    notifier.notify()
+    notifier.throttle.notify()
     assert not notifier.listening()
     notifier.close()
 

@@ -6,7 +6,6 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..page import without_private_body
 from ..plan import Lane, QueuedEntry
 from ..records import Claim, EntryState, Listed, Mark, QueueStats
 from ..settings import NewToken
@@ -153,7 +152,7 @@ async def sweep_some(session: PostgresSession, longest_waits: Mapping[str, float
 def _listed(row: Sequence[Any]) -> Listed:
     _, state, attempts, reason, detail, due_at, ended_at, *entry = row
     return Listed(
-        entry=without_private_body(entry_of(entry)),
+        entry=entry_of(entry).as_listed(),
         state=EntryState(state),
         attempts=attempts,
         due_at=due_at,

@@ -18,7 +18,6 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from ...clock import Clock, SystemClock
 from ...incidents import Incidents
 from ..notify import NotifyThrottle
-from ..records import Committed, Unit
 from .address import RedisAddress
 from .client import FAILURES, Client, ServerClient
 
@@ -73,7 +72,7 @@ class RedisNotifier:
         self._quiet_seconds = quiet_seconds
         self._channel = channel_of(address)
         self._incidents = Incidents(self._clock, logger)
-        self._throttle = NotifyThrottle(self._publish_soon, asyncio.get_running_loop().call_later)
+        self.throttle = NotifyThrottle(self._publish_soon, asyncio.get_running_loop().call_later)
         self._has_notice = False
         self._silent_until: float | None = None
         self._publishing: asyncio.Task[None] | None = None
@@ -81,14 +80,6 @@ class RedisNotifier:
         self._listening: asyncio.Task[None] | None = None
         self._is_subscribed = False
         self._was_tried = asyncio.Event()
-
-    def committed(self, unit: Unit, answer: Committed) -> None:
-        """Notify the others if *unit* left something for them to claim."""
-        self._throttle.committed(unit, answer)
-
-    def notify(self) -> None:
-        """Notify all others."""
-        self._throttle.notify()
 
     def on_append(self, callback: Callable[[], None]) -> None:
         """Call *callback* from now on."""
@@ -105,7 +96,7 @@ class RedisNotifier:
 
     async def close(self) -> None:
         """Publish what is to be published, and stop listening."""
-        self._throttle.close()
+        self.throttle.close()
         self._callbacks.clear()
         if self._publishing is not None:
             await asyncio.wait([self._publishing], timeout=LAST_NOTICE_SECONDS)

@@ -105,7 +105,7 @@ class RedisStore:
     async def commit(self, unit: Unit) -> Committed:
         session = await self._opened()
         answer = await self._commit(session.writes, unit)
-        session.notifier.committed(unit, answer)
+        session.notifier.throttle.committed(unit, answer)
         return answer
 
     async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
@@ -198,7 +198,7 @@ class RedisStore:
         # An id does not say which shard has it, so each is asked and knows its own.
         retried: int = sum([await self._write(RETRY_DEAD, shard, ids=list(ids)) for shard in self._shards])
         if retried:
-            notifier.notify()
+            notifier.throttle.notify()
         return retried
 
     async def purge(self, *, ended_for_seconds: float) -> int:

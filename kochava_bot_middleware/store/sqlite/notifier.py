@@ -23,7 +23,6 @@ from pathlib import Path
 from ...clock import Clock
 from ...incidents import Incidents
 from ..notify import NotifyThrottle
-from ..records import Committed, Unit
 
 MOST_ADDRESS_BYTES = 103
 """Of a socket's address, on the platform with the least room (macOS); Linux has 107."""
@@ -167,18 +166,10 @@ class SqliteNotifier:
         self._incidents = Incidents(clock, logger)
         self.loop = asyncio.get_running_loop()
         self.process = os.getpid()
-        self._throttle = NotifyThrottle(self._send, self.loop.call_later)
+        self.throttle = NotifyThrottle(self._send, self.loop.call_later)
         self._callbacks: list[Callable[[], None]] = []
         self._listener: socket.socket | None = None
         self._checked_at: float | None = None
-
-    def committed(self, unit: Unit, answer: Committed) -> None:
-        """Notify the others if *unit* left something for them to claim."""
-        self._throttle.committed(unit, answer)
-
-    def notify(self) -> None:
-        """Notify the others."""
-        self._throttle.notify()
 
     def on_append(self, callback: Callable[[], None]) -> None:
         """Call *callback* from now on."""
@@ -207,7 +198,7 @@ class SqliteNotifier:
             if self._listener is not None:
                 self._listener.close()
             return
-        self._throttle.close()
+        self.throttle.close()
         self._callbacks.clear()
         self._close_listener()
 

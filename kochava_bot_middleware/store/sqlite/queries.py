@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..page import without_private_body
 from ..records import Claim, EntryState, Listed, Mark, QueueStats
 from ..settings import NewToken
 from . import statements as sql
@@ -185,7 +184,7 @@ def sweep_some(
 def _listed(row: Sequence[Any]) -> Listed:
     _, *columns, state, attempts, reason, detail, due_at, ended_at = row
     return Listed(
-        entry=without_private_body(entry_of(columns)),
+        entry=entry_of(columns).as_listed(),
         state=EntryState(state),
         attempts=attempts,
         due_at=due_at,

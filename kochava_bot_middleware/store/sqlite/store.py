@@ -112,7 +112,7 @@ class SqliteStore:
         answer = await future
         # A unit that settles nothing and leased all that it appended, such as a webhook's, leaves no work for others.
         if unit.settlements or len(answer.leased) < len(answer.appended):
-            notifier.committed(unit, answer)
+            notifier.throttle.committed(unit, answer)
         return answer
 
     async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
@@ -162,7 +162,7 @@ class SqliteStore:
         notifier = self._running_notifier()
         retried = await self._change(partial(queries.retry_dead, ids=ids), grows=True)
         if retried:
-            notifier.notify()
+            notifier.throttle.notify()
         return retried
 
     async def purge(self, *, ended_for_seconds: float) -> int:
