@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Mapping
-from types import MappingProxyType
 
 import attrs
 
@@ -35,14 +33,14 @@ class LeftOut(enum.StrEnum):
     """The store did not work, and too much was in memory already."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Counts:
     """
     What one process has counted since its start.
 
     Attributes:
-        links_rewritten: Links that left as SmartLinks.
-        links_left_alone: Links that did not, by reason.
+        links_rewritten: Links that were sent as SmartLinks.
+        links_left_alone: Links that were not, by reason.
         recorded: Records made durable, by kind.
         left_out: What was not recorded, by `LeftOut`.
         at_risk: Commits that are only in memory now: being written, or waiting for a store that does not work.
@@ -50,34 +48,19 @@ class Counts:
     """
 
     links_rewritten: int = 0
-    links_left_alone: Mapping[str, int] = attrs.field(factory=dict)
-    recorded: Mapping[str, int] = attrs.field(factory=dict)
-    left_out: Mapping[str, int] = attrs.field(factory=dict)
-    at_risk: int = 0
-    provider_failures: int = 0
-
-
-@attrs.define(kw_only=True)
-class RunningCounts:
-    """The counts while they grow."""
-
-    links_rewritten: int = 0
     links_left_alone: Counter[str] = attrs.field(factory=Counter)
     recorded: Counter[str] = attrs.field(factory=Counter)
     left_out: Counter[str] = attrs.field(factory=Counter)
+    at_risk: int = 0
     provider_failures: int = 0
 
     def snapshot(self, *, at_risk: int) -> Counts:
-        """The counts as they are now."""
-        return Counts(
-            links_rewritten=self.links_rewritten,
-            links_left_alone=_plain(self.links_left_alone),
-            recorded=_plain(self.recorded),
-            left_out=_plain(self.left_out),
-            at_risk=at_risk,
-            provider_failures=self.provider_failures,
+        """A copy of the counts as they are now."""
+        copies = (
+            Counter({str(name): n for name, n in counter.items()})
+            for counter in (self.links_left_alone, self.recorded, self.left_out)
         )
-
-
-def _plain(counter: Counter[str]) -> Mapping[str, int]:
-    return MappingProxyType({str(name): count for name, count in counter.items()})
+        links_left_alone, recorded, left_out = copies
+        return attrs.evolve(
+            self, at_risk=at_risk, links_left_alone=links_left_alone, recorded=recorded, left_out=left_out
+        )

@@ -14,7 +14,7 @@ from ..exceptions import KochavaBotError
 from ..incidents import Incidents
 from ..kochava.smartlink_template import LinkTemplate
 from ..settings import at_least
-from ..telemetry.counts import RunningCounts
+from ..telemetry.counts import Counts
 
 
 class LinkProvider(Protocol):
@@ -72,7 +72,7 @@ class Catalogue:
         *,
         clock: Clock,
         incidents: Incidents,
-        counts: RunningCounts,
+        counts: Counts,
     ) -> None:
         self._provider = provider
         self._settings = settings

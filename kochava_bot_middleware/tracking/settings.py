@@ -18,7 +18,7 @@ from ..kochava.smartlink_settings import SmartLinkSettings
 from ..settings import Rule, at_least, check_rules, not_empty
 from ..store.address import DEFAULT_ADDRESS, StorePlace, openable, shown
 from ..store.contract import Store
-from ..telemetry.counts import RunningCounts
+from ..telemetry.counts import Counts
 from .automatic_events import EngagementSettings
 from .consent import PrivacySettings
 from .greeting import GreetingSettings
@@ -239,7 +239,7 @@ class TrackingContext:
         self.store = store
         self.clock = clock
         self.incidents = Incidents(clock, log)
-        self.counts = RunningCounts()
+        self.counts = Counts()
         catalogue = None
         if link_provider is not None:
             catalogue = Catalogue(

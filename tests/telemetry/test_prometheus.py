@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping
 
 import attrs
@@ -166,8 +167,14 @@ async def test_store_that_cannot_be_read_is_down(metrics: Metrics, clock: Virtua
 
 async def test_counts_of_middlewares_are_added_up(metrics: Metrics) -> None:
     """Links by reason, records by kind, and what is at risk now."""
-    one = Counts(links_rewritten=2, links_left_alone={"skipped": 1}, recorded={"engagement": 4}, at_risk=3)
-    other = Counts(links_rewritten=1, links_left_alone={"skipped": 2, "no_template": 1}, left_out={"test user": 1})
+    one = Counts(
+        links_rewritten=2, links_left_alone=Counter({"skipped": 1}), recorded=Counter({"engagement": 4}), at_risk=3
+    )
+    other = Counts(
+        links_rewritten=1,
+        links_left_alone=Counter({"skipped": 2, "no_template": 1}),
+        left_out=Counter({"test user": 1}),
+    )
     metrics.watch(FakeMiddleware(one))
     metrics.watch(FakeMiddleware(other))
     found = await scraped(metrics)
