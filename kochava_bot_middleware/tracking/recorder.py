@@ -15,7 +15,7 @@ from typing import Any
 from ..exceptions import TrackingError
 from ..handling import Handling, current_handling
 from ..messenger.events import AccountLinkingEvent, Channel, DeliveryEvent, Event
-from ..queues.commits import HandlingCommitter
+from ..queues.commits import CommitRetry
 from ..store.records import Committed, Settlement, Unit
 from ..telemetry.counts import LeftOut
 from .consent import Suppression
@@ -58,7 +58,7 @@ class Recorder:
         self._context = context
         self._privacy = privacy
         self._on_committed = on_committed
-        self._committer = HandlingCommitter(context.store, context.clock)
+        self._committer = CommitRetry(context.store, context.clock)
         self._commits: set[asyncio.Task[None]] = set()
         self._delivered: OrderedDict[StateKey, Person] = OrderedDict()
         self._pages_seen: dict[StateKey, float] = {}
