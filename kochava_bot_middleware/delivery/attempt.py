@@ -84,7 +84,7 @@ class Deliverer:
         """
         The longest time that any record waits: by the settings, and by what was put off here.
 
-        Kochava may ask for a day's rest (``Retry-After``), which is far longer than all other waits. Only the worker
+        Kochava may ask for a day's pause (``Retry-After``), which is far longer than all other waits. Only the worker
         that was asked knows of it; another one, or this one after a restart, tries the record earlier and is asked
         itself. Other workers may have longer waits by their settings, hence half as long again.
         """

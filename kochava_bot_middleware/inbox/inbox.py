@@ -23,7 +23,7 @@ from ..incidents import Incidents
 from ..messenger.events import Channel, Event
 from ..messenger.parsing.webhook import parse_item
 from ..queues.claims import Claimed, ConsumerOptions, Work
-from ..queues.commits import CommitRetry, HandlingCommitter
+from ..queues.commits import CommitRetry
 from ..queues.consumer import Consumer
 from ..store.contract import Store
 from ..store.records import Entry, Lease, Outcome, Queue, Settlement, Unit
@@ -62,7 +62,6 @@ class Inbox:
         self._settings = settings = settings or InboxSettings()
         self._clock = clock or SystemClock()
         self._commits = CommitRetry(store, self._clock)
-        self._committer = HandlingCommitter(store, self._clock, self._commits)
         self._full_lease = Lease(queue=Queue.INBOX, seconds=settings.lease_seconds)
         self._wait_limit = WaitLimit(settings.commit_timeout_seconds)
         self._slots = asyncio.Semaphore(settings.concurrency)
@@ -97,7 +96,7 @@ class Inbox:
         Make *events* durable and begin to handle them. When this returns, Facebook may be answered 200.
 
         Raises:
-            StoreUnavailable: They were not taken; Facebook shall deliver again.
+            StoreUnavailable: They were not taken; Facebook must deliver again.
             StoreError: The store can never keep them.
         """
         if self._consumer.is_stopping:
@@ -270,7 +269,7 @@ class Inbox:
             if claim is not None:
                 settlements = [Settlement(claim=claim, outcome=outcome, reason=reason, retry_after_seconds=retry_after)]
             asked_at = self._consumer.now()
-            committed = await self._committer.settle(contributors, settlements, self._lease())
+            committed = await self._commits.settle(contributors, settlements, self._lease())
             if committed is not None:
                 self._consumer.take(committed.leased, asked_at)
                 contributors = ()

@@ -99,7 +99,7 @@ class Webhook:
         return self._refuse(400, "the body cannot be read")
 
     def _refuse(self, status: int, reason: str) -> WebhookAnswer:
-        # Anybody can send bad signatures, as many as they like: that must not fill the log.
+        # Anyone can send any number of bad signatures, which must not fill the log.
         self._incidents.report("webhook_refused", f"{status} {reason}")
         return WebhookAnswer(status=status, text=reason)
 

@@ -162,6 +162,59 @@ class CommitRetry:
             self._wake_waiters()
             self._locks.release(lock)
 
+    async def settle(
+        self,
+        contributors: Sequence[Contributor],
+        settlements: Sequence[Settlement] = (),
+        lease: Lease | None = None,
+    ) -> Committed | None:
+        """
+        Write all that *contributors* give, together with *settlements*.
+
+        Nothing that a contributor does can keep an event from being settled: an event that is not settled is handled
+        again, and the person gets every answer twice. A contributor that raises is left out; one whose conditions never
+        hold keeps its records but not its state changes.
+
+        Returns:
+            The commit, or ``None`` when there was nothing to write, or the event belongs to another process by now;
+            what that one records has the same ids.
+
+        Raises:
+            StoreError: The store cannot keep even the bare settlements.
+        """
+        willing = list(contributors)
+        plans = 0
+        while True:
+            plans += 1
+            contributions = await self._ask(willing)
+            if plans > PLANS:
+                contributions = [attrs.evolve(contribution, marks=()) for contribution in contributions]
+            unit = Unit(
+                appends=[entry for contribution in contributions for entry in contribution.appends],
+                marks=[mark for contribution in contributions for mark in contribution.marks],
+                settlements=settlements,
+                lease=lease,
+            )
+            if not (unit.appends or unit.marks or unit.settlements):
+                return None
+            try:
+                committed = await self.commit(unit)
+            except StoreError as exc:
+                if not willing:
+                    raise
+                log.error("contributions_refused: %s", trail_of(exc))
+                willing.clear()
+                continue
+            if committed.verdict is CommitVerdict.COMMITTED:
+                _report(willing, committed)
+                return committed
+            if committed.verdict is CommitVerdict.LEASE_LOST:
+                log.warning("lease_lost")
+                return None
+            if plans == PLANS:
+                # Only the owner of the state entry: the rest of the key names a person.
+                log.error("marks_never_fit: %s", (committed.failed_key or "").partition(":")[0])
+
     def give_up(self, task: asyncio.Task[object]) -> None:
         """
         Let *task*, which commits something, try no more. What is with the store at this moment may still succeed, and
@@ -201,74 +254,6 @@ class CommitRetry:
                 if not waiter.done():
                     waiter.set_result(None)
 
-
-class HandlingCommitter:
-    """
-    Makes one commit of "handled" and of what the middlewares contribute.
-
-    Nothing that a contributor does can keep an event from being settled: an event that is not settled is handled again,
-    and the person gets every answer twice.
-
-    Args:
-        commits: Shared with others that commit to the same store; by default one of its own.
-    """
-
-    def __init__(self, store: Store, clock: Clock, commits: CommitRetry | None = None) -> None:
-        self._clock = clock
-        self._commits = commits or CommitRetry(store, clock)
-
-    async def settle(
-        self,
-        contributors: Sequence[Contributor],
-        settlements: Sequence[Settlement] = (),
-        lease: Lease | None = None,
-    ) -> Committed | None:
-        """
-        Write all that *contributors* give, together with *settlements*.
-
-        A contributor that raises is left out. One whose conditions never hold keeps its records but not its state
-        changes.
-
-        Returns:
-            The commit, or ``None`` when there was nothing to write, or the event belongs to another process by now;
-            what that one records has the same ids.
-
-        Raises:
-            StoreError: The store cannot keep even the bare settlements.
-        """
-        willing = list(contributors)
-        plans = 0
-        while True:
-            plans += 1
-            contributions = await self._ask(willing)
-            if plans > PLANS:
-                contributions = [attrs.evolve(contribution, marks=()) for contribution in contributions]
-            unit = Unit(
-                appends=[entry for contribution in contributions for entry in contribution.appends],
-                marks=[mark for contribution in contributions for mark in contribution.marks],
-                settlements=settlements,
-                lease=lease,
-            )
-            if not (unit.appends or unit.marks or unit.settlements):
-                return None
-            try:
-                committed = await self._commits.commit(unit)
-            except StoreError as exc:
-                if not willing:
-                    raise
-                log.error("contributions_refused: %s", trail_of(exc))
-                willing.clear()
-                continue
-            if committed.verdict is CommitVerdict.COMMITTED:
-                _report(willing, committed)
-                return committed
-            if committed.verdict is CommitVerdict.LEASE_LOST:
-                log.warning("lease_lost")
-                return None
-            if plans == PLANS:
-                # Only the owner of the state entry: the rest of the key names a person.
-                log.error("marks_never_fit: %s", (committed.failed_key or "").partition(":")[0])
-
     async def _ask(self, willing: list[Contributor]) -> list[Unit]:
         """What each contributes. One that raises is removed; while the store cannot be read, it is asked again."""
         contributions = []
@@ -286,7 +271,7 @@ class HandlingCommitter:
             try:
                 return await contributor.contribute()
             except TEMPORARY as exc:
-                self._commits.note_failure(str(exc))
+                self.note_failure(str(exc))
             await self._clock.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 

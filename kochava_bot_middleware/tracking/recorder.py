@@ -16,7 +16,7 @@ from ..exceptions import TrackingError
 from ..handling import Handling, current_handling
 from ..kochava.event_builders import StandardEventData
 from ..messenger.events import AccountLinkingEvent, Channel, DeliveryEvent, Event
-from ..queues.commits import HandlingCommitter
+from ..queues.commits import CommitRetry
 from ..store.records import Committed, Settlement, Unit
 from ..telemetry.counts import LeftOut
 from .consent import NOT_ASKED
@@ -60,7 +60,7 @@ class Recorder:
         self.wake_worker: Callable[[], None] | None = None
         self._context = context
         self._privacy = privacy
-        self._committer = HandlingCommitter(context.store, context.clock)
+        self._committer = CommitRetry(context.store, context.clock)
         self._commits: set[asyncio.Task[None]] = set()
         self._delivered: OrderedDict[StateKey, Person] = OrderedDict()
         self._pages_seen: dict[StateKey, float] = {}

@@ -11,7 +11,7 @@ import pytest
 
 from kochava_bot_middleware.exceptions import StoreUnavailable
 from kochava_bot_middleware.inbox.inbox import entry_of
-from kochava_bot_middleware.queues.commits import LONGEST_PAUSE_SECONDS, PLANS, HandlingCommitter
+from kochava_bot_middleware.queues.commits import LONGEST_PAUSE_SECONDS, PLANS, CommitRetry
 from kochava_bot_middleware.store.contract import Store
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import (
@@ -87,8 +87,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, clock: VirtualClock) -
 
 
 @pytest.fixture
-async def settler(store: FaultyStore, clock: VirtualClock) -> HandlingCommitter:
-    return HandlingCommitter(store, clock)
+async def settler(store: FaultyStore, clock: VirtualClock) -> CommitRetry:
+    return CommitRetry(store, clock)
 
 
 @pytest.fixture
@@ -108,9 +108,7 @@ async def closing(store: FaultyStore) -> object:
     await store.close()
 
 
-async def test_handled_and_contributions_are_one_unit(
-    store: FaultyStore, settler: HandlingCommitter, claim: Claim
-) -> None:
+async def test_handled_and_contributions_are_one_unit(store: FaultyStore, settler: CommitRetry, claim: Claim) -> None:
     """One commit writes all, so no crash can come in between."""
     store.units.clear()
     note = Note("hello", "ann")
@@ -121,9 +119,7 @@ async def test_handled_and_contributions_are_one_unit(
     assert (["hello"], 0) == (await notes(store), await waiting(store))
 
 
-async def test_contributors_are_told_once_it_is_durable(
-    store: FaultyStore, settler: HandlingCommitter, claim: Claim
-) -> None:
+async def test_contributors_are_told_once_it_is_durable(store: FaultyStore, settler: CommitRetry, claim: Claim) -> None:
     """Each gets the commit's answer."""
     note = Note("hello", "ann")
     committed = await settler.settle([note], done(claim))
@@ -131,7 +127,7 @@ async def test_contributors_are_told_once_it_is_durable(
     assert [committed] == note.committed_with
 
 
-async def test_failed_condition_plans_anew(store: FaultyStore, settler: HandlingCommitter, claim: Claim) -> None:
+async def test_failed_condition_plans_anew(store: FaultyStore, settler: CommitRetry, claim: Claim) -> None:
     """The second plan sees what the rival wrote, and only the last one is told."""
     planner = Planner(store, [b"theirs"])
     await settler.settle([planner], done(claim))
@@ -142,7 +138,7 @@ async def test_failed_condition_plans_anew(store: FaultyStore, settler: Handling
 
 
 async def test_marks_that_never_fit_do_not_cost_the_records(
-    store: FaultyStore, settler: HandlingCommitter, claim: Claim, caplog: pytest.LogCaptureFixture
+    store: FaultyStore, settler: CommitRetry, claim: Claim, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The event is settled and the records are written; the marks are given up, loudly."""
     await store.commit(Unit(marks=[Mark(lane="ann", key="funnel:ann", value=b"theirs")]))
@@ -157,7 +153,7 @@ async def test_marks_that_never_fit_do_not_cost_the_records(
 
 
 async def test_lost_lease_writes_nothing(
-    store: FaultyStore, clock: VirtualClock, settler: HandlingCommitter, claim: Claim
+    store: FaultyStore, clock: VirtualClock, settler: CommitRetry, claim: Claim
 ) -> None:
     """The event is somebody else's by now, and so are its records."""
     clock.stall(31)
@@ -172,7 +168,7 @@ async def test_lost_lease_writes_nothing(
 
 @pytest.mark.parametrize("early", [True, False], ids=["contribute", "committed"])
 async def test_broken_contributor_costs_neither_the_event_nor_the_others(
-    early: bool, store: FaultyStore, settler: HandlingCommitter, claim: Claim, caplog: pytest.LogCaptureFixture
+    early: bool, store: FaultyStore, settler: CommitRetry, claim: Claim, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Else the event would be handled again and again; its text is not logged."""
     note = Note("hello", "ann")
@@ -185,7 +181,7 @@ async def test_broken_contributor_costs_neither_the_event_nor_the_others(
 
 
 async def test_contribution_the_store_cannot_keep_does_not_stop_the_lane(
-    store: FaultyStore, settler: HandlingCommitter, claim: Claim, caplog: pytest.LogCaptureFixture
+    store: FaultyStore, settler: CommitRetry, claim: Claim, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The event alone is settled."""
     store.poison.add("note/hello")
@@ -198,7 +194,7 @@ async def test_contribution_the_store_cannot_keep_does_not_stop_the_lane(
 async def test_contributors_wait_for_a_store_that_cannot_be_read(clock: VirtualClock) -> None:
     """What cannot be planned now is planned when the store is back; nothing is left out."""
     store = FaultyStore(MemoryStore(clock=clock))
-    settler = HandlingCommitter(store, clock)
+    settler = CommitRetry(store, clock)
     store.fail()
     planner = Planner(store)
     task = asyncio.create_task(settler.settle([planner]))
@@ -210,7 +206,7 @@ async def test_contributors_wait_for_a_store_that_cannot_be_read(clock: VirtualC
     assert ["planned"] == await notes(store)
 
 
-async def test_nothing_to_write_is_no_commit(store: FaultyStore, settler: HandlingCommitter) -> None:
+async def test_nothing_to_write_is_no_commit(store: FaultyStore, settler: CommitRetry) -> None:
     """The store is not asked."""
     assert await settler.settle([]) is None
     assert 0 == store.commits
@@ -220,7 +216,7 @@ async def test_settling_goes_on_where_the_store_failed(clock: VirtualClock, capl
     """It is written once the store works."""
     caplog.set_level(logging.CRITICAL)
     store = FaultyStore(MemoryStore(clock=clock))
-    settler = HandlingCommitter(store, clock)
+    settler = CommitRetry(store, clock)
     store.error = StoreUnavailable("not now")
     task = asyncio.create_task(settler.settle([Note("hello", "ann")]))
     await clock.advance(3)

@@ -18,7 +18,7 @@ class Reserve:
 
     Attributes:
         is_held: Whether the file is there.
-        needed_bytes: How much must be free to write it: twice its size, lest it be deleted and written by turns.
+        needed_bytes: How much must be free to write it: twice its size, so that it is not deleted and written in turns.
     """
 
     def __init__(self, store: Path, size: int = RESERVE_BYTES) -> None:
