@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Self, overload
 
-from .chain import Next
+from .chain import Next, awaitable, checked
 from .clock import Clock, SystemClock
 from .delivery.attempt import Deliverer
 from .delivery.background import BackgroundWorker
@@ -68,7 +68,7 @@ class KochavaMiddleware:
         link_provider: LinkProvider | None = None,
         observer: Observer | None = None,
     ) -> None:
-        self.settings = settings
+        self.settings = checked(settings, KochavaSettings, "KochavaMiddleware.from_dict takes a mapping")
         self._clock = clock or SystemClock()
         observing = observer or Tracing.if_installed()
         self._observer = NullObserver() if observing is None else GuardedObserver(observing, self._clock)
@@ -173,8 +173,8 @@ class KochavaMiddleware:
     async def receive(self, event: Event, call_next: Next[Any, Any]) -> Any:
         """Record *event* and what its handler adds. The handler's result and errors pass through untouched."""
         if self.settings.mode is Mode.OFF:
-            return await call_next(event)
-        self._sends.learn_page(event)
+            return await awaitable(call_next(event))
+        self._sends.learn_page(checked(event, Event, "parse_webhook(raw_body) returns the events of a webhook"))
         handling = current_handling()
         if handling is None:
             # The host has no inbox of this package.
@@ -184,7 +184,7 @@ class KochavaMiddleware:
             return await self._handle(handling, call_next, sets_handled=False)
         self._recorder.join(handling)
         with self._observer.handling(handling.event):
-            return await call_next(handling.event)
+            return await awaitable(call_next(handling.event))
 
     async def send(self, outgoing: Outgoing, call_next: Next[Any, Any]) -> Any:
         """
@@ -196,12 +196,12 @@ class KochavaMiddleware:
         Page under `BotSettings.pages`.
         """
         if self.settings.mode is Mode.OFF:
-            return await call_next(outgoing)
+            return await awaitable(call_next(outgoing))
         handling = current_handling()
-        outgoing = self._sends.with_page(outgoing)
+        outgoing = self._sends.with_page(checked(outgoing, Outgoing, "Outgoing(body=body) is a Send API body to send"))
         sent = await self._sends.rewritten(outgoing)
         began_at = self._clock.now()
-        answer = await call_next(sent)
+        answer = await awaitable(call_next(sent))
         await self._sends.watch(outgoing, answer, began_at, handling)
         return answer
 
@@ -387,7 +387,7 @@ class KochavaMiddleware:
         recording = self._recorder.recording_of(handling)
         try:
             with self._observer.handling(handling.event):
-                result = await call_next(handling.event)
+                result = await awaitable(call_next(handling.event))
             if sets_handled:
                 handling.handled = True
             return result
