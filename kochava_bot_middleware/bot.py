@@ -10,7 +10,7 @@ from typing import Any, NoReturn, Self
 
 from aiohttp import web
 
-from .chain import check_middleware, compose, layers_of
+from .chain import check_middleware, checked, compose, layers_of
 from .clock import Clock, SystemClock
 from .exceptions import KochavaBotError, RegistrationError
 from .handling import Handling, current_handling, trail_of
@@ -51,7 +51,7 @@ class MessengerBot(Handlers):
 
     def __init__(self, settings: BotSettings, *, clock: Clock | None = None) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings = checked(settings, BotSettings, "MessengerBot.from_dict takes a mapping")
         self._clock = clock or SystemClock()
         self._middlewares: list[object] = []
         self._pages = PageBots(settings, self._clock)
@@ -180,7 +180,17 @@ class MessengerBot(Handlers):
         return self._webhook.verify(query)
 
     async def receive(self, raw_body: bytes, headers: Mapping[str, str]) -> WebhookAnswer:
-        """Answer one webhook POST, for servers other than `app()`. The bot must have been started."""
+        """
+        Answer one webhook POST, for servers other than `app()`. The bot must have been started.
+
+        Raises:
+            RegistrationError: *raw_body* is not the bytes that were received, or *headers* is no mapping.
+        """
+        if not isinstance(raw_body, (bytes, bytearray, memoryview)):
+            checked(raw_body, bytes, "pass the body as it was received, since its signature is of these bytes")
+        if not hasattr(headers, "get"):
+            msg = f"wanted Mapping, got {type(headers).__name__}: pass the headers of the request by name"
+            raise RegistrationError(msg)
         return await self._webhook.receive(raw_body, headers)
 
     def app(self, path: str = "/webhook") -> web.Application:

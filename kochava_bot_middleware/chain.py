@@ -88,6 +88,35 @@ def check_middleware(middleware: object) -> None:
             raise RegistrationError(msg)
 
 
+def checked(value: object, kind: type[T], right_call: str) -> T:
+    """
+    *value*, which must be a *kind*.
+
+    Args:
+        right_call: What to call instead, for the message.
+
+    Raises:
+        RegistrationError: It is something else.
+    """
+    if not isinstance(value, kind):
+        msg = f"wanted {kind.__name__}, got {type(value).__name__}: {right_call}"
+        raise RegistrationError(msg)
+    return value
+
+
+def awaitable(answer: Awaitable[R]) -> Awaitable[R]:
+    """
+    What ``call_next`` returned, to be awaited.
+
+    Raises:
+        RegistrationError: It cannot be awaited.
+    """
+    if not inspect.isawaitable(answer):
+        msg = f"wanted a `call_next` that is `async def`, or returns an awaitable; it returned {type(answer).__name__}"
+        raise RegistrationError(msg)
+    return answer
+
+
 def takes(function: Callable[..., Any], count: int) -> bool:
     """Whether *function* can be called with so many arguments, as far as its signature is known."""
     try:

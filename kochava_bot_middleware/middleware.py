@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Self
 
-from .chain import Next
+from .chain import Next, awaitable, checked
 from .clock import Clock, SystemClock
 from .delivery.attempt import Deliverer
 from .delivery.worker import BackgroundWorker, Worker
@@ -67,7 +67,7 @@ class KochavaMiddleware(HandlerDecorators):
         link_provider: LinkProvider | None = None,
         observer: Observer | None = None,
     ) -> None:
-        self.settings = settings
+        self.settings = checked(settings, KochavaSettings, "KochavaMiddleware.from_dict takes a mapping")
         self._clock = clock or SystemClock()
         self._observer: Observer | None = None
         self._store: Store = store or settings.kept_in.make(self._clock)
@@ -180,7 +180,8 @@ class KochavaMiddleware(HandlerDecorators):
     async def receive(self, event: Event, call_next: Next[Any, Any]) -> Any:
         """Record *event* and what its handler adds. The handler's result and errors pass through untouched."""
         if self.settings.mode is Mode.OFF:
-            return await call_next(event)
+            return await awaitable(call_next(event))
+        checked(event, Event, "parse_webhook(raw_body) returns the events of a webhook")
         if self._observer is not None:
             call_next = observed(call_next, self._observer)
         handling = current_handling()
@@ -191,7 +192,7 @@ class KochavaMiddleware(HandlerDecorators):
         if handling.store is not self._store:
             return await self._handle(handling, call_next, sets_handled=False)
         self._recorder.join(handling)
-        return await call_next(handling.event)
+        return await awaitable(call_next(handling.event))
 
     async def send(self, outgoing: Outgoing, call_next: Next[Any, Any]) -> Any:
         """
@@ -203,12 +204,12 @@ class KochavaMiddleware(HandlerDecorators):
         Page under `BotSettings.pages`.
         """
         if self.settings.mode is Mode.OFF:
-            return await call_next(outgoing)
+            return await awaitable(call_next(outgoing))
         handling = current_handling()
-        outgoing = self._sends.with_page(outgoing)
+        outgoing = self._sends.with_page(checked(outgoing, Outgoing, "Outgoing(body=body) is a Send API body to send"))
         sent = await self._sends.rewritten(outgoing)
         began_at = self._clock.now()
-        answer = await call_next(sent)
+        answer = await awaitable(call_next(sent))
         await self._sends.watch(outgoing, answer, began_at, handling)
         return answer
 
@@ -338,7 +339,7 @@ class KochavaMiddleware(HandlerDecorators):
         """Handle an event whose records are not a part of its host's commit."""
         recording = self._recorder.recording_of(handling)
         try:
-            result = await call_next(handling.event)
+            result = await awaitable(call_next(handling.event))
             if sets_handled:
                 handling.handled = True
             return result

@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestServer
 from yarl import URL
 
 from kochava_bot_middleware.bot import MessengerBot
+from kochava_bot_middleware.exceptions import RegistrationError
 from kochava_bot_middleware.store.memory import MemoryStore
 from tests.bot_fakes import StoreOwner, make_bot, signature, webhook_body
 from tests.inbox.inbox_fakes import message_item
@@ -222,3 +223,16 @@ async def test_server_that_shuts_down_drains(bot: MessengerBot, store: MemorySto
     await closing
 
     assert [TEXT] == handled
+
+
+@pytest.mark.parametrize("body", [{"object": "page"}, BODY.decode()])
+async def test_receive_refuses_what_is_not_the_received_bytes(bot: MessengerBot, body: Any) -> None:
+    """The error says why the bytes are needed."""
+    with pytest.raises(RegistrationError, match=f"wanted bytes, got {type(body).__name__}: pass the body as it was"):
+        await bot.receive(body, {})
+
+
+async def test_receive_refuses_headers_that_are_no_mapping(bot: MessengerBot) -> None:
+    """Such as the list of pairs that an ASGI server gives."""
+    with pytest.raises(RegistrationError, match="wanted Mapping, got list: pass the headers of the request by name"):
+        await bot.receive(BODY, [(b"x-hub-signature-256", b"sha256=0")])  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kochava_bot_middleware.bot import BotSettings, MessengerBot
-from kochava_bot_middleware.exceptions import SettingsError
+from kochava_bot_middleware.exceptions import RegistrationError, SettingsError
 from kochava_bot_middleware.settings import from_mapping
 from tests.bot_fakes import SETTINGS, make_bot
 
@@ -139,3 +139,9 @@ def test_secrets_never_print() -> None:
 
     for secret in ("page-token", "page token", "app-secret", "verify-me", "'one'", "'second'"):
         assert secret not in shown
+
+
+def test_a_mapping_in_place_of_settings_is_refused() -> None:
+    """The error names the constructor that takes a mapping."""
+    with pytest.raises(RegistrationError, match=r"wanted BotSettings, got dict: MessengerBot\.from_dict"):
+        MessengerBot(SETTINGS)  # type: ignore[arg-type]

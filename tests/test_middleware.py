@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kochava_bot_middleware import Counts, KochavaMiddleware
-from kochava_bot_middleware.exceptions import SettingsError, StoreUnavailable
+from kochava_bot_middleware.exceptions import RegistrationError, SettingsError, StoreUnavailable
 from kochava_bot_middleware.handling import Handling, handling_of
 from kochava_bot_middleware.messenger.events import Channel, Event
 from kochava_bot_middleware.messenger.outgoing import Outgoing
@@ -381,3 +381,44 @@ async def test_an_event_without_a_matching_action_is_still_recorded() -> None:
     await bot.handle(bot.message(), do_nothing)
     ((_, data),) = await bot.events()
     assert ("message", "messenger") == (data["kind"], data["channel"])
+
+
+def test_a_mapping_in_place_of_settings_is_refused() -> None:
+    """The error names the constructor that takes a mapping."""
+    with pytest.raises(RegistrationError, match=r"wanted KochavaSettings, got dict: KochavaMiddleware\.from_dict"):
+        KochavaMiddleware({"kochava_app_id": "kobotdemo1234"})  # type: ignore[arg-type]
+
+
+async def test_receive_refuses_what_is_no_event() -> None:
+    """The error names the function that makes events, and the handler is not called."""
+    bot = tracked_bot()
+    with pytest.raises(RegistrationError, match=r"wanted Event, got dict: parse_webhook\(raw_body\)"):
+        await bot.kochava.receive({"object": "page"}, do_nothing)  # type: ignore[arg-type]
+
+
+async def test_receive_refuses_a_synchronous_handler() -> None:
+    """The error says what a handler must be."""
+    bot = tracked_bot()
+    with pytest.raises(RegistrationError, match=r"wanted a `call_next` that is `async def`.* it returned str"):
+        await bot.kochava.receive(bot.message(), lambda _event: "done")  # type: ignore[arg-type,return-value]
+
+
+async def test_receive_takes_a_synchronous_function_that_returns_an_awaitable() -> None:
+    """A lambda around an async handler is one."""
+    bot = tracked_bot()
+    assert await bot.kochava.receive(bot.message(), lambda event: do_nothing(event)) is None
+    assert ["Message"] == await bot.names()
+
+
+async def test_send_refuses_a_body_in_place_of_an_outgoing() -> None:
+    """The error names the class to wrap it in."""
+    bot = tracked_bot()
+    with pytest.raises(RegistrationError, match=r"wanted Outgoing, got dict: Outgoing\(body=body\)"):
+        await bot.kochava.send(body_to(USER_ID), do_nothing)  # type: ignore[arg-type]
+
+
+async def test_send_refuses_a_synchronous_sender() -> None:
+    """The error says what a sender must be."""
+    bot = tracked_bot()
+    with pytest.raises(RegistrationError, match=r"wanted a `call_next` that is `async def`.* it returned dict"):
+        await bot.kochava.send(Outgoing(body=body_to(USER_ID)), lambda _outgoing: {})  # type: ignore[arg-type,return-value]

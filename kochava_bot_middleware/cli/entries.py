@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, runtime_checkable
 
 import orjson
 
 from ..clock import Clock
-from ..exceptions import SettingsError, StoreUnavailable, Violation
+from ..exceptions import KochavaBotError, SettingsError, StoreUnavailable, Violation
 from ..kochava.records import Engagement, Ping, Record, UnknownRecord, UnreadableRecord, decode
 from ..store.contract import Store
 from ..store.records import EntryState, Listed, Queue
@@ -20,6 +20,9 @@ from .output import iso
 
 PAGE = 500
 """Entries read at once."""
+
+SHOWN_IDS = 5
+"""Ids in an error at most."""
 
 OUTBOX = (Queue.TRACK, Queue.PING)
 """The queues whose bodies are records for Kochava."""
@@ -87,6 +90,38 @@ async def every_entry(
             return
         else:
             anchors.pop()
+
+
+async def whole_ids(store: Store, starts: Collection[str], *, state: EntryState | None = None) -> dict[str, str]:
+    """
+    The ids of entries by what is given of each: its beginning, if only one id begins so, or all of it.
+
+    Args:
+        state: Only ids of entries in this state; by default of all but those that are done. Where a whole id is given,
+            the state is not looked at.
+
+    Returns:
+        What is given is missing where no id begins so.
+
+    Raises:
+        KochavaBotError: Several ids begin so.
+    """
+    found = {start: start for start in starts if start and await store.find(start) is not None}
+    matches: dict[str, list[str]] = {start: [] for start in starts if start and start not in found}
+    queues = dict.fromkeys([*map(str, Queue), *await store.stats()]) if matches else {}
+    for queue in queues:
+        async for row in every_entry(store, queue, state=state):
+            for start, ids in matches.items():
+                if row.entry.id.startswith(start):
+                    ids.append(row.entry.id)
+    for start, ids in matches.items():
+        if len(ids) > 1:
+            shown = ", ".join(ids[:SHOWN_IDS]) + (", …" if len(ids) > SHOWN_IDS else "")
+            msg = f"{start!r} is the beginning of {len(ids)} ids, give more of it: {shown}"
+            raise KochavaBotError(msg)
+        if ids:
+            found[start] = ids[0]
+    return found
 
 
 def summary_of(row: Listed) -> str:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from ..exceptions import KochavaBotError
+from ..settings import host_and_port
 from ..store.contract import Store
 from ..telemetry.prometheus import CONTENT_TYPE, Metrics
 
@@ -67,9 +68,9 @@ class Health:
 
 
 @asynccontextmanager
-async def served(application: web.Application, host: str, port: int) -> AsyncIterator[int]:
+async def served(application: web.Application, host: str, port: int) -> AsyncIterator[str]:
     """
-    Serve *application*; yields the port, which the system chooses when it is 0.
+    Serve *application*; yields its URL. The system chooses the port when it is 0.
 
     Raises:
         KochavaBotError: The port cannot be used.
@@ -80,8 +81,8 @@ async def served(application: web.Application, host: str, port: int) -> AsyncIte
         try:
             await web.TCPSite(runner, host, port).start()
         except OSError as exc:
-            msg = f"cannot listen on {host}:{port}: {exc.strerror or type(exc).__name__}"
+            msg = f"cannot listen on {host_and_port(host, port)}: {exc.strerror or type(exc).__name__}"
             raise KochavaBotError(msg) from None
-        yield runner.addresses[0][1]
+        yield f"http://{host_and_port(host, runner.addresses[0][1])}"
     finally:
         await runner.cleanup()

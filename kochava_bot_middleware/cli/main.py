@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -33,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 success, 1 not everything succeeded, 2 it could not run.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What the output's encoding does not have is escaped; an id or address may hold any character.
+        sys.stdout.reconfigure(errors="backslashreplace")
     arguments = build_parser().parse_args(argv)
     run: Run = arguments.run
     try:

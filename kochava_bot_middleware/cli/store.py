@@ -15,7 +15,7 @@ from ..store.contract import Store
 from ..store.records import EntryState, Listed, Queue, QueueStats
 from ..tracking.settings import KochavaSettings
 from .command import GOOD, NOT_RUN, SOMETHING_WRONG, Parsers, add_command, number_from
-from .entries import OUTBOX, PAGE, body_of, every_entry, fields_of, opened, summary_of
+from .entries import OUTBOX, PAGE, body_of, every_entry, fields_of, opened, summary_of, whole_ids
 from .output import NOTHING, json_line, moment, print_table, progress
 from .settings import add_settings_argument, read_settings
 
@@ -47,12 +47,12 @@ def add_store(parsers: Parsers) -> None:
     _add_json(listing)
 
     show = _add(actions, "show", show_entry, "Show one entry.")
-    show.add_argument("id", metavar="ID")
+    show.add_argument("id", metavar="ID", help="its beginning is enough if no other id begins so")
     show.add_argument("--show-body", action="store_true", help="also show the record itself; of dead ones only")
     _add_json(show)
 
     retry = _add(actions, "retry", retry_dead, "Put dead records back, to be sent again.")
-    retry.add_argument("ids", metavar="ID", nargs="*")
+    retry.add_argument("ids", metavar="ID", nargs="*", help="as of show")
     retry.add_argument("--all", action="store_true", help="all that are dead now")
     retry.add_argument("--queue", metavar="NAME", help=f"with --all: of this queue only: {', '.join(Queue)}")
 
@@ -124,10 +124,11 @@ async def list_entries(settings: KochavaSettings, arguments: argparse.Namespace,
     state = _state_named(arguments.state)
     async with opened(settings, clock) as store:
         rows: list[Listed] = []
+        after = None if arguments.after is None else await _whole_id(store, arguments.after)
         for queue in await _queues_named(store, arguments.queue):
             wanted = arguments.limit - len(rows)
             if wanted > 0:
-                rows += await store.browse(queue, state=state, lane=arguments.lane, limit=wanted, after=arguments.after)
+                rows += await store.browse(queue, state=state, lane=arguments.lane, limit=wanted, after=after)
     if arguments.json:
         for row in rows:
             print(json_line(fields_of(row)))
@@ -150,14 +151,14 @@ def _cells(row: Listed) -> tuple[object, ...]:
 async def show_entry(settings: KochavaSettings, arguments: argparse.Namespace, clock: Clock) -> int:
     """Print everything that may be shown of one entry."""
     async with opened(settings, clock) as store:
-        row = await store.find(arguments.id)
+        entry_id = await _whole_id(store, arguments.id)
+        row = await store.find(entry_id)
     if row is None:
-        msg = f"there is no entry {arguments.id!r}; what was delivered or handled is not kept"
-        raise KochavaBotError(msg)
+        raise _no_entry(arguments.id)
     fields = {**fields_of(row), "detail": row.detail}
     if arguments.show_body:
         if row.state is not EntryState.DEAD or row.entry.queue not in OUTBOX:
-            msg = f"only the records of dead entries are shown; {arguments.id!r} is {row.state} in {row.entry.queue}"
+            msg = f"only the records of dead entries are shown; {row.entry.id!r} is {row.state} in {row.entry.queue}"
             raise KochavaBotError(msg)
         fields["body"] = body_of(row)
     if arguments.json:
@@ -165,6 +166,19 @@ async def show_entry(settings: KochavaSettings, arguments: argparse.Namespace, c
     else:
         print_table(("field", "value"), ((name, _shown(value)) for name, value in fields.items()))
     return GOOD
+
+
+async def _whole_id(store: Store, start: str) -> str:
+    whole = await whole_ids(store, [start])
+    if start not in whole:
+        raise _no_entry(start)
+    return whole[start]
+
+
+def _no_entry(start: str) -> KochavaBotError:
+    return KochavaBotError(
+        f"no entry has an id that begins with {start!r}; one that is done is found by its whole id only"
+    )
 
 
 def _shown(value: object) -> str:
@@ -203,13 +217,14 @@ async def retry_dead(settings: KochavaSettings, arguments: argparse.Namespace, c
             retried = await _retry_all(store, await _queues_named(store, arguments.queue))
             unknown = []
         else:
-            ids = list(dict.fromkeys(arguments.ids))
-            unknown = [entry_id for entry_id in ids if not await store.retry_dead([entry_id])]
-            retried = len(ids) - len(unknown)
+            whole = await whole_ids(store, arguments.ids, state=EntryState.DEAD)
+            done = {entry_id: await store.retry_dead([entry_id]) for entry_id in dict.fromkeys(whole.values())}
+            unknown = [given for given in dict.fromkeys(arguments.ids) if not done.get(whole.get(given, ""))]
+            retried = sum(done.values())
     if retried or not unknown:
         print(f"{retried} put back")
     for entry_id in unknown:
-        print(f"kochava-bot: no dead entry has the id {entry_id!r}", file=sys.stderr)
+        print(f"kochava-bot: no dead entry has an id that begins with {entry_id!r}", file=sys.stderr)
     if unknown:
         return SOMETHING_WRONG if retried else NOT_RUN
     return GOOD

@@ -88,8 +88,8 @@ async def _deliver(settings: KochavaSettings, *, host: str, port: int | None) ->
         async with contextlib.AsyncExitStack() as serving:
             address = ""
             if port is not None:
-                bound = await serving.enter_async_context(served(health.application(), host, port))
-                address = f"; answers on http://{host}:{bound}"
+                url = await serving.enter_async_context(served(health.application(), host, port))
+                address = f"; answers on {url}"
             with _stopped_by_signals(worker, settings.drain_seconds, health):
                 place = f"{settings.kept_in}, {settings.delivery.concurrency} at once"
                 print(f"{READY}delivers from {place}{address}", flush=True)

@@ -187,6 +187,11 @@ def _has_host(url: str) -> bool:
         return False
 
 
+def host_and_port(host: str, port: int) -> str:
+    """Both as in a URL: an IPv6 address stands in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def each(validator: Validator) -> Validator:
     """An attrs validator: every value of the mapping or list passes *validator*. Violations have the value's key."""
 

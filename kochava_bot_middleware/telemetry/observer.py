@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Protocol, TypeVar
 
-from ..chain import Next
+from ..chain import Next, awaitable
 from ..clock import Clock
 from ..incidents import Incidents
 from ..kochava.client import Answer, Failure, KochavaClient
@@ -53,7 +53,7 @@ def observed(call_next: Next[Event, T], observer: Observer) -> Next[Event, T]:
 
     async def call(event: Event) -> T:
         with observer.handling(event):
-            return await call_next(event)
+            return await awaitable(call_next(event))
 
     return call
 

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from kochava_bot_middleware.cli.health import Health, served
-from kochava_bot_middleware.exceptions import StoreUnavailable
+from kochava_bot_middleware.exceptions import KochavaBotError, StoreUnavailable
 from kochava_bot_middleware.store.contract import Store
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import QueueStats
@@ -26,8 +26,8 @@ class BrokenStore(MemoryStore):
 async def got(path: str, health: Health) -> tuple[int, str]:
     """Status and text."""
     async with (
-        served(health.application(), "127.0.0.1", 0) as port,
-        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+        served(health.application(), "127.0.0.1", 0) as url,
+        aiohttp.ClientSession(url) as session,
         session.get(path) as answer,
     ):
         return answer.status, await answer.text()
@@ -82,3 +82,20 @@ async def test_metrics_without_their_library() -> None:
 async def test_other_addresses_are_not_found(path: str) -> None:
     """Only the three are served."""
     assert 404 == (await got(path, ready()))[0]
+
+
+async def test_url_of_an_ipv6_address_can_be_opened() -> None:
+    """The address stands in brackets."""
+    async with served(ready().application(), "::1", 0) as url, aiohttp.ClientSession(url) as session:
+        assert url.startswith("http://[::1]:")
+        async with session.get("/healthz") as answer:
+            assert 200 == answer.status
+
+
+async def test_error_about_an_ipv6_address_that_is_taken() -> None:
+    """The address stands in brackets."""
+    async with served(ready().application(), "::1", 0) as url:
+        taken = int(url.rpartition(":")[2])
+        with pytest.raises(KochavaBotError, match=rf"cannot listen on \[::1\]:{taken}: "):
+            async with served(ready().application(), "::1", taken):
+                pass

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import attrs
 import pytest
 
 from kochava_bot_middleware import __version__
 from kochava_bot_middleware.cli.main import main
+from kochava_bot_middleware.store.records import Unit
+from tests.cli.conftest import write_settings
+from tests.cli.stored import entry_of, purchase, store_in
+
+EVENT = "Käufe 🛒"
 
 
 def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,3 +61,31 @@ def test_missing_settings_file_is_one_line(capsys: pytest.CaptureFixture[str], t
     shown = capsys.readouterr()
     assert (2, "", 1) == (status, shown.out, len(shown.err.splitlines()))
     assert str(path) in shown.err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+@pytest.mark.parametrize(
+    "argv", [["store", "list"], ["store", "show", "wait1"], ["store", "export"], ["trace", "5"], ["check"]]
+)
+def test_characters_that_the_output_cannot_hold_are_escaped(folder: Path, encoding: str, argv: list[str]) -> None:
+    """Whatever the encoding of the terminal or pipe."""
+    command = [sys.executable, "-m", "kochava_bot_middleware", *argv, "--settings", str(folder / "bot.toml")]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, capture_output=True, env=environment, timeout=60)
+    assert (0, b"") == (done.returncode, done.stderr)
+    assert argv == ["check"] or EVENT in done.stdout.decode(encoding) or "\\u" in done.stdout.decode(encoding).lower()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with settings and a store, whose one event and user have names beyond Latin letters."""
+    folder = tmp_path_factory.mktemp("names")
+    write_settings(folder)
+
+    async def store() -> None:
+        async with store_in(folder) as store:
+            event = attrs.evolve(purchase("wait1"), event_name=EVENT)
+            await store.commit(Unit(appends=[entry_of(event)]))
+
+    asyncio.run(store())
+    return folder

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from kochava_bot_middleware import KochavaMiddleware
+from kochava_bot_middleware.store.records import Unit
 from tests.cli.conftest import APP_ID, Run, write_settings
-from tests.cli.stored import PRIVATE, fill
+from tests.cli.stored import PRIVATE, entry_of, fill, purchase, store_in
 
 
 async def test_store_stats_prints_the_counts_of_each_queue(run: Run, tmp_path: Path) -> None:
@@ -158,20 +159,55 @@ async def test_store_show_body_of_others_is_refused(run: Run, tmp_path: Path, en
     assert (2, "", 1) == (ran.status, ran.out, len(ran.err.splitlines()))
 
 
-async def test_store_show_of_an_unknown_id(run: Run, tmp_path: Path) -> None:
-    """One line with the id."""
-    await fill(tmp_path)
-    ran = await run("store", "show", "nobody", "--settings", write_settings(tmp_path))
-    assert (2, "", 1) == (ran.status, ran.out, len(ran.err.splitlines()))
-    assert "'nobody'" in ran.err
-
-
 async def test_store_show_of_a_delivered_record(run: Run, tmp_path: Path) -> None:
     """It is known as long as its id is remembered."""
     await fill(tmp_path)
     ran = await run("store", "show", "done1", "--settings", write_settings(tmp_path))
     assert (0, "") == (ran.status, ran.err)
     assert re.search(r"^state +done$", ran.out, re.MULTILINE)
+
+
+async def test_store_show_takes_the_beginning_of_an_id(run: Run, tmp_path: Path) -> None:
+    """If no other id begins so."""
+    await fill(tmp_path)
+    ran = await run("store", "show", "dea", "--json", "--settings", write_settings(tmp_path))
+    assert (0, "dead1") == (ran.status, json.loads(ran.out)["id"])
+
+
+async def test_store_show_of_a_whole_id_that_others_begin_with(run: Run, tmp_path: Path) -> None:
+    """It is that entry."""
+    async with store_in(tmp_path) as store:
+        await store.commit(Unit(appends=[entry_of(purchase(entry_id)) for entry_id in ("ab", "abc")]))
+    ran = await run("store", "show", "ab", "--json", "--settings", write_settings(tmp_path))
+    assert (0, "ab") == (ran.status, json.loads(ran.out)["id"])
+
+
+async def test_store_show_of_a_beginning_that_several_ids_have(run: Run, tmp_path: Path) -> None:
+    """One line with the ids."""
+    async with store_in(tmp_path) as store:
+        await store.commit(Unit(appends=[entry_of(purchase(entry_id)) for entry_id in ("abd", "abc")]))
+    ran = await run("store", "show", "ab", "--settings", write_settings(tmp_path))
+    assert (2, "") == (ran.status, ran.out)
+    assert "kochava-bot: 'ab' is the beginning of 2 ids, give more of it: abd, abc\n" == ran.err
+
+
+@pytest.mark.parametrize("action", [["show"], ["list", "--after"]])
+@pytest.mark.parametrize("given", ["nobody", ""])
+async def test_id_that_no_entry_has(run: Run, tmp_path: Path, action: list[str], given: str) -> None:
+    """One line with what was given."""
+    await fill(tmp_path)
+    ran = await run("store", *action, given, "--settings", write_settings(tmp_path))
+    assert (2, "", 1) == (ran.status, ran.out, len(ran.err.splitlines()))
+    assert f"no entry has an id that begins with {given!r}" in ran.err
+
+
+async def test_store_list_after_the_beginning_of_an_id(run: Run, tmp_path: Path) -> None:
+    """As after the whole id."""
+    await fill(tmp_path)
+    ran = await run(
+        "store", "list", "--queue", "track", "--after", "gon", "--json", "--settings", write_settings(tmp_path)
+    )
+    assert ["wait1"] == [json.loads(line)["id"] for line in ran.out.splitlines()]
 
 
 async def test_store_export_has_records_but_no_webhooks(run: Run, tmp_path: Path) -> None:

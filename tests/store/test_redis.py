@@ -71,6 +71,11 @@ def test_address_is_read_whole() -> None:
     )
 
 
+def test_ipv6_address_is_shown_in_brackets() -> None:
+    """As it was written."""
+    assert "redis://[::1]:6380/0" == str(parse_redis_address("redis://user:secret@[::1]:6380/0"))
+
+
 @pytest.mark.parametrize("url", ["redis://db/1", "rediss://db", "unix:///run/valkey.sock?db=2"])
 def test_addresses_open_a_redis_store(url: str) -> None:
     """Nothing is touched before the first call."""

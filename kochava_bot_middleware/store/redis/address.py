@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import attrs
 
 from ...exceptions import SettingsError, Violation
+from ...settings import host_and_port
 
 SCHEMES = ("redis", "rediss", "unix")
 """Plain, encrypted, and by a socket file of this machine."""
@@ -69,7 +70,7 @@ class RedisAddress:
     tls: Mapping[str, str] = attrs.field(factory=dict)
 
     def __str__(self) -> str:
-        where = self.path if self.scheme == "unix" else f"{self.host}:{self.port}"
+        where = self.path if self.scheme == "unix" else host_and_port(self.host, self.port)
         return f"{self.scheme}://{where}" + (f"/{self.database}" if self.scheme != "unix" else "")
 
 
