@@ -10,6 +10,10 @@ from .graph import ATTACHMENT_NOT_OWNED, refuse_unless
 from .page import SandboxPage
 from .templates import check_template
 
+# messenger.md 3, `message`: fewer than 2000 and fewer than 1000 characters.
+MAXIMUM_TEXT = 1999
+MAXIMUM_METADATA = 999
+# messenger.md 6, text.
 MAXIMUM_INSTAGRAM_TEXT_BYTES = 1000
 
 RECIPIENT_KEYS = (
@@ -73,7 +77,7 @@ def _check_action(action: Any, payload: Any, page: SandboxPage) -> None:
 
 
 def _text(param: str, value: Any, page: SandboxPage) -> None:
-    text(2000)(param, value, page)
+    text(MAXIMUM_TEXT)(param, value, page)
     too_long = page.instagram and len(value.encode("utf-8", "surrogatepass")) > MAXIMUM_INSTAGRAM_TEXT_BYTES
     limit = f"must be less than or equal to {MAXIMUM_INSTAGRAM_TEXT_BYTES} bytes"
     refuse_unless(not too_long, f"Length of param {param} {limit}")
@@ -123,7 +127,7 @@ _MESSAGE = members(
         "text": given(_text),
         "attachments": given(_attachments),
         "quick_replies": given(items(13, _quick_reply)),
-        "metadata": given(text(1000)),
+        "metadata": given(text(MAXIMUM_METADATA)),
     },
     dict.fromkeys(("attachment", "sticker_id", "template", "is_reusable"), anything),
 )

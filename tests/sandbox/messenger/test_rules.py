@@ -66,7 +66,8 @@ def reply(title: str = "Small", payload: str = "S") -> dict[str, Any]:
 
 
 ACCEPTED = {
-    "text": send({"text": "x" * 2000}),
+    "text": send({"text": "x" * 1999}),
+    "metadata": send({"text": "x", "metadata": "x" * 999}),
     "the published sample": buttons(URL_BUTTON, POSTBACK),
     "button text": template(template_type="button", text="x" * 640, buttons=[POSTBACK]),
     "title of 20": buttons(POSTBACK | {"title": "x" * 20}),
@@ -101,9 +102,13 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[int, int | None, str]]] = {
         (100, None, "param recipient must name exactly one person."),
     ),
     "no message": ({"recipient": {"id": "7"}}, (100, None, "param message must be non-empty.")),
-    "text of 2001": (
-        send({"text": "x" * 2001}),
-        (100, None, "Length of param message[text] must be less than or equal to 2000"),
+    "text of 2000": (
+        send({"text": "x" * 2000}),
+        (100, None, "Length of param message[text] must be less than or equal to 1999"),
+    ),
+    "metadata of 1000": (
+        send({"text": "x", "metadata": "x" * 1000}),
+        (100, None, "Length of param message[metadata] must be less than or equal to 999"),
     ),
     "empty text": (send({"text": ""}), (100, None, "param message[text] must be non-empty.")),
     "text and attachment": (
@@ -258,7 +263,7 @@ def test_a_body_that_facebook_refuses_is_refused(name: str) -> None:
 
 
 def test_instagram_counts_bytes() -> None:
-    """At most 1000, where Messenger allows 2000 characters."""
+    """At most 1000, where Messenger allows 1999 characters."""
     assert answer(send({"text": "ü" * 500}), INSTAGRAM) is None
     assert answer(send({"text": "ü" * 501}), INSTAGRAM) is not None
 
