@@ -42,6 +42,7 @@ def check_send(body: dict[str, Any], page: SandboxPage, *, has_file: bool = Fals
     _check_recipient(body.get("recipient"))
     for name, check in _ENVELOPE.items():
         check(name, body.get(name), page)
+    _check_utility(body, page)
     has_tag = body.get("messaging_type") != "MESSAGE_TAG" or body.get("tag")
     refuse_unless(has_tag, "param tag is required for messaging_type MESSAGE_TAG.")
     reply_to, action, message = body.get("reply_to"), body.get("sender_action"), body.get("message")
@@ -70,6 +71,15 @@ def _check_recipient(recipient: Any) -> None:
     refuse_unless(isinstance(recipient[named[0]], (str, int)), f"param recipient[{named[0]}] must be a string.")
 
 
+def _check_utility(body: dict[str, Any], page: SandboxPage) -> None:
+    """Check that ``UTILITY``, which needs no open window, is used with a utility template and on Messenger only."""
+    # messenger.md 3, `messaging_type` and `message`; 4.26; 6, tags: Instagram has no utility templates.
+    is_utility = body.get("messaging_type") == "UTILITY"
+    refuse_unless(not (is_utility and page.instagram), "messaging_type UTILITY is not supported on Instagram.")
+    has_template = isinstance(body.get("message"), dict) and body["message"].get("template") is not None
+    refuse_unless(not is_utility or has_template, "param message[template] is required for messaging_type UTILITY.")
+
+
 def _check_action(action: Any, payload: Any, page: SandboxPage) -> None:
     one_of("typing_on", "typing_off", "mark_seen", "react", "unreact")("sender_action", action, page)
     names_message = isinstance(payload, dict) and payload.get("message_id")
@@ -86,6 +96,14 @@ def _text(param: str, value: Any, page: SandboxPage) -> None:
 def _attachments(param: str, value: Any, page: SandboxPage) -> None:
     refuse_unless(page.instagram, 'Invalid keys "attachments" were found in param "message".')
     items(10)(param, value, page)
+
+
+_TEMPLATE = members({"name": text(512)}, closed=False)
+
+
+def _template(param: str, value: Any, page: SandboxPage) -> None:
+    refuse_unless(not page.instagram, 'Invalid keys "template" were found in param "message".')
+    _TEMPLATE(param, value, page)
 
 
 def check_attachment(attachment: Any, page: SandboxPage, *, has_file: bool = False) -> None:
@@ -128,6 +146,7 @@ _MESSAGE = members(
         "attachments": given(_attachments),
         "quick_replies": given(items(13, _quick_reply)),
         "metadata": given(text(MAXIMUM_METADATA)),
+        "template": given(_template),
     },
-    dict.fromkeys(("attachment", "sticker_id", "template", "is_reusable"), anything),
+    dict.fromkeys(("attachment", "sticker_id", "is_reusable"), anything),
 )

@@ -65,6 +65,9 @@ def reply(title: str = "Small", payload: str = "S") -> dict[str, Any]:
     return {"content_type": "text", "title": title, "payload": payload}
 
 
+UTILITY = {"messaging_type": "UTILITY"}
+UTILITY_TEMPLATE = {"template": {"name": "order_update", "language": {"code": "en"}, "components": []}}
+
 ACCEPTED = {
     "text": send({"text": "x" * 1999}),
     "metadata": send({"text": "x", "metadata": "x" * 999}),
@@ -85,6 +88,7 @@ ACCEPTED = {
     "e-mail quick reply": quick_replies({"content_type": "user_email"}),
     "typing": {"recipient": {"id": "7"}, "sender_action": "typing_on"},
     "live tag": send({"text": "x"}, messaging_type="MESSAGE_TAG", tag="HUMAN_AGENT"),
+    "utility template": send(UTILITY_TEMPLATE, **UTILITY),
     "account link": buttons({"type": "account_link", "url": "https://shop.example/login"}),
     "phone": buttons({"type": "phone_number", "title": "Call", "payload": "+4930123"}),
     "user_ref": {"recipient": {"user_ref": "box"}, "message": {"text": "x"}},
@@ -227,6 +231,22 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[int, int | None, str]]] = {
         send({"text": "x"}, messaging_type="NON_PROMOTIONAL_SUBSCRIPTION"),
         (100, None, "param messaging_type must be one of {MESSAGE_TAG, RESPONSE, UPDATE, UTILITY}."),
     ),
+    "text as utility": (
+        send({"text": "x"}, **UTILITY),
+        (100, None, "param message[template] is required for messaging_type UTILITY."),
+    ),
+    "template of buttons as utility": (
+        buttons(POSTBACK) | UTILITY,
+        (100, None, "param message[template] is required for messaging_type UTILITY."),
+    ),
+    "action as utility": (
+        {"recipient": {"id": "7"}, "sender_action": "typing_on", **UTILITY},
+        (100, None, "param message[template] is required for messaging_type UTILITY."),
+    ),
+    "utility template without a name": (
+        send({"template": {}}, **UTILITY),
+        (100, None, "param message[template][name] must be a string."),
+    ),
     "action with message": (
         send({"text": "x"}, sender_action="typing_on"),
         (100, None, "Must send sender_action or message, but not both."),
@@ -279,6 +299,15 @@ def test_only_instagram_accepts_several_attachments() -> None:
     picture = {"type": "image", "payload": {"url": "https://shop.example/a.png"}}
     assert answer(send({"attachments": [picture, picture]}), INSTAGRAM) is None
     assert answer(send({"attachments": [picture]})) is not None
+
+
+def test_instagram_has_no_utility_templates() -> None:
+    """Neither the type of message nor the template."""
+    expected = (100, None, "messaging_type UTILITY is not supported on Instagram.")
+    assert expected == answer(send({"text": "x"}, **UTILITY), INSTAGRAM)
+    assert expected == answer(send(UTILITY_TEMPLATE, **UTILITY), INSTAGRAM)
+    expected = (100, None, 'Invalid keys "template" were found in param "message".')
+    assert expected == answer(send(UTILITY_TEMPLATE), INSTAGRAM)
 
 
 MENU = [{"locale": "default", "call_to_actions": [URL_BUTTON | {"title": "x" * 30}]}]
