@@ -29,10 +29,15 @@ RECIPIENT_KEYS = (
 
 _CONTENT_KEYS = ("text", "attachment", "attachments", "sticker_id", "template")
 
+
+def _tag(param: str, value: Any, page: SandboxPage) -> None:
+    # messenger.md 3, `tag`: all others are error 100 since 2026-04-27. messenger.md 6, tags: Instagram has one.
+    one_of("HUMAN_AGENT", *(() if page.instagram else ("CUSTOMER_FEEDBACK",)))(param, value, page)
+
+
 _ENVELOPE = {
     "messaging_type": given(one_of("RESPONSE", "UPDATE", "MESSAGE_TAG", "UTILITY")),
-    # The message tags that still work; all others are error 100 since 2026-04-27.
-    "tag": given(one_of("HUMAN_AGENT", "CUSTOMER_FEEDBACK")),
+    "tag": given(_tag),
     "notification_type": given(one_of("REGULAR", "SILENT_PUSH", "NO_PUSH")),
 }
 
@@ -43,6 +48,7 @@ def check_send(body: dict[str, Any], page: SandboxPage, *, has_file: bool = Fals
     for name, check in _ENVELOPE.items():
         check(name, body.get(name), page)
     _check_utility(body, page)
+    _check_feedback_tag(body)
     has_tag = body.get("messaging_type") != "MESSAGE_TAG" or body.get("tag")
     refuse_unless(has_tag, "param tag is required for messaging_type MESSAGE_TAG.")
     reply_to, action, message = body.get("reply_to"), body.get("sender_action"), body.get("message")
@@ -78,6 +84,18 @@ def _check_utility(body: dict[str, Any], page: SandboxPage) -> None:
     refuse_unless(not (is_utility and page.instagram), "messaging_type UTILITY is not supported on Instagram.")
     has_template = isinstance(body.get("message"), dict) and body["message"].get("template") is not None
     refuse_unless(not is_utility or has_template, "param message[template] is required for messaging_type UTILITY.")
+
+
+def _check_feedback_tag(body: dict[str, Any]) -> None:
+    """Check that ``CUSTOMER_FEEDBACK``, which extends the window, is used with the template of that name."""
+    if body.get("tag") != "CUSTOMER_FEEDBACK":
+        return
+    # messenger.md 3, `tag`.
+    place: Any = body
+    for name in ("message", "attachment", "payload", "template_type"):
+        place = place.get(name) if isinstance(place, dict) else None
+    is_template = place == "customer_feedback"
+    refuse_unless(is_template, "param tag CUSTOMER_FEEDBACK is allowed for the customer_feedback template only.")
 
 
 def _check_action(action: Any, payload: Any, page: SandboxPage) -> None:

@@ -55,6 +55,22 @@ def media(**fields: Any) -> dict[str, Any]:
     return template(template_type="media", elements=[{"media_type": "image", **fields}])
 
 
+def feedback(**fields: Any) -> dict[str, Any]:
+    """A customer feedback template."""
+    question = {"id": "q1", "type": "csat", "title": "How did you like your order?"}
+    return template(
+        **{
+            "template_type": "customer_feedback",
+            "title": "Rate your order",
+            "subtitle": "It takes a minute",
+            "button_title": "Rate",
+            "feedback_screens": [{"questions": [question]}],
+            "business_privacy": {"url": "https://shop.example/privacy"},
+            **fields,
+        }
+    )
+
+
 def quick_replies(*some: dict[str, Any]) -> dict[str, Any]:
     """A text with quick replies."""
     return send({"text": "Size?", "quick_replies": list(some)})
@@ -65,6 +81,8 @@ def reply(title: str = "Small", payload: str = "S") -> dict[str, Any]:
     return {"content_type": "text", "title": title, "payload": payload}
 
 
+FEEDBACK_TAG = {"messaging_type": "MESSAGE_TAG", "tag": "CUSTOMER_FEEDBACK"}
+FEEDBACK_ONLY = (100, None, "param tag CUSTOMER_FEEDBACK is allowed for the customer_feedback template only.")
 UTILITY = {"messaging_type": "UTILITY"}
 UTILITY_TEMPLATE = {"template": {"name": "order_update", "language": {"code": "en"}, "components": []}}
 
@@ -88,6 +106,8 @@ ACCEPTED = {
     "e-mail quick reply": quick_replies({"content_type": "user_email"}),
     "typing": {"recipient": {"id": "7"}, "sender_action": "typing_on"},
     "live tag": send({"text": "x"}, messaging_type="MESSAGE_TAG", tag="HUMAN_AGENT"),
+    "customer feedback": feedback(),
+    "customer feedback with its tag": feedback() | FEEDBACK_TAG,
     "utility template": send(UTILITY_TEMPLATE, **UTILITY),
     "account link": buttons({"type": "account_link", "url": "https://shop.example/login"}),
     "phone": buttons({"type": "phone_number", "title": "Call", "payload": "+4930123"}),
@@ -231,6 +251,12 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[int, int | None, str]]] = {
         send({"text": "x"}, messaging_type="NON_PROMOTIONAL_SUBSCRIPTION"),
         (100, None, "param messaging_type must be one of {MESSAGE_TAG, RESPONSE, UPDATE, UTILITY}."),
     ),
+    "text as customer feedback": (send({"text": "x"}, **FEEDBACK_TAG), FEEDBACK_ONLY),
+    "template of buttons as customer feedback": (buttons(POSTBACK) | FEEDBACK_TAG, FEEDBACK_ONLY),
+    "action as customer feedback": (
+        {"recipient": {"id": "7"}, "sender_action": "typing_on", **FEEDBACK_TAG},
+        FEEDBACK_ONLY,
+    ),
     "text as utility": (
         send({"text": "x"}, **UTILITY),
         (100, None, "param message[template] is required for messaging_type UTILITY."),
@@ -299,6 +325,14 @@ def test_only_instagram_accepts_several_attachments() -> None:
     picture = {"type": "image", "payload": {"url": "https://shop.example/a.png"}}
     assert answer(send({"attachments": [picture, picture]}), INSTAGRAM) is None
     assert answer(send({"attachments": [picture]})) is not None
+
+
+def test_instagram_has_one_tag() -> None:
+    """That of a human agent."""
+    agent = {"messaging_type": "MESSAGE_TAG", "tag": "HUMAN_AGENT"}
+    assert answer(send({"text": "x"}, **agent), INSTAGRAM) is None
+    expected = (100, None, "param tag must be one of {HUMAN_AGENT}.")
+    assert expected == answer(send({"text": "x"}, **FEEDBACK_TAG), INSTAGRAM)
 
 
 def test_instagram_has_no_utility_templates() -> None:
