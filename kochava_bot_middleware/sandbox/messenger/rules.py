@@ -10,6 +10,10 @@ from .graph import ATTACHMENT_NOT_OWNED, refuse_unless
 from .page import SandboxPage
 from .templates import check_template
 
+# messenger.md 3, `message`: fewer than 2000 and fewer than 1000 characters.
+MAXIMUM_TEXT = 1999
+MAXIMUM_METADATA = 999
+# messenger.md 6, text.
 MAXIMUM_INSTAGRAM_TEXT_BYTES = 1000
 
 RECIPIENT_KEYS = (
@@ -25,10 +29,15 @@ RECIPIENT_KEYS = (
 
 _CONTENT_KEYS = ("text", "attachment", "attachments", "sticker_id", "template")
 
+
+def _tag(param: str, value: Any, page: SandboxPage) -> None:
+    # messenger.md 3, `tag`: all others are error 100 since 2026-04-27. messenger.md 6, tags: Instagram has one.
+    one_of("HUMAN_AGENT", *(() if page.instagram else ("CUSTOMER_FEEDBACK",)))(param, value, page)
+
+
 _ENVELOPE = {
     "messaging_type": given(one_of("RESPONSE", "UPDATE", "MESSAGE_TAG", "UTILITY")),
-    # The message tags that still work; all others are error 100 since 2026-04-27.
-    "tag": given(one_of("HUMAN_AGENT", "CUSTOMER_FEEDBACK")),
+    "tag": given(_tag),
     "notification_type": given(one_of("REGULAR", "SILENT_PUSH", "NO_PUSH")),
 }
 
@@ -38,6 +47,8 @@ def check_send(body: dict[str, Any], page: SandboxPage, *, has_file: bool = Fals
     _check_recipient(body.get("recipient"))
     for name, check in _ENVELOPE.items():
         check(name, body.get(name), page)
+    _check_utility(body, page)
+    _check_feedback_tag(body)
     has_tag = body.get("messaging_type") != "MESSAGE_TAG" or body.get("tag")
     refuse_unless(has_tag, "param tag is required for messaging_type MESSAGE_TAG.")
     reply_to, action, message = body.get("reply_to"), body.get("sender_action"), body.get("message")
@@ -66,6 +77,27 @@ def _check_recipient(recipient: Any) -> None:
     refuse_unless(isinstance(recipient[named[0]], (str, int)), f"param recipient[{named[0]}] must be a string.")
 
 
+def _check_utility(body: dict[str, Any], page: SandboxPage) -> None:
+    """Check that ``UTILITY``, which needs no open window, is used with a utility template and on Messenger only."""
+    # messenger.md 3, `messaging_type` and `message`; 4.26; 6, tags: Instagram has no utility templates.
+    is_utility = body.get("messaging_type") == "UTILITY"
+    refuse_unless(not (is_utility and page.instagram), "messaging_type UTILITY is not supported on Instagram.")
+    has_template = isinstance(body.get("message"), dict) and body["message"].get("template") is not None
+    refuse_unless(not is_utility or has_template, "param message[template] is required for messaging_type UTILITY.")
+
+
+def _check_feedback_tag(body: dict[str, Any]) -> None:
+    """Check that ``CUSTOMER_FEEDBACK``, which extends the window, is used with the template of that name."""
+    if body.get("tag") != "CUSTOMER_FEEDBACK":
+        return
+    # messenger.md 3, `tag`.
+    place: Any = body
+    for name in ("message", "attachment", "payload", "template_type"):
+        place = place.get(name) if isinstance(place, dict) else None
+    is_template = place == "customer_feedback"
+    refuse_unless(is_template, "param tag CUSTOMER_FEEDBACK is allowed for the customer_feedback template only.")
+
+
 def _check_action(action: Any, payload: Any, page: SandboxPage) -> None:
     one_of("typing_on", "typing_off", "mark_seen", "react", "unreact")("sender_action", action, page)
     names_message = isinstance(payload, dict) and payload.get("message_id")
@@ -73,7 +105,7 @@ def _check_action(action: Any, payload: Any, page: SandboxPage) -> None:
 
 
 def _text(param: str, value: Any, page: SandboxPage) -> None:
-    text(2000)(param, value, page)
+    text(MAXIMUM_TEXT)(param, value, page)
     too_long = page.instagram and len(value.encode("utf-8", "surrogatepass")) > MAXIMUM_INSTAGRAM_TEXT_BYTES
     limit = f"must be less than or equal to {MAXIMUM_INSTAGRAM_TEXT_BYTES} bytes"
     refuse_unless(not too_long, f"Length of param {param} {limit}")
@@ -82,6 +114,14 @@ def _text(param: str, value: Any, page: SandboxPage) -> None:
 def _attachments(param: str, value: Any, page: SandboxPage) -> None:
     refuse_unless(page.instagram, 'Invalid keys "attachments" were found in param "message".')
     items(10)(param, value, page)
+
+
+_TEMPLATE = members({"name": text(512)}, closed=False)
+
+
+def _template(param: str, value: Any, page: SandboxPage) -> None:
+    refuse_unless(not page.instagram, 'Invalid keys "template" were found in param "message".')
+    _TEMPLATE(param, value, page)
 
 
 def check_attachment(attachment: Any, page: SandboxPage, *, has_file: bool = False) -> None:
@@ -123,7 +163,8 @@ _MESSAGE = members(
         "text": given(_text),
         "attachments": given(_attachments),
         "quick_replies": given(items(13, _quick_reply)),
-        "metadata": given(text(1000)),
+        "metadata": given(text(MAXIMUM_METADATA)),
+        "template": given(_template),
     },
-    dict.fromkeys(("attachment", "sticker_id", "template", "is_reusable"), anything),
+    dict.fromkeys(("attachment", "sticker_id", "is_reusable"), anything),
 )

@@ -55,6 +55,22 @@ def media(**fields: Any) -> dict[str, Any]:
     return template(template_type="media", elements=[{"media_type": "image", **fields}])
 
 
+def feedback(**fields: Any) -> dict[str, Any]:
+    """A customer feedback template."""
+    question = {"id": "q1", "type": "csat", "title": "How did you like your order?"}
+    return template(
+        **{
+            "template_type": "customer_feedback",
+            "title": "Rate your order",
+            "subtitle": "It takes a minute",
+            "button_title": "Rate",
+            "feedback_screens": [{"questions": [question]}],
+            "business_privacy": {"url": "https://shop.example/privacy"},
+            **fields,
+        }
+    )
+
+
 def quick_replies(*some: dict[str, Any]) -> dict[str, Any]:
     """A text with quick replies."""
     return send({"text": "Size?", "quick_replies": list(some)})
@@ -65,8 +81,14 @@ def reply(title: str = "Small", payload: str = "S") -> dict[str, Any]:
     return {"content_type": "text", "title": title, "payload": payload}
 
 
+FEEDBACK_TAG = {"messaging_type": "MESSAGE_TAG", "tag": "CUSTOMER_FEEDBACK"}
+FEEDBACK_ONLY = (100, None, "param tag CUSTOMER_FEEDBACK is allowed for the customer_feedback template only.")
+UTILITY = {"messaging_type": "UTILITY"}
+UTILITY_TEMPLATE = {"template": {"name": "order_update", "language": {"code": "en"}, "components": []}}
+
 ACCEPTED = {
-    "text": send({"text": "x" * 2000}),
+    "text": send({"text": "x" * 1999}),
+    "metadata": send({"text": "x", "metadata": "x" * 999}),
     "the published sample": buttons(URL_BUTTON, POSTBACK),
     "button text": template(template_type="button", text="x" * 640, buttons=[POSTBACK]),
     "title of 20": buttons(POSTBACK | {"title": "x" * 20}),
@@ -84,6 +106,9 @@ ACCEPTED = {
     "e-mail quick reply": quick_replies({"content_type": "user_email"}),
     "typing": {"recipient": {"id": "7"}, "sender_action": "typing_on"},
     "live tag": send({"text": "x"}, messaging_type="MESSAGE_TAG", tag="HUMAN_AGENT"),
+    "customer feedback": feedback(),
+    "customer feedback with its tag": feedback() | FEEDBACK_TAG,
+    "utility template": send(UTILITY_TEMPLATE, **UTILITY),
     "account link": buttons({"type": "account_link", "url": "https://shop.example/login"}),
     "phone": buttons({"type": "phone_number", "title": "Call", "payload": "+4930123"}),
     "user_ref": {"recipient": {"user_ref": "box"}, "message": {"text": "x"}},
@@ -101,9 +126,13 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[int, int | None, str]]] = {
         (100, None, "param recipient must name exactly one person."),
     ),
     "no message": ({"recipient": {"id": "7"}}, (100, None, "param message must be non-empty.")),
-    "text of 2001": (
-        send({"text": "x" * 2001}),
-        (100, None, "Length of param message[text] must be less than or equal to 2000"),
+    "text of 2000": (
+        send({"text": "x" * 2000}),
+        (100, None, "Length of param message[text] must be less than or equal to 1999"),
+    ),
+    "metadata of 1000": (
+        send({"text": "x", "metadata": "x" * 1000}),
+        (100, None, "Length of param message[metadata] must be less than or equal to 999"),
     ),
     "empty text": (send({"text": ""}), (100, None, "param message[text] must be non-empty.")),
     "text and attachment": (
@@ -222,6 +251,28 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[int, int | None, str]]] = {
         send({"text": "x"}, messaging_type="NON_PROMOTIONAL_SUBSCRIPTION"),
         (100, None, "param messaging_type must be one of {MESSAGE_TAG, RESPONSE, UPDATE, UTILITY}."),
     ),
+    "text as customer feedback": (send({"text": "x"}, **FEEDBACK_TAG), FEEDBACK_ONLY),
+    "template of buttons as customer feedback": (buttons(POSTBACK) | FEEDBACK_TAG, FEEDBACK_ONLY),
+    "action as customer feedback": (
+        {"recipient": {"id": "7"}, "sender_action": "typing_on", **FEEDBACK_TAG},
+        FEEDBACK_ONLY,
+    ),
+    "text as utility": (
+        send({"text": "x"}, **UTILITY),
+        (100, None, "param message[template] is required for messaging_type UTILITY."),
+    ),
+    "template of buttons as utility": (
+        buttons(POSTBACK) | UTILITY,
+        (100, None, "param message[template] is required for messaging_type UTILITY."),
+    ),
+    "action as utility": (
+        {"recipient": {"id": "7"}, "sender_action": "typing_on", **UTILITY},
+        (100, None, "param message[template] is required for messaging_type UTILITY."),
+    ),
+    "utility template without a name": (
+        send({"template": {}}, **UTILITY),
+        (100, None, "param message[template][name] must be a string."),
+    ),
     "action with message": (
         send({"text": "x"}, sender_action="typing_on"),
         (100, None, "Must send sender_action or message, but not both."),
@@ -258,7 +309,7 @@ def test_a_body_that_facebook_refuses_is_refused(name: str) -> None:
 
 
 def test_instagram_counts_bytes() -> None:
-    """At most 1000, where Messenger allows 2000 characters."""
+    """At most 1000, where Messenger allows 1999 characters."""
     assert answer(send({"text": "ü" * 500}), INSTAGRAM) is None
     assert answer(send({"text": "ü" * 501}), INSTAGRAM) is not None
 
@@ -274,6 +325,23 @@ def test_only_instagram_accepts_several_attachments() -> None:
     picture = {"type": "image", "payload": {"url": "https://shop.example/a.png"}}
     assert answer(send({"attachments": [picture, picture]}), INSTAGRAM) is None
     assert answer(send({"attachments": [picture]})) is not None
+
+
+def test_instagram_has_one_tag() -> None:
+    """That of a human agent."""
+    agent = {"messaging_type": "MESSAGE_TAG", "tag": "HUMAN_AGENT"}
+    assert answer(send({"text": "x"}, **agent), INSTAGRAM) is None
+    expected = (100, None, "param tag must be one of {HUMAN_AGENT}.")
+    assert expected == answer(send({"text": "x"}, **FEEDBACK_TAG), INSTAGRAM)
+
+
+def test_instagram_has_no_utility_templates() -> None:
+    """Neither the type of message nor the template."""
+    expected = (100, None, "messaging_type UTILITY is not supported on Instagram.")
+    assert expected == answer(send({"text": "x"}, **UTILITY), INSTAGRAM)
+    assert expected == answer(send(UTILITY_TEMPLATE, **UTILITY), INSTAGRAM)
+    expected = (100, None, 'Invalid keys "template" were found in param "message".')
+    assert expected == answer(send(UTILITY_TEMPLATE), INSTAGRAM)
 
 
 MENU = [{"locale": "default", "call_to_actions": [URL_BUTTON | {"title": "x" * 30}]}]

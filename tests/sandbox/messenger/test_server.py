@@ -152,6 +152,15 @@ async def test_the_window_closes_after_a_day(
     assert (await call(client, seven, body=tagged))[0] == 200
 
 
+async def test_a_utility_template_needs_no_window(messenger: LocalMessenger, client: aiohttp.ClientSession) -> None:
+    """A text of that type is refused."""
+    messenger.person("7")
+    utility = {"recipient": {"id": "7"}, "messaging_type": "UTILITY", "message": {"template": {"name": "order"}}}
+    assert (await call(client, messenger, body=utility))[0] == 200
+    assert code(await call(client, messenger, body=utility | {"message": {"text": "x"}})) == (400, 100, None)
+    assert len(messenger.person("7").inbox) == 1
+
+
 async def test_a_sender_action_has_no_message_id(seven: LocalMessenger, client: aiohttp.ClientSession) -> None:
     """It is not in the inbox."""
     body = {"recipient": {"id": "7"}, "sender_action": "typing_on"}
