@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from ..kochava.contact_details import digits_of, holds_contact_details, is_phone_number, plain
 from ..messenger.events import (
     AccountLinkingEvent,
     DeliveryEvent,
@@ -147,41 +148,33 @@ def _facts(event: Event, *, handler: str | None, handled: bool) -> dict[str, Any
 
 def _payload(event: Event) -> str | None:
     """
-    The payload that was tapped, unless it is personal: with an e-mail address anywhere in it; of a quick reply that is
-    a telephone number, as the platform offers the person's own; of a postback, whose payload only the author writes,
-    only a number with its country code.
+    The payload that was tapped, unless it is personal: with an e-mail address or telephone number in it, in any
+    spelling. Mere digits may be an order or an article, but not where a phone quick reply has the number as its text.
     """
     if isinstance(event, PostbackEvent):
-        payload = event.payload
-        # With its country code it is no author's payload but a number that a person gave.
-        if payload is not None and payload.startswith("+") and _PHONE.fullmatch(payload):
-            return None
+        payload, text = event.payload, None
     elif isinstance(event, MessageEvent):
-        payload = event.quick_reply_payload
-        # Of a phone quick reply, both payload and text are the number; an author's payload may well be a number too.
-        if payload is not None and payload == event.text and _PHONE.fullmatch(payload):
-            return None
+        payload, text = event.quick_reply_payload, event.text
     else:
         return None
-    return None if payload is None or _ADDRESS.search(payload) else payload
+    if payload is None or _AT_SIGN.search(plain(payload)) or holds_contact_details(payload):
+        return None
+    is_own_number = text is not None and is_phone_number(text) and digits_of(text) in digits_of(payload)
+    return None if is_own_number else payload
 
 
-_ADDRESS = re.compile(r"\S@\S")
-_PHONE = re.compile(r"[+(]{0,2}\d[\d\s()./-]{5,}")
-_MAIL_ADDRESS = re.compile(r"[^\s@]@[^\s@]+\.[^\s@]")
+_AT_SIGN = re.compile(r"\S@\S")
 
 
 def referral_facts(referral: Referral | None) -> dict[str, str]:
     """
     The members of a referral that are sent to Kochava: ``ref``, ``source``, ``ad_id``, as far as it has them. A ``ref``
-    is free text of whoever made the link; one with an e-mail address in it is not sent.
+    is free text of whoever made the link; one with an e-mail address or telephone number in it is not sent.
     """
     if referral is None:
         return {}
     facts = {"ref": referral.ref, "source": referral.source, "ad_id": referral.ad_id}
-    if referral.ref and _MAIL_ADDRESS.search(referral.ref):
-        del facts["ref"]
-    return {name: value for name, value in facts.items() if value}
+    return {name: value for name, value in facts.items() if value and not holds_contact_details(value)}
 
 
 def referral_data(facts: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import attrs
 
 from ..settings import Rule, Secret, at_least, check_rules, kind_of, needed_by, one_of
-from .people import keyed_hash
+from .people import keyed_hash, one_parameter
 
 
 class Suppression(enum.StrEnum):
@@ -83,7 +83,7 @@ class PrivacySettings:
             App GUID. Changing it forgets them.
     """
 
-    consent: Callable[[str], Any] | None = None
+    consent: Callable[[str], Any] | None = attrs.field(default=None, validator=one_parameter)
     consent_unknown: str = attrs.field(default="withhold", validator=one_of("withhold", "send"))
     consent_timeout_seconds: float = attrs.field(default=1.0, validator=at_least(0, exclusive=True))
     consent_seconds: float = attrs.field(default=60.0, validator=at_least(0))

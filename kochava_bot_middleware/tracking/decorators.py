@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar, overload
 
-from ..chain import is_async_callable
+from ..chain import is_async_callable, takes
 from ..exceptions import RegistrationError
 from ..handling import REGISTERED
 from ..kochava.event_builders import StandardEventData
@@ -61,6 +61,9 @@ class HandlerDecorators:
         decorator = f'@kochava.event("{event_name}")'
         if inspect.iscoroutinefunction(event_data):
             msg = f"{decorator}: `data` is a plain callable; an async one cannot be awaited here"
+            raise RegistrationError(msg)
+        if callable(event_data) and not takes(event_data, 2):
+            msg = f"{decorator}: `data` is a callable of (event, result), got {event_data!r}"
             raise RegistrationError(msg)
         record = functools.partial(self._recorder.track_result, event_name, event_data)
         return functools.partial(wrapped, decorator=decorator, after=record, also_after_errors=when == "always")

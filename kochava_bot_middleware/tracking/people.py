@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import attrs
 
-from ..chain import is_async_callable
+from ..chain import is_async_callable, takes
 from ..exceptions import Violation
 from ..messenger.events import Channel, Event, PostbackEvent
 from ..settings import InvalidValue, Rule, check_rules, not_empty, one_of
@@ -70,6 +70,12 @@ def usertime_of(timestamp: datetime | None, now: float) -> int:
     return int(min(timestamp.timestamp(), now))
 
 
+def one_parameter(_instance: Any, _attribute: Any, value: Any) -> None:
+    """An attrs validator: a callable can be called with one argument; what is not callable passes."""
+    if callable(value) and not takes(value, 1):
+        raise InvalidValue(wanted="a callable of one argument", got=value)
+
+
 # Identities
 
 
@@ -99,7 +105,7 @@ class IdentitySettings:
     messenger_link_key: str | None = attrs.field(default=None, validator=not_empty)
     instagram_link_key: str | None = attrs.field(default=None, validator=not_empty)
     identities_in_events: tuple[str, ...] = ()
-    identify_on_linking: Callable[[Any], Any] | None = None
+    identify_on_linking: Callable[[Any], Any] | None = attrs.field(default=None, validator=one_parameter)
     wait_for_first_record: bool = True
 
     def device_ids(self, channel: Channel, user_id: str) -> Mapping[str, str]:
@@ -169,12 +175,12 @@ class DeviceSettings:
         app_version: Of the bot.
     """
 
-    origination_ip: Fact = None
-    device_ua: Fact = None
-    device_ver: Fact = None
-    kochava_device_id: Fact = attrs.field(default=None, validator=_per_person)
-    nt_id: Fact = attrs.field(default=None, validator=_per_person)
-    app_version: Fact = None
+    origination_ip: Fact = attrs.field(default=None, validator=one_parameter)
+    device_ua: Fact = attrs.field(default=None, validator=one_parameter)
+    device_ver: Fact = attrs.field(default=None, validator=one_parameter)
+    kochava_device_id: Fact = attrs.field(default=None, validator=[_per_person, one_parameter])
+    nt_id: Fact = attrs.field(default=None, validator=[_per_person, one_parameter])
+    app_version: Fact = attrs.field(default=None, validator=one_parameter)
 
     @functools.cached_property
     def is_given(self) -> bool:
@@ -258,7 +264,7 @@ class InstallSettings:
 
     mode: str = attrs.field(default="off", validator=one_of("off", "entry", "first_seen"))
     get_started_payloads: tuple[str, ...] = ("GET_STARTED",)
-    known_users: Callable[[str], Any] | None = None
+    known_users: Callable[[str], Any] | None = attrs.field(default=None, validator=one_parameter)
     since: str | None = attrs.field(default=None, validator=_moment)
 
     RULES: ClassVar[tuple[Rule, ...]] = (Rule(("mode", "known_users", "since"), _old_users_are_known),)

@@ -146,12 +146,12 @@ def creative_of(outgoing: Outgoing) -> str | None:
 
 def _rewritten(outgoing: Outgoing, links: AppLinks) -> Rewritten:
     handling = current_handling()
-    referral = None if handling is None else handling.event.referral
+    referral = {} if handling is None else referral_facts(handling.event.referral)
     context = context_of(
         attrs.evolve(outgoing, creative=creative_of(outgoing)),
         handler=None if handling is None else handling.handler,
-        ref=None if referral is None else referral.ref,
-        ad_id=None if referral is None else referral.ad_id,
+        ref=referral.get("ref"),
+        ad_id=referral.get("ad_id"),
     )
     return rewrite(outgoing.body, links, context, endpoint=outgoing.endpoint)
 

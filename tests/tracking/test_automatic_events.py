@@ -148,6 +148,75 @@ def test_an_address_within_a_payload_never_leaves() -> None:
     assert "postback_payload" not in made[1]
 
 
+PERSONAL = [
+    "jane%40shop.example",
+    "jane%2540shop.example",
+    '{"action":"send","to":"jane\\u0040shop.example"}',
+    "mailto:jane@shop.example",
+    "jane&#64;shop.example",
+    "jane\uff20shop.example",
+    "jane @ shop.example",
+    "jane(at)shop.example",
+    "amFuZUBzaG9wLmV4YW1wbGU=",
+    "amFuZUBzaG9wLmV4YW1wbGU",
+    "6a616e654073686f702e6578616d706c65",
+    "tel:+491711234567",
+    "tel:01711234567",
+    "%2B491711234567",
+    "%2B49+171+1234567",
+    '{"phone":"5550109999"}',
+    '{"userPhone": 5550109999}',
+    "call:+1 (555) 010-9999",
+    "\uff0b\uff14\uff19 171 1234567",
+    "+49\u2011171\u20111234567",
+    "0049 171 1234567",
+    "phone_number=01711234567",
+]
+
+
+@pytest.mark.parametrize("text", PERSONAL)
+def test_an_address_or_number_in_another_spelling_never_leaves(text: str) -> None:
+    """Neither as a payload nor as the `ref` of a referral."""
+    made = automatic(PostbackEvent(user_id="1", payload=text, referral=Referral(ref=text, source="SHORTLINK")))
+
+    assert made is not None
+    assert {"postback_payload", "referral_from"}.isdisjoint(made[1])
+    assert "SHORTLINK" == made[1]["referral_source"]
+
+
+@pytest.mark.parametrize("payload", ["5550109999", "555 010 9999", "CALL_5550109999", '{"number": "5550109999"}'])
+def test_the_number_of_a_phone_quick_reply_never_leaves(payload: str) -> None:
+    """Its text is the number, and the payload has the same digits in some form."""
+    made = automatic(QuickReplyEvent(user_id="1", text="(555) 010-9999", quick_reply_payload=payload))
+
+    assert made is not None
+    assert "postback_payload" not in made[1]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        "GET_STARTED",
+        "BUY:hotel_1234567",
+        "ORDER-20260901-000123",
+        "00123456789",
+        "sku=red+12345678",
+        "HEADPHONE_1234567",
+        "iPhone 15 256000",
+        '{"state":{"step":2,"sku":"A-100000001"}}',
+        "utm_source%3Dmail%26utm_id%3D20260901",
+        "d41d8cd98f00b204e9800998ecf8427e",
+        "120210000000000000",
+    ],
+)
+def test_what_only_looks_a_little_like_a_number_leaves(payload: str) -> None:
+    """Articles, orders, dates, digests."""
+    made = automatic(PostbackEvent(user_id="1", payload=payload, referral=Referral(ref=payload)))
+
+    assert made is not None
+    assert [payload, payload] == [made[1]["postback_payload"], made[1]["referral_from"]]
+
+
 def test_an_authors_own_payload_leaves() -> None:
     """Also when it is a number, or the same as the title."""
     replies = [

@@ -218,3 +218,10 @@ async def test_strict_mode_raises_out_of_a_decorated_handler() -> None:
 
     with pytest.raises(TrackingError, match="key 'source': is reserved"):
         await bot.handle(bot.message(), buy)
+
+
+def test_data_with_the_wrong_number_of_parameters_is_refused() -> None:
+    """When decorated: at the purchase it would be too late."""
+    wrong: Any = lambda _event: {"sum": 1}  # noqa: E731
+    with pytest.raises(RegistrationError, match=r"`data` is a callable of \(event, result\)"):
+        tracked_bot().kochava.event("Purchase", data=wrong)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 
 from kochava_bot_middleware.messenger.events import Event, Referral
-from tests.tracking.tracked_bot import GREETING, USER_ID, referral, tracked_bot
+from kochava_bot_middleware.store.records import Queue
+from tests.tracking.tracked_bot import GREETING, SMARTLINKS, USER_ID, body_to, referral, tracked_bot, url_of
 
 DAY = 86400.0
 
@@ -76,3 +78,19 @@ async def test_another_persons_referral_is_not_sent() -> None:
 
     await bot.handle(bot.postback(referral=referral()), handler)
     assert [("Invited", None), ("Scalar", 7)] == await bot.events()
+
+
+async def test_smartlinks_and_pings_hold_a_personal_ref_back() -> None:
+    """Also one in another spelling: `{ref}` of a SmartLink, and the parameter of an impression."""
+    links = {**SMARTLINKS, "params": {"from": "{ref}", "at": "{channel}"}}
+    bot = tracked_bot(greeting=GREETING, smartlinks=links, events={"automatic": "off"})
+
+    async def greet(_event: Event) -> None:
+        await bot.send(body_to(), greeting=True)
+
+    await bot.handle(bot.message(referral=referral("jane%40shop.example")), greet)
+    await bot.handle(bot.delivery("mid-1"))
+    (impression,) = await bot.records(Queue.PING)
+    assert "jane" not in repr(attrs.asdict(impression))
+    assert "jane" not in url_of(bot.sent[0])
+    assert "at=messenger" in url_of(bot.sent[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import attrs
 import pytest
 
 from kochava_bot_middleware.exceptions import SettingsError
@@ -12,6 +13,7 @@ from kochava_bot_middleware.middleware import KochavaMiddleware
 from kochava_bot_middleware.settings import from_mapping
 from kochava_bot_middleware.store.address import without_password
 from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.tracking.people import DeviceSettings
 from kochava_bot_middleware.tracking.settings import KochavaSettings
 
 
@@ -90,3 +92,18 @@ async def test_a_password_is_neither_in_the_settings_print_nor_in_the_log(caplog
 
     assert "kochava_started" in caplog.text
     assert "hunter2" not in caplog.text + repr(kochava.settings)
+
+
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [
+        ("privacy", "consent"),
+        ("identity", "identify_on_linking"),
+        ("install", "known_users"),
+        *(("device", field.name) for field in attrs.fields(DeviceSettings)),
+    ],
+)
+def test_a_callable_with_the_wrong_number_of_parameters_is_refused(section: str, name: str) -> None:
+    """Otherwise it would fail at each call, and nothing would be tracked."""
+    with pytest.raises(SettingsError, match=rf"{section}\.{name}.*a callable of one argument"):
+        KochavaMiddleware.from_dict({"kochava_app_id": "koapp", section: {name: lambda _one, _other: None}})
