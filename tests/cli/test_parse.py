@@ -34,7 +34,7 @@ async def test_parse_prints_one_json_line_per_event(run: Run, tmp_path: Path) ->
 
 async def test_parse_continues_after_a_file_that_is_not_a_webhook(run: Run, tmp_path: Path) -> None:
     """Each bad file is reported, the events of the others are printed, and the status is 1."""
-    bad = write_json(tmp_path / "bad.json", {"object": "user"})
+    bad = write_json(tmp_path / "bad.json", {"object": "page"})
     good = write_json(tmp_path / "good.json", MESSAGE)
 
     ran = await run("parse", bad, tmp_path / "missing.json", good)

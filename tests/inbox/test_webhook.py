@@ -71,6 +71,15 @@ async def test_signed_webhook_is_taken(hook: Webhook, taker: Taker, caplog: pyte
     assert [] == caplog.records
 
 
+async def test_signed_webhook_of_another_object_is_answered_200(hook: Webhook, taker: Taker) -> None:
+    """Facebook would repeat it after a refusal, and end the subscription in the end."""
+    body = b'{"object":"permissions","entry":[{"id":"1","changed_fields":["email"]}]}'
+    answer = await hook.receive(body, signed(body))
+
+    assert (200, "EVENT_RECEIVED") == (answer.status, answer.text)
+    assert [] == taker.events
+
+
 @pytest.mark.parametrize("secret", ["app-secret", "former-secret"])
 async def test_each_app_secret_is_good(secret: str, hook: Webhook, taker: Taker) -> None:
     """Several apps, or one whose secret is being changed."""

@@ -124,7 +124,7 @@ def test_empty_webhook_gives_no_events(entries: list[Any]) -> None:
         b"hub.mode=subscribe",
         b'{"object":"page"}',
         b'{"object":"page","entry":{}}',
-        b'{"object":"user","entry":[]}',
+        b'{"object":"","entry":[]}',
         b'{"object":["page"],"entry":[]}',
         b'{"object":"page","entry":[NaN]}',
         b'{"object":"page","entry":[1e999]}',
@@ -136,9 +136,16 @@ def test_empty_webhook_gives_no_events(entries: list[Any]) -> None:
     ],
 )
 def test_body_that_is_not_a_webhook_is_refused(body: Any) -> None:
-    """Another object, another structure, or not JSON."""
+    """No object, another structure, or not JSON."""
     with pytest.raises(NotAWebhook):
         parse_webhook(body)
+
+
+@pytest.mark.parametrize("about", ["user", "permissions", "application", "whatsapp_business_account", "PAGE"])
+@pytest.mark.parametrize("rest", [{"entry": [{"id": "1", "changes": [{"field": "name"}]}]}, {"entry": []}, {}])
+def test_webhook_of_another_object_has_no_events(about: str, rest: dict[str, Any]) -> None:
+    """An app may be subscribed to more than Pages and Instagram accounts."""
+    assert parse_webhook(orjson.dumps({"object": about, **rest})) == []
 
 
 @pytest.mark.parametrize("body", [None, 5, [], bytearray(b"{}")])

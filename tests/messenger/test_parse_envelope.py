@@ -37,7 +37,13 @@ def test_webhooks_in_a_list_are_read() -> None:
     assert parse_webhook(one) + parse_webhook(two) == parse_webhook(orjson.dumps([one, two]))
 
 
-@pytest.mark.parametrize("odd", [None, {}, [], "page", {"object": "user", "entry": []}])
+def test_list_may_hold_webhooks_of_other_objects() -> None:
+    """Those of the Page are read."""
+    ours = webhook(ITEMS["message"])
+    assert parse_webhook(ours) == parse_webhook(orjson.dumps([{"object": "user", "entry": []}, ours]))
+
+
+@pytest.mark.parametrize("odd", [None, {}, [], "page", {"object": 5, "entry": []}])
 def test_list_with_anything_else_in_it_is_refused(odd: Any) -> None:
     """Each member of the list must be a webhook."""
     with pytest.raises(NotAWebhook):

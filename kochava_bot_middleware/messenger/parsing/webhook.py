@@ -97,12 +97,15 @@ def parse_webhook(body: bytes | str | Mapping[str, Any]) -> list[Event]:
     of their own. All are read: an unknown member of an entry is a change of a field with that name. Subscriptions
     without values send only the names of the ``changed_fields``; such a change has no value.
 
+    Webhooks of another object, such as ``permissions`` or ``whatsapp_business_account``, have no events: an app may be
+    subscribed to several at one address, and Facebook repeats what is refused until it ends the subscription.
+
     Args:
         body: The request's body, or what a framework decoded from it.
 
     Raises:
-        NotAWebhook: The body is not JSON, or not an object with the entries of a Page or an Instagram account. The
-            message contains nothing of the body.
+        NotAWebhook: The body is not JSON, does not name its object, or has no entries of its Page or Instagram account.
+            The message contains nothing of the body.
     """
     decoded = decode_json(body)
     events: list[Event] = []
@@ -111,10 +114,12 @@ def parse_webhook(body: bytes | str | Mapping[str, Any]) -> list[Event]:
             msg = "the body is JSON but no object"
             raise NotAWebhook(msg)
         named, entries = webhook.get("object"), webhook.get("entry")
-        channel = _CHANNELS.get(named) if isinstance(named, str) else None
-        if channel is None:
+        if not isinstance(named, str) or not named:
             msg = "the body is not about a Page or an Instagram account"
             raise NotAWebhook(msg)
+        channel = _CHANNELS.get(named)
+        if channel is None:
+            continue
         if not isinstance(entries, list):
             msg = "the body has no entries"
             raise NotAWebhook(msg)
