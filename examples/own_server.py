@@ -28,7 +28,7 @@ async def parcel_left(request: web.Request) -> web.Response:
     # Outside of handlers this call is the commit: when it returns, the event is durable. The id makes a repeated call
     # of the order system count once.
     await kochava.track("Parcel Left", {"order_id": order["id"]}, user_id=order["user_id"], id=order["id"])
-    return web.Response(text="told")
+    return web.Response(text="recorded")
 
 
 app = web.Application()

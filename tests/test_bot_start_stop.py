@@ -300,7 +300,7 @@ async def test_events_at_risk_are_counted_until_the_store_works() -> None:
     store.fail()
     answer = await says(bot, "hello")
     at_risk = bot.counts.at_risk
-    store.mend()
+    store.repair()
     async with asyncio.timeout(10):
         while bot.counts.at_risk:
             await asyncio.sleep(0)

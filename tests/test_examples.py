@@ -131,7 +131,7 @@ async def test_own_server_tells_the_person_and_counts_an_order_once(
             for _ in range(2):
                 order = {"user_id": person.user_id, "id": "order-881"}
                 async with session.post(f"{url}/parcel-left", json=order) as answer:
-                    assert "told" == await answer.text()
+                    assert "recorded" == await answer.text()
         assert "Your parcel left." == (await person.next_message()).text
         await person.says("thanks")
         assert ["Message", "Parcel Left", "Message"] == await arrived(kochava, 3)

@@ -153,13 +153,13 @@ def test_trail_of_an_error_raised_elsewhere_has_no_text(kind: type[Exception]) -
 
 async def test_cancellation_of_this_task_is_distinguished_from_that_of_others() -> None:
     """Waiting for something that was cancelled is not being cancelled."""
-    told = []
+    reported = []
 
     async def wait_for(awaited: asyncio.Future[None]) -> None:
         try:
             await awaited
         except asyncio.CancelledError:
-            told.append(is_being_cancelled())
+            reported.append(is_being_cancelled())
 
     loop = asyncio.get_running_loop()
     awaited, never = loop.create_future(), loop.create_future()
@@ -170,4 +170,4 @@ async def test_cancellation_of_this_task_is_distinguished_from_that_of_others() 
     task.cancel()
     await task
 
-    assert [False, True] == told
+    assert [False, True] == reported

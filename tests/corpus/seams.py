@@ -295,12 +295,12 @@ async def request_of(record: Mapping[str, Any], settings: Mapping[str, Any], ser
     except UnknownRecord:
         return {"refused": "unknown kind of record"}
     destination = Apps(from_mapping(KochavaSettings, _settings(settings))).destinations.resolve(stored)
-    told = {"stored": text_of(encode(stored)), "lane": stored.lane, "queue": stored.queue}
+    reported = {"stored": text_of(encode(stored)), "lane": stored.lane, "queue": stored.queue}
     if destination is None:
-        return {"refused": "no destination", **told}
+        return {"refused": "no destination", **reported}
     request = build_request(stored, destination)
     return {
-        **told,
+        **reported,
         "method": request.method,
         "url": request.url,
         "host": request.host,

@@ -16,7 +16,7 @@ GROUPS = [(kind, group) for kind in KINDS for group in dict.fromkeys(case["group
 
 @pytest.mark.parametrize(("kind", "group"), GROUPS)
 async def test_recorded_cases_come_out_as_recorded(kind: str, group: str, tmp_path: Path) -> None:
-    """Each difference is told with the name of its case, and the first place where the two differ."""
+    """Each difference is shown with the name of its case, and the first place where the two differ."""
     cases = [case for case in read_cases(kind) if case["group"] == group]
     wrong = []
     async with bench(tmp_path) as at:

@@ -301,7 +301,7 @@ class AnnouncingStore(ShakyStore):
     """Tells of appends, as PostgreSQL does."""
 
     def on_append(self, callback: Callable[[], None]) -> None:
-        self.told = callback
+        self.reported = callback
 
 
 async def test_an_append_of_another_process_is_seen_at_once_when_the_store_announces_it() -> None:
@@ -312,6 +312,6 @@ async def test_an_append_of_another_process_is_seen_at_once_when_the_store_annou
     async with world.running():
         await world.clock.advance(1)
         await world.store.commit(Unit(appends=[entry_of(event(1), at=world.clock.now())]))
-        world.store.told()
+        world.store.reported()
         await world.clock.advance(0.5)
         assert [("u1", 1)] == world.sender.sent

@@ -57,7 +57,7 @@ async def test_refused_credentials_of_one_app_never_stop_another() -> None:
 
 @pytest.mark.parametrize(("status", "dead"), [(401, 0), (503, 100)])
 async def test_postponed_record_dies_of_age_in_an_outage_but_not_in_a_pause(status: int, dead: int) -> None:
-    """What waits for credentials is kept until somebody mends them."""
+    """What waits for credentials is kept until they are corrected."""
     world = World(
         destinations=[Destination(app_id=app, wire=WIRE) for app in ("koone", "kotwo")],
         max_age_seconds=600.0,
@@ -126,10 +126,10 @@ async def test_each_outage_is_told_from_its_beginning_to_its_end(caplog: pytest.
                 await world.clock.advance(20)
                 world.sender.answer = lambda _request: OK
                 await world.clock.advance(200)
-    told = [line for line in caplog.messages if line.startswith("destination_down")]
-    ends = [index for index, line in enumerate(told) if " is over (" in line]
-    assert (2, len(told) - 1) == (len(ends), ends[-1])
-    assert " more)" not in told[ends[0] + 1]
+    reported = [line for line in caplog.messages if line.startswith("destination_down")]
+    ends = [index for index, line in enumerate(reported) if " is over (" in line]
+    assert (2, len(reported) - 1) == (len(ends), ends[-1])
+    assert " more)" not in reported[ends[0] + 1]
 
 
 async def test_broken_impression_url_never_holds_back_a_purchase() -> None:

@@ -121,7 +121,7 @@ async def test_head_that_gets_5xx_while_others_are_served_is_dead_after_twenty_t
 
 
 async def test_ambiguous_attempts_are_counted() -> None:
-    """Suspected duplicates can be told from the counts."""
+    """Suspected duplicates can be read from the counts."""
     world = World()
     answers: Iterator[Answer | Failure] = iter([Failure(reason="no answer in time", ambiguous=True), OK])
     world.sender.answer = lambda _request: next(answers)

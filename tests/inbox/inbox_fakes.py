@@ -35,7 +35,7 @@ def message(text: str, user: str = "ann") -> Event:
 
 class FaultyStore(StoreWrapper):
     """
-    Another store, whose commits fail or hang when told so.
+    Another store, whose commits fail or hang when asked to.
 
     Attributes:
         error: What every commit and recall raises; ``None`` while it works.
@@ -61,7 +61,7 @@ class FaultyStore(StoreWrapper):
     def fail(self) -> None:
         self.error = StoreUnavailable("the disk is on fire")
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         self.error = None
         self.loses_answers = False
 

@@ -32,7 +32,7 @@ class SlowlySettlingStore(FaultyStore):
 
 
 class Rig:
-    """One person's events, and a store that fails when told so."""
+    """One person's events, and a store that fails when asked to."""
 
     def __init__(self) -> None:
         self.clock = VirtualClock()
@@ -60,7 +60,7 @@ class Rig:
         return claim
 
     async def works_again(self) -> None:
-        self.store.mend()
+        self.store.repair()
         self.store.open_gate.set()
         self.store.may_settle.set()
         await self.clock.advance(3)

@@ -60,8 +60,8 @@ def hangs(store: FaultyStore) -> None:
     store.open_gate.clear()
 
 
-def mend(store: FaultyStore) -> None:
-    store.mend()
+def repair(store: FaultyStore) -> None:
+    store.repair()
     store.open_gate.set()
 
 
@@ -113,7 +113,7 @@ async def test_event_at_risk_is_written_when_the_store_works_again(
     breaks(store)
     await inbox.accept([message("one")])
     await counter.until(lambda: counter.ended == ["one"])
-    mend(store)
+    repair(store)
     await clock.advance(3)
 
     assert (0, ["one"], 0) == (inbox.at_risk, await notes(store), await waiting(store))
@@ -128,7 +128,7 @@ async def test_event_is_no_longer_at_risk_while_its_handler_still_runs(
     inbox = make_inbox()
     store.fail()
     await inbox.accept([message("one")])
-    store.mend()
+    store.repair()
     await clock.advance(3)
     assert 0 == inbox.at_risk
     counter.release()
@@ -146,7 +146,7 @@ async def test_redelivery_of_an_event_at_risk_is_ignored(
     breaks(store)
     await asyncio.gather(*(inbox.accept([message("one")]) for _ in range(3)))
     await inbox.accept([message("one"), message("one")])
-    mend(store)
+    repair(store)
     await clock.advance(3)
     await inbox.accept([message("one")])
     await inbox.stop()
@@ -169,7 +169,7 @@ async def test_events_at_risk_keep_the_order_of_their_person(
     assert ["a0", "b0"] == counter.begun
     counter.release()
     await counter.until(lambda: len(counter.ended) == 5)
-    mend(store)
+    repair(store)
     await clock.advance(3)
     await inbox.stop()
 
@@ -192,7 +192,7 @@ async def test_event_at_risk_follows_one_that_was_stored_and_is_being_handled(
     assert ["one"] == counter.begun
     counter.release()
     await counter.until(lambda: counter.ended == ["one", "two"])
-    store.mend()
+    store.repair()
     await clock.advance(3)
     await inbox.stop()
 
@@ -215,7 +215,7 @@ async def test_event_at_risk_does_not_overtake_what_waits_in_the_store(
     await clock.advance(10)
     assert ["one"] == counter.begun
     assert 2 == inbox.at_risk
-    store.mend()
+    store.repair()
     await clock.advance(3)
 
     texts = ["one", "two", "three", "four"]
@@ -237,7 +237,7 @@ async def test_event_at_risk_does_not_overtake_although_its_predecessor_has_ende
     await inbox.accept([message("three")])
     await clock.advance(10)
     assert ["one"] == counter.begun
-    store.mend()
+    store.repair()
     await clock.advance(3)
 
     assert ["one", "two", "three"] == counter.ended
@@ -267,7 +267,7 @@ async def test_records_of_events_at_risk_are_written_in_the_order_of_their_perso
     await clock.advance(8)
     await inbox.accept([message("two")])
     await settle()
-    store.mend()
+    store.repair()
     await clock.advance(5)
 
     assert (["one", "two"], 0) == (await notes(store), await waiting(store))
@@ -284,7 +284,7 @@ async def test_event_at_risk_behind_another_process_is_left_to_the_store(
     await store.commit(Unit(appends=[entry_of(message("theirs"), clock.now())], lease=lease))
     store.fail()
     await inbox.accept([message("ours")])
-    store.mend()
+    store.repair()
     await clock.advance(3)
     counter.release()
     await inbox.stop()
@@ -303,7 +303,7 @@ async def test_event_handled_at_risk_in_a_lane_of_another_process_is_recorded_an
     store.fail()
     await inbox.accept([message("ours")])
     await counter.until(lambda: counter.ended == ["ours"])
-    store.mend()
+    store.repair()
     await clock.advance(3)
     assert (["ours"], 2) == (await notes(store), await waiting(store))
     await store.commit(Unit(settlements=[Settlement(claim=committed.leased[0], outcome=Outcome.DONE)]))
@@ -321,7 +321,7 @@ async def test_event_whose_answer_was_lost_is_handled_and_not_run_again(
     store.loses_answers = True
     await inbox.accept([message("one")])
     await counter.until(lambda: counter.ended == ["one"])
-    store.mend()
+    store.repair()
     await clock.advance(40)
 
     assert (["one"], ["one"], 0) == (counter.begun, await notes(store), await waiting(store))
@@ -364,7 +364,7 @@ async def test_refused_event_is_handled_when_it_is_delivered_again(
     breaks(store)
     with pytest.raises(StoreUnavailable):
         await inbox.accept([message("one")])
-    mend(store)
+    repair(store)
     await clock.advance(3)
     await inbox.accept([message("one")])
     await inbox.stop()
@@ -414,7 +414,7 @@ async def test_refusing_begins_anew_after_the_store_worked(
     with pytest.raises(StoreUnavailable):
         await inbox.accept([message("one")])
     await clock.advance(700)
-    store.mend()
+    store.repair()
     await inbox.accept([message("two")])
     store.fail()
     with pytest.raises(StoreUnavailable):
@@ -445,7 +445,7 @@ async def test_handled_event_is_settled_when_the_store_works_again(
     counter.release()
     await counter.until(lambda: counter.ended == ["one"])
     await clock.advance(300)
-    store.mend()
+    store.repair()
     await clock.advance(3)
 
     assert (["one"], ["one"], 0) == (counter.begun, await notes(store), await waiting(store))

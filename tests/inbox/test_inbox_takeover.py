@@ -282,7 +282,7 @@ class TestInTime:
         await make_inbox().start()
         await clock.advance(60)
         assert [] == counter.begun
-        store.mend()
+        store.repair()
         await clock.advance(1)
 
         assert ["one"] == counter.ended

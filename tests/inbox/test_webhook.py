@@ -182,7 +182,7 @@ def test_verification_answers_the_bare_challenge(hook: Webhook) -> None:
     ],
 )
 def test_wrong_verification_is_refused(asked: dict[str, str], hook: Webhook, caplog: pytest.LogCaptureFixture) -> None:
-    """With 403; neither the right token nor the one given is told."""
+    """With 403; neither the right token nor the one given is shown."""
     answer = hook.verify(asked)
 
     assert 403 == answer.status

@@ -274,7 +274,7 @@ def test_entry_link_without_a_template_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "key", "told"),
+    ("settings", "key", "reported"),
     [
         ({"default": "https://acme.smart.link/x"}, "default", "routes"),
         ({"default": "acme.smart.link/x?url={url}"}, "default", "https://"),
@@ -292,14 +292,14 @@ def test_entry_link_without_a_template_is_refused() -> None:
         ({"skip": [""]}, "skip", "pattern"),
     ],
 )
-def test_invalid_settings_are_refused(settings: dict[str, Any], key: str, told: str) -> None:
+def test_invalid_settings_are_refused(settings: dict[str, Any], key: str, reported: str) -> None:
     """The message has the key and what is accepted."""
     with pytest.raises(SettingsError) as refused:
         from_mapping(SmartLinkSettings, settings, key="smartlinks")
 
     (violation,) = refused.value.violations
     assert f"smartlinks.{key}" == violation.key
-    assert told in violation.wanted
+    assert reported in violation.wanted
 
 
 def test_hash_needs_a_key() -> None:

@@ -88,7 +88,7 @@ def test_answer_to_a_call_request_stands_in_the_entry_itself() -> None:
 
 
 def test_item_in_the_entry_itself_keeps_the_hop_context() -> None:
-    """The app before is told beside it, as for items of an array."""
+    """The previous app is named beside it, as for items of an array."""
     members = {"sender": {"id": PERSON_ID}, "message": {"mid": "m", "text": "Hi"}, "hop_context": {"app_id": 1}}
     (event,) = parse_webhook(entry(**members))
     assert (Kind.MESSAGE, (HopContext(app_id="1"),)) == (event.kind, event.hop_context)

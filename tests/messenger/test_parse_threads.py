@@ -165,10 +165,10 @@ def test_feed_change() -> None:
     assert ("feed", ITEMS["change"]["value"], None) == (event.field, event.value, event.user_id)
 
 
-@pytest.mark.parametrize("told", [{"created_time": 1_767_225_600}, {"timestamp": "2026-01-01T00:00:00+0000"}])
-def test_change_has_the_time_of_its_value(told: dict[str, Any]) -> None:
+@pytest.mark.parametrize("reported", [{"created_time": 1_767_225_600}, {"timestamp": "2026-01-01T00:00:00+0000"}])
+def test_change_has_the_time_of_its_value(reported: dict[str, Any]) -> None:
     """A change has no time of its own."""
-    event = only(events.ChangeEvent, {"field": "feed", "value": told}, under="changes")
+    event = only(events.ChangeEvent, {"field": "feed", "value": reported}, under="changes")
     assert datetime(2026, 1, 1, tzinfo=UTC) == event.timestamp
 
 

@@ -28,14 +28,14 @@ def _media(kind: str) -> dict[str, Any]:
     return {"attachment": {"type": kind, "payload": {"url": URL}}}
 
 
-@pytest.mark.parametrize(("own", "told"), [(None, "P1"), ("P2", "P2")])
+@pytest.mark.parametrize(("own", "reported"), [(None, "P1"), ("P2", "P2")])
 async def test_reply_is_from_the_page_of_the_event_unless_the_bot_has_one(
-    graph: LocalGraph, own: str | None, told: str
+    graph: LocalGraph, own: str | None, reported: str
 ) -> None:
     """A bot with one token need not know its Page."""
     watcher = Watcher()
     await Reply(graph.bot(page_id=own, middlewares=[watcher]), EVENT).text("hi")
-    assert [told] == [outgoing.page_id for outgoing in watcher.seen]
+    assert [reported] == [outgoing.page_id for outgoing in watcher.seen]
 
 
 @pytest.mark.parametrize(

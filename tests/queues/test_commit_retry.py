@@ -43,7 +43,7 @@ async def test_commit_is_tried_until_the_store_takes_it(
     await clock.advance(30)
     assert not task.done()
 
-    store.mend()
+    store.repair()
     await clock.advance(LONGEST_PAUSE_SECONDS)
 
     assert CommitVerdict.COMMITTED is (await task).verdict
@@ -58,7 +58,7 @@ async def test_passing_faults_are_waited_out(
     store.error = kind("not now")
     task = asyncio.create_task(commits.commit(unit("a")))
     await clock.advance(1)
-    store.mend()
+    store.repair()
     await clock.advance(LONGEST_PAUSE_SECONDS)
 
     await task
@@ -84,7 +84,7 @@ async def test_only_one_tries_while_the_store_fails(
     await clock.advance(60)
 
     assert store.commits - before < 60
-    store.mend()
+    store.repair()
     await clock.advance(LONGEST_PAUSE_SECONDS)
     await asyncio.gather(*tasks)
 
@@ -97,7 +97,7 @@ async def test_what_came_first_is_written_first(store: FaultyStore, clock: Virtu
     await clock.advance(5)
     tasks += [asyncio.create_task(commits.commit(unit(text))) for text in texts[10:]]
     await clock.advance(5)
-    store.mend()
+    store.repair()
     await clock.advance(LONGEST_PAUSE_SECONDS)
     await asyncio.gather(*tasks)
 
@@ -112,7 +112,7 @@ async def test_what_came_first_is_written_first_although_it_fails_slowly(
     store.fail()
     first = asyncio.create_task(commits.commit(unit("first")))
     # The store works again right after it has failed the first, and before it would answer the second.
-    loop.call_soon(loop.call_soon, store.mend)
+    loop.call_soon(loop.call_soon, store.repair)
     second = asyncio.create_task(commits.commit(unit("second")))
     await clock.advance(LONGEST_PAUSE_SECONDS)
     await asyncio.gather(first, second)
@@ -180,7 +180,7 @@ async def test_newcomer_does_not_slip_past_those_just_woken(
     first = asyncio.create_task(commits.commit(unit("first")))
     second = asyncio.create_task(commits.commit(unit("second")))
     await clock.advance(1)
-    store.mend()
+    store.repair()
     newcomers: list[asyncio.Task[object]] = []
     # Runs right after the first one has woken the second.
     first.add_done_callback(lambda _: newcomers.append(asyncio.create_task(commits.commit(unit("newcomer")))))
@@ -200,7 +200,7 @@ async def test_another_one_tries_when_the_first_is_cancelled(
     await clock.advance(1)
     tasks[0].cancel()
     await clock.advance(1)
-    store.mend()
+    store.repair()
     await clock.advance(LONGEST_PAUSE_SECONDS)
     await asyncio.gather(*tasks[1:])
 
@@ -216,7 +216,7 @@ async def test_what_was_given_up_in_line_is_not_written(
     await clock.advance(1)
     for task in tasks:
         commits.give_up(task)
-    store.mend()
+    store.repair()
     await clock.advance(LONGEST_PAUSE_SECONDS)
 
     assert [True, True] == [task.cancelled() for task in tasks]
@@ -258,7 +258,7 @@ async def test_failure_is_told_once(
     tasks = [asyncio.create_task(commits.commit(unit(text))) for text in "abc"]
     await clock.advance(20)
     assert began == commits.failing_since
-    store.mend()
+    store.repair()
     await clock.advance(LONGEST_PAUSE_SECONDS)
     await asyncio.gather(*tasks)
 

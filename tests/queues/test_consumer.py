@@ -61,7 +61,7 @@ class CountingStore(MemoryStore):
 
 
 class Rig:
-    """A consumer of the track queue, whose process ends when it is told so."""
+    """A consumer of the track queue, whose process ends when it is asked to."""
 
     def __init__(self, **options: Any) -> None:
         self.clock = VirtualClock()

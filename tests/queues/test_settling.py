@@ -43,7 +43,7 @@ class Planner:
         self._rival = list(rival)
         self._condition = condition
         self.plans: list[bytes | None] = []
-        self.told: list[Committed] = []
+        self.reported: list[Committed] = []
 
     async def contribute(self) -> Unit:
         stored = (await self._store.recall([FUNNEL])).get("funnel:ann")
@@ -56,7 +56,7 @@ class Planner:
         return Unit(appends=[entry], marks=[mark])
 
     def committed(self, answer: Committed) -> None:
-        self.told.append(answer)
+        self.reported.append(answer)
 
 
 class Broken:
@@ -128,13 +128,13 @@ async def test_contributors_are_told_once_it_is_durable(store: FaultyStore, sett
 
 
 async def test_failed_condition_plans_anew(store: FaultyStore, settler: CommitRetry, claim: Claim) -> None:
-    """The second plan sees what the rival wrote, and only the last one is told."""
+    """The second plan sees what the rival wrote, and only the last one is notified."""
     planner = Planner(store, [b"theirs"])
     await settler.settle([planner], done(claim))
 
     assert [None, b"theirs"] == planner.plans
     assert {"funnel:ann": b"ours"} == await store.recall([FUNNEL])
-    assert 1 == len(planner.told)
+    assert 1 == len(planner.reported)
 
 
 async def test_marks_that_never_fit_do_not_cost_the_records(
@@ -199,7 +199,7 @@ async def test_contributors_wait_for_a_store_that_cannot_be_read(clock: VirtualC
     planner = Planner(store)
     task = asyncio.create_task(settler.settle([planner]))
     await clock.advance(20)
-    store.mend()
+    store.repair()
     await clock.advance(LONGEST_PAUSE_SECONDS)
 
     assert await task is not None
@@ -220,7 +220,7 @@ async def test_settling_goes_on_where_the_store_failed(clock: VirtualClock, capl
     store.error = StoreUnavailable("not now")
     task = asyncio.create_task(settler.settle([Note("hello", "ann")]))
     await clock.advance(3)
-    store.mend()
+    store.repair()
     await clock.advance(LONGEST_PAUSE_SECONDS)
     await task
 

@@ -27,7 +27,7 @@ PASSWORD = "hunter2"
 @attrs.frozen(kw_only=True)
 class Engine:
     """
-    How a store of one engine is told whom to trust.
+    How a store of one engine is configured to trust an authority.
 
     Attributes:
         make: A store at host and port, with options.

@@ -281,7 +281,7 @@ async def test_ids_may_be_whole_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("named", "told"),
+    ("named", "reported"),
     [
         ({"channel": "whatsapp"}, "`channel` is one of 'messenger', 'instagram', got 'whatsapp'"),
         ({"channel": []}, "`channel` is one of 'messenger', 'instagram', got a list of 0"),
@@ -290,12 +290,12 @@ async def test_ids_may_be_whole_numbers() -> None:
     ],
 )
 @pytest.mark.parametrize("mode", ["live", "off"])
-async def test_an_invalid_page_or_channel_is_refused(named: dict[str, Any], told: str, mode: str) -> None:
+async def test_an_invalid_page_or_channel_is_refused(named: dict[str, Any], reported: str, mode: str) -> None:
     """Also while the middleware is off, so that switching it on is no surprise."""
     kochava = tracked_bot(mode=mode).kochava
-    with pytest.raises(TrackingError, match=told):
+    with pytest.raises(TrackingError, match=reported):
         await kochava.track("Order", user_id="1", **named)
-    with pytest.raises(TrackingError, match=told):
+    with pytest.raises(TrackingError, match=reported):
         await kochava.identify({"customer_id": "C"}, user_id="1", **named)
 
 
