@@ -257,6 +257,22 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[int, int | None, str]]] = {
         {"recipient": {"id": "7"}, "sender_action": "typing_on", **FEEDBACK_TAG},
         FEEDBACK_ONLY,
     ),
+    "address in the title of customer feedback": (
+        feedback(title="Rate https://shop.example"),
+        (100, None, "param name_placeholder[title] must not contain a URL."),
+    ),
+    "address in the button of customer feedback": (
+        feedback(button_title="WWW.shop.example"),
+        (100, None, "param name_placeholder[button_title] must not contain a URL."),
+    ),
+    "address in a question of customer feedback": (
+        feedback(feedback_screens=[{"questions": [{"id": "q1", "type": "csat", "title": "http://shop.example?"}]}]),
+        (
+            100,
+            None,
+            "param name_placeholder[feedback_screens][0][questions][0][title] must not contain a URL.",
+        ),
+    ),
     "text as utility": (
         send({"text": "x"}, **UTILITY),
         (100, None, "param message[template] is required for messaging_type UTILITY."),
