@@ -22,6 +22,13 @@ def boolean(param: str, value: Any, _page: SandboxPage) -> None:
     refuse_unless(isinstance(value, bool), f"param {param} must be a boolean.")
 
 
+def identifier(param: str, value: Any, _page: SandboxPage) -> None:
+    """An id: a string, or the number that it is made of."""
+    is_id = isinstance(value, (str, int)) and not isinstance(value, bool)
+    refuse_unless(value is not None and value != "", f"param {param} must be non-empty.")
+    refuse_unless(is_id, f"param {param} must be a string.")
+
+
 def web_url(param: str, value: Any, _page: SandboxPage) -> None:
     """An http or https address."""
     refuse_unless(isinstance(value, str) and value, f"param {param} must be non-empty.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .buttons import PAYLOAD, TITLE
-from .fields import anything, filled, given, items, members, one_of, text, web_url
+from .fields import anything, filled, given, identifier, items, members, one_of, text, web_url
 from .graph import ATTACHMENT_NOT_OWNED, refuse_unless
 from .page import SandboxPage
 from .templates import check_template
@@ -39,6 +39,10 @@ _ENVELOPE = {
     "messaging_type": given(one_of("RESPONSE", "UPDATE", "MESSAGE_TAG", "UTILITY")),
     "tag": given(_tag),
     "notification_type": given(one_of("REGULAR", "SILENT_PUSH", "NO_PUSH")),
+    # messenger.md 3, `persona_id`, `reply_to` and `thread_control`.
+    "persona_id": given(identifier),
+    "reply_to": given(members({"mid": identifier})),
+    "thread_control": given(members({"control_type": one_of("pass", "release")}, {"app_id": given(identifier)})),
 }
 
 
@@ -51,9 +55,7 @@ def check_send(body: dict[str, Any], page: SandboxPage, *, has_file: bool = Fals
     _check_feedback_tag(body)
     has_tag = body.get("messaging_type") != "MESSAGE_TAG" or body.get("tag")
     refuse_unless(has_tag, "param tag is required for messaging_type MESSAGE_TAG.")
-    reply_to, action, message = body.get("reply_to"), body.get("sender_action"), body.get("message")
-    is_reply = reply_to is None or (isinstance(reply_to, dict) and reply_to.get("mid"))
-    refuse_unless(is_reply, "param reply_to[mid] must be non-empty.")
+    action, message = body.get("sender_action"), body.get("message")
     if action is not None:
         refuse_unless(message is None, "Must send sender_action or message, but not both.")
         _check_action(action, body.get("payload"), page)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
 from .buttons import BUTTONS, default_action
-from .fields import Check, anything, filled, items, members, one_of, text, web_url
+from .fields import Check, anything, filled, given, items, members, one_of, text, web_url
 from .graph import NOT_A_FACEBOOK_URL, GraphRefusal, refuse_unless
 from .page import SandboxPage
 
@@ -77,12 +78,21 @@ def _images(param: str, images: Any, page: SandboxPage) -> None:
         refuse_unless(not (action.get("type") == "postback" and "url" in action), "url is illegal with postback.")
 
 
+def _feedback_title(param: str, value: Any, page: SandboxPage) -> None:
+    # messenger.md 4.11: titles forbid URLs.
+    _TEXT(param, value, page)
+    has_url = re.search(r"https?://|\bwww\.", value, re.IGNORECASE)
+    refuse_unless(not has_url, f"param {param} must not contain a URL.")
+
+
 _CARD = members(
     {"title": _TEXT, "subtitle": filled(_TEXT), "image_url": filled(web_url), "item_url": filled(web_url)},
     {"default_action": default_action, "buttons": BUTTONS},
 )
 _GRID = members({}, {"buttons": BUTTONS, "images": _images}, closed=False)
 _PRIVACY = members({"url": web_url}, closed=False)
+_QUESTION = members({}, {"title": given(_feedback_title)}, closed=False)
+_SCREEN = members({}, {"questions": items(MAXIMUM_ELEMENTS, _QUESTION)}, closed=False)
 
 _TEMPLATES: dict[str, Check] = {
     "button": members({"text": text(640), "buttons": BUTTONS}, _COMMON),
@@ -105,7 +115,11 @@ _TEMPLATES: dict[str, Check] = {
     "coupon": _coupon,
     "image_grid": members({"elements": items(MAXIMUM_ELEMENTS, _GRID)}, closed=False),
     "product": members({"elements": items(MAXIMUM_ELEMENTS)}, closed=False),
-    "customer_feedback": members({"title": _TEXT, "button_title": _TEXT, "business_privacy": _PRIVACY}, closed=False),
+    "customer_feedback": members(
+        {"title": _feedback_title, "button_title": _feedback_title, "business_privacy": _PRIVACY},
+        {"feedback_screens": items(MAXIMUM_ELEMENTS, _SCREEN)},
+        closed=False,
+    ),
     "one_time_notif_req": members({"title": _TEXT}, closed=False),
     # Facebook's documentation says too little about the last three.
     "notification_messages": anything,

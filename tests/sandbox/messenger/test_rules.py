@@ -112,6 +112,9 @@ ACCEPTED = {
     "account link": buttons({"type": "account_link", "url": "https://shop.example/login"}),
     "phone": buttons({"type": "phone_number", "title": "Call", "payload": "+4930123"}),
     "user_ref": {"recipient": {"user_ref": "box"}, "message": {"text": "x"}},
+    "control passed": send({"text": "x"}, thread_control={"control_type": "pass", "app_id": 263902037430900}),
+    "control released": send({"text": "x"}, thread_control={"control_type": "release"}),
+    "reply of a persona": send({"text": "x"}, persona_id="1", reply_to={"mid": "m_1"}),
     "unknown top-level key": send({"text": "x"}, something_new=1),
 }
 
@@ -256,6 +259,39 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[int, int | None, str]]] = {
     "action as customer feedback": (
         {"recipient": {"id": "7"}, "sender_action": "typing_on", **FEEDBACK_TAG},
         FEEDBACK_ONLY,
+    ),
+    "address in the title of customer feedback": (
+        feedback(title="Rate https://shop.example"),
+        (100, None, "param name_placeholder[title] must not contain a URL."),
+    ),
+    "address in the button of customer feedback": (
+        feedback(button_title="WWW.shop.example"),
+        (100, None, "param name_placeholder[button_title] must not contain a URL."),
+    ),
+    "address in a question of customer feedback": (
+        feedback(feedback_screens=[{"questions": [{"id": "q1", "type": "csat", "title": "http://shop.example?"}]}]),
+        (
+            100,
+            None,
+            "param name_placeholder[feedback_screens][0][questions][0][title] must not contain a URL.",
+        ),
+    ),
+    "unknown control": (
+        send({"text": "x"}, thread_control={"control_type": "steal"}),
+        (100, None, "param thread_control[control_type] must be one of {PASS, RELEASE}."),
+    ),
+    "control of the wrong type": (
+        send({"text": "x"}, thread_control="pass"),
+        (100, None, "param thread_control must be an object."),
+    ),
+    "persona of the wrong type": (
+        send({"text": "x"}, persona_id=["1"]),
+        (100, None, "param persona_id must be a string."),
+    ),
+    "reply to nothing": (send({"text": "x"}, reply_to={}), (100, None, "param reply_to[mid] must be non-empty.")),
+    "reply to an object": (
+        send({"text": "x"}, reply_to={"mid": {"id": "m_1"}}),
+        (100, None, "param reply_to[mid] must be a string."),
     ),
     "text as utility": (
         send({"text": "x"}, **UTILITY),
