@@ -17,6 +17,7 @@ from ..clock import Clock
 from ..exceptions import SchemaTooNew, StoreError, StoreUnavailable
 from ..handling import Contributor, trail_of
 from ..store.contract import Store
+from ..store.plan import Lane
 from ..store.records import Committed, CommitVerdict, Lease, Settlement, Unit
 
 log = logging.getLogger(__name__)
@@ -30,9 +31,6 @@ LONGEST_PAUSE_SECONDS = 2.0
 PLANS = 20
 """How often a unit is planned anew when a state entry was changed in between. Each failure means that another commit
 succeeded, so this is reached only when something is broken."""
-
-Lane = tuple[str, str]
-"""A queue and one of its lanes."""
 
 
 class LaneLock:
