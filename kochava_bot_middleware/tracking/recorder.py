@@ -227,6 +227,8 @@ class Recorder:
             kinds = {record.id: record.kind for record in plan.records}
             new = [kinds[entry_id] for entry_id in committed.appended if entry_id in kinds]
             counts.recorded.update(new)
+            if committed.set_aside:
+                counts.left_out[LeftOut.NOT_STORABLE] += sum(entry_id in kinds for entry_id in committed.set_aside)
             if new and self.wake_worker is not None:
                 self.wake_worker()
 
