@@ -15,7 +15,10 @@ from tests.store.harness import append, claim_one, claimed_ids, entry, mark, put
 
 HALF_A_PAIR = "\ud83d"
 
-STRANGE = {
+LONG = "".join(chr(0x4E00 + number * 7919 % 20_000) for number in range(300_000))
+"""A megabyte that hardly can be compressed, as PostgreSQL would do before it refuses to index it."""
+
+STRANGE: dict[str, Callable[[], Entry]] = {
     "id": lambda: entry(HALF_A_PAIR),
     "lane": lambda: entry("bad", lane=HALF_A_PAIR),
     "queue": lambda: entry("bad", queue=HALF_A_PAIR),
@@ -29,9 +32,6 @@ STRANGE = {
     "control characters": lambda: entry("\x00\x1a\x01\x7f\u202e", lane="\x00\u0301\u200f"),
 }
 """Some of these are refused by one engine and kept by another."""
-
-LONG = "".join(chr(0x4E00 + number * 7919 % 20_000) for number in range(300_000))
-"""A megabyte that hardly can be compressed, as PostgreSQL would do before it refuses to index it."""
 
 
 @pytest.mark.parametrize("strange", STRANGE.values(), ids=STRANGE)
