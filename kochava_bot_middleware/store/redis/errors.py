@@ -67,7 +67,7 @@ def _fault_of_unit(exc: BaseException, text: str) -> str | None:
 def _repair(exc: BaseException, text: str, address: RedisAddress) -> str | None:
     if isinstance(exc, AuthenticationError | AuthorizationError) or text.lower().startswith(_REFUSED_USER):
         return "does not accept this user and password; see those in the address"
-    if isinstance(exc, NoPermissionError):
+    if isinstance(exc, NoPermissionError) or text.startswith("ACL failure in script"):
         return f"does not permit this user what is needed: all keys beginning with {{{address.prefix}, and scripts"
     if isinstance(exc, ReadOnlyError):
         return "is a replica now; name the primary"

@@ -42,7 +42,7 @@ return {tonumber(schema), tonumber(shards), call('HEXISTS', META, 'converting')}
 )
 """The schema and the number of shards, written if there are none yet, and whether the store is being converted."""
 
-PROVE_WRITABLE = Script(RUNS_WHEN_FULL, "call('HSET', META, 'schema', call('HGET', META, 'schema'))", opens=True)
+PROVE_WRITABLE = Script(RUNS_WHEN_FULL, "call('HSET', META, 'schema', call('HGET', META, 'schema'))")
 """A write that changes nothing. A user without the right to write, or a replica, refuses it."""
 
 _RENAME_KEYS = Script(

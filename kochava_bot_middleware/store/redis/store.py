@@ -23,11 +23,11 @@ from ..records import Claim, Committed, CommitVerdict, EntryState, Listed, Mark,
 from ..settings import StoreSettings
 from .address import RedisAddress, parse_redis_address
 from .client import Client, connect
-from .lua import SCHEMA, SOME_ROWS, Script
+from .lua import SOME_ROWS, Script
 from .lua_upkeep import BROWSE, FIND, FORGET, PLACE_OF, PURGE, RETRY_DEAD, STATS, SWEEP
 from .lua_work import CLAIM, NEXT_DUE, RECALL, RENEW
 from .round_trips import RoundTrips
-from .session import OPEN, PROVE_WRITABLE, RedisSession, open_session
+from .session import PROVE_WRITABLE, RedisSession, open_session
 from .units import can_be_refused, claim_of, encode_mark, listed_of, merge, shard_of, split, stats_of
 
 _INHERITED: list[RedisSession] = []
@@ -92,8 +92,6 @@ class RedisStore:
     async def open(self) -> None:
         self._closed = False
         session = await self._opened()
-        # Again, since the server may have been emptied after the session was opened.
-        await session.reads.run(OPEN, 0, {"schema": SCHEMA})
         await session.writes.run(PROVE_WRITABLE, 0, {})
 
     async def close(self) -> None:
