@@ -40,6 +40,8 @@ class NoSmartLink(enum.StrEnum):
     SKIPPED = "skipped"
     NO_TEMPLATE = "no_template"
     UNUSABLE_ADDRESS = "unusable_address"
+    BREAKS_TEMPLATE = "breaks_template"
+    """A raw part of the address would end or change what the template itself says."""
 
 
 @attrs.frozen(kw_only=True)
@@ -225,6 +227,7 @@ class SmartLinks:
         self._params = tuple(param_of(name, text) for name, text in settings.params.items())
         if settings.user_param is not None:
             self._params += (param_of(settings.user_param, "{user_id}"),)
+        self._param_names = frozenset(param.name for param in self._params)
         self._remembered = functools.lru_cache(maxsize=REMEMBERED_ADDRESSES)(self._plan)
 
     @property
@@ -291,10 +294,15 @@ class SmartLinks:
             template = next((link for match, link in self._routes if match.fullmatch(normalized)), template)
         if template is None:
             return NoSmartLink.NO_TEMPLATE
+        return self.filled(template, url, address)
+
+    def filled(self, template: LinkTemplate, url: str, address: Address) -> LinkPlan | NoSmartLink:
+        """The plan for an address with a template that was chosen for it."""
         try:
-            return plan_of(template, template.fill(url, address))
+            parts = template.fill(url, address, self._param_names)
         except UnicodeEncodeError:
             return NoSmartLink.UNUSABLE_ADDRESS
+        return NoSmartLink.BREAKS_TEMPLATE if parts is None else plan_of(template, parts)
 
     def _is_smartlink(self, address: Address) -> bool:
         """Whether an address is a SmartLink, or a click or impression address of Kochava."""
