@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 
-from .smartlink_settings import SmartLinkSettings, glob
+from .smartlink_settings import SmartLinkSettings, glob, named_host
 from .smartlink_template import (
     CONTEXT_PLACEHOLDERS,
     Address,
@@ -219,9 +219,11 @@ class SmartLinks:
         self.settings = settings
         self.text_links = settings.text_links
         self._default = None if settings.default is None else LinkTemplate.parse(settings.default)
-        self._routes = [(glob(route.match), LinkTemplate.parse(route.link)) for route in settings.routes]
+        self._routes = [
+            (glob(route.match), named_host(route.match), LinkTemplate.parse(route.link)) for route in settings.routes
+        ]
         self._skip = [glob(pattern) for pattern in settings.skip]
-        self._templates = [template for _, template in self._routes] + ([self._default] if self._default else [])
+        self._templates = [template for _, _, template in self._routes] + ([self._default] if self._default else [])
         self._template_hosts = frozenset(template.host for template in self._templates)
         self._hosts = frozenset(host.lower() for host in settings.hosts)
         self._params = tuple(param_of(name, text) for name, text in settings.params.items())
@@ -244,6 +246,15 @@ class SmartLinks:
         """Why there is no SmartLink for *url*; ``None`` when there is one."""
         plan = self._remembered(url)
         return plan if isinstance(plan, NoSmartLink) else None
+
+    def has_own_route(self, url: str) -> bool:
+        """Whether the route of *url* names its host, so that its author meant just such addresses."""
+        address = address_of(url) if self._routes else None
+        if address is None:
+            return False
+        normalized = address.normalized
+        host = next((host for match, host, _ in self._routes if match.fullmatch(normalized)), None)
+        return host is not None and f".{address.name}".endswith(f".{host}")
 
     def builder(self, context: LinkContext) -> LinkBuilder:
         """The builder for the links of one message."""
@@ -291,7 +302,7 @@ class SmartLinks:
             normalized = address.normalized
             if any(pattern.fullmatch(normalized) for pattern in self._skip):
                 return NoSmartLink.SKIPPED
-            template = next((link for match, link in self._routes if match.fullmatch(normalized)), template)
+            template = next((link for match, _, link in self._routes if match.fullmatch(normalized)), template)
         if template is None:
             return NoSmartLink.NO_TEMPLATE
         return self.filled(template, url, address)

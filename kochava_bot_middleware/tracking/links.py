@@ -152,6 +152,11 @@ def explain(
     return rewriting.outcomes
 
 
+def is_routed(links: SmartLinks, url: str, keep: KeepReason) -> bool:
+    """Whether a route overrules the reason to keep an address."""
+    return keep is KeepReason.MESSENGER_LINK and links.has_own_route(url)
+
+
 class _Rewriting:
     """Chooses for each link of one body, and counts."""
 
@@ -191,7 +196,7 @@ class _Rewriting:
         if keep is not None and not (extensions and self._extensions):
             return self._left(keep)
         keep = reason_to_keep(url)
-        if keep is not None:
+        if keep is not None and not is_routed(self._links, url, keep):
             return self._left(keep)
         if user_id != self._user_id and user_id is not None:
             self._user_id = user_id

@@ -69,6 +69,22 @@ async def test_an_address_without_a_provided_link_uses_the_routes() -> None:
     assert "https://shop.example/shoes" == url_of(bare.sent[0])
 
 
+async def test_a_link_into_messenger_with_a_route_of_its_own_is_asked_for_too() -> None:
+    """The provider comes before routes; without one of its own, such a link stays."""
+    into_bot = {"match": "m.me/*", "link": "https://acme.smart.link/inbot"}
+    for settings, asked, begins in (
+        ({"routes": [into_bot]}, ["https://m.me/shop"], "https://acme.smart.link/inbot?"),
+        ({}, [], "https://m.me/shop"),
+    ):
+        shelf = Shelf({})
+        bot = shop(shelf, smartlinks={"default": "https://acme.smart.link/x?url={url}", **settings})
+        body = body_to()
+        body["message"]["attachment"]["payload"]["buttons"][0]["url"] = "https://m.me/shop"
+        await bot.send(body)
+        assert asked == shelf.asked
+        assert url_of(bot.sent[0]).startswith(begins)
+
+
 @pytest.mark.parametrize("fault", ["raises", "no address", "no text"])
 async def test_a_failing_provider_leaves_the_address(fault: str) -> None:
     """Counted, and not called again for a while."""

@@ -125,6 +125,82 @@ def test_link_without_a_smartlink_stays_and_is_counted(settings: dict[str, Any],
     assert {reason: 1} == rewritten.left_alone
 
 
+INTO_BOT = "https://acme.smart.link/inbot?to={url}"
+
+
+@pytest.mark.parametrize(
+    ("match", "url"),
+    [
+        ("https://m.me/*", "https://m.me/shop?ref=r"),
+        ("m.me/*", "http://M.me/shop"),
+        ("m.me*", "https://m.me"),
+        ("*m.me/*", "https://www.m.me/shop"),
+        ("*://m.me*", "https://m.me/shop"),
+        ("m.me:443/*", "https://user@m.me:443/shop"),
+        ("https://ig.me/m/*", "https://ig.me/m/shop"),
+        ("*.messenger.com/t/*", "https://www.messenger.com/t/shop"),
+    ],
+)
+@pytest.mark.parametrize("place", ["button", "default action", "menu", "text"])
+def test_a_route_that_names_its_host_replaces_a_link_into_messenger(match: str, url: str, place: str) -> None:
+    """Its author wrote it for such links, wherever they are."""
+    body = {
+        "button": template("button", buttons=[button(url=url)]),
+        "default action": template("generic", elements=[{"title": "T", "default_action": button(url=url)}]),
+        "menu": {"persistent_menu": [{"call_to_actions": [button(url=url)]}]},
+        "text": {"message": {"text": url}},
+    }[place]
+    links = smartlinks(routes=[{"match": match, "link": INTO_BOT}], text_links=True)
+
+    (outcome,) = explain(body, links, GREET)
+    once = rewrite(body, links, GREET)
+
+    assert [url] == query(str(outcome.smartlink))["to"]
+    assert (1, {}) == (once.changed, once.left_alone)
+    assert {NoSmartLink.ALREADY_SMARTLINK: 1} == rewrite(once.body, links, GREET).left_alone
+
+
+@pytest.mark.parametrize(
+    "match", ["*", "https://*", "*.me/*", "*me/*", "*/shop*", "*://*/*", "m.mex/*", "https://sm.me/*"]
+)
+def test_a_route_for_any_host_leaves_links_into_messenger_alone(match: str) -> None:
+    """Its author hardly thought of them, and they are attributed by their own ref."""
+    body = template("button", buttons=[button(url="https://m.me/shop")])
+
+    rewritten = rewrite(body, smartlinks(routes=[{"match": match, "link": INTO_BOT}]), GREET)
+
+    assert {KeepReason.MESSENGER_LINK: 1} == rewritten.left_alone
+
+
+@pytest.mark.parametrize(
+    ("url", "settings", "reason"),
+    [
+        ("https://m.me/shop", {"skip": ["m.me/*"]}, NoSmartLink.SKIPPED),
+        ("tel:+49", {"routes": [{"match": "*tel:*", "link": INTO_BOT}]}, KeepReason.NOT_HTTP),
+        ("mailto:a@m.me", {"routes": [{"match": "*m.me*", "link": INTO_BOT}]}, KeepReason.NOT_HTTP),
+        ("fb-messenger://m.me/x", {"routes": [{"match": "*m.me*", "link": INTO_BOT}]}, KeepReason.NOT_HTTP),
+    ],
+)
+def test_no_route_overrules_what_is_skipped_or_no_web_address(
+    url: str, settings: dict[str, Any], reason: LeftAlone
+) -> None:
+    """There is no SmartLink to a telephone number."""
+    links = smartlinks(**{"routes": [{"match": "m.me/*", "link": INTO_BOT}], **settings})
+
+    rewritten = rewrite(template("button", buttons=[button(url=url)]), links, GREET)
+
+    assert {reason: 1} == rewritten.left_alone
+
+
+def test_a_route_overrules_no_reason_of_the_place() -> None:
+    """A log-in button must lead to the page that Facebook knows."""
+    body = template("button", buttons=[{"type": "account_link", "url": "https://m.me/shop"}])
+
+    rewritten = rewrite(body, smartlinks(routes=[{"match": "m.me/*", "link": INTO_BOT}]), GREET)
+
+    assert {KeepReason.ACCOUNT_LINK: 1} == rewritten.left_alone
+
+
 @pytest.mark.parametrize(
     "body",
     [
