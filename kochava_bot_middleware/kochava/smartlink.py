@@ -54,7 +54,7 @@ class LinkContext:
         page_id: The Page or Instagram account.
         channel: ``messenger`` or ``instagram``.
         handler: Name of the handler that sends.
-        creative: Name of the creative; the name of the handler by default.
+        creative: Name of the creative.
         template: ``template_type`` around the link.
         title: Title of the button or element.
         index: Number of the link in the message.
@@ -163,7 +163,7 @@ class LinkBuilder:
             "page_id": _text(context.page_id),
             "channel": _text(context.channel),
             "handler": _text(context.handler),
-            "creative": _text(context.creative or context.handler),
+            "creative": _text(context.creative),
             "template": _text(context.template),
             "title": _text(context.title),
             "index": _text(context.index),
@@ -260,7 +260,9 @@ class SmartLinks:
         """The builder for the links of one message."""
         return LinkBuilder(context, params=self._params, plan=self._remembered, user_id=self.user_id)
 
-    def entry_link(self, target_url: str, *, ref: str | None = None, creative: str | None = None) -> str:
+    def entry_link(
+        self, target_url: str, *, ref: str | None = None, creative: str | None = None, page_id: str | None = None
+    ) -> str:
         """
         The SmartLink for an ad, QR code or e-mail that leads into the bot.
 
@@ -268,6 +270,7 @@ class SmartLinks:
             target_url: The bot's address, such as ``https://m.me/<page>``.
             ref: Replaces the ``ref`` of *target_url*; it is in the referral of the bot's first event.
             creative: Name of the creative, for Kochava.
+            page_id: The Page that it leads to, for Kochava.
 
         Raises:
             ValueError: *ref* has characters that Facebook does not accept, or there is no template for *target_url*.
@@ -277,7 +280,7 @@ class SmartLinks:
                 msg = f"ref must consist of at most 2083 letters, digits, `_`, `=` and `-`, got {ref!r}"
                 raise ValueError(msg)
             target_url = _with_ref(target_url, ref)
-        made = self.make(target_url, LinkContext(creative=creative, ref=ref))
+        made = self.make(target_url, LinkContext(creative=creative, ref=ref, page_id=page_id))
         if made is None:
             why = self.why_not(target_url)
             msg = f"no SmartLink for {target_url!r}: {why}; set `smartlinks.default` or a route for it"

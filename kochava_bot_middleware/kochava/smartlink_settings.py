@@ -94,7 +94,8 @@ class LinkRoute:
     link: str = attrs.field(validator=_template)
 
 
-DEFAULT_PARAMS = {"site_id": "{channel}", "sub_site_id": "{handler}", "creative_id": "{creative}"}
+DEFAULT_PARAMS = {"site_id": "{page_id}", "sub_site_id": "{channel}", "creative_id": "{creative}"}
+"""Only names that stay the same when the code changes: a report goes on for years."""
 
 
 @attrs.frozen(kw_only=True)

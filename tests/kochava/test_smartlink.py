@@ -38,10 +38,10 @@ def query(link: str | None) -> dict[str, list[str]]:
 
 
 def test_default_parameters_follow_the_address() -> None:
-    """Channel, handler, creative and the user's id are in every SmartLink."""
+    """Page, channel, and the user's id are in every SmartLink."""
     expected = (
         "https://acme.smart.link/ab12cd34e?url=https%3A%2F%2Fshop.example%2Fshoes"
-        "&site_id=messenger&sub_site_id=greet&creative_id=greet&fb_user_id=42"
+        "&site_id=7&sub_site_id=messenger&fb_user_id=42"
     )
 
     assert expected == links().make(SHOP, GREET)
@@ -339,6 +339,7 @@ def test_entry_link_leads_into_the_bot() -> None:
     made = links().entry_link("https://m.me/shop?ref=old&x=1", ref="spring", creative="poster")
 
     assert {"url": ["https://m.me/shop?x=1&ref=spring"], "creative_id": ["poster"]} == query(made)
+    assert ["7"] == query(links().entry_link("https://m.me/shop", page_id="7"))["site_id"]
 
 
 @pytest.mark.parametrize("ref", ["", "a b", "ä", "a\n"])

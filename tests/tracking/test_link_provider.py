@@ -44,7 +44,7 @@ async def test_a_provided_link_carries_the_parameters_too() -> None:
     bot = shop(shelf)
     for _ in range(3):
         await bot.send(body_to(), creative="greet_b")
-    assert {"https://acme.smart.link/shoes7?site_id=messenger&creative_id=greet_b&fb_user_id=u1"} == {
+    assert {"https://acme.smart.link/shoes7?site_id=1001&sub_site_id=messenger&creative_id=greet_b&fb_user_id=u1"} == {
         url_of(sent) for sent in bot.sent
     }
     assert ["https://shop.example/shoes"] == shelf.asked

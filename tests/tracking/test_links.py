@@ -7,6 +7,7 @@ import json
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -218,7 +219,7 @@ def test_shared_link_does_not_name_the_user(body: dict[str, Any]) -> None:
 
     assert outcome.smartlink is not None
     assert "fb_user_id" not in query(outcome.smartlink)
-    assert ["messenger"] == query(outcome.smartlink)["site_id"]
+    assert ["messenger"] == query(outcome.smartlink)["sub_site_id"]
 
 
 def test_user_level_menu_names_the_user() -> None:
@@ -359,11 +360,16 @@ def test_context_comes_from_the_send_itself() -> None:
     )
 
 
-def test_the_creative_takes_precedence_over_the_handler() -> None:
-    """creative_id is the creative's name where one was given."""
-    rewritten = rewrite(template("button", buttons=[button()]), LINKS, LinkContext(handler="h", creative="c"))
+@pytest.mark.parametrize("handler", ["greet", "welcome", None])
+def test_renaming_a_handler_changes_no_report(handler: str | None) -> None:
+    """By default a SmartLink tells the Page, the channel, and the creative where one was given."""
+    sent = LinkContext(page_id="7", channel="messenger", handler=handler)
+    plain = rewrite(template("button", buttons=[button()]), LINKS, sent)
+    named = rewrite(template("button", buttons=[button()]), LINKS, attrs.evolve(sent, creative="c"))
 
-    assert ["c"] == query(payload_of(rewritten)["buttons"][0]["url"])["creative_id"]
+    facts = {"url": [SHOP], "site_id": ["7"], "sub_site_id": ["messenger"], "fb_user_id": ["42"]}
+    assert facts == query(payload_of(plain)["buttons"][0]["url"])
+    assert facts | {"creative_id": ["c"]} == query(payload_of(named)["buttons"][0]["url"])
 
 
 ADDRESSES = st.sampled_from([SHOP, "https://m.me/x", "https://acme.smart.link/x", "tel:1", "https://[", "https://ä"])
