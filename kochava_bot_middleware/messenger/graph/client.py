@@ -190,7 +190,6 @@ async def _encoded(call: GraphCall) -> AsyncIterator[tuple[Any, dict[str, str]]]
         field = form.append(value if isinstance(value, str) else to_json(value))
         field.set_content_disposition("form-data", name=name)
     async with call.upload.opened() as part:
-        part.set_content_disposition("form-data", name="filedata", filename=call.upload.filename)
         form.append_payload(part)
         yield form, {}
 
