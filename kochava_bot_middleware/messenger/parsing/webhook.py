@@ -177,6 +177,7 @@ def parse_item(
         "page_id": page_id,
         "user_id": None,
         "timestamp": None,
+        "from_page": False,
         "standby": standby,
         "raw": item,
         "attempt": attempt,
@@ -189,7 +190,7 @@ def parse_item(
 
 def _messaging_event(item: Mapping[str, Any], common: CommonFields) -> Event:
     message = item.get("message")
-    common["user_id"], common["page_id"], is_echo = _parties(item, common["page_id"])
+    common["user_id"], common["page_id"], common["from_page"] = _parties(item, common["page_id"])
     common["timestamp"] = moment(item.get("timestamp"))
     if "referral" in item:
         common["referral"] = referral(item["referral"])
@@ -198,8 +199,8 @@ def _messaging_event(item: Mapping[str, Any], common: CommonFields) -> Event:
     if "hop_context" in item:
         common["hop_context"] = hop_context(item["hop_context"])
     if isinstance(message, dict):
-        is_echo = is_echo or flag(message.get("is_echo"))
-        return (messages.echo if is_echo else messages.message)(message, common)
+        common["from_page"] = common["from_page"] or flag(message.get("is_echo"))
+        return (messages.echo if common["from_page"] else messages.message)(message, common)
     for key, reader in READERS.items():
         if key in item and isinstance(value := item[key], dict):
             return reader(value, common)
