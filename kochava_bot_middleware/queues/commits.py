@@ -28,6 +28,9 @@ TEMPORARY = (StoreUnavailable, SchemaTooNew)
 SHORTEST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 2.0
 
+SLOW = "it is slow"
+"""Why a commit takes so long, as long as no failure is known."""
+
 PLANS = 20
 """How often a unit is planned anew when a state entry was changed in between. Each failure means that another commit
 succeeded, so this is reached only when something is broken."""
@@ -101,12 +104,14 @@ class CommitRetry:
 
     Attributes:
         failing_since: Monotonic time since which the store has not taken anything; ``None`` while it works.
+        failure: Why it failed last.
     """
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self.failing_since: float | None = None
+        self.failure = SLOW
         self._locks = LaneLocks()
         self._is_retrying = False
         self._waiters: list[asyncio.Future[None]] = []
@@ -225,13 +230,14 @@ class CommitRetry:
 
     def note_failure(self, reason: str) -> None:
         """Remember since when the store fails; one log line an incident."""
+        self.failure = reason
         if self.failing_since is None:
             self.failing_since = self._clock.monotonic()
             log.error("store_fails: %s", reason)
 
     def _note_success(self) -> None:
         if self.failing_since is not None:
-            self.failing_since = None
+            self.failing_since, self.failure = None, SLOW
             log.warning("store_works_again")
 
     async def _wait(self) -> None:
@@ -257,13 +263,14 @@ class CommitRetry:
         contributions = []
         for contributor in tuple(willing):
             try:
-                contributions.append(await self._contribution(contributor))
+                contributions.append(await self.contribution(contributor))
             except Exception as exc:  # noqa: BLE001 - a middleware may raise anything
                 log.error("contribution_failed: %s", trail_of(exc))
                 willing.remove(contributor)
         return contributions
 
-    async def _contribution(self, contributor: Contributor) -> Unit:
+    async def contribution(self, contributor: Contributor) -> Unit:
+        """What one contributes; while the store cannot be read, it is asked again."""
         pause = SHORTEST_PAUSE_SECONDS
         while True:
             try:
