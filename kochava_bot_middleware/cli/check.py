@@ -19,6 +19,7 @@ from ..kochava.wire import AddressNotConfigured, WireRequest, build_request
 from ..tracking.greeting import GreetingSettings
 from ..tracking.settings import App, Apps, KochavaSettings, Mode
 from .command import GOOD, Parsers, add_command
+from .entries import opened
 from .output import one_line, print_table
 from .samples import TEST_USER, SampleKind, app_label, distinct, samples
 from .settings import add_settings_argument, bot_violations, read_page_ids, read_settings
@@ -40,6 +41,9 @@ def add_check(parsers: Parsers) -> None:
     """Add the command."""
     parser = add_command(parsers, "check", run, "Show every request and SmartLink of these settings; nothing is sent.")
     parser.add_argument("file", metavar="FILE", nargs="?", help="the same as --settings")
+    parser.add_argument(
+        "--store", action="store_true", help="also open the store, and write to it as a bot does when it starts"
+    )
     add_settings_argument(parser)
 
 
@@ -60,7 +64,14 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"warning: {violation}")
     for key, text in remarks_on(settings, apps, read_page_ids(path)):
         print(f"warning: {key}: {text}")
+    if arguments.store and not settings.kept_in.is_memory:
+        asyncio.run(_try_store(settings))
     return GOOD
+
+
+async def _try_store(settings: KochavaSettings) -> None:
+    async with opened(settings, SystemClock()):
+        print(f"the store at {settings.kept_in} can be read and written")
 
 
 async def _requests(app: App) -> list[str]:

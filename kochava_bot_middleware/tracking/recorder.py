@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..exceptions import StoreError, StoreUnavailable, TrackingError
+from ..exceptions import NotStorable, StoreError, StoreUnavailable, TrackingError
 from ..handling import Handling, current_handling
 from ..kochava.event_builders import StandardEventData
 from ..messenger.events import AccountLinkingEvent, Channel, DeliveryEvent, Event
@@ -244,6 +244,8 @@ class Recorder:
             kinds = {record.id: record.kind for record in plan.records}
             new = [kinds[entry_id] for entry_id in committed.appended if entry_id in kinds]
             counts.recorded.update(new)
+            if committed.set_aside:
+                counts.left_out[LeftOut.NOT_STORABLE] += sum(entry_id in kinds for entry_id in committed.set_aside)
             if new:
                 self.on_recorded()
 
@@ -286,6 +288,9 @@ class Recorder:
                 committed = await self._committer.commit(unit)
             if committed is None or committed.verdict is CommitVerdict.COMMITTED:
                 contributor.committed(committed)
+                if committed is not None and committed.set_aside:
+                    msg = "the store can never keep this; a dead letter says why, see `kochava-bot store list`"
+                    raise NotStorable(msg)
                 return
         msg = f"the person's state changed {PLANS} times while it was recorded; repeat the call"
         raise StoreError(msg)
