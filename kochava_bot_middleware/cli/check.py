@@ -109,9 +109,7 @@ def request_lines(request: WireRequest, wire: WireSettings) -> Iterator[str]:
 
 
 def _masked(text: str, wire: WireSettings) -> str:
-    for secret in wire.secrets:
-        text = text.replace(secret.value, MASK)
-    return one_line(text)
+    return one_line(wire.masked(text))
 
 
 def _without_user(url: str) -> str:

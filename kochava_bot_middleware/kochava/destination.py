@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import attrs
 
@@ -151,6 +152,16 @@ class WireSettings:
     def secrets(self) -> tuple[Secret, ...]:
         """All secrets, to mask them in stored answers."""
         return tuple(secret for secret in (self.api_key, self.api_secret, self.deletion_key) if secret is not None)
+
+    def masked(self, text: str, *, is_cut: bool = False) -> str:
+        """*text* without the secrets, as they are, in JSON or in an address; nor half of one, if it *is_cut*."""
+        for secret in self.secrets:
+            for form in (secret.value, json.dumps(secret.value)[1:-1], quote(secret.value, safe="")):
+                text = text.replace(form, "…")
+                starts = (form[:length] for length in range(len(form) - 1, 0, -1))
+                start = next((start for start in starts if is_cut and text.endswith(start)), "")
+                text = text.removesuffix(start) + ("…" if start else "")
+        return text
 
 
 @attrs.frozen(kw_only=True)
