@@ -188,15 +188,16 @@ async def test_other_variables_are_left_alone(
     [
         ("missing/bot.db", "there is no folder {folder}/missing; make it first"),
         ("bot.toml/bot.db", "{folder}/bot.toml is no folder"),
-        ("", "is a folder; name a file in it"),
+        ("sub", "{folder}/sub is a folder; name a file in it"),
         ("bot.toml", "{folder}/bot.toml is not an SQLite database; name another file"),
     ],
 )
 async def test_store_that_cannot_be_opened_is_an_error(run: Run, tmp_path: Path, store: str, reason: str) -> None:
     """Whatever else is wrong; and nothing is made."""
     settings = write_settings(tmp_path, store=f"sqlite:///{tmp_path}/{store}", drain_seconds=-1)
+    (tmp_path / "sub").mkdir()
     ran = await run("check", settings)
-    assert (2, "", ["bot.toml"]) == (ran.status, ran.out, [path.name for path in tmp_path.iterdir()])
+    assert (2, "", {"bot.toml", "sub"}) == (ran.status, ran.out, {path.name for path in tmp_path.rglob("*")})
     assert ["kochava.drain_seconds", "kochava.store"] == keys_in(ran.err)
     assert reason.format(folder=tmp_path) in ran.err
 
