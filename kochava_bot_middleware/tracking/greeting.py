@@ -11,8 +11,9 @@ from typing import Any
 import attrs
 
 from ..handling import Handling, current_handling
+from ..kochava.destination import kochava_url
 from ..kochava.records import Click, Impression
-from ..settings import InvalidValue, at_least, http_url, not_empty, one_of
+from ..settings import InvalidValue, at_least, not_empty, one_of
 from .funnel import Greeting, PingStep
 from .people import Person, record_id
 
@@ -70,8 +71,8 @@ class GreetingSettings:
             ``{creative}``, ``{greeting}``, ``{ref}``, ``{source}``, ``{ad_id}``.
     """
 
-    impression_url: str | None = attrs.field(default=None, validator=http_url)
-    click_url: str | None = attrs.field(default=None, validator=http_url)
+    impression_url: str | None = attrs.field(default=None, validator=kochava_url)
+    click_url: str | None = attrs.field(default=None, validator=kochava_url)
     window_seconds: float = attrs.field(default=86400.0, validator=at_least(0, exclusive=True))
     delivery_wait_seconds: float | None = attrs.field(default=60.0, validator=at_least(0))
     delivery_events: str = attrs.field(default="auto", validator=one_of("auto", "expected", "absent"))
