@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 SHORTEST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 2.0
 
+SLOW = "it is slow"
+"""Why a commit takes so long, as long as no failure is known."""
+
 SUSPICIOUS = 10
 """How often in a row a commit that tries alone may fail before the store is asked to keep something else."""
 
@@ -122,12 +125,14 @@ class CommitRetry:
 
     Attributes:
         failing_since: Monotonic time since which the store has not taken anything; ``None`` while it works.
+        failure: Why it failed last.
     """
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self.failing_since: float | None = None
+        self.failure = SLOW
         self._incidents = Incidents(clock, log)
         self._locks = LaneLocks()
         self._is_retrying = False
@@ -226,6 +231,7 @@ class CommitRetry:
 
     def note_failure(self, reason: str, *, needs_repair: bool = False) -> None:
         """Remember since when the store fails; one log line an incident, and one a minute if it needs repair."""
+        self.failure = reason
         is_new = self.failing_since is None
         if is_new:
             self.failing_since = self._clock.monotonic()
@@ -236,7 +242,7 @@ class CommitRetry:
 
     def _note_success(self) -> None:
         if self.failing_since is not None:
-            self.failing_since = None
+            self.failing_since, self.failure = None, SLOW
             self._incidents.over("store_unusable")
             log.warning("store_works_again")
 
@@ -361,13 +367,14 @@ class CommitRetry:
         contributions = []
         for contributor in tuple(willing):
             try:
-                contributions.append(await self._contribution(contributor))
+                contributions.append(await self.contribution(contributor))
             except Exception as exc:  # noqa: BLE001 - a middleware may raise anything
                 log.error("contribution_failed: %s", trail_of(exc))
                 willing.remove(contributor)
         return contributions
 
-    async def _contribution(self, contributor: Contributor) -> Unit:
+    async def contribution(self, contributor: Contributor) -> Unit:
+        """What one contributes; while the store cannot be read, it is asked again."""
         pause = SHORTEST_PAUSE_SECONDS
         while True:
             try:
