@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.records import Outcome
+from kochava_bot_middleware.store.records import Outcome, Queue
 from tests.store.harness import START, ManualClock, append, claim_one, claimed_ids, entry, settle
 
 HOUR = 3600.0
-LONGEST = {"track": 120.0}
+LONGEST: dict[str, float] = {Queue.TRACK: 120.0}
 """What the callers say: nothing of this queue waits or is leased for longer."""
 
 
