@@ -175,7 +175,8 @@ class KochavaMiddleware(HandlerDecorators):
             clock=self._clock,
             gate=self._privacy.gate,
         )
-        return Worker(self._store, deliverer)
+        has_installs = any(app.install.mode != "off" for app in self._context.apps)
+        return Worker(self._store, deliverer, has_installs=has_installs)
 
     async def receive(self, event: Event, call_next: Next[Any, Any]) -> Any:
         """Record *event* and what its handler adds. The handler's result and errors pass through untouched."""

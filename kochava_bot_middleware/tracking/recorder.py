@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ..exceptions import TrackingError
@@ -52,12 +52,12 @@ class Recorder:
 
     Attributes:
         pages: By channel, the Pages whose events came to this process.
-        wake_worker: Called when new records are stored; ``None`` while this process delivers none.
+        wake_worker: Called with the queues in which new records are stored; ``None`` while this process delivers none.
     """
 
     def __init__(self, context: TrackingContext, privacy: Privacy) -> None:
         self.pages: dict[Channel, set[str]] = {}
-        self.wake_worker: Callable[[], None] | None = None
+        self.wake_worker: Callable[[Collection[str]], None] | None = None
         self._context = context
         self._privacy = privacy
         self._committer = CommitRetry(context.store, context.clock)
@@ -224,11 +224,11 @@ class Recorder:
         if recording.is_ignored:
             counts.left_out[LeftOut.IGNORED] += 1
         if committed is not None and (plan.records or plan.timers):
-            kinds = {record.id: record.kind for record in plan.records}
-            new = [kinds[entry_id] for entry_id in committed.appended if entry_id in kinds]
-            counts.recorded.update(new)
+            records = {record.id: record for record in plan.records}
+            new = [records[entry_id] for entry_id in committed.appended if entry_id in records]
+            counts.recorded.update(record.kind for record in new)
             if new and self.wake_worker is not None:
-                self.wake_worker()
+                self.wake_worker({record.queue for record in new})
 
     def _about(
         self, event_name: str | None, user_id: object, page_id: object, channel: object
