@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import attrs
 
 from ..clock import Clock, SystemClock
-from ..exceptions import StoreUnavailable
+from ..exceptions import StoreError
 from ..incidents import Incidents
 from ..kochava.client import RequestSender
 from ..kochava.destination import Destination, Destinations
@@ -35,6 +35,9 @@ from .safeguards import Safeguards, end_of_begun
 from .settings import DeliverySettings
 
 logger = logging.getLogger(__package__)
+
+UNCHECKED_WAIT_SECONDS = (1.0, 5.0)
+"""How long a record waits that the store could not be asked about."""
 
 Gate = Callable[[Record], Awaitable[str | None]]
 """Asked before each request. A text is the reason why the record must not be sent; it is dropped then."""
@@ -115,7 +118,7 @@ class Deliverer:
                     return self._dead(claim, record, PERHAPS_DELIVERED, detail)
                 if (seconds := await safeguards.wait_seconds(claim, self._age(entry))) is not None:
                     return self._behind_another(claim, record, seconds)
-            except StoreUnavailable:
+            except StoreError:
                 # Whatever the store would have said must not be overlooked: another claim asks it again.
                 self.incidents.report("store_failed", entry.queue)
                 return None
@@ -175,16 +178,14 @@ class Deliverer:
         safeguards.begin(claimed)
         reported = False
         try:
-            reason = await self._forbidden(record)
-            if reason is not None:
-                return Settled(claim=claim, outcome=Outcome.DROPPED, record=record, reason=reason)
             try:
+                reason = await self._forbidden(record)
+                if reason is not None:
+                    return Settled(claim=claim, outcome=Outcome.DROPPED, record=record, reason=reason)
                 if not await self._may_send(claimed, record, safeguards):
                     return None
-            except StoreUnavailable:
-                self.incidents.report("store_failed", claim.entry.queue)
-                wait = 1.0 + wait_seconds(claim.attempt, self.settings, self._rng)
-                return self._retry(claim, record, wait, "could not be tried", "the store does not work")
+            except (StoreError, TimeoutError) as exc:
+                return self._unchecked(claim, record, exc)
             began = self.clock.monotonic()
             outcome = await self._sender.send(request)
             wire, now = destination.wire, self.clock.now()
@@ -272,6 +273,11 @@ class Deliverer:
         """Nothing is sent, and the claim does not count."""
         self._put_off_until = max(self._put_off_until, self.clock.monotonic() + seconds)
         return Settled(claim=claim, outcome=Outcome.RELEASE, retry_after_seconds=seconds, record=record)
+
+    def _unchecked(self, claim: Claim, record: Record, exc: StoreError | TimeoutError) -> Settled:
+        """Nothing is sent while the store does not say whether it may be, and no age makes the record dead for that."""
+        self.incidents.report("store_failed", claim.entry.queue, reason=type(exc).__name__)
+        return self._retry(claim, record, self._rng.uniform(*UNCHECKED_WAIT_SECONDS), "the store does not answer")
 
     def _left(self, claim: Claim, record: Record | None, reason: str, detail: str) -> Settled:
         self.incidents.report("record_left_for_another_worker", detail)
