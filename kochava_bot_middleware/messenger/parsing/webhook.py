@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...exceptions import NotAWebhook, SignatureError
@@ -107,8 +107,13 @@ def parse_webhook(body: bytes | str | Mapping[str, Any]) -> list[Event]:
         NotAWebhook: The body is not JSON, does not name its object, or has no entries of its Page or Instagram account.
             The message contains nothing of the body.
     """
+    return list(iter_webhook(body))
+
+
+def iter_webhook(body: bytes | str | Mapping[str, Any]) -> Iterator[Event]:
+    """As `parse_webhook`, which also checks all of the body at once; but each event is made when it is asked for."""
     decoded = decode_json(body)
-    events: list[Event] = []
+    found: list[tuple[Channel, list[Any]]] = []
     for webhook in decoded if isinstance(decoded, list) and decoded else [decoded]:
         if not isinstance(webhook, dict):
             msg = "the body is JSON but no object"
@@ -123,13 +128,18 @@ def parse_webhook(body: bytes | str | Mapping[str, Any]) -> list[Event]:
         if not isinstance(entries, list):
             msg = "the body has no entries"
             raise NotAWebhook(msg)
+        found.append((channel, entries))
+    return _events(found)
+
+
+def _events(found: Iterable[tuple[Channel, list[Any]]]) -> Iterator[Event]:
+    for channel, entries in found:
         for entry in entries:
             if isinstance(entry, dict):
-                _parse_entry(entry, channel, events)
-    return events
+                yield from _events_of_entry(entry, channel)
 
 
-def _parse_entry(entry: dict[str, Any], channel: Channel, events: list[Event]) -> None:
+def _events_of_entry(entry: dict[str, Any], channel: Channel) -> Iterator[Event]:
     page_id, hops = identifier(entry.get("id")), entry.get("hop_context")
     for name, standby in _ARRAYS:
         if name not in entry:
@@ -141,9 +151,10 @@ def _parse_entry(entry: dict[str, Any], channel: Channel, events: list[Event]) -
             raw = item if isinstance(item, dict) else {"item": item}
             if hops is not None and name != "changes":
                 raw = {"hop_context": hops, **raw}
-            events.append(parse_item(raw, channel=channel, page_id=page_id, standby=standby))
+            yield parse_item(raw, channel=channel, page_id=page_id, standby=standby)
     if not entry.keys() <= _USUAL_MEMBERS:
-        events.extend(parse_item(raw, channel=channel, page_id=page_id) for raw in _other_items(entry))
+        for raw in _other_items(entry):
+            yield parse_item(raw, channel=channel, page_id=page_id)
 
 
 def _other_items(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
