@@ -106,12 +106,15 @@ class Webhook:
 
     async def _take(self, raw_body: bytes) -> None:
         """Have all events stored. If that fails in between, Facebook delivers them again, and each counts once."""
-        events = iter_webhook(raw_body)
+        events = iter_webhook(raw_body, on_skipped=self._report_skipped)
         while some := list(itertools.islice(events, SLICE)):
             await self._accept(some)
             if len(some) == SLICE:
                 # What takes none of them does not wait for anything.
                 await asyncio.sleep(0)
+
+    def _report_skipped(self, part: str) -> None:
+        self._incidents.report("webhook_part_skipped", part)
 
     def too_large(self) -> WebhookAnswer:
         """The answer to a body over the limit, for hosts that stop reading there."""
