@@ -142,6 +142,11 @@ class Consumer:
 
     # Claims
 
+    @property
+    def unbegun(self) -> int:
+        """How many of the claims that are held are not begun."""
+        return self._leases.unbegun
+
     def now(self) -> Instant:
         """The time by both clocks of this process; `hold` and `take` want that of before the store was asked."""
         return self._leases.now()
