@@ -35,6 +35,11 @@ class Tracker:
     impression_url: str | None = attrs.field(default=None, validator=http_url)
     click_url: str | None = attrs.field(default=None, validator=http_url)
 
+    @property
+    def is_on(self) -> bool:
+        """Whether there is anything to request."""
+        return self.impression_url is not None or self.click_url is not None
+
 
 _NO_TRACKER = Tracker()
 
@@ -68,7 +73,6 @@ class WireSettings:
         unknown_answer: For a status without a documented meaning (3xx, 404 …): ``retry``, or ``dead`` at once.
         ping_success: Successful answers to an impression or a click: ``2xx_and_3xx``, since a click is answered with a
             redirect, or only ``2xx``; then a 3xx is an `unknown_answer`.
-        trackers: By name; ``greeting`` is that of the greeting.
         deletion_url: The whole address of the Data Subject Request API for this app, such as
             ``https://nng.kochava.com/accounts/<account>/apps/<app>/privacy/scrub``; ``None``: not configured.
         deletion_key: Its ``Authentication-Key``.
@@ -90,7 +94,6 @@ class WireSettings:
     success: str = attrs.field(default="status_and_body", validator=one_of("status_and_body", "status"))
     unknown_answer: str = attrs.field(default="retry", validator=one_of("retry", "dead"))
     ping_success: str = attrs.field(default="2xx_and_3xx", validator=one_of("2xx_and_3xx", "2xx"))
-    trackers: Mapping[str, Tracker] = attrs.field(factory=dict)
     deletion_url: str | None = attrs.field(default=None, validator=http_url)
     deletion_key: Secret | None = None
     deletion_id_types: Mapping[str, str] = attrs.field(factory=dict)
@@ -131,17 +134,19 @@ class Destination:
         app_id: Kochava's App GUID.
         page_id: The Page of its records; ``None``: every Page without a destination of its own.
         wire: Settings of requests.
+        trackers: The addresses of pings, by name of the tracker.
     """
 
     app_id: str
     page_id: str | None = None
     wire: WireSettings = attrs.field(factory=WireSettings)
+    trackers: Mapping[str, Tracker] = attrs.field(factory=dict)
 
     def address(self, record: Record) -> str | None:
         """The URL for *record* (of a ping, without its parameters); ``None`` when the settings have none."""
         match record:
             case Ping():
-                tracker = self.wire.trackers.get(record.tracker, _NO_TRACKER)
+                tracker = self.trackers.get(record.tracker, _NO_TRACKER)
                 return tracker.click_url if isinstance(record, Click) else tracker.impression_url
             case Deletion():
                 return self.wire.deletion_url
@@ -154,7 +159,7 @@ class Destination:
         """The hosts of its records of *queue*, without those of identity links and deletions, which are rare."""
         if queue != Ping.queue:
             return frozenset({host_of(self.wire.event_address)})
-        urls = [url for each in self.wire.trackers.values() for url in (each.impression_url, each.click_url)]
+        urls = [url for each in self.trackers.values() for url in (each.impression_url, each.click_url)]
         return frozenset(host_of(url) for url in urls if url is not None)
 
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Iterator, Mapping
-from typing import ClassVar
 
 import attrs
 
 from ..clock import Clock
 from ..delivery.settings import DeliverySettings
-from ..exceptions import Violation
 from ..incidents import Incidents
-from ..kochava.destination import Destination, Destinations, Tracker, WireSettings
+from ..kochava.destination import Destination, Destinations, WireSettings
 from ..kochava.smartlink_settings import SmartLinkSettings
-from ..settings import Rule, at_least, check_rules, not_empty
+from ..settings import at_least, not_empty
 from ..store.address import DEFAULT_ADDRESS, StorePlace, openable, shown
 from ..store.contract import Store
 from ..telemetry.counts import Counts
@@ -28,9 +26,6 @@ from .people import DeviceSettings, IdentitySettings, InstallSettings, Person
 from .state import Keys, StateKey, suppression_key
 
 log = logging.getLogger("kochava_bot_middleware.tracking")
-
-GREETING = "greeting"
-"""Name of the greeting's tracker."""
 
 
 class Mode(enum.StrEnum):
@@ -70,14 +65,6 @@ class PageOverrides:
     wire: WireSettings | None = None
 
 
-def _no_second_greeting(wire: WireSettings, pages: Mapping[str, PageOverrides]) -> Iterator[Violation]:
-    wires = {"wire": wire, **{f"pages.{page_id}.wire": page.wire for page_id, page in pages.items()}}
-    for key, one in wires.items():
-        if one is not None and GREETING in one.trackers:
-            wanted = "the greeting's addresses under `greeting`, not under `wire.trackers`"
-            yield Violation(key=f"{key}.trackers.{GREETING}", wanted=wanted, got="a tracker")
-
-
 @attrs.frozen(kw_only=True)
 class KochavaSettings:
     """
@@ -88,7 +75,7 @@ class KochavaSettings:
         store: Where records are kept: an address such as ``sqlite:///path``, or ``memory://`` for tests; or a table
             with ``address`` and more.
         smartlinks: How links are rewritten.
-        greeting: The greeting's trackers.
+        greeting: When greetings count, and the trackers to which they do.
         events: Which events are recorded by themselves.
         identity: How a person is named, and linked to their ids elsewhere.
         device: What is known of a person's device.
@@ -126,11 +113,6 @@ class KochavaSettings:
     commit_timeout_seconds: float = attrs.field(default=1.0, validator=at_least(0, exclusive=True))
     at_risk_limit: int = attrs.field(default=10_000, validator=at_least(1))
     drain_seconds: float = attrs.field(default=10.0, validator=at_least(0))
-
-    RULES: ClassVar[tuple[Rule, ...]] = (Rule(("wire", "pages"), _no_second_greeting),)
-
-    def __attrs_post_init__(self) -> None:
-        check_rules(self)
 
     @property
     def kept_in(self) -> StorePlace:
@@ -174,6 +156,11 @@ class Apps:
         self._default = _app(settings, None, PageOverrides(), catalogue)
         self._of_page = {page_id: _app(settings, page_id, page, catalogue) for page_id, page in settings.pages.items()}
 
+    @property
+    def trackers(self) -> frozenset[str]:
+        """The names of all trackers, of whichever Page."""
+        return frozenset(name for app in self for name in app.destination.trackers)
+
     def of(self, page_id: str | None) -> App:
         """What applies to a Page; the settings at the top apply to every Page without overrides."""
         return self._default if page_id is None else self._of_page.get(page_id, self._default)
@@ -195,8 +182,6 @@ class Apps:
 
 def _app(settings: KochavaSettings, page_id: str | None, page: PageOverrides, catalogue: Catalogue | None) -> App:
     greeting = page.greeting or settings.greeting
-    wire = page.wire or settings.wire
-    tracker = Tracker(impression_url=greeting.impression_url, click_url=greeting.click_url)
     app_id = page.kochava_app_id or settings.kochava_app_id
     links = page.smartlinks or settings.smartlinks
     if settings.privacy.user_id_hash and not links.user_id_hash:
@@ -214,7 +199,8 @@ def _app(settings: KochavaSettings, page_id: str | None, page: PageOverrides, ca
         destination=Destination(
             app_id=app_id,
             page_id=page_id,
-            wire=attrs.evolve(wire, trackers={**wire.trackers, GREETING: tracker}),
+            wire=page.wire or settings.wire,
+            trackers=greeting.all_trackers,
         ),
         has_greeting=greeting.is_on,
     )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kochava_bot_middleware import KochavaMiddleware
+from kochava_bot_middleware.messenger.outgoing import Outgoing
 from tests.cli.conftest import APP_ID, Run, write_settings
 from tests.cli.stored import PRIVATE, fill
 
@@ -50,6 +51,26 @@ async def test_trace_shows_nothing_private(run: Run, tmp_path: Path, more: list[
     assert "customer_id" in ran.out
     for private in (PRIVATE, "47110815471108", "private-customer"):
         assert private not in ran.out
+
+
+async def test_trace_shows_the_greeting_of_each_tracker(run: Run, tmp_path: Path) -> None:
+    """With what it is known of it."""
+    address = {"impression_url": "https://imp.example/i?campaign_id=k"}
+    middleware = middleware_in(tmp_path, greeting={**address, "trackers": {"spring": address}})
+    await middleware.start()
+    for tracker in ("greeting", "spring"):
+        body = {"recipient": {"id": "5"}, "message": {"text": "Welcome!"}}
+        await middleware.send(Outgoing(body=body, tracker=tracker, creative=f"of-{tracker}"), accepted)
+    await middleware.stop()
+    ran = await run("trace", "5", "--settings", write_settings(tmp_path))
+    remembered = {line.split("  ")[0]: line for line in ran.out.splitlines() if line.startswith("greeting")}
+    assert [f"greeting ({APP_ID})", f"greeting of spring ({APP_ID})"] == sorted(remembered)
+    assert "creative of-spring" in remembered[f"greeting of spring ({APP_ID})"]
+
+
+async def accepted(_outgoing: Outgoing) -> dict[str, str]:
+    """Facebook's answer."""
+    return {"message_id": "m", "recipient_id": "5"}
 
 
 async def test_trace_shows_what_is_remembered(run: Run, tmp_path: Path) -> None:

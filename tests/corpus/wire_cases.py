@@ -45,7 +45,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "no greeting": {"greeting": {}},
     "trackers": {
-        "wire": {"trackers": {"summer": {"impression_url": "https://s.test/i?x=$X$", "click_url": "https://s.test/c"}}}
+        "greeting": {
+            "trackers": {"summer": {"impression_url": "https://s.test/i?x=$X$", "click_url": "https://s.test/c"}}
+        }
     },
 }
 

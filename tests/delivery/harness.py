@@ -30,7 +30,8 @@ TRACKER = Tracker(
     impression_url="https://imp.kochava.test/track/impression?campaign_id=kogreet",
     click_url="https://control.kochava.test/v1/cpi/click?campaign_id=kogreet",
 )
-WIRE = WireSettings(event_url="https://control.kochava.test/track/json", trackers={"greeting": TRACKER})
+WIRE = WireSettings(event_url="https://control.kochava.test/track/json")
+TRACKERS = {"greeting": TRACKER}
 
 
 def event(number: int, *, user: str = "u1", app: str = "koapp", name: str = "Message", **facts: Any) -> Engagement:
@@ -144,7 +145,7 @@ class World:
         self.store = ShakyStore(self.clock)
         self.settings = DeliverySettings(**settings)
         self.settled: list[Settled] = []
-        self.destinations = Destinations(destinations or [Destination(app_id="koapp", wire=WIRE)])
+        self.destinations = Destinations(destinations or [Destination(app_id="koapp", wire=WIRE, trackers=TRACKERS)])
         self.gate = gate
         self.worker = self.another_worker()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -52,8 +53,9 @@ SAMPLE = {
 KEYS: dict[str, Any] = {"api_key": Secret("test-api-key"), "api_secret": Secret("test-secret")}
 
 
-def built(record: Record, **wire: Any) -> WireRequest:
-    return build_request(record, Destination(app_id=record.app_id, wire=WireSettings(**wire)))
+def built(record: Record, *, trackers: Mapping[str, Tracker] | None = None, **wire: Any) -> WireRequest:
+    destination = Destination(app_id=record.app_id, wire=WireSettings(**wire), trackers=trackers or {})
+    return build_request(record, destination)
 
 
 def body(record: Record, **wire: Any) -> dict[str, Any]:
@@ -311,17 +313,17 @@ def test_pings_are_gets_on_the_tracker_s_urls() -> None:
 
 
 @pytest.mark.parametrize(
-    ("record", "wire"),
+    ("record", "trackers"),
     [
         (Impression(**COMMON), {}),
-        (Impression(**COMMON, tracker="summer"), {"trackers": {"greeting": TRACKER}}),
-        (Click(**COMMON), {"trackers": {"greeting": Tracker(impression_url="https://a.test/")}}),
+        (Impression(**COMMON, tracker="summer"), {"greeting": TRACKER}),
+        (Click(**COMMON), {"greeting": Tracker(impression_url="https://a.test/")}),
         (Deletion(**COMMON, device_ids=IDS), {}),
     ],
 )
-def test_record_without_a_configured_address_has_no_destination(record: Record, wire: dict[str, Any]) -> None:
+def test_record_without_a_configured_address_has_no_destination(record: Record, trackers: dict[str, Tracker]) -> None:
     """It is left for a worker with one."""
-    destination = Destination(app_id=APP, wire=WireSettings(**wire))
+    destination = Destination(app_id=APP, trackers=trackers)
     assert Destinations([destination]).resolve(record) is None
     with pytest.raises(AddressNotConfigured):
         build_request(record, destination)
@@ -346,7 +348,7 @@ def test_destination_of_the_page_takes_precedence_over_that_of_the_app() -> None
         {"profile": "robot"},
         {"event_url": "control.kochava.com"},
         {"success": "maybe"},
-        {"trackers": {"greeting": {"impression_url": "imp"}}},
+        {"trackers": {"greeting": {"impression_url": "https://imp.test/i"}}},
     ],
 )
 def test_invalid_settings_are_refused(mapping: dict[str, Any]) -> None:

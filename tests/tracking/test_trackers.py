@@ -1,0 +1,224 @@
+"""Greetings of named trackers: how one is chosen, and what each counts for itself."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from kochava_bot_middleware import RegistrationError
+from kochava_bot_middleware.kochava.records import Ping
+from kochava_bot_middleware.messenger.events import Channel, Event, Referral
+from kochava_bot_middleware.messenger.events.base import PriorMessage
+from kochava_bot_middleware.store.records import Queue
+from tests.tracking.tracked_bot import GREETING, PAGE_ID, USER_ID, TrackedBot, body_to, referral, tracked_bot
+
+SPRING = {
+    "impression_url": "https://imp.kochava.test/track/impression?campaign_id=kospring&network_id=1",
+    "click_url": "https://control.kochava.test/v1/cpi/click?campaign_id=kospring&network_id=1",
+}
+NAMED: dict[str, Any] = {"tracker": "spring", "creative": "tulips"}
+TRACKERS = {"trackers": {"spring": SPRING, "autumn": SPRING}}
+
+
+def bot_with(**greeting: Any) -> TrackedBot:
+    return tracked_bot(greeting={**GREETING, **TRACKERS, **greeting})
+
+
+async def pings(bot: TrackedBot) -> list[tuple[str, str]]:
+    """Kind and tracker of each ping."""
+    return [(record.kind, record.tracker) for record in await bot.records(Queue.PING) if isinstance(record, Ping)]
+
+
+@pytest.mark.parametrize("way", ["decorator", "keyword", "tracker alone", "body", "message", "send in a handler"])
+async def test_a_tracker_is_chosen_in_each_way_in_which_a_greeting_is_marked(way: str) -> None:
+    """Together with a creative, which its pings carry."""
+    bot, body, named = bot_with(), body_to(), NAMED
+    mark = bot.kochava.greeting
+
+    @bot.kochava.greeting(tracker="spring", creative="tulips")
+    async def greet(_event: Event) -> None:
+        await bot.send(body)
+
+    @bot.kochava.greeting(tracker="autumn", creative="leaves")
+    async def greet_otherwise(_event: Event) -> None:
+        await bot.send(body, **named)
+
+    match way:
+        case "decorator":
+            await bot.handle(bot.postback(), greet)
+        case "keyword":
+            await bot.send(body, greeting=True, **named)
+        case "tracker alone":
+            await bot.send(body, **named)
+        case "body":
+            await bot.send(mark(body, **named))
+        case "message":
+            await bot.send({**body, "message": mark(body["message"], **named)})
+        case _:
+            await bot.handle(bot.postback(), greet_otherwise)
+    await bot.handle(bot.postback("CHAT"))
+    assert [("impression", "spring"), ("click", "spring")] == await pings(bot)
+    records = [record for record in await bot.records(Queue.PING) if isinstance(record, Ping)]
+    assert {"tulips"} == {record.params["creative_id"] for record in records}
+
+
+async def test_the_decorator_passes_results_through() -> None:
+    """With arguments as without, on plain functions as on async ones."""
+    bot = bot_with()
+
+    @bot.kochava.greeting(tracker="spring")
+    def plain(_event: Event) -> str:
+        return "plain"
+
+    @bot.kochava.greeting(creative="tulips")
+    async def awaited(_event: Event) -> str:
+        return "awaited"
+
+    assert "awaited" == await bot.handle(bot.postback(), awaited)
+    assert "plain" == plain(bot.postback())
+
+
+async def test_two_trackers_within_a_day_have_an_impression_and_a_click_each() -> None:
+    """Through two processes, with ids of their own."""
+    bot = bot_with()
+    other = bot.restarted()
+    for process, tracker in ((bot, "spring"), (other, "autumn"), (bot, "spring"), (other, "autumn")):
+        mid = await process.send(body_to(), tracker=tracker)
+        await other.handle(other.delivery(mid))
+        await process.handle(process.postback("CHAT"))
+    await bot.send(body_to(), greeting=True)
+    await bot.handle(bot.message())
+    assert [
+        (kind, tracker) for tracker in ("spring", "autumn", "greeting") for kind in ("impression", "click")
+    ] == await pings(bot)
+    assert 6 == len({record.id for record in await bot.records(Queue.PING)})
+
+
+async def test_one_run_of_a_handler_may_greet_for_two_trackers() -> None:
+    """Each of them is counted after the wait, where no delivery comes, and once when the run is repeated."""
+    bot = bot_with()
+    event = bot.postback()
+
+    @bot.kochava.greeting(tracker="spring")
+    async def greet(_event: Event) -> None:
+        await bot.send(body_to())
+        await bot.send(body_to(), tracker="autumn")
+        await bot.send(body_to(), tracker="greeting")
+
+    await bot.handle(event, greet)
+    await bot.handle(event, greet)
+    await bot.kochava.start()
+    await bot.clock.advance(61)
+    assert [("impression", "spring"), ("impression", "autumn"), ("impression", "greeting")] == await pings(bot)
+    await bot.kochava.stop()
+
+
+async def test_a_greeting_to_a_reference_is_joined_with_its_tracker() -> None:
+    """Also when two were sent to it."""
+    bot = bot_with()
+    for tracker in ("spring", "autumn"):
+        await bot.send(body_to(user_ref="box-1"), tracker=tracker, answer={})
+    await bot.handle(bot.message(prior_message=PriorMessage(source="checkbox_plugin", identifier="box-1")))
+    assert {("impression", "spring"), ("impression", "autumn"), ("click", "autumn")} == set(await pings(bot))
+
+
+async def test_a_placeholder_names_the_tracker() -> None:
+    """The default tracker has no name."""
+    bot = bot_with(params={"cp_1": "{tracker}"})
+    await bot.send(body_to(), tracker="spring")
+    await bot.send(body_to(), greeting=True)
+    await bot.handle(bot.message())
+    assert ["spring", None, None] == [
+        record.params.get("cp_1") for record in await bot.records(Queue.PING) if isinstance(record, Ping)
+    ]
+
+
+async def test_only_what_the_tracker_has_is_pinged() -> None:
+    """The default tracker's addresses do not stand in, nor are they needed."""
+    bot = tracked_bot(greeting={"trackers": {"spring": {"click_url": SPRING["click_url"]}, "quiet": {}}})
+    for tracker in ("spring", "quiet", "greeting"):
+        await bot.send(body_to(), tracker=tracker)
+        await bot.handle(bot.message())
+    assert [("click", "spring")] == await pings(bot)
+
+
+@pytest.mark.parametrize("tracker", ["sprng", "Spring", "", 5, ["spring"]])
+def test_an_unknown_tracker_is_an_error_where_it_is_written(tracker: Any) -> None:
+    """Of a decorator and of a body; it names those that there are, of whatever Page."""
+    kochava = tracked_bot(greeting=GREETING, pages={"7": {"greeting": TRACKERS}}).kochava
+    for use in (lambda: kochava.greeting(tracker=tracker), lambda: kochava.greeting(body_to(), tracker=tracker)):
+        with pytest.raises(RegistrationError, match=r"greeting\.trackers.*'autumn', 'greeting', 'spring'; got"):
+            use()
+
+
+async def test_a_send_with_an_unknown_tracker_is_sent_and_reported(caplog: pytest.LogCaptureFixture) -> None:
+    """Tracking never harms the bot; and no other tracker counts it."""
+    bot = bot_with()
+    with caplog.at_level(logging.WARNING):
+        await bot.send(body_to(), tracker="sprng")
+        await bot.handle(bot.message())
+    assert ([], 1, {"unknown tracker": 1}) == (await pings(bot), len(bot.sent), dict(bot.kochava.counts.left_out))
+    (line,) = caplog.messages
+    assert "'sprng'" in line
+    assert "'autumn', 'greeting', 'spring'" in line
+
+
+async def test_a_page_without_the_tracker_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    """Its `greeting` section replaces the one at the top whole."""
+    bot = tracked_bot(greeting={**GREETING, **TRACKERS}, pages={"7": {"greeting": GREETING}})
+    with caplog.at_level(logging.WARNING):
+        await bot.send(body_to(), tracker="spring", page_id="7")
+        await bot.send(body_to(), tracker="spring", page_id=PAGE_ID)
+    await bot.handle(bot.message())
+    assert [("impression", "spring"), ("click", "spring")] == await pings(bot)
+    assert ["Page 7" in line for line in caplog.messages] == [True]
+
+
+@pytest.mark.parametrize(
+    ("came_by", "hours_before", "counts"),
+    [
+        (referral("poster-7"), 1, False),
+        (referral("poster-7"), 25, True),
+        (referral("newsletter"), 1, True),
+        (Referral(ref="", source="ADS", ad_id="99"), 1, True),
+        (None, 0, True),
+    ],
+)
+@pytest.mark.parametrize("attach", ["last", "off"])
+async def test_after_an_entry_link_the_greeting_has_no_click_if_the_settings_say_so(
+    came_by: Referral | None, hours_before: float, counts: bool, attach: str
+) -> None:
+    """Kochava has the SmartLink's click, and a later one would win. The impression is counted in any case."""
+    greeting = {**GREETING, **TRACKERS, "no_click_after_refs": ["poster-*", "flyer"]}
+    bot = tracked_bot(greeting=greeting, events={"attach_referral": attach})
+    if came_by is not None:
+        await bot.handle(bot.message(referral=came_by))
+        bot.clock.stall(hours_before * 3600.0)
+    await bot.restarted().send(body_to(), tracker="spring")
+    await bot.handle(bot.postback("CHAT"))
+    await bot.handle(bot.message())
+    kinds = ["impression", "click"] if counts else ["impression"]
+    assert [(kind, "spring") for kind in kinds] == await pings(bot)
+    assert (0 if counts else 1) == bot.kochava.counts.left_out["click of entry link"]
+
+
+async def test_by_default_every_greeting_has_its_click() -> None:
+    """Whatever led the person here."""
+    bot = bot_with()
+    await bot.handle(bot.message(referral=referral("poster-7")))
+    await bot.send(body_to(), greeting=True)
+    await bot.handle(bot.postback("CHAT"))
+    assert [("impression", "greeting"), ("click", "greeting")] == await pings(bot)
+
+
+async def test_trackers_count_on_instagram_too() -> None:
+    """Where the wait stands in for deliveries."""
+    bot = bot_with()
+    await bot.send(body_to(), tracker="spring", channel=Channel.INSTAGRAM)
+    await bot.kochava.start()
+    await bot.clock.advance(61)
+    assert [("impression", "spring")] == await pings(bot)
+    assert {USER_ID} == {record.user_id for record in await bot.records(Queue.PING)}
+    await bot.kochava.stop()
