@@ -86,7 +86,7 @@ class SendTracker:
     async def watch(self, outgoing: Outgoing, answer: Any, began_at: float, handling: Handling | None) -> None:
         """Record what was sent when it is a greeting; *handling* is the cause, as it was when the call began."""
         app = self._context.apps.of(outgoing.page_id)
-        if not app.has_greeting:
+        if not app.has_greeting and (outgoing.tracker is None or outgoing.tracker in self._context.apps.trackers):
             return
         is_marked = outgoing.greeting or outgoing.tracker is not None or mark_of(outgoing.body) is not None
         if not is_marked and current_greeting() is None:

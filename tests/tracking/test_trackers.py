@@ -165,6 +165,15 @@ async def test_a_send_with_an_unknown_tracker_is_sent_and_reported(caplog: pytes
     assert "'autumn', 'greeting', 'spring'" in line
 
 
+async def test_an_unknown_tracker_is_reported_where_no_greeting_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """Unless other Pages have it: to count none on this one is a choice."""
+    bot = tracked_bot(pages={"7": {"greeting": TRACKERS}})
+    with caplog.at_level(logging.WARNING):
+        await bot.send(body_to(), tracker="spring")
+        await bot.send(body_to(), tracker="sprng")
+    assert ["'sprng'" in line for line in caplog.messages] == [True]
+
+
 async def test_a_page_without_the_tracker_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     """Its `greeting` section replaces the one at the top whole."""
     bot = tracked_bot(greeting={**GREETING, **TRACKERS}, pages={"7": {"greeting": GREETING}})
