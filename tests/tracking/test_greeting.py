@@ -93,6 +93,18 @@ async def test_a_marked_send_is_a_greeting(greeter: TrackedBot, way: str) -> Non
     assert (None if way == "keyword" else "greet_b") == impression.params.get("creative_id")
 
 
+async def test_what_the_page_reads_does_not_show_the_greeting(greeter: TrackedBot) -> None:
+    """Nor does its own tap click it: both need the person."""
+    bot = greeter
+    mid = await bot.send(body_to(), greeting=True)
+    about: dict[str, Any] = {"user_id": USER_ID, "page_id": PAGE_ID}
+    for from_page, pinged in ((True, []), (False, ["impression", "click"])):
+        await bot.handle(bot.delivery(mid, from_page=from_page))
+        await bot.handle(ReadEvent(watermark=bot.at(), from_page=from_page, **about))
+        await bot.handle(bot.postback("CHAT", from_page=from_page))
+        assert pinged == await pings(bot)
+
+
 def test_a_marked_body_is_the_body() -> None:
     """The mark is no member, and the body that was given stays as it was."""
     kochava, body = with_greeting().kochava, body_to()
