@@ -46,7 +46,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "no greeting": {"greeting": {}},
     "trackers": {
         "greeting": {
-            "trackers": {"summer": {"impression_url": "https://s.test/i?x=$X$", "click_url": "https://s.test/c"}}
+            **GREETING,
+            "trackers": {"summer": {"impression_url": "https://s.test/i?x=$X$", "click_url": "https://s.test/c"}},
         }
     },
 }
