@@ -9,7 +9,7 @@ import pytest
 
 from kochava_bot_middleware import RegistrationError
 from kochava_bot_middleware.kochava.records import Ping
-from kochava_bot_middleware.messenger.events import Channel, Event, Referral
+from kochava_bot_middleware.messenger.events import Channel, Event, Referral, ReplyTo
 from kochava_bot_middleware.messenger.events.base import PriorMessage
 from kochava_bot_middleware.store.records import Queue
 from tests.tracking.tracked_bot import GREETING, PAGE_ID, USER_ID, TrackedBot, body_to, referral, tracked_bot
@@ -94,6 +94,37 @@ async def test_two_trackers_within_a_day_have_an_impression_and_a_click_each() -
         (kind, tracker) for tracker in ("spring", "autumn", "greeting") for kind in ("impression", "click")
     ] == await pings(bot)
     assert 6 == len({record.id for record in await bot.records(Queue.PING)})
+
+
+@pytest.mark.parametrize(
+    ("step", "clicked"),
+    [("button", "spring"), ("quick reply", "spring"), ("reply", "spring"), ("message", "autumn")],
+)
+async def test_a_webhook_tells_which_greeting_it_answers(step: str, clicked: str) -> None:
+    """By the title of what was tapped, or the message that it is a reply to; else it is the last."""
+    bot = bot_with()
+    mids = [
+        await bot.send(with_quick_reply("Start", "Tulips"), tracker="spring"),
+        await bot.send(with_quick_reply("Begin", "Leaves"), tracker="autumn"),
+    ]
+    match step:
+        case "button":
+            await bot.handle(bot.postback("CHAT", title="Start"))
+        case "quick reply":
+            await bot.handle(bot.message("Tulips", quick_reply_payload="MORE"))
+        case "reply":
+            await bot.handle(bot.message(reply_to=ReplyTo(mid=mids[0])))
+        case _:
+            await bot.handle(bot.message("Tulips"))
+    assert [("click", clicked)] == [ping for ping in await pings(bot) if ping[0] == "click"]
+
+
+def with_quick_reply(button: str, title: str) -> dict[str, Any]:
+    """A body with a button and a quick reply, both with payloads that others have too."""
+    body = body_to()
+    body["message"]["attachment"]["payload"]["buttons"][1]["title"] = button
+    body["message"]["quick_replies"] = [{"content_type": "text", "title": title, "payload": "MORE"}]
+    return body
 
 
 async def test_one_run_of_a_handler_may_greet_for_two_trackers() -> None:
