@@ -15,10 +15,14 @@ _SCHEME = re.compile(r"(?<![A-Za-z0-9])https?://", re.IGNORECASE)
 
 _HOST_STOP = re.compile(
     # What follows the host; where a user and a password come before it, punctuation may be theirs.
-    r"[/?#]|[\x00-\x20\x7f<>\"`]|[^\x00-\x7f]|[,;!'()*|{}$&+=~\\](?![^\s<>\"`/?#]*@)|\.+(?=https?://)",
+    r"[/?#]|[\x00-\x20\x7f<>\"`]|[^\x00-\x7f]|[,;!'()*|{}$&+=~\\](?![^\s<>\"`/?#]{0,100}@)|(?<!\.)\.+(?=https?://)",
     re.IGNORECASE,
 )
-_PATH_STOP = re.compile(r"[\x00-\x20\x7f<>\"`]|[^\x00-\x7f]|[.,;!'()*|{}\[\]\\]+(?=https?://)", re.IGNORECASE)
+_PATH_STOP = re.compile(
+    # Separators are looked at once, so that many of them cost no more than other characters.
+    r"[\x00-\x20\x7f<>\"`]|[^\x00-\x7f]|(?<![.,;!'()*|{}\[\]\\])[.,;!'()*|{}\[\]\\]+(?=https?://)",
+    re.IGNORECASE,
+)
 
 _PUNCTUATION = frozenset(".,;:!?'*|\\([{")
 _BRACKETS = {")": "(", "]": "[", "}": "{"}
@@ -35,7 +39,7 @@ _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe0
 
 _FIRST_PICTURE = "\u2190"
 """Symbols from here on are arrows, emoji and the like; those before, such as the euro, are used in paths."""
-_HOST_GOES_ON = re.compile(r"[^\s<>\"`/?#]*\.[^\W_]")
+_HOST_GOES_ON = re.compile(r"[^\s<>\"`/?#]{0,100}\.[^\W_]")
 
 
 def addresses(text: str) -> Iterator[tuple[int, str]]:
