@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar, overload
 
 from ..chain import is_async_callable, takes
@@ -29,10 +29,15 @@ def name_and_data(name: str | StandardEventData, data: Any) -> tuple[str, Any]:
 
 
 class HandlerDecorators:
-    """The decorators of a `KochavaMiddleware`."""
+    """
+    The decorators of a `KochavaMiddleware`.
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    Args:
+        recorder: Gives that of this process: a forked one has its own.
+    """
+
+    def __init__(self, recorder: Callable[[], Recorder]) -> None:
+        self._own_recorder = recorder
 
     def event(
         self, name: str | StandardEventData, data: EventData = None, *, when: str = "success"
@@ -65,7 +70,7 @@ class HandlerDecorators:
         if callable(event_data) and not takes(event_data, 2):
             msg = f"{decorator}: `data` is a callable of (event, result), got {event_data!r}"
             raise RegistrationError(msg)
-        record = functools.partial(self._recorder.track_result, event_name, event_data)
+        record = functools.partial(self._track_result, event_name, event_data)
         return functools.partial(wrapped, decorator=decorator, after=record, also_after_errors=when == "always")
 
     @overload
@@ -101,16 +106,19 @@ class HandlerDecorators:
         Raises:
             RegistrationError: See `event`; or it is neither a function nor a body; or there is no such tracker.
         """
-        known = self._recorder.trackers
+        known = self._own_recorder().trackers
         if tracker is not None and not (isinstance(tracker, str) and tracker in known):
             names = ", ".join(repr(name) for name in sorted(known))
             msg = f"`tracker` is a name under `greeting.trackers` in the settings, one of {names}; got {tracker!r}"
             raise RegistrationError(msg)
         if isinstance(marked_as, Mapping):
             return marked(marked_as, creative, tracker)
-        decorate = functools.partial(
-            wrapped, decorator="@kochava.greeting", around=functools.partial(as_greeting, creative, tracker)
-        )
+
+        def decorate(function: Any) -> Any:
+            name = getattr(function, "__qualname__", type(function).__qualname__)
+            around = functools.partial(self._greeting, name, creative, tracker)
+            return wrapped(function, "@kochava.greeting", around=around)
+
         is_called_first = marked_as is None and not (creative is None and tracker is None)
         return decorate if is_called_first else decorate(marked_as)
 
@@ -121,7 +129,22 @@ class HandlerDecorators:
         Raises:
             RegistrationError: See `event`.
         """
-        return wrapped(function, "@kochava.ignore", after=self._recorder.ignore, also_after_errors=True)
+        return wrapped(function, "@kochava.ignore", after=self._ignore, also_after_errors=True)
+
+    def _track_result(self, name: str, data: Any, result: Any) -> None:
+        self._own_recorder().track_result(name, data, result)
+
+    def _ignore(self, _result: object) -> None:
+        self._own_recorder().ignore()
+
+    @contextmanager
+    def _greeting(self, name: str, creative: str | None, tracker: str | None) -> Iterator[None]:
+        with as_greeting(creative, tracker) as greeting:
+            yield
+        if greeting is None:
+            self._own_recorder().report_greeting(name, "it was called while no event was handled")
+        elif not greeting.is_sent:
+            self._own_recorder().report_greeting(name, "nothing that it sent passed `kochava.send`")
 
 
 def wrapped(

@@ -13,9 +13,9 @@ from typing import Any
 import attrs
 
 from ..handling import Handling, current_handling
-from ..kochava.destination import Tracker
+from ..kochava.destination import Tracker, kochava_url
 from ..kochava.records import GREETING, Click, Impression
-from ..settings import InvalidValue, at_least, http_url, not_empty, one_of
+from ..settings import InvalidValue, at_least, not_empty, one_of
 from .funnel import Greeting, PingStep
 from .people import Person, record_id
 
@@ -106,8 +106,8 @@ class GreetingSettings:
             ``{creative}``, ``{tracker}``, ``{greeting}``, ``{ref}``, ``{source}``, ``{ad_id}``.
     """
 
-    impression_url: str | None = attrs.field(default=None, validator=http_url)
-    click_url: str | None = attrs.field(default=None, validator=http_url)
+    impression_url: str | None = attrs.field(default=None, validator=kochava_url)
+    click_url: str | None = attrs.field(default=None, validator=kochava_url)
     trackers: Mapping[str, Tracker] = attrs.field(factory=dict, validator=_trackers)
     window_seconds: float = attrs.field(default=86400.0, validator=at_least(0, exclusive=True))
     no_click_after_refs: tuple[str, ...] = attrs.field(default=(), validator=_refs)
@@ -167,46 +167,48 @@ def mark_of(body: Any) -> GreetingBody | None:
     return message if isinstance(message, GreetingBody) else None
 
 
-@attrs.frozen(kw_only=True)
-class GreetingRun:
+@attrs.define(kw_only=True, eq=False)
+class HandlerGreeting:
     """
-    One run of a greeting handler.
+    The greeting that a handler is.
 
     Attributes:
-        id: Of the greeting.
+        handling: Its cause.
+        id: Made from the cause, so that a second run after a crash is the same greeting.
         creative: Of those sends that name none.
         tracker: Likewise.
+        is_sent: A message of it has passed the middleware.
     """
 
     handling: Handling
     id: str
-    creative: str | None
-    tracker: str | None
+    creative: str | None = None
+    tracker: str | None = None
+    is_sent: bool = False
 
 
-_current: ContextVar[GreetingRun | None] = ContextVar("kochava_bot_greeting", default=None)
+_current: ContextVar[HandlerGreeting | None] = ContextVar("kochava_bot_greeting", default=None)
 
 
 @contextmanager
-def as_greeting(creative: str | None = None, tracker: str | None = None) -> Iterator[None]:
-    """Mark all that is sent within as one greeting. Outside of handling it marks nothing."""
+def as_greeting(creative: str | None = None, tracker: str | None = None) -> Iterator[HandlerGreeting | None]:
+    """Mark all that is sent within as one greeting. Outside of handling it marks nothing, and gives ``None``."""
     handling = current_handling()
-    run = None
+    greeting = None
     if handling is not None:
-        # Made from the cause, so that a second run after a crash is the same greeting.
-        greeting = record_id("greeting", handling.event.page_id, handling.event.key)
-        run = GreetingRun(handling=handling, id=greeting, creative=creative, tracker=tracker)
-    token = _current.set(run)
+        greeting_id = record_id("greeting", handling.event.page_id, handling.event.key)
+        greeting = HandlerGreeting(handling=handling, id=greeting_id, creative=creative, tracker=tracker)
+    token = _current.set(greeting)
     try:
-        yield
+        yield greeting
     finally:
         _current.reset(token)
 
 
-def current_greeting() -> GreetingRun | None:
+def current_greeting() -> HandlerGreeting | None:
     """The greeting that the current handling is; ``None`` also for a task that outlives it."""
-    run = _current.get()
-    return None if run is None or run.handling is not current_handling() else run
+    greeting = _current.get()
+    return None if greeting is None or greeting.handling is not current_handling() else greeting
 
 
 def ping_of(

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from kochava_bot_middleware import KochavaMiddleware
-from kochava_bot_middleware.messenger.outgoing import Outgoing
 from tests.cli.conftest import APP_ID, Run, write_settings
 from tests.cli.stored import PRIVATE, fill
 
@@ -60,7 +59,7 @@ async def test_trace_shows_the_greeting_of_each_tracker(run: Run, tmp_path: Path
     await middleware.start()
     for tracker in ("greeting", "spring"):
         body = {"recipient": {"id": "5"}, "message": {"text": "Welcome!"}}
-        await middleware.send(Outgoing(body=body, tracker=tracker, creative=f"of-{tracker}"), accepted)
+        await middleware.send(body, accepted, tracker=tracker, creative=f"of-{tracker}")
     await middleware.stop()
     ran = await run("trace", "5", "--settings", write_settings(tmp_path))
     remembered = {line.split("  ")[0]: line for line in ran.out.splitlines() if line.startswith("greeting")}
@@ -68,7 +67,7 @@ async def test_trace_shows_the_greeting_of_each_tracker(run: Run, tmp_path: Path
     assert "creative of-spring" in remembered[f"greeting of spring ({APP_ID})"]
 
 
-async def accepted(_outgoing: Outgoing) -> dict[str, str]:
+async def accepted(_body: object) -> dict[str, str]:
     """Facebook's answer."""
     return {"message_id": "m", "recipient_id": "5"}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kochava_bot_middleware import RegistrationError
+from kochava_bot_middleware import KochavaMiddleware, RegistrationError
 from kochava_bot_middleware.kochava.records import Ping
 from kochava_bot_middleware.messenger.events import Channel, Event, Referral, ReplyTo
 from kochava_bot_middleware.messenger.events.base import PriorMessage
@@ -62,6 +62,32 @@ async def test_a_tracker_is_chosen_in_each_way_in_which_a_greeting_is_marked(way
     assert [("impression", "spring"), ("click", "spring")] == await pings(bot)
     records = [record for record in await bot.records(Queue.PING) if isinstance(record, Ping)]
     assert {"tulips"} == {record.params["creative_id"] for record in records}
+
+
+async def test_a_host_of_ones_own_chooses_a_tracker_with_send() -> None:
+    """With a client of its own."""
+    bot = bot_with()
+
+    async def graph(_body: Any) -> dict[str, str]:
+        return {"message_id": "m", "recipient_id": USER_ID}
+
+    await bot.kochava.send(body_to(), graph, tracker="spring", page_id=PAGE_ID)
+    await bot.handle(bot.delivery("m"))
+    assert [("impression", "spring")] == await pings(bot)
+
+
+def test_synchronous_code_chooses_a_tracker_with_send() -> None:
+    """In threads, and in hosts without an event loop."""
+    settings = {"kochava_app_id": "koapp", "store": "memory://", "worker": "separate"}
+    kochava = KochavaMiddleware.from_dict({**settings, "greeting": {"trackers": TRACKERS["trackers"]}})
+    kochava.sync.start()
+    try:
+        kochava.sync.send(body_to(), lambda _body: {"message_id": "m", "recipient_id": USER_ID}, tracker="spring")
+        with kochava.sync.handling(bot_with().delivery("m")):
+            pass
+        assert {"impression": 1} == dict(kochava.counts.recorded)
+    finally:
+        kochava.sync.stop()
 
 
 async def test_the_decorator_passes_results_through() -> None:
@@ -175,6 +201,11 @@ async def test_only_what_the_tracker_has_is_pinged() -> None:
     assert [("click", "spring")] == await pings(bot)
 
 
+def unknown_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was reported of unknown trackers."""
+    return [line for line in caplog.messages if line.startswith("greeting_tracker_unknown")]
+
+
 @pytest.mark.parametrize("tracker", ["sprng", "Spring", "", 5, ["spring"]])
 def test_an_unknown_tracker_is_an_error_where_it_is_written(tracker: Any) -> None:
     """Of a decorator and of a body; it names those that there are, of whatever Page."""
@@ -191,7 +222,7 @@ async def test_a_send_with_an_unknown_tracker_is_sent_and_reported(caplog: pytes
         await bot.send(body_to(), tracker="sprng")
         await bot.handle(bot.message())
     assert ([], 1, {"unknown tracker": 1}) == (await pings(bot), len(bot.sent), dict(bot.kochava.counts.left_out))
-    (line,) = caplog.messages
+    (line,) = unknown_in(caplog)
     assert "'sprng'" in line
     assert "'autumn', 'greeting', 'spring'" in line
 
@@ -202,7 +233,7 @@ async def test_an_unknown_tracker_is_reported_where_no_greeting_is_counted(caplo
     with caplog.at_level(logging.WARNING):
         await bot.send(body_to(), tracker="spring")
         await bot.send(body_to(), tracker="sprng")
-    assert ["'sprng'" in line for line in caplog.messages] == [True]
+    assert ["'sprng'" in line for line in unknown_in(caplog)] == [True]
 
 
 async def test_a_page_without_the_tracker_is_reported(caplog: pytest.LogCaptureFixture) -> None:
@@ -213,7 +244,7 @@ async def test_a_page_without_the_tracker_is_reported(caplog: pytest.LogCaptureF
         await bot.send(body_to(), tracker="spring", page_id=PAGE_ID)
     await bot.handle(bot.message())
     assert [("impression", "spring"), ("click", "spring")] == await pings(bot)
-    assert ["Page 7" in line for line in caplog.messages] == [True]
+    assert ["Page 7" in line for line in unknown_in(caplog)] == [True]
 
 
 @pytest.mark.parametrize(
