@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from ..clock import SystemClock
 from ..exceptions import SettingsError, Violation
-from ..kochava.destination import Tracker, WireSettings
+from ..kochava.destination import TrackerUrls, WireSettings
 from ..kochava.records import GREETING, Ping
 from ..kochava.smartlink import LinkContext
 from ..kochava.smartlink_settings import SmartLinkSettings, glob
@@ -228,7 +228,7 @@ def _missing_trackers(greeting: GreetingSettings, apps: Apps, key: str) -> Itera
         yield f"{key}.trackers", text
 
 
-def _on_tracker(tracker: Tracker | GreetingSettings, key: str) -> Iterator[Remark]:
+def _on_tracker(tracker: TrackerUrls | GreetingSettings, key: str) -> Iterator[Remark]:
     urls = {f"{key}.impression_url": tracker.impression_url, f"{key}.click_url": tracker.click_url}
     for where, url in urls.items():
         if url is not None and not dict(parse_qsl(urlsplit(url).query)).get("campaign_id"):

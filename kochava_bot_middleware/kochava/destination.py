@@ -55,7 +55,7 @@ def _header(_instance: Any, _attribute: Any, value: str) -> None:
 
 
 @attrs.frozen(kw_only=True)
-class Tracker:
+class TrackerUrls:
     """
     The two addresses of one tracker, as shown by Campaign Manager ("Click & Impression URLs").
 
@@ -73,7 +73,7 @@ class Tracker:
         return self.impression_url is not None or self.click_url is not None
 
 
-_NO_TRACKER = Tracker()
+_NO_TRACKER = TrackerUrls()
 
 
 @attrs.frozen(kw_only=True)
@@ -182,7 +182,7 @@ class Destination:
     app_id: str
     page_id: str | None = None
     wire: WireSettings = attrs.field(factory=WireSettings)
-    trackers: Mapping[str, Tracker] = attrs.field(factory=dict)
+    trackers: Mapping[str, TrackerUrls] = attrs.field(factory=dict)
 
     def address(self, record: Record) -> str | None:
         """The URL for *record* (of a ping, without its parameters); ``None`` when the settings have none."""

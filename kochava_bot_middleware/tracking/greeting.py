@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from ..handling import Handling, current_handling
-from ..kochava.destination import Tracker, kochava_url
+from ..kochava.destination import TrackerUrls, kochava_url
 from ..kochava.records import GREETING, Click, Impression
 from ..settings import InvalidValue, at_least, not_empty, one_of
 from .funnel import Greeting, PingStep
@@ -44,7 +44,7 @@ def _params(_instance: Any, _attribute: Any, params: Mapping[str, str]) -> None:
                 raise InvalidValue(wanted, f"{{{name}}}")
 
 
-def _trackers(_instance: Any, _attribute: Any, trackers: Mapping[str, Tracker]) -> None:
+def _trackers(_instance: Any, _attribute: Any, trackers: Mapping[str, TrackerUrls]) -> None:
     for name in trackers:
         if not name.strip() or not name.isprintable():
             wanted = "names of trackers, such as spring"
@@ -108,7 +108,7 @@ class GreetingSettings:
 
     impression_url: str | None = attrs.field(default=None, validator=kochava_url)
     click_url: str | None = attrs.field(default=None, validator=kochava_url)
-    trackers: Mapping[str, Tracker] = attrs.field(factory=dict, validator=_trackers)
+    trackers: Mapping[str, TrackerUrls] = attrs.field(factory=dict, validator=_trackers)
     window_seconds: float = attrs.field(default=86400.0, validator=at_least(0, exclusive=True))
     no_click_after_refs: tuple[str, ...] = attrs.field(default=(), validator=_refs)
     delivery_wait_seconds: float | None = attrs.field(default=60.0, validator=at_least(0))
@@ -127,9 +127,9 @@ class GreetingSettings:
     params: Mapping[str, str] = attrs.field(factory=dict, validator=_params)
 
     @functools.cached_property
-    def all_trackers(self) -> Mapping[str, Tracker]:
+    def all_trackers(self) -> Mapping[str, TrackerUrls]:
         """Each tracker by name."""
-        return {GREETING: Tracker(impression_url=self.impression_url, click_url=self.click_url), **self.trackers}
+        return {GREETING: TrackerUrls(impression_url=self.impression_url, click_url=self.click_url), **self.trackers}
 
     @property
     def is_on(self) -> bool:

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from kochava_bot_middleware.kochava.client import Answer
-from kochava_bot_middleware.kochava.destination import Destination, Tracker
+from kochava_bot_middleware.kochava.destination import Destination, TrackerUrls
 from kochava_bot_middleware.kochava.records import Record
 from tests.delivery.harness import BUSY, OK, TRACKERS, WIRE, World, body_of, event, impression
 
@@ -133,7 +133,7 @@ async def test_each_outage_is_told_from_its_beginning_to_its_end(caplog: pytest.
 
 async def test_broken_impression_url_never_holds_back_a_purchase() -> None:
     """D8: queues and hosts fail by themselves, even on the same host."""
-    same_host = {"greeting": Tracker(impression_url="https://control.kochava.test/i", click_url=None)}
+    same_host = {"greeting": TrackerUrls(impression_url="https://control.kochava.test/i", click_url=None)}
     world = World(destinations=[Destination(app_id="koapp", wire=WIRE, trackers=same_host)])
     world.sender.answer = lambda request: Answer(status=404) if request.method == "GET" else OK
     async with world.running():

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 
 from kochava_bot_middleware.exceptions import SettingsError
-from kochava_bot_middleware.kochava.destination import Destination, Destinations, Tracker, WireSettings
+from kochava_bot_middleware.kochava.destination import Destination, Destinations, TrackerUrls, WireSettings
 from kochava_bot_middleware.kochava.records import (
     Click,
     Deletion,
@@ -53,7 +53,7 @@ SAMPLE = {
 KEYS: dict[str, Any] = {"api_key": Secret("test-api-key"), "api_secret": Secret("test-secret")}
 
 
-def built(record: Record, *, trackers: Mapping[str, Tracker] | None = None, **wire: Any) -> WireRequest:
+def built(record: Record, *, trackers: Mapping[str, TrackerUrls] | None = None, **wire: Any) -> WireRequest:
     destination = Destination(app_id=record.app_id, wire=WireSettings(**wire), trackers=trackers or {})
     return build_request(record, destination)
 
@@ -165,7 +165,7 @@ def test_price_of_another_event_is_not_changed() -> None:
 def test_user_agent_of_every_request_is_a_setting(record: Record) -> None:
     """Kochava's page names only `Unknown`."""
     wire: dict[str, Any] = {"deletion_url": "https://nng.test/x", "deletion_key": Secret("k")}
-    wire["trackers"] = {"greeting": Tracker(impression_url="https://imp.test/i")}
+    wire["trackers"] = {"greeting": TrackerUrls(impression_url="https://imp.test/i")}
     assert "Unknown" == built(record, **wire).headers["User-Agent"]
     assert "Bot" == built(record, **wire, user_agent="Bot").headers["User-Agent"]
 
@@ -289,7 +289,7 @@ def test_deletion_request_has_typed_ids_and_its_own_key() -> None:
     assert {"device_ids": [{"id_type": "custom", "id_value": "123456789"}]} == orjson.loads(request.body or b"")
 
 
-TRACKER = Tracker(
+TRACKER = TrackerUrls(
     impression_url="https://imp.control.kochava.com/track/impression?campaign_id=kogreet&network_id=1",
     click_url="https://control.kochava.com/v1/cpi/click?campaign_id=kogreet&network_id=1&device_id=device_id",
 )
@@ -317,11 +317,13 @@ def test_pings_are_gets_on_the_tracker_s_urls() -> None:
     [
         (Impression(**COMMON), {}),
         (Impression(**COMMON, tracker="summer"), {"greeting": TRACKER}),
-        (Click(**COMMON), {"greeting": Tracker(impression_url="https://a.test/")}),
+        (Click(**COMMON), {"greeting": TrackerUrls(impression_url="https://a.test/")}),
         (Deletion(**COMMON, device_ids=IDS), {}),
     ],
 )
-def test_record_without_a_configured_address_has_no_destination(record: Record, trackers: dict[str, Tracker]) -> None:
+def test_record_without_a_configured_address_has_no_destination(
+    record: Record, trackers: dict[str, TrackerUrls]
+) -> None:
     """It is left for a worker with one."""
     destination = Destination(app_id=APP, trackers=trackers)
     assert Destinations([destination]).resolve(record) is None

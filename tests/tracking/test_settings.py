@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from kochava_bot_middleware.exceptions import SettingsError
-from kochava_bot_middleware.kochava.destination import Tracker
+from kochava_bot_middleware.kochava.destination import TrackerUrls
 from kochava_bot_middleware.middleware import KochavaMiddleware
 from kochava_bot_middleware.settings import from_environment, from_mapping, from_toml
 from kochava_bot_middleware.store.address import without_password
@@ -100,8 +100,8 @@ def test_trackers_can_be_given_in_toml_and_in_the_environment(tmp_path: Path) ->
     tables = from_environment(environment, over=from_toml(file))
     settings = from_mapping(KochavaSettings, tables["kochava"], key="kochava")
     assert {
-        "spring": Tracker(impression_url="https://i.example/spring", click_url="https://c.example/spring"),
-        "Autumn": Tracker(click_url="https://c.example/autumn"),
+        "spring": TrackerUrls(impression_url="https://i.example/spring", click_url="https://c.example/spring"),
+        "Autumn": TrackerUrls(click_url="https://c.example/autumn"),
     } == settings.greeting.trackers
     assert {"greeting", "spring", "Autumn"} == Apps(settings).trackers
 
