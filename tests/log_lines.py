@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,7 +26,8 @@ class LogLine:
     level: str
 
 
-def log_lines() -> set[LogLine]:
+@functools.cache
+def log_lines() -> frozenset[LogLine]:
     """
     All of them.
 
@@ -41,7 +43,7 @@ def log_lines() -> set[LogLine]:
             for function in ast.walk(tree):
                 if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
                     found |= set(_lines_of(function, path, {**constants, **dict(_constants(function))}))
-    return found
+    return frozenset(found)
 
 
 def _constants(tree: ast.AST) -> Iterator[tuple[str, list[str]]]:

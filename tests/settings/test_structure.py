@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
@@ -291,3 +292,10 @@ def test_rules_hold_for_objects_made_in_code() -> None:
     """Without a mapping."""
     with pytest.raises(InvalidSettings, match="name: wanted both `name` and `key`, or neither, got nothing"):
         Ruled(key="k")
+
+
+@pytest.mark.parametrize("path", ["bot.toml", Path("bot.toml")])
+def test_the_path_of_a_file_is_no_mapping(path: Any) -> None:
+    """The error names what reads one."""
+    with pytest.raises(SettingsError, match="settings: wanted a mapping, such as a table of what `from_toml` reads"):
+        from_mapping(Ruled, path)
