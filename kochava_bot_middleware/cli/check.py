@@ -19,6 +19,7 @@ from ..kochava.wire import AddressNotConfigured, WireRequest, build_request
 from ..tracking.greeting import GreetingSettings
 from ..tracking.settings import App, Apps, KochavaSettings, Mode
 from .command import GOOD, Parsers, add_command
+from .entries import opened
 from .output import one_line, print_table
 from .samples import TEST_USER, SampleKind, app_label, distinct, samples
 from .settings import ReadSettings, add_settings_argument
@@ -40,6 +41,9 @@ def add_check(parsers: Parsers) -> None:
     """Add the command."""
     parser = add_command(parsers, "check", run, "Show every request and SmartLink of these settings; nothing is sent.")
     parser.add_argument("file", metavar="FILE", nargs="?", help="the same as --settings")
+    parser.add_argument(
+        "--store", action="store_true", help="also open the store, and write to it as a bot does when it starts"
+    )
     add_settings_argument(parser)
 
 
@@ -61,6 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     if violations:
         # A name that is not read may be why something is missing.
         raise SettingsError([*violations, *read.near_misses])
+    if arguments.store and read.kochava is not None and not read.kochava.kept_in.is_memory:
+        asyncio.run(_try_store(read.kochava))
     return GOOD
 
 
@@ -74,6 +80,11 @@ def _print_settings(settings: KochavaSettings, page_ids: Sequence[str]) -> None:
         _print_links(app)
     for key, text in remarks_on(settings, apps, page_ids):
         print(f"warning: {key}: {text}")
+
+
+async def _try_store(settings: KochavaSettings) -> None:
+    async with opened(settings, SystemClock()):
+        print(f"the store at {settings.kept_in} can be read and written")
 
 
 async def _requests(app: App) -> list[str]:

@@ -113,7 +113,7 @@ async def init_store(settings: KochavaSettings, _arguments: argparse.Namespace, 
 
 async def show_stats(settings: KochavaSettings, arguments: argparse.Namespace, clock: Clock) -> int:
     """Print the counts of each queue; accepted is the sum of the others."""
-    async with opened(settings, clock) as store:
+    async with opened(settings, clock, only_reads=True) as store:
         stats = await store.stats()
     now = clock.now()
     counts = {queue: stats.get(queue, QueueStats()) for queue in _queues_of(stats)}
@@ -139,7 +139,7 @@ def _stats_fields(counts: QueueStats, now: float) -> dict[str, object]:
 async def list_entries(settings: KochavaSettings, arguments: argparse.Namespace, clock: Clock) -> int:
     """Print a table of entries, or one line of JSON each."""
     state = _state_named(arguments.state)
-    async with opened(settings, clock) as store:
+    async with opened(settings, clock, only_reads=True) as store:
         rows: list[Listed] = []
         after = None if arguments.after is None else await _whole_id(store, arguments.after)
         for queue in await _queues_named(store, arguments.queue):
@@ -167,7 +167,7 @@ def _cells(row: Listed) -> tuple[object, ...]:
 
 async def show_entry(settings: KochavaSettings, arguments: argparse.Namespace, clock: Clock) -> int:
     """Print everything that may be shown of one entry."""
-    async with opened(settings, clock) as store:
+    async with opened(settings, clock, only_reads=True) as store:
         entry_id = await _whole_id(store, arguments.id)
         row = await store.find(entry_id)
     if row is None:
@@ -207,7 +207,7 @@ def _shown(value: object) -> str:
 async def export_entries(settings: KochavaSettings, arguments: argparse.Namespace, clock: Clock) -> int:
     """Print entries with their records, one line of JSON each. A webhook's event is never printed."""
     state = _state_named(arguments.state)
-    async with opened(settings, clock) as store:
+    async with opened(settings, clock, only_reads=True) as store:
         queues = await _queues_named(store, arguments.queue)
         stats = await store.stats()
         counts = [stats[queue] for queue in queues if queue in stats]

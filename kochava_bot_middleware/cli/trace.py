@@ -55,7 +55,7 @@ async def _trace(
     settings: KochavaSettings, user_id: str, clock: Clock
 ) -> tuple[list[Listed], dict[str, Mapping[str, Any]]]:
     apps = Apps(settings)
-    async with opened(settings, clock) as store:
+    async with opened(settings, clock, only_reads=True) as store:
         with progress("searching"):
             rows = await _rows(store, apps, user_id)
         marks = await _marks(store, settings, apps, user_id)

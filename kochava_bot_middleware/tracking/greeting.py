@@ -120,28 +120,44 @@ def mark_of(body: Any) -> GreetingBody | None:
     return message if isinstance(message, GreetingBody) else None
 
 
-_current: ContextVar[tuple[Handling, str] | None] = ContextVar("kochava_bot_greeting", default=None)
+@attrs.define(kw_only=True, eq=False)
+class HandlerGreeting:
+    """
+    The greeting that a handler is.
+
+    Attributes:
+        handling: Its cause.
+        id: Made from the cause, so that a second run after a crash is the same greeting.
+        is_sent: A message of it has passed the middleware.
+    """
+
+    handling: Handling
+    id: str
+    is_sent: bool = False
+
+
+_current: ContextVar[HandlerGreeting | None] = ContextVar("kochava_bot_greeting", default=None)
 
 
 @contextmanager
-def as_greeting() -> Iterator[None]:
-    """Mark all that is sent within as one greeting. Outside of handling it marks nothing."""
+def as_greeting() -> Iterator[HandlerGreeting | None]:
+    """Mark all that is sent within as one greeting. Outside of handling it marks nothing, and gives ``None``."""
     handling = current_handling()
     greeting = None
     if handling is not None:
-        # Made from the cause, so that a second run after a crash is the same greeting.
-        greeting = handling, record_id("greeting", handling.event.page_id, handling.event.key)
+        greeting_id = record_id("greeting", handling.event.page_id, handling.event.key)
+        greeting = HandlerGreeting(handling=handling, id=greeting_id)
     token = _current.set(greeting)
     try:
-        yield
+        yield greeting
     finally:
         _current.reset(token)
 
 
-def current_greeting() -> str | None:
-    """Id of the greeting that the current handling is; ``None`` also for a task that outlives it."""
+def current_greeting() -> HandlerGreeting | None:
+    """The greeting that the current handling is; ``None`` also for a task that outlives it."""
     greeting = _current.get()
-    return None if greeting is None or greeting[0] is not current_handling() else greeting[1]
+    return None if greeting is None or greeting.handling is not current_handling() else greeting
 
 
 def ping_of(
