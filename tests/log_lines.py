@@ -15,7 +15,7 @@ from tests.docs_pages import ROOT
 PACKAGE = ROOT / "kochava_bot_middleware"
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
-_NAME = re.compile(r"(?:%s_)?[a-z]+(?:_[a-z]+)*(?=:|$)")
+_NAME = re.compile(r"(?:%s_[a-z]+|[a-z]+_[a-z]+)(?:_[a-z]+)*(?=[: ]|$)")
 
 
 @attrs.frozen

@@ -139,7 +139,8 @@ def test_a_secret_of_the_wrong_type_never_prints() -> None:
 
 def test_what_is_not_a_mapping_is_refused() -> None:
     """A list or text in place of the settings gets the same clear error, without the text: it may be a token."""
-    assert {"settings": ("a mapping", "a text")} == violations("hunter2")
+    wanted = "a mapping, such as a table of what `from_toml` reads from a file"
+    assert {"settings": (wanted, "a text")} == violations("hunter2")
 
 
 def test_a_callable_is_taken_as_it_is() -> None:
