@@ -141,11 +141,11 @@ class KochavaMiddleware(HandlerDecorators):
             self._observer = GuardedObserver(tracing, self._clock)
         self._timers.start()
         if self.settings.worker is WorkerPlace.INSIDE and self.settings.mode is Mode.LIVE:
-            timeout_seconds = self.settings.delivery.request_timeout_seconds
+            timeout_seconds, proxy = self.settings.delivery.request_timeout_seconds, self.settings.delivery.proxy
             client = (
-                KochavaClient(timeout_seconds=timeout_seconds)
+                KochavaClient(timeout_seconds=timeout_seconds, proxy=proxy)
                 if self._observer is None
-                else ObservedClient(self._observer, timeout_seconds=timeout_seconds)
+                else ObservedClient(self._observer, timeout_seconds=timeout_seconds, proxy=proxy)
             )
             self._worker = BackgroundWorker(self.make_worker(client), client)
             self._recorder.wake_worker = self._worker.wake
