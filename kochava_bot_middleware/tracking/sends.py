@@ -6,26 +6,59 @@ User and Page come from the send itself; the handling says only the cause.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import attrs
+import orjson
 
+from ..exceptions import RegistrationError
 from ..handling import Handling, current_handling
+from ..messenger.events import Channel
 from ..messenger.links.body import iter_links
-from ..messenger.outgoing import Endpoint, Outgoing
+from ..messenger.outgoing import Endpoint, Outgoing, Recipient
 from .automatic_events import referral_facts
 from .funnel import Sent, offers_of
 from .greeting import current_greeting, mark_of
-from .links import AppLinks, Rewritten, context_of, rewrite
+from .links import AppLinks, Rewritten, context_of, is_routed, rewrite
 from .people import Person, record_id
 from .privacy import Privacy
 from .recorder import Recorder
-from .recording import optional_id
+from .recording import optional_channel, optional_id
 from .settings import App, TrackingContext
 
 MESSAGE_KEYS = frozenset(("text", "attachment", "attachments", "quick_replies"))
 """Keys of a message, none of which a Send API body has."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class Sending:
+    """
+    A send under way.
+
+    Attributes:
+        tracker: Which middleware's it is.
+        outgoing: As the caller gave it.
+        sent: With SmartLinks.
+        began_at: Seconds since the epoch.
+        handling: The cause, as it was when the call began.
+        outer: The send within which this one is made, if any.
+        is_open: It has not ended.
+    """
+
+    tracker: SendTracker
+    outgoing: Outgoing
+    sent: Outgoing
+    began_at: float
+    handling: Handling | None
+    outer: Sending | None = None
+    is_open: bool = True
+
+
+_sending: ContextVar[Sending | None] = ContextVar("kochava_bot_sending", default=None)
 
 
 class SendTracker:
@@ -51,6 +84,8 @@ class SendTracker:
         user_id, page_id = optional_id("user_id", user_id), optional_id("page_id", page_id)
         if isinstance(body, Mapping) and "message" not in body and not MESSAGE_KEYS.isdisjoint(body):
             return self.rewritten_body({"message": body}, user_id, page_id, creative)["message"]
+        if (mark := mark_of(body)) is not None:
+            self._recorder.report_greeting(mark.creative or "a body", "it was only given to `kochava.rewrite`")
         has_recipient = user_id is None or not isinstance(body, Mapping) or "recipient" in body
         whole = body if has_recipient else {**body, "recipient": {"id": user_id}}
         outgoing = Outgoing(body=whole, page_id=page_id, creative=creative)
@@ -58,7 +93,49 @@ class SendTracker:
         rewritten = rewrite(whole, self._context.apps.of(page_id).links, context).body
         return rewritten if has_recipient else {key: rewritten[key] for key in body}
 
-    async def rewritten(self, outgoing: Outgoing) -> Outgoing:
+    async def begin(self, outgoing: Outgoing) -> Sending | None:
+        """
+        Begin a send: rewrite its links. ``None`` when it is the message of a send under way, seen once more by another
+        layer, such as an HTTP client beneath an `AsyncBot`; then it passes as it is.
+        """
+        outer = sending = _sending.get()
+        while sending is not None:
+            if sending.tracker is self and sending.is_open and _is_same(sending.sent.body, outgoing.body):
+                return None
+            sending = sending.outer
+        handling = current_handling()
+        outgoing = self.with_page(outgoing)
+        greeting = current_greeting()
+        if greeting is not None and _has_message(outgoing.body):
+            greeting.is_sent = True
+        sent = await self._rewritten(outgoing)
+        began_at = self._context.clock.now()
+        return Sending(tracker=self, outgoing=outgoing, sent=sent, began_at=began_at, handling=handling, outer=outer)
+
+    @contextmanager
+    def under_way(self, sending: Sending) -> Iterator[None]:
+        """While *sending* is with its sender, its message is not tracked again."""
+        token = _sending.set(sending)
+        try:
+            yield
+        finally:
+            sending.is_open = False
+            _sending.reset(token)
+
+    async def end(self, sending: Sending, answer: Any) -> None:
+        """Record what was sent when it is a greeting."""
+        outgoing = sending.outgoing
+        app = self._context.apps.of(outgoing.page_id)
+        if not app.has_greeting:
+            return
+        if not (outgoing.greeting or mark_of(outgoing.body) is not None or current_greeting() is not None):
+            return
+        try:
+            await self._record_greeting(sending, await _decoded(answer), app)
+        except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
+            self._context.incidents.report("greeting_not_watched", reason=type(exc).__name__)
+
+    async def _rewritten(self, outgoing: Outgoing) -> Outgoing:
         """*outgoing* with SmartLinks, or as it is when something goes wrong."""
         app = self._context.apps.of(outgoing.page_id)
         if not app.links.is_active:
@@ -66,7 +143,9 @@ class SendTracker:
         try:
             if app.links.catalogue is not None:
                 sites = iter_links(outgoing.body, endpoint=outgoing.endpoint, text_links=app.links.text_links)
-                await app.links.prepare({site.url for site in sites if site.keep is None})
+                await app.links.prepare(
+                    {site.url for site in sites if site.keep is None or is_routed(app.links, site.url, site.keep)}
+                )
             result = _rewritten(outgoing, app.links)
             # Looked up only when there is a link that names a person: it may cost a round trip to the store.
             if result.changed and app.links.names_people and await self._names_suppressed(outgoing, app):
@@ -77,18 +156,6 @@ class SendTracker:
         self._context.counts.links_rewritten += result.changed
         self._context.counts.links_left_alone.update(result.left_alone)
         return attrs.evolve(outgoing, body=result.body) if result.changed else outgoing
-
-    async def watch(self, outgoing: Outgoing, answer: Any, began_at: float, handling: Handling | None) -> None:
-        """Record what was sent when it is a greeting; *handling* is the cause, as it was when the call began."""
-        app = self._context.apps.of(outgoing.page_id)
-        if not app.has_greeting:
-            return
-        if not (outgoing.greeting or mark_of(outgoing.body) is not None or current_greeting() is not None):
-            return
-        try:
-            await self._record_greeting(outgoing, answer, began_at, app, handling)
-        except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
-            self._context.incidents.report("greeting_not_watched", reason=type(exc).__name__)
 
     async def _names_suppressed(self, outgoing: Outgoing, app: App) -> bool:
         """Whether a link of *outgoing* might carry the id of a person who is suppressed."""
@@ -101,23 +168,22 @@ class SendTracker:
                 return True
         return False
 
-    async def _record_greeting(
-        self, outgoing: Outgoing, answer: Any, began_at: float, app: App, handling: Handling | None
-    ) -> None:
-        answered = answer if isinstance(answer, Mapping) else {}
-        has_message = isinstance(outgoing.body, Mapping) and outgoing.body.get("message") is not None
-        if outgoing.endpoint != Endpoint.MESSAGES or not has_message or "error" in answered:
+    async def _record_greeting(self, sending: Sending, answered: Mapping[str, Any], app: App) -> None:
+        outgoing, began_at, handling = sending.outgoing, sending.began_at, sending.handling
+        if outgoing.endpoint != Endpoint.MESSAGES or not _has_message(outgoing.body) or "error" in answered:
             return
         recipient = outgoing.recipient
         user_id = recipient.user_id or _text(answered.get("recipient_id"))
         mid = _text(answered.get("message_id"))
         # Of another person than the recipient, the handled event says nothing.
         cause = handling.event if handling is not None and handling.event.user_id == user_id else None
+        marked = current_greeting()
         sent = Sent(
             at=began_at,
             mid=mid,
-            greeting=current_greeting()
-            or record_id(app.app_id, "greeting", recipient.user_id or recipient.user_ref, mid or str(began_at)),
+            greeting=marked.id
+            if marked is not None
+            else record_id(app.app_id, "greeting", recipient.user_id or recipient.user_ref, mid or str(began_at)),
             offers=offers_of(outgoing.body),
             handler=None if handling is None else handling.handler,
             creative=creative_of(outgoing),
@@ -136,6 +202,25 @@ class SendTracker:
             recording.greetings.append((app, identified_by, sent))
         if recording.handling is None:
             await self._recorder.commit(recording)
+
+
+def outgoing_of(body: Any, *, page_id: object, channel: object, **fields: Any) -> Outgoing:
+    """
+    What `KochavaMiddleware.send` is given, as an `Outgoing`.
+
+    Raises:
+        RegistrationError: *body* is an `Outgoing`.
+        TrackingError: An argument is no id or channel.
+    """
+    if isinstance(body, Outgoing):
+        msg = "`send` takes a Send API body, got an Outgoing: pass its `body`, and its other fields as arguments"
+        raise RegistrationError(msg)
+    handling = current_handling()
+    default = Channel.MESSENGER if handling is None else handling.event.channel
+    page_id = optional_id("page_id", page_id)
+    if page_id is None and handling is not None:
+        page_id = handling.event.page_id
+    return Outgoing(body=body, page_id=page_id, channel=optional_channel(channel) or default, **fields)
 
 
 def creative_of(outgoing: Outgoing) -> str | None:
@@ -158,3 +243,39 @@ def _rewritten(outgoing: Outgoing, links: AppLinks) -> Rewritten:
 
 def _text(value: Any) -> str | None:
     return None if value is None or value == "" else str(value)
+
+
+def _has_message(body: Any) -> bool:
+    return isinstance(body, Mapping) and body.get("message") is not None
+
+
+def _is_same(sent: Any, body: Any) -> bool:
+    """Whether *body* is what *sent* becomes beneath: as an object or as JSON, with members that a sender adds."""
+    try:
+        return bool(_content(sent) == _content(body))
+    except Exception:  # noqa: BLE001 - a body may be anything, even endless
+        return False
+
+
+def _content(body: Any) -> Any:
+    if not isinstance(body, Mapping) or "recipient" not in body:
+        return body
+    message = body.get("message")
+    if isinstance(message, (str, bytes)):
+        message = orjson.loads(message)
+    return Recipient.of(body), message, body.get("sender_action")
+
+
+async def _decoded(answer: Any) -> Mapping[str, Any]:
+    """Facebook's answer, from what it was decoded to or from the response object of an HTTP client."""
+    status = getattr(answer, "status_code", None) or getattr(answer, "status", None)
+    if isinstance(status, int) and status >= 400:
+        return {"error": {"code": status}}
+    decode = getattr(answer, "json", None)
+    if not isinstance(answer, Mapping) and callable(decode):
+        try:
+            answer = decode()
+            answer = await answer if inspect.isawaitable(answer) else answer
+        except Exception:  # noqa: BLE001 - a response that was not read, or is closed, only says that it was sent
+            return {}
+    return answer if isinstance(answer, Mapping) else {}

@@ -64,8 +64,14 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.C
     command = [sys.executable, "-m", "kochava_bot_middleware", "demo", "--headless", "--people", "6", "--seconds", "1"]
     # The local servers are reached directly, whatever proxy the machine has.
     proxy = dict.fromkeys(["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"], "http://127.0.0.1:9")
-    other_bot = {"KOCHAVA_BOT__BOT__VERIFY_TOKEN": "of another bot"}
-    environment = {**os.environ, **proxy, **other_bot, "TMPDIR": str(folder)}
+    environment = {
+        **os.environ,
+        **proxy,
+        "TMPDIR": str(folder),
+        "KOCHAVA_BOT__BOT__VERIFY_TOKEN": "of another bot",
+        # Whatever the encoding of the terminal.
+        "PYTHONIOENCODING": "ascii",
+    }
     return folder, subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
 
 

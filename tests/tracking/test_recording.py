@@ -280,8 +280,8 @@ async def test_rewrite_is_pure_and_takes_the_bodys_recipient() -> None:
     url = rewritten["message"]["attachment"]["payload"]["buttons"][0]["url"]
     assert body_to("u9") == body
     assert (
-        "https://acme.smart.link/ab12cd34e?url=https%3A%2F%2Fshop.example%2Fshoes&site_id=messenger"
-        "&creative_id=greet_b&fb_user_id=u9"
+        "https://acme.smart.link/ab12cd34e?url=https%3A%2F%2Fshop.example%2Fshoes&site_id=1001"
+        "&sub_site_id=messenger&creative_id=greet_b&fb_user_id=u9"
     ) == url
     assert rewritten == bot.kochava.rewrite(rewritten, creative="greet_b")
     assert "fb_user_id=u7" in str(bot.kochava.rewrite({"message": body["message"]}, user_id="u7"))
