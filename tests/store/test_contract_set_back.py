@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.records import Outcome
+from kochava_bot_middleware.store.records import Outcome, Queue
 from tests.store.harness import START, ManualClock, append, claim_one, claimed_ids, entry, settle
 
 HOUR = 3600.0
-LONGEST = {"track": 120.0}
-"""What the callers say: nothing of this queue waits or is leased for longer."""
+LONGEST: Mapping[str, float] = {Queue.TRACK: 120.0}
+"""What the callers say, and how they name a queue: nothing of this queue waits or is leased for longer."""
 
 
 @pytest.fixture

@@ -224,7 +224,8 @@ class RedisStore:
         return dropped
 
     async def sweep(self, longest_waits: Mapping[str, float] | None = None) -> None:
-        waits = dict(longest_waits or {})
+        # orjson takes no enum for a key, not even one that is text.
+        waits = {str(queue): seconds for queue, seconds in (longest_waits or {}).items()}
         for shard in self._shards:
             while await self._read(SWEEP, shard, longest_waits=waits) == SOME_ROWS:
                 pass
