@@ -20,8 +20,10 @@ A class exists only where a caller reacts differently to it::
     │   ├── DeliveryUnknownError   perhaps sent: decide whether a duplicate is worse than a loss
     │   └── BadRequestError        fix the message
     └── StoreError                 the store failed
-        ├── StoreUnavailable       it cannot be opened or written now
-        └── SchemaTooNew           a newer release wrote it: upgrade
+        ├── NotStorable            it can never keep this unit, but goes on with others: set the unit aside
+        └── StoreUnavailable       it cannot be reached or written now: repeat
+            └── StoreUnusable      not before somebody repairs it; the message says how
+                └── SchemaTooNew   a newer release wrote it: upgrade
 """
 
 from __future__ import annotations
@@ -98,6 +100,7 @@ class SendError(KochavaBotError):
         code: ``error.code`` of the answer, or ``None``.
         subcode: ``error.error_subcode`` of the answer, or ``None``.
         trace_id: ``error.fbtrace_id``, for Facebook's support, or ``None``.
+        retry_after_seconds: How long Facebook asks to wait before a repetition; ``None`` when it does not ask.
         body: The decoded answer; empty when there was none.
     """
 
@@ -109,6 +112,7 @@ class SendError(KochavaBotError):
         code: int | None = None,
         subcode: int | None = None,
         trace_id: str | None = None,
+        retry_after_seconds: float | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
@@ -116,6 +120,7 @@ class SendError(KochavaBotError):
         self.code = code
         self.subcode = subcode
         self.trace_id = trace_id
+        self.retry_after_seconds = retry_after_seconds
         self.body: Mapping[str, Any] = body if body is not None else {}
 
 
@@ -128,11 +133,7 @@ class PersonUnavailableError(SendError):
 
 
 class RateLimitedError(SendError):
-    """Too many calls. `retry_after_seconds` says how long to wait; ``None`` when Facebook did not say."""
-
-    def __init__(self, message: str, *, retry_after_seconds: float | None = None, **details: Any) -> None:
-        super().__init__(message, **details)
-        self.retry_after_seconds = retry_after_seconds
+    """Too many calls: wait `retry_after_seconds`, or some minutes when Facebook does not say."""
 
 
 class TokenInvalidError(SendError):
@@ -159,9 +160,26 @@ class StoreError(KochavaBotError):
     """The store failed."""
 
 
+class NotStorable(StoreError):
+    """
+    The store can never keep this unit: a text that it has no form for, a value that is too large. Others it keeps.
+
+    Attributes:
+        reason: Why, as one short phrase that quotes nothing of the unit.
+    """
+
+    def __init__(self, message: str, *, reason: str = "the store cannot keep it") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class StoreUnavailable(StoreError):
-    """The store cannot be opened, or cannot be written within the time allowed."""
+    """The store cannot be reached, or cannot be written within the time allowed. It may work again by itself."""
 
 
-class SchemaTooNew(StoreError):
+class StoreUnusable(StoreUnavailable):
+    """The store works again only when somebody repairs it: its file or tables are lost, or it must not be written."""
+
+
+class SchemaTooNew(StoreUnusable):
     """A newer release of this package wrote the store. It was not changed."""

@@ -275,7 +275,7 @@ class InstallSettings:
 
     def is_entry(self, event: Event | None) -> bool:
         """Whether *event* is the entry of a person, given that they are new."""
-        if self.mode != "entry" or not isinstance(event, PostbackEvent) or event.standby:
+        if self.mode != "entry" or not isinstance(event, PostbackEvent) or event.standby or event.from_page:
             return False
         return event.referral is not None or event.payload in self.get_started_payloads
 

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..exceptions import StoreError, StoreUnavailable, TrackingError
+from ..exceptions import NotStorable, StoreError, StoreUnavailable, TrackingError
 from ..handling import Handling, current_handling
 from ..kochava.event_builders import StandardEventData
 from ..messenger.events import AccountLinkingEvent, Channel, DeliveryEvent, Event
@@ -244,6 +244,8 @@ class Recorder:
             kinds = {record.id: record.kind for record in plan.records}
             new = [kinds[entry_id] for entry_id in committed.appended if entry_id in kinds]
             counts.recorded.update(new)
+            if committed.set_aside:
+                counts.left_out[LeftOut.NOT_STORABLE] += sum(entry_id in kinds for entry_id in committed.set_aside)
             if new:
                 self.on_recorded()
 
@@ -286,6 +288,9 @@ class Recorder:
                 committed = await self._committer.commit(unit)
             if committed is None or committed.verdict is CommitVerdict.COMMITTED:
                 contributor.committed(committed)
+                if committed is not None and committed.set_aside:
+                    msg = "the store can never keep this; a dead letter says why, see `kochava-bot store list`"
+                    raise NotStorable(msg)
                 return
         msg = f"the person's state changed {PLANS} times while it was recorded; repeat the call"
         raise StoreError(msg)
@@ -314,7 +319,7 @@ class Recorder:
 
     async def _identify_on_linking(self, recording: Recording, event: AccountLinkingEvent) -> None:
         person = recording.person
-        if person is None or event.status != "linked" or event.standby:
+        if person is None or event.status != "linked" or event.standby or event.from_page:
             return
         identify = self._context.apps.of(person.page_id).identity.identify_on_linking
         if identify is None:
@@ -343,7 +348,9 @@ class Recorder:
 
     def _unseen_page(self, event: Event | None) -> StateKey | None:
         """The key of the fact that the Page of *event* has delivery events; ``None`` but for about once a day."""
-        if not isinstance(event, DeliveryEvent) or not self._context.apps.of(event.page_id).has_greeting:
+        if not isinstance(event, DeliveryEvent) or event.from_page:
+            return None
+        if not self._context.apps.of(event.page_id).has_greeting:
             return None
         key = page_key(event.page_id, self._context.prefix)
         seen_at = self._pages_seen.get(key, 0.0)

@@ -13,9 +13,9 @@ from ..clock import Clock
 from ..delivery.settings import DeliverySettings
 from ..exceptions import Violation
 from ..incidents import Incidents
-from ..kochava.destination import Destination, Destinations, Tracker, WireSettings
+from ..kochava.destination import Destination, Destinations, Tracker, WireSettings, app_guid
 from ..kochava.smartlink_settings import SmartLinkSettings
-from ..settings import InvalidValue, Rule, Secret, at_least, check_rules, not_empty
+from ..settings import InvalidValue, Rule, Secret, at_least, check_rules
 from ..store.address import DEFAULT_ADDRESS, StorePlace, openable, shown
 from ..store.contract import Store
 from ..telemetry.counts import Counts
@@ -60,7 +60,7 @@ class WorkerPlace(enum.StrEnum):
 class PageOverrides:
     """What differs for one Page; each section that is given replaces the one at the top whole."""
 
-    kochava_app_id: str | None = attrs.field(default=None, validator=not_empty)
+    kochava_app_id: str | None = attrs.field(default=None, validator=app_guid)
     smartlinks: SmartLinkSettings | None = None
     greeting: GreetingSettings | None = None
     events: EngagementSettings | None = None
@@ -115,7 +115,7 @@ class KochavaSettings:
         drain_seconds: How long a shutdown waits for requests under way.
     """
 
-    kochava_app_id: str = attrs.field(validator=not_empty)
+    kochava_app_id: str = attrs.field(validator=app_guid)
     app_secret: Secret | tuple[Secret, ...] | None = attrs.field(default=None, validator=_at_least_one)
     store: str | StorePlace = attrs.field(default=DEFAULT_ADDRESS, validator=openable, repr=shown)
     smartlinks: SmartLinkSettings = attrs.field(factory=SmartLinkSettings)

@@ -82,6 +82,21 @@ async def test_worker_whose_port_is_taken(run: Run, tmp_path: Path) -> None:
     assert f"cannot listen on 127.0.0.1:{port}" in ran.err
 
 
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+async def test_worker_listens_on_an_ipv6_address(tmp_path: Path, host: str) -> None:
+    """With or without brackets; it prints them."""
+    async with worker_in(tmp_path, write_settings(tmp_path), "--port", "0", "--host", host) as worker:
+        assert "; answers on http://[::1]:" in await worker.start()
+        await worker.stop()
+
+
+async def test_worker_refuses_an_empty_host(run: Run) -> None:
+    """It would listen on every address."""
+    ran = await run("worker", "--port=0", "--host= ")
+    assert 2 == ran.status
+    assert "--host: wanted a name or an address" in ran.err
+
+
 async def test_worker_refuses_a_port_out_of_range(run: Run, tmp_path: Path) -> None:
     """The message gives the range."""
     ran = await run("worker", "--port", "65536", "--settings", write_settings(tmp_path))
@@ -101,9 +116,9 @@ async def test_worker_that_has_nothing_to_do_does_not_start(
     assert key in ran.err
 
 
-@pytest.mark.parametrize("number", ["0", "-1", "many", "2.5"])
+@pytest.mark.parametrize("number", ["0", "-1", "many", "2.5", "10001", "1e3"])
 async def test_worker_refuses_a_wrong_concurrency(run: Run, number: str) -> None:
     """The message says what was wanted."""
     ran = await run("worker", f"--concurrency={number}")
     assert 2 == ran.status
-    assert f"wanted a whole number of at least 1, got '{number}'" in ran.err
+    assert f"wanted a whole number from 1 to 10000, got '{number}'" in ran.err

@@ -16,7 +16,7 @@ from kochava_bot_middleware.exceptions import SettingsError, StoreUnavailable
 from kochava_bot_middleware.store.address import open_store
 from kochava_bot_middleware.store.records import EntryState
 from kochava_bot_middleware.store.redis.address import RedisAddress, parse_redis_address
-from kochava_bot_middleware.store.redis.client import Client, Command, connect
+from kochava_bot_middleware.store.redis.client import LONGEST_ARGUMENT, Client, Command, connect
 from kochava_bot_middleware.store.redis.store import RedisStore
 from tests.store.harness import append, entry, settle
 from tests.store.valkey import fresh_url, shared_valkey
@@ -39,6 +39,7 @@ class Counting:
     """Counts the round trips of commits."""
 
     is_cluster = False
+    longest_argument = LONGEST_ARGUMENT
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -86,10 +87,16 @@ def test_addresses_open_a_redis_store(url: str) -> None:
     ("url", "message"),
     [
         ("redis://:hunter2@db:70000", "wanted a port between 1 and 65535"),
-        ("redis://:hunter2/x@db", "a port between 1 and 65535, and in the password"),
-        ("redis://:12/hunter2@db", "the number of a database"),
-        ("redis://:12?hunter2@db", "only the options prefix.*got another"),
+        ("redis://:hunter2/x@db", "percent-encoded as .*%2F"),
+        ("redis://:12/hunter2@db", "percent-encoded as .*%2F"),
+        ("redis://:12?hunter2@db", "percent-encoded as .*%3F"),
+        ("redis://:12?db=hunter2@db", "percent-encoded as .*%3F"),
         ("redis://:12#hunter2@db", "percent-encoded as %23"),
+        ("redis://:12@hunter2@db", "percent-encoded as %40"),
+        ("redis://:12%hunter2@db", "percent-encoded as %25"),
+        ("redis://:[hunter2@db", "percent-encoded .*%5B"),
+        ("redis://db/0#1", "percent-encoded as %23"),
+        ("unix:///run/valkey@1.sock", "percent-encoded as %40"),
         ("redis://db/x", "the number of a database"),
         ("redis://db?shard=2", "only the options prefix, shards.*got shard"),
         ("redis://db?shards=0", "shards to be a number from 1"),

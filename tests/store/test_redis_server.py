@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -21,7 +22,7 @@ from kochava_bot_middleware.store.records import (
     Unit,
 )
 from kochava_bot_middleware.store.redis.address import RedisAddress
-from kochava_bot_middleware.store.redis.client import Client, Command, connect
+from kochava_bot_middleware.store.redis.client import LONGEST_ARGUMENT, Client, Command, connect
 from kochava_bot_middleware.store.redis.store import RedisStore
 from tests.store.harness import append, claim_one, claimed_ids, entry, put, recalled, settle
 from tests.store.valkey import LocalValkey, fresh_url, shared_valkey
@@ -39,6 +40,7 @@ class LosesAnswers:
     """A connection that breaks once when it is due to, after the server has done what it was asked."""
 
     is_cluster = False
+    longest_argument = LONGEST_ARGUMENT
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -115,6 +117,13 @@ async def test_wrong_password_is_never_printed(valkey: LocalValkey) -> None:
     assert "does not accept this user and password" in message
     store = RedisStore(url)
     assert [] == [text for text in (message, repr(store), repr(store.address), str(store.address)) if "hunter2" in text]
+
+
+async def test_any_password_can_be_percent_encoded(valkey: LocalValkey) -> None:
+    """What an error asks for is understood."""
+    password = "a#b/c?d@e%f:[g"
+    valkey.run("CONFIG", "SET", "requirepass", password)
+    assert "opened" == await open_message(f"unix://:{quote(password, safe='')}@{valkey.socket}?prefix=test")
 
 
 async def test_missing_password_is_reported(valkey: LocalValkey) -> None:

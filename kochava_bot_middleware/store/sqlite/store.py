@@ -18,13 +18,15 @@ from typing import TypeVar
 
 from ...clock import Clock, SystemClock
 from ...exceptions import StoreUnavailable
+from ..plan import recall_storable
 from ..records import Claim, Committed, EntryState, Listed, Mark, QueueStats, Unit
 from ..settings import NewToken, StoreSettings, unique_tokens
 from . import queries
+from .errors import classify, is_busy
 from .forks import reading_apart
 from .notifier import SqliteNotifier, socket_folder
 from .reserve import Reserve
-from .schema import connect_for_reading, unavailable
+from .schema import connect_for_reading
 from .writer import Query, SqliteWriter
 
 T = TypeVar("T")
@@ -69,7 +71,8 @@ class SqliteStore:
         self._settings = settings or StoreSettings()
         self._clock = clock or SystemClock()
         self._new_token = new_token
-        self._reserve = reserve or Reserve(self.path)
+        # SQLite follows links, so the disk that may be full is that of the file itself.
+        self._reserve = reserve or Reserve(Path(os.path.realpath(self.path)))
         self._writer: SqliteWriter | None = None
         self._process = 0
         self._notifier: SqliteNotifier | None = None
@@ -93,7 +96,13 @@ class SqliteStore:
 
     async def open(self) -> None:
         self._closed = False
-        await self.read(lambda _connection, _now: None)
+        await self.read(queries.nothing)
+        try:
+            await self._change(queries.prove_writable)
+        except StoreUnavailable as exc:
+            # Who waits for another process to end its write is allowed to write.
+            if not is_busy(exc.__cause__):
+                raise
 
     async def close(self) -> None:
         self._closed = True
@@ -134,6 +143,9 @@ class SqliteStore:
         return await self._change(partial(queries.renew_leases, claims=claims, lease_seconds=lease_seconds))
 
     async def recall(self, keys: Sequence[tuple[str, str]]) -> Mapping[str, bytes]:
+        return await recall_storable(self._recall, keys)
+
+    async def _recall(self, keys: Sequence[tuple[str, str]]) -> Mapping[str, bytes]:
         return await self._running_writer().recall([key for _, key in keys])
 
     async def next_due_in(self, queue: str) -> float | None:
@@ -151,7 +163,7 @@ class SqliteStore:
         limit: int = 100,
         after: str | None = None,
     ) -> list[Listed]:
-        await self.open()
+        await self.read(queries.nothing)
         query = partial(queries.read_page, queue=queue, state=state, lane=lane, limit=limit, after=after)
         # It may read a million rows, so it does not take the writer's time.
         return await asyncio.to_thread(self._read_apart, partial(query, dedupe_seconds=self._settings.dedupe_seconds))
@@ -175,7 +187,7 @@ class SqliteStore:
         return purged
 
     async def forget(self, lanes: Sequence[str], *, reason: str, tombstone: Mark) -> int:
-        await self.open()
+        await self.read(queries.nothing)
         # It reads every row, so it does not take the writer's time.
         found = await asyncio.to_thread(self._read_apart, partial(queries.places_of_lanes, lanes=lanes))
         query = partial(queries.forget_lanes, lanes=lanes, found=found, reason=reason, tombstone=tombstone)
@@ -229,7 +241,7 @@ class SqliteStore:
                 connection.execute("BEGIN")
                 return query(connection, self._clock.now())
             except sqlite3.Error as exc:
-                raise unavailable(exc, self.path) from exc
+                raise classify(exc, self.path) from exc
 
 
 def _is_ours(notifier: SqliteNotifier) -> bool:
