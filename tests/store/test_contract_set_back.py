@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pytest
 
 from kochava_bot_middleware.store.contract import Store
@@ -23,8 +21,8 @@ from tests.store.harness import (
 )
 
 HOUR = 3600.0
-LONGEST: Mapping[str, float] = {Queue.TRACK: 120.0}
-"""What the callers say, and how they name a queue: nothing of this queue waits or is leased for longer."""
+LONGEST: dict[str, float] = {Queue.TRACK: 120.0}
+"""What the callers say: nothing of this queue waits or is leased for longer."""
 
 
 @pytest.fixture
