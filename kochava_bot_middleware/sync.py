@@ -139,21 +139,28 @@ class SyncKochava(HandlerDecorators):
         channel: Channel | str | None = None,
         creative: str | None = None,
         greeting: bool = False,
+        tracker: str | None = None,
     ) -> T:
         """As `KochavaMiddleware.send`; *call* is a plain function, which is called in the calling thread."""
         outgoing = outgoing_of(
-            body, endpoint=endpoint, page_id=page_id, channel=channel, creative=creative, greeting=greeting
+            body,
+            endpoint=endpoint,
+            page_id=page_id,
+            channel=channel,
+            creative=creative,
+            greeting=greeting,
+            tracker=tracker,
         )
-        tracker = self._runtime.tracker
+        sends = self._runtime.tracker.sends
         self._loop_for("send")
         sending = None
-        if not tracker.is_off:
-            sending = self._never_raising("send", lambda: tracker.sends.begin(outgoing))
+        if not self._runtime.tracker.is_off:
+            sending = self._never_raising("send", lambda: sends.begin(outgoing))
         if sending is None:
             return call(body)
-        with tracker.sends.under_way(sending):
+        with sends.under_way(sending):
             answer = call(sending.sent.body)
-        self._never_raising("send", lambda: tracker.sends.end(sending, answer))
+        self._never_raising("send", lambda: sends.end(sending, answer))
         return answer
 
     def track(

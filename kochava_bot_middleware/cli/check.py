@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl, urlsplit
 from ..clock import SystemClock
 from ..exceptions import SettingsError, Violation
 from ..inbox.settings import BotSettings
-from ..kochava.destination import Tracker, WireSettings
+from ..kochava.destination import TrackerUrls, WireSettings
+from ..kochava.records import GREETING, Ping
 from ..kochava.smartlink import LinkContext
 from ..kochava.smartlink_settings import SmartLinkSettings, glob
 from ..kochava.smartlink_template import URL_PLACEHOLDERS, LinkTemplate, Placeholder, address_of
@@ -109,13 +110,14 @@ async def _requests(app: App) -> list[str]:
     now = SystemClock().now()
     for kind in SampleKind:
         for record in await samples(kind, app, now=now, new_id=lambda: uuid.uuid4().hex):
+            name = f"{kind} of {record.tracker}" if isinstance(record, Ping) and record.tracker != GREETING else kind
             try:
                 request = build_request(record, app.destination)
             except AddressNotConfigured:
-                lines += [f"{kind}: not configured", ""]
+                lines += [f"{name}: not configured", ""]
                 continue
             note = _never_sent(kind, app)
-            lines += [f"{kind}{note}:", *(f"  {line}" for line in request_lines(request, app.destination.wire)), ""]
+            lines += [f"{name}{note}:", *(f"  {line}" for line in request_lines(request, app.destination.wire)), ""]
     return lines
 
 
@@ -183,7 +185,8 @@ def remarks_on(settings: KochavaSettings, apps: Apps, page_ids: Sequence[str] = 
         is_hashed = links.user_id_hash or settings.privacy.user_id_hash
         remarks += _on_links(links, prefix, is_hashed=is_hashed)
     for prefix, greeting in _each(settings, "greeting", settings.greeting):
-        remarks += _on_tracker(greeting, prefix)
+        remarks += _on_greeting(greeting, prefix)
+        remarks += _missing_trackers(greeting, apps, prefix)
     for prefix, wire in _each(settings, "wire", settings.wire):
         remarks += _on_wire(wire, prefix)
     remarks += _on_funnel(apps)
@@ -229,7 +232,20 @@ def _on_links(links: SmartLinkSettings, key: str, *, is_hashed: bool) -> Iterato
         yield f"{key}.user_param", text
 
 
-def _on_tracker(tracker: Tracker | GreetingSettings, key: str) -> Iterator[Remark]:
+def _on_greeting(greeting: GreetingSettings, key: str) -> Iterator[Remark]:
+    yield from _on_tracker(greeting, key)
+    for name, tracker in greeting.trackers.items():
+        yield from _on_tracker(tracker, f"{key}.trackers.{name}")
+
+
+def _missing_trackers(greeting: GreetingSettings, apps: Apps, key: str) -> Iterator[Remark]:
+    """A section of a Page replaces the one at the top whole."""
+    for name in sorted(apps.trackers - set(greeting.all_trackers)):
+        text = f"has no {name!r}, which other Pages have: its greetings are not counted here; an empty table says so"
+        yield f"{key}.trackers", text
+
+
+def _on_tracker(tracker: TrackerUrls | GreetingSettings, key: str) -> Iterator[Remark]:
     urls = {f"{key}.impression_url": tracker.impression_url, f"{key}.click_url": tracker.click_url}
     for where, url in urls.items():
         if url is not None and not dict(parse_qsl(urlsplit(url).query)).get("campaign_id"):
@@ -240,8 +256,6 @@ def _on_tracker(tracker: Tracker | GreetingSettings, key: str) -> Iterator[Remar
 def _on_wire(wire: WireSettings, key: str) -> Iterator[Remark]:
     urls = {f"{key}.{name}": getattr(wire, name) for name in ("base_url", "event_url", "identity_url", "deletion_url")}
     yield from _insecure(urls)
-    for name, tracker in wire.trackers.items():
-        yield from _on_tracker(tracker, f"{key}.trackers.{name}")
 
 
 def _insecure(urls: Mapping[str, str | None]) -> Iterator[Remark]:

@@ -152,15 +152,25 @@ class MessageSender:
         """
         return await self._chain(outgoing)
 
-    async def send_raw(self, payload: Mapping[str, Any], *, creative: str | None = None, greeting: bool = False) -> Any:
+    async def send_raw(
+        self,
+        payload: Mapping[str, Any],
+        *,
+        creative: str | None = None,
+        greeting: bool = False,
+        tracker: str | None = None,
+    ) -> Any:
         """
         Send a whole Send API body as it is.
 
         Args:
             creative: Name of the creative shown, for tracking; not part of the body.
             greeting: The message is a greeting; not part of the body.
+            tracker: Name of the greeting's tracker, which makes the message a greeting; not part of the body.
         """
-        return await self._answer(self._outgoing(Endpoint.MESSAGES, payload, creative=creative, greeting=greeting))
+        return await self._answer(
+            self._outgoing(Endpoint.MESSAGES, payload, creative=creative, greeting=greeting, tracker=tracker)
+        )
 
     async def call(
         self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None

@@ -68,6 +68,11 @@ class Recorder:
         self._pages_seen: dict[StateKey, float] = {}
 
     @property
+    def trackers(self) -> frozenset[str]:
+        """The names of all trackers in the settings."""
+        return self._context.apps.trackers
+
+    @property
     def at_risk(self) -> int:
         """Commits that are only in memory."""
         return len(self._commits)

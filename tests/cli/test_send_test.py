@@ -48,6 +48,16 @@ async def test_send_test_sends_each_kind_that_is_named(run: Run, tmp_path: Path)
     assert (0, [kind.lower() for kind in expected]) == (ran.status, [kind.replace("_", "").lower() for kind in sent])
 
 
+async def test_send_test_sends_the_pings_of_each_tracker(run: Run, tmp_path: Path) -> None:
+    """Each to its own address."""
+    async with LocalKochava(app_ids=[APP_ID]) as kochava:
+        address = f"{kochava.url}/track/impression?campaign_id=kospring&network_id=1"
+        settings = settings_for(tmp_path, kochava, **{"greeting.trackers.spring.impression_url": address})
+        ran = await run("send-test", "--kinds", "impression", "--settings", settings)
+        assert ["kogreet", "kospring"] == [record.params["campaign_id"] for record in kochava.impressions]
+    assert (0, 1) == (ran.status, ran.out.count("impression of spring"))
+
+
 async def test_send_test_prints_the_verdict_of_what_is_refused(run: Run, tmp_path: Path) -> None:
     """Status 1, and Kochava's answer."""
     async with LocalKochava(app_ids=["koanother"]) as kochava:
