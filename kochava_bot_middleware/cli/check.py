@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from ..clock import SystemClock
 from ..exceptions import SettingsError, Violation
+from ..inbox.settings import BotSettings
 from ..kochava.destination import TrackerUrls, WireSettings
 from ..kochava.records import GREETING, Ping
 from ..kochava.smartlink import LinkContext
@@ -61,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
     read = ReadSettings.of(arguments.file or arguments.settings)
     if read.kochava is not None:
         _print_settings(read.kochava, read.page_ids)
+    for key in _placeholders(read.kochava, read.bot):
+        print(f"warning: {key}: is the placeholder of an example; put your own there")
     violations = read.violations
     for violation in read.unread if violations else [*read.near_misses, *read.unread]:
         print(f"warning: {violation}")
@@ -70,6 +73,20 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.store and read.kochava is not None and not read.kochava.kept_in.is_memory:
         asyncio.run(_try_store(read.kochava))
     return GOOD
+
+
+def _placeholders(kochava: KochavaSettings | None, bot: BotSettings | None) -> Iterator[str]:
+    """The keys whose values were copied from the documentation, such as ``...``."""
+    if kochava is not None and not kochava.kochava_app_id.removeprefix("ko").strip("."):
+        yield "kochava.kochava_app_id"
+    if bot is not None:
+        secrets = {
+            "verify_token": bot.verify_token,
+            "app_secret": bot.app_secret,
+            "page_access_token": bot.page_access_token,
+        }
+        secrets |= {f"pages.{page_id}.page_access_token": page.page_access_token for page_id, page in bot.pages.items()}
+        yield from (f"bot.{key}" for key, one in secrets.items() if one is not None and not one.value.strip(".…"))
 
 
 def _print_settings(settings: KochavaSettings, page_ids: Sequence[str]) -> None:

@@ -117,7 +117,7 @@ class Graph:
                 wait = seconds_until_retry(error, tries, self._rng) if repeatable else None
                 if wait is None:
                     raise
-                logger.info("Graph API call failed and is repeated in %.1f s: %s", wait, error)
+                logger.info("graph_call_repeated: in %.1f s, after %s", wait, error)
             await self._clock.sleep(wait)
 
     async def close(self) -> None:
