@@ -17,6 +17,7 @@ from ..kochava.records import GREETING, Ping
 from ..kochava.smartlink import LinkContext
 from ..kochava.smartlink_settings import SmartLinkSettings, glob
 from ..kochava.smartlink_template import URL_PLACEHOLDERS, LinkTemplate, Placeholder, address_of
+from ..kochava.standard import standard_event_like
 from ..kochava.wire import AddressNotConfigured, WireRequest, build_request
 from ..tracking.greeting import GreetingSettings
 from ..tracking.settings import App, Apps, KochavaSettings, Mode
@@ -189,6 +190,9 @@ def remarks_on(settings: KochavaSettings, apps: Apps, page_ids: Sequence[str] = 
         remarks += _missing_trackers(greeting, apps, prefix)
     for prefix, wire in _each(settings, "wire", settings.wire):
         remarks += _on_wire(wire, prefix)
+    for prefix, events in _each(settings, "events", settings.events):
+        remarks += _on_names({f"{prefix}.names.{kind}": name for kind, name in events.names.items()})
+    remarks += _on_names({f"delivery.on_ambiguous.{name}": name for name in settings.delivery.on_ambiguous})
     remarks += _on_funnel(apps)
     remarks += _on_pages(settings, page_ids)
     remarks += _on_apps(apps, list(dict.fromkeys([*page_ids, *settings.pages])))
@@ -262,6 +266,12 @@ def _insecure(urls: Mapping[str, str | None]) -> Iterator[Remark]:
     for key, url in urls.items():
         if url is not None and url.lower().startswith("http://"):
             yield key, "is http: anybody on the way can read the ids in it; use https"
+
+
+def _on_names(names: Mapping[str, str | None]) -> Iterator[Remark]:
+    for key, name in names.items():
+        if name is not None and (meant := standard_event_like(name)) is not None:
+            yield key, f"Kochava knows its standard events by their exact names: write {str(meant)!r}, not {name!r}"
 
 
 def _on_funnel(apps: Apps) -> Iterator[Remark]:
