@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from . import background
+from .chain import checked
 from .clock import Clock
 from .exceptions import RegistrationError, StoreError
 from .handling import Handling
@@ -54,7 +55,7 @@ class SyncKochava(HandlerDecorators):
     """
 
     def __init__(self, kochava: KochavaMiddleware) -> None:
-        self._kochava = kochava
+        self._kochava = checked(kochava, KochavaMiddleware, "SyncKochava.from_dict takes a mapping")
         self._runtime = runtime = kochava.runtime
         super().__init__(lambda: runtime.tracker.recorder)
 

@@ -11,11 +11,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 from ..clock import SystemClock
 from ..exceptions import SettingsError, Violation
+from ..inbox.settings import BotSettings
 from ..kochava.destination import TrackerUrls, WireSettings
 from ..kochava.records import GREETING, Ping
 from ..kochava.smartlink import LinkContext
 from ..kochava.smartlink_settings import SmartLinkSettings, glob
 from ..kochava.smartlink_template import URL_PLACEHOLDERS, LinkTemplate, Placeholder, address_of
+from ..kochava.standard import standard_event_like
 from ..kochava.wire import AddressNotConfigured, WireRequest, build_request
 from ..tracking.greeting import GreetingSettings
 from ..tracking.settings import App, Apps, KochavaSettings, Mode
@@ -60,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
     read = ReadSettings.of(arguments.file or arguments.settings)
     if read.kochava is not None:
         _print_settings(read.kochava, read.page_ids)
+    for key in _placeholders(read.kochava, read.bot):
+        print(f"warning: {key}: is the placeholder of an example; put your own there")
     violations = read.violations
     for violation in read.unread if violations else [*read.near_misses, *read.unread]:
         print(f"warning: {violation}")
@@ -69,6 +73,20 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.store and read.kochava is not None and not read.kochava.kept_in.is_memory:
         asyncio.run(_try_store(read.kochava))
     return GOOD
+
+
+def _placeholders(kochava: KochavaSettings | None, bot: BotSettings | None) -> Iterator[str]:
+    """The keys whose values were copied from the documentation, such as ``...``."""
+    if kochava is not None and not kochava.kochava_app_id.removeprefix("ko").strip("."):
+        yield "kochava.kochava_app_id"
+    if bot is not None:
+        secrets = {
+            "verify_token": bot.verify_token,
+            "app_secret": bot.app_secret,
+            "page_access_token": bot.page_access_token,
+        }
+        secrets |= {f"pages.{page_id}.page_access_token": page.page_access_token for page_id, page in bot.pages.items()}
+        yield from (f"bot.{key}" for key, one in secrets.items() if one is not None and not one.value.strip(".…"))
 
 
 def _print_settings(settings: KochavaSettings, page_ids: Sequence[str]) -> None:
@@ -172,6 +190,9 @@ def remarks_on(settings: KochavaSettings, apps: Apps, page_ids: Sequence[str] = 
         remarks += _missing_trackers(greeting, apps, prefix)
     for prefix, wire in _each(settings, "wire", settings.wire):
         remarks += _on_wire(wire, prefix)
+    for prefix, events in _each(settings, "events", settings.events):
+        remarks += _on_names({f"{prefix}.names.{kind}": name for kind, name in events.names.items()})
+    remarks += _on_names({f"delivery.on_ambiguous.{name}": name for name in settings.delivery.on_ambiguous})
     remarks += _on_funnel(apps)
     remarks += _on_pages(settings, page_ids)
     remarks += _on_apps(apps, list(dict.fromkeys([*page_ids, *settings.pages])))
@@ -245,6 +266,12 @@ def _insecure(urls: Mapping[str, str | None]) -> Iterator[Remark]:
     for key, url in urls.items():
         if url is not None and url.lower().startswith("http://"):
             yield key, "is http: anybody on the way can read the ids in it; use https"
+
+
+def _on_names(names: Mapping[str, str | None]) -> Iterator[Remark]:
+    for key, name in names.items():
+        if name is not None and (meant := standard_event_like(name)) is not None:
+            yield key, f"Kochava knows its standard events by their exact names: write {str(meant)!r}, not {name!r}"
 
 
 def _on_funnel(apps: Apps) -> Iterator[Remark]:

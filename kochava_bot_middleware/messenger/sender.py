@@ -16,6 +16,7 @@ import attrs
 from ..chain import Layer, Next, check_middleware, compose, layers_of
 from ..clock import Clock, SystemClock
 from ..exceptions import SendError
+from ..proxies import ENVIRONMENT, proxy_setting
 from ..settings import Secret
 from .events import Channel
 from .graph.client import Graph, GraphCall
@@ -73,6 +74,8 @@ class MessageSender:
         page_id: The Page or Instagram account that sends. If ``None``, a `Reply` uses that of its event, and for other
             messages settings by Page apply only if a middleware can determine the Page.
         channel: The platform that delivers.
+        proxy: ``environment`` (``HTTPS_PROXY``, ``NO_PROXY`` and so on), ``none``, or an address. A `session` that is
+            given has its own.
         raise_errors: Also raise errors in the methods that pymessenger has.
     """
 
@@ -83,6 +86,7 @@ class MessageSender:
     page_id: str | None = attrs.field(default=None, kw_only=True)
     channel: Channel = attrs.field(default=Channel.MESSENGER, kw_only=True)
     raise_errors: bool = attrs.field(default=False, kw_only=True)
+    _proxy: str = attrs.field(default=ENVIRONMENT, validator=proxy_setting, kw_only=True)
     _timeout_seconds: float = attrs.field(default=20.0, kw_only=True)
     _session: aiohttp.ClientSession | None = attrs.field(default=None, kw_only=True)
     _middlewares: tuple[object, ...] = attrs.field(default=(), converter=_tuple, kw_only=True)
@@ -102,6 +106,7 @@ class MessageSender:
             clock=self._clock or SystemClock(),
             rng=self._rng or random.Random(),  # noqa: S311  only for the jitter of waits
             session=self._session,
+            proxy=self._proxy,
         )
         self._chain = self._deliver
         given, self._middlewares = self._middlewares, ()

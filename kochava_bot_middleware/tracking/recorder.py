@@ -169,7 +169,8 @@ class Recorder:
         recording.is_open = False
         if len(self._commits) >= self._context.settings.at_risk_limit:
             self._context.counts.left_out[LeftOut.AT_RISK_LIMIT] += 1
-            self._context.incidents.report("tracking_lost", reason="the store does not work, and memory is full")
+            reason = "the store does not work, and memory is full"
+            self._context.incidents.report("tracking_lost", reason=reason, level=logging.ERROR)
             return
         task = asyncio.create_task(self.settle(recording))
         self._keep(task)

@@ -10,6 +10,7 @@ import pytest
 
 from kochava_bot_middleware.testing import KochavaCredentials, KochavaOptions, LocalKochava
 from tests.cli.conftest import APP_ID, Run, write_settings
+from tests.proxy_server import ProxyServer
 
 
 def settings_for(folder: Path, kochava: LocalKochava, **more: Any) -> Path:
@@ -77,6 +78,17 @@ async def test_send_test_shows_no_secrets(run: Run, tmp_path: Path) -> None:
     assert 1 == ran.status
     assert "credentials refused by Kochava" in ran.out
     assert "hidden" not in ran.out + ran.err
+
+
+async def test_send_test_goes_through_the_proxy(run: Run, tmp_path: Path) -> None:
+    """As the worker does; the name of Kochava's server is known to the proxy alone."""
+    proxy = ProxyServer()
+    async with LocalKochava(app_ids=[APP_ID]) as kochava, proxy.running():
+        proxy.ports["kochava.example"] = int(kochava.url.rpartition(":")[2])
+        addresses = {"wire.event_url": "http://kochava.example/track/json", "delivery.proxy": proxy.url}
+        ran = await run("send-test", "--settings", write_settings(tmp_path, **addresses))
+    assert (0, 2) == (ran.status, ran.out.count("delivered"))
+    assert ["POST http://kochava.example/track/json"] * 2 == proxy.seen
 
 
 async def test_send_test_without_a_kochava(run: Run, tmp_path: Path) -> None:
