@@ -275,6 +275,7 @@ class KochavaMiddleware(HandlerDecorators):
         user_id: str | int | None = None,
         page_id: str | int | None = None,
         creative: str | None = None,
+        channel: Channel | str | None = None,
     ) -> Any:
         """
         The body as it would leave, for senders that do not pass this middleware. Pure; never writes into *body*.
@@ -284,11 +285,12 @@ class KochavaMiddleware(HandlerDecorators):
         Args:
             body: A Send API body, or its ``message`` alone.
             user_id: The person it is for, if the body does not say.
+            channel: Where the person is, as of `track`: links name the id by channel.
 
         Raises:
             TrackingError: An argument is no id.
         """
-        return self._sends.rewritten_body(body, user_id, page_id, creative)
+        return self._sends.rewritten_body(body, user_id, page_id, creative, channel)
 
     def entry_link(
         self, target_url: str, *, ref: str | None = None, creative: str | None = None, page_id: str | int | None = None

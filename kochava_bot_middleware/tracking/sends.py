@@ -6,12 +6,13 @@ User and Page come from the send itself; the handling says only the cause.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
 
 from ..handling import Handling, current_handling
+from ..messenger.events import Channel
 from ..messenger.links.body import iter_links
 from ..messenger.outgoing import Endpoint, Outgoing
 from .automatic_events import referral_facts
@@ -21,7 +22,8 @@ from .links import AppLinks, Rewritten, context_of, rewrite
 from .people import Person, record_id
 from .privacy import Privacy
 from .recorder import Recorder
-from .recording import optional_id
+from .recording import optional_channel, optional_id
+from .send_facts import SendFacts
 from .settings import App, TrackingContext
 
 MESSAGE_KEYS = frozenset(("text", "attachment", "attachments", "quick_replies"))
@@ -35,6 +37,7 @@ class SendTracker:
         self._context = context
         self._privacy = privacy
         self._recorder = recorder
+        self._facts = SendFacts(recorder)
 
     def with_page(self, outgoing: Outgoing) -> Outgoing:
         """
@@ -46,16 +49,28 @@ class SendTracker:
             return outgoing
         return attrs.evolve(outgoing, page_id=next(iter(pages)))
 
-    def rewritten_body(self, body: Any, user_id: object, page_id: object, creative: str | None) -> Any:
+    def rewritten_body(
+        self, body: Any, user_id: object, page_id: object, creative: str | None, channel: object = None
+    ) -> Any:
         """A Send API body, or its ``message`` alone, as it would leave; as of `KochavaMiddleware.rewrite`."""
         user_id, page_id = optional_id("user_id", user_id), optional_id("page_id", page_id)
         if isinstance(body, Mapping) and "message" not in body and not MESSAGE_KEYS.isdisjoint(body):
-            return self.rewritten_body({"message": body}, user_id, page_id, creative)["message"]
+            return self.rewritten_body({"message": body}, user_id, page_id, creative, channel)["message"]
         has_recipient = user_id is None or not isinstance(body, Mapping) or "recipient" in body
         whole = body if has_recipient else {**body, "recipient": {"id": user_id}}
         outgoing = Outgoing(body=whole, page_id=page_id, creative=creative)
+        event = None if (handling := current_handling()) is None else handling.event
+        own_event = event if event is not None and event.user_id == outgoing.recipient.user_id else None
+        outgoing = attrs.evolve(
+            outgoing,
+            channel=optional_channel(channel)
+            or self._recorder.channel_of(page_id)
+            or (Channel.MESSENGER if own_event is None else own_event.channel),
+        )
+        app = self._context.apps.of(page_id)
+        links = app.links if own_event is None or not own_event.is_by_reference else app.anonymous_links
         context = context_of(attrs.evolve(outgoing, creative=creative_of(outgoing)))
-        rewritten = rewrite(whole, self._context.apps.of(page_id).links, context).body
+        rewritten = rewrite(whole, links, context).body
         return rewritten if has_recipient else {key: rewritten[key] for key in body}
 
     async def rewritten(self, outgoing: Outgoing) -> Outgoing:
@@ -69,8 +84,12 @@ class SendTracker:
                 await app.links.prepare({site.url for site in sites if site.keep is None})
             result = _rewritten(outgoing, app.links)
             # Looked up only when there is a link that names a person: it may cost a round trip to the store.
-            if result.changed and app.links.names_people and await self._names_suppressed(outgoing, app):
-                result = _rewritten(outgoing, app.anonymous_links)
+            if result.changed and app.links.names_people:
+                named = _named_in(outgoing)
+                if await self._has_suppressed(named, app):
+                    result = _rewritten(outgoing, app.anonymous_links)
+                else:
+                    self._facts.note_links(outgoing, app, named)
         except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
             self._context.incidents.report("links_not_rewritten", reason=type(exc).__name__)
             return outgoing
@@ -81,6 +100,10 @@ class SendTracker:
     async def watch(self, outgoing: Outgoing, answer: Any, began_at: float, handling: Handling | None) -> None:
         """Record what was sent when it is a greeting; *handling* is the cause, as it was when the call began."""
         app = self._context.apps.of(outgoing.page_id)
+        try:
+            await self._facts.note_comment(outgoing, answer, app, handling)
+        except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
+            self._context.incidents.report("comment_not_noted", reason=type(exc).__name__)
         if not app.has_greeting:
             return
         if not (outgoing.greeting or mark_of(outgoing.body) is not None or current_greeting() is not None):
@@ -90,13 +113,13 @@ class SendTracker:
         except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
             self._context.incidents.report("greeting_not_watched", reason=type(exc).__name__)
 
-    async def _names_suppressed(self, outgoing: Outgoing, app: App) -> bool:
-        """Whether a link of *outgoing* might carry the id of a person who is suppressed."""
-        user_id = outgoing.recipient.user_id
-        named = set() if user_id is None else {user_id}
-        if outgoing.endpoint == Endpoint.BATCH:
-            named |= {site.user_id for site in iter_links(outgoing.body, endpoint=outgoing.endpoint) if site.user_id}
+    async def _has_suppressed(self, named: Iterable[str], app: App) -> bool:
+        """Whether one of the people whose ids links would carry is suppressed, or known by a reference only."""
+        handling = current_handling()
+        user_ref = None if handling is None else handling.event.user_ref
         for one in named:
+            if one == user_ref:
+                return True
             if one in self._context.settings.test_users or await self._privacy.is_suppressed(app, one):
                 return True
         return False
@@ -136,6 +159,15 @@ class SendTracker:
             recording.greetings.append((app, identified_by, sent))
         if recording.handling is None:
             await self._recorder.commit(recording)
+
+
+def _named_in(outgoing: Outgoing) -> set[str]:
+    """The people whose ids the links of *outgoing* may carry."""
+    user_id = outgoing.recipient.user_id
+    named = set() if user_id is None else {user_id}
+    if outgoing.endpoint == Endpoint.BATCH:
+        named |= {site.user_id for site in iter_links(outgoing.body, endpoint=outgoing.endpoint) if site.user_id}
+    return named
 
 
 def creative_of(outgoing: Outgoing) -> str | None:

@@ -14,6 +14,7 @@ class RecordKind(enum.StrEnum):
 
     EVENT = "event"
     INSTALL = "install"
+    SESSION = "session"
     IDENTITY_LINK = "identityLink"
     IMPRESSION = "impression"
     CLICK = "click"

@@ -66,7 +66,7 @@ def check_track(body: Any, *, app_ids: Collection[str], now: float, profile: Pro
     """Check a decoded body of ``/track/json``."""
     action = body.get("action") if isinstance(body, dict) else None
     required: dict[str, fields.Check] = {
-        "action": fields.one_of(("event", "install", "identityLink")),
+        "action": fields.one_of(("event", "install", "session", "identityLink")),
         "kochava_app_id": fields.one_of(app_ids),
         "data": fields.mapping,
     }
@@ -98,6 +98,9 @@ def _check_device_data(action: Any, data: Mapping[str, Any], usertime: fields.Ch
     if action == "event":
         required["event_name"] = fields.event_name
         optional.update(event_data=fields.event_data, currency=fields.currency)
+    elif action == "session":
+        # kochava.md 1.6: an action of Kochava's SDKs, whose body no page shows; theirs has a state.
+        optional["state"] = fields.filled_text
     else:
         optional.update(identity_link=fields.identifiers, install_referrer=fields.mapping)
     _refuse_if(check_fields("data", data, required, optional))

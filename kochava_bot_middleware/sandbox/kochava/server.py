@@ -155,6 +155,11 @@ class LocalKochava(LocalServer):
         return self.of_kind(RecordKind.INSTALL)
 
     @property
+    def sessions(self) -> list[KochavaRecord]:
+        """The accepted sessions."""
+        return self.of_kind(RecordKind.SESSION)
+
+    @property
     def identity_links(self) -> list[KochavaRecord]:
         """The accepted identity links, from either endpoint."""
         return self.of_kind(RecordKind.IDENTITY_LINK)

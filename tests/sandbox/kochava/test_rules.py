@@ -69,11 +69,22 @@ def test_the_published_sample_is_accepted() -> None:
     assert reason(SEED) is None
 
 
+def test_a_session_is_accepted_without_a_name() -> None:
+    """Its body is on no page: that of an event without a name, or with the state of Kochava's SDKs."""
+    session = changed(
+        "action", "session", changed("data", {"device_ids": {"fb_user_id": "1"}, "usertime": 1_799_999_999})
+    )
+    assert reason(session) is None
+    assert reason(changed("data.state", "resume", session)) is None
+    assert reason(changed("data.device_ids", REMOVED, session)) == "data.device_ids is missing"
+    assert "not a key that Kochava knows here" in (reason(changed("data.event_name", "Message", session)) or "")
+
+
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
         ("action", REMOVED, "action is missing"),
-        ("action", "purchase", "action must be one of event, identityLink, install"),
+        ("action", "purchase", "action must be one of event, identityLink, install, session"),
         ("kochava_app_id", REMOVED, "kochava_app_id is missing"),
         ("kochava_app_id", "koother", "kochava_app_id must be one of koconversionsdemo174ea19bc63928c"),
         ("data", REMOVED, "data is missing"),
