@@ -348,6 +348,7 @@ class PageBots:
             graph_url=page.graph_url or self._settings.graph_url,
             page_id=page_id,
             channel=page.channel,
+            addressed_by_id=page.addressed_by_id,
             clock=self._clock,
         )
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import quote
 
 import aiohttp
 import attrs
@@ -73,6 +74,7 @@ class MessageSender:
         page_id: The Page or Instagram account that sends. If ``None``, a `Reply` uses that of its event, and for other
             messages settings by Page apply only if a middleware can determine the Page.
         channel: The platform that delivers.
+        addressed_by_id: Calls name `page_id` in their path in place of ``me``, as tokens of *Unified Login* need it.
         raise_errors: Also raise errors in the methods that pymessenger has.
     """
 
@@ -82,6 +84,7 @@ class MessageSender:
     graph_url: str = FACEBOOK_GRAPH_URL
     page_id: str | None = attrs.field(default=None, kw_only=True)
     channel: Channel = attrs.field(default=Channel.MESSENGER, kw_only=True)
+    addressed_by_id: bool = attrs.field(default=False, kw_only=True)
     raise_errors: bool = attrs.field(default=False, kw_only=True)
     _timeout_seconds: float = attrs.field(default=20.0, kw_only=True)
     _session: aiohttp.ClientSession | None = attrs.field(default=None, kw_only=True)
@@ -94,6 +97,9 @@ class MessageSender:
     def __attrs_post_init__(self) -> None:
         if not self.graph_url.startswith(("https://", "http://")):
             msg = f"graph_url must begin with https:// or http://, got {self.graph_url!r}"
+            raise ValueError(msg)
+        if self.addressed_by_id and not self.page_id:
+            msg = f"addressed_by_id needs page_id, the id of the Page or Instagram account, got {self.page_id!r}"
             raise ValueError(msg)
         self.graph_url = f"{self.graph_url.rstrip('/')}/{self.api_version}"
         self._graph = Graph(
@@ -122,6 +128,11 @@ class MessageSender:
     async def close(self) -> None:
         """Close the HTTP sessions that were opened here. A session given by the caller stays open."""
         await self._graph.close()
+
+    @property
+    def node(self) -> str:
+        """The Page or account in the paths of calls; ``me`` is that of the token."""
+        return quote(str(self.page_id), safe="") if self.addressed_by_id else "me"
 
     @property
     def middlewares(self) -> tuple[object, ...]:
@@ -196,8 +207,8 @@ class MessageSender:
         return Outgoing(endpoint=endpoint, body=body, page_id=self.page_id, channel=self.channel, **fields)
 
     async def _deliver(self, outgoing: Outgoing) -> Any:
-        # `me` is the Page or account of the token. Each request of a batch names its own path.
-        path = "" if outgoing.endpoint == Endpoint.BATCH else f"me/{outgoing.endpoint}"
+        # Each request of a batch names its own path.
+        path = "" if outgoing.endpoint == Endpoint.BATCH else f"{outgoing.node or self.node}/{outgoing.endpoint}"
         call = GraphCall(
             method=outgoing.method, path=path, params=outgoing.params, body=outgoing.body, upload=outgoing.upload
         )

@@ -14,6 +14,7 @@ import attrs
 from ..kochava.contact_details import digits_of, holds_contact_details, is_phone_number, plain
 from ..messenger.events import (
     AccountLinkingEvent,
+    ChangeEvent,
     DeliveryEvent,
     Event,
     Kind,
@@ -216,6 +217,8 @@ def signal_of(event: Event, now: float) -> Signal | None:
             return Acted(at=at, payload=event.quick_reply_payload, is_message=event.referral is None)
         case ReactionEvent():
             return Acted(at=at)
+        case ChangeEvent() if event.paid_message_ids:
+            return Delivered(at=now, mids=event.paid_message_ids)
         case _ if event.kind in _NOT_AN_ACTION or event.standby:
             return None
         case _:

@@ -82,7 +82,8 @@ class RecordedPerson:
     @property
     def is_only_delivery(self) -> bool:
         """Whether there is nothing but deliveries of messages."""
-        if self.events or self.identities or self.user_refs or not self.signals:
+        others = (self.events, self.identities, self.user_refs, self.comments, self.referrals, self.link_ids)
+        if any(others) or not self.signals:
             return False
         return all(isinstance(signal, Delivered) for signal in self.signals)
 

@@ -58,12 +58,12 @@ class SendFacts:
         if app.events.attach_referral == "off" or comment_id is None or not user_id:
             return
         person = Person(user_id=str(user_id), page_id=outgoing.page_id, channel=outgoing.channel)
-        recording = self._recorder.current() or self._recorder.new()
+        # Written at once: a comment can be replied to only once, should this process die before the handling ends.
+        recording = self._recorder.new()
         event = None if handling is None else handling.event
         if isinstance(event, ChangeEvent) and event.comment_id == comment_id:
             # The ad is not stored before this handling ends.
             recording.add_referral(person, referral_facts(event.referral), event.timestamp)
         else:
             recording.add_comment(person, comment_id)
-        if recording.handling is None:
-            await self._recorder.commit(recording)
+        await self._recorder.commit(recording)

@@ -133,7 +133,8 @@ class SendTracker:
             return
         recipient = outgoing.recipient
         user_id = recipient.user_id or _text(answered.get("recipient_id"))
-        mid = _text(answered.get("message_id"))
+        # A paid message has no id yet; its receipts name this one.
+        mid = _text(answered.get("message_id")) or _text(answered.get("marketing_message_tracking_id"))
         # Of another person than the recipient, the handled event says nothing.
         cause = handling.event if handling is not None and handling.event.user_id == user_id else None
         sent = Sent(

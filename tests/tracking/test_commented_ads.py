@@ -82,6 +82,18 @@ async def test_the_ad_is_the_referral_of_whom_the_reply_reaches() -> None:
     assert ["Purchase"] == await bot.names()
 
 
+async def test_the_ad_is_kept_before_the_comments_handling_ends() -> None:
+    """A process that dies in between could not reply once more."""
+    bot = tracked_bot()
+
+    async def handler(_event: Event) -> None:
+        await reply_to(bot)
+        assert {"sum": 1, **ADS} == await purchase(bot.restarted())
+
+    await bot.handle(comment(), handler)
+    assert ["Purchase"] == await bot.names()
+
+
 async def test_the_reply_may_be_sent_later_and_in_another_process() -> None:
     """Within the seven days that the platform allows."""
     bot = tracked_bot()

@@ -211,6 +211,8 @@ class ChangeEvent(Event):
         field: The webhook field, such as ``feed``.
         value: The value of the change, as received.
         comment_id: Id of a comment, for a private reply. A comment on an ad has it in `referral`.
+        paid_message_ids: Of a marketing message that was delivered, read or tapped: the id that the answer to its send
+            gave, and its mid.
     """
 
     kind: ClassVar[Kind] = Kind.CHANGE
@@ -218,6 +220,7 @@ class ChangeEvent(Event):
     field: str | None = None
     value: Any = attrs.field(default=None, repr=False)
     comment_id: str | None = None
+    paid_message_ids: tuple[str, ...] = ()
 
     @property
     def is_about_advertising(self) -> bool:

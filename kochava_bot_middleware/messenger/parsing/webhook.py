@@ -15,6 +15,7 @@ from .json_values import (
     decode_json,
     hop_context,
     identifier,
+    identifiers,
     members,
     moment,
     person,
@@ -55,6 +56,8 @@ _MESSAGING_FIELDS = frozenset(
     }
 )
 _COMMENT_FIELDS = ("comments", "live_comments")
+
+_PAID_MESSAGE_FIELDS = ("marketing_message_deliveries", "marketing_message_reads", "marketing_message_clicks")
 
 _CONVERSATION_FIELDS = ("call", "marketing_message")
 """Prefixes of fields whose changes concern one person, although their values are not messaging items."""
@@ -263,7 +266,9 @@ def _change(change: Mapping[str, Any], common: CommonFields) -> Event:
         return inbox_labels(value, common)
     if field is not None and field.startswith(_CONVERSATION_FIELDS):
         common["user_id"] = _other_party(members(value), page_id)
-    return ChangeEvent(**common, field=field, value=value, comment_id=comment_id)
+    paid = members(value) if field in _PAID_MESSAGE_FIELDS else {}
+    paid_ids = identifiers([paid.get("marketing_message_tracking_id"), paid.get("mid")])
+    return ChangeEvent(**common, field=field, value=value, comment_id=comment_id, paid_message_ids=paid_ids)
 
 
 def _other_party(value: Mapping[str, Any], page_id: str | None) -> str | None:
