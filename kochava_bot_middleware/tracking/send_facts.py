@@ -63,7 +63,10 @@ class SendFacts:
         event = None if handling is None else handling.event
         if isinstance(event, ChangeEvent) and event.comment_id == comment_id:
             # The ad is not stored before this handling ends.
-            recording.add_referral(person, referral_facts(event.referral), event.timestamp)
+            facts = referral_facts(event.referral)
+            if not facts:
+                return
+            recording.add_referral(person, facts, event.timestamp)
         else:
             recording.add_comment(person, comment_id)
         await self._recorder.commit(recording)

@@ -78,7 +78,7 @@ async def test_each_call_names_the_account_of_the_token_or_its_id(graph: LocalGr
 )
 async def test_the_requests_of_a_batch_name_the_id_too(graph: LocalGraph, url: str, addressed: str) -> None:
     """In a copy of the caller's objects."""
-    requests = [{"method": "POST", "relative_url": url, "body": "me/x"}, {"odd": 1}]
+    requests: list[dict[str, Any]] = [{"method": "POST", "relative_url": url, "body": "me/x"}, {"odd": 1}]
     graph.answers.append(Answer([]))
     await graph.bot(page_id=ACCOUNT_ID, addressed_by_id=True).send_batch(requests)
     assert [{"method": "POST", "relative_url": addressed, "body": "me/x"}, {"odd": 1}] == graph.seen[0].body["batch"]

@@ -250,7 +250,7 @@ class LocalMessenger(LocalServer):
         self.sent.append(sent)
         person.receive(sent)
         if self._options.deliveries:
-            receipt = {"recipient_id": person.user_id, "page_id": page.page_id, "mid": mid}
+            receipt: dict[str, Any] = {"recipient_id": person.user_id, "page_id": page.page_id, "mid": mid}
             receipt |= {"timestamp": int(self.clock.now()), "marketing_message_tracking_id": tracking_id}
             self.webhooks.deliver_later(self._change(person, "marketing_message_deliveries", receipt))
         return {"success": True, "marketing_message_tracking_id": tracking_id}
