@@ -27,8 +27,8 @@ ELEMENTS = 10
 BUTTONS = 3
 
 SETTINGS = {"default": "https://acme.smart.link/ab12cd34e?url={url}"}
-SUFFIX = "site_id=messenger&sub_site_id=greet&creative_id=greet&fb_user_id=7012345678901234"
-CONTEXT = LinkContext(user_id="7012345678901234", page_id="1001", channel="messenger", handler="greet")
+SUFFIX = "site_id=1001&sub_site_id=messenger&creative_id=greet&fb_user_id=7012345678901234"
+CONTEXT = LinkContext(user_id="7012345678901234", page_id="1001", channel="messenger", creative="greet")
 
 _numbers = itertools.count(100_000)
 

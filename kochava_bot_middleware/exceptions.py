@@ -98,6 +98,7 @@ class SendError(KochavaBotError):
         code: ``error.code`` of the answer, or ``None``.
         subcode: ``error.error_subcode`` of the answer, or ``None``.
         trace_id: ``error.fbtrace_id``, for Facebook's support, or ``None``.
+        retry_after_seconds: How long Facebook asks to wait before a repetition; ``None`` when it does not ask.
         body: The decoded answer; empty when there was none.
     """
 
@@ -109,6 +110,7 @@ class SendError(KochavaBotError):
         code: int | None = None,
         subcode: int | None = None,
         trace_id: str | None = None,
+        retry_after_seconds: float | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
@@ -116,6 +118,7 @@ class SendError(KochavaBotError):
         self.code = code
         self.subcode = subcode
         self.trace_id = trace_id
+        self.retry_after_seconds = retry_after_seconds
         self.body: Mapping[str, Any] = body if body is not None else {}
 
 
@@ -128,11 +131,7 @@ class PersonUnavailableError(SendError):
 
 
 class RateLimitedError(SendError):
-    """Too many calls. `retry_after_seconds` says how long to wait; ``None`` when Facebook did not say."""
-
-    def __init__(self, message: str, *, retry_after_seconds: float | None = None, **details: Any) -> None:
-        super().__init__(message, **details)
-        self.retry_after_seconds = retry_after_seconds
+    """Too many calls: wait `retry_after_seconds`, or some minutes when Facebook does not say."""
 
 
 class TokenInvalidError(SendError):

@@ -296,8 +296,8 @@ class KochavaMiddleware(HandlerDecorators):
         self, target_url: str, *, ref: str | None = None, creative: str | None = None, page_id: str | int | None = None
     ) -> str:
         """The SmartLink for an ad, QR code or e-mail that leads into the bot; see `SmartLinks.entry_link`."""
-        links = self._context.apps.of(optional_id("page_id", page_id)).links
-        return links.entry_link(target_url, ref=ref, creative=creative)
+        page_id = optional_id("page_id", page_id)
+        return self._context.apps.of(page_id).links.entry_link(target_url, ref=ref, creative=creative, page_id=page_id)
 
     def detached(self) -> AbstractContextManager[None]:
         """Start long-lived tasks within this, so that they do not belong to the event being handled."""

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from ..settings import describe
+
 Parsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no other name
 
 Run = Callable[[argparse.Namespace], int]
@@ -21,6 +23,9 @@ SOMETHING_WRONG = 1
 NOT_RUN = 2
 """It could not run: wrong arguments, settings or store."""
 
+ENDED_BY_SIGNAL = 128
+"""What shells add to the number of the signal that ended a program."""
+
 STANDARD_INPUT = "-"
 
 
@@ -31,17 +36,18 @@ def add_command(parsers: Parsers, name: str, run: Run, summary: str) -> argparse
     return parser
 
 
-def number_from(kind: type[float], least: float, most: float = math.inf) -> Callable[[str], float]:
-    """An argument's type: a finite number of at least *least*, and at most *most*."""
-    limits = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
+def number_from(kind: type[float], least: float, most: float, *, exclusive: bool = False) -> Callable[[str], float]:
+    """An argument's type: a number from *least* (with *exclusive*: above it) to *most*."""
+    limits = f"above {least} and at most {most}" if exclusive else f"from {least} to {most}"
 
     def read(text: str) -> float:
         try:
             number = kind(text)
         except ValueError:
             number = math.nan
-        if not least <= number <= most or number == math.inf:
-            msg = f"wanted a {'whole ' if kind is int else ''}number {limits}, got {text!r}"
+        # Every comparison with `nan` is false.
+        if not least <= number <= most or (exclusive and number == least):
+            msg = f"wanted a {'whole ' if kind is int else ''}number {limits}, got {describe(text)}"
             raise argparse.ArgumentTypeError(msg)
         return number
 

@@ -5,14 +5,24 @@ from __future__ import annotations
 import argparse
 import asyncio
 import functools
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from ..sandbox.demo import DemoSettings, run_demo
 from ..sandbox.kochava.server import LocalKochava
 from ..sandbox.processes import ProcessFailed
 from ..sandbox.scenario import ScenarioFailed
-from .command import GOOD, NOT_RUN, SOMETHING_WRONG, Parsers, add_command, number_from
+from .command import ENDED_BY_SIGNAL, GOOD, NOT_RUN, SOMETHING_WRONG, Parsers, add_command, number_from
+
+MOST_PEOPLE = 1000
+"""All users, both servers and the bot share this machine."""
+
+MOST_SECONDS = 3600
+MOST_KILLS = 100
+MOST_SEED = 2**32
 
 
 def add_demo(parsers: Parsers) -> None:
@@ -23,24 +33,28 @@ def add_demo(parsers: Parsers) -> None:
     parser.add_argument("--headless", action="store_true", help="print to this terminal")
     parser.add_argument(
         "--people",
-        type=number_from(int, 0),
+        type=number_from(int, 1, MOST_PEOPLE),
         default=default.people,
         metavar="N",
         help="users who chat at once (%(default)s)",
     )
     parser.add_argument(
         "--seconds",
-        type=number_from(float, 0),
+        type=number_from(float, 0, MOST_SECONDS, exclusive=True),
         default=default.seconds,
         metavar="S",
         help="how long they chat, twice (%(default)s)",
     )
     parser.add_argument(
-        "--seed", type=int, default=default.seed, metavar="N", help="seed of the random numbers (%(default)s)"
+        "--seed",
+        type=number_from(int, 0, MOST_SEED),
+        default=default.seed,
+        metavar="N",
+        help="seed of the random numbers (%(default)s)",
     )
     parser.add_argument(
         "--kill",
-        type=number_from(int, 0),
+        type=number_from(int, 0, MOST_KILLS),
         default=default.kills,
         metavar="N",
         help="kill the bot N times during the first chat",
@@ -59,11 +73,50 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def headless(settings: DemoSettings, *, new_kochava: Callable[..., LocalKochava] = LocalKochava) -> int:
-    """Run the demo in this terminal; returns the exit status."""
+    """Run the demo in this terminal; returns the exit status. Signals end it only after it has cleaned up."""
     write = functools.partial(print, flush=True)
     try:
-        is_good = asyncio.run(run_demo(settings, write, new_kochava=new_kochava))
+        is_good = asyncio.run(_until_signalled(run_demo(settings, write, new_kochava=new_kochava)))
+    except SignalReceived as exc:
+        return ENDED_BY_SIGNAL + exc.number
     except (ProcessFailed, ScenarioFailed) as exc:
         print(f"kochava-bot demo: {exc}", file=sys.stderr)
         return SOMETHING_WRONG
     return GOOD if is_good else SOMETHING_WRONG
+
+
+class SignalReceived(Exception):
+    """The demo was ended by a signal; its processes have ended, and its folder is removed."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(signal.strsignal(number))
+
+
+async def _until_signalled(work: Coroutine[Any, Any, bool]) -> bool:
+    """
+    The result of *work*, which the first signal cancels; further ones do not disturb it while it cleans up.
+
+    Raises:
+        SignalReceived: It was cancelled, and has cleaned up.
+    """
+    task = asyncio.create_task(work)
+    received: list[int] = []
+
+    def end(number: int) -> None:
+        if not received:
+            received.append(number)
+            task.cancel()
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            # `nohup` has it ignored.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                asyncio.get_running_loop().add_signal_handler(number, end, number)
+    try:
+        return await task
+    except (Exception, asyncio.CancelledError):
+        # The signal may have reached the bot, too, so that the work failed first.
+        if received:
+            raise SignalReceived(received[0]) from None
+        raise

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
 from .. import __version__
 from ..exceptions import KochavaBotError, SettingsError
 from .check import add_check
-from .command import NOT_RUN, SOMETHING_WRONG, Run
+from .command import ENDED_BY_SIGNAL, NOT_RUN, SOMETHING_WRONG, Run
 from .demo import add_demo
 from .parse import add_parse
 from .rewrite import add_rewrite
@@ -19,9 +20,6 @@ from .send_test import add_send_test
 from .store import add_store
 from .trace import add_trace
 from .worker import add_worker
-
-INTERRUPTED = 130
-"""What shells expect from a program that was ended with control-C."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"kochava-bot: {_text_of(exc)}", file=sys.stderr)
         return NOT_RUN
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return ENDED_BY_SIGNAL + signal.SIGINT
     except BrokenPipeError:
         # The reader is gone, such as `head`; without this, Python would report it once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -28,6 +28,11 @@ LISTED_STATES = (EntryState.IN_FLIGHT, EntryState.DEAD, EntryState.DROPPED, Entr
 _COUNTS = ("accepted", "done", "waiting", "in_flight", "dead", "dropped")
 _DAY = 86400.0
 
+MOST_LISTED = 1_000_000
+"""Rows of a list, which is made in memory; `store export` has no limit."""
+
+MOST_DAYS = 36_500
+
 
 def add_store(parsers: Parsers) -> None:
     """Add the command with its actions."""
@@ -41,7 +46,11 @@ def add_store(parsers: Parsers) -> None:
     listing = _add(actions, "list", list_entries, "List entries: ids, names and times, no content.")
     _add_filters(listing)
     listing.add_argument(
-        "--limit", type=number_from(int, 1), default=100, metavar="N", help="at most N entries (%(default)s)"
+        "--limit",
+        type=number_from(int, 1, MOST_LISTED),
+        default=100,
+        metavar="N",
+        help="at most N entries (%(default)s)",
     )
     listing.add_argument("--after", metavar="ID", help="start after this entry, the last one of an earlier list")
     _add_json(listing)
@@ -58,7 +67,11 @@ def add_store(parsers: Parsers) -> None:
 
     purge = _add(actions, "purge", purge_dead, "Remove entries that died or were dropped long ago.")
     purge.add_argument(
-        "--dead-older-than", type=number_from(float, 0), required=True, metavar="DAYS", help="ended so many days ago"
+        "--dead-older-than",
+        type=number_from(float, 0, MOST_DAYS),
+        required=True,
+        metavar="DAYS",
+        help="ended so many days ago",
     )
 
     export = _add(actions, "export", export_entries, "Print entries with their records, one line of JSON each.")

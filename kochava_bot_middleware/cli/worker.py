@@ -30,13 +30,19 @@ READY = "kochava-bot worker: "
 
 HIGHEST_PORT = 65_535
 
+MOST_REQUESTS = 10_000
+"""More connections at once than a process may open, as a rule."""
+
 
 def add_worker(parsers: Parsers) -> None:
     """Add the command."""
     parser = add_command(parsers, "worker", run, "Deliver records, until SIGTERM or SIGINT; any number may run.")
     add_settings_argument(parser)
     parser.add_argument(
-        "--concurrency", metavar="N", type=number_from(int, 1), help="requests at once, instead of the settings'"
+        "--concurrency",
+        metavar="N",
+        type=number_from(int, 1, MOST_REQUESTS),
+        help="requests at once, instead of the settings'",
     )
     parser.add_argument(
         "--port",

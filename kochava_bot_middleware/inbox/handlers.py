@@ -32,6 +32,12 @@ ONLY_BY_NAME = frozenset({Kind.ECHO, Kind.DELIVERY, Kind.READ, Kind.CHANGE})
 """Kinds that only who names them gets. The first three come of the bot's own messages, so a handler for everything that
 answers would answer itself without end."""
 
+_NOT_OF_A_PERSON = frozenset({
+    Kind.ECHO, Kind.PASS_THREAD_CONTROL, Kind.TAKE_THREAD_CONTROL, Kind.REQUEST_THREAD_CONTROL, Kind.APP_ROLES,
+    Kind.POLICY_ENFORCEMENT, Kind.CHANGE, Kind.UNKNOWN,
+})  # fmt: skip
+"""Kinds that nobody takes for an act of the person. A handler of any other kind never gets what the Page did."""
+
 
 @attrs.frozen(kw_only=True)
 class Route:
@@ -60,9 +66,9 @@ class Route:
             function = function.func
         return str(getattr(function, "__name__", type(function).__name__))
 
-    def answers(self, kind: Kind) -> bool:
-        """Whether this handler is for events of *kind*."""
-        return kind in self.kinds if self.kinds else kind not in ONLY_BY_NAME
+    def answers(self, kind: Kind, *, from_page: bool = False) -> bool:
+        """Whether this handler is for events of *kind*; what comes *from_page* only who names its kind gets."""
+        return kind in self.kinds if self.kinds or from_page else kind not in ONLY_BY_NAME
 
     def matches(self, event: Event) -> bool:
         """Whether *event*, of a right kind, is one that this handler answers."""
@@ -88,13 +94,15 @@ class Router:
     def find(self, event: Event) -> Route | None:
         """The first handler that answers *event*, or ``None``."""
         kind = event.kind
+        if event.from_page and kind not in _NOT_OF_A_PERSON:
+            return None
         if isinstance(event, QuickReplyEvent):
             for route in self._routes:
                 if Kind.QUICK_REPLY in route.kinds and route.matches(event):
                     return route
             kind = Kind.MESSAGE
         for route in self._routes:
-            if route.answers(kind) and route.matches(event):
+            if route.answers(kind, from_page=event.from_page) and route.matches(event):
                 return route
         return None
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 
-from .smartlink_settings import AUTO, SmartLinkSettings, glob
+from .smartlink_settings import AUTO, SmartLinkSettings, glob, named_host
 from .smartlink_template import (
     CONTEXT_PLACEHOLDERS,
     Address,
@@ -40,6 +40,8 @@ class NoSmartLink(enum.StrEnum):
     SKIPPED = "skipped"
     NO_TEMPLATE = "no_template"
     UNUSABLE_ADDRESS = "unusable_address"
+    BREAKS_TEMPLATE = "breaks_template"
+    """A raw part of the address would end or change what the template itself says."""
 
 
 @attrs.frozen(kw_only=True)
@@ -52,7 +54,7 @@ class LinkContext:
         page_id: The Page or Instagram account.
         channel: ``messenger`` or ``instagram``.
         handler: Name of the handler that sends.
-        creative: Name of the creative; the name of the handler by default.
+        creative: Name of the creative.
         template: ``template_type`` around the link.
         title: Title of the button or element.
         index: Number of the link in the message.
@@ -161,7 +163,7 @@ class LinkBuilder:
             "page_id": _text(context.page_id),
             "channel": _text(context.channel),
             "handler": _text(context.handler),
-            "creative": _text(context.creative or context.handler),
+            "creative": _text(context.creative),
             "template": _text(context.template),
             "title": _text(context.title),
             "index": _text(context.index),
@@ -226,9 +228,11 @@ class SmartLinks:
         self.settings = settings
         self.text_links = settings.text_links
         self._default = None if settings.default is None else LinkTemplate.parse(settings.default)
-        self._routes = [(glob(route.match), LinkTemplate.parse(route.link)) for route in settings.routes]
+        self._routes = [
+            (glob(route.match), named_host(route.match), LinkTemplate.parse(route.link)) for route in settings.routes
+        ]
         self._skip = [glob(pattern) for pattern in settings.skip]
-        self._templates = [template for _, template in self._routes] + ([self._default] if self._default else [])
+        self._templates = [template for _, _, template in self._routes] + ([self._default] if self._default else [])
         self._template_hosts = frozenset(template.host for template in self._templates)
         self._hosts = frozenset(host.lower() for host in settings.hosts)
         params = tuple(param_of(name, text) for name, text in settings.params.items())
@@ -240,6 +244,7 @@ class SmartLinks:
                 channel: (*params, param_of(name, "{user_id}")) for channel, name in names.items()
             }
         self._other_params = next(iter(self._params_by_channel.values()))
+        self._param_names = frozenset(param.name for each in self._params_by_channel.values() for param in each)
         self._remembered = functools.lru_cache(maxsize=REMEMBERED_ADDRESSES)(self._plan)
 
     @property
@@ -257,6 +262,15 @@ class SmartLinks:
         plan = self._remembered(url)
         return plan if isinstance(plan, NoSmartLink) else None
 
+    def has_own_route(self, url: str) -> bool:
+        """Whether the route of *url* names its host, so that its author meant just such addresses."""
+        address = address_of(url) if self._routes else None
+        if address is None:
+            return False
+        normalized = address.normalized
+        host = next((host for match, host, _ in self._routes if match.fullmatch(normalized)), None)
+        return host is not None and f".{address.name}".endswith(f".{host}")
+
     def builder(self, context: LinkContext) -> LinkBuilder:
         """The builder for the links of one message."""
         return LinkBuilder(context, params=self.params_of(context), plan=self._remembered, user_id=self.user_id)
@@ -265,7 +279,9 @@ class SmartLinks:
         """The parameters of every link of one message."""
         return self._params_by_channel.get(context.channel or "", self._other_params)
 
-    def entry_link(self, target_url: str, *, ref: str | None = None, creative: str | None = None) -> str:
+    def entry_link(
+        self, target_url: str, *, ref: str | None = None, creative: str | None = None, page_id: str | None = None
+    ) -> str:
         """
         The SmartLink for an ad, QR code or e-mail that leads into the bot.
 
@@ -273,6 +289,7 @@ class SmartLinks:
             target_url: The bot's address, such as ``https://m.me/<page>``.
             ref: Replaces the ``ref`` of *target_url*; it is in the referral of the bot's first event.
             creative: Name of the creative, for Kochava.
+            page_id: The Page that it leads to, for Kochava.
 
         Raises:
             ValueError: *ref* has characters that Facebook does not accept, or there is no template for *target_url*.
@@ -282,7 +299,7 @@ class SmartLinks:
                 msg = f"ref must consist of at most 2083 letters, digits, `_`, `=` and `-`, got {ref!r}"
                 raise ValueError(msg)
             target_url = _with_ref(target_url, ref)
-        made = self.make(target_url, LinkContext(creative=creative, ref=ref))
+        made = self.make(target_url, LinkContext(creative=creative, ref=ref, page_id=page_id))
         if made is None:
             why = self.why_not(target_url)
             msg = f"no SmartLink for {target_url!r}: {why}; set `smartlinks.default` or a route for it"
@@ -307,13 +324,18 @@ class SmartLinks:
             normalized = address.normalized
             if any(pattern.fullmatch(normalized) for pattern in self._skip):
                 return NoSmartLink.SKIPPED
-            template = next((link for match, link in self._routes if match.fullmatch(normalized)), template)
+            template = next((link for match, _, link in self._routes if match.fullmatch(normalized)), template)
         if template is None:
             return NoSmartLink.NO_TEMPLATE
+        return self.filled(template, url, address)
+
+    def filled(self, template: LinkTemplate, url: str, address: Address) -> LinkPlan | NoSmartLink:
+        """The plan for an address with a template that was chosen for it."""
         try:
-            return plan_of(template, template.fill(url, address))
+            parts = template.fill(url, address, self._param_names)
         except UnicodeEncodeError:
             return NoSmartLink.UNUSABLE_ADDRESS
+        return NoSmartLink.BREAKS_TEMPLATE if parts is None else plan_of(template, parts)
 
     def _is_smartlink(self, address: Address) -> bool:
         """Whether an address is a SmartLink, or a click or impression address of Kochava."""

@@ -29,6 +29,12 @@ def glob(pattern: str) -> re.Pattern[str]:
     return re.compile(head + re.escape(host.lower() + slash + path).replace(r"\*", ".*"), re.DOTALL)
 
 
+def named_host(pattern: str) -> str | None:
+    """The host that a pattern names, perhaps without a part of it; ``None`` when it could be any."""
+    host = pattern.rpartition("://")[2].partition("/")[0].partition(":")[0].strip("*.").lower()
+    return host if "." in host and "*" not in host else None
+
+
 def _template(_instance: Any, _attribute: Any, value: Any) -> None:
     LinkTemplate.parse(value)
 
@@ -79,7 +85,8 @@ class LinkRoute:
     A SmartLink for some addresses.
 
     Attributes:
-        match: Pattern of the addresses, in which ``*`` matches anything.
+        match: Pattern of the addresses, in which ``*`` matches anything. Links into Messenger and Instagram are only
+            replaced by a route that names their host, such as ``https://m.me/*``.
         link: Template of the SmartLink. Without a placeholder all addresses get the same link.
     """
 
@@ -90,7 +97,8 @@ class LinkRoute:
 AUTO = "auto"
 """As the name of the parameter with the person's id: that under which it is sent with events."""
 
-DEFAULT_PARAMS = {"site_id": "{channel}", "sub_site_id": "{handler}", "creative_id": "{creative}"}
+DEFAULT_PARAMS = {"site_id": "{page_id}", "sub_site_id": "{channel}", "creative_id": "{creative}"}
+"""Only names that stay the same when the code changes: a report goes on for years."""
 
 
 @attrs.frozen(kw_only=True)

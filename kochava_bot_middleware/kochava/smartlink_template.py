@@ -6,6 +6,7 @@ The destination of a SmartLink is set by its owner in Kochava; only a ``{key}`` 
 
 from __future__ import annotations
 
+import enum
 import functools
 import re
 from typing import NamedTuple
@@ -83,11 +84,23 @@ _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _NOT_ALLOWED = re.compile(r"[^\x21-\x7e]|[\\^`|<>\"]")
 
 
+class Place(enum.Enum):
+    """The part of a template in which a placeholder stands; it decides what fits there without percent-encoding."""
+
+    PATH = enum.auto()
+    VALUE = enum.auto()
+    """In the query."""
+    FIELDS = enum.auto()
+    """In the query, where ``{query:raw}`` stands between separators: it gives whole parameters."""
+    FRAGMENT = enum.auto()
+
+
 class Placeholder(NamedTuple):
-    """A name in braces."""
+    """A name in braces; *place* only of one that is raw."""
 
     name: str
     raw: bool = False
+    place: Place | None = None
 
 
 Part = str | Placeholder
@@ -142,7 +155,7 @@ class LinkTemplate:
         if _NOT_ALLOWED.search(_PLACEHOLDER.sub("", text)):
             accepted = f"{wanted} in plain ASCII without spaces (percent-encode the rest)"
             raise InvalidValue(accepted, text)
-        parts = parts_of(text, URL_PLACEHOLDERS + CONTEXT_PLACEHOLDERS, wanted=wanted)
+        parts = _placed(parts_of(text, URL_PLACEHOLDERS + CONTEXT_PLACEHOLDERS, wanted=wanted))
         assert isinstance(parts[0], str)
         start, whole = address_of(parts[0]), address_of(text)
         if start is None or whole is None or start.host != whole.host:
@@ -153,7 +166,7 @@ class LinkTemplate:
             host=start.host,
             path=start.path or "/",
             path_is_whole="{" not in whole.path,
-            names=frozenset(unquote_plus(field.partition("=")[0]) for field in whole.query.split("&") if field),
+            names=names_of(whole.query),
             frame=_frame(parts),
         )
 
@@ -169,11 +182,15 @@ class LinkTemplate:
         path = address.path or "/"
         return path == self.path if self.path_is_whole else path.startswith(self.path)
 
-    def fill(self, url: str, address: Address) -> tuple[Part, ...]:
+    def fill(self, url: str, address: Address, own_names: frozenset[str] = frozenset()) -> tuple[Part, ...] | None:
         """
         The parts with the placeholders of the address replaced, and adjacent texts joined.
 
+        ``None`` when a raw part of the address would end or change what the template itself says.
         `UnicodeEncodeError` is raised for a lone surrogate in the address.
+
+        Args:
+            own_names: Parameters that are appended.
         """
         if self.frame is not None:
             before, after = self.frame
@@ -183,7 +200,9 @@ class LinkTemplate:
             piece: Part = part
             if isinstance(part, Placeholder) and part.name in URL_PLACEHOLDERS:
                 value: str = url if part.name == "url" else getattr(address, part.name)
-                piece = value if part.raw else encoded(value)
+                if part.place is not None and not _fits(value, part.place, self.names | own_names):
+                    return None
+                piece = _valid(value) if part.raw else encoded(value)
             if filled and isinstance(piece, str) and isinstance(filled[-1], str):
                 filled[-1] += piece
             else:
@@ -191,11 +210,64 @@ class LinkTemplate:
         return tuple(filled)
 
 
+def _placed(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """The parts, with the places of what is raw."""
+    placed: list[Part] = []
+    before = ""
+    for index, part in enumerate(parts):
+        if isinstance(part, Placeholder) and part.raw:
+            after = parts[index + 1] if index + 1 < len(parts) else "&"
+            part = part._replace(place=_place(part.name, before, after))
+        before += part if isinstance(part, str) else "{}"
+        placed.append(part)
+    return tuple(placed)
+
+
+def _place(name: str, before: str, after: Part) -> Place:
+    if "#" in before:
+        return Place.FRAGMENT
+    if "?" not in before:
+        return Place.PATH
+    is_alone = before[-1] in "?&" and isinstance(after, str) and after[0] in "&#"
+    return Place.FIELDS if name == "query" and is_alone else Place.VALUE
+
+
+_LEAVES_PATH = re.compile(r"[?#]|(?:\A|[/\\])(?:\.|%2e){1,2}(?:[/\\]|\Z)", re.IGNORECASE)
+_LEAVES_VALUE = re.compile("[&#;]")
+"""Go, for one, drops a parameter with a semicolon in it."""
+
+
+def _fits(value: str, place: Place, own_names: frozenset[str]) -> bool:
+    """Whether *value* can stand in a place as it is."""
+    match place:
+        case Place.PATH:
+            return _LEAVES_PATH.search(value) is None
+        case Place.VALUE:
+            return _LEAVES_VALUE.search(value) is None
+        case Place.FIELDS:
+            return own_names.isdisjoint(names_of(value))
+        case Place.FRAGMENT:
+            return True
+
+
+_NEVER_RAW = re.compile(r"[^!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]|%(?![0-9A-Fa-f]{2})")
+
+
+def _valid(value: str) -> str:
+    """*value* with what no address may contain percent-encoded, as browsers do it."""
+    return _NEVER_RAW.sub(lambda match: quote(match[0], safe=""), value)
+
+
+def names_of(query: str) -> frozenset[str]:
+    """The names of the parameters of a query."""
+    return frozenset(unquote_plus(field.partition("=")[0]) for field in query.split("&") if field)
+
+
 def _frame(parts: tuple[Part, ...]) -> tuple[str, str] | None:
     match parts:
-        case (str(before), Placeholder("url", False)):
+        case (str(before), Placeholder("url", raw=False)):
             return before, ""
-        case (str(before), Placeholder("url", False), str(after)):
+        case (str(before), Placeholder("url", raw=False), str(after)):
             return before, after
     return None
 

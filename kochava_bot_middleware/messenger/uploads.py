@@ -20,6 +20,8 @@ Source = str | os.PathLike[str] | bytes | bytearray | IO[bytes]
 
 _CHUNK_BYTES: Final = 1 << 18
 
+_ESCAPED: Final = re.compile(r'["\x00-\x1f\x7f]')
+
 
 @attrs.frozen(kw_only=True)
 class Upload:
@@ -80,10 +82,12 @@ class Upload:
 
 
 class FilePart(Payload):
-    """A file as part of a multipart request. Unlike aiohttp's own, it does not close the file."""
+    """The part ``filedata`` of a multipart request. Unlike aiohttp's own, it does not close the file."""
 
     def __init__(self, file: IO[bytes], *, size: int | None, filename: str, content_type: str) -> None:
-        super().__init__(file, filename=filename, content_type=content_type)
+        # aiohttp would write the name in percent encoding, which Facebook shows to people as it is.
+        disposition = f'form-data; name="filedata"; filename="{_escaped(filename)}"'
+        super().__init__(file, content_type=content_type, headers={"Content-Disposition": disposition})
         self._length = size
 
     @property
@@ -100,6 +104,13 @@ class FilePart(Payload):
         file: Any = self._value
         while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
             await writer.write(chunk)
+
+
+def _escaped(filename: str) -> str:
+    """As browsers and pymessenger write it: UTF-8, with only quotes and line breaks in percent encoding."""
+    # A file system may have names that are no text; aiohttp refuses other control characters.
+    name = filename.encode("utf-8", "replace").decode()
+    return _ESCAPED.sub(lambda found: f"%{ord(found[0]):02X}", name)
 
 
 def _existing(path: Path) -> Path:

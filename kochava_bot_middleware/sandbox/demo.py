@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from ..clock import Clock
+from ..settings import at_least
 from ..store.records import Queue, QueueStats
 from .environment import DemoEnvironment, demo_environment
 from .kochava.server import LocalKochava
@@ -30,10 +31,10 @@ KILLED_AFTER_SECONDS = (0.0, 0.8)
 class DemoSettings:
     """How many users chat and how long, before and during the outage, and how often the bot is killed before it."""
 
-    people: int = 40
-    seconds: float = 3.0
+    people: int = attrs.field(default=40, validator=at_least(1))
+    seconds: float = attrs.field(default=3.0, validator=at_least(0, exclusive=True))
     seed: int = 1
-    kills: int = 0
+    kills: int = attrs.field(default=0, validator=at_least(0))
 
 
 async def run_demo(

@@ -44,7 +44,7 @@ def make_demo_bot(settings: Mapping[str, Any]) -> MessengerBot:
     async def greet(_event: Event, reply: Reply) -> None:
         website = {"type": "web_url", "title": "Show Website", "url": WEBSITE}
         chat = {"type": "postback", "title": "Start Chatting", "payload": "CHAT"}
-        await reply.buttons("What do you want to do next?", [website, chat])
+        await reply.buttons("What do you want to do next?", [website, chat], creative="two_buttons")
 
     @bot.on_postback("CHAT")
     async def chat(_event: Event, reply: Reply) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ import attrs
 from ..store.address import open_store
 from ..store.contract import Store
 from ..store.records import Queue, QueueStats
+from ..store.sqlite.notifier import socket_folder
 from .audit import Audit, compare, promised_by, received_in
 from .demo_bot import READY
 from .kochava.server import KochavaOptions, LocalKochava
@@ -115,16 +117,21 @@ async def demo_environment(
     async with messenger, kochava:
         messenger.hosts[SMARTLINK_HOST] = kochava.url
         settings = folder / "bot.toml"
-        url = f"sqlite:///{quote(str(folder / 'bot.db'))}"
+        file = folder / "bot.db"
+        url = f"sqlite:///{quote(str(file))}"
         table = _settings(messenger, kochava, store=url, short_leases=short_leases, worker=worker)
         settings.write_text("\n".join(_toml(table)), encoding="utf-8")
         store = open_store(url)
         arguments = ["-m", f"{__package__}.demo_bot", str(settings)]
-        async with ChildProcess(arguments, ready=READY, log=settings.with_suffix(".log")) as bot:
-            try:
+        try:
+            async with ChildProcess(arguments, ready=READY, log=settings.with_suffix(".log")) as bot:
                 yield DemoEnvironment(messenger=messenger, kochava=kochava, bot=bot, settings=settings, store=store)
-            finally:
-                await store.close()
+        finally:
+            await store.close()
+            sockets = socket_folder(file)
+            if sockets is not None:
+                # It is not in *folder* when that has a long name, and a bot that was killed leaves it.
+                shutil.rmtree(sockets.path, ignore_errors=True)
 
 
 def _settings(

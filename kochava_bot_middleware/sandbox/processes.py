@@ -97,12 +97,14 @@ class ChildProcess:
         return ProcessFailed(f"`python {' '.join(self._arguments)}` {how}; the end of its log:\n{self.log_end()}")
 
     async def _end(self, number: signal.Signals) -> tuple[str, int]:
-        process, self._process = self._process, None
+        process = self._process
         if process is None:
             return "", 0
         if process.returncode is None:
             process.send_signal(number)
         output, _ = await process.communicate()
+        # Not before: if this is cancelled, it still has to be killed.
+        self._process = None
         assert process.returncode is not None
         return output.decode(), process.returncode
 

@@ -85,7 +85,7 @@ async def _link(environment: DemoEnvironment, ada: SimulatedUser, write: Write) 
     assert tap.visit is not None
     click = environment.kochava.smartlink_clicks[-1]
     write(f"     tapped   {tap.visit.steps[0]}")
-    write(f"     Kochava  {_compact({key: click.params[key] for key in ('fb_user_id', 'creative_id', 'site_id')})}")
+    write(f"     Kochava  {_compact({key: click.params[key] for key in ('fb_user_id', 'creative_id', 'sub_site_id')})}")
     write(f"     landed   {tap.visit.landed}")
     write("")
 

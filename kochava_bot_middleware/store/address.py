@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 import attrs
 
@@ -15,6 +15,7 @@ from .contract import Store
 from .memory import MemoryStore
 from .settings import SYNCHRONOUS, StoreSettings
 from .sqlite.store import SqliteStore
+from .url import split_address
 
 KNOWN = (
     "memory://, sqlite:///file.db (beneath the current folder), sqlite:////folder/file.db, "
@@ -49,22 +50,25 @@ def open_store(url: str, *, settings: StoreSettings | None = None, clock: Clock 
     if not separator or scheme not in ("memory", "sqlite"):
         # Not the whole address, which may hold a password.
         raise _wrong(KNOWN, f"{scheme}://…" if separator else f"{len(url)} characters without ://")
-    address = urlsplit(url)
+    address = split_address(url, has_host=False)
     options = dict(parse_qsl(address.query, keep_blank_values=True))
     if scheme == "memory":
         _refuse_unknown(options, known=())
         return MemoryStore(settings=settings, clock=clock)
     path = unquote(address.path)
-    if address.netloc or path in ("", "/", "/:memory:"):
+    if address.netloc or path == "/:memory:" or path.endswith("/") or not path:
         raise _wrong(KNOWN, url.partition("?")[0])
     _refuse_unknown(options, known=("synchronous",))
-    return SqliteStore(path[1:], settings=_with_options(settings, options), clock=clock)
+    # Two slashes at the beginning stay two, and would make two paths of one.
+    path = f"/{path.lstrip('/')}" if path.startswith("//") else path[1:]
+    return SqliteStore(path, settings=_with_options(settings, options), clock=clock)
 
 
 def without_password(url: str) -> str:
     """The address of a store as it may be logged: without user, password and options."""
     scheme, separator, rest = url.partition("://")
-    _, at, place = rest.rpartition("@")
+    # The path of a file may have an @.
+    _, at, place = ("", "", rest) if scheme == "sqlite" else rest.rpartition("@")
     return f"{scheme}{separator}{'…@' if at else ''}{place.partition('?')[0]}"
 
 
@@ -143,7 +147,7 @@ def _with_options(settings: StoreSettings, options: Mapping[str, str]) -> StoreS
 def _refuse_unknown(options: Mapping[str, str], *, known: tuple[str, ...]) -> None:
     for option in options:
         if option not in known:
-            wanted = f"only the option {', '.join(known)}" if known else "no option"
+            wanted = f"only the option {', '.join(known)} (in a path ? is %3F)" if known else "no option"
             got = f"the option {option}"
             raise _wrong(wanted, got)
 

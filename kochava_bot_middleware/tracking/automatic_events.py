@@ -6,25 +6,35 @@ the greeting.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import attrs
 
 from ..kochava.contact_details import digits_of, holds_contact_details, is_phone_number, plain
+from ..kochava.standard import is_currency
 from ..messenger.events import (
     AccountLinkingEvent,
     ChangeEvent,
     DeliveryEvent,
     Event,
+    FeedbackQuestion,
+    GamePlayEvent,
     Kind,
     MessageEvent,
+    MessagingFeedbackEvent,
     OptinEvent,
+    OrderEvent,
+    PaymentEvent,
     PostbackEvent,
+    PreCheckoutEvent,
     ReactionEvent,
     ReadEvent,
     Referral,
+    ResponseFeedbackEvent,
 )
+from ..messenger.parsing.json_values import integer
 from ..settings import InvalidValue, at_least, each, not_empty, one_of
 from .funnel import Acted, Delivered, Signal
 
@@ -145,9 +155,71 @@ def _facts(event: Event, *, handler: str | None, handled: bool) -> dict[str, Any
     facts["handled"] = handled
     if isinstance(event, MessageEvent) and event.attachments:
         facts["attachment_types"] = ",".join(sorted({attachment.type or "" for attachment in event.attachments}))
+    facts.update(_figures(event))
     if event.referral is not None:
         facts.update(referral_data(referral_facts(event.referral)))
     return facts
+
+
+def _figures(event: Event) -> dict[str, Any]:
+    """The amounts and scores of an event, under Kochava's standard keys; never a text that somebody wrote."""
+    match event:
+        case OrderEvent():
+            return _order(event.products)
+        case PaymentEvent() | PreCheckoutEvent():
+            amount = {"price": _amount(event.amount.get("amount")), "currency": _currency(event.amount.get("currency"))}
+            return amount if None not in amount.values() else {}
+        case GamePlayEvent() if event.score is not None:
+            return {"score": str(event.score)}
+        case ResponseFeedbackEvent() if event.feedback in _RESPONSE_FEEDBACK:
+            return {"feedback": event.feedback}
+        case MessagingFeedbackEvent():
+            questions = (question for screen in event.feedback_screens for question in screen.questions)
+            return next((found for question in questions if (found := _score(question))), {})
+    return {}
+
+
+_RESPONSE_FEEDBACK = ("Good response", "Bad response")
+_SCORES = ("csat", "nps", "ces")
+_MOST = 10**12
+_DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
+
+
+def _order(products: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The whole of a cart. Without an amount where its products are in several currencies, or one has no price."""
+    facts: dict[str, Any] = {}
+    quantities = [1 if product.get("quantity") is None else integer(product["quantity"]) for product in products]
+    counts = [quantity for quantity in quantities if quantity is not None and 0 < quantity < _MOST]
+    if not products or len(counts) < len(products):
+        return facts
+    facts["quantity"] = sum(counts)
+    prices = [_amount(product.get("unit_price")) for product in products]
+    amounts = [price * count for price, count in zip(prices, counts, strict=True) if price is not None]
+    currencies = {_currency(product.get("currency")) for product in products}
+    if len(amounts) == len(products) and len(currencies) == 1 and None not in currencies:
+        facts |= {"price": sum(amounts, Decimal()), "currency": currencies.pop()}
+    return facts
+
+
+def _amount(value: Any) -> Decimal | None:
+    """An amount that is not negative, given as a number or as text."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < _MOST:
+        return Decimal(str(value))
+    return Decimal(value) if isinstance(value, str) and _DECIMAL.fullmatch(value) else None
+
+
+def _currency(value: Any) -> str | None:
+    code = value.upper() if isinstance(value, str) else None
+    return code if is_currency(code) else None
+
+
+def _score(question: FeedbackQuestion) -> dict[str, str]:
+    """The score given in answer to a question, as text, as Kochava has it; not what was written beside it."""
+    is_score = question.type in _SCORES and _SCORE.fullmatch(question.payload or "")
+    return {"score": str(question.payload), "feedback_type": str(question.type)} if is_score else {}
+
+
+_SCORE = re.compile(r"[0-9]{1,2}")
 
 
 def _payload(event: Event) -> str | None:

@@ -58,8 +58,9 @@ class GreetingSettings:
         user_param: Parameter for the person's id. ``auto``: named as in events, which differs by channel.
         impression_id_param: Parameter for an impression's own stable id.
         click_id_param: Parameter for a click's own stable id.
-        site_id_param: Parameter for the channel.
-        creative_id_param: Parameter for the creative's name, or else the handler's.
+        site_id_param: Parameter for the Page.
+        sub_site_id_param: Parameter for the channel.
+        creative_id_param: Parameter for the creative's name, where one is given.
         ref_param: Parameter for the ``ref`` that led the person here.
         source_param: Parameter for that referral's source.
         ad_id_param: Parameter for that referral's ad.
@@ -79,6 +80,7 @@ class GreetingSettings:
     impression_id_param: str | None = attrs.field(default="impression_id", validator=not_empty)
     click_id_param: str | None = attrs.field(default="click_id", validator=not_empty)
     site_id_param: str | None = attrs.field(default="site_id", validator=not_empty)
+    sub_site_id_param: str | None = attrs.field(default="sub_site_id", validator=not_empty)
     creative_id_param: str | None = attrs.field(default="creative_id", validator=not_empty)
     ref_param: str | None = attrs.field(default="referral_from", validator=not_empty)
     source_param: str | None = attrs.field(default="referral_source", validator=not_empty)
@@ -165,12 +167,13 @@ def ping_of(
         "page_id": person.page_id or "",
         "channel": person.channel.value,
         "handler": greeting.handler or "",
-        "creative": greeting.creative or greeting.handler or "",
+        "creative": greeting.creative or "",
         "greeting": greeting.id,
         **{name: greeting.referral.get(name, "") for name in ("ref", "source", "ad_id")},
     }
     params: dict[str | None, str] = {
-        settings.site_id_param: facts["channel"],
+        settings.site_id_param: facts["page_id"],
+        settings.sub_site_id_param: facts["channel"],
         settings.creative_id_param: facts["creative"],
         settings.ref_param: facts["ref"],
         settings.source_param: facts["source"],

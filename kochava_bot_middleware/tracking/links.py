@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import attrs
 
-from ..kochava.smartlink import USER_PARAMS, LinkBuilder, LinkContext, LinkPlan, NoSmartLink, SmartLinks, plan_of
+from ..kochava.smartlink import USER_PARAMS, LinkBuilder, LinkContext, LinkPlan, NoSmartLink, SmartLinks
 from ..kochava.smartlink_settings import SmartLinkSettings
 from ..kochava.smartlink_template import address_of
 from ..messenger.events import Channel
@@ -66,7 +66,8 @@ class AppLinks(SmartLinks):
     async def prepare(self, urls: Iterable[str]) -> None:
         """Ask the provider for those of *urls* that may become SmartLinks."""
         if self.catalogue is not None:
-            await self.catalogue.prepare(url for url in urls if self.why_not(url) in (None, NoSmartLink.NO_TEMPLATE))
+            askable = (None, NoSmartLink.NO_TEMPLATE, NoSmartLink.BREAKS_TEMPLATE)
+            await self.catalogue.prepare(url for url in urls if self.why_not(url) in askable)
 
     def _provided_plan(self, url: str) -> LinkPlan | NoSmartLink:
         plan = self._remembered(url)
@@ -76,10 +77,7 @@ class AppLinks(SmartLinks):
                 return NoSmartLink.NO_TEMPLATE
             address = address_of(url)
             if answer.template is not None and address is not None:
-                try:
-                    return plan_of(answer.template, answer.template.fill(url, address))
-                except UnicodeEncodeError:
-                    return NoSmartLink.UNUSABLE_ADDRESS
+                return self.filled(answer.template, url, address)
         return plan
 
 
@@ -160,6 +158,11 @@ def explain(
     return rewriting.outcomes
 
 
+def is_routed(links: SmartLinks, url: str, keep: KeepReason) -> bool:
+    """Whether a route overrules the reason to keep an address."""
+    return keep is KeepReason.MESSENGER_LINK and links.has_own_route(url)
+
+
 class _Rewriting:
     """Chooses for each link of one body, and counts."""
 
@@ -199,7 +202,7 @@ class _Rewriting:
         if keep is not None and not (extensions and self._extensions):
             return self._left(keep)
         keep = reason_to_keep(url)
-        if keep is not None:
+        if keep is not None and not is_routed(self._links, url, keep):
             return self._left(keep)
         if user_id != self._user_id and user_id is not None:
             self._user_id = user_id

@@ -293,7 +293,9 @@ class InstallSettings:
 
     def is_entry(self, event: Event | None) -> bool:
         """Whether *event* is the entry of a person, given that they are new."""
-        if self.mode != "entry" or not isinstance(event, PostbackEvent) or event.standby or event.is_by_reference:
+        if self.mode != "entry" or not isinstance(event, PostbackEvent):
+            return False
+        if event.standby or event.from_page or event.is_by_reference:
             return False
         return event.referral is not None or event.payload in self.get_started_payloads
 

@@ -277,7 +277,7 @@ class Recorder:
 
     async def _identify_on_linking(self, recording: Recording, event: AccountLinkingEvent) -> None:
         person = recording.person
-        if person is None or event.status != "linked" or event.standby:
+        if person is None or event.status != "linked" or event.standby or event.from_page:
             return
         identify = self._context.apps.of(person.page_id).identity.identify_on_linking
         if identify is None:
@@ -317,7 +317,9 @@ class Recorder:
 
     def _unseen_page(self, event: Event | None) -> StateKey | None:
         """The key of the fact that the Page of *event* has delivery events; ``None`` but for about once a day."""
-        if not isinstance(event, DeliveryEvent) or not self._context.apps.of(event.page_id).has_greeting:
+        if not isinstance(event, DeliveryEvent) or event.from_page:
+            return None
+        if not self._context.apps.of(event.page_id).has_greeting:
             return None
         key = page_key(event.page_id, self._context.prefix)
         seen_at = self._pages_seen.get(key, 0.0)

@@ -20,7 +20,7 @@ from ..exceptions import TrackingError
 from ..handling import Handling
 from ..kochava.event_data import Severity, clean_event_data, clean_event_name
 from ..kochava.records import Engagement
-from ..messenger.events import Channel
+from ..messenger.events import Channel, Kind
 from ..settings import describe, kind_of
 from ..telemetry.counts import LeftOut
 from .automatic_events import automatic_event, signal_of
@@ -209,6 +209,9 @@ class Recording:
     def _add_event(self, handling: Handling, person: Person) -> None:
         """Add the event being handled: its automatic event, its signal, its referral."""
         event, app = handling.event, self._context.apps.of(person.page_id)
+        if event.from_page and event.kind != Kind.ECHO:
+            # The person did nothing: what the Page read or reacted to says nothing about them.
+            return
         # An event tracked for another person does not replace this one's.
         named = any(
             requested.person.user_id == person.user_id for part in self.people.values() for requested in part.events

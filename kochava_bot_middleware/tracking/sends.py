@@ -18,7 +18,7 @@ from ..messenger.outgoing import Endpoint, Outgoing
 from .automatic_events import referral_facts
 from .funnel import Sent, offers_of
 from .greeting import current_greeting, mark_of
-from .links import AppLinks, Rewritten, context_of, rewrite
+from .links import AppLinks, Rewritten, context_of, is_routed, rewrite
 from .people import Person, record_id
 from .privacy import Privacy
 from .recorder import Recorder
@@ -81,7 +81,9 @@ class SendTracker:
         try:
             if app.links.catalogue is not None:
                 sites = iter_links(outgoing.body, endpoint=outgoing.endpoint, text_links=app.links.text_links)
-                await app.links.prepare({site.url for site in sites if site.keep is None})
+                await app.links.prepare(
+                    {site.url for site in sites if site.keep is None or is_routed(app.links, site.url, site.keep)}
+                )
             result = _rewritten(outgoing, app.links)
             # Looked up only when there is a link that names a person: it may cost a round trip to the store.
             if result.changed and app.links.names_people:

@@ -91,7 +91,7 @@ async def test_check_shows_each_route_with_an_example(run: Run, tmp_path: Path) 
     (shop,) = (line for line in ran.out.splitlines() if line.startswith("https://shop.example/*"))
     _, example, became = shop.split()
     assert "https://shop.example/example" == example
-    assert became.startswith("https://acme.smart.link/shop?path=%2Fexample&site_id=messenger")
+    assert became.startswith("https://acme.smart.link/shop?path=%2Fexample&sub_site_id=messenger")
 
 
 async def test_check_of_a_page_with_an_app_of_its_own(run: Run, tmp_path: Path) -> None:

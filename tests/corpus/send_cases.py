@@ -288,7 +288,7 @@ def _texts() -> Iterator[Case]:
     for number, text in enumerate(texts):
         for channel in ("messenger", "instagram"):
             yield _case("texts", f"{number:02d} {channel}", body({"text": text}), "text", channel=channel)
-    link = len(f"{DEFAULT.format(url=quote('https://a.example', ''))}&site_id=messenger&fb_user_id=42")
+    link = len(f"{DEFAULT.format(url=quote('https://a.example', ''))}&sub_site_id=messenger&fb_user_id=42")
     for channel, limit in (("messenger", 2000), ("instagram", 1000)):
         for over in (-1, 0, 1):
             text = "x" * (limit + over - link - 1) + " https://a.example"

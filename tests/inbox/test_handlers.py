@@ -14,7 +14,7 @@ from kochava_bot_middleware.handling import REGISTERED
 from kochava_bot_middleware.inbox.handlers import Handlers
 from kochava_bot_middleware.messenger.events import Event, Kind
 from kochava_bot_middleware.messenger.parsing.webhook import parse_webhook
-from tests.strategies import ITEMS, item, webhook
+from tests.strategies import ITEMS, PAGE_ID, PERSON_ID, item, webhook
 
 
 def event(name: str, *, standby: bool = False) -> Event:
@@ -186,6 +186,35 @@ def test_kinds_are_named_by_member_or_word(bot: Handlers) -> None:
     bot.on_event(Kind.REACTION, "read")(handler())
 
     assert ["handler", "handler", None] == [found(bot, event(name)) for name in ("reaction", "read", "echo")]
+
+
+@pytest.mark.parametrize("name", ["reaction", "read", "delivery", "postback", "message_edit", "order", "optin"])
+def test_act_of_the_page_reaches_no_handler_of_a_persons_acts(bot: Handlers, name: str) -> None:
+    """A handler would answer a person who did nothing."""
+    bot.on_postback()(handler())
+    bot.on_optin()(handler())
+    bot.on_event(name)(handler())
+    bot.on_event()(handler())
+    own = {**ITEMS[name], "sender": {"id": PAGE_ID}, "recipient": {"id": PERSON_ID}}
+    (only,) = parse_webhook(webhook(own))
+
+    assert ["handler", None] == [found(bot, event(name)), found(bot, only)]
+
+
+def test_echoes_reach_who_names_them(bot: Handlers) -> None:
+    """They are acts of the Page by their kind."""
+    bot.on_event(Kind.ECHO)(handler())
+    assert "handler" == found(bot, event("echo"))
+
+
+def test_unknown_act_of_the_page_reaches_who_names_the_kind(bot: Handlers) -> None:
+    """Who answers everything would answer itself."""
+    (only,) = parse_webhook(webhook({**ITEMS["unknown"], "sender": {"id": PAGE_ID}, "recipient": {"id": PERSON_ID}}))
+    bot.on_event()(handler("everything"))
+    assert ["everything", None] == [found(bot, event("unknown")), found(bot, only)]
+
+    bot.on_event(Kind.UNKNOWN)(handler("unknown"))
+    assert "unknown" == found(bot, only)
 
 
 def test_standby_reaches_only_who_asks_for_it(bot: Handlers) -> None:

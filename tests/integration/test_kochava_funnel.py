@@ -75,7 +75,7 @@ async def test_the_whole_funnel_from_ad_to_purchase_is_recorded(make_shop: MakeS
     assert {"fb_user_id": person.user_id} == install.device_ids
     for ping in (impression, click):
         assert ("greet_b", "messenger", "flyer", "99") == tuple(
-            ping.params[name] for name in ("creative_id", "site_id", "referral_from", "referral_ad_id")
+            ping.params[name] for name in ("creative_id", "sub_site_id", "referral_from", "referral_ad_id")
         )
     assert impression.params["impression_id"] != click.params["click_id"]
     (purchase,) = (event for event in kochava.events if event.name == "Purchase")
@@ -144,7 +144,7 @@ async def test_on_instagram_the_greeting_counts_after_the_wait(
     await shop.delivered(2)
 
     (impression,), (event,) = kochava.impressions, kochava.events
-    assert ("instagram", person.user_id) == (impression.params["site_id"], impression.params["ig_user_id"])
+    assert ("instagram", person.user_id) == (impression.params["sub_site_id"], impression.params["ig_user_id"])
     assert {"ig_user_id": person.user_id} == event.device_ids
 
 

@@ -38,10 +38,10 @@ def query(link: str | None) -> dict[str, list[str]]:
 
 
 def test_default_parameters_follow_the_address() -> None:
-    """Channel, handler, creative and the user's id are in every SmartLink."""
+    """Page, channel, and the user's id are in every SmartLink."""
     expected = (
         "https://acme.smart.link/ab12cd34e?url=https%3A%2F%2Fshop.example%2Fshoes"
-        "&site_id=messenger&sub_site_id=greet&creative_id=greet&fb_user_id=42"
+        "&site_id=7&sub_site_id=messenger&fb_user_id=42"
     )
 
     assert expected == links().make(SHOP, GREET)
@@ -190,6 +190,87 @@ def test_raw_address_is_not_encoded() -> None:
     ).make(SHOP, GREET)
 
 
+RAW = {
+    "value": "https://s.smart.link/x?a=1&url={url:raw}&b=2",
+    "last value": "https://s.smart.link/x?a=1&b=2&url={url:raw}",
+    "path": "https://s.smart.link/x/{url:raw}?a=1&b=2",
+    "fragment": "https://s.smart.link/x?a=1&b=2#{url:raw}",
+}
+"""Templates with the address in each place."""
+
+
+@pytest.mark.parametrize(
+    ("rest", "breaks"),
+    [
+        ("?c=3&a=4", {"value", "last value", "path"}),
+        ("?c=3", {"path"}),
+        ("#top", {"value", "last value", "path"}),
+        (";v=1", {"value", "last value"}),
+        ("/../../y", {"path"}),
+        ("/%2E%2e", {"path"}),
+        ("/.", {"path"}),
+        ("/a+b=c@d:e!f", set()),
+        ("/a%20b", set()),
+        ("/...", set()),
+    ],
+)
+@pytest.mark.parametrize("place", RAW)
+def test_a_raw_address_that_would_change_the_template_gets_no_smartlink(
+    place: str, rest: str, breaks: set[str]
+) -> None:
+    """Kochava would take its end for parameters of the SmartLink, or lose those that come after it."""
+    raw, url = links(default=RAW[place]), "https://shop.example" + rest
+    made = raw.make(url, GREET)
+
+    assert (NoSmartLink.BREAKS_TEMPLATE if place in breaks else None) == raw.why_not(url)
+    if made is not None:
+        assert {"a": ["1"], "b": ["2"]}.items() <= parse_qs(urlsplit(made).query).items()
+        assert url in made
+
+
+@pytest.mark.parametrize(
+    ("rest", "expected"),
+    [
+        ("/kü che", "/k%C3%BC%20che"),
+        ("/100%", "/100%25"),
+        ("/%2", "/%252"),
+        ("/%zz%C3%BC", "/%25zz%C3%BC"),
+        ("/a|b^c`{d}\\", "/a%7Cb%5Ec%60%7Bd%7D%5C"),
+        ("/\u202e鞋", "/%E2%80%AE%E9%9E%8B"),
+    ],
+)
+@pytest.mark.parametrize("place", RAW)
+def test_a_raw_address_is_one_that_any_client_takes(place: str, rest: str, expected: str) -> None:
+    """What no address may contain is encoded, as browsers do it."""
+    assert f"https://shop.example{expected}" in str(
+        links(default=RAW[place]).make("https://shop.example" + rest, GREET)
+    )
+
+
+@pytest.mark.parametrize(
+    ("link", "query", "expected"),
+    [
+        ("https://s.smart.link/x?{query:raw}", "c=3&d=4", "https://s.smart.link/x?c=3&d=4"),
+        ("https://s.smart.link/x?a=1&{query:raw}&b=2", "c=3&d=4", "https://s.smart.link/x?a=1&c=3&d=4&b=2"),
+        ("https://s.smart.link/x?a=1&{query:raw}#f", "", "https://s.smart.link/x?a=1&#f"),
+        ("https://s.smart.link/x?a=1&{query:raw}", "a=2", None),
+        ("https://s.smart.link/x?a=1&{query:raw}", "c=3&%61=2", None),
+        ("https://s.smart.link/x?q={query:raw}", "c=3&d=4", None),
+        ("https://s.smart.link/x?q={query:raw}", "c=3", "https://s.smart.link/x?q=c=3"),
+    ],
+)
+def test_a_raw_query_between_separators_gives_parameters(link: str, query: str, expected: str | None) -> None:
+    """Unless one of them has the name of a parameter of the template."""
+    routed = bare(routes=[{"match": "https://shop.example*", "link": link}])
+    assert expected == routed.make(f"https://shop.example/?{query}", GREET)
+
+
+def test_a_raw_query_gives_no_parameter_that_is_appended() -> None:
+    """Whoever made the address would say who taps."""
+    routed = links(routes=[{"match": "https://shop.example*", "link": "https://s.smart.link/x?{query:raw}"}])
+    assert NoSmartLink.BREAKS_TEMPLATE == routed.why_not("https://shop.example/?fb_user_id=43")
+
+
 @pytest.mark.parametrize(
     ("default", "expected"),
     [
@@ -258,6 +339,7 @@ def test_entry_link_leads_into_the_bot() -> None:
     made = links().entry_link("https://m.me/shop?ref=old&x=1", ref="spring", creative="poster")
 
     assert {"url": ["https://m.me/shop?x=1&ref=spring"], "creative_id": ["poster"]} == query(made)
+    assert ["7"] == query(links().entry_link("https://m.me/shop", page_id="7"))["site_id"]
 
 
 @pytest.mark.parametrize("ref", ["", "a b", "ä", "a\n"])

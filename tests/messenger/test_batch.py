@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from kochava_bot_middleware.exceptions import DeliveryUnknownError, RateLimitedError, WindowClosedError
 from kochava_bot_middleware.messenger.graph.errors import batch_items
 from tests.messenger.local_graph import Answer, LocalGraph
@@ -45,3 +47,15 @@ def test_error_in_an_item_with_status_200_is_an_error() -> None:
 def test_answer_that_is_not_an_array_has_no_items() -> None:
     """A middleware may return something else."""
     assert [] == batch_items({"error": {}})
+
+
+def test_item_has_the_wait_named_in_its_own_headers() -> None:
+    """Minutes in the usage; its code may be text."""
+    usage = json.dumps({"9": [{"type": "messenger", "estimated_time_to_regain_access": 2}]})
+    headers = [{"name": "X-Business-Use-Case-Usage", "value": usage}, "odd"]
+    answer = {"code": "400", "headers": headers, "body": json.dumps({"error": {"code": 80006}})}
+
+    (item,) = batch_items([answer])
+
+    assert item.error is not None
+    assert (400, RateLimitedError, 120.0) == (item.status, type(item.error), item.error.retry_after_seconds)

@@ -57,7 +57,17 @@ ROWS: list[tuple[int, int | None, type[SendError]]] = [
     (100, 2018328, BadRequestError),
     (100, 2018382, BadRequestError),
     (100, 2018218, BadRequestError),
+    (17, None, RateLimitedError),
+    (32, None, RateLimitedError),
+    (341, None, RateLimitedError),
+    (80000, None, RateLimitedError),
+    (80001, None, RateLimitedError),
+    (80002, 2446079, RateLimitedError),
+    (80004, None, RateLimitedError),
     (80006, None, RateLimitedError),
+    (80008, None, RateLimitedError),
+    (80014, None, RateLimitedError),
+    (79999, None, BadRequestError),
     (987654, None, BadRequestError),
 ]
 
@@ -83,13 +93,19 @@ def test_closed_window_is_recognised_by_its_text() -> None:
     [
         (500, {"code": 987654}, TemporarySendError),
         (400, {"code": 987654, "is_transient": True}, TemporarySendError),
+        (400, {"code": 987654, "is_transient": "true"}, TemporarySendError),
+        (400, {"code": 200, "is_transient": True}, TemporarySendError),
+        (400, {"code": 987654, "is_transient": False}, BadRequestError),
         (500, {"code": 100}, TemporarySendError),
+        (408, {"code": 987654}, TemporarySendError),
+        (429, {"code": 987654}, RateLimitedError),
+        (429, {"code": 100}, RateLimitedError),
     ],
 )
 def test_unknown_code_is_temporary_for_a_server_error(
     status: int, error: dict[str, object], expected: type[SendError]
 ) -> None:
-    """Also when the answer says that it is transient."""
+    """Also when the answer says that it is transient, or has the status of a rate limit or of a slow request."""
     assert expected is type(error_from_answer(status, {"error": error}))
 
 
@@ -101,8 +117,10 @@ def test_unknown_code_is_temporary_for_a_server_error(
         (401, TokenInvalidError),
         (403, PermissionDeniedError),
         (404, BadRequestError),
+        (408, TemporarySendError),
         (429, RateLimitedError),
         (502, DeliveryUnknownError),
+        (503, DeliveryUnknownError),
     ],
 )
 def test_answer_that_is_not_json_is_classified_by_its_status(status: int, expected: type[SendError]) -> None:
@@ -136,6 +154,18 @@ def test_rate_limit_error_has_the_requested_wait() -> None:
 
     assert isinstance(error, RateLimitedError)
     assert 120.0 == error.retry_after_seconds
+
+
+def test_service_that_names_when_it_is_back_delivered_nothing() -> None:
+    """A load balancer with ``Retry-After`` turned the request away."""
+    error = error_from_answer(503, None, retry_after_seconds=5.0)
+
+    assert (TemporarySendError, 5.0) == (type(error), error.retry_after_seconds)
+
+
+def test_error_that_waiting_does_not_mend_has_no_wait() -> None:
+    """The headers of any answer may name one."""
+    assert error_from_answer(400, {"error": {"code": 100}}, retry_after_seconds=60.0).retry_after_seconds is None
 
 
 @pytest.mark.parametrize("error", [None, "text", [], {"code": "x"}, {"code": True}, {"error_subcode": []}])

@@ -157,11 +157,33 @@ def test_person_is_the_party_that_is_not_the_page() -> None:
     assert (PERSON_ID, PAGE_ID) == (event.user_id, event.page_id)
 
 
+@pytest.mark.parametrize("about", ["page", "instagram"])
+@pytest.mark.parametrize("name", [name for name in ITEMS if "sender" in ITEMS[name] and "message" not in ITEMS[name]])
+def test_sender_decides_who_did_it(name: str, about: str) -> None:
+    """Of every kind; the person stays the one who is not the Page."""
+    own = {**ITEMS[name], "sender": {"id": PAGE_ID}, "recipient": {"id": PERSON_ID}}
+    theirs, pages = parse_webhook(webhook(ITEMS[name], own, about=about))
+
+    assert (PERSON_ID, False) == (theirs.user_id, theirs.from_page)
+    assert (PERSON_ID, True) == (pages.user_id, pages.from_page)
+    assert pages == again(pages)
+
+
+@pytest.mark.parametrize("name", ["reaction", "read", "delivery"])
+def test_same_act_of_page_and_person_is_not_a_redelivery(name: str) -> None:
+    """Even at the same time."""
+    own = {**ITEMS[name], "sender": {"id": PAGE_ID}, "recipient": {"id": PERSON_ID}}
+    theirs, pages = parse_webhook(webhook(ITEMS[name], own))
+
+    assert theirs.key != pages.key
+
+
 def test_message_from_the_page_is_an_echo_without_a_mark() -> None:
     """Otherwise a bot would reply to itself."""
     value = {"sender": {"id": PAGE_ID}, "recipient": {"id": PERSON_ID}, "message": {"mid": "m", "text": "Hi"}}
     (event,) = parse_webhook(webhook(value, about="instagram"))
     assert (Kind.ECHO, PERSON_ID, PAGE_ID) == (event.kind, event.user_id, event.page_id)
+    assert event.from_page
 
 
 def test_person_of_an_echo_to_the_page_is_its_sender() -> None:
@@ -169,6 +191,7 @@ def test_person_of_an_echo_to_the_page_is_its_sender() -> None:
     value = {"sender": {"id": PERSON_ID}, "recipient": {"id": PAGE_ID}, "message": {"mid": "m", "is_echo": True}}
     (event,) = parse_webhook(webhook(value))
     assert (Kind.ECHO, PERSON_ID, PAGE_ID) == (event.kind, event.user_id, event.page_id)
+    assert event.from_page
 
 
 @pytest.mark.parametrize("page_id", ["3", 3, "0", None])

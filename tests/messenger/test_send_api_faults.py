@@ -67,6 +67,11 @@ RETRIED = [
     (613, None, {}, [1.0, 4.0]),
     (4, None, {}, [1.0, 4.0]),
     (80006, None, {}, [1.0, 4.0]),
+    (80002, None, {}, [1.0, 4.0]),
+    (341, None, {}, [1.0, 4.0]),
+    (987654, None, {"status": 429}, [1.0, 4.0]),
+    (987654, None, {"status": 408}, [0.5, 2.0]),
+    (987654, None, {"is_transient": "true"}, [0.5, 2.0]),
     (2, None, {"is_transient": True, "status": 500}, [0.5, 2.0]),
     (1200, None, {}, [0.5, 2.0]),
 ]
@@ -121,6 +126,7 @@ NEVER = [
     (190, None, {}),
     (551, None, {}),
     (987654, None, {"status": 500}),
+    (987654, None, {"status": 503}),
 ]
 
 
@@ -144,6 +150,29 @@ async def test_wait_requested_by_facebook_is_respected(graph: LocalGraph) -> Non
     await graph.bot(clock=clock).send_text_message("77", "hi")
 
     assert [7.0] == clock.sleeps
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "waits"),
+    [
+        (429, b"slow down", {}, [1.0]),
+        (429, b"slow down", {"Retry-After": "9"}, [9.0]),
+        (429, b"slow down", {"Retry-After": "Thu, 01 Jan 1970 00:16:52 GMT"}, [12.0]),
+        (408, b"<html>", {}, [0.5]),
+        (503, b"<html>", {"Retry-After": "3"}, [3.0]),
+        (500, {"error": {"code": 2, "is_transient": True}}, {"Retry-After": "6"}, [6.0]),
+    ],
+)
+async def test_call_that_was_turned_away_is_repeated_after_the_wait(
+    graph: LocalGraph, status: int, body: Any, headers: dict[str, str], waits: list[float]
+) -> None:
+    """Also by a load balancer; its date is compared with the clock, which is at 1000 s."""
+    clock = StillClock()
+    graph.answers.append(Answer(body, status, headers))
+
+    await graph.bot(clock=clock).send_text_message("77", "hi")
+
+    assert (waits, 2) == (clock.sleeps, len(graph.seen))
 
 
 async def test_long_wait_is_left_to_the_caller(graph: LocalGraph) -> None:

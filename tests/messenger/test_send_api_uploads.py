@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from kochava_bot_middleware.messenger.events import Channel
-from tests.messenger.local_graph import LocalGraph, Watcher
+from kochava_bot_middleware.messenger.send_api import AsyncBot
+from tests.messenger.local_graph import TOKEN, LocalGraph, Watcher
 
 
 def _form(graph: LocalGraph) -> tuple[Any, Any]:
@@ -42,6 +46,56 @@ async def test_file_name_has_no_folders(graph: LocalGraph, tmp_path: Path) -> No
 
     part = graph.seen[0].fields["filedata"]
     assert ("shoe.png", "image/png") == (part.filename, part.content_type)
+
+
+NAMES = [
+    ("rote Schuhe.png", "rote Schuhe.png"),
+    ("größe 42 – 靴.png", "größe 42 – 靴.png"),
+    ("100% wool.png", "100% wool.png"),
+    ('the "red" one.png', "the %22red%22 one.png"),
+    ("two\r\nlines.png", "two%0D%0Alines.png"),
+    ("it's; a=b.png", "it's; a=b.png"),
+    ("cut \ud83d.png", "cut ?.png"),
+    ("tab\t.png", "tab%09.png"),
+]
+
+
+@pytest.fixture(name="received")
+async def _received() -> AsyncIterator[tuple[AsyncBot, list[bytes]]]:
+    """A bot, and the bodies of its requests byte for byte."""
+    bodies: list[bytes] = []
+
+    async def receive(request: web.Request) -> web.Response:
+        bodies.append(await request.read())
+        return web.json_response({"message_id": "m_1"})
+
+    app = web.Application()
+    app.router.add_post("/{path:.*}", receive)
+    async with TestServer(app) as server, AsyncBot(TOKEN, graph_url=str(server.make_url(""))) as bot:
+        yield bot, bodies
+
+
+@pytest.mark.parametrize(("name", "sent"), NAMES)
+async def test_file_name_is_written_as_browsers_write_it(
+    received: tuple[AsyncBot, list[bytes]], name: str, sent: str
+) -> None:
+    """In UTF-8; only quotes, line breaks and the like are escaped."""
+    bot, bodies = received
+    await bot.send_file("77", b"data", filename=name)
+
+    head = f'Content-Disposition: form-data; name="filedata"; filename="{sent}"'.encode()
+    assert head in bodies[0].splitlines()
+
+
+async def test_saved_attachment_has_its_file_name(received: tuple[AsyncBot, list[bytes]], tmp_path: Path) -> None:
+    """Written in the same way, also when it is that of a path."""
+    bot, bodies = received
+    path = tmp_path / "größe 42.png"
+    path.write_bytes(b"pixels")
+
+    await bot.upload_attachment("image", path)
+
+    assert 'filename="größe 42.png"'.encode() in bodies[0]
 
 
 async def test_request_with_a_file_has_a_length(graph: LocalGraph) -> None:

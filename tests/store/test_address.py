@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kochava_bot_middleware.exceptions import SettingsError
-from kochava_bot_middleware.store.address import open_store
+from kochava_bot_middleware.store.address import open_store, without_password
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.settings import StoreSettings
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
@@ -64,8 +67,18 @@ async def test_commits_are_durable_by_default(tmp_path: Path) -> None:
         ("sqlite://host/file.db", "got sqlite://host/file.db"),
         ("sqlite:///:memory:", "wanted memory://"),
         ("sqlite:///a.db?synchronous=OFF", "one of FULL, EXTRA, NORMAL, got OFF"),
-        ("sqlite:///a.db?sync=FULL", "only the option synchronous, got the option sync"),
+        ("sqlite:///a.db?sync=FULL", "only the option synchronous .*, got the option sync"),
         ("memory://?x=1", "wanted no option"),
+        ("sqlite:///a#1.db", "percent-encoded as %23"),
+        ("sqlite:///a.db?synchronous=FULL#1", "percent-encoded as %23"),
+        ("sqlite:///a?1.db", r"in a path \? is %3F"),
+        ("sqlite:///a.db?", "%3F"),
+        ("sqlite:///100%.db", "percent-encoded as %25"),
+        ("sqlite:///a%ff.db", "percent-encoded as %25"),
+        ("sqlite:///a%00.db", "percent-encoded as %25"),
+        ("sqlite:///a\tb.db", "no line break or other control character"),
+        ("sqlite:///a.db\n", "no line break or other control character"),
+        ("sqlite:///folder/", "got sqlite:///folder/"),
     ],
 )
 def test_wrong_address_says_what_is_known(url: str, message: str) -> None:
@@ -73,3 +86,34 @@ def test_wrong_address_says_what_is_known(url: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message) as caught:
         open_store(url)
     assert "secret" not in str(caught.value)
+
+
+NAMES = st.text(st.characters(exclude_characters="/", exclude_categories=["Cs", "Cc"]), min_size=1)
+
+
+@given(first=NAMES, second=NAMES)
+def test_two_names_are_two_files_or_refused(first: str, second: str) -> None:
+    """No character of a path ends it early, so that two bots would share what stands before it."""
+    paths = []
+    for name in (first, second):
+        try:
+            paths.append(sqlite_store(f"sqlite:////folder/file-{name}").path)
+        except SettingsError:
+            return
+    assert (first == second) == (paths[0] == paths[1])
+
+
+@given(name=NAMES)
+def test_a_percent_encoded_name_is_any_name(name: str) -> None:
+    """What an error asks for is understood."""
+    assert Path(f"/folder/file-{name}") == sqlite_store(f"sqlite:////folder/{quote(f'file-{name}')}").path
+
+
+def test_further_slashes_name_the_same_file() -> None:
+    """Two spellings of a path are one store, so a worker hears of what the bot appended."""
+    assert Path("/folder/a.db") == sqlite_store("sqlite://///folder//a.db").path
+
+
+def test_address_of_a_file_is_shown_whole() -> None:
+    """An at sign in a path ends no password."""
+    assert "sqlite:////var/lib/bot@1/a.db" == without_password("sqlite:////var/lib/bot@1/a.db?synchronous=FULL")

@@ -5,8 +5,20 @@ from __future__ import annotations
 import pytest
 
 from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.records import Outcome
-from tests.store.harness import START, ManualClock, append, claim_one, claimed_ids, entry, settle
+from kochava_bot_middleware.store.records import Condition, Outcome
+from tests.store.harness import (
+    START,
+    TOMBSTONE,
+    ManualClock,
+    append,
+    claim_one,
+    claimed_ids,
+    entry,
+    mark,
+    put,
+    recalled,
+    settle,
+)
 
 HOUR = 3600.0
 LONGEST = {"track": 120.0}
@@ -110,3 +122,42 @@ async def test_listed_time_of_what_was_moved_is_the_new_one(delayed: Store) -> N
     """A person sees when it is due now."""
     await delayed.sweep(LONGEST)
     assert {START - HOUR + 120.0} == {row.due_at for row in await delayed.browse("track")}
+
+
+@pytest.mark.parametrize("condition", Condition)
+async def test_expired_state_entry_that_was_deleted_stays_deleted(
+    store: Store, clock: ManualClock, condition: Condition
+) -> None:
+    """Also when it was deleted on the condition that there is none."""
+    await put(store, mark("k", b"1", expires_after_seconds=5))
+    clock.advance(6)
+    await put(store, mark("k", None, condition=condition))
+    clock.advance(-HOUR)
+    assert {} == await recalled(store, "k")
+
+
+@pytest.mark.parametrize("condition", Condition)
+async def test_expired_state_entry_that_was_replaced_keeps_its_new_value_and_expiry(
+    store: Store, clock: ManualClock, condition: Condition
+) -> None:
+    """Nothing of the old one is left."""
+    await put(store, mark("k", b"1", expires_after_seconds=5))
+    clock.advance(6)
+    await put(store, mark("k", b"2", condition=condition))
+    clock.advance(-HOUR)
+    assert {"k": b"2"} == await recalled(store, "k")
+    clock.advance(3 * HOUR)
+    await store.sweep()
+    assert {"k": b"2"} == await recalled(store, "k")
+
+
+async def test_what_was_swept_or_forgotten_stays_so(store: Store, clock: ManualClock) -> None:
+    """What is removed because of its time is not there again when that time has not come yet."""
+    await put(store, mark("k", b"1", expires_after_seconds=5), mark(TOMBSTONE.key, b"old", expires_after_seconds=5))
+    await append(store, entry("a"))
+    clock.advance(6)
+    await store.sweep()
+    await store.forget(["ann"], reason="forgotten", tombstone=TOMBSTONE)
+    clock.advance(-HOUR)
+    assert {TOMBSTONE.key: b"1"} == await recalled(store, "k", TOMBSTONE.key)
+    assert [] == await claimed_ids(store)

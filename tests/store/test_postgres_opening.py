@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from urllib.parse import quote
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
@@ -104,8 +105,17 @@ async def test_unreachable_server_is_named_without_password() -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("postgresql://bot:hun/ter2@db/bots", "percent-encoded"),
-        ("postgresql://bot:12/hunter2@db/bots", "percent-encoded"),
+        ("postgresql://bot:hun/ter2@db/bots", "percent-encoded as .*%2F"),
+        ("postgresql://bot:12/hunter2@db/bots", "percent-encoded as .*%2F"),
+        ("postgresql://bot:12?hunter2@db/bots", "percent-encoded as .*%3F"),
+        ("postgresql://bot:12?hunter2=@db/bots", "percent-encoded as .*%3F"),
+        ("postgresql://bot:12#hunter2@db/bots", "percent-encoded as %23"),
+        ("postgresql://bot:a@hunter2@db/bots", "percent-encoded as %40"),
+        ("postgresql://bot:hunter2%@db/bots", "percent-encoded as %25"),
+        ("postgresql://bot:hunter2[1@db/bots", "percent-encoded .*%5B"),
+        ("postgresql://bot:hunter2@db/bots#1", "percent-encoded as %23"),
+        ("postgresql://bot:hunter2@db/bots?1", r"in a name \? is %3F"),
+        ("postgresql://bot:hunter2@db/bots?", "belongs to a name, %3F"),
         ("postgresql://bot:hunter2@[db/bots", "cannot be taken apart"),
         ("postgresql://bot:hunter2@db:port/bots", "cannot be told apart"),
         ("postgresql://bot:hunter2@db/bots?schema=Bots", "schema to be lower-case letters"),
@@ -119,6 +129,20 @@ def test_wrong_address_is_explained(url: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message) as caught:
         open_store(url)
     assert "ter2" not in str(caught.value)
+
+
+async def test_percent_encoded_database_is_any_database() -> None:
+    """What an error asks for is understood by the client, too."""
+    name = "a#b/c?d@e%f:[g"
+    await execute(f'CREATE DATABASE "{name}"')
+    url = shared_server().url().replace("/postgres?", f"/{quote(name, safe='')}?")
+    store = await postgres_store(url)
+    await append(store, entry("a"))
+    await store.close()
+    connection = await asyncpg.connect(shared_server().url().partition("?")[0], database=name)
+    assert "a" == await connection.fetchval(f"SELECT id FROM {schema_of(url)}.entries")
+    await connection.close()
+    await execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres"])

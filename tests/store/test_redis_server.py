@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -115,6 +116,13 @@ async def test_wrong_password_is_never_printed(valkey: LocalValkey) -> None:
     assert "does not accept this user and password" in message
     store = RedisStore(url)
     assert [] == [text for text in (message, repr(store), repr(store.address), str(store.address)) if "hunter2" in text]
+
+
+async def test_any_password_can_be_percent_encoded(valkey: LocalValkey) -> None:
+    """What an error asks for is understood."""
+    password = "a#b/c?d@e%f:[g"
+    valkey.run("CONFIG", "SET", "requirepass", password)
+    assert "opened" == await open_message(f"unix://:{quote(password, safe='')}@{valkey.socket}?prefix=test")
 
 
 async def test_missing_password_is_reported(valkey: LocalValkey) -> None:

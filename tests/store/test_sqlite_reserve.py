@@ -51,6 +51,16 @@ def reserve_file(store: SqliteStore) -> Path:
     return store.path.with_name("store.db-reserve")
 
 
+async def test_reserve_is_on_the_disk_of_the_file(tmp_path: Path) -> None:
+    """Of a link that is where it leads to, however the path is spelled."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link.db").symlink_to("disk/store.db")
+    store = SqliteStore(tmp_path / "disk" / ".." / "link.db")
+    await append(store, entry("a"))
+    await store.close()
+    assert [tmp_path / "disk" / "store.db-reserve"] == list(tmp_path.rglob("*-reserve"))
+
+
 def test_reserve_is_written_and_released(tmp_path: Path) -> None:
     """Its file has the full size, really written, until it is released."""
     reserve = Reserve(tmp_path / "store.db", size=200_000)

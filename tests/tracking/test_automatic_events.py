@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -16,20 +18,26 @@ from kochava_bot_middleware.messenger.events import (
     DeliveryEvent,
     EchoEvent,
     Event,
+    FeedbackQuestion,
+    FeedbackScreen,
     GamePlayEvent,
     Kind,
     MessageDeletedEvent,
     MessageEditEvent,
     MessageEvent,
+    MessagingFeedbackEvent,
     OptinEvent,
     OrderEvent,
     PassThreadControlEvent,
+    PaymentEvent,
     PostbackEvent,
+    PreCheckoutEvent,
     QuickReplyEvent,
     ReactionEvent,
     ReadEvent,
     Referral,
     ReferralEvent,
+    ResponseFeedbackEvent,
 )
 from kochava_bot_middleware.settings import from_mapping
 from kochava_bot_middleware.tracking.automatic_events import DEFAULT_NAMES, EngagementSettings, automatic_event
@@ -242,6 +250,94 @@ def test_no_fact_uses_a_key_that_kochava_reserves() -> None:
 
     assert made is not None
     assert set() == set(made[1]) & set(RESERVED_KEYS)
+
+
+def figures(event: Event) -> dict[str, Any]:
+    """What an event has beyond the facts of every event."""
+    made = automatic(event)
+    assert made is not None
+    return {name: value for name, value in made[1].items() if name not in ("kind", "channel", "handler", "handled")}
+
+
+def product(**members: Any) -> dict[str, Any]:
+    personal = {"id": 5, "retailer_id": "SHOE-1", "name": "Shoe for Ada"}
+    return {**personal, "unit_price": 99.5, "currency": "EUR", "quantity": 1, **members}
+
+
+ODD_PRICES: list[Any] = [None, True, -1, "free", "1,5", math.nan, 1e308, [], ""]
+ODD_QUANTITIES: list[Any] = [0, -1, "many", 1.5, True, 10**30]
+ORDERS: list[tuple[list[dict[str, Any]], dict[str, Any]]] = [
+    ([product()], {"price": 99.5, "currency": "EUR", "quantity": 1}),
+    ([product(quantity=3)], {"price": 298.5, "currency": "EUR", "quantity": 3}),
+    ([product(unit_price="99.50", quantity="2")], {"price": 199, "currency": "EUR", "quantity": 2}),
+    ([product(unit_price=0.1, quantity=3)], {"price": Decimal("0.3"), "currency": "EUR", "quantity": 3}),
+    ([product(), product(unit_price=1, quantity=2)], {"price": 101.5, "currency": "EUR", "quantity": 3}),
+    ([product(currency="eur")], {"price": 99.5, "currency": "EUR", "quantity": 1}),
+    ([product(quantity=None)], {"price": 99.5, "currency": "EUR", "quantity": 1}),
+    ([product(unit_price=0)], {"price": 0, "currency": "EUR", "quantity": 1}),
+    ([product(), product(currency="USD")], {"quantity": 2}),
+    ([product(currency="Euro")], {"quantity": 1}),
+    ([product(currency=None)], {"quantity": 1}),
+    *(([product(unit_price=odd)], {"quantity": 1}) for odd in ODD_PRICES),
+    *(([product(quantity=odd)], {}) for odd in ODD_QUANTITIES),
+    ([], {}),
+]
+
+
+@pytest.mark.parametrize(("products", "expected"), ORDERS)
+def test_an_order_carries_its_total(products: list[dict[str, Any]], expected: dict[str, Any]) -> None:
+    """Its currency and the number of things, and nothing that is written in it."""
+    assert expected == figures(OrderEvent(user_id="1", products=tuple(products), note="By Friday"))
+
+
+@pytest.mark.parametrize("kind", [PaymentEvent, PreCheckoutEvent])
+def test_a_payment_carries_its_amount(kind: type[PaymentEvent | PreCheckoutEvent]) -> None:
+    """If it has one."""
+    person = {"contact_name": "Ada Example"}
+    paid = kind(user_id="1", payload="BUY", requested_user_info=person, amount={"currency": "USD", "amount": "29.62"})
+    assert {"price": Decimal("29.62"), "currency": "USD"} == figures(paid)
+    assert {} == figures(kind(user_id="1", amount={"currency": "USD", "amount": "Ada"}))
+    assert {} == figures(kind(user_id="1", amount={"amount": "29.62"}))
+
+
+def rated(*questions: tuple[str | None, str | None]) -> MessagingFeedbackEvent:
+    found = tuple(FeedbackQuestion(id="q", type=kind, payload=answer, follow_up="Ada's") for kind, answer in questions)
+    return MessagingFeedbackEvent(user_id="1", feedback_screens=(FeedbackScreen(screen_id="0", questions=found),))
+
+
+@pytest.mark.parametrize(
+    ("questions", "expected"),
+    [
+        ([("csat", "5")], {"score": "5", "feedback_type": "csat"}),
+        ([("nps", "10")], {"score": "10", "feedback_type": "nps"}),
+        ([("free_form", "7"), ("ces", "3")], {"score": "3", "feedback_type": "ces"}),
+        ([("nps", "9"), ("csat", "1")], {"score": "9", "feedback_type": "nps"}),
+        ([("free_form", "5550109999")], {}),
+        ([("csat", "5550109999")], {}),
+        ([("csat", "very good")], {}),
+        ([(None, "5")], {}),
+        ([("csat", None)], {}),
+        ([], {}),
+    ],
+)
+def test_feedback_carries_its_score(questions: list[tuple[str | None, str | None]], expected: dict[str, str]) -> None:
+    """Never what a person wrote."""
+    assert expected == figures(rated(*questions))
+
+
+@pytest.mark.parametrize(
+    ("feedback", "expected"),
+    [("Good response", {"feedback": "Good response"}), ("call 5550109999", {}), (None, {})],
+)
+def test_feedback_on_a_message_carries_one_of_its_two_words(feedback: str | None, expected: dict[str, str]) -> None:
+    """And nothing else that could be there."""
+    assert expected == figures(ResponseFeedbackEvent(user_id="1", feedback=feedback))
+
+
+def test_a_game_carries_its_score() -> None:
+    """As text, which is how Kochava has it."""
+    assert {"score": "12"} == figures(GamePlayEvent(user_id="1", score=12, payload="Ada"))
+    assert {} == figures(GamePlayEvent(user_id="1"))
 
 
 def test_a_named_event_replaces_the_automatic_one() -> None:

@@ -93,6 +93,18 @@ async def test_a_marked_send_is_a_greeting(greeter: TrackedBot, way: str) -> Non
     assert (None if way == "keyword" else "greet_b") == impression.params.get("creative_id")
 
 
+async def test_what_the_page_reads_does_not_show_the_greeting(greeter: TrackedBot) -> None:
+    """Nor does its own tap click it: both need the person."""
+    bot = greeter
+    mid = await bot.send(body_to(), greeting=True)
+    about: dict[str, Any] = {"user_id": USER_ID, "page_id": PAGE_ID}
+    for from_page, pinged in ((True, []), (False, ["impression", "click"])):
+        await bot.handle(bot.delivery(mid, from_page=from_page))
+        await bot.handle(ReadEvent(watermark=bot.at(), from_page=from_page, **about))
+        await bot.handle(bot.postback("CHAT", from_page=from_page))
+        assert pinged == await pings(bot)
+
+
 def test_a_marked_body_is_the_body() -> None:
     """The mark is no member, and the body that was given stays as it was."""
     kochava, body = with_greeting().kochava, body_to()
@@ -119,7 +131,7 @@ async def test_on_instagram_the_wait_always_counts() -> None:
     await bot.send(body_to(), greeting=True, channel=Channel.INSTAGRAM)
     await wait(bot, 61)
     impression = await ping(bot, Impression)
-    assert "instagram" == impression.params["site_id"]
+    assert "instagram" == impression.params["sub_site_id"]
     await bot.kochava.stop()
 
 
@@ -249,10 +261,11 @@ async def test_pings_carry_what_the_settings_name() -> None:
             "user_param": "device_id",
             "impression_id_param": "imp_id",
             "click_id_param": "cid",
-            "site_id_param": "site",
+            "site_id_param": None,
+            "sub_site_id_param": "site",
             "creative_id_param": None,
             "ref_param": "cp_1",
-            "params": {"sub_site_id": "{handler}", "cp_2": "{ad_id}", "cp_3": "page-{page_id}", "fixed": "yes"},
+            "params": {"cp_0": "{handler}", "cp_2": "{ad_id}", "cp_3": "page-{page_id}", "fixed": "yes"},
         },
         device={"origination_ip": lambda user_id: f"2001:db8::{user_id[1:]}"},
     )
@@ -278,6 +291,26 @@ async def test_pings_carry_what_the_settings_name() -> None:
     assert {**common, "imp_id": impression.id} == impression.params
     assert {**common, "cid": click.id} == click.params
     assert impression.id != click.id
+
+
+@pytest.mark.parametrize("creative", [{}, {"creative": "greet_b"}])
+async def test_a_ping_tells_page_channel_and_the_creative_that_was_given(
+    greeter: TrackedBot, creative: dict[str, Any]
+) -> None:
+    """And not the handler's name: a renamed function would change the reports."""
+    bot = greeter
+
+    @bot.kochava.greeting
+    async def greet(_event: Event) -> None:
+        await bot.send(body_to(), **creative)
+
+    await bot.handle(bot.postback(), greet)
+    await bot.handle(bot.message())
+    for record in await bot.records(Queue.PING):
+        assert isinstance(record, Ping)
+        facts = {name: value for name, value in record.params.items() if name not in ("impression_id", "click_id")}
+        ids = {f"{name}_id": value for name, value in creative.items()}
+        assert {"site_id": PAGE_ID, "sub_site_id": "messenger", "fb_user_id": USER_ID, **ids} == facts
 
 
 async def test_placeholders_of_a_pasted_address_are_filled_or_dropped(greeter: TrackedBot) -> None:

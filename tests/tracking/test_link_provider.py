@@ -44,7 +44,7 @@ async def test_a_provided_link_carries_the_parameters_too() -> None:
     bot = shop(shelf)
     for _ in range(3):
         await bot.send(body_to(), creative="greet_b")
-    assert {"https://acme.smart.link/shoes7?site_id=messenger&creative_id=greet_b&fb_user_id=u1"} == {
+    assert {"https://acme.smart.link/shoes7?site_id=1001&sub_site_id=messenger&creative_id=greet_b&fb_user_id=u1"} == {
         url_of(sent) for sent in bot.sent
     }
     assert ["https://shop.example/shoes"] == shelf.asked
@@ -67,6 +67,22 @@ async def test_an_address_without_a_provided_link_uses_the_routes() -> None:
     await bare.send(body_to())
     assert url_of(bot.sent[0]).startswith("https://acme.smart.link/ab12cd34e?url=")
     assert "https://shop.example/shoes" == url_of(bare.sent[0])
+
+
+async def test_a_link_into_messenger_with_a_route_of_its_own_is_asked_for_too() -> None:
+    """The provider comes before routes; without one of its own, such a link stays."""
+    into_bot = {"match": "m.me/*", "link": "https://acme.smart.link/inbot"}
+    for settings, asked, begins in (
+        ({"routes": [into_bot]}, ["https://m.me/shop"], "https://acme.smart.link/inbot?"),
+        ({}, [], "https://m.me/shop"),
+    ):
+        shelf = Shelf({})
+        bot = shop(shelf, smartlinks={"default": "https://acme.smart.link/x?url={url}", **settings})
+        body = body_to()
+        body["message"]["attachment"]["payload"]["buttons"][0]["url"] = "https://m.me/shop"
+        await bot.send(body)
+        assert asked == shelf.asked
+        assert url_of(bot.sent[0]).startswith(begins)
 
 
 @pytest.mark.parametrize("fault", ["raises", "no address", "no text"])

@@ -7,6 +7,7 @@ import json
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,6 +126,82 @@ def test_link_without_a_smartlink_stays_and_is_counted(settings: dict[str, Any],
     assert {reason: 1} == rewritten.left_alone
 
 
+INTO_BOT = "https://acme.smart.link/inbot?to={url}"
+
+
+@pytest.mark.parametrize(
+    ("match", "url"),
+    [
+        ("https://m.me/*", "https://m.me/shop?ref=r"),
+        ("m.me/*", "http://M.me/shop"),
+        ("m.me*", "https://m.me"),
+        ("*m.me/*", "https://www.m.me/shop"),
+        ("*://m.me*", "https://m.me/shop"),
+        ("m.me:443/*", "https://user@m.me:443/shop"),
+        ("https://ig.me/m/*", "https://ig.me/m/shop"),
+        ("*.messenger.com/t/*", "https://www.messenger.com/t/shop"),
+    ],
+)
+@pytest.mark.parametrize("place", ["button", "default action", "menu", "text"])
+def test_a_route_that_names_its_host_replaces_a_link_into_messenger(match: str, url: str, place: str) -> None:
+    """Its author wrote it for such links, wherever they are."""
+    body = {
+        "button": template("button", buttons=[button(url=url)]),
+        "default action": template("generic", elements=[{"title": "T", "default_action": button(url=url)}]),
+        "menu": {"persistent_menu": [{"call_to_actions": [button(url=url)]}]},
+        "text": {"message": {"text": url}},
+    }[place]
+    links = smartlinks(routes=[{"match": match, "link": INTO_BOT}], text_links=True)
+
+    (outcome,) = explain(body, links, GREET)
+    once = rewrite(body, links, GREET)
+
+    assert [url] == query(str(outcome.smartlink))["to"]
+    assert (1, {}) == (once.changed, once.left_alone)
+    assert {NoSmartLink.ALREADY_SMARTLINK: 1} == rewrite(once.body, links, GREET).left_alone
+
+
+@pytest.mark.parametrize(
+    "match", ["*", "https://*", "*.me/*", "*me/*", "*/shop*", "*://*/*", "m.mex/*", "https://sm.me/*"]
+)
+def test_a_route_for_any_host_leaves_links_into_messenger_alone(match: str) -> None:
+    """Its author hardly thought of them, and they are attributed by their own ref."""
+    body = template("button", buttons=[button(url="https://m.me/shop")])
+
+    rewritten = rewrite(body, smartlinks(routes=[{"match": match, "link": INTO_BOT}]), GREET)
+
+    assert {KeepReason.MESSENGER_LINK: 1} == rewritten.left_alone
+
+
+@pytest.mark.parametrize(
+    ("url", "settings", "reason"),
+    [
+        ("https://m.me/shop", {"skip": ["m.me/*"]}, NoSmartLink.SKIPPED),
+        ("tel:+49", {"routes": [{"match": "*tel:*", "link": INTO_BOT}]}, KeepReason.NOT_HTTP),
+        ("mailto:a@m.me", {"routes": [{"match": "*m.me*", "link": INTO_BOT}]}, KeepReason.NOT_HTTP),
+        ("fb-messenger://m.me/x", {"routes": [{"match": "*m.me*", "link": INTO_BOT}]}, KeepReason.NOT_HTTP),
+    ],
+)
+def test_no_route_overrules_what_is_skipped_or_no_web_address(
+    url: str, settings: dict[str, Any], reason: LeftAlone
+) -> None:
+    """There is no SmartLink to a telephone number."""
+    links = smartlinks(**{"routes": [{"match": "m.me/*", "link": INTO_BOT}], **settings})
+
+    rewritten = rewrite(template("button", buttons=[button(url=url)]), links, GREET)
+
+    assert {reason: 1} == rewritten.left_alone
+
+
+def test_a_route_overrules_no_reason_of_the_place() -> None:
+    """A log-in button must lead to the page that Facebook knows."""
+    body = template("button", buttons=[{"type": "account_link", "url": "https://m.me/shop"}])
+
+    rewritten = rewrite(body, smartlinks(routes=[{"match": "m.me/*", "link": INTO_BOT}]), GREET)
+
+    assert {KeepReason.ACCOUNT_LINK: 1} == rewritten.left_alone
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -142,7 +219,7 @@ def test_shared_link_does_not_name_the_user(body: dict[str, Any]) -> None:
 
     assert outcome.smartlink is not None
     assert "fb_user_id" not in query(outcome.smartlink)
-    assert ["messenger"] == query(outcome.smartlink)["site_id"]
+    assert ["messenger"] == query(outcome.smartlink)["sub_site_id"]
 
 
 def test_user_level_menu_names_the_user() -> None:
@@ -283,11 +360,16 @@ def test_context_comes_from_the_send_itself() -> None:
     )
 
 
-def test_the_creative_takes_precedence_over_the_handler() -> None:
-    """creative_id is the creative's name where one was given."""
-    rewritten = rewrite(template("button", buttons=[button()]), LINKS, LinkContext(handler="h", creative="c"))
+@pytest.mark.parametrize("handler", ["greet", "welcome", None])
+def test_renaming_a_handler_changes_no_report(handler: str | None) -> None:
+    """By default a SmartLink tells the Page, the channel, and the creative where one was given."""
+    sent = LinkContext(page_id="7", channel="messenger", handler=handler)
+    plain = rewrite(template("button", buttons=[button()]), LINKS, sent)
+    named = rewrite(template("button", buttons=[button()]), LINKS, attrs.evolve(sent, creative="c"))
 
-    assert ["c"] == query(payload_of(rewritten)["buttons"][0]["url"])["creative_id"]
+    facts = {"url": [SHOP], "site_id": ["7"], "sub_site_id": ["messenger"], "fb_user_id": ["42"]}
+    assert facts == query(payload_of(plain)["buttons"][0]["url"])
+    assert facts | {"creative_id": ["c"]} == query(payload_of(named)["buttons"][0]["url"])
 
 
 ADDRESSES = st.sampled_from([SHOP, "https://m.me/x", "https://acme.smart.link/x", "tel:1", "https://[", "https://ä"])

@@ -10,9 +10,18 @@ import pytest
 
 from kochava_bot_middleware import TrackingError, events
 from kochava_bot_middleware.kochava.records import Engagement
-from kochava_bot_middleware.messenger.events import Channel, Event
+from kochava_bot_middleware.messenger.events import Channel, EchoEvent, Event, ReactionEvent, ReadEvent, ReferralEvent
 from tests.fakes import VirtualClock, settle
-from tests.tracking.tracked_bot import PAGE_ID, SMARTLINKS, USER_ID, SlowStore, TrackedBot, body_to, tracked_bot
+from tests.tracking.tracked_bot import (
+    PAGE_ID,
+    SMARTLINKS,
+    USER_ID,
+    SlowStore,
+    TrackedBot,
+    body_to,
+    referral,
+    tracked_bot,
+)
 
 
 async def only_event(bot: TrackedBot) -> Engagement:
@@ -48,6 +57,22 @@ async def test_track_about_an_event_without_a_person_says_what_is_missing() -> N
 
     await bot.handle(bot.message(user_id=None), handler)
     assert ["event 'Refund': no event of a person is being handled, so `user_id` must say whom it is about"] == raised
+
+
+@pytest.mark.parametrize("channel", list(Channel))
+async def test_act_of_the_page_is_no_event_of_the_person(channel: Channel) -> None:
+    """Neither its reaction nor what looks like a tap or a referral; an echo is recorded if it has a name."""
+    bot = tracked_bot(install={"mode": "entry"}, events={"names": {"read": "Read", "delivery": "D", "echo": "Echo"}})
+    about: dict[str, Any] = {"user_id": USER_ID, "page_id": PAGE_ID, "channel": channel, "from_page": True}
+    await bot.handle(ReactionEvent(mid="m", action="react", reaction="love", **about))
+    await bot.handle(ReadEvent(mid="m", **about))
+    await bot.handle(bot.delivery("m", from_page=True))
+    await bot.handle(bot.postback(from_page=True))
+    await bot.handle(ReferralEvent(referral=referral(), **about))
+    assert [] == await bot.names()
+
+    await bot.handle(EchoEvent(mid="m", **about))
+    assert ["Echo"] == await bot.names()
 
 
 @pytest.mark.parametrize("outside", [False, True])
@@ -236,8 +261,8 @@ async def test_rewrite_is_pure_and_takes_the_bodys_recipient() -> None:
     url = rewritten["message"]["attachment"]["payload"]["buttons"][0]["url"]
     assert body_to("u9") == body
     assert (
-        "https://acme.smart.link/ab12cd34e?url=https%3A%2F%2Fshop.example%2Fshoes&site_id=messenger"
-        "&creative_id=greet_b&fb_user_id=u9"
+        "https://acme.smart.link/ab12cd34e?url=https%3A%2F%2Fshop.example%2Fshoes&site_id=1001"
+        "&sub_site_id=messenger&creative_id=greet_b&fb_user_id=u9"
     ) == url
     assert rewritten == bot.kochava.rewrite(rewritten, creative="greet_b")
     assert "fb_user_id=u7" in str(bot.kochava.rewrite({"message": body["message"]}, user_id="u7"))

@@ -136,6 +136,7 @@ class Event:
         user_id: The person: PSID, IGSID, or the `user_ref` of a plugin. For an echo, the recipient. ``None`` for an
             event about the Page alone, such as a policy warning.
         timestamp: Time of the event, aware, in UTC; ``None`` when missing or zero.
+        from_page: The Page did this, not the person: an echo, or a reaction, read or other act of the Page's own.
         standby: Another app controls the thread; this one only listens.
         raw: The item as received; for a change its ``{"field", "value"}``. An item that is not an object is under
             ``item``. A ``hop_context`` of the entry is added to each of its items.
@@ -152,6 +153,7 @@ class Event:
     page_id: str | None = None
     user_id: str | None = None
     timestamp: datetime | None = None
+    from_page: bool = False
     standby: bool = False
     raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
     attempt: int = 1
@@ -187,6 +189,10 @@ class Event:
             option=orjson.OPT_SORT_KEYS,
         )
         return f"{self.kind}:{hashlib.blake2b(material, digest_size=16).hexdigest()}"
+
+    @property
+    def _sender(self) -> str | None:
+        return self.page_id if self.from_page else self.user_id
 
     def _identity(self) -> tuple[Any, ...] | None:
         """What is unique within kind and Page by the platform's documentation; ``None`` if nothing is."""

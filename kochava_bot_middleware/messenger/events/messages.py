@@ -238,7 +238,7 @@ class DeliveryEvent(Event):
     watermark: datetime | None = None
 
     def _identity(self) -> tuple[Any, ...] | None:
-        return None if self.watermark is None else (self.user_id, self.watermark, self.mids)
+        return None if self.watermark is None else (self._sender, self.watermark, self.mids)
 
 
 @attrs.frozen(kw_only=True)
@@ -257,7 +257,7 @@ class ReadEvent(Event):
     mid: str | None = None
 
     def _identity(self) -> tuple[Any, ...] | None:
-        return None if self.watermark is None and self.mid is None else (self.user_id, self.watermark, self.mid)
+        return None if self.watermark is None and self.mid is None else (self._sender, self.watermark, self.mid)
 
 
 @attrs.frozen(kw_only=True)
@@ -281,4 +281,4 @@ class ReactionEvent(Event):
 
     def _identity(self) -> tuple[Any, ...] | None:
         known = self.mid is not None and self.timestamp is not None
-        return (self.mid, self.user_id, self.action, self.timestamp) if known else None
+        return (self.mid, self._sender, self.action, self.timestamp) if known else None

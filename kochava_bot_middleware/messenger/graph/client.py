@@ -45,8 +45,8 @@ MEDIA_TIMEOUT_SECONDS: Final = 90.0
 _MAX_CONNECT_SECONDS: Final = 5.0
 
 _REPEATABLE_CODES: Final = frozenset({1200})
-_REPEATABLE_RATE_CODES: Final = frozenset({4, 17, 32, 613, 80001, 80006, None})
 # Limits for one person or one kind of message, which last for hours.
+_LASTING_RATE_CODES: Final = frozenset({9, CONVERSATION_GAP})
 _LASTING_SUBCODES: Final = frozenset({2018022, 2018354, CONVERSATION_GAP})
 
 _NOT_JSON: Final = object()
@@ -162,7 +162,7 @@ def seconds_until_retry(error: SendError, tries: int, rng: random.Random) -> flo
     waits = RATE_WAITS if isinstance(error, RateLimitedError) else FAULT_WAITS
     if tries > len(waits) or not _not_delivered(error):
         return None
-    asked = error.retry_after_seconds or 0.0 if isinstance(error, RateLimitedError) else 0.0
+    asked = error.retry_after_seconds or 0.0
     if asked > MAX_WAIT_SECONDS:
         return None
     wait = waits[tries - 1]
@@ -171,10 +171,13 @@ def seconds_until_retry(error: SendError, tries: int, rng: random.Random) -> flo
 
 def _not_delivered(error: SendError) -> bool:
     if isinstance(error, RateLimitedError):
-        return error.code in _REPEATABLE_RATE_CODES and error.subcode not in _LASTING_SUBCODES
+        return error.code not in _LASTING_RATE_CODES and error.subcode not in _LASTING_SUBCODES
     if not isinstance(error, TemporarySendError):
         return False
-    return error.status is None or error.code in _REPEATABLE_CODES or is_transient(error.body)
+    turned_away = error.status == 408 or (
+        error.status == 503 and error.code is None and error.retry_after_seconds is not None
+    )
+    return error.status is None or turned_away or error.code in _REPEATABLE_CODES or is_transient(error.body)
 
 
 @asynccontextmanager
@@ -187,7 +190,6 @@ async def _encoded(call: GraphCall) -> AsyncIterator[tuple[Any, dict[str, str]]]
         field = form.append(value if isinstance(value, str) else to_json(value))
         field.set_content_disposition("form-data", name=name)
     async with call.upload.opened() as part:
-        part.set_content_disposition("form-data", name="filedata", filename=call.upload.filename)
         form.append_payload(part)
         yield form, {}
 

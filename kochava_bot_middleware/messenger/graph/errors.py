@@ -24,6 +24,8 @@ from ...exceptions import (
     TokenInvalidError,
     WindowClosedError,
 )
+from ..parsing.json_values import flag
+from .pace import seconds_asked
 
 _ADVICE: Final[Mapping[type[SendError], str]] = {
     WindowClosedError: "the 24 hours since the person's last action are over: wait until they write again",
@@ -63,20 +65,26 @@ _BY_CODE: Final[Mapping[int, type[SendError]]] = {
     32: RateLimitedError,
     102: TokenInvalidError,
     190: TokenInvalidError,
+    341: RateLimitedError,
     368: PermissionDeniedError,
     551: PersonUnavailableError,
     613: RateLimitedError,
     1200: TemporarySendError,
-    80001: RateLimitedError,
-    80006: RateLimitedError,
     CONVERSATION_GAP: RateLimitedError,
 }
 
+_BUSINESS_RATE_CODES: Final = range(80000, 80100)
+"""Rate limits by kind of business use, one code each: 80001 for Pages, 80002 for Instagram, 80006 for Messenger."""
+
 _BY_STATUS: Final[Mapping[int, type[SendError]]] = {
+    # The request did not arrive whole, so it had no effect.
+    408: TemporarySendError,
     401: TokenInvalidError,
     403: PermissionDeniedError,
     429: RateLimitedError,
 }
+
+_WORTH_WAITING: Final = (RateLimitedError, TemporarySendError)
 
 
 def is_refusal(status: int, body: object) -> bool:
@@ -86,7 +94,7 @@ def is_refusal(status: int, body: object) -> bool:
 
 def is_transient(body: object) -> bool:
     """Whether Facebook says that the same call may succeed later."""
-    return _error_object(body).get("is_transient") is True
+    return flag(_error_object(body).get("is_transient"))
 
 
 def _error_object(body: object) -> Mapping[str, Any]:
@@ -106,6 +114,9 @@ def error_from_answer(
     code, subcode = _number(error.get("code")), _number(error.get("error_subcode"))
     trace_id = error.get("fbtrace_id")
     kind = _kind_of(status, code, subcode, error)
+    if code is None and status == 503 and retry_after_seconds is not None:
+        # A load balancer that turned the request away; without the wait it may have passed it on.
+        kind = TemporarySendError
     if kind is DeliveryUnknownError and not delivers:
         kind = TemporarySendError
     fields: dict[str, Any] = {
@@ -113,10 +124,9 @@ def error_from_answer(
         "code": code,
         "subcode": subcode,
         "trace_id": None if trace_id is None else str(trace_id),
+        "retry_after_seconds": retry_after_seconds if issubclass(kind, _WORTH_WAITING) else None,
         "body": body if isinstance(body, Mapping) else {},
     }
-    if issubclass(kind, RateLimitedError):
-        fields["retry_after_seconds"] = retry_after_seconds
     place = f"HTTP {status}, " + ("no code" if code is None else f"code {code}")
     place += "" if subcode is None else f"/{subcode}"
     place += "" if trace_id is None else f", fbtrace_id {trace_id}"
@@ -147,9 +157,13 @@ def _kind_of(status: int, code: int | None, subcode: int | None, error: Mapping[
     known = (subcode is not None and _BY_SUBCODE.get(subcode)) or _BY_CODE.get(code)
     if known:
         return known
+    if code in _BUSINESS_RATE_CODES or status == 429:
+        return RateLimitedError
+    if flag(error.get("is_transient")) or status == 408:
+        return TemporarySendError
     if 200 <= code <= 299:
         return PermissionDeniedError
-    return TemporarySendError if error.get("is_transient") is True or status >= 500 else BadRequestError
+    return TemporarySendError if status >= 500 else BadRequestError
 
 
 def _number(value: object) -> int | None:
@@ -179,8 +193,8 @@ class BatchItem:
     @classmethod
     def of(cls, answer: Any) -> Self:
         """Read one item. Facebook sends ``null`` for a request that it did not finish in time."""
-        status = answer.get("code") if isinstance(answer, Mapping) else None
-        if not isinstance(status, int):
+        status = _number(answer.get("code")) if isinstance(answer, Mapping) else None
+        if status is None:
             return cls(status=None, error=no_answer("the batch ended first"))
         body = answer.get("body")
         if isinstance(body, str):
@@ -188,8 +202,17 @@ class BatchItem:
                 body = orjson.loads(body)
             except orjson.JSONDecodeError:
                 body = None
-        error = error_from_answer(status, body) if is_refusal(status, body) else None
+        if not is_refusal(status, body):
+            return cls(status=status, body=body)
+        error = error_from_answer(status, body, retry_after_seconds=seconds_asked(_headers_of(answer)))
         return cls(status=status, body=body, error=error)
+
+
+def _headers_of(answer: Mapping[str, Any]) -> Mapping[str, str]:
+    """The headers of a batch item, a list of names and values, by lower-case name."""
+    headers = answer.get("headers")
+    pairs = [each for each in headers if isinstance(each, Mapping)] if isinstance(headers, list) else []
+    return {str(each.get("name")).lower(): str(each.get("value")) for each in pairs}
 
 
 def batch_items(answer: Any) -> list[BatchItem]:

@@ -9,6 +9,7 @@ ten seconds.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import orjson
@@ -22,6 +23,7 @@ EXPIRY_SECONDS: Final = 300.0
 """A usage as old as this no longer counts: the allowance is for a rolling period."""
 
 _FIGURES: Final = ("call_count", "total_time", "total_cputime")
+_REGAIN: Final = "estimated_time_to_regain_access"
 
 
 class UsagePace:
@@ -54,14 +56,35 @@ class UsagePace:
 
     def observe(self, headers: Mapping[str, str]) -> float | None:
         """Read the usage from the headers of an answer; the seconds until Facebook accepts calls, if it says so."""
-        app_usage = headers.get("x-app-usage")
-        business_usage = headers.get("x-business-use-case-usage")
-        usages = [*_objects(_decoded(app_usage)), *_business_usages(_decoded(business_usage))]
+        usages = _usages(headers)
         if usages:
             self._percent = max(_number(usage.get(figure)) for usage in usages for figure in _FIGURES)
             self._known_at = self._clock.monotonic()
-        regain_minutes = max((_number(usage.get("estimated_time_to_regain_access")) for usage in usages), default=0.0)
-        return max(_number(headers.get("Retry-After")), regain_minutes * 60) or None
+        return seconds_asked(headers, now=self._clock.now())
+
+
+def seconds_asked(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
+    """
+    How long to wait by the headers of an answer: ``Retry-After`` in seconds, or a date, which needs *now*; the
+    ``estimated_time_to_regain_access`` of a usage in minutes. ``None`` when there is neither.
+    """
+    regain_minutes = max((_number(usage.get(_REGAIN)) for usage in _usages(headers)), default=0.0)
+    asked = headers.get("retry-after")
+    return max(_number(asked), _until(asked, now), regain_minutes * 60) or None
+
+
+def _until(date: str | None, now: float | None) -> float:
+    if date is None or now is None:
+        return 0.0
+    try:
+        return max(0.0, parsedate_to_datetime(date).timestamp() - now)
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def _usages(headers: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    by_business = _decoded(headers.get("x-business-use-case-usage"))
+    return [*_objects(_decoded(headers.get("x-app-usage"))), *_business_usages(by_business)]
 
 
 def _business_usages(by_business: Any) -> Iterator[Mapping[str, Any]]:

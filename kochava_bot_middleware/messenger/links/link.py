@@ -42,7 +42,9 @@ NEVER_OPENED = frozenset({LinkKind.PICTURE, LinkKind.MEDIA, LinkKind.PAYLOAD})
 
 
 class KeepReason(enum.StrEnum):
-    """Why an address must not be replaced, whatever the settings are (except for `MESSENGER_EXTENSIONS`)."""
+    """
+    Why an address must not be replaced. Settings can overrule `MESSENGER_EXTENSIONS` and `MESSENGER_LINK`, no others.
+    """
 
     MEDIA = "media"
     """Facebook plays it and requires an address of its own (2018185, 2018188), or fetches it."""

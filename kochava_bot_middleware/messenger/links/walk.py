@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import enum
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .copy_on_write import Changes, Visit, map_array, map_object
 from .link import NEVER_OPENED, KeepReason, LinkKind, Replace, Scope, Trail
+from .text import addresses
 
 MAX_DEPTH = 12
 """How often something may contain its like (menus in menus, shared contents) before the walk stops."""
 
 BUTTON_TEXT_LIMIT = 640
 """Characters allowed in the text of a button template."""
-
-_ADDRESS = re.compile(r"(?<![A-Za-z0-9])https?://[^\s<>\"“”«»]+", re.IGNORECASE)
-_PUNCTUATION = frozenset(".,;:!?'’*…。，、；：！？")  # noqa: RUF001
-_BRACKETS = {")": "(", "]": "[", "}": "{", "）": "（", "」": "「", "』": "『", "》": "《", "】": "【"}  # noqa: RUF001
 
 _SPECIAL_BUTTON = frozenset({"webview_share_button", "messenger_extensions", "fallback_url"})
 
@@ -34,27 +30,6 @@ class TextLimit(enum.Enum):
     def size(self, text: str) -> int:
         """The length of *text* as counted by the platform."""
         return len(text) if self is TextLimit.MESSENGER else len(text.encode("utf-8", "surrogatepass"))
-
-
-def addresses(text: str) -> Iterator[tuple[int, str]]:
-    """Position and text of each http(s) address, without a full stop or closing bracket of the sentence."""
-    for match in _ADDRESS.finditer(text):
-        address = _without_punctuation(match[0])
-        if address.partition("//")[2]:
-            yield match.start(), address
-
-
-def _without_punctuation(address: str) -> str:
-    end = len(address)
-    opened = {bracket: address.count(bracket) for bracket in (*_BRACKETS, *_BRACKETS.values())}
-    while end:
-        last = address[end - 1]
-        if last in _BRACKETS and opened[last] > opened[_BRACKETS[last]]:
-            opened[last] -= 1
-        elif last not in _PUNCTUATION:
-            break
-        end -= 1
-    return address[:end]
 
 
 def visit_member(

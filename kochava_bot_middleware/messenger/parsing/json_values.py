@@ -30,6 +30,8 @@ _MAX_DIGITS = 18
 """Digits of a number given as text; longer text is not a number that the platform sends."""
 
 _MAX_DATE_LENGTH = 40
+_TRUE_NUMBERS = (True, 1)
+_TRUE_WORDS = ("true", "True", "TRUE", "1")
 _MAX_ID_BITS = 64
 _EMPTY: dict[str, Any] = {}
 
@@ -98,14 +100,21 @@ def identifier(value: Any) -> str | None:
 
 
 def integer(value: Any) -> int | None:
-    """A whole number, also one given as text."""
+    """A whole number, also one given as text or with a decimal point."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
         return value
-    if isinstance(value, str) and len(value) <= _MAX_DIGITS and value.isascii() and value.isdigit():
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    if isinstance(value, str) and len(value) <= _MAX_DIGITS and value.isascii() and value.removeprefix("-").isdigit():
         return int(value)
     return None
+
+
+def flag(value: Any) -> bool:
+    """Whether *value* is true, also one given as a number or as text; anything else is false."""
+    return value in _TRUE_NUMBERS if isinstance(value, (int, float)) else text(value) in _TRUE_WORDS
 
 
 def moment(value: Any) -> datetime | None:
@@ -173,7 +182,7 @@ def referral(value: Any) -> Referral | None:
         type=identifier(value.get("type")),
         ad_id=identifier(value.get("ad_id")),
         referer_uri=identifier(value.get("referer_uri")),
-        is_guest_user=value.get("is_guest_user") is True,
+        is_guest_user=flag(value.get("is_guest_user")),
         ads_context=members(value.get("ads_context_data")),
         product_id=identifier(members(value.get("product")).get("id")),
     )

@@ -17,7 +17,7 @@ from ..events import (
     ReplyTo,
     Story,
 )
-from .json_values import identifier, identifiers, members, objects, referral, text
+from .json_values import flag, identifier, identifiers, members, objects, referral, text
 from .readers import CommonFields
 
 _REPLACED_BY = {"image": "sticker", "share": "ig_post"}
@@ -34,9 +34,9 @@ def message(value: dict[str, Any], common: CommonFields) -> Event:
     if "referral" in value:
         common["referral"] = referral(value["referral"]) or common["referral"]
     mid = identifier(value.get("mid"))
-    if value.get("is_deleted") is True:
+    if flag(value.get("is_deleted")):
         return MessageDeletedEvent(**common, mid=mid)
-    if value.get("is_unsupported") is True:
+    if flag(value.get("is_unsupported")):
         return MessageUnsupportedEvent(**common, mid=mid)
     if value.keys() <= _PLAIN:
         return MessageEvent(**common, mid=mid, text=text(value.get("text")))
@@ -60,8 +60,8 @@ def echo(value: dict[str, Any], common: CommonFields) -> Event:
         **_content(value),
         app_id=identifier(value.get("app_id")),
         metadata=text(value.get("metadata")),
-        is_deleted=value.get("is_deleted") is True,
-        is_unsupported=value.get("is_unsupported") is True,
+        is_deleted=flag(value.get("is_deleted")),
+        is_unsupported=flag(value.get("is_unsupported")),
     )
 
 
@@ -90,7 +90,7 @@ def _reply_to(value: Any) -> ReplyTo | None:
     story = value.get("story")
     return ReplyTo(
         mid=identifier(value.get("mid")),
-        is_self_reply=value.get("is_self_reply") is True,
+        is_self_reply=flag(value.get("is_self_reply")),
         story=Story(id=identifier(story.get("id")), url=identifier(story.get("url")))
         if isinstance(story, dict)
         else None,

@@ -13,6 +13,7 @@ from . import messages
 from .json_values import (
     commented_ad,
     decode_json,
+    flag,
     hop_context,
     identifier,
     identifiers,
@@ -193,6 +194,7 @@ def parse_item(
         "page_id": page_id,
         "user_id": None,
         "timestamp": None,
+        "from_page": False,
         "standby": standby,
         "raw": item,
         "attempt": attempt,
@@ -206,7 +208,7 @@ def parse_item(
 
 def _messaging_event(item: Mapping[str, Any], common: CommonFields) -> Event:
     message = item.get("message")
-    common["user_id"], common["page_id"], is_echo = _parties(item, common["page_id"])
+    common["user_id"], common["page_id"], common["from_page"] = _parties(item, common["page_id"])
     common["user_ref"] = reference(item.get("sender")) or reference(item.get("recipient"))
     common["timestamp"] = moment(item.get("timestamp"))
     if "referral" in item:
@@ -216,8 +218,8 @@ def _messaging_event(item: Mapping[str, Any], common: CommonFields) -> Event:
     if "hop_context" in item:
         common["hop_context"] = hop_context(item["hop_context"])
     if isinstance(message, dict):
-        is_echo = is_echo or message.get("is_echo") is True
-        return (messages.echo if is_echo else messages.message)(message, common)
+        common["from_page"] = common["from_page"] or flag(message.get("is_echo"))
+        return (messages.echo if common["from_page"] else messages.message)(message, common)
     for key, reader in READERS.items():
         if key in item and isinstance(value := item[key], dict):
             return reader(value, common)
@@ -239,7 +241,7 @@ def _parties(item: Mapping[str, Any], page_id: str | None) -> tuple[str | None, 
     if sender != recipient and page_id in (sender, recipient) and page_id not in _NO_PAGE:
         from_page = page_id == sender
     else:
-        from_page = members(item.get("message")).get("is_echo") is True
+        from_page = flag(members(item.get("message")).get("is_echo"))
     user_id, business_id = (recipient, sender) if from_page else (sender, recipient)
     return user_id, business_id if page_id in _NO_PAGE else page_id, from_page
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlunsplit
 
 import attrs
 
 from ...exceptions import SettingsError, Violation
 from ...settings import Secret
+from ..url import split_address
 
 SCHEMES = ("postgresql", "postgres")
 
@@ -68,15 +69,12 @@ def parse_postgres(url: str) -> PostgresAddress:
     Raises:
         SettingsError: It is not one, or has an unknown or wrong option. The message never holds a password.
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise _wrong(KNOWN, "an address that cannot be taken apart") from None
+    parts = split_address(url)
     if parts.scheme not in SCHEMES:
         raise _wrong(KNOWN, "another kind of address")
     user, at, servers = parts.netloc.rpartition("@")
-    if "@" in parts.path or parts.fragment or not all(_SERVER.fullmatch(server) for server in servers.split(",")):
-        # A password that contains a slash would be read as part of host or path, so neither is shown.
+    if not all(_SERVER.fullmatch(server) for server in servers.split(",")):
+        # Not shown, since it may be the beginning of a password.
         raise _wrong(KNOWN, "an address whose host, port or database cannot be told apart")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     passed_on = urlencode({name: value for name, value in options.items() if name in _PASSED_ON})
@@ -89,7 +87,7 @@ def parse_postgres(url: str) -> PostgresAddress:
 
 def _read(name: str, text: str) -> Any:
     if name not in _OPTIONS:
-        wanted = f"only the options {', '.join(sorted((*_OPTIONS, *_PASSED_ON)))}"
+        wanted = f"only the options {', '.join(sorted((*_OPTIONS, *_PASSED_ON)))} (in a name ? is %3F)"
         got = f"the option {name}"
         raise _wrong(wanted, got)
     convert, is_usable, wanted = _OPTIONS[name]

@@ -148,8 +148,12 @@ def _add_planned_marks(writes: CombinedStatement, plan: CommitPlan) -> None:
     """A key whose condition was checked while it was absent could not be locked: it must be absent still."""
     now = plan.snapshot.now
     unlocked = plan.checked_keys - plan.snapshot.values.keys()
-    put = [_mark_row(mark, now) for key, mark in plan.marks.items() if key in unlocked and mark.value is not None]
+    of_absent = [mark for key, mark in plan.marks.items() if key in unlocked]
+    put = [_mark_row(mark, now) for mark in of_absent if mark.value is not None]
     writes.add("put_absent_marks", sql.PUT_ABSENT_MARKS, put, now, is_checked=True)
+    # An expired row would be there again if the clock were set back.
+    gone = [(mark.key,) for mark in of_absent if mark.value is None]
+    writes.add("deleted_absent_marks", sql.DELETE_EXPIRED_MARKS, gone, now)
     add_marks(writes, [mark for key, mark in plan.marks.items() if key not in unlocked], now)
 
 

@@ -118,6 +118,8 @@ WHERE m.expires_at <= $4::float8 RETURNING 1
 
 DELETE_MARKS = "DELETE FROM {s}.marks AS m WHERE m.key = ANY ($1::text[])"
 
+DELETE_EXPIRED_MARKS = f"{DELETE_MARKS} AND m.expires_at <= $2::float8"
+
 ADD_COUNTS = """
 INSERT INTO {s}.counts AS c (queue, part, accepted, done, dead, dropped)
 SELECT t.queue, pg_backend_pid() % 64, t.accepted, t.done, t.dead, t.dropped

@@ -6,12 +6,13 @@ import enum
 import re
 from collections.abc import Mapping
 from typing import NoReturn
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 import attrs
 
 from ...exceptions import SettingsError, Violation
 from ...settings import host_and_port
+from ..url import split_address
 
 SCHEMES = ("redis", "rediss", "unix")
 """Plain, encrypted, and by a socket file of this machine."""
@@ -81,20 +82,16 @@ def parse_redis_address(url: str) -> RedisAddress:
     Raises:
         SettingsError: Something in it is unknown or out of range. No part that may hold a password is repeated.
     """
+    parts = split_address(url)
     try:
-        parts = urlsplit(url)
         port = parts.port or DEFAULT_PORT
     except ValueError:
         # The message of Python quotes the address.
-        _refuse("a port between 1 and 65535, and in the password / ? # @ : percent-encoded", "another")
+        _refuse("a port between 1 and 65535", "another")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     for option in options:
         if option not in _OPTIONS:
-            # Half a password, perhaps, if there was a question mark in it.
-            known = "another" if "@" in parts.query else option
-            _refuse(f"only the options {', '.join(_OPTIONS)}", known)
-    if parts.fragment:
-        _refuse("no # but percent-encoded as %23", "one")
+            _refuse(f"only the options {', '.join(_OPTIONS)}", option)
     is_socket = parts.scheme == "unix"
     path = unquote(parts.path)
     if is_socket and (path in ("", "/") or parts.hostname):

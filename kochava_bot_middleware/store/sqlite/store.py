@@ -67,7 +67,8 @@ class SqliteStore:
         self._settings = settings or StoreSettings()
         self._clock = clock or SystemClock()
         self._new_token = new_token
-        self._reserve = reserve or Reserve(self.path)
+        # SQLite follows links, so the disk that may be full is that of the file itself.
+        self._reserve = reserve or Reserve(Path(os.path.realpath(self.path)))
         self._writer: SqliteWriter | None = None
         self._process = 0
         self._notifier: SqliteNotifier | None = None
