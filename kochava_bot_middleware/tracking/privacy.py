@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ..kochava.records import Deletion, Record
@@ -174,7 +174,7 @@ class Privacy:
             if app.app_id not in apps or app.destination.wire.deletion_url is not None:
                 apps[app.app_id] = app
         names = await self._forget_state(apps, name)
-        lanes = await self._inbox_lanes(user_id)
+        lanes = await self._inbox_lanes({user_id, *names})
         dropped = 0
         for each in names:
             self._remember(each, Suppression.FORGOTTEN)
@@ -262,14 +262,14 @@ class Privacy:
         # Not in the person's own lane, which is about to be emptied.
         return record_entry(record, now, lane=f"{app.app_id}/deletion/{record.id}")
 
-    async def _inbox_lanes(self, user_id: str) -> list[str]:
+    async def _inbox_lanes(self, user_ids: Collection[str]) -> list[str]:
         """
         The lanes of the person's events that are being handled: a lane begins with a Page, which need not be known.
         """
         lanes: set[str] = set()
         after: str | None = None
         while page := await self._store.browse(Queue.INBOX, limit=500, after=after):
-            lanes |= {row.entry.lane for row in page if row.entry.lane.endswith(f"/{user_id}")}
+            lanes |= {row.entry.lane for row in page if row.entry.lane.partition("/")[2] in user_ids}
             after = page[-1].entry.id
         return sorted(lanes)
 

@@ -12,13 +12,14 @@ import attrs
 from ..kochava.event_data import clean_event_data
 from ..kochava.records import TOP_LEVEL, Engagement, IdentityLink, Install, Ping, Record, Session
 from ..kochava.wire import ids_sent
-from ..messenger.events import Channel, Event
+from ..messenger.events import ChangeEvent, Channel, Event
 from ..store.records import Entry, Mark
 from .automatic_events import referral_facts, with_referral
 from .funnel import Delivered, Elapsed, FunnelState, PingStep, Sent, Signal, advance
 from .greeting import ping_of
 from .people import Person, record_id, usertime_of
 from .recording import RecordedPerson, RequestedEvent
+from .settings import App
 from .state import (
     IdentityState,
     KnownState,
@@ -34,6 +35,9 @@ from .state import (
     sent_from_bytes,
     write,
 )
+
+COMMENT_SECONDS = 8 * 86400.0
+"""For how long the ad of a comment is kept: within seven days of it, a private reply may be sent."""
 
 SESSION_SECONDS = 86400.0
 """Kochava attributes at most one session of a device within a day."""
@@ -54,6 +58,16 @@ class RecordingPlan:
         self.timers += part.timers
         self.marks += part.marks
         self.left_out += part.left_out
+
+
+def comment_marks(event: Event, app: App, *, prefix: str, now: float) -> list[Mark]:
+    """What is kept of a comment: the ad, until the answer to a private reply names the person."""
+    if not isinstance(event, ChangeEvent) or event.comment_id is None or app.events.attach_referral == "off":
+        return []
+    at = now if event.timestamp is None else event.timestamp.timestamp()
+    state = ReferralState().with_referral(referral_facts(event.referral), at)
+    key = comment_key(app.app_id, event.comment_id, prefix)
+    return [write(key, state.to_bytes(), expires_after_seconds=COMMENT_SECONDS)] if state.first else []
 
 
 def keys_to_read(part: RecordedPerson, event: Event | None) -> list[StateKey]:
@@ -123,11 +137,8 @@ def _as_known(part: RecordedPerson, known: KnownState) -> Person:
     """The person of a call that did not say where they are, by the name under which their id was sent before."""
     identity, name = part.app.identity, part.keys.name
     names = [key for key, values in known.ids.items() if name in values]
-    for person in (
-        part.person,
-        attrs.evolve(part.person, channel=Channel.INSTAGRAM),
-        attrs.evolve(part.person, is_by_reference=True),
-    ):
+    elsewhere = [attrs.evolve(part.person, channel=channel) for channel in Channel]
+    for person in (part.person, *elsewhere, attrs.evolve(part.person, is_by_reference=True)):
         if identity.key_of(person) in names:
             return person
     return part.person
@@ -135,13 +146,12 @@ def _as_known(part: RecordedPerson, known: KnownState) -> Person:
 
 def _told(part: RecordedPerson, known: KnownState, records: Sequence[Record]) -> KnownState:
     """The state after *records*: with each id of the person that is in them."""
-    own_id = {part.app.identity.key_of(part.person): part.keys.name}
     known = known.joined(joined.name for joined in part.user_refs).told(part.link_ids)
     for record in records:
-        if not isinstance(record, Ping):
+        if isinstance(record, Ping):
+            known = known.told({key: value for key, value in record.params.items() if value == part.keys.name})
+        else:
             known = known.told(ids_sent(record, part.app.destination.wire))
-        elif part.app.greeting.user_param is not None:
-            known = known.told(own_id)
     return known
 
 

@@ -17,22 +17,19 @@ import attrs
 from ..exceptions import TrackingError
 from ..handling import Handling, current_handling
 from ..kochava.event_builders import StandardEventData
-from ..messenger.events import AccountLinkingEvent, ChangeEvent, Channel, DeliveryEvent, Event
+from ..messenger.events import AccountLinkingEvent, Channel, DeliveryEvent, Event
 from ..queues.commits import CommitRetry
 from ..store.records import Committed, Settlement, Unit
 from ..telemetry.counts import LeftOut
-from .automatic_events import referral_facts
 from .consent import NOT_ASKED
 from .people import Person, call_hook
 from .privacy import Privacy
-from .record_plan import RecordingPlan, greeting_keys, keys_to_read, plan_person
+from .record_plan import RecordingPlan, comment_marks, greeting_keys, keys_to_read, plan_person
 from .recording import RecordedPerson, Recording, optional_channel, optional_id
 from .settings import Mode, TrackingContext
 from .state import (
     KnownState,
-    ReferralState,
     StateKey,
-    comment_key,
     greeting_key,
     page_key,
     record_entry,
@@ -47,9 +44,6 @@ log = logging.getLogger(__name__)
 
 REMEMBERED_MIDS = 1000
 """Delivered messages that may belong to a send whose person is not known yet, as far as this process saw them."""
-
-COMMENT_SECONDS = 8 * 86400.0
-"""For how long the ad of a comment is kept: within seven days of it, a private reply may be sent."""
 
 PAGE_SEEN_SECONDS = 7 * 86400.0
 """For how long a Page that sent a delivery event is expected to send more of them."""
@@ -196,7 +190,9 @@ class Recorder:
             recording.complete()
         plan = RecordingPlan()
         self._plan_greetings(recording, plan)
-        self._plan_comment(recording.event, plan)
+        if (event := recording.event) is not None:
+            app, now = self._context.apps.of(event.page_id), self._context.clock.now()
+            plan.marks += comment_marks(event, app, prefix=self._context.prefix, now=now)
         if (page := self._unseen_page(recording.event)) is not None:
             plan.marks.append(write(page, b"1", expires_after_seconds=PAGE_SEEN_SECONDS))
         parts = []
@@ -267,7 +263,9 @@ class Recorder:
         page_id = page_id or (None if own is None else own.page_id)
         if current is not None and own is not None and own.user_id == user_id and channel in (None, own.channel):
             return current, attrs.evolve(own, page_id=page_id)
-        is_assumed, channel = channel is None, channel or Channel.MESSENGER
+        is_assumed = channel is None
+        if channel is None:
+            channel = Channel.MESSENGER if own is None or own.page_id != page_id else own.channel
         person = Person(user_id=user_id, page_id=page_id, channel=channel, is_assumed=is_assumed)
         return current or self.new(), person
 
@@ -303,17 +301,6 @@ class Recorder:
             recording.greetings.append(greeting)
             keep = app.greeting.window_seconds
             plan.marks += [write(key, sent_to_bytes(sent), expires_after_seconds=keep) for key in keys]
-
-    def _plan_comment(self, event: Event | None, plan: RecordingPlan) -> None:
-        """The ad on which somebody commented, who is known only when a private reply is answered."""
-        if not isinstance(event, ChangeEvent) or event.comment_id is None or not referral_facts(event.referral):
-            return
-        app = self._context.apps.of(event.page_id)
-        if app.events.attach_referral != "off":
-            at = self._context.clock.now() if event.timestamp is None else event.timestamp.timestamp()
-            state = ReferralState().with_referral(referral_facts(event.referral), at)
-            key = comment_key(app.app_id, event.comment_id, self._context.prefix)
-            plan.marks.append(write(key, state.to_bytes(), expires_after_seconds=COMMENT_SECONDS))
 
     def _unseen_page(self, event: Event | None) -> StateKey | None:
         """The key of the fact that the Page of *event* has delivery events; ``None`` but for about once a day."""

@@ -89,6 +89,21 @@ async def test_a_call_for_a_page_of_which_events_came_uses_its_channel() -> None
     assert {"ig_user_id": "u9"} == record.device_ids
 
 
+async def test_another_person_of_a_handled_events_page_is_on_its_channel() -> None:
+    """Ids are those of the Page; what is known of the person wins."""
+    bot = tracked_bot()
+    await bot.handle(bot.message(user_id="u2"))
+
+    async def handler(_event: Any) -> None:
+        await bot.kochava.track("Invited", user_id="u2")
+        await bot.kochava.track("Invited", user_id="u3")
+
+    await bot.handle(bot.message(channel=Channel.INSTAGRAM), handler)
+    found = [dict(record.device_ids) for record in await bot.records() if isinstance(record, Engagement)]
+    assert {"fb_user_id": "u2"} in found[1:]
+    assert {"ig_user_id": "u3"} in found
+
+
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [

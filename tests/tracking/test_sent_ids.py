@@ -131,6 +131,14 @@ async def test_an_id_that_was_only_in_a_ping_is_named() -> None:
     assert {"fb_user_id": USER_ID} == await named(bot)
 
 
+async def test_an_id_in_a_ping_is_named_as_it_is_there() -> None:
+    """By the parameter of the settings, and by each other one that has it."""
+    greeting = {**GREETING, "user_param": "who", "params": {"cp_1": "{user_id}", "cp_2": "{page_id}"}}
+    bot = tracked_bot(wire=DELETION, greeting=greeting)
+    await bot.handle(DeliveryEvent(user_id=USER_ID, page_id=PAGE_ID, mids=(await bot.send(body_to(), greeting=True),)))
+    assert {"who": USER_ID, "cp_1": USER_ID} == await named(bot)
+
+
 @pytest.mark.parametrize(
     ("smartlinks", "expected"),
     [

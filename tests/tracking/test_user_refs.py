@@ -13,6 +13,7 @@ import pytest
 from kochava_bot_middleware.kochava.records import Deletion, Engagement, IdentityLink, Install
 from kochava_bot_middleware.messenger.events import Event
 from kochava_bot_middleware.messenger.parsing.webhook import parse_webhook
+from kochava_bot_middleware.store.records import Entry, Queue, Unit
 from tests.tracking.tracked_bot import GREETING, PAGE_ID, SMARTLINKS, USER_ID, TrackedBot, body_to, tracked_bot
 
 REF = "7700112233"
@@ -168,6 +169,15 @@ async def test_forgetting_a_joined_person_covers_the_reference() -> None:
     assert {"fb_user_id": USER_ID, "fb_user_ref": REF} == request.device_ids
     await bot.handle(event_of(BY_REF, KINDS["postback"]))
     assert 1 == len(await bot.records())
+
+
+async def test_forgetting_a_joined_person_drops_events_of_the_reference_in_the_inbox() -> None:
+    """Which has a lane of its own."""
+    bot = tracked_bot()
+    await bot.handle(event_of(BY_ID, PRIOR, KINDS["message"]))
+    entry = Entry(id="i", queue=Queue.INBOX, lane=f"{PAGE_ID}/{REF}", created_at=bot.clock.now(), body=b"{}")
+    await bot.store.commit(Unit(appends=[entry]))
+    assert 2 == await bot.kochava.forget(USER_ID)
 
 
 async def test_an_opt_out_covers_the_reference_whenever_it_is_joined() -> None:
