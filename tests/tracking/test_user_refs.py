@@ -158,6 +158,14 @@ async def test_a_reference_does_not_install(mode: str) -> None:
     assert [{"fb_user_id": USER_ID}] == [record.device_ids for record in installs]
 
 
+async def test_an_entry_that_is_no_install_makes_nobody_known() -> None:
+    """An identity waits for the reference's first record."""
+    bot = tracked_bot(install={"mode": "entry", "get_started_payloads": ["GO"]}, events={"automatic": "off"})
+    await bot.handle(event_of(BY_REF, KINDS["postback"]))
+    await bot.kochava.identify({"customer_id": "C-17"}, user_id=REF)
+    assert [] == await bot.names()
+
+
 async def test_forgetting_a_joined_person_covers_the_reference() -> None:
     """What waits, what is kept, and what Kochava is asked to delete."""
     bot = tracked_bot(wire=DELETION)
@@ -233,6 +241,17 @@ async def test_a_greeting_to_a_reference_is_joined_by_what_the_reference_does() 
     await bot.send(body_to(user_ref=REF), greeting=True, answer={"message_id": "mid-a"})
     await bot.handle(event_of(BY_REF, KINDS["postback"], postback={"payload": "CHAT"}))
     assert ["impression", "click"] == [record.kind for record in await bot.records("ping")]
+
+
+async def test_the_wait_for_a_receipt_keeps_the_name_of_a_reference() -> None:
+    """What they did before the greeting proves nothing; the greeting counts as shown after the wait."""
+    bot = tracked_bot(greeting=GREETING)
+    await bot.send(body_to(user_ref=REF), greeting=True, answer={"message_id": "mid-a"})
+    await bot.handle(event_of(BY_REF, KINDS["postback"], timestamp=1_700_000_000_000))
+    bot.clock.stall(61)
+    await bot.end_waits()
+    (impression,) = await bot.records("ping")
+    assert REF == attrs.asdict(impression)["params"]["fb_user_ref"]
 
 
 async def test_smartlinks_never_name_a_reference_as_a_person() -> None:
