@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 from urllib.parse import quote
@@ -204,9 +203,7 @@ class MessageMethods(MessageSender):
 
     def _addressed(self, request: Object) -> Object:
         url = request.get("relative_url") if isinstance(request, Mapping) else None
-        if not self.addressed_by_id or not isinstance(url, str):
-            return request
-        return {**request, "relative_url": re.sub(r"^(/?(?:v[0-9.]+/)?)me(?=[/?]|$)", rf"\g<1>{self.node}", url)}
+        return {**request, "relative_url": self._own_path(url)} if isinstance(url, str) else request
 
     async def send_image(
         self,

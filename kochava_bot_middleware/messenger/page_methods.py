@@ -80,7 +80,7 @@ class PageMethods(MessageSender):
     ) -> Any:
         """Read properties of the profile."""
         params = {"fields": ",".join(fields), **self._platform(platform)}
-        return await self.call("GET", f"{self.node}/{Endpoint.MESSENGER_PROFILE}", params=params)
+        return await self.call("GET", f"me/{Endpoint.MESSENGER_PROFILE}", params=params)
 
     async def delete_messenger_profile(self, fields: Sequence[str], *, platform: str | None = None) -> Any:
         """Remove properties of the profile."""
@@ -97,7 +97,7 @@ class PageMethods(MessageSender):
 
     async def get_user_menu(self, user_id: str) -> Any:
         """The menus of one person."""
-        return await self.call("GET", f"{self.node}/{Endpoint.CUSTOM_USER_SETTINGS}", params={"psid": user_id})
+        return await self.call("GET", f"me/{Endpoint.CUSTOM_USER_SETTINGS}", params={"psid": user_id})
 
     async def delete_user_menu(self, user_id: str) -> Any:
         """Remove the menu of one person, who then sees the Page's."""
@@ -116,7 +116,7 @@ class PageMethods(MessageSender):
 
     async def list_personas(self) -> Any:
         """The first page of the personas of the Page."""
-        return await self.call("GET", f"{self.node}/{Endpoint.PERSONAS}")
+        return await self.call("GET", f"me/{Endpoint.PERSONAS}")
 
     async def delete_persona(self, persona_id: str) -> Any:
         """Delete a persona; its messages stay."""
@@ -150,12 +150,12 @@ class PageMethods(MessageSender):
 
     async def get_thread_owner(self, user_id: str) -> Any:
         """The app that has control of the thread with a person."""
-        return await self.call("GET", f"{self.node}/thread_owner", params={"recipient": user_id})
+        return await self.call("GET", "me/thread_owner", params={"recipient": user_id})
 
     async def _thread(self, verb: str, recipient_id: To, **members: Any) -> Any:
         body = {"recipient": recipient_body(recipient_id)}
         body |= {name: value for name, value in members.items() if value is not None}
-        return await self.call("POST", f"{self.node}/{verb}_thread_control", body=body)
+        return await self.call("POST", f"me/{verb}_thread_control", body=body)
 
     async def unsubscribe_from_marketing_messages(self, people: Sequence[Mapping[str, str]]) -> Any:
         """

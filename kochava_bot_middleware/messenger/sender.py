@@ -26,6 +26,9 @@ DEFAULT_API_VERSION: Final = "v26.0"
 FACEBOOK_GRAPH_URL: Final = "https://graph.facebook.com"
 
 
+_ME: Final = re.compile(r"^(/?(?:v[0-9.]+/)?)me(?=[/?]|$)")
+
+
 def normal_version(api_version: str | float) -> str:
     """``v26.0`` from ``26``, ``26.0``, ``"26.0"`` or ``"v26.0"``."""
     found = re.fullmatch(r"[vV]?([0-9]+)(\.[0-9]+)?", str(api_version))
@@ -180,13 +183,13 @@ class MessageSender:
         Call the Graph API directly, without the send chain: for what no person will see.
 
         Args:
-            path: Below the version, such as ``me/thread_owner``.
+            path: Below the version, such as ``me/thread_owner``; with `addressed_by_id`, ``me`` becomes the id.
             params: Query parameters; the token is added as a header.
 
         Raises:
             SendError: The subclass says what the caller can do.
         """
-        return await self._call(GraphCall(method=method, path=path, params=params or {}, body=body))
+        return await self._call(GraphCall(method=method, path=self._own_path(path), params=params or {}, body=body))
 
     async def _answer(self, outgoing: Outgoing) -> Any:
         """`send` as in pymessenger: an error answered by Facebook is returned, unless `raise_errors`."""
@@ -213,6 +216,10 @@ class MessageSender:
             method=outgoing.method, path=path, params=outgoing.params, body=outgoing.body, upload=outgoing.upload
         )
         return await self._call(call)
+
+    def _own_path(self, path: str) -> str:
+        """*path* with the id in place of ``me`` at its beginning, where that is needed."""
+        return _ME.sub(rf"\g<1>{self.node}", path) if self.addressed_by_id else path
 
     async def _call(self, call: GraphCall) -> Any:
         return await self._graph.call(call, access_token=self.access_token, proof=self._token_proof())

@@ -136,9 +136,11 @@ def plan_person(
 def _as_known(part: RecordedPerson, known: KnownState) -> Person:
     """The person of a call that did not say where they are, by the name under which their id was sent before."""
     identity, name = part.app.identity, part.keys.name
+    if known.is_user_ref:
+        return attrs.evolve(part.person, is_by_reference=True)
     names = [key for key, values in known.ids.items() if name in values]
     elsewhere = [attrs.evolve(part.person, channel=channel) for channel in Channel]
-    for person in (part.person, *elsewhere, attrs.evolve(part.person, is_by_reference=True)):
+    for person in (part.person, *elsewhere):
         if identity.key_of(person) in names:
             return person
     return part.person
@@ -146,6 +148,8 @@ def _as_known(part: RecordedPerson, known: KnownState) -> Person:
 
 def _told(part: RecordedPerson, known: KnownState, records: Sequence[Record]) -> KnownState:
     """The state after *records*: with each id of the person that is in them."""
+    if part.person.is_by_reference and not known.is_user_ref:
+        known = attrs.evolve(known, is_user_ref=True)
     known = known.joined(joined.name for joined in part.user_refs).told(part.link_ids)
     for record in records:
         if isinstance(record, Ping):

@@ -230,7 +230,7 @@ class Recording:
         if signal is not None:
             # It was there before anything that its handler sent.
             self._part(person, app).signals.insert(0, signal)
-        if event.referral is not None or app.install.is_entry(event):
+        if event.referral is not None or event.is_by_reference or app.install.is_entry(event):
             self._part(person, app)
         if event.joined_user_ref is not None and not event.standby:
             self._join(person, event.joined_user_ref, app)

@@ -187,12 +187,14 @@ class KnownState:
         first_record: ``installed`` or ``seen``: the person's first record came with an install, or without; empty when
             there is none, but at most pings.
         ids: By name, the values that were sent, newest last: what a deletion request names.
+        is_user_ref: They are known by a reference, which a call outside of handling does not say.
         user_refs: Names of the references that are the same person.
         session_at: When their last session began, in seconds; 0.0 for none.
     """
 
     first_record: str = ""
     ids: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    is_user_ref: bool = False
     user_refs: tuple[str, ...] = ()
     session_at: float = 0.0
 

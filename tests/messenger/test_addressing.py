@@ -50,6 +50,7 @@ CALLS: dict[str, tuple[Callable[[AsyncBot], Awaitable[Any]], str]] = {
     "personas": (lambda bot: bot.list_personas(), "personas"),
     "pass": (lambda bot: bot.pass_thread_control("1", "2"), "pass_thread_control"),
     "extend": (lambda bot: bot.extend_thread_control("1", 60), "extend_thread_control"),
+    "call": (lambda bot: bot.call("GET", "me/conversations"), "conversations"),
     "owner": (lambda bot: bot.get_thread_owner("1"), "thread_owner"),
 }
 

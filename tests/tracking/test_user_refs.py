@@ -93,12 +93,13 @@ async def test_what_a_handler_tracks_and_identifies_of_a_reference_has_its_name(
     assert {"fb_user_ref": REF, "customer_id": "C-17"} == request.device_ids
 
 
-async def test_a_reference_is_still_one_where_no_event_is_handled() -> None:
-    """What was recorded of it before says so, in every process."""
-    bot = tracked_bot()
+@pytest.mark.parametrize("automatic", ["always", "off"])
+async def test_a_reference_is_still_one_where_no_event_is_handled(automatic: str) -> None:
+    """Its events said so, whether they were recorded or not; in every process."""
+    bot = tracked_bot(events={"automatic": automatic})
     await bot.handle(event_of(BY_REF, KINDS["postback"]))
     await bot.restarted().kochava.track("Purchase", user_id=REF)
-    assert [{"fb_user_ref": REF}] * 2 == await ids_of(bot)
+    assert [{"fb_user_ref": REF}] * (1 + (automatic == "always")) == await ids_of(bot)
 
 
 @pytest.mark.parametrize(
