@@ -76,7 +76,9 @@ async def call_microseconds(kochava: KochavaMiddleware, handlings: int) -> float
         spent += time.perf_counter_ns() - began
 
     for number in range(handlings):
-        await kochava.receive(MessageEvent(page_id="1001", user_id=USER_ID, mid=f"m_{number}", text="hello"), handler)
+        await kochava.chain_layer.receive(
+            MessageEvent(page_id="1001", user_id=USER_ID, mid=f"m_{number}", text="hello"), handler
+        )
     return spent / handlings / CALLS_EACH / 1000
 
 

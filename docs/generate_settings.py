@@ -28,7 +28,9 @@ HEAD = """# Settings
 
 Settings are a dict (`from_dict`), or a TOML file for the command line, with the settings of `KochavaMiddleware` in the
 table `[kochava]` and those of `MessengerBot` in the table `[bot]`. An environment variable overrides the file:
-`KOCHAVA_BOT__KOCHAVA__STORE` is `store` in `[kochava]`; two underscores stand for a dot.
+`KOCHAVA_BOT__KOCHAVA__STORE` is `store` in `[kochava]`; two underscores stand for a dot. A variable such as
+`KOCHAVA__STORE`, which was meant to be read, is an error; for one such as `KOCHAVA_APPID`, which may be another
+program's, the commands print a warning.
 [Getting started](getting-started.md#4-write-the-bot) shows how your own program reads both.
 
 Values are not converted: `"5"` is refused where a number is wanted. One error lists everything that is wrong, with the

@@ -28,7 +28,8 @@ async def handle(event: Event) -> None:
 async def accept(events: Sequence[Event]) -> None:
     for event in events:
         try:
-            await kochava.receive(event, handle)
+            async with kochava.handling(event):
+                await handle(event)
         except Exception as exc:  # noqa: BLE001 - of handlers; its text may quote a person
             logging.error("the handler of a %s raised %s", event.kind, type(exc).__name__)  # noqa: LOG015
 

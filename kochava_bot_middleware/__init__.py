@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from .bot import BotSettings, MessengerBot
 from .chain import Middleware, compose
-from .exceptions import KochavaBotError, RegistrationError, SendError, SettingsError, StoreError, TrackingError
-from .handling import current_handling, detached
+from .exceptions import (
+    KochavaBotError,
+    NotAWebhook,
+    RegistrationError,
+    SendError,
+    SettingsError,
+    SignatureError,
+    StoreError,
+    TrackingError,
+    WebhookError,
+)
+from .handling import Handling, current_handling, detached
 from .kochava import event_builders as events
 from .kochava.standard import StandardEvent, StandardKey
 from .messenger.events import Channel, Event, Kind
@@ -14,6 +24,7 @@ from .messenger.parsing.webhook import parse_webhook
 from .messenger.reply import Reply
 from .messenger.send_api import AsyncBot
 from .middleware import KochavaMiddleware
+from .sync import SyncKochava
 from .telemetry.counts import Counts
 from .tracking.consent import Consent
 from .tracking.link_provider import LinkProvider
@@ -26,6 +37,7 @@ __all__ = [
     "Consent",
     "Counts",
     "Event",
+    "Handling",
     "Kind",
     "KochavaBotError",
     "KochavaMiddleware",
@@ -34,15 +46,19 @@ __all__ = [
     "MessengerBot",
     "Middleware",
     "Mode",
+    "NotAWebhook",
     "Outgoing",
     "RegistrationError",
     "Reply",
     "SendError",
     "SettingsError",
+    "SignatureError",
     "StandardEvent",
     "StandardKey",
     "StoreError",
+    "SyncKochava",
     "TrackingError",
+    "WebhookError",
     "compose",
     "current_handling",
     "detached",

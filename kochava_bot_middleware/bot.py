@@ -10,7 +10,7 @@ from typing import Any, NoReturn, Self
 
 from aiohttp import web
 
-from .chain import check_middleware, checked, compose, layers_of
+from .chain import check_middleware, checked, compose, layer_of, layers_of
 from .clock import Clock, SystemClock
 from .exceptions import KochavaBotError, RegistrationError
 from .handling import Handling, current_handling, trail_of
@@ -95,7 +95,7 @@ class MessengerBot(Handlers):
         if hasattr(middleware, "added_to"):
             middleware.added_to(self)
         self._middlewares.append(middleware)
-        if hasattr(middleware, "send"):
+        if hasattr(layer_of(middleware), "send"):
             for page_bot in self._pages.all:
                 page_bot.add_middleware(middleware)
 

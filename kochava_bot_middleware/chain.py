@@ -58,9 +58,15 @@ def _call(layer: Layer[T, R], call_next: Next[T, R], subject: T) -> Awaitable[R]
     return layer(subject, call_next)
 
 
+def layer_of(middleware: object) -> object:
+    """The object with ``receive`` and ``send``: an object that has other uses for these names gives `chain_layer`."""
+    return getattr(middleware, "chain_layer", middleware)
+
+
 def layers_of(middlewares: Sequence[object], direction: str) -> list[Layer[T, R]]:
     """The methods named *direction* (``receive`` or ``send``) of those middlewares that have one, in order."""
-    return [getattr(middleware, direction) for middleware in middlewares if hasattr(middleware, direction)]
+    layers = map(layer_of, middlewares)
+    return [getattr(layer, direction) for layer in layers if hasattr(layer, direction)]
 
 
 def check_middleware(middleware: object) -> None:
@@ -74,12 +80,13 @@ def check_middleware(middleware: object) -> None:
     if isinstance(middleware, type):
         msg = f"a middleware is an object: add {middleware.__name__}(…), not the class"
         raise RegistrationError(msg)
-    directions = [name for name in ("receive", "send") if hasattr(middleware, name)]
+    layer = layer_of(middleware)
+    directions = [name for name in ("receive", "send") if hasattr(layer, name)]
     if not directions:
         msg = f"a middleware needs `async def receive` or `async def send`, got {middleware!r}"
         raise RegistrationError(msg)
     for name in directions:
-        if not is_async_callable(getattr(middleware, name)):
+        if not is_async_callable(getattr(layer, name)):
             msg = f"`{name}` of middleware {middleware!r} must be `async def {name}(self, subject, call_next)`"
             raise RegistrationError(msg)
     for name in ("start", "stop"):
@@ -104,15 +111,18 @@ def checked(value: object, kind: type[T], right_call: str) -> T:
     return value
 
 
-def awaitable(answer: Awaitable[R]) -> Awaitable[R]:
+def awaitable(answer: Awaitable[R], name: str = "call_next") -> Awaitable[R]:
     """
-    What ``call_next`` returned, to be awaited.
+    What a callable returned, to be awaited.
+
+    Args:
+        name: Of the callable, for the message.
 
     Raises:
         RegistrationError: It cannot be awaited.
     """
     if not inspect.isawaitable(answer):
-        msg = f"wanted a `call_next` that is `async def`, or returns an awaitable; it returned {type(answer).__name__}"
+        msg = f"wanted a `{name}` that is `async def`, or returns an awaitable; it returned {type(answer).__name__}"
         raise RegistrationError(msg)
     return answer
 

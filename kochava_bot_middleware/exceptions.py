@@ -20,8 +20,10 @@ A class exists only where a caller reacts differently to it::
     │   ├── DeliveryUnknownError   perhaps sent: decide whether a duplicate is worse than a loss
     │   └── BadRequestError        fix the message
     └── StoreError                 the store failed
-        ├── StoreUnavailable       it cannot be opened or written now
-        └── SchemaTooNew           a newer release wrote it: upgrade
+        ├── NotStorable            it can never keep this unit, but goes on with others: set the unit aside
+        └── StoreUnavailable       it cannot be reached or written now: repeat
+            └── StoreUnusable      not before somebody repairs it; the message says how
+                └── SchemaTooNew   a newer release wrote it: upgrade
 """
 
 from __future__ import annotations
@@ -158,9 +160,26 @@ class StoreError(KochavaBotError):
     """The store failed."""
 
 
+class NotStorable(StoreError):
+    """
+    The store can never keep this unit: a text that it has no form for, a value that is too large. Others it keeps.
+
+    Attributes:
+        reason: Why, as one short phrase that quotes nothing of the unit.
+    """
+
+    def __init__(self, message: str, *, reason: str = "the store cannot keep it") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class StoreUnavailable(StoreError):
-    """The store cannot be opened, or cannot be written within the time allowed."""
+    """The store cannot be reached, or cannot be written within the time allowed. It may work again by itself."""
 
 
-class SchemaTooNew(StoreError):
+class StoreUnusable(StoreUnavailable):
+    """The store works again only when somebody repairs it: its file or tables are lost, or it must not be written."""
+
+
+class SchemaTooNew(StoreUnusable):
     """A newer release of this package wrote the store. It was not changed."""

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from typing import Any, Self
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
-from .chain import Next, awaitable, checked
+from .chain import awaitable, checked
 from .clock import Clock, SystemClock
-from .delivery.attempt import Deliverer
-from .delivery.worker import BackgroundWorker, Worker
+from .delivery.worker import Worker
 from .exceptions import RegistrationError
-from .handling import Handling, current_handling, detached, handling_of
-from .kochava.client import KochavaClient, RequestSender
+from .handling import Handling, detached
+from .kochava.client import RequestSender
 from .kochava.event_builders import StandardEventData
+from .layer import TrackingLayer, checked_event
 from .messenger.events import Channel, Event
-from .messenger.outgoing import Outgoing
+from .messenger.outgoing import Endpoint
+from .runtime import Runtime
 from .settings import from_mapping
 from .store.contract import Store
 from .telemetry.counts import Counts
-from .telemetry.observer import GuardedObserver, ObservedClient, ObservedStore, Observer, observed
-from .telemetry.opentelemetry import Tracing
+from .telemetry.observer import Observer
+from .tracker import Tracker
 from .tracking.decorators import HandlerDecorators, name_and_data
 from .tracking.link_provider import LinkProvider
-from .tracking.privacy import Privacy
-from .tracking.recorder import Recorder
 from .tracking.recording import checked_id, optional_id
-from .tracking.sends import SendTracker
-from .tracking.settings import KochavaSettings, Mode, TrackingContext, WorkerPlace
-from .tracking.timers import GreetingTimers
+from .tracking.sends import outgoing_of
+from .tracking.settings import KochavaSettings
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from .sync import SyncKochava
 
 
 class KochavaMiddleware(HandlerDecorators):
@@ -49,6 +49,13 @@ class KochavaMiddleware(HandlerDecorators):
         async def buy(event, reply):
             await reply.text("Thank you!")
 
+    On a host of your own, with its core alone::
+
+        async with kochava:
+            for event in kochava.parse(raw_body, headers):
+                async with kochava.handling(event):
+                    await kochava.send(body, call)
+
     Args:
         store: In place of the one that `KochavaSettings.store` names.
         clock: For tests.
@@ -56,6 +63,9 @@ class KochavaMiddleware(HandlerDecorators):
         observer: Called at handlings, requests and commits, such as `Metrics`; must be quick. What it raises is logged
             and harms nothing. Without one, `start` begins to make OpenTelemetry spans if the application has set a
             tracer provider by then.
+
+    Attributes:
+        chain_layer: Its part in the chains of a `MessengerBot` and an `AsyncBot`.
     """
 
     def __init__(
@@ -68,19 +78,14 @@ class KochavaMiddleware(HandlerDecorators):
         observer: Observer | None = None,
     ) -> None:
         self.settings = checked(settings, KochavaSettings, "KochavaMiddleware.from_dict takes a mapping")
-        self._clock = clock or SystemClock()
-        self._observer: Observer | None = None
-        self._store: Store = store or settings.kept_in.make(self._clock)
-        if observer is not None:
-            self._observer = GuardedObserver(observer, self._clock)
-            self._store = ObservedStore(self._store, self._observer, self._clock)
-        self._context = TrackingContext(settings, store=self._store, clock=self._clock, link_provider=link_provider)
-        self._privacy = Privacy(self._context)
-        super().__init__(Recorder(self._context, self._privacy))
-        self._sends = SendTracker(self._context, self._privacy, self._recorder)
-        self._timers = GreetingTimers(self._context, self._recorder)
-        self._worker: BackgroundWorker | None = None
-        self._started = False
+        clock = clock or SystemClock()
+        make_tracker = functools.partial(
+            Tracker, settings, store=store, clock=clock, link_provider=link_provider, observer=observer
+        )
+        self.runtime = runtime = Runtime(settings, clock, make_tracker)
+        # Not through `self`, which everything that was decorated would keep alive.
+        super().__init__(lambda: runtime.tracker.recorder)
+        self.chain_layer = TrackingLayer(runtime)
         self._host: object | None = None
 
     @classmethod
@@ -105,7 +110,16 @@ class KochavaMiddleware(HandlerDecorators):
     @property
     def counts(self) -> Counts:
         """What was recorded, rewritten and left out since this was made."""
-        return self._context.counts.snapshot(at_risk=self._recorder.at_risk)
+        tracker = self.runtime.tracker
+        return tracker.context.counts.snapshot(at_risk=tracker.recorder.at_risk)
+
+    @functools.cached_property
+    def sync(self) -> SyncKochava:
+        """The same calls for synchronous code and other threads."""
+        # It needs this module, in which it is needed only here.
+        from .sync import SyncKochava  # noqa: PLC0415
+
+        return SyncKochava(self)
 
     def added_to(self, host: object) -> None:
         """
@@ -121,45 +135,50 @@ class KochavaMiddleware(HandlerDecorators):
 
     def provide_store(self) -> Store:
         """The store, for the host's inbox: then "handled" and "recorded" are one commit."""
-        return self._store
+        return self.runtime.tracker.store
 
     async def start(self) -> None:
         """
         Open the store and, unless the worker is separate, begin to deliver what waits. Idempotent.
 
+        What is tracked before is stored, but nothing delivers it; a warning in the log says so.
+
         Raises:
             StoreUnavailable: The message says what was tried and how to fix it.
+            RegistrationError: It is in use in another event loop, perhaps that of `sync`.
         """
-        if self._started:
-            return
-        await self._store.open()
-        self._started = True
-        log.info("kochava_started: records are kept in %s", self.settings.kept_in)
-        if self.settings.mode is Mode.OFF:
-            return
-        if self._observer is None and (tracing := Tracing.if_set_up()) is not None:
-            self._observer = GuardedObserver(tracing, self._clock)
-        self._timers.start()
-        if self.settings.worker is WorkerPlace.INSIDE and self.settings.mode is Mode.LIVE:
-            timeout_seconds = self.settings.delivery.request_timeout_seconds
-            client = (
-                KochavaClient(timeout_seconds=timeout_seconds)
-                if self._observer is None
-                else ObservedClient(self._observer, timeout_seconds=timeout_seconds)
-            )
-            self._worker = BackgroundWorker(self.make_worker(client), client)
-            self._recorder.wake_worker = self._worker.wake
+        await self.runtime.start()
 
     async def stop(self) -> None:
-        """Finish the requests under way and close the store. What still waits is delivered after the next start."""
-        self._started = False
-        await self._timers.stop()
-        await self._context.apps.close()
-        await self._recorder.drain(self.settings.drain_seconds)
-        if self._worker is not None:
-            await self._worker.stop(self.settings.drain_seconds)
-            self._worker = self._recorder.wake_worker = None
-        await self._store.close()
+        """
+        Finish the requests under way and close the store. What still waits is delivered after the next start. Until
+        then, calls that would record something raise `StoreUnavailable`.
+        """
+        await self.runtime.stop(self.settings.drain_seconds)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def flush(self, *, timeout_seconds: float = 10.0) -> int:
+        """
+        Wait until everything in the store is delivered, or given up. For programs that end.
+
+        Not everything has to be of this process: it waits for what other processes put into the same store, too. What
+        is tracked while an event is handled is in the store only when its handling has ended.
+
+        Returns:
+            How many records still wait. The next process that is started with this store delivers them.
+
+        Raises:
+            StoreUnavailable: The store cannot be read, or `stop` was called.
+        """
+        return await self.runtime.flush(timeout_seconds)
 
     def make_worker(self, sender: RequestSender) -> Worker:
         """
@@ -168,50 +187,80 @@ class KochavaMiddleware(HandlerDecorators):
         Args:
             sender: What each request goes through, such as a `KochavaClient`. It stays open when the worker stops.
         """
-        deliverer = Deliverer(
-            sender,
-            self._context.apps.destinations,
-            self.settings.delivery,
-            clock=self._clock,
-            gate=self._privacy.gate,
+        return self.runtime.make_worker(sender)
+
+    def parse(self, raw_body: bytes | str | Mapping[str, Any], headers: Mapping[str, str] | None = None) -> list[Event]:
+        """
+        The events of a webhook, whose signature is checked if `KochavaSettings.app_secret` is set.
+
+        Args:
+            raw_body: The body as it was received. What a framework decoded from it will do if no signature is checked.
+            headers: Of the request.
+
+        Raises:
+            SignatureError: The signature is missing or wrong: answer 403.
+            NotAWebhook: It is no webhook of the Messenger Platform: answer 400.
+            RegistrationError: A signature is to be checked, but *raw_body* is not the bytes that were received.
+        """
+        return self.runtime.tracker.parse(raw_body, headers)
+
+    @asynccontextmanager
+    async def handling(self, event: Event, *, handler: str | None = None) -> AsyncIterator[Handling]:
+        """
+        Record *event*, and all that is tracked and sent within as caused by it; committed at the end, in one unit.
+
+        The ids of the records are made from the event's, so that an event that is delivered twice is recorded once.
+        Nothing of this raises: what the store does not take at once is written when it works again, and the log says
+        so. Errors of the block pass through.
+
+        Args:
+            event: One that `parse` gave.
+            handler: Name of what handles it, for Kochava.
+        """
+        self.runtime.bind_loop("handling")
+        with self.runtime.tracker.handling(checked_event(event), handler) as (handling, recording):
+            try:
+                yield handling
+            finally:
+                await self.runtime.commit(recording)
+
+    async def send(
+        self,
+        body: Any,
+        call: Callable[[Any], Awaitable[Any]],
+        *,
+        endpoint: str = Endpoint.MESSAGES,
+        page_id: str | int | None = None,
+        channel: Channel | str | None = None,
+        creative: str | None = None,
+        greeting: bool = False,
+    ) -> Any:
+        """
+        Send a body with a client of your own: ``call(body)`` is awaited with the links rewritten, and its answer is
+        returned, or its error raised. *body* itself is not changed.
+
+        A greeting is watched: Facebook's answer says which message it became. It may be the decoded JSON, or the
+        response of an HTTP client.
+
+        Args:
+            body: A Send API body, or that of another *endpoint*.
+            call: Sends what it is given.
+            endpoint: Last part of the Graph path.
+            page_id: The Page that sends, if Pages have settings of their own; see `TrackingLayer.send`.
+            channel: Where the person is; by default where events of the Page came from, or the event being handled,
+                else Messenger.
+            creative: Name of the creative shown.
+            greeting: Whether the message is a greeting; those of a handler marked with ``@kochava.greeting`` are.
+
+        Raises:
+            TrackingError: An argument is no id or channel.
+        """
+        channel = channel or self.runtime.tracker.sends.channel_of(page_id)
+        outgoing = outgoing_of(
+            body, endpoint=endpoint, page_id=page_id, channel=channel, creative=creative, greeting=greeting
         )
-        return Worker(self._store, deliverer)
-
-    async def receive(self, event: Event, call_next: Next[Any, Any]) -> Any:
-        """Record *event* and what its handler adds. The handler's result and errors pass through untouched."""
-        if self.settings.mode is Mode.OFF:
-            return await awaitable(call_next(event))
-        checked(event, Event, "parse_webhook(raw_body) returns the events of a webhook")
-        if self._observer is not None:
-            call_next = observed(call_next, self._observer)
-        handling = current_handling()
-        if handling is None:
-            # The host has no inbox of this package.
-            with handling_of(Handling(event=event, store=self._store)) as handling:
-                return await self._handle(handling, call_next, sets_handled=True)
-        if handling.store is not self._store:
-            return await self._handle(handling, call_next, sets_handled=False)
-        self._recorder.join(handling)
-        return await awaitable(call_next(handling.event))
-
-    async def send(self, outgoing: Outgoing, call_next: Next[Any, Any]) -> Any:
-        """
-        Rewrite the links of *outgoing*, send it, and watch whether it is a greeting.
-
-        With settings by Page, every send must be known to be of a Page. Without its id (`BotSettings.page_access_token`
-        names none), replies have that of their event, and other sends that of the one Page whose webhooks this process
-        has seen; before the first of them, the settings at the top apply. A process that only sends should name its
-        Page under `BotSettings.pages`.
-        """
-        if self.settings.mode is Mode.OFF:
-            return await awaitable(call_next(outgoing))
-        handling = current_handling()
-        outgoing = self._sends.with_page(checked(outgoing, Outgoing, "Outgoing(body=body) is a Send API body to send"))
-        sent = await self._sends.rewritten(outgoing)
-        began_at = self._clock.now()
-        answer = await awaitable(call_next(sent))
-        await self._sends.watch(outgoing, answer, began_at, handling)
-        return answer
+        self.runtime.bind_loop("send")
+        return await self.runtime.tracker.send(outgoing, lambda sent: awaitable(call(sent.body), "call"))
 
     async def track(
         self,
@@ -227,7 +276,7 @@ class KochavaMiddleware(HandlerDecorators):
         Record a named event.
 
         While an event is handled, it becomes part of that handling's commit. Elsewhere this call is itself the commit,
-        and returns once the event is durable, at the latest after `KochavaSettings.commit_timeout_seconds`.
+        and returns once the event is durable, or raises, after `KochavaSettings.commit_timeout_seconds` at the latest.
 
         Args:
             name: As Kochava shall show it, or a built standard event.
@@ -235,14 +284,18 @@ class KochavaMiddleware(HandlerDecorators):
             user_id: The person it is about; while an event is handled, that event's person by default.
             id: Your own id, such as an order number; repeats are ignored while the first waits and for two days after.
             page_id: The Page, outside of handling and only if Pages have apps of their own.
-            channel: Where the person is, if not in the event being handled; Messenger by default.
+            channel: Where the person is, if not in the event being handled; by default where they or the Page are known
+                to be, else Messenger.
 
         Raises:
             TrackingError: Nobody is named and no event is being handled; an argument is no id or channel; or, in strict
                 mode, Kochava would refuse it.
+            StoreError: It is not recorded: the store did not take it in time, or `stop` was called. Never while an
+                event is handled.
         """
         event_name, event_data = name_and_data(name, data)
-        await self._recorder.track(
+        tracker = self.runtime.bind("track")
+        await tracker.recorder.track(
             event_name, event_data, track_id=id, user_id=user_id, page_id=page_id, channel=channel
         )
 
@@ -264,9 +317,10 @@ class KochavaMiddleware(HandlerDecorators):
             user_id: As of `track`, like `page_id` and `channel`.
 
         Raises:
-            TrackingError: As of `track`.
+            TrackingError: As of `track`, like `StoreError`.
         """
-        await self._recorder.identify(identities, user_id=user_id, page_id=page_id, channel=channel)
+        tracker = self.runtime.bind("identify")
+        await tracker.recorder.identify(identities, user_id=user_id, page_id=page_id, channel=channel)
 
     def rewrite(
         self,
@@ -278,7 +332,7 @@ class KochavaMiddleware(HandlerDecorators):
         channel: Channel | str | None = None,
     ) -> Any:
         """
-        The body as it would leave, for senders that do not pass this middleware. Pure; never writes into *body*.
+        The body as it would leave, where `send` cannot be used. Pure; never writes into *body*, and sees no greeting.
 
         Of a `LinkProvider`, only what is known already is used.
 
@@ -290,14 +344,15 @@ class KochavaMiddleware(HandlerDecorators):
         Raises:
             TrackingError: An argument is no id.
         """
-        return self._sends.rewritten_body(body, user_id, page_id, creative, channel)
+        return self.runtime.tracker.sends.rewritten_body(body, user_id, page_id, creative, channel)
 
     def entry_link(
         self, target_url: str, *, ref: str | None = None, creative: str | None = None, page_id: str | int | None = None
     ) -> str:
         """The SmartLink for an ad, QR code or e-mail that leads into the bot; see `SmartLinks.entry_link`."""
         page_id = optional_id("page_id", page_id)
-        return self._context.apps.of(page_id).links.entry_link(target_url, ref=ref, creative=creative, page_id=page_id)
+        links = self.runtime.tracker.context.apps.of(page_id).links
+        return links.entry_link(target_url, ref=ref, creative=creative, page_id=page_id)
 
     def detached(self) -> AbstractContextManager[None]:
         """Start long-lived tasks within this, so that they do not belong to the event being handled."""
@@ -311,7 +366,7 @@ class KochavaMiddleware(HandlerDecorators):
             TrackingError: `user_id` is no id.
             StoreError: It could not be written.
         """
-        await self._privacy.opt_out(checked_id("user_id", user_id))
+        await self.runtime.bind("opt_out").privacy.opt_out(checked_id("user_id", user_id))
 
     async def opt_in(self, user_id: str | int) -> None:
         """
@@ -321,7 +376,7 @@ class KochavaMiddleware(HandlerDecorators):
             TrackingError: `user_id` is no id.
             StoreError: It could not be written.
         """
-        await self._privacy.opt_in(checked_id("user_id", user_id))
+        await self.runtime.bind("opt_in").privacy.opt_in(checked_id("user_id", user_id))
 
     async def forget(self, user_id: str | int) -> int:
         """
@@ -335,15 +390,4 @@ class KochavaMiddleware(HandlerDecorators):
             TrackingError: `user_id` is no id.
             StoreError: It could not be written.
         """
-        return await self._privacy.forget(checked_id("user_id", user_id))
-
-    async def _handle(self, handling: Handling, call_next: Next[Any, Any], *, sets_handled: bool) -> Any:
-        """Handle an event whose records are not a part of its host's commit."""
-        recording = self._recorder.recording_of(handling)
-        try:
-            result = await awaitable(call_next(handling.event))
-            if sets_handled:
-                handling.handled = True
-            return result
-        finally:
-            await self._recorder.commit(recording)
+        return await self.runtime.bind("forget").privacy.forget(checked_id("user_id", user_id))

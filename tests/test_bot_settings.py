@@ -145,3 +145,38 @@ def test_a_mapping_in_place_of_settings_is_refused() -> None:
     """The error names the constructor that takes a mapping."""
     with pytest.raises(RegistrationError, match=r"wanted BotSettings, got dict: MessengerBot\.from_dict"):
         MessengerBot(SETTINGS)  # type: ignore[arg-type]
+
+
+HEX = "0123456789abcdef0123456789abcdef"
+TOKEN = "EAA" + "Gm0PX4ZCps" * 6
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"app_secret": "secret\n"}, "app_secret"),
+        ({"app_secret": TOKEN}, "app_secret"),
+        ({"former_app_secrets": ["good", "not good"]}, "former_app_secrets[1]"),
+        ({"page_access_token": HEX}, "page_access_token"),
+        ({"verify_token": "verify\n"}, "verify_token"),
+        ({"verify_token": " "}, "verify_token"),
+    ],
+)
+def test_secret_that_can_never_fit_is_refused(settings: dict[str, Any], key: str) -> None:
+    """Read with a line's end, or put in the place of the other: every webhook or message would fail."""
+    with pytest.raises(SettingsError) as caught:
+        from_mapping(BotSettings, {**SETTINGS, **settings})
+    assert [key] == [violation.key for violation in caught.value.violations]
+    assert not {HEX, TOKEN, "not good"} & set(str(caught.value).split("'"))
+
+
+def test_verify_token_may_have_blanks_within() -> None:
+    """It is any text of yours."""
+    assert from_mapping(BotSettings, {**SETTINGS, "verify_token": "any text"}).verify_token.value == "any text"
+
+
+@pytest.mark.parametrize("page_id", ["shop", "1001 ", "", "10.5", "١٠٠١"])
+def test_page_is_named_by_its_id(page_id: str) -> None:
+    """Webhooks name no other."""
+    pages = {page_id: {"page_access_token": "t"}, "1002": {"page_access_token": "t"}}
+    assert [f"pages.{page_id}" if page_id else "pages"] == list(wrong(verify_token="v", app_secret="s", pages=pages))

@@ -79,10 +79,13 @@ async def test_a_subclass_of_middleware_overrides_what_it_needs(direction: str, 
     assert expected == await compose(layers, innermost)(["x"])
 
 
-def test_kochavas_own_middleware_is_a_middleware() -> None:
-    """For a type checker, too."""
-    middleware: Middleware = KochavaMiddleware.from_dict({"kochava_app_id": "koapp", "store": "memory://"})
+def test_kochavas_own_layer_is_a_middleware() -> None:
+    """For a type checker, too; and the object that has it is taken in its place."""
+    kochava = KochavaMiddleware.from_dict({"kochava_app_id": "koapp", "store": "memory://"})
+    middleware: Middleware = kochava.chain_layer
     check_middleware(middleware)
+    check_middleware(kochava)
+    assert [middleware.send] == layers_of([kochava], "send")
 
 
 class OnlyStart:

@@ -54,9 +54,10 @@ def test_each_room_has_its_logger(incidents: Incidents, caplog: pytest.LogCaptur
 async def test_problems_of_data_as_a_whole_can_be_read(caplog: pytest.LogCaptureFixture) -> None:
     """They have no key to name."""
     bot = tracked_bot()
-    await bot.kochava.track("Rated", object(), user_id=USER_ID)
-    await bot.kochava.track("Rated", {7: 1}, user_id=USER_ID)
-    await bot.kochava.identify([], user_id=USER_ID)  # type: ignore[arg-type]
+    async with bot.kochava:
+        await bot.kochava.track("Rated", object(), user_id=USER_ID)
+        await bot.kochava.track("Rated", {7: 1}, user_id=USER_ID)
+        await bot.kochava.identify([], user_id=USER_ID)  # type: ignore[arg-type]
     assert [
         "event_data_problem Rated: its data is of type object, which JSON cannot represent",
         "event_data_problem Rated.(a key of type int) is not text",

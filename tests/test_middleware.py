@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kochava_bot_middleware import Counts, KochavaMiddleware
-from kochava_bot_middleware.exceptions import RegistrationError, SettingsError, StoreUnavailable
+from kochava_bot_middleware.exceptions import RegistrationError, SettingsError, StoreError, StoreUnavailable
 from kochava_bot_middleware.handling import Handling, handling_of
 from kochava_bot_middleware.messenger.events import Channel, Event
 from kochava_bot_middleware.messenger.outgoing import Outgoing
@@ -73,7 +73,9 @@ async def test_a_hosts_own_store_gets_only_what_its_middleware_contributes() -> 
         await other.kochava.track("Second")
 
     with handling_of(handling):
-        await bot.kochava.receive(handling.event, lambda event: other.kochava.receive(event, handler))
+        await bot.kochava.chain_layer.receive(
+            handling.event, lambda event: other.kochava.chain_layer.receive(event, handler)
+        )
     (contributor,) = handling.contributions
     contribution = await contributor.contribute()
     await bot.store.commit(Unit(appends=contribution.appends, marks=contribution.marks))
@@ -90,8 +92,8 @@ async def test_an_event_dispatched_twice_in_one_handling_is_recorded_once() -> N
         await bot.kochava.track("Tried")
 
     with handling_of(handling):
-        await bot.kochava.receive(handling.event, handler)
-        await bot.kochava.receive(handling.event, handler)
+        await bot.kochava.chain_layer.receive(handling.event, handler)
+        await bot.kochava.chain_layer.receive(handling.event, handler)
     contribution = await handling.contributions[0].contribute()
 
     assert 2 == len({entry.id for entry in contribution.appends})
@@ -116,15 +118,63 @@ async def test_a_store_that_fails_never_harms_the_handler() -> None:
     assert (["Message"], 0) == (await bot.names(), bot.kochava.counts.at_risk)
 
 
-async def test_track_waits_for_the_store_no_longer_than_allowed() -> None:
-    """It returns, and the event is at risk until the store works."""
+@pytest.mark.parametrize("call", ["track", "identify"])
+async def test_a_call_raises_when_the_store_does_not_take_it_in_time(call: str) -> None:
+    """It says why and what to do, and what the caller was told is not recorded does not appear later."""
+    clock = VirtualClock()
+    store = BrokenStore(clock=clock)
+    bot = tracked_bot(clock, store=store, commit_timeout_seconds=0.05)
+    async with asyncio.timeout(5):
+        with pytest.raises(
+            StoreUnavailable, match=rf"`{call}`: .*within 0\.05 s \(the disk is full\); repeat the call"
+        ):
+            await getattr(bot.kochava, call)("Refund" if call == "track" else {"customer_id": "C"}, user_id=USER_ID)
+    assert 0 == bot.kochava.counts.at_risk
+
+    store.broken = False
+    await clock.advance(60)
+    assert [] == await bot.names()
+
+
+async def test_a_store_that_refuses_a_record_for_good_makes_track_raise() -> None:
+    """The caller gets the store's error, at once."""
+
+    class Refusing(MemoryStore):
+        async def commit(self, unit: Unit) -> Committed:
+            msg = "this can never be kept"
+            raise StoreError(msg)
+
+    bot = tracked_bot(store=Refusing())
+    with pytest.raises(StoreError, match="this can never be kept"):
+        await bot.kochava.track("Refund", user_id=USER_ID)
+
+
+async def test_events_handled_beyond_the_limit_at_risk_are_counted_as_lost(caplog: pytest.LogCaptureFixture) -> None:
+    """Memory is bounded; the handlers notice nothing, and the log says what happens."""
     clock = VirtualClock()
     store = BrokenStore(clock=clock)
     bot = tracked_bot(clock, store=store, commit_timeout_seconds=0.05, at_risk_limit=1)
-    async with asyncio.timeout(5):
-        await bot.kochava.track("Refund", user_id=USER_ID)
-        await bot.kochava.track("Too Much", user_id=USER_ID)
+    await bot.handle(bot.message())
+    await bot.handle(bot.message())
     assert (1, {"at risk limit": 1}) == (bot.kochava.counts.at_risk, bot.kochava.counts.left_out)
+    assert "tracking_at_risk not stored yet, only in memory until the store works: the disk is full" in caplog.text
+
+    store.broken = False
+    await clock.advance(60)
+    assert ["Message"] == await bot.names()
+
+
+async def test_a_track_whose_caller_is_cancelled_is_written_all_the_same() -> None:
+    """A request that is cut off does not take its event with it."""
+    clock = VirtualClock()
+    store = BrokenStore(clock=clock)
+    bot = tracked_bot(clock, store=store)
+    tracking = asyncio.create_task(bot.kochava.track("Refund", user_id=USER_ID))
+    await settle()
+    tracking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await tracking
+    assert 1 == bot.kochava.counts.at_risk
 
     store.broken = False
     await clock.advance(60)
@@ -136,7 +186,7 @@ async def test_commits_lost_at_shutdown_are_logged(caplog: pytest.LogCaptureFixt
     clock = VirtualClock()
     store = BrokenStore(clock=clock)
     bot = tracked_bot(clock, store=store, commit_timeout_seconds=0.01, drain_seconds=0.01)
-    await bot.kochava.track("Refund", user_id=USER_ID)
+    await bot.handle(bot.message())
     await bot.kochava.stop()
     assert "tracking_lost_at_risk: 1" in caplog.text
 
@@ -339,7 +389,7 @@ async def test_a_send_that_fails_raises_its_own_error_and_is_no_greeting() -> No
         raise LookupError
 
     with pytest.raises(LookupError):
-        await bot.kochava.send(Outgoing(body=body_to(), page_id=PAGE_ID, greeting=True), graph)
+        await bot.kochava.chain_layer.send(Outgoing(body=body_to(), page_id=PAGE_ID, greeting=True), graph)
     await bot.send(body_to(), greeting=True, answer={"error": {"code": 100}})
     await bot.handle(bot.message())
     assert [] == await bot.records(Queue.PING)
@@ -392,33 +442,33 @@ def test_a_mapping_in_place_of_settings_is_refused() -> None:
 async def test_receive_refuses_what_is_no_event() -> None:
     """The error names the function that makes events, and the handler is not called."""
     bot = tracked_bot()
-    with pytest.raises(RegistrationError, match=r"wanted Event, got dict: parse_webhook\(raw_body\)"):
-        await bot.kochava.receive({"object": "page"}, do_nothing)  # type: ignore[arg-type]
+    with pytest.raises(RegistrationError, match=r"wanted Event, got dict: `kochava\.parse\(raw_body, headers\)`"):
+        await bot.kochava.chain_layer.receive({"object": "page"}, do_nothing)  # type: ignore[arg-type]
 
 
 async def test_receive_refuses_a_synchronous_handler() -> None:
     """The error says what a handler must be."""
     bot = tracked_bot()
     with pytest.raises(RegistrationError, match=r"wanted a `call_next` that is `async def`.* it returned str"):
-        await bot.kochava.receive(bot.message(), lambda _event: "done")  # type: ignore[arg-type,return-value]
+        await bot.kochava.chain_layer.receive(bot.message(), lambda _event: "done")  # type: ignore[arg-type,return-value]
 
 
 async def test_receive_takes_a_synchronous_function_that_returns_an_awaitable() -> None:
     """A lambda around an async handler is one."""
     bot = tracked_bot()
-    assert await bot.kochava.receive(bot.message(), lambda event: do_nothing(event)) is None
+    assert await bot.kochava.chain_layer.receive(bot.message(), lambda event: do_nothing(event)) is None
     assert ["Message"] == await bot.names()
 
 
-async def test_send_refuses_a_body_in_place_of_an_outgoing() -> None:
-    """The error names the class to wrap it in."""
+async def test_send_refuses_an_outgoing_in_place_of_a_body() -> None:
+    """The error says what to pass."""
     bot = tracked_bot()
-    with pytest.raises(RegistrationError, match=r"wanted Outgoing, got dict: Outgoing\(body=body\)"):
-        await bot.kochava.send(body_to(USER_ID), do_nothing)  # type: ignore[arg-type]
+    with pytest.raises(RegistrationError, match="takes a Send API body, got an Outgoing"):
+        await bot.kochava.send(Outgoing(body=body_to(USER_ID)), do_nothing)
 
 
 async def test_send_refuses_a_synchronous_sender() -> None:
     """The error says what a sender must be."""
     bot = tracked_bot()
-    with pytest.raises(RegistrationError, match=r"wanted a `call_next` that is `async def`.* it returned dict"):
-        await bot.kochava.send(Outgoing(body=body_to(USER_ID)), lambda _outgoing: {})  # type: ignore[arg-type,return-value]
+    with pytest.raises(RegistrationError, match=r"wanted a `call` that is `async def`.* it returned dict"):
+        await bot.kochava.send(body_to(USER_ID), lambda _body: {})  # type: ignore[arg-type,return-value]

@@ -47,7 +47,7 @@ async def test_metrics_of_a_bot_with_its_own_worker(tmp_path: Path) -> None:
             await middleware.track("Purchase")
 
         event = MessageEvent(user_id="5", page_id="1", timestamp=None, raw={}, mid="m_1", text="hello")
-        await middleware.receive(event, handle)
+        await middleware.chain_layer.receive(event, handle)
         async with asyncio.timeout(20):
             await metrics.settled.wait()
         await middleware.stop()

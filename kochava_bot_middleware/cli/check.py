@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -19,9 +19,10 @@ from ..kochava.wire import AddressNotConfigured, WireRequest, build_request
 from ..tracking.greeting import GreetingSettings
 from ..tracking.settings import App, Apps, KochavaSettings, Mode
 from .command import GOOD, Parsers, add_command
+from .entries import opened
 from .output import one_line, print_table
 from .samples import TEST_USER, SampleKind, app_label, distinct, samples
-from .settings import add_settings_argument, bot_violations, read_page_ids, read_settings
+from .settings import ReadSettings, add_settings_argument
 
 MASK = "…"
 
@@ -40,15 +41,36 @@ def add_check(parsers: Parsers) -> None:
     """Add the command."""
     parser = add_command(parsers, "check", run, "Show every request and SmartLink of these settings; nothing is sent.")
     parser.add_argument("file", metavar="FILE", nargs="?", help="the same as --settings")
+    parser.add_argument(
+        "--store", action="store_true", help="also open the store, and write to it as a bot does when it starts"
+    )
     add_settings_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print requests, SmartLinks and warnings."""
+    """
+    Print requests, SmartLinks and warnings.
+
+    Raises:
+        SettingsError: With everything that keeps bot, middleware or store from starting.
+    """
     if arguments.file is not None and arguments.settings is not None:
         raise SettingsError([Violation(key="--settings", wanted="one settings file", got="two")])
-    path = arguments.file or arguments.settings
-    settings = read_settings(path)
+    read = ReadSettings.of(arguments.file or arguments.settings)
+    if read.kochava is not None:
+        _print_settings(read.kochava, read.page_ids)
+    violations = read.violations
+    for violation in read.unread if violations else [*read.near_misses, *read.unread]:
+        print(f"warning: {violation}")
+    if violations:
+        # A name that is not read may be why something is missing.
+        raise SettingsError([*violations, *read.near_misses])
+    if arguments.store and read.kochava is not None and not read.kochava.kept_in.is_memory:
+        asyncio.run(_try_store(read.kochava))
+    return GOOD
+
+
+def _print_settings(settings: KochavaSettings, page_ids: Sequence[str]) -> None:
     apps = Apps(settings)
     for app in distinct(apps):
         print(f"requests of {app_label(app)}, for the person {TEST_USER!r}\n")
@@ -56,11 +78,13 @@ def run(arguments: argparse.Namespace) -> int:
             print(line)
     for app in distinct(apps, lambda app: app.links.settings):
         _print_links(app)
-    for violation in bot_violations(path):
-        print(f"warning: {violation}")
-    for key, text in remarks_on(settings, apps, read_page_ids(path)):
+    for key, text in remarks_on(settings, apps, page_ids):
         print(f"warning: {key}: {text}")
-    return GOOD
+
+
+async def _try_store(settings: KochavaSettings) -> None:
+    async with opened(settings, SystemClock()):
+        print(f"the store at {settings.kept_in} can be read and written")
 
 
 async def _requests(app: App) -> list[str]:
@@ -98,9 +122,7 @@ def request_lines(request: WireRequest, wire: WireSettings) -> Iterator[str]:
 
 
 def _masked(text: str, wire: WireSettings) -> str:
-    for secret in wire.secrets:
-        text = text.replace(secret.value, MASK)
-    return one_line(text)
+    return one_line(wire.masked(text))
 
 
 def _without_user(url: str) -> str:
@@ -139,7 +161,7 @@ def example_of(match: str) -> str | None:
     return written if address is not None and glob(match).fullmatch(address.normalized) else None
 
 
-def remarks_on(settings: KochavaSettings, apps: Apps, page_ids: Iterable[str] = ()) -> list[Remark]:
+def remarks_on(settings: KochavaSettings, apps: Apps, page_ids: Sequence[str] = ()) -> list[Remark]:
     """All remarks; those that concern the settings as a whole come last."""
     remarks: list[Remark] = []
     for prefix, links in _each(settings, "smartlinks", settings.smartlinks):
@@ -150,7 +172,8 @@ def remarks_on(settings: KochavaSettings, apps: Apps, page_ids: Iterable[str] = 
     for prefix, wire in _each(settings, "wire", settings.wire):
         remarks += _on_wire(wire, prefix)
     remarks += _on_funnel(apps)
-    remarks += _on_apps(apps, dict.fromkeys([*page_ids, *settings.pages]))
+    remarks += _on_pages(settings, page_ids)
+    remarks += _on_apps(apps, list(dict.fromkeys([*page_ids, *settings.pages])))
     if settings.privacy.consent is None:
         text = "not set here, so everybody counts as consenting; it is a callable, to be given in code"
         remarks.append(("privacy.consent", text))
@@ -220,7 +243,15 @@ def _on_funnel(apps: Apps) -> Iterator[Remark]:
         )
 
 
-def _on_apps(apps: Apps, page_ids: Iterable[str]) -> Iterator[Remark]:
+def _on_pages(settings: KochavaSettings, page_ids: Sequence[str]) -> Iterator[Remark]:
+    for page_id in settings.pages:
+        if not page_id.isdecimal():
+            yield f"pages.{page_id}", "is not the id of a Page or Instagram account, which has only digits"
+        elif page_ids and page_id not in page_ids:
+            yield f"pages.{page_id}", f"the bot has no such Page; under bot.pages are {', '.join(page_ids)}"
+
+
+def _on_apps(apps: Apps, page_ids: Sequence[str]) -> Iterator[Remark]:
     pages: dict[str, list[str]] = {}
     for page_id in page_ids:
         pages.setdefault(apps.of(page_id).app_id, []).append(page_id)

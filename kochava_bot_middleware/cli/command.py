@@ -54,6 +54,24 @@ def number_from(kind: type[float], least: float, most: float, *, exclusive: bool
     return read
 
 
+def readable_text(given: str) -> str:
+    """An argument's type: text, and not bytes that the system's encoding cannot read, which no store keeps either."""
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        msg = f"wanted text in the system's encoding, got {describe(given)}"
+        raise argparse.ArgumentTypeError(msg) from None
+    return given
+
+
+def host_name(given: str) -> str:
+    """An argument's type: a host's name or address; an IPv6 address may stand in brackets."""
+    if not given.strip():
+        msg = f"wanted a name or an address, such as 127.0.0.1 or ::1, got {describe(given)}"
+        raise argparse.ArgumentTypeError(msg)
+    return given.removeprefix("[").removesuffix("]")
+
+
 class UnusableFile(Exception):
     """A file that the command cannot use, with the reason; the others are still read."""
 

@@ -37,12 +37,15 @@ class Preparable(Protocol):
 
 
 @asynccontextmanager
-async def opened(settings: KochavaSettings, clock: Clock, *, create: bool = False) -> AsyncIterator[Store]:
+async def opened(
+    settings: KochavaSettings, clock: Clock, *, create: bool = False, only_reads: bool = False
+) -> AsyncIterator[Store]:
     """
     The store that the settings name, open.
 
     Args:
         create: Create it if it does not exist.
+        only_reads: It is not written, so that a store which this user may only read will do.
 
     Raises:
         SettingsError: It is in the memory of one process, which no command can read.
@@ -60,7 +63,8 @@ async def opened(settings: KochavaSettings, clock: Clock, *, create: bool = Fals
     try:
         if create and isinstance(store, Preparable):
             await store.init()
-        await store.open()
+        if not only_reads:
+            await store.open()
         yield store
     finally:
         await store.close()

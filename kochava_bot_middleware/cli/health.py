@@ -60,10 +60,11 @@ class Health:
     async def _store_failure(self) -> str | None:
         try:
             async with asyncio.timeout(READ_SECONDS):
-                await self._store.stats()
+                # It writes, too: a store that can only be read has become a standby, say.
+                await self._store.open()
         except Exception as exc:  # noqa: BLE001 - an engine may raise anything
             # Not its text, which may name hosts and files.
-            return f"the store cannot be read: {type(exc).__name__}"
+            return f"the store cannot be used: {type(exc).__name__}"
         return None
 
 

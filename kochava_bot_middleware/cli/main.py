@@ -32,24 +32,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 success, 1 not everything succeeded, 2 it could not run.
     """
+    _open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What the output's encoding does not have is escaped; an id or address may hold any character.
         sys.stdout.reconfigure(errors="backslashreplace")
     arguments = build_parser().parse_args(argv)
     run: Run = arguments.run
     try:
-        status = run(arguments)
+        try:
+            status = run(arguments)
+        except KochavaBotError as exc:
+            status = NOT_RUN
+            sys.stdout.flush()
+            print(f"kochava-bot: {_text_of(exc)}", file=sys.stderr)
         sys.stdout.flush()
-    except KochavaBotError as exc:
-        print(f"kochava-bot: {_text_of(exc)}", file=sys.stderr)
-        return NOT_RUN
     except KeyboardInterrupt:
         return ENDED_BY_SIGNAL + signal.SIGINT
-    except BrokenPipeError:
-        # The reader is gone, such as `head`; without this, Python would report it once more at exit.
+    except OSError as exc:
+        if not isinstance(exc, BrokenPipeError):
+            print(f"kochava-bot: {exc}", file=sys.stderr)
+        # The reader is gone, such as `head`, or the disk is full; without this, Python would report it once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SOMETHING_WRONG
     return status
+
+
+def _open_closed_streams() -> None:
+    """In place of standard streams that were closed (``>&-``), in their order, so that each has its own number."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def _text_of(error: KochavaBotError) -> str:

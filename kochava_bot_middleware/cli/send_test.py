@@ -10,9 +10,10 @@ from typing import Any
 
 from ..clock import Clock, SystemClock
 from ..exceptions import KochavaBotError
-from ..kochava.client import KochavaClient, RequestSender
-from ..kochava.records import Record
-from ..kochava.verdict import DeliveryResult, Verdict, judge
+from ..kochava.client import Answer, Failure, KochavaClient, RequestSender
+from ..kochava.destination import WireSettings
+from ..kochava.records import Ping, Record
+from ..kochava.verdict import DeliveryResult, Verdict, judge, shown_answer
 from ..kochava.wire import AddressNotConfigured, build_request
 from ..tracking.settings import App, Apps, KochavaSettings, Mode
 from .command import GOOD, SOMETHING_WRONG, Parsers, add_command
@@ -22,6 +23,9 @@ from .samples import TEST_USER, SampleKind, app_label, distinct, samples
 from .settings import add_settings_argument, read_settings
 
 NOT_CONFIGURED = "not configured"
+
+MOST_SHOWN = 200
+"""Characters of an answer in the table; JSON has all that was kept of it."""
 
 
 def add_send_test(parsers: Parsers) -> None:
@@ -50,9 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
         for each in results:
             print(json_line(each))
     else:
-        heads = ("app", "record", "host", "verdict", "answer")
-        names = ("app", "what", "host", "verdict", "detail")
-        print_table(heads, ([each[name] or NOTHING for name in names] for each in results))
+        heads = ("app", "record", "host", "verdict", "why", "answer")
+        names = ("app", "what", "host", "verdict", "why", "answer")
+        print_table(heads, ([_cut(each[name]) or NOTHING for name in names] for each in results))
         if settings.mode is not Mode.LIVE:
             print(f"the bot itself sends nothing: its mode is {str(settings.mode)!r}")
     return GOOD if all(each["delivered"] for each in results) else SOMETHING_WRONG
@@ -89,7 +93,8 @@ async def _send(record: Record, app: App, sender: RequestSender, clock: Clock) -
     try:
         request = build_request(record, app.destination)
     except AddressNotConfigured:
-        return {**result, "host": NOTHING, "verdict": NOT_CONFIGURED, "detail": "", "delivered": False}
+        why = "these settings have no address for it"
+        return {**result, "host": "", "verdict": NOT_CONFIGURED, "why": why, "answer": "", "delivered": False}
     outcome = await sender.send(request)
     wire = app.destination.wire
     verdict = judge(outcome, queue=record.queue, settings=wire, now=clock.now(), kind=record.kind)
@@ -97,9 +102,31 @@ async def _send(record: Record, app: App, sender: RequestSender, clock: Clock) -
         **result,
         "host": request.host,
         "verdict": _in_words(verdict),
-        "detail": verdict.detail,
+        "why": _why(outcome, verdict, record, wire),
+        "answer": shown_answer(outcome, wire) if isinstance(outcome, Answer) else "",
         "delivered": verdict.result is DeliveryResult.DELIVERED,
     }
+
+
+def _why(outcome: Answer | Failure, verdict: Verdict, record: Record, wire: WireSettings) -> str:
+    """What the verdict was read from, or what the bot would do now."""
+    setting, value = ("ping_success", wire.ping_success) if isinstance(record, Ping) else ("success", wire.success)
+    is_2xx = isinstance(outcome, Answer) and 200 <= outcome.status < 300
+    match verdict.result:
+        case DeliveryResult.DELIVERED:
+            return f"such an answer is a success while wire.{setting} is {value!r}"
+        case DeliveryResult.REJECTED if is_2xx:
+            return f"the body does not say that it succeeded; wire.{setting} is {value!r}"
+        case DeliveryResult.REJECTED:
+            return "sending it again would not help: the bot would keep it as dead"
+        case DeliveryResult.REFUSED:
+            return "the bot would send nothing of this app until its credentials work"
+        case DeliveryResult.RETRY:
+            return "the bot would send it again later"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
 def _in_words(verdict: Verdict) -> str:

@@ -14,7 +14,7 @@ from ..exceptions import KochavaBotError
 from ..store.contract import Store
 from ..store.records import EntryState, Listed, Queue, QueueStats
 from ..tracking.settings import KochavaSettings
-from .command import GOOD, NOT_RUN, SOMETHING_WRONG, Parsers, add_command, number_from
+from .command import GOOD, NOT_RUN, SOMETHING_WRONG, Parsers, add_command, number_from, readable_text
 from .entries import OUTBOX, PAGE, body_of, every_entry, fields_of, opened, summary_of, whole_ids
 from .output import NOTHING, json_line, moment, print_table, progress
 from .settings import add_settings_argument, read_settings
@@ -52,16 +52,18 @@ def add_store(parsers: Parsers) -> None:
         metavar="N",
         help="at most N entries (%(default)s)",
     )
-    listing.add_argument("--after", metavar="ID", help="start after this entry, the last one of an earlier list")
+    listing.add_argument(
+        "--after", type=readable_text, metavar="ID", help="start after this entry, the last one of an earlier list"
+    )
     _add_json(listing)
 
     show = _add(actions, "show", show_entry, "Show one entry.")
-    show.add_argument("id", metavar="ID", help="its beginning is enough if no other id begins so")
+    show.add_argument("id", type=readable_text, metavar="ID", help="its beginning is enough if no other id begins so")
     show.add_argument("--show-body", action="store_true", help="also show the record itself; of dead ones only")
     _add_json(show)
 
     retry = _add(actions, "retry", retry_dead, "Put dead records back, to be sent again.")
-    retry.add_argument("ids", metavar="ID", nargs="*", help="as of show")
+    retry.add_argument("ids", type=readable_text, metavar="ID", nargs="*", help="as of show")
     retry.add_argument("--all", action="store_true", help="all that are dead now")
     retry.add_argument("--queue", metavar="NAME", help=f"with --all: of this queue only: {', '.join(Queue)}")
 
@@ -93,7 +95,9 @@ def _add(actions: Parsers, name: str, action: Action, summary: str) -> argparse.
 def _add_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--queue", metavar="NAME", help=f"one of {', '.join(Queue)}")
     parser.add_argument("--state", metavar="NAME", help=f"one of {', '.join(LISTED_STATES)}")
-    parser.add_argument("--lane", metavar="LANE", help="<Kochava app>/<user id>; of the inbox <Page>/<user id>")
+    parser.add_argument(
+        "--lane", type=readable_text, metavar="LANE", help="<Kochava app>/<user id>; of the inbox <Page>/<user id>"
+    )
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
@@ -109,7 +113,7 @@ async def init_store(settings: KochavaSettings, _arguments: argparse.Namespace, 
 
 async def show_stats(settings: KochavaSettings, arguments: argparse.Namespace, clock: Clock) -> int:
     """Print the counts of each queue; accepted is the sum of the others."""
-    async with opened(settings, clock) as store:
+    async with opened(settings, clock, only_reads=True) as store:
         stats = await store.stats()
     now = clock.now()
     counts = {queue: stats.get(queue, QueueStats()) for queue in _queues_of(stats)}
@@ -135,7 +139,7 @@ def _stats_fields(counts: QueueStats, now: float) -> dict[str, object]:
 async def list_entries(settings: KochavaSettings, arguments: argparse.Namespace, clock: Clock) -> int:
     """Print a table of entries, or one line of JSON each."""
     state = _state_named(arguments.state)
-    async with opened(settings, clock) as store:
+    async with opened(settings, clock, only_reads=True) as store:
         rows: list[Listed] = []
         after = None if arguments.after is None else await _whole_id(store, arguments.after)
         for queue in await _queues_named(store, arguments.queue):
@@ -163,7 +167,7 @@ def _cells(row: Listed) -> tuple[object, ...]:
 
 async def show_entry(settings: KochavaSettings, arguments: argparse.Namespace, clock: Clock) -> int:
     """Print everything that may be shown of one entry."""
-    async with opened(settings, clock) as store:
+    async with opened(settings, clock, only_reads=True) as store:
         entry_id = await _whole_id(store, arguments.id)
         row = await store.find(entry_id)
     if row is None:
@@ -203,7 +207,7 @@ def _shown(value: object) -> str:
 async def export_entries(settings: KochavaSettings, arguments: argparse.Namespace, clock: Clock) -> int:
     """Print entries with their records, one line of JSON each. A webhook's event is never printed."""
     state = _state_named(arguments.state)
-    async with opened(settings, clock) as store:
+    async with opened(settings, clock, only_reads=True) as store:
         queues = await _queues_named(store, arguments.queue)
         stats = await store.stats()
         counts = [stats[queue] for queue in queues if queue in stats]

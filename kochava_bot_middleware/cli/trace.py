@@ -22,7 +22,7 @@ from ..tracking.state import (
     suppression_of,
     values_of,
 )
-from .command import GOOD, Parsers, add_command
+from .command import GOOD, Parsers, add_command, readable_text
 from .entries import every_entry, fields_of, opened, summary_of
 from .output import NOTHING, iso, json_line, moment, print_table, progress
 from .settings import add_settings_argument, read_settings
@@ -32,7 +32,7 @@ def add_trace(parsers: Parsers) -> None:
     """Add the command."""
     summary = "Show what the store holds about one user: entries that wait or died, and what is remembered."
     parser = add_command(parsers, "trace", run, summary)
-    parser.add_argument("user_id", metavar="USER_ID", help="their PSID or Instagram-scoped id")
+    parser.add_argument("user_id", type=readable_text, metavar="USER_ID", help="their PSID or Instagram-scoped id")
     add_settings_argument(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -64,7 +64,7 @@ async def _trace(
     settings: KochavaSettings, user_id: str, clock: Clock
 ) -> tuple[list[Listed], dict[str, Mapping[str, Any]]]:
     apps = Apps(settings)
-    async with opened(settings, clock) as store:
+    async with opened(settings, clock, only_reads=True) as store:
         with progress("searching"):
             rows = await _rows(store, apps, user_id)
         marks = await _marks(store, settings, apps, user_id)

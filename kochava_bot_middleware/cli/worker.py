@@ -21,7 +21,7 @@ from ..telemetry.observer import GuardedObserver, ObservedClient, ObservedStore,
 from ..telemetry.opentelemetry import Tracing
 from ..telemetry.prometheus import Metrics
 from ..tracking.settings import KochavaSettings, Mode
-from .command import GOOD, Parsers, add_command, number_from
+from .command import GOOD, Parsers, add_command, host_name, number_from
 from .health import Health, served
 from .settings import add_settings_argument, read_settings
 
@@ -51,7 +51,11 @@ def add_worker(parsers: Parsers) -> None:
         help="answer /healthz, /readyz and /metrics on this port; 0 is any free port",
     )
     parser.add_argument(
-        "--host", default="127.0.0.1", metavar="H", help="address to listen on (%(default)s); 0.0.0.0 in a container"
+        "--host",
+        type=host_name,
+        default="127.0.0.1",
+        metavar="H",
+        help="address to listen on (%(default)s); 0.0.0.0 in a container",
     )
 
 

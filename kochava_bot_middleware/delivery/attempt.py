@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 import attrs
 
 from ..clock import Clock, SystemClock
+from ..exceptions import StoreError
 from ..incidents import Incidents
 from ..kochava.client import RequestSender
 from ..kochava.destination import Destination, Destinations
@@ -23,6 +24,9 @@ from .retry import TOO_OLD, Histories, decide, longest_wait_seconds, wait_second
 from .settings import DeliverySettings
 
 logger = logging.getLogger(__package__)
+
+UNCHECKED_WAIT_SECONDS = (1.0, 5.0)
+"""How long a record waits that the store could not be asked about."""
 
 Gate = Callable[[Record], Awaitable[str | None]]
 """Asked before each request. A text is the reason why the record must not be sent; it is dropped then."""
@@ -121,11 +125,14 @@ class Deliverer:
             return self._postponed(claim, record, circuit, again)
         reported = False
         try:
-            reason = await self._forbidden(record)
-            if reason is not None:
-                return Settled(claim=claim, outcome=Outcome.DROPPED, record=record, reason=reason)
-            if not await is_owned(claimed):
-                return None
+            try:
+                reason = await self._forbidden(record)
+                if reason is not None:
+                    return Settled(claim=claim, outcome=Outcome.DROPPED, record=record, reason=reason)
+                if not await is_owned(claimed):
+                    return None
+            except (StoreError, TimeoutError) as exc:
+                return self._unchecked(claim, record, exc)
             began = self.clock.monotonic()
             outcome = await self._sender.send(request)
             wire, now = destination.wire, self.clock.now()
@@ -195,6 +202,11 @@ class Deliverer:
         wait = again - self.clock.monotonic()
         reason = str(circuit.cause) if circuit.state is not CircuitState.CLOSED else "waits for its turn"
         return self._retry(claim, record, wait + self._rng.uniform(0.0, max(1.0, wait / 2)), reason)
+
+    def _unchecked(self, claim: Claim, record: Record, exc: StoreError | TimeoutError) -> Settled:
+        """Nothing is sent while the store does not say whether it may be, and no age makes the record dead for that."""
+        self.incidents.report("store_failed", claim.entry.queue, reason=type(exc).__name__)
+        return self._retry(claim, record, self._rng.uniform(*UNCHECKED_WAIT_SECONDS), "the store does not answer")
 
     def _left(self, claim: Claim, record: Record | None, reason: str, detail: str) -> Settled:
         self.incidents.report("record_left_for_another_worker", detail)

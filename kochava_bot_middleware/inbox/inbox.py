@@ -97,7 +97,7 @@ class Inbox:
 
         Raises:
             StoreUnavailable: They were not taken; Facebook must deliver again.
-            StoreError: The store can never keep them.
+            StoreError: The store cannot keep them, nor that it set them aside.
         """
         if self._consumer.is_stopping:
             msg = "the bot is shutting down"
@@ -157,6 +157,9 @@ class Inbox:
             (claimed, self._process(claimed, events.get(claimed.claim.entry.id)))
             for claimed in self._consumer.hold(committed.leased, asked_at)
         ]
+        if committed.set_aside:
+            self._in_flight.refused([entry for entry in entries if entry.id in committed.set_aside])
+            entries = [entry for entry in entries if entry.id not in committed.set_aside]
         self._in_flight.written(entries, committed)
         admission.end()
         if len(begun) == 1:

@@ -10,7 +10,18 @@ import attrs
 
 from ..exceptions import Violation
 from ..messenger.events import Channel
-from ..settings import InvalidValue, Rule, Secret, at_least, check_rules, http_url, one_of
+from ..settings import (
+    InvalidSettings,
+    InvalidValue,
+    Rule,
+    Secret,
+    at_least,
+    check_rules,
+    each,
+    http_url,
+    one_of,
+    one_word,
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -47,11 +58,31 @@ class InboxSettings:
 MEBIBYTE = 1024 * 1024
 
 
-def _one_word(_instance: Any, _attribute: Any, value: Any) -> None:
-    # A line's end that was read together with the token is the usual mistake.
-    if value is not None and value.value.split() != [value.value]:
-        wanted = "a token without white space"
+def _access_token(_instance: Any, _attribute: Any, value: Any) -> None:
+    one_word(None, None, value)
+    if value is not None and re.fullmatch(r"[0-9a-f]{32}", value.value):
+        wanted = "a Page access token; what is given has the form of an app secret"
         raise InvalidValue(wanted, value)
+
+
+def _secret(_instance: Any, _attribute: Any, value: Any) -> None:
+    one_word(None, None, value)
+    if value is not None and re.fullmatch(r"(EAA|IGAA)[0-9A-Za-z]{40,}", value.value):
+        wanted = "an app secret; what is given has the form of an access token"
+        raise InvalidValue(wanted, value)
+
+
+def _trimmed(_instance: Any, _attribute: Any, value: Any) -> None:
+    if value.value.strip() != value.value or not value.value:
+        wanted = "a text of yours without white space around it"
+        raise InvalidValue(wanted, value)
+
+
+def _page_ids(_instance: Any, _attribute: Any, pages: Mapping[str, PageSettings]) -> None:
+    wanted = "the id of a Page or Instagram account as key, which has only digits"
+    wrong = [page_id for page_id in pages if not re.fullmatch(r"[0-9]+", page_id)]
+    if wrong:
+        raise InvalidSettings(Violation(key=page_id, wanted=wanted, got=repr(page_id)) for page_id in wrong)
 
 
 def _version(_instance: Any, _attribute: Any, value: Any) -> None:
@@ -74,8 +105,8 @@ class PageSettings:
             *Instagram API with Unified Login*, need it.
     """
 
-    page_access_token: Secret = attrs.field(validator=_one_word)
-    app_secret: Secret | None = None
+    page_access_token: Secret = attrs.field(validator=_access_token)
+    app_secret: Secret | None = attrs.field(default=None, validator=_secret)
     channel: Channel = Channel.MESSENGER
     graph_url: str | None = attrs.field(default=None, validator=http_url)
     addressed_by_id: bool = False
@@ -111,11 +142,11 @@ class BotSettings:
         inbox: How events are kept and handled.
     """
 
-    verify_token: Secret
-    page_access_token: Secret | None = attrs.field(default=None, validator=_one_word)
-    app_secret: Secret | None = None
-    former_app_secrets: tuple[Secret, ...] = ()
-    pages: Mapping[str, PageSettings] = attrs.field(factory=dict)
+    verify_token: Secret = attrs.field(validator=_trimmed)
+    page_access_token: Secret | None = attrs.field(default=None, validator=_access_token)
+    app_secret: Secret | None = attrs.field(default=None, validator=_secret)
+    former_app_secrets: tuple[Secret, ...] = attrs.field(default=(), validator=each(_secret))
+    pages: Mapping[str, PageSettings] = attrs.field(factory=dict, validator=_page_ids)
     api_version: str = attrs.field(default="v26.0", validator=_version)
     graph_url: str = attrs.field(default="https://graph.facebook.com", validator=http_url)
     max_body_bytes: int = attrs.field(default=4 * MEBIBYTE, validator=at_least(1024))

@@ -16,7 +16,7 @@ from ..clock import Clock, SystemClock
 from ..exceptions import StoreError, StoreUnavailable, WebhookError
 from ..incidents import Incidents
 from ..messenger.events import Event
-from ..messenger.parsing.webhook import SIGNATURE_HEADER, parse_webhook, verify_signature
+from ..messenger.parsing.webhook import parse_webhook, signature_of, verify_signature
 from ..settings import Secret
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class Webhook:
         if len(raw_body) > self.max_body_bytes:
             return self.too_large()
         try:
-            verify_signature(raw_body, _header(headers, SIGNATURE_HEADER), self._app_secrets)
+            verify_signature(raw_body, signature_of(headers), self._app_secrets)
             events = parse_webhook(raw_body)
         except WebhookError as exc:
             return self._refuse(exc.status, str(exc))
@@ -102,11 +102,3 @@ class Webhook:
         # Anyone can send any number of bad signatures, which must not fill the log.
         self._incidents.report("webhook_refused", f"{status} {reason}")
         return WebhookAnswer(status=status, text=reason)
-
-
-def _header(headers: Mapping[str, str], name: str) -> str | None:
-    """Header names have no case, but not every host's mapping knows that."""
-    value = headers.get(name)
-    if value is None:
-        value = next((text for key, text in headers.items() if key.lower() == name.lower()), None)
-    return value

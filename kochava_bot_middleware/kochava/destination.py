@@ -3,17 +3,49 @@
 from __future__ import annotations
 
 import functools
+import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import attrs
 
-from ..settings import InvalidValue, Rule, Secret, both_or_neither, check_rules, http_url, one_of
+from ..settings import InvalidValue, Rule, Secret, both_or_neither, check_rules, http_url, one_of, one_word
 from .records import Click, Deletion, IdentityLink, Ping, Record
 
 EVENT_PATH: Final = "/track/json"
 IDENTITY_PATH: Final = "/v1/cpi/identityLink.php"
+
+_SETTING_OF_PATH = {
+    EVENT_PATH: "event_url",
+    IDENTITY_PATH: "identity_url",
+    "/impression": "impression_url",
+    "/click": "click_url",
+    "/privacy/scrub": "deletion_url",
+}
+"""How Kochava's addresses end, and the setting that each is for."""
+
+_APP_GUID = re.compile(r"ko[A-Za-z0-9._-]*")
+
+
+def app_guid(_instance: Any, _attribute: Any, value: Any) -> None:
+    """An attrs validator: the value has the form of an App GUID; ``None`` passes."""
+    if value is not None and (not isinstance(value, str) or not _APP_GUID.fullmatch(value)):
+        wanted = "an App GUID such as kobotdemo1234, not the app's name: ko, then letters and digits without blanks"
+        raise InvalidValue(wanted, value)
+
+
+def kochava_url(_instance: Any, attribute: Any, value: Any) -> None:
+    """An attrs validator: an http(s) address, and not one that Kochava has for another setting; ``None`` passes."""
+    http_url(_instance, attribute, value)
+    path = "" if value is None else urlsplit(value).path.rstrip("/")
+    for ending, name in _SETTING_OF_PATH.items():
+        # Whatever is asked in place of Kochava may take all records at one address.
+        is_for_all = ending == EVENT_PATH and attribute.name != "base_url"
+        if path.endswith(ending) and name != attribute.name and not is_for_all:
+            wanted = f"an address for `{attribute.name}`; one that ends with {ending} is for `{name}`"
+            raise InvalidValue(wanted, value)
 
 
 def _header(_instance: Any, _attribute: Any, value: str) -> None:
@@ -32,8 +64,8 @@ class Tracker:
         click_url: Requested for a click; ``None``: clicks are not reported.
     """
 
-    impression_url: str | None = attrs.field(default=None, validator=http_url)
-    click_url: str | None = attrs.field(default=None, validator=http_url)
+    impression_url: str | None = attrs.field(default=None, validator=kochava_url)
+    click_url: str | None = attrs.field(default=None, validator=kochava_url)
 
 
 _NO_TRACKER = Tracker()
@@ -75,24 +107,24 @@ class WireSettings:
         deletion_id_types: Names of id types in that API, such as ``{"fb_user_id": "custom"}``.
     """
 
-    base_url: str = attrs.field(default="https://control.kochava.com", validator=http_url)
-    event_url: str | None = attrs.field(default=None, validator=http_url)
-    identity_url: str | None = attrs.field(default=None, validator=http_url)
+    base_url: str = attrs.field(default="https://control.kochava.com", validator=kochava_url)
+    event_url: str | None = attrs.field(default=None, validator=kochava_url)
+    identity_url: str | None = attrs.field(default=None, validator=kochava_url)
     identity_form: str = attrs.field(default="php", validator=one_of("php", "action", "off"))
     profile: str = attrs.field(default="bot", validator=one_of("bot", "s2s"))
     user_agent: str = attrs.field(default="Unknown", validator=_header)
     device_ua_encoding: str = attrs.field(default="raw", validator=one_of("raw", "percent"))
     currency_place: str = attrs.field(default="event_data", validator=one_of("event_data", "data", "both"))
     revenue_key: str = attrs.field(default="as_given", validator=one_of("as_given", "sum", "price", "both"))
-    api_key: Secret | None = None
-    api_secret: Secret | None = None
+    api_key: Secret | None = attrs.field(default=None, validator=one_word)
+    api_secret: Secret | None = attrs.field(default=None, validator=one_word)
     sign_identity_links: bool = False
     success: str = attrs.field(default="status_and_body", validator=one_of("status_and_body", "status"))
     unknown_answer: str = attrs.field(default="retry", validator=one_of("retry", "dead"))
     ping_success: str = attrs.field(default="2xx_and_3xx", validator=one_of("2xx_and_3xx", "2xx"))
     trackers: Mapping[str, Tracker] = attrs.field(factory=dict)
-    deletion_url: str | None = attrs.field(default=None, validator=http_url)
-    deletion_key: Secret | None = None
+    deletion_url: str | None = attrs.field(default=None, validator=kochava_url)
+    deletion_key: Secret | None = attrs.field(default=None, validator=one_word)
     deletion_id_types: Mapping[str, str] = attrs.field(factory=dict)
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -120,6 +152,16 @@ class WireSettings:
     def secrets(self) -> tuple[Secret, ...]:
         """All secrets, to mask them in stored answers."""
         return tuple(secret for secret in (self.api_key, self.api_secret, self.deletion_key) if secret is not None)
+
+    def masked(self, text: str, *, is_cut: bool = False) -> str:
+        """*text* without the secrets, as they are, in JSON or in an address; nor half of one, if it *is_cut*."""
+        for secret in self.secrets:
+            for form in (secret.value, json.dumps(secret.value)[1:-1], quote(secret.value, safe="")):
+                text = text.replace(form, "…")
+                starts = (form[:length] for length in range(len(form) - 1, 0, -1))
+                start = next((start for start in starts if is_cut and text.endswith(start)), "")
+                text = text.removesuffix(start) + ("…" if start else "")
+        return text
 
 
 @attrs.frozen(kw_only=True)

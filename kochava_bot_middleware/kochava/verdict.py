@@ -15,7 +15,7 @@ import re
 import attrs
 import orjson
 
-from .client import Answer, Failure
+from .client import KEPT_BYTES, Answer, Failure
 from .destination import WireSettings
 from .records import Engagement, IdentityLink, Ping
 
@@ -88,7 +88,7 @@ def judge(
         return DELIVERED
     if 200 <= status < 300:
         return _judge_body(outcome, settings)
-    detail = _detail(outcome, settings)
+    detail = shown_answer(outcome, settings)
     if status in _REJECTED_STATUSES or (status in _REFUSED_STATUSES and _is_unsigned(kind, settings)):
         return _rejected(outcome, settings)
     if status in _REFUSED_STATUSES:
@@ -122,7 +122,7 @@ def _judge_body(answer: Answer, settings: WireSettings) -> Verdict:
         if _FALSE_IN_TEXT.search(answer.start):
             return _rejected(answer, settings)
         if not answer.complete:
-            detail = _detail(answer, settings)
+            detail = shown_answer(answer, settings)
             return Verdict(result=DeliveryResult.RETRY, reason="answer broke off", detail=detail, ambiguous=True)
         return DELIVERED
     if isinstance(body, dict) and "success" in body and _is_false(body["success"]):
@@ -131,7 +131,7 @@ def _judge_body(answer: Answer, settings: WireSettings) -> Verdict:
 
 
 def _rejected(answer: Answer, settings: WireSettings) -> Verdict:
-    detail = _detail(answer, settings)
+    detail = shown_answer(answer, settings)
     return Verdict(result=DeliveryResult.REJECTED, reason="rejected by Kochava", detail=detail)
 
 
@@ -141,12 +141,10 @@ def _is_false(value: object) -> bool:
     return isinstance(value, (bool, int, float)) and value == 0
 
 
-def _detail(answer: Answer, settings: WireSettings) -> str:
+def shown_answer(answer: Answer, settings: WireSettings) -> str:
     """Status and start of the body, without the secrets of *settings*."""
     text = answer.start.decode("utf-8", "replace")
-    for secret in settings.secrets:
-        text = text.replace(secret.value, "…")
-    return f"{answer.status} {text}".rstrip()
+    return f"{answer.status} {settings.masked(text, is_cut=len(answer.start) >= KEPT_BYTES)}".rstrip()
 
 
 def retry_after_seconds(header: str | None, *, now: float) -> float:

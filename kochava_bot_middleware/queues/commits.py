@@ -3,6 +3,13 @@ Commits that are repeated until they work, among them the one at the end of an e
 
 A store may fail one commit and take the next. So of the commits that append to the same lane only one at a time is
 with the store; otherwise what came second would be written first. And while the store fails, only one commit tries.
+
+What follows from an error of a store is decided here, whichever engine it is:
+
+- `StoreUnavailable`: the commit is repeated; `StoreUnusable` is logged once a minute besides, since it needs repair.
+- `NotStorable`: no repetition would help. What cannot be kept of the unit is set aside, and the rest is written.
+- A unit that fails again and again while the store keeps another one is treated in the same way, whatever the error
+  says. So none can be taken for an outage, and keep all others waiting.
 """
 
 from __future__ import annotations
@@ -14,19 +21,33 @@ from collections.abc import Sequence
 import attrs
 
 from ..clock import Clock
-from ..exceptions import SchemaTooNew, StoreError, StoreUnavailable
+from ..exceptions import NotStorable, StoreError, StoreUnavailable, StoreUnusable
 from ..handling import Contributor, trail_of
+from ..incidents import Incidents
 from ..store.contract import Store
 from ..store.plan import Lane
-from ..store.records import Committed, CommitVerdict, Lease, Settlement, Unit
+from ..store.records import Committed, CommitVerdict, Entry, Lease, Mark, Outcome, Settlement, Unit
+from .dead_letters import bare, letter_of
 
 log = logging.getLogger(__name__)
 
-TEMPORARY = (StoreUnavailable, SchemaTooNew)
-"""What may be over later. Any other error of a store means that it can never keep this unit."""
-
 SHORTEST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 2.0
+
+SLOW = "it is slow"
+"""Why a commit takes so long, as long as no failure is known."""
+
+SUSPICIOUS = 10
+"""How often in a row a commit that tries alone may fail before the store is asked to keep something else."""
+
+STRIKES = 3
+"""How often in a row it keeps something else, but not the unit, before the unit is at fault."""
+
+PROBE_SECONDS = 60.0
+"""For how long what is written to try the store stays."""
+
+LETTER_LEASE_SECONDS = 30.0
+"""Of a dead letter, which is settled by the next commit."""
 
 PLANS = 20
 """How often a unit is planned anew when a state entry was changed in between. Each failure means that another commit
@@ -101,12 +122,15 @@ class CommitRetry:
 
     Attributes:
         failing_since: Monotonic time since which the store has not taken anything; ``None`` while it works.
+        failure: Why it failed last.
     """
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self.failing_since: float | None = None
+        self.failure = SLOW
+        self._incidents = Incidents(clock, log)
         self._locks = LaneLocks()
         self._is_retrying = False
         self._waiters: list[asyncio.Future[None]] = []
@@ -118,46 +142,25 @@ class CommitRetry:
         """
         Commit *unit*, again and again until the store takes it.
 
+        What the store can never keep of it is set aside: of an entry a dead letter stays, state entries are left out.
+        The rest is written, as several transactions; entries come before the settlements, as their ids count once.
+
         Raises:
-            StoreError: The store can never keep this unit.
+            NotStorable: The store cannot even keep a dead letter.
             StoreUnavailable: It failed and was given up, see `give_up`.
         """
         task = asyncio.current_task()
         assert task is not None
-        retries = False
-        pause = SHORTEST_PAUSE_SECONDS
         lock = self._locks.request({(entry.queue, entry.lane) for entry in unit.appends})
         try:
             if lock.blocked_by:
                 await lock.acquired()
-            if self._is_retrying or self._waiting:
-                await self._wait()
-            while True:
-                try:
-                    self._committing.add(task)
-                    try:
-                        committed = await self._store.commit(unit)
-                    finally:
-                        self._committing.discard(task)
-                except TEMPORARY as exc:
-                    self.note_failure(str(exc))
-                    if task in self._given_up:
-                        raise
-                    if not self._is_retrying:
-                        retries = self._is_retrying = True
-                    if retries:
-                        await self._clock.sleep(pause)
-                        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-                    else:
-                        await self._wait()
-                else:
-                    self._note_success()
-                    return committed
+            try:
+                return await self._repeat(unit, task)
+            except NotStorable as exc:
+                return await self._commit_parts(unit, exc, task)
         finally:
             self._given_up.discard(task)
-            if retries:
-                self._is_retrying = False
-            self._wake_waiters()
             self._locks.release(lock)
 
     async def settle(
@@ -178,7 +181,7 @@ class CommitRetry:
             what that one records has the same ids.
 
         Raises:
-            StoreError: The store cannot keep even the bare settlements.
+            NotStorable: The store cannot keep even the bare settlements.
         """
         willing = list(contributors)
         plans = 0
@@ -197,7 +200,7 @@ class CommitRetry:
                 return None
             try:
                 committed = await self.commit(unit)
-            except StoreError as exc:
+            except NotStorable as exc:
                 if not willing:
                     raise
                 log.error("contributions_refused: %s", trail_of(exc))
@@ -223,16 +226,120 @@ class CommitRetry:
         else:
             task.cancel()
 
-    def note_failure(self, reason: str) -> None:
-        """Remember since when the store fails; one log line an incident."""
-        if self.failing_since is None:
+    def note_failure(self, reason: str, *, needs_repair: bool = False) -> None:
+        """Remember since when the store fails; one log line an incident, and one a minute if it needs repair."""
+        self.failure = reason
+        is_new = self.failing_since is None
+        if is_new:
             self.failing_since = self._clock.monotonic()
+        if needs_repair:
+            self._incidents.report("store_unusable", reason=reason, level=logging.ERROR)
+        elif is_new:
             log.error("store_fails: %s", reason)
 
     def _note_success(self) -> None:
         if self.failing_since is not None:
-            self.failing_since = None
+            self.failing_since, self.failure = None, SLOW
+            self._incidents.over("store_unusable")
             log.warning("store_works_again")
+
+    async def _repeat(self, unit: Unit, task: asyncio.Task[object]) -> Committed:
+        """Commit *unit* until the store takes it, or says that it never will."""
+        retries = False
+        pause = SHORTEST_PAUSE_SECONDS
+        failures = strikes = 0
+        try:
+            if self._is_retrying or self._waiting:
+                await self._wait()
+            while True:
+                try:
+                    self._committing.add(task)
+                    try:
+                        committed = await self._store.commit(unit)
+                    finally:
+                        self._committing.discard(task)
+                except StoreUnavailable as exc:
+                    self.note_failure(str(exc), needs_repair=isinstance(exc, StoreUnusable))
+                    if task in self._given_up:
+                        raise
+                    if not self._is_retrying:
+                        retries = self._is_retrying = True
+                    if retries:
+                        failures += 1
+                        if failures >= SUSPICIOUS:
+                            strikes = strikes + 1 if await self._keeps_another(unit) else 0
+                        if strikes >= STRIKES:
+                            message = f"the store keeps others, but not this: {exc}"
+                            raise NotStorable(message, reason="fails each time it is written") from exc
+                        await self._clock.sleep(pause)
+                        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                    else:
+                        await self._wait()
+                else:
+                    self._note_success()
+                    return committed
+        finally:
+            if retries:
+                self._is_retrying = False
+            self._wake_waiters()
+
+    async def _keeps_another(self, unit: Unit) -> bool:
+        """Whether the store keeps something else, which grows it too and is kept in the same place as *unit*."""
+        lanes = [entry.lane for entry in unit.appends] + [end.claim.entry.lane for end in unit.settlements]
+        lanes += [mark.lane for mark in unit.marks]
+        probe = Mark(lane=lanes[0], key="probe:", value=b"1", expires_after_seconds=PROBE_SECONDS)
+        try:
+            await self._store.commit(Unit(marks=[probe]))
+        except StoreError:
+            return False
+        return True
+
+    async def _commit_parts(self, unit: Unit, refusal: NotStorable, task: asyncio.Task[object]) -> Committed:
+        """Write what the store can keep of *unit*, which it refused as a whole, and set the rest aside."""
+        answers: list[Committed] = []
+        set_aside: list[str] = []
+        is_alone = len(unit.appends) == 1 and not (unit.settlements or unit.marks)
+        for entry in unit.appends:
+            try:
+                if is_alone:
+                    raise refusal
+                answers.append(await self._repeat(Unit(appends=[entry], lease=unit.lease), task))
+            except NotStorable as exc:
+                await self._keep_letter(entry, exc, task)
+                set_aside.append(entry.id)
+        if unit.settlements or unit.marks:
+            answer = await self._commit_rest(attrs.evolve(unit, appends=()), task)
+            if answer.verdict is not CommitVerdict.COMMITTED:
+                return answer
+            answers.append(answer)
+        return Committed(
+            verdict=CommitVerdict.COMMITTED,
+            appended=tuple(entry_id for answer in answers for entry_id in answer.appended),
+            repeated=tuple(entry_id for answer in answers for entry_id in answer.repeated),
+            leased=tuple(claim for answer in answers for claim in answer.leased),
+            set_aside=tuple(set_aside),
+        )
+
+    async def _commit_rest(self, unit: Unit, task: asyncio.Task[object]) -> Committed:
+        """Write settlements and state entries; the settlements alone if that cannot be kept."""
+        try:
+            return await self._repeat(unit, task)
+        except NotStorable as exc:
+            self._incidents.report("state_set_aside", reason=exc.reason, level=logging.ERROR)
+        if not unit.settlements:
+            return Committed(verdict=CommitVerdict.COMMITTED)
+        settlements = [bare(settlement) for settlement in unit.settlements]
+        return await self._repeat(attrs.evolve(unit, settlements=settlements, marks=()), task)
+
+    async def _keep_letter(self, entry: Entry, refusal: NotStorable, task: asyncio.Task[object]) -> None:
+        """Keep a dead letter of *entry*."""
+        letter = letter_of(entry)
+        lease = Lease(queue=letter.queue, seconds=LETTER_LEASE_SECONDS)
+        leased = (await self._repeat(Unit(appends=[letter], lease=lease), task)).leased
+        settlements = [Settlement(claim=claim, outcome=Outcome.DEAD, reason=refusal.reason) for claim in leased]
+        if settlements:
+            await self._repeat(Unit(settlements=settlements), task)
+        self._incidents.report("set_aside", letter.queue, reason=refusal.reason, level=logging.ERROR)
 
     async def _wait(self) -> None:
         """Return when the commit that is being repeated has ended."""
@@ -257,19 +364,20 @@ class CommitRetry:
         contributions = []
         for contributor in tuple(willing):
             try:
-                contributions.append(await self._contribution(contributor))
+                contributions.append(await self.contribution(contributor))
             except Exception as exc:  # noqa: BLE001 - a middleware may raise anything
                 log.error("contribution_failed: %s", trail_of(exc))
                 willing.remove(contributor)
         return contributions
 
-    async def _contribution(self, contributor: Contributor) -> Unit:
+    async def contribution(self, contributor: Contributor) -> Unit:
+        """What one contributes; while the store cannot be read, it is asked again."""
         pause = SHORTEST_PAUSE_SECONDS
         while True:
             try:
                 return await contributor.contribute()
-            except TEMPORARY as exc:
-                self.note_failure(str(exc))
+            except StoreUnavailable as exc:
+                self.note_failure(str(exc), needs_repair=isinstance(exc, StoreUnusable))
             await self._clock.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 

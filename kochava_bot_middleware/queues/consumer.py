@@ -20,12 +20,13 @@ from typing import Any
 import attrs
 
 from ..clock import Clock
-from ..exceptions import StoreUnavailable
+from ..exceptions import NotStorable, StoreUnavailable, StoreUnusable
 from ..handling import trail_of
 from ..incidents import Incidents
 from ..store.contract import Store
 from ..store.records import Claim, Committed, CommitVerdict, Lease, Outcome, Settlement, Unit
 from .claims import Claimed, ConsumerOptions, Instant, Leases, Process, Work
+from .dead_letters import bare
 
 log = logging.getLogger(__name__)
 
@@ -305,7 +306,15 @@ class Consumer:
     async def _commit(self, group: Sequence[tuple[Claimed, Settlement]]) -> None:
         ends_any = any(settlement.outcome is not Outcome.RETRY for _, settlement in group)
         lease = self._lease() if ends_any else None
-        settlements, committed, asked_at = await self._write(group, lease)
+        try:
+            settlements, committed, asked_at = await self._write(group, lease)
+        except NotStorable as exc:
+            if len(group) == 1:
+                self._incidents.report("detail_set_aside", self._queue, reason=exc.reason, level=logging.ERROR)
+                group = [(claimed, bare(settlement)) for claimed, settlement in group]
+            for each in group:
+                await self._commit([each])
+            return
         if committed.verdict is CommitVerdict.COMMITTED:
             for (claimed, _), settlement in zip(group, settlements, strict=True):
                 self._let_go(claimed)
@@ -335,7 +344,12 @@ class Consumer:
     async def _write(
         self, group: Sequence[tuple[Claimed, Settlement]], lease: Lease | None
     ) -> tuple[list[Settlement], Committed, Instant]:
-        """Commit a group, again and again until the store works; returns it with the claims as they were then."""
+        """
+        Commit a group, again and again until the store works; returns it with the claims as they were then.
+
+        Raises:
+            NotStorable: One of the group has something in it that the store can never keep.
+        """
         failures = 0
         while True:
             settlements = [
@@ -345,7 +359,9 @@ class Consumer:
             asked_at = self.now()
             try:
                 committed = await self._store.commit(Unit(settlements=settlements, lease=lease))
-            except Exception as exc:  # noqa: BLE001 - an engine may raise anything, and no settlement must be lost
+            except Exception as exc:
+                if isinstance(exc, NotStorable) and any(each != bare(each) for each in settlements):
+                    raise
                 self._store_failed(exc)
                 await self._clock.sleep(min(0.25 * 2.0**failures, 5.0))
                 failures = min(failures + 1, 8)
@@ -355,11 +371,15 @@ class Consumer:
 
     def _store_failed(self, error: Exception) -> None:
         self._is_failing = True
-        self._incidents.report("store_failed", self._queue, reason=type(error).__name__)
+        if isinstance(error, StoreUnusable):
+            self._incidents.report("store_unusable", self._queue, reason=str(error), level=logging.ERROR)
+        else:
+            self._incidents.report("store_failed", self._queue, reason=type(error).__name__)
 
     def _store_works(self) -> None:
         if self._is_failing:
             self._is_failing = False
+            self._incidents.over("store_unusable", self._queue)
             self._incidents.over("store_failed", self._queue)
 
     # Upkeep

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .sources import ENVIRONMENT_PREFIX, from_environment, from_toml
-from .structure import from_mapping
+from .sources import ENVIRONMENT_PREFIX, EnvironmentText, from_environment, from_toml, read_environment
+from .structure import from_mapping, setting_paths
 from .validators import (
     InvalidSettings,
     InvalidValue,
@@ -21,10 +21,12 @@ from .validators import (
     needed_by,
     not_empty,
     one_of,
+    one_word,
 )
 
 __all__ = [
     "ENVIRONMENT_PREFIX",
+    "EnvironmentText",
     "InvalidSettings",
     "InvalidValue",
     "Rule",
@@ -44,4 +46,7 @@ __all__ = [
     "needed_by",
     "not_empty",
     "one_of",
+    "one_word",
+    "read_environment",
+    "setting_paths",
 ]

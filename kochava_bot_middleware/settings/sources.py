@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ ENVIRONMENT_PREFIX = "KOCHAVA_BOT"
 """``KOCHAVA_BOT__KOCHAVA__STORE`` sets ``kochava.store``: two underscores stand for a dot."""
 
 _TABLE_AND_KEY = 2
+
+_SUCH_AS = f"{ENVIRONMENT_PREFIX}__<table>__<key>, such as {ENVIRONMENT_PREFIX}__KOCHAVA__STORE"
 
 
 class EnvironmentName(str):
@@ -75,10 +78,11 @@ def from_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
         SettingsError: It cannot be read or is not TOML.
     """
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        # Some editors begin a file with a byte order mark.
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as exc:
         raise SettingsError([Violation(key=str(path), wanted="a readable TOML file", got=str(exc.strerror))]) from exc
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise SettingsError([Violation(key=str(path), wanted="a TOML file", got=str(exc))]) from exc
 
 
@@ -93,23 +97,53 @@ def from_environment(environment: Mapping[str, str], *, over: Mapping[str, Any] 
     a text or secret is wanted it is taken as it is, without the TOML quotes if it has any.
 
     Raises:
-        SettingsError: A variable sets a member of what is a single value.
+        SettingsError: A variable sets a member of what is a single value, or is meant for this but named otherwise.
     """
+    settings, violations = read_environment(environment, over=over)
+    if violations:
+        raise SettingsError(violations)
+    return settings
+
+
+def read_environment(
+    environment: Mapping[str, str], *, over: Mapping[str, Any] | None = None
+) -> tuple[dict[str, Any], list[Violation]]:
+    """As `from_environment`, with what is wrong in place of an error."""
     settings = _copy(over or {})
+    violations: list[Violation] = []
     for name, text in sorted(environment.items()):
         prefix, *path = name.split("__")
         if prefix != ENVIRONMENT_PREFIX or not path:
-            continue
-        parts = [part.lower() if depth < _TABLE_AND_KEY else EnvironmentName(part) for depth, part in enumerate(path)]
-        target = settings
-        for part in parts[:-1]:
-            target = target.setdefault(part, {})
-            if not isinstance(target, dict):
-                raise SettingsError([Violation(key=name, wanted="a table to set a member of", got="a single value")])
-        # A key that is there already would keep its own type of name.
-        target.pop(parts[-1], None)
-        target[parts[-1]] = EnvironmentText(text)
-    return settings
+            if path and _is_near(prefix):
+                violations.append(Violation(key=name, wanted=_SUCH_AS, got="another name"))
+        elif not all(path):
+            violations.append(Violation(key=name, wanted=_SUCH_AS, got="an empty part"))
+        elif len(path) < _TABLE_AND_KEY and not isinstance(value_of(EnvironmentText(text)), dict):
+            violations.append(Violation(key=name, wanted=f"{_SUCH_AS}, or a whole table in braces", got="no table"))
+        elif not _set(settings, path, text):
+            violations.append(Violation(key=name, wanted="a table to set a member of", got="a single value"))
+    return settings, violations
+
+
+def _is_near(prefix: str) -> bool:
+    """Whether a name with two underscores that begins so was meant for these settings."""
+    return prefix.upper().startswith("KOCHAVA") or bool(
+        difflib.get_close_matches(prefix.upper(), [ENVIRONMENT_PREFIX], cutoff=0.8)
+    )
+
+
+def _set(settings: dict[str, Any], path: Sequence[str], text: str) -> bool:
+    """Set what a variable names; false if that is a member of a single value."""
+    parts = [part.lower() if depth < _TABLE_AND_KEY else EnvironmentName(part) for depth, part in enumerate(path)]
+    target = settings
+    for part in parts[:-1]:
+        target = target.setdefault(part, {})
+        if not isinstance(target, dict):
+            return False
+    # A key that is there already would keep its own type of name.
+    target.pop(parts[-1], None)
+    target[parts[-1]] = EnvironmentText(text)
+    return True
 
 
 def _copy(mapping: Mapping[str, Any]) -> dict[str, Any]:

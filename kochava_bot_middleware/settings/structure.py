@@ -13,7 +13,7 @@ import enum
 import functools
 import math
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import attrs
@@ -40,6 +40,15 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], *, key: str = "") -> 
     if reader.violations:
         raise SettingsError([attrs.evolve(each, key=each.key or "settings") for each in reader.violations])
     return cast("T", settings)
+
+
+def setting_paths(cls: Any) -> Iterator[tuple[str, ...]]:
+    """The path of each setting of *cls* and of the classes within it; names within mappings and lists are yours."""
+    for name, kind in _types_of(cls).items():
+        yield (name,)
+        for member in get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,):
+            if attrs.has(member) and member is not Secret:
+                yield from ((name, *path) for path in setting_paths(member))
 
 
 class _Reader:

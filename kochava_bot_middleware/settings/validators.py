@@ -115,7 +115,8 @@ def describe(value: object) -> str:
     if value is None or isinstance(value, (Secret, Mapping, list, tuple, set)):
         # Members may be secrets of another key.
         return kind_of(value)
-    text = repr(value)
+    # An address may hold a password.
+    text = re.sub(r"://[^/\s]*@", "://…@", repr(value))
     kind = "str" if isinstance(value, str) else type(value).__name__
     return f"{text if len(text) <= 60 else text[:59] + '…'} ({kind})"
 
@@ -168,12 +169,21 @@ def not_empty(_instance: Any, _attribute: Any, value: Any) -> None:
         raise InvalidValue(wanted="something, not nothing at all", got=value)
 
 
+def one_word(_instance: Any, _attribute: Any, value: Any) -> None:
+    """An attrs validator: the secret has no white space; ``None`` passes."""
+    # A line's end that was read together with the token is the usual mistake.
+    if value is not None and value.value.split() != [value.value]:
+        raise InvalidValue(wanted="a token without white space", got=value)
+
+
 def http_url(_instance: Any, _attribute: Any, value: Any) -> None:
     """An attrs validator: an absolute http(s) address with a host; ``None`` passes."""
     if value is None:
         return
     if not isinstance(value, str) or not value.startswith(("https://", "http://")):
         raise InvalidValue(wanted="an address that begins with https:// or http://", got=value)
+    if re.search(r"[\x00-\x1f\x7f]|\s\Z", value):
+        raise InvalidValue(wanted="an address without line breaks, and without blanks after it", got=value)
     if not _has_host(value):
         raise InvalidValue(wanted="an address with a host, such as https://host.example", got=value)
 

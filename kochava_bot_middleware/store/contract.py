@@ -32,7 +32,12 @@ class Store(Protocol):
     A durable queue of lanes. One contract suite runs against every implementation.
 
     A store is opened lazily by its first call, in the running event loop, and is safe for concurrent use within it.
-    Every method raises `StoreUnavailable` when the engine cannot be reached or written.
+    Each error of an engine is one of three, and every method may raise it:
+
+    - `StoreUnavailable`: the engine cannot be reached or written now;
+    - `StoreUnusable`, one of those: not before somebody repairs it;
+    - `NotStorable`: the engine can never keep this unit, or has no form for this argument. It keeps all others, those
+      that it was given at the same time included.
     """
 
     durable: bool
@@ -40,7 +45,8 @@ class Store(Protocol):
 
     async def open(self) -> None:
         """
-        Open now rather than at first use, so that a bad address is reported at start; or open again after `close`.
+        Open now rather than at first use, so that a bad address is reported at start, and write something, so that a
+        store that can only be read is reported too; or open again after `close`.
 
         Raises:
             StoreUnavailable: Says what was tried and how to fix it.
@@ -58,7 +64,8 @@ class Store(Protocol):
 
     async def recall(self, keys: Sequence[tuple[str, str]]) -> Mapping[str, bytes]:
         """
-        The values, by key, of those state entries that exist and have not expired.
+        The values, by key, of those state entries that exist and have not expired. A key that is `NotStorable` does not
+        exist.
 
         Args:
             keys: Lane and key of each; see `Mark`.

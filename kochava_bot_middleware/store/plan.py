@@ -8,15 +8,38 @@ refused has changed nothing, so no savepoint is needed. Nothing here knows how a
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 import attrs
 
+from ..exceptions import NotStorable
 from .records import Claim, Committed, CommitVerdict, Condition, Entry, Lease, Mark, Outcome, Settlement, Unit
 from .settings import NewToken
 
 Lane = tuple[str, str]
 """Queue and lane."""
+
+Keys = Sequence[tuple[str, str]]
+"""Lane and key of some state entries."""
+
+
+async def recall_storable(recall: Callable[[Keys], Awaitable[Mapping[str, bytes]]], keys: Keys) -> Mapping[str, bytes]:
+    """What `recall` finds; an engine refuses a key that it has no form for, and so can have no value of it either."""
+    try:
+        return await recall(keys)
+    except NotStorable:
+        storable = [(lane, key) for lane, key in keys if _is_utf8(lane) and _is_utf8(key)]
+        if len(storable) == len(keys):
+            raise
+        return await recall(storable) if storable else {}
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @attrs.define(kw_only=True)

@@ -215,6 +215,8 @@ class Committed:
         repeated: Ids that were seen before and therefore skipped.
         leased: The heads leased because of `Unit.lease`.
         failed_key: The key of the state entry, or the entry id, that refused the unit; ``None`` when committed.
+        set_aside: Ids of appends that the store can never keep, where the rest was written without them. Only
+            `CommitRetry` does so; a store refuses the whole unit with `NotStorable`.
     """
 
     verdict: CommitVerdict
@@ -222,6 +224,7 @@ class Committed:
     repeated: tuple[str, ...] = ()
     leased: tuple[Claim, ...] = ()
     failed_key: str | None = None
+    set_aside: tuple[str, ...] = ()
 
 
 class EntryState(enum.StrEnum):

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Protocol, TypeVar
 
-from ..chain import Next, awaitable
 from ..clock import Clock
 from ..incidents import Incidents
 from ..kochava.client import Answer, Failure, KochavaClient
@@ -46,16 +45,6 @@ class Observer(Protocol):
             answer: ``None`` when the store raised.
             seconds: How long it took.
         """
-
-
-def observed(call_next: Next[Event, T], observer: Observer) -> Next[Event, T]:
-    """*call_next*, with each call observed as a handling."""
-
-    async def call(event: Event) -> T:
-        with observer.handling(event):
-            return await awaitable(call_next(event))
-
-    return call
 
 
 class Observers:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar, overload
 
 from ..chain import is_async_callable, takes
@@ -29,10 +29,15 @@ def name_and_data(name: str | StandardEventData, data: Any) -> tuple[str, Any]:
 
 
 class HandlerDecorators:
-    """The decorators of a `KochavaMiddleware`."""
+    """
+    The decorators of a `KochavaMiddleware`.
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    Args:
+        recorder: Gives that of this process: a forked one has its own.
+    """
+
+    def __init__(self, recorder: Callable[[], Recorder]) -> None:
+        self._own_recorder = recorder
 
     def event(
         self, name: str | StandardEventData, data: EventData = None, *, when: str = "success"
@@ -65,7 +70,7 @@ class HandlerDecorators:
         if callable(event_data) and not takes(event_data, 2):
             msg = f"{decorator}: `data` is a callable of (event, result), got {event_data!r}"
             raise RegistrationError(msg)
-        record = functools.partial(self._recorder.track_result, event_name, event_data)
+        record = functools.partial(self._track_result, event_name, event_data)
         return functools.partial(wrapped, decorator=decorator, after=record, also_after_errors=when == "always")
 
     @overload
@@ -93,7 +98,8 @@ class HandlerDecorators:
         """
         if isinstance(marked_as, Mapping):
             return marked(marked_as, creative)
-        return wrapped(marked_as, "@kochava.greeting", around=as_greeting)
+        name = getattr(marked_as, "__qualname__", type(marked_as).__qualname__)
+        return wrapped(marked_as, "@kochava.greeting", around=functools.partial(self._greeting, name))
 
     def ignore(self, function: F | None = None) -> F:
         """
@@ -102,7 +108,22 @@ class HandlerDecorators:
         Raises:
             RegistrationError: See `event`.
         """
-        return wrapped(function, "@kochava.ignore", after=self._recorder.ignore, also_after_errors=True)
+        return wrapped(function, "@kochava.ignore", after=self._ignore, also_after_errors=True)
+
+    def _track_result(self, name: str, data: Any, result: Any) -> None:
+        self._own_recorder().track_result(name, data, result)
+
+    def _ignore(self, _result: object) -> None:
+        self._own_recorder().ignore()
+
+    @contextmanager
+    def _greeting(self, name: str) -> Iterator[None]:
+        with as_greeting() as greeting:
+            yield
+        if greeting is None:
+            self._own_recorder().report_greeting(name, "it was called while no event was handled")
+        elif not greeting.is_sent:
+            self._own_recorder().report_greeting(name, "nothing that it sent passed `kochava.send`")
 
 
 def wrapped(

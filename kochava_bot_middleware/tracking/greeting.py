@@ -11,9 +11,10 @@ from typing import Any
 import attrs
 
 from ..handling import Handling, current_handling
+from ..kochava.destination import kochava_url
 from ..kochava.records import Click, Impression
 from ..kochava.smartlink_settings import AUTO
-from ..settings import InvalidValue, at_least, http_url, not_empty, one_of
+from ..settings import InvalidValue, at_least, not_empty, one_of
 from .funnel import Greeting, PingStep
 from .people import Person, record_id
 
@@ -71,8 +72,8 @@ class GreetingSettings:
             ``{creative}``, ``{greeting}``, ``{ref}``, ``{source}``, ``{ad_id}``.
     """
 
-    impression_url: str | None = attrs.field(default=None, validator=http_url)
-    click_url: str | None = attrs.field(default=None, validator=http_url)
+    impression_url: str | None = attrs.field(default=None, validator=kochava_url)
+    click_url: str | None = attrs.field(default=None, validator=kochava_url)
     window_seconds: float = attrs.field(default=86400.0, validator=at_least(0, exclusive=True))
     delivery_wait_seconds: float | None = attrs.field(default=60.0, validator=at_least(0))
     delivery_events: str = attrs.field(default="auto", validator=one_of("auto", "expected", "absent"))
@@ -120,28 +121,44 @@ def mark_of(body: Any) -> GreetingBody | None:
     return message if isinstance(message, GreetingBody) else None
 
 
-_current: ContextVar[tuple[Handling, str] | None] = ContextVar("kochava_bot_greeting", default=None)
+@attrs.define(kw_only=True, eq=False)
+class HandlerGreeting:
+    """
+    The greeting that a handler is.
+
+    Attributes:
+        handling: Its cause.
+        id: Made from the cause, so that a second run after a crash is the same greeting.
+        is_sent: A message of it has passed the middleware.
+    """
+
+    handling: Handling
+    id: str
+    is_sent: bool = False
+
+
+_current: ContextVar[HandlerGreeting | None] = ContextVar("kochava_bot_greeting", default=None)
 
 
 @contextmanager
-def as_greeting() -> Iterator[None]:
-    """Mark all that is sent within as one greeting. Outside of handling it marks nothing."""
+def as_greeting() -> Iterator[HandlerGreeting | None]:
+    """Mark all that is sent within as one greeting. Outside of handling it marks nothing, and gives ``None``."""
     handling = current_handling()
     greeting = None
     if handling is not None:
-        # Made from the cause, so that a second run after a crash is the same greeting.
-        greeting = handling, record_id("greeting", handling.event.page_id, handling.event.key)
+        greeting_id = record_id("greeting", handling.event.page_id, handling.event.key)
+        greeting = HandlerGreeting(handling=handling, id=greeting_id)
     token = _current.set(greeting)
     try:
-        yield
+        yield greeting
     finally:
         _current.reset(token)
 
 
-def current_greeting() -> str | None:
-    """Id of the greeting that the current handling is; ``None`` also for a task that outlives it."""
+def current_greeting() -> HandlerGreeting | None:
+    """The greeting that the current handling is; ``None`` also for a task that outlives it."""
     greeting = _current.get()
-    return None if greeting is None or greeting[0] is not current_handling() else greeting[1]
+    return None if greeting is None or greeting.handling is not current_handling() else greeting
 
 
 def ping_of(

@@ -14,12 +14,12 @@ from typing import Any
 
 import attrs
 
-from ..exceptions import TrackingError
+from ..exceptions import NotStorable, StoreError, StoreUnavailable, TrackingError
 from ..handling import Handling, current_handling
 from ..kochava.event_builders import StandardEventData
 from ..messenger.events import AccountLinkingEvent, Channel, DeliveryEvent, Event
-from ..queues.commits import CommitRetry
-from ..store.records import Committed, Settlement, Unit
+from ..queues.commits import PLANS, CommitRetry
+from ..store.records import Committed, CommitVerdict, Settlement, Unit
 from ..telemetry.counts import LeftOut
 from .consent import NOT_ASKED
 from .people import Person, call_hook
@@ -55,16 +55,18 @@ class Recorder:
 
     Attributes:
         pages: By channel, the Pages whose events came to this process.
-        wake_worker: Called when new records are stored; ``None`` while this process delivers none.
+        on_recorded: Called when new records are stored.
     """
 
     def __init__(self, context: TrackingContext, privacy: Privacy) -> None:
         self.pages: dict[Channel, set[str]] = {}
-        self.wake_worker: Callable[[], None] | None = None
+        self.on_recorded: Callable[[], None] = lambda: None
         self._context = context
         self._privacy = privacy
         self._committer = CommitRetry(context.store, context.clock)
         self._commits: set[asyncio.Task[None]] = set()
+        self._writes: set[asyncio.Task[None]] = set()
+        self._greetings_reported: set[str] = set()
         self._delivered: OrderedDict[StateKey, Person] = OrderedDict()
         self._pages_seen: dict[StateKey, float] = {}
 
@@ -96,7 +98,7 @@ class Recorder:
         """A recording that belongs to no event."""
         return Recording(self._context)
 
-    def ignore(self, _result: object = None) -> None:
+    def ignore(self) -> None:
         """Leave out the automatic event of the event being handled."""
         recording = self.current()
         if recording is not None:
@@ -137,7 +139,7 @@ class Recorder:
             recording, person = about
             recording.track(person, name, data, track_id=track_id)
             if recording.handling is None:
-                await self.commit(recording)
+                await self._write(recording, "track")
 
     async def identify(self, identities: Any, *, user_id: object, page_id: object, channel: object) -> None:
         """Record identities of a person, as of `KochavaMiddleware.identify`."""
@@ -146,13 +148,29 @@ class Recorder:
             recording, person = about
             recording.identify(person, identities)
             if recording.handling is None:
-                await self.commit(recording)
+                await self._write(recording, "identify")
+
+    def report_greeting(self, name: str, problem: str) -> None:
+        """Say, once for each handler, that a greeting cannot be counted."""
+        if name in self._greetings_reported or not any(app.has_greeting for app in self._context.apps):
+            return
+        self._greetings_reported.add(name)
+        log.warning(
+            "greeting_not_counted %s: %s, so there is neither impression nor click; send it with "
+            "`await kochava.send(body, call)` while its event is handled",
+            name,
+            problem,
+        )
 
     async def commit(self, recording: Recording) -> None:
         """Make a recording durable, waiting no longer than allowed; it goes on in the background if need be."""
         task = self.begin_commit(recording)
-        if task is not None:
-            await asyncio.wait({task}, timeout=self._context.settings.commit_timeout_seconds)
+        if task is None:
+            return
+        await asyncio.wait({task}, timeout=self._context.settings.commit_timeout_seconds)
+        if not task.done():
+            reason = f"not stored yet, only in memory until the store works: {self._committer.failure}"
+            self._context.incidents.report("tracking_at_risk", reason=reason)
 
     def begin_commit(self, recording: Recording) -> asyncio.Task[None] | None:
         """Make a recording durable in the background; ``None`` when too much is at risk already."""
@@ -162,8 +180,7 @@ class Recorder:
             self._context.incidents.report("tracking_lost", reason="the store does not work, and memory is full")
             return None
         task = asyncio.create_task(self.settle(recording))
-        self._commits.add(task)
-        task.add_done_callback(self._forget_commit)
+        self._keep(task)
         return task
 
     async def settle(self, recording: Recording, settlements: Sequence[Settlement] = ()) -> None:
@@ -174,8 +191,9 @@ class Recorder:
 
     async def drain(self, deadline_seconds: float) -> None:
         """Wait for what is at risk; what is not written by then is lost."""
-        if self._commits:
-            _, lost = await asyncio.wait(self._commits, timeout=deadline_seconds)
+        if self._commits or self._writes:
+            await asyncio.wait(self._commits | self._writes, timeout=deadline_seconds)
+            lost, self._commits = [task for task in self._commits if not task.done()], set()
             for task in lost:
                 task.cancel()
             if lost:
@@ -240,8 +258,56 @@ class Recorder:
             kinds = {record.id: record.kind for record in plan.records}
             new = [kinds[entry_id] for entry_id in committed.appended if entry_id in kinds]
             counts.recorded.update(new)
-            if new and self.wake_worker is not None:
-                self.wake_worker()
+            if committed.set_aside:
+                counts.left_out[LeftOut.NOT_STORABLE] += sum(entry_id in kinds for entry_id in committed.set_aside)
+            if new:
+                self.on_recorded()
+
+    async def _write(self, recording: Recording, call: str) -> None:
+        """
+        Make durable what *call* recorded outside of handling, within the time allowed.
+
+        Raises:
+            StoreUnavailable: The store did not take it in time.
+            StoreError: The store can never keep it.
+            TrackingError: It has no stored form.
+        """
+        task = asyncio.create_task(self._commit_once(recording))
+        self._writes.add(task)
+        task.add_done_callback(self._forget_write)
+        seconds = self._context.settings.commit_timeout_seconds
+        try:
+            await asyncio.wait({task}, timeout=seconds)
+        except asyncio.CancelledError:
+            # The caller is gone, so nobody would repeat it.
+            self._keep(task)
+            raise
+        if not task.done():
+            self._committer.give_up(task)
+            msg = (
+                f"`{call}`: the store did not take it within {seconds:g} s ({self._committer.failure}); "
+                "repeat the call when the store works, with the same `id` so that it counts once"
+            )
+            raise StoreUnavailable(msg)
+        task.result()
+
+    async def _commit_once(self, recording: Recording) -> None:
+        recording.is_open = False
+        contributor = RecordingContributor(self, recording)
+        for _ in range(PLANS):
+            unit = await self._committer.contribution(contributor)
+            contributor.check_storable()
+            committed = None
+            if unit.appends or unit.marks:
+                committed = await self._committer.commit(unit)
+            if committed is None or committed.verdict is CommitVerdict.COMMITTED:
+                contributor.committed(committed)
+                if committed is not None and committed.set_aside:
+                    msg = "the store can never keep this; a dead letter says why, see `kochava-bot store list`"
+                    raise NotStorable(msg)
+                return
+        msg = f"the person's state changed {PLANS} times while it was recorded; repeat the call"
+        raise StoreError(msg)
 
     def _about(
         self, event_name: str | None, user_id: object, page_id: object, channel: object
@@ -353,10 +419,23 @@ class Recorder:
             is_known = bool(KnownState.from_bytes(stored.get(part.keys.known)).first_record)
             part.answers = await self._privacy.ask(part.app, part.person, event, is_known=is_known)
 
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._commits.add(task)
+        task.add_done_callback(self._forget_commit)
+
     def _forget_commit(self, task: asyncio.Task[None]) -> None:
+        is_lost = task in self._commits and task.cancelled()
         self._commits.discard(task)
-        if not task.cancelled() and task.exception() is not None:
+        if is_lost:
+            log.error("tracking_lost_at_risk: its event loop ended before the store took it")
+        elif not task.cancelled() and task.exception() is not None:
             self._context.incidents.report("tracking_failed", reason=type(task.exception()).__name__)
+
+    def _forget_write(self, task: asyncio.Task[None]) -> None:
+        self._writes.discard(task)
+        # An error that comes after the caller was told of another one must not be reported as never retrieved.
+        if not task.cancelled():
+            task.exception()
 
 
 class RecordingContributor:
@@ -370,6 +449,12 @@ class RecordingContributor:
     async def contribute(self) -> Unit:
         self._plan = await self._recorder.plan(self._recording)
         return self._recorder.unit_of(self._plan)
+
+    def check_storable(self) -> None:
+        """Raise a `TrackingError` when something of the plan has no stored form."""
+        if self._plan is not None and LeftOut.NOT_STORABLE in self._plan.left_out:
+            msg = "it holds something that has no stored form, such as text that is no Unicode"
+            raise TrackingError(msg)
 
     def committed(self, answer: Committed | None) -> None:
         """Count what was recorded and left out. Idempotent."""

@@ -6,17 +6,22 @@ User and Page come from the send itself; the handling says only the cause.
 
 from __future__ import annotations
 
+import inspect
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import attrs
+import orjson
 
+from ..exceptions import RegistrationError
 from ..handling import Handling, current_handling
 from ..kochava.smartlink_settings import AUTO
 from ..messenger.events import ChangeEvent, Channel
 from ..messenger.links.body import iter_links
-from ..messenger.outgoing import Endpoint, Outgoing
+from ..messenger.outgoing import Endpoint, Outgoing, Recipient
 from .automatic_events import referral_facts
 from .funnel import Sent, offers_of
 from .greeting import current_greeting, mark_of
@@ -32,6 +37,33 @@ REMEMBERED_PEOPLE = 10_000
 
 MESSAGE_KEYS = frozenset(("text", "attachment", "attachments", "quick_replies"))
 """Keys of a message, none of which a Send API body has."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class Sending:
+    """
+    A send under way.
+
+    Attributes:
+        tracker: Which middleware's it is.
+        outgoing: As the caller gave it.
+        sent: With SmartLinks.
+        began_at: Seconds since the epoch.
+        handling: The cause, as it was when the call began.
+        outer: The send within which this one is made, if any.
+        is_open: It has not ended.
+    """
+
+    tracker: SendTracker
+    outgoing: Outgoing
+    sent: Outgoing
+    began_at: float
+    handling: Handling | None
+    outer: Sending | None = None
+    is_open: bool = True
+
+
+_sending: ContextVar[Sending | None] = ContextVar("kochava_bot_sending", default=None)
 
 
 class SendTracker:
@@ -60,6 +92,8 @@ class SendTracker:
         user_id, page_id = optional_id("user_id", user_id), optional_id("page_id", page_id)
         if isinstance(body, Mapping) and "message" not in body and not MESSAGE_KEYS.isdisjoint(body):
             return self.rewritten_body({"message": body}, user_id, page_id, creative, channel)["message"]
+        if (mark := mark_of(body)) is not None:
+            self._recorder.report_greeting(mark.creative or "a body", "it was only given to `kochava.rewrite`")
         has_recipient = user_id is None or not isinstance(body, Mapping) or "recipient" in body
         whole = body if has_recipient else {**body, "recipient": {"id": user_id}}
         outgoing = Outgoing(body=whole, page_id=page_id, creative=creative)
@@ -77,7 +111,59 @@ class SendTracker:
         rewritten = rewrite(whole, links, context).body
         return rewritten if has_recipient else {key: rewritten[key] for key in body}
 
-    async def rewritten(self, outgoing: Outgoing) -> Outgoing:
+    def channel_of(self, page_id: object) -> Channel | None:
+        """The channel on which events of a Page came to this process; ``None`` when there was none."""
+        return self._recorder.channel_of(optional_id("page_id", page_id))
+
+    async def begin(self, outgoing: Outgoing) -> Sending | None:
+        """
+        Begin a send: rewrite its links. ``None`` when it is the message of a send under way, seen once more by another
+        layer, such as an HTTP client beneath an `AsyncBot`; then it passes as it is.
+        """
+        outer = sending = _sending.get()
+        while sending is not None:
+            if sending.tracker is self and sending.is_open and _is_same(sending.sent.body, outgoing.body):
+                return None
+            sending = sending.outer
+        handling = current_handling()
+        outgoing = self.with_page(outgoing)
+        greeting = current_greeting()
+        if greeting is not None and _has_message(outgoing.body):
+            greeting.is_sent = True
+        sent = await self._rewritten(outgoing)
+        began_at = self._context.clock.now()
+        return Sending(tracker=self, outgoing=outgoing, sent=sent, began_at=began_at, handling=handling, outer=outer)
+
+    @contextmanager
+    def under_way(self, sending: Sending) -> Iterator[None]:
+        """While *sending* is with its sender, its message is not tracked again."""
+        token = _sending.set(sending)
+        try:
+            yield
+        finally:
+            sending.is_open = False
+            _sending.reset(token)
+
+    async def end(self, sending: Sending, answer: Any) -> None:
+        """Record what was sent when it is a greeting, and whose comment it answers."""
+        outgoing = sending.outgoing
+        app = self._context.apps.of(outgoing.page_id)
+        is_marked = outgoing.greeting or mark_of(outgoing.body) is not None or current_greeting() is not None
+        is_greeting = app.has_greeting and is_marked
+        is_private_reply = app.events.attach_referral != "off" and outgoing.recipient.comment_id is not None
+        if not is_greeting and not is_private_reply:
+            return
+        try:
+            answered = await _decoded(answer)
+            if is_private_reply:
+                await self._facts.note_comment(sending, answered)
+            if is_greeting:
+                await self._record_greeting(sending, answered, app)
+        except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
+            incident = "greeting_not_watched" if is_greeting else "comment_not_noted"
+            self._context.incidents.report(incident, reason=type(exc).__name__)
+
+    async def _rewritten(self, outgoing: Outgoing) -> Outgoing:
         """*outgoing* with SmartLinks, or as it is when something goes wrong."""
         app = self._context.apps.of(outgoing.page_id)
         if not app.links.is_active:
@@ -103,22 +189,6 @@ class SendTracker:
         self._context.counts.links_left_alone.update(result.left_alone)
         return attrs.evolve(outgoing, body=result.body) if result.changed else outgoing
 
-    async def watch(self, outgoing: Outgoing, answer: Any, began_at: float, handling: Handling | None) -> None:
-        """Record what was sent when it is a greeting; *handling* is the cause, as it was when the call began."""
-        app = self._context.apps.of(outgoing.page_id)
-        try:
-            await self._facts.note_comment(outgoing, answer, app, handling)
-        except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
-            self._context.incidents.report("comment_not_noted", reason=type(exc).__name__)
-        if not app.has_greeting:
-            return
-        if not (outgoing.greeting or mark_of(outgoing.body) is not None or current_greeting() is not None):
-            return
-        try:
-            await self._record_greeting(outgoing, answer, began_at, app, handling)
-        except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
-            self._context.incidents.report("greeting_not_watched", reason=type(exc).__name__)
-
     async def _has_suppressed(self, named: Iterable[str], app: App) -> bool:
         """Whether one of the people whose ids links would carry is suppressed, or known by a reference only."""
         handling = current_handling()
@@ -130,12 +200,9 @@ class SendTracker:
                 return True
         return False
 
-    async def _record_greeting(
-        self, outgoing: Outgoing, answer: Any, began_at: float, app: App, handling: Handling | None
-    ) -> None:
-        answered = answer if isinstance(answer, Mapping) else {}
-        has_message = isinstance(outgoing.body, Mapping) and outgoing.body.get("message") is not None
-        if outgoing.endpoint != Endpoint.MESSAGES or not has_message or "error" in answered:
+    async def _record_greeting(self, sending: Sending, answered: Mapping[str, Any], app: App) -> None:
+        outgoing, began_at, handling = sending.outgoing, sending.began_at, sending.handling
+        if outgoing.endpoint != Endpoint.MESSAGES or not _has_message(outgoing.body) or "error" in answered:
             return
         recipient = outgoing.recipient
         user_id = recipient.user_id or _text(answered.get("recipient_id"))
@@ -143,11 +210,13 @@ class SendTracker:
         mid = _text(answered.get("message_id")) or _text(answered.get("marketing_message_tracking_id"))
         # Of another person than the recipient, the handled event says nothing.
         cause = handling.event if handling is not None and handling.event.user_id == user_id else None
+        marked = current_greeting()
         sent = Sent(
             at=began_at,
             mid=mid,
-            greeting=current_greeting()
-            or record_id(app.app_id, "greeting", recipient.user_id or recipient.user_ref, mid or str(began_at)),
+            greeting=marked.id
+            if marked is not None
+            else record_id(app.app_id, "greeting", recipient.user_id or recipient.user_ref, mid or str(began_at)),
             offers=offers_of(outgoing.body),
             handler=None if handling is None else handling.handler,
             creative=creative_of(outgoing),
@@ -199,12 +268,11 @@ class SendFacts:
             self._noted.popitem(last=False)
         return False
 
-    async def note_comment(self, outgoing: Outgoing, answer: Any, app: App, handling: Handling | None) -> None:
+    async def note_comment(self, sending: Sending, answered: Mapping[str, Any]) -> None:
         """Record the ad on which a person commented, who is known now: Facebook's answer to a private reply says it."""
-        comment_id = outgoing.recipient.comment_id
-        answered = answer if isinstance(answer, Mapping) and "error" not in answer else {}
-        user_id = answered.get("recipient_id")
-        if app.events.attach_referral == "off" or comment_id is None or not user_id:
+        outgoing, handling = sending.outgoing, sending.handling
+        comment_id, user_id = outgoing.recipient.comment_id, answered.get("recipient_id")
+        if comment_id is None or not user_id or "error" in answered:
             return
         person = Person(user_id=str(user_id), page_id=outgoing.page_id, channel=outgoing.channel)
         # Written at once: a comment can be replied to only once, should this process die before the handling ends.
@@ -230,6 +298,25 @@ def _named_in(outgoing: Outgoing) -> set[str]:
     return named
 
 
+def outgoing_of(body: Any, *, page_id: object, channel: object, **fields: Any) -> Outgoing:
+    """
+    What `KochavaMiddleware.send` is given, as an `Outgoing`.
+
+    Raises:
+        RegistrationError: *body* is an `Outgoing`.
+        TrackingError: An argument is no id or channel.
+    """
+    if isinstance(body, Outgoing):
+        msg = "`send` takes a Send API body, got an Outgoing: pass its `body`, and its other fields as arguments"
+        raise RegistrationError(msg)
+    handling = current_handling()
+    default = Channel.MESSENGER if handling is None else handling.event.channel
+    page_id = optional_id("page_id", page_id)
+    if page_id is None and handling is not None:
+        page_id = handling.event.page_id
+    return Outgoing(body=body, page_id=page_id, channel=optional_channel(channel) or default, **fields)
+
+
 def creative_of(outgoing: Outgoing) -> str | None:
     """Name of the creative: of the send, or of the mark on its body."""
     mark = mark_of(outgoing.body)
@@ -250,3 +337,39 @@ def _rewritten(outgoing: Outgoing, links: AppLinks) -> Rewritten:
 
 def _text(value: Any) -> str | None:
     return None if value is None or value == "" else str(value)
+
+
+def _has_message(body: Any) -> bool:
+    return isinstance(body, Mapping) and body.get("message") is not None
+
+
+def _is_same(sent: Any, body: Any) -> bool:
+    """Whether *body* is what *sent* becomes beneath: as an object or as JSON, with members that a sender adds."""
+    try:
+        return bool(_content(sent) == _content(body))
+    except Exception:  # noqa: BLE001 - a body may be anything, even endless
+        return False
+
+
+def _content(body: Any) -> Any:
+    if not isinstance(body, Mapping) or "recipient" not in body:
+        return body
+    message = body.get("message")
+    if isinstance(message, (str, bytes)):
+        message = orjson.loads(message)
+    return Recipient.of(body), message, body.get("sender_action")
+
+
+async def _decoded(answer: Any) -> Mapping[str, Any]:
+    """Facebook's answer, from what it was decoded to or from the response object of an HTTP client."""
+    status = getattr(answer, "status_code", None) or getattr(answer, "status", None)
+    if isinstance(status, int) and status >= 400:
+        return {"error": {"code": status}}
+    decode = getattr(answer, "json", None)
+    if not isinstance(answer, Mapping) and callable(decode):
+        try:
+            answer = decode()
+            answer = await answer if inspect.isawaitable(answer) else answer
+        except Exception:  # noqa: BLE001 - a response that was not read, or is closed, only says that it was sent
+            return {}
+    return answer if isinstance(answer, Mapping) else {}

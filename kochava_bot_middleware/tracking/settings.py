@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 
@@ -13,9 +13,9 @@ from ..clock import Clock
 from ..delivery.settings import DeliverySettings
 from ..exceptions import Violation
 from ..incidents import Incidents
-from ..kochava.destination import Destination, Destinations, Tracker, WireSettings
+from ..kochava.destination import Destination, Destinations, Tracker, WireSettings, app_guid
 from ..kochava.smartlink_settings import SmartLinkSettings
-from ..settings import Rule, at_least, check_rules, not_empty
+from ..settings import InvalidValue, Rule, Secret, at_least, check_rules
 from ..store.address import DEFAULT_ADDRESS, StorePlace, openable, shown
 from ..store.contract import Store
 from ..telemetry.counts import Counts
@@ -60,7 +60,7 @@ class WorkerPlace(enum.StrEnum):
 class PageOverrides:
     """What differs for one Page; each section that is given replaces the one at the top whole."""
 
-    kochava_app_id: str | None = attrs.field(default=None, validator=not_empty)
+    kochava_app_id: str | None = attrs.field(default=None, validator=app_guid)
     smartlinks: SmartLinkSettings | None = None
     greeting: GreetingSettings | None = None
     events: EngagementSettings | None = None
@@ -68,6 +68,12 @@ class PageOverrides:
     device: DeviceSettings | None = None
     install: InstallSettings | None = None
     wire: WireSettings | None = None
+
+
+def _at_least_one(_instance: Any, _attribute: Any, secrets: Secret | tuple[Secret, ...] | None) -> None:
+    if secrets == ():
+        wanted = "one secret or more"
+        raise InvalidValue(wanted, secrets)
 
 
 def _no_second_greeting(wire: WireSettings, pages: Mapping[str, PageOverrides]) -> Iterator[Violation]:
@@ -85,6 +91,8 @@ class KochavaSettings:
 
     Attributes:
         kochava_app_id: The App GUID (``ko…``). Kochava advises one app for each bot.
+        app_secret: Of the Facebook app, or several: `KochavaMiddleware.parse` refuses webhooks that are signed with
+            none of them. Without it, whoever calls `parse` has checked the signature. A `MessengerBot` has its own.
         store: Where records are kept: an address such as ``sqlite:///path``, or ``memory://`` for tests; or a table
             with ``address`` and more.
         smartlinks: How links are rewritten.
@@ -107,7 +115,8 @@ class KochavaSettings:
         drain_seconds: How long a shutdown waits for requests under way.
     """
 
-    kochava_app_id: str = attrs.field(validator=not_empty)
+    kochava_app_id: str = attrs.field(validator=app_guid)
+    app_secret: Secret | tuple[Secret, ...] | None = attrs.field(default=None, validator=_at_least_one)
     store: str | StorePlace = attrs.field(default=DEFAULT_ADDRESS, validator=openable, repr=shown)
     smartlinks: SmartLinkSettings = attrs.field(factory=SmartLinkSettings)
     greeting: GreetingSettings = attrs.field(factory=GreetingSettings)
@@ -131,6 +140,13 @@ class KochavaSettings:
 
     def __attrs_post_init__(self) -> None:
         check_rules(self)
+
+    @property
+    def app_secrets(self) -> tuple[Secret, ...]:
+        """`app_secret` as a tuple, whichever way it was given."""
+        if self.app_secret is None:
+            return ()
+        return (self.app_secret,) if isinstance(self.app_secret, Secret) else self.app_secret
 
     @property
     def kept_in(self) -> StorePlace:

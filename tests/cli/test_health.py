@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from kochava_bot_middleware.cli.health import Health, served
-from kochava_bot_middleware.exceptions import KochavaBotError, StoreUnavailable
+from kochava_bot_middleware.exceptions import KochavaBotError, StoreUnavailable, StoreUnusable
 from kochava_bot_middleware.store.contract import Store
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import QueueStats
@@ -16,7 +16,10 @@ from kochava_bot_middleware.telemetry.prometheus import Metrics
 
 
 class BrokenStore(MemoryStore):
-    """Cannot be read; its error names a secret."""
+    """Cannot be used; its error names a secret."""
+
+    async def open(self) -> None:
+        await self.stats()
 
     async def stats(self) -> Mapping[str, QueueStats]:
         msg = "cannot reach postgresql://me:hidden@db"
@@ -43,6 +46,20 @@ def ready(store: Store | None = None, metrics: Metrics | None = None) -> Health:
 async def test_started_worker_is_ready() -> None:
     """While its store can be read."""
     assert (200, '{"status": "ready"}') == await got("/readyz", ready())
+
+
+class ReadOnlyStore(MemoryStore):
+    """Can only be read."""
+
+    async def open(self) -> None:
+        msg = "is read-only"
+        raise StoreUnusable(msg)
+
+
+async def test_worker_whose_store_can_only_be_read_is_not_ready() -> None:
+    """Its server has become a standby, say."""
+    status, text = await got("/readyz", ready(ReadOnlyStore()))
+    assert (503, True) == (status, "StoreUnusable" in text)
 
 
 async def test_worker_is_not_ready_before_it_has_started() -> None:

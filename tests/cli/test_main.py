@@ -89,3 +89,114 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     asyncio.run(store())
     return folder
+
+
+COMMANDS = [line.split() for line in ("check", "store list", "store export", "store show wait1", "trace 5", "rewrite")]
+
+
+def in_shell(line: str, *argv: str) -> subprocess.CompletedProcess[bytes]:
+    """A command as a shell runs it; ``"$@"`` in *line* is the command."""
+    command = [sys.executable, "-m", "kochava_bot_middleware", *argv]
+    return subprocess.run(["bash", "-c", line, "bash", *command], capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize("argv", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("streams", ["<&-", "<&- >&- 2>&-", "</dev/null >/dev/full"])
+def test_streams_that_are_closed_or_full_are_no_traceback(folder: Path, argv: list[str], streams: str) -> None:
+    """Status 0 or 1, and at most one line of error."""
+    done = in_shell(f'"$@" {streams}', *argv, "--settings", str(folder / "bot.toml"))
+    assert done.returncode in (0, 1)
+    assert len(done.stderr.splitlines()) <= 1
+
+
+@pytest.mark.parametrize("argv", COMMANDS[:-1], ids=" ".join)
+def test_output_that_is_not_read_is_no_error(crowded: Path, argv: list[str]) -> None:
+    """`kochava-bot store list | head -1`."""
+    done = in_shell('"$@" | head -1', *argv, "--settings", str(crowded / "bot.toml"))
+    assert (0, b"") == (done.returncode, done.stderr)
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with more entries than a pipe holds."""
+    folder = tmp_path_factory.mktemp("crowded")
+    write_settings(folder)
+
+    async def store() -> None:
+        async with store_in(folder) as store:
+            await store.commit(Unit(appends=[entry_of(purchase(f"wait{number}")) for number in range(2000)]))
+
+    asyncio.run(store())
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("nowhere", None, "No such file"),
+        (".", None, "Is a directory"),
+        ("empty", b"", "kochava: wanted a table [kochava], got none in"),
+        ("latin", "[kochava]\nstore = 'ü'".encode("latin-1"), "wanted a TOML file, got 'utf-8' codec"),
+        ("json", b'{"kochava": {}}', "wanted a TOML file"),
+        ("deep", b"a = " + b"[" * 100_000, "wanted a TOML file"),
+    ],
+)
+@pytest.mark.parametrize("argv", [["check"], ["store", "list"], ["worker"], ["rewrite"]], ids=" ".join)
+def test_settings_file_that_is_none_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, argv: list[str], name: str, content: bytes | None, message: str
+) -> None:
+    """For each command, with status 2."""
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    status = main([*argv, "--settings", str(path)])
+    shown = capsys.readouterr()
+    assert (2, "", 1) == (status, shown.out, len(shown.err.splitlines()))
+    assert message in shown.err
+
+
+@pytest.mark.parametrize("command", ["parse", "rewrite"])
+@pytest.mark.parametrize("content", [None, b"", b"[1,", b"5", b"\xff", b"[" * 100_000], ids=str)
+def test_input_file_that_is_none_is_one_line(
+    capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path, command: str, content: bytes | None
+) -> None:
+    """The others are still read, so the status is 1."""
+    path = tmp_path / "input.json"
+    if content is not None:
+        path.write_bytes(content)
+    options = ["--settings", str(folder / "bot.toml")] if command == "rewrite" else []
+    status = main([command, *options, str(path)])
+    shown = capsys.readouterr()
+    assert (1, "", 1) == (status, shown.out, len(shown.err.splitlines()))
+    assert shown.err.startswith(f"kochava-bot {command}: {path}: ")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["trace"], ["store", "show"], ["store", "retry"], ["store", "list", "--after"], ["store", "list", "--lane"]],
+    ids=" ".join,
+)
+def test_id_in_another_encoding_is_refused(folder: Path, argv: list[str]) -> None:
+    """No store keeps such an id."""
+    words = [sys.executable, "-m", "kochava_bot_middleware", *argv, "\udcff", "--settings", str(folder / "bot.toml")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert (2, "") == (done.returncode, done.stdout)
+    assert "wanted text in the system's encoding, got '\\udcff' (str)" in done.stderr
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "x", "1e9", "1000001", "9" * 30])
+def test_list_refuses_a_wrong_limit(capsys: pytest.CaptureFixture[str], number: str) -> None:
+    """Also one that no store could count to."""
+    with pytest.raises(SystemExit) as ended:
+        main(["store", "list", f"--limit={number}"])
+    assert 2 == ended.value.code
+    assert "--limit: wanted a whole number from 1 to 1000000, got" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["-1", "nan", "inf", "1e300", "36501", "x"])
+def test_purge_refuses_a_wrong_age(capsys: pytest.CaptureFixture[str], number: str) -> None:
+    """Before anything is removed."""
+    with pytest.raises(SystemExit) as ended:
+        main(["store", "purge", f"--dead-older-than={number}"])
+    assert 2 == ended.value.code
+    assert "--dead-older-than: wanted a number from 0 to 36500, got" in capsys.readouterr().err

@@ -33,7 +33,7 @@ async def test_send_test_sends_test_events_only(run: Run, tmp_path: Path) -> Non
         assert [] == kochava.rejections
         assert ["Test Message", "Test Purchase"] == [record.name for record in kochava.records]
         assert [{"fb_user_id": "kochava-bot-test"}] * 2 == [dict(record.device_ids) for record in kochava.records]
-    assert (0, 2) == (ran.status, ran.out.count("delivered"))
+    assert (0, 2) == (ran.status, ran.out.count("  delivered  "))
     assert not (tmp_path / "bot.db").exists()
 
 
@@ -54,7 +54,8 @@ async def test_send_test_prints_the_verdict_of_what_is_refused(run: Run, tmp_pat
         ran = await run("send-test", "--json", "--settings", settings_for(tmp_path, kochava))
     first, _second = map(json.loads, ran.out.splitlines())
     assert (1, False, "rejected by Kochava") == (ran.status, first["delivered"], first["verdict"])
-    assert "kochava_app_id" in first["detail"]
+    assert "kochava_app_id" in first["answer"]
+    assert "would keep it as dead" in first["why"]
 
 
 async def test_send_test_shows_no_secrets(run: Run, tmp_path: Path) -> None:
@@ -110,3 +111,51 @@ async def test_send_test_of_an_unknown_kind(run: Run, tmp_path: Path, kinds: str
         assert [] == kochava.records
     assert (2, "", 1) == (ran.status, ran.out, len(ran.err.splitlines()))
     assert "install, session, event, identity, impression, click, deletion" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "shown", "ended"),
+    [
+        (200, b'{"success":"1"}', '200 {"success":"1"}', 0),
+        (204, b"", "204", 0),
+        (200, b"<html>\n\x1b[31mMoved</html>", "200 <html>\\u000a\\u001b[31mMoved</html>", 0),
+        (202, "grün \udcff".encode("utf-8", "surrogateescape"), "202 grün \ufffd", 0),
+        (200, b'{"success":0,"why":"no"}', '200 {"success":0,"why":"no"}', 1),
+        (200, b"x" * 5000, "200 " + "x" * 196 + "…", 0),
+    ],
+)
+async def test_send_test_prints_the_answer_of_a_success(
+    run: Run, tmp_path: Path, status: int, body: bytes, shown: str, ended: int
+) -> None:
+    """Its status and the start of its body, escaped, and which setting makes it a success or not."""
+    async with LocalKochava(app_ids=[APP_ID]) as kochava:
+        kochava.answer_with(status, body=body, times=None)
+        ran = await run("send-test", "--settings", settings_for(tmp_path, kochava))
+    lines = ran.out.splitlines()
+    assert (ended, 3) == (ran.status, len(lines))
+    assert lines[1].endswith(f"  {shown}")
+    assert "wire.success is 'status_and_body'" in lines[1]
+
+
+async def test_send_test_prints_the_answer_to_a_ping(run: Run, tmp_path: Path) -> None:
+    """A redirect is a success of a click."""
+    async with LocalKochava(app_ids=[APP_ID]) as kochava:
+        kochava.answer_with(302, headers={"Location": "https://shop.example"}, body=b"Found")
+        ran = await run("send-test", "--json", "--kinds=click", "--settings", settings_for(tmp_path, kochava))
+    answer = json.loads(ran.out)
+    assert (0, "delivered", "302 Found") == (ran.status, answer["verdict"], answer["answer"])
+    assert "wire.ping_success is '2xx_and_3xx'" in answer["why"]
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+async def test_answer_of_a_success_shows_no_secrets(run: Run, tmp_path: Path, more: list[str]) -> None:
+    """As they are, in JSON, in an address, or cut off at the end of what was kept."""
+    keys = {"wire.api_key": 'hidden/"key', "wire.api_secret": "hidden-secret"}
+    body = b'a hidden/"key b hidden/\\"key c hidden%2F%22key d hidden-secret '
+    async with LocalKochava(app_ids=[APP_ID]) as kochava:
+        kochava.answer_with(200, body=body, times=1)
+        kochava.answer_with(200, body=b"x" * 505 + b"hidden-secret", times=1)
+        ran = await run("send-test", *more, "--settings", settings_for(tmp_path, kochava, **keys))
+    assert 0 == ran.status
+    assert "200 a … b … c … d …" in ran.out
+    assert "hidden" not in ran.out + ran.err

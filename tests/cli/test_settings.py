@@ -25,9 +25,11 @@ async def test_all_violations_are_printed(run: Run, tmp_path: Path, command: lis
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[kochavva]\n", "[kochavva], probably misspelt"),
+        ("[kochavva]\n", "kochavva: wanted probably [kochava], got an unknown table"),
         ("kochava = 5\n", "kochava: wanted a table [kochava], got a value of type int"),
         ("[kochava\n", "wanted a TOML file"),
+        ("", "kochava: wanted a table [kochava], got none in"),
+        ("a = " + "[" * 5000, "wanted a TOML file"),
         (None, "No such file"),
     ],
 )

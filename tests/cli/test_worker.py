@@ -82,6 +82,21 @@ async def test_worker_whose_port_is_taken(run: Run, tmp_path: Path) -> None:
     assert f"cannot listen on 127.0.0.1:{port}" in ran.err
 
 
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+async def test_worker_listens_on_an_ipv6_address(tmp_path: Path, host: str) -> None:
+    """With or without brackets; it prints them."""
+    async with worker_in(tmp_path, write_settings(tmp_path), "--port", "0", "--host", host) as worker:
+        assert "; answers on http://[::1]:" in await worker.start()
+        await worker.stop()
+
+
+async def test_worker_refuses_an_empty_host(run: Run) -> None:
+    """It would listen on every address."""
+    ran = await run("worker", "--port=0", "--host= ")
+    assert 2 == ran.status
+    assert "--host: wanted a name or an address" in ran.err
+
+
 async def test_worker_refuses_a_port_out_of_range(run: Run, tmp_path: Path) -> None:
     """The message gives the range."""
     ran = await run("worker", "--port", "65536", "--settings", write_settings(tmp_path))

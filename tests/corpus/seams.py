@@ -156,7 +156,7 @@ async def _through_middleware(outgoing: Outgoing, settings: Mapping[str, Any]) -
         left.append(found.body)
         return {"recipient_id": "1", "message_id": "m_1"}
 
-    await _middleware(settings).send(outgoing, graph)
+    await _middleware(settings).chain_layer.send(outgoing, graph)
     return left[0]
 
 

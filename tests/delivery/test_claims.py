@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from kochava_bot_middleware.delivery.attempt import Settled
+from kochava_bot_middleware.exceptions import StoreUnavailable, StoreUnusable
 from kochava_bot_middleware.kochava.client import Answer
 from kochava_bot_middleware.kochava.records import Record
 from kochava_bot_middleware.kochava.wire import WireRequest
@@ -315,3 +316,44 @@ async def test_an_append_of_another_process_is_seen_at_once_when_the_store_annou
         world.store.reported()
         await world.clock.advance(0.5)
         assert [("u1", 1)] == world.sender.sent
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), StoreUnusable("read-only"), TimeoutError()], ids=repr)
+async def test_record_waits_while_the_store_cannot_be_asked(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """That is a failure of the store, not of the attempt: no record becomes too old by it."""
+    is_away = True
+
+    async def gate(_record: Record) -> str | None:
+        if is_away:
+            raise error
+        return None
+
+    world = World(gate=gate, max_age_seconds=600.0)
+    async with world.running():
+        await world.append(event(1))
+        await world.clock.advance(900)
+        (row,) = await world.store.browse("track")
+        assert (EntryState.WAITING, "the store does not answer") == (row.state, row.reason)
+        is_away = False
+        await world.clock.advance(10)
+    assert [] == [each.getMessage() for each in caplog.records if "crashed" in each.getMessage()]
+    assert any(f"store_failed track {type(error).__name__}" in each.getMessage() for each in caplog.records)
+
+
+async def test_record_waits_while_its_lease_cannot_be_renewed(caplog: pytest.LogCaptureFixture) -> None:
+    """The lease may have lapsed while the gate was asked; whether it did cannot be said without the store."""
+    world = World()
+
+    async def gate(_record: Record) -> str | None:
+        world.clock.stall(world.settings.lease_seconds)
+        world.store.broken = True
+        return None
+
+    world.gate = gate
+    world.worker = world.another_worker()
+    async with world.running():
+        await world.append(event(1))
+        await world.clock.advance(1)
+        assert [] == world.sender.requests
+        world.store.broken = False
+    assert [] == [each.getMessage() for each in caplog.records if "crashed" in each.getMessage()]

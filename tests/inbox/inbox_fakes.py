@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from kochava_bot_middleware.exceptions import StoreError, StoreUnavailable
+from kochava_bot_middleware.exceptions import NotStorable, StoreUnavailable
 from kochava_bot_middleware.handling import Handling
 from kochava_bot_middleware.messenger.events import Event
 from kochava_bot_middleware.messenger.parsing.webhook import parse_webhook
@@ -80,7 +80,7 @@ class FaultyStore(StoreWrapper):
         await self.open_gate.wait()
         self._check()
         if self.poison.intersection(entry.id for entry in unit.appends):
-            raise StoreError("cannot keep this")
+            raise NotStorable("cannot keep this")
         committed = await self.inner.commit(unit)
         if self.loses_answers:
             raise StoreUnavailable("the answer was lost")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kochava_bot_middleware.exceptions import StoreError, StoreUnavailable
+from kochava_bot_middleware.exceptions import NotStorable, StoreUnavailable
 from kochava_bot_middleware.inbox.webhook import Webhook
 from kochava_bot_middleware.messenger.events import Event
 from kochava_bot_middleware.settings import Secret
@@ -149,7 +149,7 @@ async def test_store_that_cannot_keep_it_says_nothing_of_it(
     hook: Webhook, taker: Taker, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The store's own words may quote the event."""
-    taker.error = StoreError(f"cannot keep {SAID}")
+    taker.error = NotStorable(f"cannot keep {SAID}")
     answer = await hook.receive(BODY, signed(BODY))
 
     assert 503 == answer.status

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from kochava_bot_middleware.exceptions import SchemaTooNew, StoreError, StoreUnavailable
+from kochava_bot_middleware.exceptions import NotStorable, SchemaTooNew, StoreError, StoreUnavailable, StoreUnusable
 from kochava_bot_middleware.queues.commits import LONGEST_PAUSE_SECONDS, CommitRetry, LaneLocks
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import CommitVerdict, Entry, Queue, Unit
@@ -50,7 +50,7 @@ async def test_commit_is_tried_until_the_store_takes_it(
     assert ["a"] == await notes(store)
 
 
-@pytest.mark.parametrize("kind", [StoreUnavailable, SchemaTooNew])
+@pytest.mark.parametrize("kind", [StoreUnavailable, StoreUnusable, SchemaTooNew])
 async def test_passing_faults_are_waited_out(
     kind: type[StoreError], store: FaultyStore, clock: VirtualClock, commits: CommitRetry
 ) -> None:
@@ -66,11 +66,11 @@ async def test_passing_faults_are_waited_out(
 
 async def test_what_the_store_can_never_keep_is_not_tried_again(store: FaultyStore, commits: CommitRetry) -> None:
     """Trying for ever would only stop the lane."""
-    store.error = StoreError("cannot keep this")
+    store.error = NotStorable("cannot keep this")
 
-    with pytest.raises(StoreError):
+    with pytest.raises(NotStorable):
         await commits.commit(unit("a"))
-    assert 1 == store.commits
+    assert 2 == store.commits, "the unit and its dead letter"
 
 
 async def test_only_one_tries_while_the_store_fails(

@@ -62,7 +62,13 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.C
     """The demo as a command, with its own folder for temporary files."""
     folder = tmp_path_factory.mktemp("demo")
     command = [sys.executable, "-m", "kochava_bot_middleware", "demo", "--headless", "--people", "6", "--seconds", "1"]
-    environment = {**os.environ, "TMPDIR": str(folder), "KOCHAVA_BOT__BOT__VERIFY_TOKEN": "of another bot"}
+    environment = {
+        **os.environ,
+        "TMPDIR": str(folder),
+        "KOCHAVA_BOT__BOT__VERIFY_TOKEN": "of another bot",
+        # Whatever the encoding of the terminal.
+        "PYTHONIOENCODING": "ascii",
+    }
     return folder, subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
 
 

@@ -109,7 +109,7 @@ def test_the_policy_of_one_event_can_be_set() -> None:
     """Three tables deep, with the event's own name."""
     tables = from_environment(
         {
-            "KOCHAVA_BOT__KOCHAVA__KOCHAVA_APP_ID": "12345",
+            "KOCHAVA_BOT__KOCHAVA__KOCHAVA_APP_ID": "ko12345",
             "KOCHAVA_BOT__KOCHAVA__DELIVERY__ON_AMBIGUOUS__Purchase": "dead",
             "KOCHAVA_BOT__KOCHAVA__WIRE__API_KEY": "12345678901234567890",
             "KOCHAVA_BOT__KOCHAVA__WIRE__API_SECRET": "98765432109876543210",
@@ -117,7 +117,7 @@ def test_the_policy_of_one_event_can_be_set() -> None:
     )
     settings = from_mapping(KochavaSettings, tables["kochava"])
 
-    assert ({"Purchase": "dead"}, "12345") == (settings.delivery.on_ambiguous, settings.kochava_app_id)
+    assert ({"Purchase": "dead"}, "ko12345") == (settings.delivery.on_ambiguous, settings.kochava_app_id)
     assert Secret("12345678901234567890") == settings.wire.api_key
 
 
@@ -163,3 +163,53 @@ def test_a_missing_toml_file_is_a_settings_error(tmp_path: Path) -> None:
     """With the reason of the operating system."""
     with pytest.raises(SettingsError, match="wanted a readable TOML file, got No such file"):
         from_toml(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "KOCHAVA__STORE",
+        "KOCHAVA__KOCHAVA__STORE",
+        "KOCHAVABOT__KOCHAVA__STORE",
+        "KOCHAVA_BOTS__KOCHAVA__STORE",
+        "KOCHVA_BOT__KOCHAVA__STORE",
+        "KOCHAVA_BOT_KOCHAVA__STORE",
+        "kochava_bot__kochava__store",
+        "KOCHAVA_BOT__STORE",
+        "KOCHAVA_BOT__",
+        "KOCHAVA_BOT__KOCHAVA____STORE",
+    ],
+)
+def test_variable_that_was_meant_for_this_is_refused(name: str) -> None:
+    """It would be left out without a word; the error has the form of a right name, and not the value."""
+    with pytest.raises(
+        SettingsError, match=rf"^1 setting is wrong:\n  {name}: wanted KOCHAVA_BOT__<table>__<key>"
+    ) as caught:
+        from_environment({name: "hunter2"})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_all_wrong_variables_are_named() -> None:
+    """In one error."""
+    with pytest.raises(SettingsError) as caught:
+        from_environment({"KOCHAVA__STORE": "a", "KOCHAVA_BOT__B__C__D": "x", "KOCHAVA_BOT__B__C": "y", "PATH": "x"})
+    assert ["KOCHAVA_BOT__B__C__D", "KOCHAVA__STORE"] == [violation.key for violation in caught.value.violations]
+
+
+@pytest.mark.parametrize("name", ["KOCHAVA_API_KEY", "KOCHAVA_BOT_IMAGE", "MY_KOCHAVA__STORE", "DJANGO__STORE"])
+def test_variables_of_other_programs_are_left_alone(name: str) -> None:
+    """Though they may name Kochava."""
+    assert {} == from_environment({name: "x"})
+
+
+def test_a_whole_table_may_be_one_variable() -> None:
+    """In braces, as in a file."""
+    tables = from_environment({"KOCHAVA_BOT__KOCHAVA": '{kochava_app_id = "ko"}'})
+    assert "ko" == from_mapping(KochavaSettings, tables["kochava"]).kochava_app_id
+
+
+def test_a_byte_order_mark_is_not_part_of_a_file(tmp_path: Path) -> None:
+    """As some editors write it."""
+    path = tmp_path / "bot.toml"
+    path.write_bytes(b"\xef\xbb\xbf[kochava]\n")
+    assert {"kochava": {}} == from_toml(path)

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from kochava_bot_middleware.exceptions import StoreError
+from kochava_bot_middleware.exceptions import NotStorable
 from kochava_bot_middleware.store.postgres.queries import retry_dead
 from kochava_bot_middleware.store.postgres.session import PostgresConnection, PostgresSession
 from kochava_bot_middleware.store.postgres.store import PostgresStore
@@ -139,7 +139,7 @@ async def test_unit_that_cannot_be_kept_is_refused_alone(new_store: NewStore) ->
     answers = await asyncio.gather(
         append(store, entry("a")), append(store, bad), append(store, entry("b")), return_exceptions=True
     )
-    assert isinstance(answers[1], StoreError)
+    assert isinstance(answers[1], NotStorable)
     assert "secret" not in str(answers[1])
     assert 2 == (await store.stats())["track"].accepted
 

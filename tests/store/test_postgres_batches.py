@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 import attrs
 import pytest
 
-from kochava_bot_middleware.exceptions import StoreError, StoreUnavailable
+from kochava_bot_middleware.exceptions import NotStorable, StoreError, StoreUnavailable
 from kochava_bot_middleware.store.postgres.batches import Batches, touched_by
 from kochava_bot_middleware.store.records import Claim, Mark, Outcome, Settlement, Unit
 from tests.store.harness import entry, mark, recalled
@@ -118,10 +118,10 @@ async def test_unavailable_store_is_an_error_for_each_caller(transactions: Trans
 async def test_call_that_is_refused_is_refused_alone(transactions: Transactions) -> None:
     """What cannot be kept is no reason to refuse the others of its batch."""
     call = transactions.batched()
-    transactions.refused, transactions.error = "1", StoreError("cannot keep this")
+    transactions.refused, transactions.error = "1", NotStorable("cannot keep this")
     transactions.goes_on.set()
     first, second = await asyncio.gather(call("1"), call("2"), return_exceptions=True)
-    assert isinstance(first, StoreError)
+    assert isinstance(first, NotStorable)
     assert "answer to 2" == second
 
 

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from kochava_bot_middleware.exceptions import StoreUnavailable
+from kochava_bot_middleware.exceptions import StoreUnavailable, StoreUnusable
 from kochava_bot_middleware.store.postgres.session import PostgresSession
 from kochava_bot_middleware.store.postgres.store import PostgresStore
 from tests.store.harness import ManualClock, append, claim_one, claimed_ids, entry, settle
@@ -123,7 +123,7 @@ async def test_connections_to_a_standby_are_closed(own_server: PostgresServer) -
         await primary.open()
         await set_read_only("SET default_transaction_read_only = on")
         answers = await asyncio.gather(*(store.claim("track", 1, 60.0) for _ in range(5)), return_exceptions=True)
-        assert {StoreUnavailable} == set(map(type, answers))
+        assert {StoreUnusable} == set(map(type, answers))
         await set_read_only("RESET default_transaction_read_only")
     assert ("a",) == (await append(store, entry("a"))).appended
     assert ["a"] == await claimed_ids(store)

@@ -16,7 +16,7 @@ from kochava_bot_middleware.exceptions import SettingsError, StoreUnavailable
 from kochava_bot_middleware.store.address import open_store
 from kochava_bot_middleware.store.records import EntryState
 from kochava_bot_middleware.store.redis.address import RedisAddress, parse_redis_address
-from kochava_bot_middleware.store.redis.client import Client, Command, connect
+from kochava_bot_middleware.store.redis.client import LONGEST_ARGUMENT, Client, Command, connect
 from kochava_bot_middleware.store.redis.store import RedisStore
 from tests.store.harness import append, entry, settle
 from tests.store.valkey import fresh_url, shared_valkey
@@ -39,6 +39,7 @@ class Counting:
     """Counts the round trips of commits."""
 
     is_cluster = False
+    longest_argument = LONGEST_ARGUMENT
 
     def __init__(self, client: Client) -> None:
         self._client = client

@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from kochava_bot_middleware.store.notify import NOTIFY_SECONDS
 from kochava_bot_middleware.store.records import Lease, Outcome
 from kochava_bot_middleware.store.redis.address import parse_redis_address
-from kochava_bot_middleware.store.redis.client import Client, Command, ServerClient
+from kochava_bot_middleware.store.redis.client import LONGEST_ARGUMENT, Client, Command, ServerClient
 from kochava_bot_middleware.store.redis.notifier import RedisNotifier, channel_of
 from kochava_bot_middleware.store.redis.store import RedisStore
 from tests.store.harness import append, claim_one, entry, settle
@@ -165,6 +165,7 @@ class LosesOne:
     """A connection that breaks once, before the server gets what is sent."""
 
     is_cluster = False
+    longest_argument = LONGEST_ARGUMENT
 
     def __init__(self, client: Client) -> None:
         self._client = client

@@ -22,7 +22,7 @@ from kochava_bot_middleware.store.records import (
     Unit,
 )
 from kochava_bot_middleware.store.redis.address import RedisAddress
-from kochava_bot_middleware.store.redis.client import Client, Command, connect
+from kochava_bot_middleware.store.redis.client import LONGEST_ARGUMENT, Client, Command, connect
 from kochava_bot_middleware.store.redis.store import RedisStore
 from tests.store.harness import append, claim_one, claimed_ids, entry, put, recalled, settle
 from tests.store.valkey import LocalValkey, fresh_url, shared_valkey
@@ -40,6 +40,7 @@ class LosesAnswers:
     """A connection that breaks once when it is due to, after the server has done what it was asked."""
 
     is_cluster = False
+    longest_argument = LONGEST_ARGUMENT
 
     def __init__(self, client: Client) -> None:
         self._client = client

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from kochava_bot_middleware.exceptions import SchemaTooNew, StoreError, StoreUnavailable
+from kochava_bot_middleware.exceptions import NotStorable, SchemaTooNew, StoreUnavailable
 from kochava_bot_middleware.store.records import CommitVerdict, Entry, EntryState, Unit
 from kochava_bot_middleware.store.settings import StoreSettings
 from kochava_bot_middleware.store.sqlite import statements as sql
@@ -164,7 +164,7 @@ async def test_unit_that_cannot_be_stored_does_not_hurt_its_neighbours(store: Sq
     answers = await asyncio.gather(
         append(store, entry("a")), store.commit(bad), append(store, entry("b")), return_exceptions=True
     )
-    assert [("a",), StoreError, ("b",)] == [
+    assert [("a",), NotStorable, ("b",)] == [
         type(answer) if isinstance(answer, BaseException) else answer.appended for answer in answers
     ]
 

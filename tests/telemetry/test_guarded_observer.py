@@ -187,7 +187,7 @@ async def test_bot_handles_and_delivers_under_an_observer_that_raises(
             await middleware.track("Purchase")
             return "done"
 
-        assert "done" == await middleware.receive(EVENT, handle)
+        assert "done" == await middleware.chain_layer.receive(EVENT, handle)
         await kochava.received()
         await middleware.stop()
     name = type(observer).__name__

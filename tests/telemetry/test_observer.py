@@ -13,7 +13,7 @@ from kochava_bot_middleware.kochava.wire import WireRequest
 from kochava_bot_middleware.messenger.events import Event, MessageEvent
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Committed, Entry, Unit
-from kochava_bot_middleware.telemetry.observer import Answered, ObservedClient, ObservedStore, Observers, observed
+from kochava_bot_middleware.telemetry.observer import Answered, ObservedClient, ObservedStore, Observers
 from kochava_bot_middleware.testing import LocalKochava, VirtualClock
 
 ENTRY = Entry(id="e1", queue="track", lane="koapp/5", created_at=0.0, body=b"{}")
@@ -110,25 +110,3 @@ async def test_several_observers_get_every_call() -> None:
     both.committed(Unit(), None, 1.0)
     assert ["a begins message", "b begins message", "b ends message", "a ends message"] == notes[:4]
     assert ["a broke", "b broke", "a failed in 1", "b failed in 1"] == notes[4:]
-
-
-async def test_call_of_a_handler_is_observed_as_a_handling() -> None:
-    """Its result passes through."""
-
-    async def handle(event: Event) -> str:
-        noting.notes.append(f"handles {event.kind}")
-        return "done"
-
-    noting = Noting()
-    assert "done" == await observed(handle, noting)(message())
-    assert ["begins message", "handles message", "ends message"] == noting.notes
-
-
-async def test_observed_call_lets_errors_of_handlers_pass() -> None:
-    """It changes nothing."""
-
-    async def handle(_event: Event) -> None:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        await observed(handle, Noting())(message())

@@ -104,7 +104,7 @@ TRACED_BOT = """if True:
 
     async def handled():
         await kochava.start()
-        await kochava.receive(MessageEvent(), handle)
+        await kochava.chain_layer.receive(MessageEvent(), handle)
         await kochava.stop()
         print([span.name for span in exporter.get_finished_spans()])
     """

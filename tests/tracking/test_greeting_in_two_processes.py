@@ -78,7 +78,7 @@ class TwoProcesses:
         async def graph(_outgoing: Outgoing) -> Any:
             return {"message_id": mid, "recipient_id": USER_ID}
 
-        await bot.kochava.send(Outgoing(body=body_to(), page_id=PAGE_ID, greeting=greeting), graph)
+        await bot.kochava.chain_layer.send(Outgoing(body=body_to(), page_id=PAGE_ID, greeting=greeting), graph)
         self.mids.append(mid)
 
     async def _handle(self, bot: TrackedBot, event: Event, handler: Any = None) -> None:

@@ -121,6 +121,19 @@ async def test_a_body_that_is_rewritten_by_hand_names_the_id_by_channel(argument
     assert f"{name}={USER_ID}" in body["message"]["attachment"]["payload"]["buttons"][0]["url"]
 
 
+@pytest.mark.parametrize(("channel", "name"), [(None, "ig_user_id"), ("messenger", "fb_user_id")])
+async def test_a_body_that_a_client_of_ones_own_sends_names_the_id_by_channel(channel: str | None, name: str) -> None:
+    """As it is given, or as of the Page's events."""
+    bot = tracked_bot(smartlinks=SMARTLINKS)
+    await bot.handle(bot.message(channel=Channel.INSTAGRAM))
+
+    async def post(body: Any) -> Any:
+        assert f"{name}={USER_ID}" in str(body)
+        return {}
+
+    await bot.kochava.send(body_to(), post, page_id=PAGE_ID, channel=channel)
+
+
 async def test_a_body_that_is_rewritten_in_a_handler_has_the_channel_of_its_person() -> None:
     """Nothing need be given."""
     bot, rewritten = tracked_bot(smartlinks=SMARTLINKS), []

@@ -374,7 +374,7 @@ async def test_a_handling_that_forgets_its_own_person_writes_nothing_of_them() -
         await bot.kochava.forget(USER_ID)
 
     with handling_of(handling):
-        await bot.kochava.receive(handling.event, handler)
+        await bot.kochava.chain_layer.receive(handling.event, handler)
     contribution = await handling.contributions[0].contribute()
     assert [] == list(contribution.appends)
     kinds: list[type[Record]] = [type(record) for record in await bot.records()]
@@ -386,7 +386,7 @@ async def test_a_person_forgotten_between_plan_and_commit_leaves_no_state() -> N
     bot = tracked_bot(install={"mode": "entry"}, greeting=GREETING)
     handling = Handling(event=bot.postback(referral=referral()), store=bot.store)
     with handling_of(handling):
-        await bot.kochava.receive(handling.event, do_nothing)
+        await bot.kochava.chain_layer.receive(handling.event, do_nothing)
     contribution = await handling.contributions[0].contribute()
     await bot.kochava.forget(USER_ID)
     committed = await bot.store.commit(Unit(appends=contribution.appends, marks=contribution.marks))

@@ -107,3 +107,63 @@ def test_a_callable_with_the_wrong_number_of_parameters_is_refused(section: str,
     """Otherwise it would fail at each call, and nothing would be tracked."""
     with pytest.raises(SettingsError, match=rf"{section}\.{name}.*a callable of one argument"):
         KochavaMiddleware.from_dict({"kochava_app_id": "koapp", section: {name: lambda _one, _other: None}})
+
+
+@pytest.mark.parametrize(
+    "app_id",
+    ["My Shop", "shop", "", " ", " kobot", "kobot ", "ko bot", "kobot\n", '"kobot"', "'kobot'", "kobot\u00a0", "KOBOT"],
+)
+def test_app_guid_has_its_form(app_id: str) -> None:
+    """Kochava would take the records of any other and show none of them."""
+    found = wrong(kochava_app_id=app_id, pages={"7": {"kochava_app_id": app_id}})
+    assert ["kochava_app_id", "pages.7.kochava_app_id"] == list(found)
+    with pytest.raises(ValueError, match="an App GUID such as"):
+        KochavaSettings(kochava_app_id=app_id)
+
+
+@pytest.mark.parametrize("app_id", ["kobotdemo1234", "kokochava-bot-4f1c", "ko.bot_2", "koBot7"])
+def test_app_guid_may_have_any_letters_and_digits(app_id: str) -> None:
+    """Kochava does not say which."""
+    assert app_id == KochavaSettings(kochava_app_id=app_id).kochava_app_id
+
+
+CLICK = "https://control.kochava.com/v1/cpi/click?campaign_id=ko1"
+IMPRESSION = "https://imp.control.kochava.com/track/impression?campaign_id=ko1"
+SWAPPED = {"impression_url": CLICK, "click_url": IMPRESSION}
+
+
+@pytest.mark.parametrize(
+    ("settings", "keys"),
+    [
+        ({"greeting": SWAPPED}, ["greeting.impression_url", "greeting.click_url"]),
+        ({"greeting": {"click_url": IMPRESSION}}, ["greeting.click_url"]),
+        ({"greeting": {"impression_url": CLICK.replace("?", "/?")}}, ["greeting.impression_url"]),
+        ({"pages": {"7": {"greeting": SWAPPED}}}, ["pages.7.greeting.impression_url", "pages.7.greeting.click_url"]),
+        (
+            {"wire": {"trackers": {"spring": SWAPPED}}},
+            ["wire.trackers.spring.impression_url", "wire.trackers.spring.click_url"],
+        ),
+        ({"wire": {"base_url": "https://control.kochava.com/track/json"}}, ["wire.base_url"]),
+        ({"wire": {"event_url": "https://control.kochava.com/v1/cpi/identityLink.php"}}, ["wire.event_url"]),
+        ({"wire": {"identity_url": CLICK}}, ["wire.identity_url"]),
+        ({"greeting": {"click_url": f"{CLICK}\n"}}, ["greeting.click_url"]),
+        ({"greeting": {"click_url": CLICK.replace("?", "\n?")}}, ["greeting.click_url"]),
+        ({"wire": {"api_key": "k\n", "api_secret": "s"}}, ["wire.api_key"]),
+    ],
+)
+def test_what_belongs_to_another_setting_is_refused(settings: dict[str, Any], keys: list[str]) -> None:
+    """Nothing would arrive, or as something else."""
+    assert keys == list(wrong(kochava_app_id="ko", **settings))
+
+
+def test_password_in_an_address_is_not_shown() -> None:
+    """Whatever is wrong with the address."""
+    with pytest.raises(SettingsError) as caught:
+        from_mapping(
+            KochavaSettings,
+            {
+                "kochava_app_id": "ko",
+                "wire": {"base_url": "ftp://me:hunter2@a.example/", "event_url": "https://me:hunter2@a.example/click"},
+            },
+        )
+    assert (2, False) == (len(caught.value.violations), "hunter2" in str(caught.value))

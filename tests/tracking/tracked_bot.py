@@ -101,7 +101,7 @@ class TrackedBot:
 
     async def handle(self, event: Event, handler: Handler = do_nothing) -> Any:
         """Let *handler* handle *event* beneath the middleware."""
-        return await self.kochava.receive(event, handler)
+        return await self.kochava.chain_layer.receive(event, handler)
 
     async def send(
         self,
@@ -118,7 +118,7 @@ class TrackedBot:
             self.sent.append(outgoing)
             return {"message_id": mid, "recipient_id": outgoing.recipient.user_id} if answer is None else answer
 
-        await self.kochava.send(Outgoing(body=body, page_id=page_id, **fields), graph)
+        await self.kochava.chain_layer.send(Outgoing(body=body, page_id=page_id, **fields), graph)
         return mid
 
     async def records(self, queue: str | None = None) -> list[Record]:

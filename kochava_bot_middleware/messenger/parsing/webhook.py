@@ -67,6 +67,14 @@ _NO_PAGE = (None, "0")
 """Test events of the developer dashboard have ``"0"`` in place of the Page's id."""
 
 
+def signature_of(headers: Mapping[str, str]) -> str | None:
+    """The value of `SIGNATURE_HEADER`. Header names have no case, but not every host's mapping knows that."""
+    value = headers.get(SIGNATURE_HEADER)
+    if value is None:
+        value = next((text for key, text in headers.items() if key.lower() == SIGNATURE_HEADER.lower()), None)
+    return value
+
+
 def verify_signature(raw_body: bytes, header: str | None, app_secrets: Sequence[str]) -> None:
     """
     Check that *raw_body* was signed with one of *app_secrets*.

@@ -19,7 +19,8 @@ from ...exceptions import StoreError
 from ..notify import leaves_work
 from ..records import Committed, Unit
 from .address import PostgresAddress
-from .pool import FAILURES, PostgresPool
+from .errors import FAILURES
+from .pool import PostgresPool
 from .session import PostgresSession
 
 RECONNECT_SECONDS = 5.0

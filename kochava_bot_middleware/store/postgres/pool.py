@@ -10,10 +10,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import asyncpg  # type: ignore[import-untyped]
 
 from ...clock import Clock
-from ...exceptions import StoreError, StoreUnavailable
-from ..tls import tls_advice
+from ...exceptions import NotStorable, StoreUnavailable
 from .address import PostgresAddress
-from .schema import check
+from .errors import FAILURES, classify
+from .schema import check, prove_writable
 from .session import PostgresSession, Raced
 
 P = ParamSpec("P")
@@ -36,31 +36,6 @@ _BEGIN = "; ".join(
 
 PASSING = (Raced, asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError)
 """Errors after which the same transaction, begun again, is likely to succeed. Nothing was written."""
-
-FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
-"""What asyncpg raises."""
-
-_REFUSED = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
-
-_ADVICE: tuple[tuple[type[BaseException], str], ...] = (
-    (asyncpg.InvalidAuthorizationSpecificationError, "refuses this user; check user and password of the address"),
-    (asyncpg.InvalidCatalogNameError, "has no such database; check the address, or create it"),
-    (asyncpg.InsufficientPrivilegeError, "does not give this user the rights it needs; grant them"),
-    (asyncpg.ReadOnlySQLTransactionError, "is read-only; name the primary, or add ?target_session_attrs=read-write"),
-    (asyncpg.UndefinedTableError, "misses our tables; run `kochava-bot store init`"),
-    (asyncpg.InvalidSchemaNameError, "misses our tables; run `kochava-bot store init`"),
-    (asyncpg.TooManyConnectionsError, "has no connection left; lower ?connections=, or raise its max_connections"),
-    (asyncpg.DiskFullError, "cannot grow, since its disk is full; free some space"),
-    (asyncpg.LockNotAvailableError, "is held by another process; the lock ends within seconds"),
-    (asyncpg.InvalidSQLStatementNameError, "is behind a pooler; add ?statement_cache=0"),
-    (asyncpg.DuplicatePreparedStatementError, "is behind a pooler; add ?statement_cache=0"),
-    (asyncpg.ClientConfigurationError, "cannot be used as its address says; check sslmode and sslrootcert in it"),
-    (FileNotFoundError, "has a file in its address that is not there; check host, sslrootcert, sslcert and sslkey"),
-    (TimeoutError, "did not answer in time; check that it runs and is not overloaded"),
-    (OSError, "cannot be reached; check that it runs, and host and port of the address"),
-    (asyncpg.PostgresConnectionError, "closed the connection; check that it runs"),
-    (asyncpg.OperatorInterventionError, "closed the connection; check that it runs"),
-)
 
 
 class PostgresPool:
@@ -94,6 +69,15 @@ class PostgresPool:
             trusts_server = self._address.durability == "server"
             await self.run_unchecked(check, shown=self._address.shown, trusts_server=trusts_server)
             self._is_checked = True
+
+    async def prove_writable(self) -> None:
+        """
+        Write to each table, changing nothing.
+
+        Raises:
+            StoreUnusable: This user may not, or the server is a standby.
+        """
+        await self.run_unchecked(prove_writable)
 
     async def close(self) -> None:
         """Close every connection, once what was begun is finished."""
@@ -131,10 +115,15 @@ class PostgresPool:
     async def _run(
         self, work: Callable[Concatenate[PostgresSession, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        for _ in range(ATTEMPTS):
-            with contextlib.suppress(*PASSING), _translated(self._address.shown):
-                async with self._transaction() as session:
-                    return await work(session, *args, **kwargs)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                with _translated(self._address.shown):
+                    async with self._transaction() as session:
+                        return await work(session, *args, **kwargs)
+            except PASSING as exc:
+                if attempt == ATTEMPTS and isinstance(exc, asyncpg.UniqueViolationError):
+                    # Nobody is as unlucky as this: it is what the unit is.
+                    raise classify(exc, self._address.shown) from None
         message = f"the store {self._address.shown} is too busy: {ATTEMPTS} attempts met another transaction"
         raise StoreUnavailable(message)
 
@@ -197,21 +186,11 @@ def _translated(shown: str) -> Iterator[None]:
     """Raise what asyncpg raises as `StoreError`; errors that are `PASSING` stay as they are."""
     try:
         yield
-    except (StoreError, *PASSING):
+    except PASSING:
         raise
-    except _REFUSED as exc:
+    except Exception as exc:
+        error = classify(exc, shown)
+        if error is exc:
+            raise
         # The server's message may hold what a person wrote.
-        message = f"the store {shown} cannot keep this ({type(exc).__name__})"
-        raise StoreError(message) from None
-    except FAILURES as exc:
-        advice = _advice(exc)
-        said = str(exc).partition("\n")[0] or type(exc).__name__
-        message = f"the store {shown} {advice} (PostgreSQL: {said})"
-        raise StoreUnavailable(message) from exc
-
-
-def _advice(exc: BaseException) -> str:
-    if "rejected SSL upgrade" in str(exc):
-        return "has no TLS; set ssl = on at the server, or leave sslmode out of the address where the network is safe"
-    encryption = tls_advice(exc, option="sslrootcert")
-    return encryption or next((text for kind, text in _ADVICE if isinstance(exc, kind)), "cannot be used")
+        raise error from None if isinstance(error, NotStorable) else exc

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import attrs
 
-from ...exceptions import SchemaTooNew, StoreUnavailable
+from ...exceptions import SchemaTooNew, StoreUnusable
 from .session import PostgresSession
 
 _BUSY = (
@@ -107,6 +107,22 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 MIGRATION_SECONDS = 86_400.0
 """Longest wait for one statement of a migration, which rewrites whole tables."""
 
+_PROVE_WRITABLE = """
+WITH new_entries AS (INSERT INTO {s}.entries SELECT * FROM {s}.entries WHERE false),
+    entries AS (UPDATE {s}.entries SET place = place WHERE false),
+    old_entries AS (DELETE FROM {s}.entries WHERE false),
+    new_heads AS (INSERT INTO {s}.heads SELECT * FROM {s}.heads WHERE false),
+    heads AS (UPDATE {s}.heads SET place = place WHERE false),
+    old_heads AS (DELETE FROM {s}.heads WHERE false),
+    new_marks AS (INSERT INTO {s}.marks SELECT * FROM {s}.marks WHERE false),
+    marks AS (UPDATE {s}.marks SET key = key WHERE false),
+    old_marks AS (DELETE FROM {s}.marks WHERE false),
+    new_counts AS (INSERT INTO {s}.counts SELECT * FROM {s}.counts WHERE false),
+    counts AS (UPDATE {s}.counts SET part = part WHERE false)
+SELECT nextval('{s}.places')
+"""
+"""Rights are looked at even where no row is meant. The place is written indeed, which a standby cannot do."""
+
 _VERSION = "SELECT version FROM {s}.store_version"
 _HAS_VERSION = "SELECT to_regclass('{s}.store_version') IS NOT NULL"
 _HAS_TABLES = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = to_regnamespace('{s}'))"
@@ -118,7 +134,7 @@ async def check(session: PostgresSession, *, shown: str, trusts_server: bool) ->
     Check that the tables are there and are those of this release, and that a commit is durable.
 
     Raises:
-        StoreUnavailable: They are not; says what to do.
+        StoreUnusable: They are not; says what to do.
         SchemaTooNew: A newer release made them.
     """
     version = await _version(session)
@@ -127,11 +143,16 @@ async def check(session: PostgresSession, *, shown: str, trusts_server: bool) ->
         found = f"has schema version {version}" if version else "has no tables of this package"
         advice = f"run `kochava-bot store init` to bring {session.schema} to version {len(MIGRATIONS)}"
         message = f"the store {shown} {found} in {session.schema}; {advice}"
-        raise StoreUnavailable(message)
+        raise StoreUnusable(message)
     if not trusts_server and await session.value("SELECT current_setting('synchronous_commit') = 'off'"):
         advice = "set it on (ALTER ROLE … SET synchronous_commit = on), or accept that with ?durability=server"
         message = f"the store {shown} could lose what it committed, since synchronous_commit is off; {advice}"
-        raise StoreUnavailable(message)
+        raise StoreUnusable(message)
+
+
+async def prove_writable(session: PostgresSession) -> None:
+    """Do what needs each right that a bot and a worker need; no row is changed, and one place is given to nobody."""
+    await session.fetch(_PROVE_WRITABLE)
 
 
 async def initialize(session: PostgresSession, *, shown: str) -> None:
@@ -139,7 +160,7 @@ async def initialize(session: PostgresSession, *, shown: str) -> None:
     Make the tables, or bring those of an older release up to date. Does nothing where they are as they should be.
 
     Raises:
-        StoreUnavailable: The schema holds the tables of another program.
+        StoreUnusable: The schema holds the tables of another program.
         SchemaTooNew: A newer release made them.
     """
     session = attrs.evolve(session, timeout_seconds=MIGRATION_SECONDS)
@@ -149,7 +170,7 @@ async def initialize(session: PostgresSession, *, shown: str) -> None:
     if version == 0:
         if await session.value(_HAS_TABLES):
             message = f"the store {shown}: {session.schema} holds other tables; name another one with ?schema="
-            raise StoreUnavailable(message)
+            raise StoreUnusable(message)
         # Not "IF NOT EXISTS", which wants the right to create schemas even where there is one.
         if await session.value("SELECT to_regnamespace('{s}') IS NULL"):
             await session.fetch("CREATE SCHEMA {s}")

@@ -37,6 +37,7 @@ import attrs
 
 from ...clock import Clock, SystemClock
 from ...exceptions import StoreUnavailable
+from ..plan import recall_storable
 from ..records import Claim, Committed, CommitVerdict, EntryState, Listed, Mark, QueueStats, Unit
 from ..settings import NewToken, StoreSettings, unique_tokens
 from . import queries
@@ -143,7 +144,9 @@ class PostgresStore:
 
     async def open(self) -> None:
         self._closed = False
-        await self._running().pool.open()
+        pool = self._running().pool
+        await pool.open()
+        await pool.prove_writable()
 
     async def close(self) -> None:
         self._closed = True
@@ -174,7 +177,7 @@ class PostgresStore:
         return await self._running().pool.run(queries.renew_leases, claims, lease_seconds)
 
     async def recall(self, keys: Sequence[tuple[str, str]]) -> Mapping[str, bytes]:
-        return await self._running().lookups.call(keys)
+        return await recall_storable(self._running().lookups.call, keys)
 
     async def next_due_in(self, queue: str) -> float | None:
         return await self._running().pool.run(queries.next_due_in, queue)

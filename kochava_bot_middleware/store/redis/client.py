@@ -9,20 +9,11 @@ from typing import Any, Protocol
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    ResponseError,
-)
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import NoPermissionError, ReadOnlyError, ResponseError
 
-from ...exceptions import StoreUnavailable
-from ..tls import tls_advice
+from ...exceptions import StoreUnusable
 from .address import Durability, RedisAddress
+from .errors import classify
 
 Command = Sequence[bytes | str | int]
 
@@ -32,8 +23,8 @@ OLDEST = 7
 FAILURES = (Exception,)
 """What redis-py raises has no root of its own: beside its errors there are those of sockets and of clusters."""
 
-_REFUSED_USER = ("noauth", "wrongpass", "invalid username-password", "authentication required")
-"""How the answers of servers begin where redis-py only says that there is no connection."""
+LONGEST_ARGUMENT = 512 * 1024 * 1024
+"""The server's own default of ``proto-max-bulk-len``."""
 
 _REMEDY = "or add ?durability=server to the address if its owner answers for that"
 
@@ -42,6 +33,9 @@ class Client(Protocol):
     """Sends several commands in one round trip."""
 
     is_cluster: bool
+
+    longest_argument: int
+    """Bytes of the longest argument that the server takes. It breaks the connection over a longer one."""
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
         """The answer to each command; an exception where it failed."""
@@ -54,6 +48,7 @@ class ServerClient:
     """One server. A connection that was dropped, or that leads to what is a replica now, is made anew when needed."""
 
     is_cluster = False
+    longest_argument = LONGEST_ARGUMENT
 
     def __init__(self, address: RedisAddress) -> None:
         where = {"unix_socket_path": address.path} if address.scheme == "unix" else _host(address)
@@ -81,6 +76,7 @@ class ClusterClient:
     """A cluster; each command goes to the server that has its slot."""
 
     is_cluster = True
+    longest_argument = LONGEST_ARGUMENT
 
     def __init__(self, address: RedisAddress) -> None:
         self.redis: Any = RedisCluster(retry=Retry(NoBackoff(), 0), **_host(address), **_common(address))
@@ -109,42 +105,20 @@ async def connect(address: RedisAddress) -> Client:
             client = ClusterClient(address)
             await server.close()
         await _check_persistence(client, address)
+        client.longest_argument = await _longest_argument(client)
         return client
     except FAILURES as exc:
         await client.close()
-        raise exc if isinstance(exc, StoreUnavailable) else unavailable(exc, address) from exc
+        raise classify(exc, address) from exc.__cause__
 
 
-def unavailable(exc: BaseException, address: RedisAddress) -> StoreUnavailable:
-    """The error to raise for what redis-py raised: what was tried, and how to fix it."""
-    text = " ".join(str(exc).split())[:200]
-    if address.password:
-        text = text.replace(address.password, "…")
-    encryption = tls_advice(exc, option="ssl_ca_certs")
-    if isinstance(exc, AuthenticationError | AuthorizationError) or text.lower().startswith(_REFUSED_USER):
-        advice = "does not accept this user and password; see those in the address"
-    elif isinstance(exc, NoPermissionError):
-        advice = f"does not permit this user what is needed: all keys beginning with {{{address.prefix}, and scripts"
-    elif isinstance(exc, OutOfMemoryError):
-        advice = "takes nothing new, since its memory is full; raise its maxmemory, or deliver what waits"
-    elif isinstance(exc, ReadOnlyError):
-        advice = "is a replica now; name the primary"
-    elif "non local key" in text:
-        advice = "has keys on two servers of its cluster; see that the move of their slot goes on to its end"
-    elif isinstance(exc, RedisTimeoutError):
-        advice = f"did not answer within {address.timeout_seconds:g} s, so whether it wrote is unknown"
-    elif encryption is not None:
-        advice = encryption
-    elif address.tls and isinstance(exc.__context__, FileNotFoundError):
-        advice = f"has a file in its address that is not there; see {', '.join(address.tls)}"
-    elif isinstance(exc, RedisConnectionError | OSError):
-        hint = ", which begins with rediss:// if it wants TLS" if address.scheme == "redis" else ""
-        advice = f"cannot be reached; see that the server runs, and that this is its address{hint}"
-    else:
-        advice = "cannot be used"
-    error = StoreUnavailable(f"the store {address} {advice} ({type(exc).__name__}: {text})")
-    error.__cause__ = exc if isinstance(exc, Exception) else None
-    return error
+async def _longest_argument(client: ServerClient | ClusterClient) -> int:
+    try:
+        answers = [await client.redis.config_get("proto-max-bulk-len", **server) for server in await _servers(client)]
+        return min(int(answer["proto-max-bulk-len"]) for answer in answers)
+    except (ResponseError, KeyError, ValueError):
+        # Hosted servers keep their configuration to themselves.
+        return LONGEST_ARGUMENT
 
 
 async def _info(server: ServerClient) -> Mapping[str, Any]:
@@ -159,14 +133,14 @@ def _check_kind(info: Mapping[str, Any], address: RedisAddress) -> None:
     version = str(info.get("redis_version", OLDEST))
     if int(version.partition(".")[0]) < OLDEST:
         message = f"the store {address} is Redis {version}; wanted Redis {OLDEST} or later, or Valkey"
-        raise StoreUnavailable(message)
+        raise StoreUnusable(message)
     # Any server of a cluster knows where the primaries are.
     if info.get("role") == "slave" and not _is_cluster(info):
         message = f"the store {address} is a replica, which cannot be written; name the primary"
-        raise StoreUnavailable(message)
+        raise StoreUnusable(message)
     if _is_cluster(info) and address.scheme == "unix":
         message = f"the store {address} is a server of a cluster, which has other machines; name its host"
-        raise StoreUnavailable(message)
+        raise StoreUnusable(message)
 
 
 def _is_cluster(info: Mapping[str, Any]) -> bool:
@@ -183,7 +157,7 @@ async def _check_persistence(client: ServerClient | ClusterClient, address: Redi
         fault = _fault(config)
         if fault is not None:
             message = f"the store {address} {fault}, {_REMEDY}"
-            raise StoreUnavailable(message)
+            raise StoreUnusable(message)
         is_always = is_always and config.get("appendfsync") == "always"
     if address.durability is Durability.FSYNC and not is_always:
         await _check_waiting(client, address)
@@ -217,7 +191,7 @@ async def _config(
         }
     except (NoPermissionError, KeyError) as exc:
         message = f"the store {address} does not say whether it keeps data; permit CONFIG GET or INFO, {_REMEDY}"
-        raise StoreUnavailable(message) from exc
+        raise StoreUnusable(message) from exc
 
 
 def _fault(config: Mapping[str, str]) -> str | None:
@@ -235,12 +209,12 @@ def _fault(config: Mapping[str, str]) -> str | None:
 async def _check_waiting(client: ServerClient | ClusterClient, address: RedisAddress) -> None:
     if isinstance(client, ClusterClient):
         message = f"the store {address} is a cluster, where durability=fsync needs appendfsync always on each server"
-        raise StoreUnavailable(message)
+        raise StoreUnusable(message)
     try:
         await client.redis.execute_command("WAITAOF", 0, 0, 0)
     except ResponseError as exc:
         message = f"the store {address} has no WAITAOF; set appendfsync always, or leave out durability=fsync"
-        raise StoreUnavailable(message) from exc
+        raise StoreUnusable(message) from exc
 
 
 def _host(address: RedisAddress) -> dict[str, Any]:

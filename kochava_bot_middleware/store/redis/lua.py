@@ -284,6 +284,14 @@ RUNS_WHEN_FULL = "#!lua flags=allow-oom\n"
 READS = "#!lua flags=no-writes\n"
 
 
+_CHECK_OPEN = """
+-- The schema is written when a store is opened. One that has none was emptied since, and would begin anew in silence.
+if string.find(META, ':0}:meta', 1, true) and call('HEXISTS', META, 'schema') == 0 then
+  return redis.error_reply('EMPTIED there is no store any more')
+end
+"""
+
+
 class Script:
     """
     A script and the hash under which the server knows it.
@@ -291,9 +299,10 @@ class Script:
     Args:
         flags: The first line, which says when the server may refuse it.
         body: What follows the part that all scripts share.
+        opens: It is run before the store is open.
     """
 
-    def __init__(self, flags: str, body: str) -> None:
-        self.text = flags + _SHARED + body
+    def __init__(self, flags: str, body: str, *, opens: bool = False) -> None:
+        self.text = flags + _SHARED + ("" if opens else _CHECK_OPEN) + body
         # The server's own name for a script, not a matter of security.
         self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()

@@ -20,10 +20,11 @@ import orjson
 from redis.exceptions import AuthenticationError, NoScriptError, OutOfMemoryError, ReadOnlyError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from ...exceptions import StoreUnavailable
+from ...exceptions import NotStorable, StoreUnavailable
 from ..records import Committed, Unit
 from .address import Durability, RedisAddress
-from .client import Client, Command, unavailable
+from .client import Client, Command
+from .errors import classify
 from .lua import Script
 from .lua_work import COMMIT, COMMIT_WHEN_FULL
 from .units import committed_of, encode_unit, grows, meta_key
@@ -32,6 +33,9 @@ MOST_UNITS = 512
 """Units in one round trip: some milliseconds of the server's time."""
 
 MOST_BYTES = 4_000_000
+
+COMMON_BYTES = 1_000
+"""More than a group's JSON has beside that of its units."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -72,6 +76,10 @@ class _ScriptCall:
     sends_text: bool = False
     was_lost: bool = False
 
+    @property
+    def size(self) -> int:
+        return len(self.asked)
+
     def command(self, prefix: str, now: str) -> Command:
         which = ("EVAL", self.script.text) if self.sends_text else ("EVALSHA", self.script.sha)
         return (*which, 1, meta_key(prefix, self.shard), now, self.asked, *self.blobs)
@@ -108,14 +116,14 @@ class RoundTrips:
 
     async def commit(self, shard: int, unit: Unit) -> Committed:
         """Write a unit that is all in one shard."""
-        json, blobs = encode_unit(unit)
+        json, blobs = self._encoded(unit)
         future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
         self._put(_WaitingUnit(shard=shard, unit=unit, json=json, blobs=blobs, future=future))
         return await future
 
     async def check(self, shard: int, unit: Unit) -> Committed:
         """The answer to a unit without appends, of which nothing is to be written."""
-        json, blobs = encode_unit(unit)
+        json, blobs = self._encoded(unit)
         asked = {"nonce": "", "only_check": True, "units": [orjson.Fragment(json)]}
         (answer,) = await self.run(COMMIT_WHEN_FULL, shard, asked, blobs)
         return committed_of(unit, answer)
@@ -127,7 +135,10 @@ class RoundTrips:
         def resolve(answer: Any) -> None:
             _resolve(future, answer)
 
-        text = orjson.dumps({**self._common, **asked})
+        try:
+            text = orjson.dumps({**self._common, **asked})
+        except TypeError as exc:
+            raise classify(exc, self._address) from None
         self._put(_ScriptCall(script=script, shard=shard, asked=text, blobs=blobs, resolve=resolve))
         return await future
 
@@ -135,6 +146,16 @@ class RoundTrips:
         """Wait until nothing waits any more."""
         while self._tasks:
             await asyncio.wait(set(self._tasks.values()))
+
+    def _encoded(self, unit: Unit) -> tuple[bytes, Sequence[bytes]]:
+        try:
+            json, blobs = encode_unit(unit)
+        except (TypeError, ValueError) as exc:
+            raise classify(exc, self._address) from None
+        if max(len(json) + COMMON_BYTES, *map(len, blobs), 0) > self._client.longest_argument:
+            message = f"the store {self._address} cannot keep this: its proto-max-bulk-len is less"
+            raise NotStorable(message, reason="too large for the store")
+        return json, blobs
 
     def _put(self, waiting: _WaitingUnit | _ScriptCall) -> None:
         which = waiting.shard if self._client.is_cluster else 0
@@ -153,7 +174,8 @@ class RoundTrips:
         calls: list[_ScriptCall] = []
         groups: dict[int, list[_WaitingUnit]] = {}
         taken = size = 0
-        while waiting and taken < MOST_UNITS and size < MOST_BYTES:
+        most = min(MOST_BYTES, self._client.longest_argument - COMMON_BYTES)
+        while waiting and taken < MOST_UNITS and (not taken or size + waiting[0].size <= most):
             first = waiting.popleft()
             taken += 1
             if isinstance(first, _ScriptCall):
@@ -211,12 +233,15 @@ class RoundTrips:
             others = [waiting for waiting in call.units if not grows(waiting.unit)]
             if growing and others:
                 return [self._group(call.shard, others), self._group(call.shard, growing)]
-        if isinstance(answer, Exception) and not isinstance(answer, StoreUnavailable):
-            answer = unavailable(answer, self._address)
+        if isinstance(answer, Exception):
+            answer = classify(answer, self._address)
+            if isinstance(answer, NotStorable) and len(call.units) > 1:
+                # One of them is the cause; alone, the others succeed.
+                return [self._group(call.shard, [waiting]) for waiting in call.units]
         try:
             call.resolve(answer)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the callers get it and the others are served
-            call.resolve(unavailable(exc, self._address))
+            call.resolve(classify(exc, self._address))
         return []
 
 

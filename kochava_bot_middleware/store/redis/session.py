@@ -21,15 +21,15 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
-from ...exceptions import SchemaTooNew, StoreUnavailable
+from ...exceptions import SchemaTooNew, StoreUnusable
 from .address import RedisAddress
 from .client import Client
-from .lua import GROWS, READS, RUNS_WHEN_FULL, SCHEMA, SOME_ROWS, Script
+from .lua import READS, RUNS_WHEN_FULL, SCHEMA, SOME_ROWS, Script
 from .notifier import RedisNotifier
 from .round_trips import RoundTrips
 
 OPEN = Script(
-    GROWS,
+    RUNS_WHEN_FULL,
     """
 local schema, shards = call('HGET', META, 'schema'), call('HGET', META, 'shards')
 if not schema then
@@ -38,8 +38,12 @@ if not schema then
 end
 return {tonumber(schema), tonumber(shards), call('HEXISTS', META, 'converting')}
 """,
+    opens=True,
 )
 """The schema and the number of shards, written if there are none yet, and whether the store is being converted."""
+
+PROVE_WRITABLE = Script(RUNS_WHEN_FULL, "call('HSET', META, 'schema', call('HGET', META, 'schema'))")
+"""A write that changes nothing. A user without the right to write, or a replica, refuses it."""
 
 _RENAME_KEYS = Script(
     RUNS_WHEN_FULL,
@@ -55,6 +59,7 @@ end
 call('MSET', tag .. 'ids', 'converted', tag .. 'marks', 'converted')
 call('HSET', META, 'schema', 2, 'shards', asked.shards, 'converting', 1)
 """,
+    opens=True,
 )
 
 _MOVE_ENDS = Script(
@@ -152,7 +157,7 @@ async def open_session(
             raise SchemaTooNew(message)
         if shards != address.shards:
             message = f"the store {address} was made with shards={shards}; put that into its address"
-            raise StoreUnavailable(message)
+            raise StoreUnusable(message)
         if schema < SCHEMA or is_converting:
             await _convert(session.writes, shards)
     except BaseException:

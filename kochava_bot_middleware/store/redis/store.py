@@ -18,6 +18,7 @@ import attrs
 
 from ...clock import Clock, SystemClock
 from ...exceptions import StoreUnavailable
+from ..plan import recall_storable
 from ..records import Claim, Committed, CommitVerdict, EntryState, Listed, Mark, QueueStats, Unit
 from ..settings import StoreSettings
 from .address import RedisAddress, parse_redis_address
@@ -26,7 +27,7 @@ from .lua import SOME_ROWS, Script
 from .lua_upkeep import BROWSE, FIND, FORGET, PLACE_OF, PURGE, RETRY_DEAD, STATS, SWEEP
 from .lua_work import CLAIM, NEXT_DUE, RECALL, RENEW
 from .round_trips import RoundTrips
-from .session import RedisSession, open_session
+from .session import PROVE_WRITABLE, RedisSession, open_session
 from .units import can_be_refused, claim_of, encode_mark, listed_of, merge, shard_of, split, stats_of
 
 _INHERITED: list[RedisSession] = []
@@ -90,7 +91,8 @@ class RedisStore:
 
     async def open(self) -> None:
         self._closed = False
-        await self._opened()
+        session = await self._opened()
+        await session.writes.run(PROVE_WRITABLE, 0, {})
 
     async def close(self) -> None:
         self._closed = True
@@ -151,6 +153,9 @@ class RedisStore:
         return [claim for claim in claims if id(claim) in renewed]
 
     async def recall(self, keys: Sequence[tuple[str, str]]) -> Mapping[str, bytes]:
+        return await recall_storable(self._recall, keys)
+
+    async def _recall(self, keys: Sequence[tuple[str, str]]) -> Mapping[str, bytes]:
         by_shard: dict[int, list[str]] = {}
         for lane, key in dict.fromkeys(keys):
             by_shard.setdefault(self._shard_of(lane), []).append(key)

@@ -20,6 +20,7 @@ the caller plans anew, and its appends are reported as repeated.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,7 +39,7 @@ def shard_of(lane: str, shards: int) -> int:
     if shards == 1:
         return 0
     person = lane[max(lane.rfind("/"), lane.rfind(":")) + 1 :]
-    return zlib.crc32(person.encode()) % shards
+    return zlib.crc32(person.encode(errors="surrogatepass")) % shards
 
 
 def meta_key(prefix: str, shard: int) -> str:
@@ -93,8 +94,15 @@ def encode_unit(unit: Unit) -> tuple[bytes, Sequence[bytes]]:
     Write *unit* as JSON, and the bytes that it names by their number, from 1.
 
     Raises:
-        TypeError: A text in it cannot be written as UTF-8.
+        TypeError: A text in it cannot be written as UTF-8, or a number has more than 64 bits.
+        ValueError: A time in it is no number, which a script could not read.
     """
+    times = [each.retry_after_seconds or 0.0 for each in unit.settlements]
+    times += [number for each in unit.appends for number in (each.created_at, each.wait_seconds or 0.0)]
+    times += [each.expires_after_seconds or 0.0 for each in unit.marks]
+    if not all(map(math.isfinite, times)):
+        message = "a time is no number"
+        raise ValueError(message)
     blobs = [entry.body for entry in unit.appends]
     settlements = [
         (s.claim.entry.id, s.claim.token, s.outcome.value, max(0.0, s.retry_after_seconds or 0.0), s.reason, s.detail)

@@ -18,6 +18,15 @@ from . import statements as sql
 from .commit import add_counts, entry_of, insert, json_of, json_of_texts, write_marks
 
 
+def nothing(_connection: sqlite3.Connection, _now: float) -> None:
+    """To have the file opened."""
+
+
+def prove_writable(connection: sqlite3.Connection, _now: float) -> None:
+    """Write something. To open a file that can only be read fails at nothing else."""
+    connection.execute(sql.PROVE_WRITABLE)
+
+
 def claim_heads(
     connection: sqlite3.Connection, now: float, *, queue: str, limit: int, lease_seconds: float, new_token: NewToken
 ) -> list[Claim]:

@@ -17,8 +17,9 @@ import os
 import sqlite3
 from pathlib import Path
 
-from ...exceptions import SchemaTooNew, StoreUnavailable
+from ...exceptions import SchemaTooNew, StoreUnavailable, StoreUnusable
 from ..settings import StoreSettings
+from .errors import classify
 
 APPLICATION_ID = 0x4B426F74
 """Marks the file as ours (``KBot``), so that another program's database is never touched."""
@@ -117,7 +118,7 @@ def connect(path: Path, settings: StoreSettings) -> sqlite3.Connection:
         if connection is not None:
             connection.close()
         if isinstance(exc, sqlite3.Error):
-            raise unavailable(exc, path) from exc
+            raise classify(exc, path) from exc
         raise
 
 
@@ -131,31 +132,9 @@ def connect_for_reading(path: Path, settings: StoreSettings) -> sqlite3.Connecti
     try:
         connection = sqlite3.connect(path, timeout=settings.busy_timeout_seconds, isolation_level=None)
     except sqlite3.Error as exc:
-        raise unavailable(exc, path) from exc
+        raise classify(exc, path) from exc
     connection.execute("PRAGMA query_only = ON")
     return connection
-
-
-def unavailable(exc: sqlite3.Error, path: Path) -> StoreUnavailable:
-    """The error to raise for what SQLite says: what was tried, and how to fix it."""
-    name = getattr(exc, "sqlite_errorname", None) or ""
-    for prefix, advice in _ADVICE.items():
-        if name.startswith(prefix):
-            return StoreUnavailable(f"the store {path} {advice} (SQLite: {exc})")
-    return StoreUnavailable(f"the store {path} cannot be used (SQLite: {exc})")
-
-
-_ADVICE = {
-    "SQLITE_NOTADB": "is not an SQLite database; name another file",
-    "SQLITE_CORRUPT": "is damaged; restore it from a backup, or move it away to begin anew",
-    "SQLITE_CANTOPEN": "cannot be opened; see that it is a file in a folder this user may write to",
-    "SQLITE_READONLY": "cannot be written; give this user write access to the file and to its folder",
-    "SQLITE_PERM": "cannot be written; give this user write access to the file and to its folder",
-    "SQLITE_BUSY": "is held by another process that is writing; see which one, or raise busy_timeout_seconds",
-    "SQLITE_LOCKED": "is held by another process that is writing; see which one, or raise busy_timeout_seconds",
-    "SQLITE_FULL": "cannot grow, since the disk is full; make room on it",
-    "SQLITE_IOERR": "cannot be read or written; look at the disk",
-}
 
 
 def _make_private(path: Path) -> None:
@@ -180,7 +159,7 @@ def _check_origin(connection: sqlite3.Connection, path: Path) -> None:
     has_tables = connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_schema)").fetchone()[0]
     if has_tables and _pragma(connection, "application_id") != APPLICATION_ID:
         message = f"the store {path} is the database of another program; name another file"
-        raise StoreUnavailable(message)
+        raise StoreUnusable(message)
     _check_version(_pragma(connection, "user_version"), path)
 
 

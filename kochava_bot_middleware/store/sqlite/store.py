@@ -17,12 +17,14 @@ from typing import TypeVar
 
 from ...clock import Clock, SystemClock
 from ...exceptions import StoreUnavailable
+from ..plan import recall_storable
 from ..records import Claim, Committed, EntryState, Listed, Mark, QueueStats, Unit
 from ..settings import NewToken, StoreSettings, unique_tokens
 from . import queries
+from .errors import classify, is_busy
 from .notifier import SqliteNotifier, socket_folder
 from .reserve import Reserve
-from .schema import connect_for_reading, unavailable
+from .schema import connect_for_reading
 from .writer import Query, SqliteWriter
 
 T = TypeVar("T")
@@ -92,7 +94,13 @@ class SqliteStore:
 
     async def open(self) -> None:
         self._closed = False
-        await self.read(lambda _connection, _now: None)
+        await self.read(queries.nothing)
+        try:
+            await self._change(queries.prove_writable)
+        except StoreUnavailable as exc:
+            # Who waits for another process to end its write is allowed to write.
+            if not is_busy(exc.__cause__):
+                raise
 
     async def close(self) -> None:
         self._closed = True
@@ -133,6 +141,9 @@ class SqliteStore:
         return await self._change(partial(queries.renew_leases, claims=claims, lease_seconds=lease_seconds))
 
     async def recall(self, keys: Sequence[tuple[str, str]]) -> Mapping[str, bytes]:
+        return await recall_storable(self._recall, keys)
+
+    async def _recall(self, keys: Sequence[tuple[str, str]]) -> Mapping[str, bytes]:
         return await self._running_writer().recall([key for _, key in keys])
 
     async def next_due_in(self, queue: str) -> float | None:
@@ -150,7 +161,7 @@ class SqliteStore:
         limit: int = 100,
         after: str | None = None,
     ) -> list[Listed]:
-        await self.open()
+        await self.read(queries.nothing)
         query = partial(queries.read_page, queue=queue, state=state, lane=lane, limit=limit, after=after)
         # It may read a million rows, so it does not take the writer's time.
         return await asyncio.to_thread(self._read_apart, partial(query, dedupe_seconds=self._settings.dedupe_seconds))
@@ -174,7 +185,7 @@ class SqliteStore:
         return purged
 
     async def forget(self, lanes: Sequence[str], *, reason: str, tombstone: Mark) -> int:
-        await self.open()
+        await self.read(queries.nothing)
         # It reads every row, so it does not take the writer's time.
         found = await asyncio.to_thread(self._read_apart, partial(queries.places_of_lanes, lanes=lanes))
         query = partial(queries.forget_lanes, lanes=lanes, found=found, reason=reason, tombstone=tombstone)
@@ -228,7 +239,7 @@ class SqliteStore:
             connection.execute("BEGIN")
             return query(connection, self._clock.now())
         except sqlite3.Error as exc:
-            raise unavailable(exc, self.path) from exc
+            raise classify(exc, self.path) from exc
         finally:
             connection.close()
 

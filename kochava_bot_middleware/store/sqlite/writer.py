@@ -22,8 +22,10 @@ from ...exceptions import StoreError, StoreUnavailable
 from ..records import Committed, Unit
 from ..settings import NewToken, StoreSettings
 from .commit import commit_units, recall
+from .errors import classify, is_busy, is_damaged
 from .reserve import Reserve
-from .schema import connect, unavailable
+from .schema import connect
+from .watch import FileWatch
 
 T = TypeVar("T")
 
@@ -42,6 +44,10 @@ class _Commit:
     @property
     def grows(self) -> bool:
         return bool(self.unit.appends) or any(mark.value is not None for mark in self.unit.marks)
+
+    @property
+    def is_new(self) -> bool:
+        return self.grows and not self.unit.settlements
 
 
 @attrs.define(eq=False)
@@ -66,6 +72,10 @@ class _Task:
     query: Query[Any]
     writes: bool
     grows: bool
+
+    @property
+    def is_new(self) -> bool:
+        return self.grows or not self.writes
 
 
 _Write = _Commit | _Task
@@ -98,6 +108,7 @@ class SqliteWriter:
         self._clock = clock
         self.new_token = new_token
         self._reserve = reserve
+        self._watch = FileWatch(path)
         self._operations: queue.SimpleQueue[_Operation | asyncio.Future[None]] = queue.SimpleQueue()
         self._connection: sqlite3.Connection | None = None
         self._changes_at_checkpoint = 0
@@ -165,12 +176,25 @@ class SqliteWriter:
 
     def _results(self, batch: Sequence[_Operation]) -> list[_Result]:
         try:
+            fault = self._watch.fault(self._connection)
             if self._connection is None:
+                if fault is not None:
+                    raise fault
                 self._connection = connect(self._path, self._settings)
                 self._changes_at_checkpoint = self._connection.total_changes
+                self._watch.fault(self._connection)
+            if fault is not None:
+                return self._refused(self._connection, batch, fault)
             return self._results_of_batch(self._connection, batch)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the thread lives on and the callers get an error
             return [(operation.future, None, self._public(exc)) for operation in batch]
+
+    def _refused(self, connection: sqlite3.Connection, batch: Sequence[_Operation], fault: StoreError) -> list[_Result]:
+        """The results while the files are lost: what is in them is brought to an end, and nothing new is taken."""
+        refused = [each for each in batch if self._watch.is_cut or not (isinstance(each, _Recall) or not each.is_new)]
+        results: list[_Result] = [(each.future, None, fault) for each in refused]
+        served = [each for each in batch if each not in refused]
+        return results + (self._results_of_batch(connection, served) if served else [])
 
     def _results_of_batch(self, connection: sqlite3.Connection, batch: Sequence[_Operation]) -> list[_Result]:
         recalls = [operation for operation in batch if isinstance(operation, _Recall)]
@@ -188,7 +212,7 @@ class SqliteWriter:
             try:
                 results += self._transact(connection, writes)
             except Exception as exc:  # noqa: BLE001 - as in _results
-                if not connection.in_transaction and _is_busy(exc):
+                if not connection.in_transaction and is_busy(exc):
                     results += [(operation.future, None, self._public(exc)) for operation in writes]
                 else:
                     # One of them is the cause; alone, the others go through.
@@ -202,7 +226,10 @@ class SqliteWriter:
         try:
             found = recall(connection, self._clock.now(), keys=keys)
         except Exception as exc:  # noqa: BLE001 - as in _results
-            return [(each.future, None, self._public(exc)) for each in recalls]
+            if len(recalls) > 1:
+                # One of them is the cause; alone, the others are answered.
+                return [result for each in recalls for result in self._recall(connection, [each])]
+            return [(recalls[0].future, None, self._public(exc))]
         return [(each.future, {key: found[key] for key in each.keys if key in found}, None) for each in recalls]
 
     def _transact(self, connection: sqlite3.Connection, writes: Sequence[_Write]) -> list[_Result]:
@@ -254,17 +281,9 @@ class SqliteWriter:
 
     def _public(self, exc: Exception) -> StoreError:
         """The error for the caller. A connection that failed in an unforeseen way is not used again."""
-        if isinstance(exc, StoreError):
-            return exc
-        if not isinstance(exc, sqlite3.Error):
-            refused = StoreError(f"the store {self._path} cannot keep this: {exc}")
-            refused.__cause__ = exc
-            return refused
-        if getattr(exc, "sqlite_errorname", "").startswith(("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        if is_damaged(exc):
             self._disconnect()
-        error = unavailable(exc, self._path)
-        error.__cause__ = exc
-        return error
+        return classify(exc, self._path)
 
     def _idle_timeout(self) -> float | None:
         """How long to wait for operations before a checkpoint; ``None`` when the log is empty."""
@@ -292,6 +311,7 @@ class SqliteWriter:
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
+            self._watch.closed()
 
 
 def _return(results: Iterable[_Result]) -> None:
@@ -313,7 +333,3 @@ def _resolve(results: Iterable[_Result]) -> None:
             future.set_result(value)
         else:
             future.set_exception(exc)
-
-
-def _is_busy(exc: Exception) -> bool:
-    return str(getattr(exc, "sqlite_errorname", "")).startswith("SQLITE_BUSY")

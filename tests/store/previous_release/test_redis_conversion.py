@@ -13,7 +13,7 @@ import pytest
 from kochava_bot_middleware.exceptions import StoreUnavailable
 from kochava_bot_middleware.store.records import CommitVerdict, Condition, EntryState, Mark, Outcome, Settlement, Unit
 from kochava_bot_middleware.store.redis.address import RedisAddress
-from kochava_bot_middleware.store.redis.client import Client, Command, connect
+from kochava_bot_middleware.store.redis.client import LONGEST_ARGUMENT, Client, Command, connect
 from kochava_bot_middleware.store.redis.store import RedisStore
 from kochava_bot_middleware.store.redis.units import shard_of
 from tests.store.harness import append, entry
@@ -48,6 +48,7 @@ class BreaksAfter:
     """A connection that is lost for good after so many round trips, as when its process dies."""
 
     is_cluster = False
+    longest_argument = LONGEST_ARGUMENT
 
     def __init__(self, client: Client, round_trips: int) -> None:
         self._client = client

@@ -1,0 +1,198 @@
+"""What runs for one middleware in this process: its tracker and, once started, what delivers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import weakref
+from collections.abc import Callable
+
+from .clock import Clock
+from .delivery.attempt import Deliverer
+from .delivery.undelivered import RECORDS_WAIT, UndeliveredWatch, undelivered
+from .delivery.worker import BackgroundWorker, Worker
+from .exceptions import RegistrationError, StoreUnavailable
+from .kochava.client import KochavaClient, RequestSender
+from .telemetry.observer import GuardedObserver, ObservedClient
+from .telemetry.opentelemetry import Tracing
+from .tracker import Tracker
+from .tracking.recording import Recording
+from .tracking.settings import KochavaSettings, Mode, WorkerPlace
+
+log = logging.getLogger("kochava_bot_middleware.middleware")
+
+NOT_STARTED = "nothing delivers them from here: `start` was not called; call `await kochava.start()` first"
+
+FIRST_LOOK_SECONDS = 0.01
+LONGEST_LOOK_SECONDS = 0.25
+"""How often `flush` looks whether something still waits."""
+
+
+class Runtime:
+    """
+    The tracker of one middleware, what it runs, and the event loop to which both belong.
+
+    In a forked process everything is made anew: sockets, files and threads of the parent are of no use there.
+
+    Attributes:
+        tracker: What it tracks with.
+        loop: Where it is used; ``None`` before the first call and after `stop`.
+        is_started: Between `start` and `stop`.
+        is_stopped: After `stop`, until it is started again.
+    """
+
+    def __init__(self, settings: KochavaSettings, clock: Clock, make_tracker: Callable[[], Tracker]) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._make_tracker = make_tracker
+        self._begin()
+        _RUNTIMES.add(self)
+
+    def _begin(self) -> None:
+        self.tracker = self._make_tracker()
+        self.tracker.recorder.on_recorded = self._recorded
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.is_started = self.is_stopped = False
+        self._worker: BackgroundWorker | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._start_stop_lock = asyncio.Lock()
+
+    def begin_anew(self) -> None:
+        """In a forked process: leave everything of the parent alone."""
+        # Collected, it would close what the parent still uses.
+        _INHERITED.append((self.tracker, self.loop, self._worker, self._watch))
+        self._begin()
+
+    def bind(self, call: str) -> Tracker:
+        """
+        The tracker, for *call* in the running event loop.
+
+        Raises:
+            RegistrationError: It is in use in another event loop.
+            StoreUnavailable: It was stopped.
+        """
+        self.bind_loop(call)
+        if self.is_stopped:
+            msg = (
+                f"`{call}` after `stop`, which closed the store: it is not recorded; call `await kochava.start()` first"
+            )
+            raise StoreUnavailable(msg)
+        return self.tracker
+
+    def bind_loop(self, call: str) -> None:
+        """As `bind`, also after `stop`."""
+        running = asyncio.get_running_loop()
+        if self.loop is running:
+            return
+        if self.loop is not None and (self.is_started or not self.loop.is_closed()):
+            state = "has ended without `await kochava.stop()`" if self.loop.is_closed() else "is another one"
+            msg = (
+                f"`{call}`: the event loop in which this KochavaMiddleware was used first {state}; "
+                "from other threads and loops call `kochava.sync`, whose methods have the same names"
+            )
+            raise RegistrationError(msg)
+        self.loop = running
+
+    async def start(self) -> None:
+        """Open the store, and begin to deliver. Idempotent."""
+        self.bind_loop("start")
+        async with self._start_stop_lock:
+            if self.is_started:
+                return
+            tracker, settings = self.tracker, self._settings
+            await tracker.store.open()
+            self.is_started, self.is_stopped = True, False
+            log.info("kochava_started: records are kept in %s", settings.kept_in)
+            tracker.context.incidents.over(RECORDS_WAIT)
+            if settings.mode is not Mode.OFF:
+                if tracker.observer is None and (tracing := Tracing.if_set_up()) is not None:
+                    tracker.observer = GuardedObserver(tracing, self._clock)
+                tracker.timers.start()
+            if settings.mode is not Mode.LIVE:
+                self._watch = self._watching(f'nothing delivers while `mode` is "{settings.mode}"', is_certain=True)
+            elif settings.worker is WorkerPlace.SEPARATE:
+                cause = 'no worker has touched one for a minute, and `worker` is "separate": run `kochava-bot worker`'
+                self._watch = self._watching(cause, is_certain=False)
+            else:
+                self._worker = self._background_worker()
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Finish the requests under way, and close the store. Idempotent."""
+        self.bind_loop("stop")
+        async with self._start_stop_lock:
+            self.is_started, self.is_stopped = False, True
+            tracker = self.tracker
+            if self._watch is not None:
+                self._watch.cancel()
+                self._watch = None
+            await tracker.timers.stop()
+            await tracker.context.apps.close()
+            await tracker.recorder.drain(drain_seconds)
+            worker, self._worker = self._worker, None
+            if worker is not None:
+                await worker.stop(drain_seconds)
+            await tracker.store.close()
+            self.loop = None
+
+    async def flush(self, timeout_seconds: float) -> int:
+        """Wait until nothing waits any more; returns how much still does."""
+        tracker = self.bind("flush")
+        ends_at = self._clock.monotonic() + timeout_seconds
+        pause = FIRST_LOOK_SECONDS
+        while True:
+            waiting = tracker.recorder.at_risk + await undelivered(tracker.store)
+            left = ends_at - self._clock.monotonic()
+            if waiting == 0 or left <= 0 or self._settings.mode is not Mode.LIVE:
+                return waiting
+            await self._clock.sleep(min(pause, left))
+            pause = min(2 * pause, LONGEST_LOOK_SECONDS)
+
+    async def commit(self, recording: Recording | None) -> None:
+        """Write what was recorded while an event was handled. Never raises: the handler has nothing to do with it."""
+        if recording is None:
+            return
+        if self.is_stopped:
+            reason = "`stop` was called while an event was handled; stop the server first, then `kochava`"
+            self.tracker.context.incidents.report("tracking_lost", reason=reason, level=logging.ERROR)
+            return
+        await self.tracker.recorder.commit(recording)
+
+    def make_worker(self, sender: RequestSender) -> Worker:
+        """A worker that delivers the records through *sender*."""
+        context, settings = self.tracker.context, self._settings
+        destinations, gate = context.apps.destinations, self.tracker.privacy.gate
+        deliverer = Deliverer(sender, destinations, settings.delivery, clock=self._clock, gate=gate)
+        return Worker(self.tracker.store, deliverer)
+
+    def _background_worker(self) -> BackgroundWorker:
+        observer, seconds = self.tracker.observer, self._settings.delivery.request_timeout_seconds
+        client = (
+            KochavaClient(timeout_seconds=seconds)
+            if observer is None
+            else ObservedClient(observer, timeout_seconds=seconds)
+        )
+        return BackgroundWorker(self.make_worker(client), client)
+
+    def _watching(self, cause: str, *, is_certain: bool) -> asyncio.Task[None]:
+        incidents = self.tracker.context.incidents
+        watch = UndeliveredWatch(self.tracker.store, self._clock, incidents, cause=cause, is_certain=is_certain)
+        return asyncio.create_task(watch.run())
+
+    def _recorded(self) -> None:
+        if self._worker is not None:
+            self._worker.wake()
+        elif not self.is_started:
+            self.tracker.context.incidents.report(RECORDS_WAIT, reason=NOT_STARTED)
+
+
+_RUNTIMES: weakref.WeakSet[Runtime] = weakref.WeakSet()
+_INHERITED: list[object] = []
+
+
+def _begin_anew() -> None:
+    for runtime in tuple(_RUNTIMES):
+        runtime.begin_anew()
+
+
+os.register_at_fork(after_in_child=_begin_anew)

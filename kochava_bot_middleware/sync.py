@@ -1,0 +1,282 @@
+"""`SyncKochava`: the calls of a `KochavaMiddleware` for synchronous programs, and for any thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import Context
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from . import background
+from .clock import Clock
+from .exceptions import RegistrationError, StoreError
+from .handling import Handling
+from .kochava.event_builders import StandardEventData
+from .layer import checked_event
+from .messenger.events import Channel, Event
+from .messenger.outgoing import Endpoint
+from .middleware import KochavaMiddleware
+from .store.contract import Store
+from .telemetry.counts import Counts
+from .telemetry.observer import Observer
+from .tracking.decorators import HandlerDecorators
+from .tracking.link_provider import LinkProvider
+from .tracking.sends import outgoing_of
+from .tracking.settings import Mode, WorkerPlace
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class SyncKochava(HandlerDecorators):
+    """
+    A `KochavaMiddleware` for Flask, Django, Celery, cron jobs and any thread: the same calls without ``await``.
+
+    The first call starts it, in the background of its process; a forked process starts its own. When the interpreter
+    ends, it delivers what waits, for `KochavaSettings.drain_seconds` at most, and stops. Where the middleware was
+    started in an event loop that runs in another thread, as `KochavaMiddleware.sync`, the calls run there.
+
+    Example::
+
+        kochava = SyncKochava.from_dict({"kochava_app_id": "kobotdemo1234"})
+
+
+        @app.post("/webhook")
+        def webhook():
+            for event in kochava.parse(request.get_data(), request.headers):
+                with kochava.handling(event):
+                    kochava.send(body, call)
+            return "EVENT_RECEIVED"
+    """
+
+    def __init__(self, kochava: KochavaMiddleware) -> None:
+        self._kochava = kochava
+        self._runtime = runtime = kochava.runtime
+        super().__init__(lambda: runtime.tracker.recorder)
+
+    @classmethod
+    def from_dict(
+        cls,
+        mapping: Mapping[str, Any],
+        *,
+        store: Store | None = None,
+        clock: Clock | None = None,
+        link_provider: LinkProvider | None = None,
+        observer: Observer | None = None,
+    ) -> Self:
+        """
+        Make it from a settings mapping, as `KochavaMiddleware.from_dict` does.
+
+        Raises:
+            SettingsError: With everything that is wrong.
+        """
+        return cls(
+            KochavaMiddleware.from_dict(
+                mapping, store=store, clock=clock, link_provider=link_provider, observer=observer
+            )
+        )
+
+    @property
+    def counts(self) -> Counts:
+        """As of `KochavaMiddleware.counts`."""
+        return self._kochava.counts
+
+    def start(self) -> None:
+        """
+        Open the store and begin to deliver, rather than at the first call; or again after `stop`.
+
+        Raises:
+            StoreUnavailable: The message says what was tried and how to fix it.
+        """
+        self._begin(self._loop_for("start"))
+
+    def stop(self) -> None:
+        """As `KochavaMiddleware.stop`. Afterwards nothing is recorded until `start` is called."""
+        loop = self._loop_for("stop")
+        background.run_in(loop, self._kochava.stop())
+        background.not_at_end(self)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def flush(self, *, timeout_seconds: float = 10.0) -> int:
+        """As `KochavaMiddleware.flush`."""
+        return self._run("flush", lambda: self._kochava.flush(timeout_seconds=timeout_seconds))
+
+    def parse(self, raw_body: bytes | str | Mapping[str, Any], headers: Mapping[str, str] | None = None) -> list[Event]:
+        """As `KochavaMiddleware.parse`."""
+        return self._kochava.parse(raw_body, headers)
+
+    @contextmanager
+    def handling(self, event: Event, *, handler: str | None = None) -> Iterator[Handling]:
+        """As `KochavaMiddleware.handling`, in the calling thread."""
+        checked_event(event)
+        self._loop_for("handling")
+        with self._runtime.tracker.handling(event, handler) as (handling, recording):
+            try:
+                yield handling
+            finally:
+                if recording is not None:
+                    self._never_raising("handling", lambda: self._runtime.commit(recording))
+
+    def send(
+        self,
+        body: Any,
+        call: Callable[[Any], T],
+        *,
+        endpoint: str = Endpoint.MESSAGES,
+        page_id: str | int | None = None,
+        channel: Channel | str | None = None,
+        creative: str | None = None,
+        greeting: bool = False,
+    ) -> T:
+        """As `KochavaMiddleware.send`; *call* is a plain function, which is called in the calling thread."""
+        tracker = self._runtime.tracker
+        channel = channel or tracker.sends.channel_of(page_id)
+        outgoing = outgoing_of(
+            body, endpoint=endpoint, page_id=page_id, channel=channel, creative=creative, greeting=greeting
+        )
+        self._loop_for("send")
+        sending = None
+        if not tracker.is_off:
+            sending = self._never_raising("send", lambda: tracker.sends.begin(outgoing))
+        if sending is None:
+            return call(body)
+        with tracker.sends.under_way(sending):
+            answer = call(sending.sent.body)
+        self._never_raising("send", lambda: tracker.sends.end(sending, answer))
+        return answer
+
+    def track(
+        self,
+        name: str | StandardEventData,
+        data: Any = None,
+        *,
+        user_id: str | int | None = None,
+        id: str | int | None = None,  # noqa: A002
+        page_id: str | int | None = None,
+        channel: Channel | str | None = None,
+    ) -> None:
+        """As `KochavaMiddleware.track`: when it returns, the event is durable."""
+        self._run(
+            "track",
+            lambda: self._kochava.track(name, data, user_id=user_id, id=id, page_id=page_id, channel=channel),
+        )
+
+    def identify(
+        self,
+        identities: Mapping[str, str],
+        *,
+        user_id: str | int | None = None,
+        page_id: str | int | None = None,
+        channel: Channel | str | None = None,
+    ) -> None:
+        """As `KochavaMiddleware.identify`."""
+        self._run(
+            "identify",
+            lambda: self._kochava.identify(identities, user_id=user_id, page_id=page_id, channel=channel),
+        )
+
+    def rewrite(
+        self,
+        body: Any,
+        *,
+        user_id: str | int | None = None,
+        page_id: str | int | None = None,
+        creative: str | None = None,
+        channel: Channel | str | None = None,
+    ) -> Any:
+        """As `KochavaMiddleware.rewrite`."""
+        return self._kochava.rewrite(body, user_id=user_id, page_id=page_id, creative=creative, channel=channel)
+
+    def entry_link(
+        self, target_url: str, *, ref: str | None = None, creative: str | None = None, page_id: str | int | None = None
+    ) -> str:
+        """As `KochavaMiddleware.entry_link`."""
+        return self._kochava.entry_link(target_url, ref=ref, creative=creative, page_id=page_id)
+
+    def opt_out(self, user_id: str | int) -> None:
+        """As `KochavaMiddleware.opt_out`."""
+        self._run("opt_out", lambda: self._kochava.opt_out(user_id))
+
+    def opt_in(self, user_id: str | int) -> None:
+        """As `KochavaMiddleware.opt_in`."""
+        self._run("opt_in", lambda: self._kochava.opt_in(user_id))
+
+    def forget(self, user_id: str | int) -> int:
+        """As `KochavaMiddleware.forget`."""
+        return self._run("forget", lambda: self._kochava.forget(user_id))
+
+    def _run(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a call in the loop, starting what was not started yet."""
+        loop = self._loop_for(name)
+        if not (self._runtime.is_started or self._runtime.is_stopped):
+            self._begin(loop)
+        return background.run_in(loop, make())
+
+    def _never_raising(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
+        """As `_run`, for what must not disturb the handler; a failure is one log line a minute."""
+        try:
+            return self._run(name, make)
+        except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
+            reason = str(exc) if isinstance(exc, StoreError) else type(exc).__name__
+            self._runtime.tracker.context.incidents.report("tracking_failed", name, reason=reason)
+            return None
+
+    def _loop_for(self, name: str) -> asyncio.AbstractEventLoop:
+        """Where calls run: where the middleware was started, or in the background."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            msg = (
+                f"`{name}` of SyncKochava would block the event loop that runs in this thread: "
+                f"write `await kochava.{name}(…)` with a KochavaMiddleware"
+            )
+            raise RegistrationError(msg)
+        loop = self._runtime.loop
+        if loop is None or (loop.is_closed() and not self._runtime.is_started):
+            return background.background_loop()
+        if not loop.is_running():
+            msg = (
+                f"`{name}` of SyncKochava: the event loop in which its KochavaMiddleware was started does not run any "
+                "more; call `await kochava.stop()` before it ends"
+            )
+            raise RegistrationError(msg)
+        return loop
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        with background.lock():
+            if self._runtime.is_started:
+                return
+            # In a context of its own: what it starts belongs to no event.
+            background.run_in(loop, self._kochava.start(), Context())
+            if loop is background.background_loop():
+                background.at_end(self, self._end)
+
+    async def _end(self) -> None:
+        """Deliver what waits and stop, when the interpreter ends."""
+        runtime, settings = self._runtime, self._kochava.settings
+        waiting, began = 0, asyncio.get_running_loop().time()
+        seconds = settings.drain_seconds
+        if settings.mode is Mode.LIVE and settings.worker is WorkerPlace.INSIDE:
+            try:
+                waiting = await runtime.flush(seconds)
+            except StoreError as exc:
+                log.warning("kochava_stopped: %s", exc)
+        await runtime.stop(max(0.0, began + seconds - asyncio.get_running_loop().time()))
+        if waiting:
+            what = "1 record waits" if waiting == 1 else f"{waiting} records wait"
+            where = f"{what} for Kochava in {settings.kept_in}"
+            log.warning("kochava_stopped: %s; the next process that is started with this store delivers", where)
