@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from .clock import Clock
 from .delivery.attempt import Deliverer
@@ -163,7 +163,8 @@ class Runtime:
         context, settings = self.tracker.context, self._settings
         destinations, gate = context.apps.destinations, self.tracker.privacy.gate
         deliverer = Deliverer(sender, destinations, settings.delivery, clock=self._clock, gate=gate)
-        return Worker(self.tracker.store, deliverer)
+        has_installs = any(app.install.mode != "off" for app in context.apps)
+        return Worker(self.tracker.store, deliverer, has_installs=has_installs)
 
     def _background_worker(self) -> BackgroundWorker:
         observer, seconds = self.tracker.observer, self._settings.delivery.request_timeout_seconds
@@ -179,9 +180,9 @@ class Runtime:
         watch = UndeliveredWatch(self.tracker.store, self._clock, incidents, cause=cause, is_certain=is_certain)
         return asyncio.create_task(watch.run())
 
-    def _recorded(self) -> None:
+    def _recorded(self, queues: Collection[str]) -> None:
         if self._worker is not None:
-            self._worker.wake()
+            self._worker.wake(queues)
         elif not self.is_started:
             self.tracker.context.incidents.report(RECORDS_WAIT, reason=NOT_STARTED)
 

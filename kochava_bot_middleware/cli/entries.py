@@ -12,7 +12,7 @@ from ..clock import Clock
 from ..exceptions import KochavaBotError, SettingsError, StoreUnavailable, Violation
 from ..kochava.records import Engagement, Ping, Record, UnknownRecord, UnreadableRecord, decode
 from ..store.contract import Store
-from ..store.records import EntryState, Listed, Queue
+from ..store.records import OUTBOX, EntryState, Listed, Queue
 from ..store.sqlite.store import SqliteStore
 from ..tracking.settings import KochavaSettings
 from ..tracking.state import Timer
@@ -23,9 +23,6 @@ PAGE = 500
 
 SHOWN_IDS = 5
 """Ids in an error at most."""
-
-OUTBOX = (Queue.TRACK, Queue.PING)
-"""The queues whose bodies are records for Kochava."""
 
 
 @runtime_checkable

@@ -12,10 +12,10 @@ import attrs
 from ..clock import Clock, SystemClock
 from ..exceptions import KochavaBotError
 from ..store.contract import Store
-from ..store.records import EntryState, Listed, Queue, QueueStats
+from ..store.records import OUTBOX, EntryState, Listed, Queue, QueueStats
 from ..tracking.settings import KochavaSettings
 from .command import GOOD, NOT_RUN, SOMETHING_WRONG, Parsers, add_command, number_from, readable_text
-from .entries import OUTBOX, PAGE, body_of, every_entry, fields_of, opened, summary_of, whole_ids
+from .entries import PAGE, body_of, every_entry, fields_of, opened, summary_of, whole_ids
 from .output import NOTHING, json_line, moment, print_table, progress
 from .settings import add_settings_argument, read_settings
 

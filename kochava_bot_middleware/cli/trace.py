@@ -9,7 +9,7 @@ from typing import Any
 
 from ..clock import Clock, SystemClock
 from ..store.contract import Store
-from ..store.records import Listed, Queue
+from ..store.records import OUTBOX, Listed, Queue
 from ..tracking.funnel import FunnelState
 from ..tracking.settings import Apps, KochavaSettings
 from ..tracking.state import (
@@ -74,7 +74,7 @@ async def _trace(
 async def _rows(store: Store, apps: Apps, user_id: str) -> list[Listed]:
     rows: list[Listed] = []
     lanes = dict.fromkeys(f"{app.app_id}/{app.privacy.named(user_id)}" for app in apps)
-    for queue in (Queue.TRACK, Queue.PING, Queue.TIMER):
+    for queue in (*OUTBOX, Queue.TIMER):
         for lane in lanes:
             rows += [row async for row in every_entry(store, queue, lane=lane)]
     # A lane of the inbox begins with the Page, which the settings need not name.

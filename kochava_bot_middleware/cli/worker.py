@@ -12,11 +12,11 @@ from collections.abc import Iterator
 import attrs
 
 from ..clock import SystemClock
-from ..delivery.circuit import QUEUES
 from ..delivery.worker import DeliveryCounts, Worker
 from ..exceptions import SettingsError, Violation
 from ..middleware import KochavaMiddleware
 from ..store.contract import Store
+from ..store.records import OUTBOX
 from ..telemetry.observer import GuardedObserver, ObservedClient, ObservedStore, Observers
 from ..telemetry.opentelemetry import Tracing
 from ..telemetry.prometheus import Metrics
@@ -138,4 +138,4 @@ def _in_words(counts: DeliveryCounts) -> str:
 
 async def _waiting(store: Store) -> int:
     stats = await store.stats()
-    return sum(stats[queue].waiting for queue in QUEUES if queue in stats)
+    return sum(stats[queue].waiting for queue in OUTBOX if queue in stats)

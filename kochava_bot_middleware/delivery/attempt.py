@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import attrs
 
@@ -14,13 +14,24 @@ from ..exceptions import StoreError
 from ..incidents import Incidents
 from ..kochava.client import RequestSender
 from ..kochava.destination import Destination, Destinations
-from ..kochava.records import SCHEMA, Engagement, Ping, Record, UnknownRecord, UnreadableRecord, decode
+from ..kochava.records import (
+    PING_QUEUES,
+    SCHEMA,
+    Engagement,
+    Ping,
+    Record,
+    UnknownRecord,
+    UnreadableRecord,
+    decode,
+)
 from ..kochava.verdict import DeliveryResult, Verdict, judge
-from ..kochava.wire import build_request
+from ..kochava.wire import WireRequest, build_request
 from ..queues.claims import Claimed
-from ..store.records import Claim, Entry, Outcome, Settlement
+from ..store.records import OUTBOX, Claim, Entry, Mark, Outcome, Settlement
 from .circuit import Cause, Circuit, Circuits, CircuitState, Target, targets_of
-from .retry import TOO_OLD, Histories, decide, longest_wait_seconds, wait_seconds
+from .places import Places, ShareName
+from .retry import PERHAPS_DELIVERED, TOO_OLD, Histories, decide, longest_wait_seconds, wait_seconds
+from .safeguards import Safeguards, end_of_begun
 from .settings import DeliverySettings
 
 logger = logging.getLogger(__package__)
@@ -30,9 +41,6 @@ UNCHECKED_WAIT_SECONDS = (1.0, 5.0)
 
 Gate = Callable[[Record], Awaitable[str | None]]
 """Asked before each request. A text is the reason why the record must not be sent; it is dropped then."""
-
-IsOwned = Callable[[Claimed], Awaitable[bool]]
-"""Whether a claim is still this worker's; asked last before each request."""
 
 
 @attrs.frozen(kw_only=True)
@@ -78,6 +86,7 @@ class Deliverer:
         self.incidents = Incidents(self.clock, logger)
         self._rng = rng or random.Random()  # noqa: S311 - jitter
         self.circuits = Circuits(self.settings, known=targets_of(destinations), rng=self._rng)
+        self.places = {str(queue): Places(self.settings.concurrency, self.clock) for queue in OUTBOX}
         self._sender = sender
         self._destinations = destinations
         self._gate = gate
@@ -94,14 +103,28 @@ class Deliverer:
         """
         return 1.5 * max(longest_wait_seconds(self.settings), self._put_off_until - self.clock.monotonic())
 
-    async def attempt(self, claimed: Claimed, is_owned: IsOwned) -> Settled | None:
-        """Work on one claim; ``None`` when its lease is lost. Raises nothing but for cancellation."""
-        entry = claimed.claim.entry
+    async def attempt(self, claimed: Claimed, safeguards: Safeguards) -> Settled | None:
+        """
+        Work on one claim; ``None`` when its lease is lost, or when it is left to lapse. Raises nothing but for
+        cancellation.
+        """
+        claim = claimed.claim
+        entry = claim.entry
         try:
             record = _read(entry)
+            try:
+                if self.is_given_up_unknown(record) and await safeguards.was_begun(claim):
+                    detail = "the process that sent it ended before its answer was stored"
+                    return self._dead(claim, record, PERHAPS_DELIVERED, detail)
+                if (seconds := await safeguards.wait_seconds(claim, self._age(entry))) is not None:
+                    return self._behind_another(claim, record, seconds)
+            except StoreError:
+                # Whatever the store would have said must not be overlooked: another claim asks it again.
+                self.incidents.report("store_failed", entry.queue)
+                return None
             destination = self._destinations.resolve(record)
             if destination is not None:
-                return await self._send(destination, claimed, record, is_owned)
+                return await self._send(destination, claimed, record, safeguards)
         except UnreadableRecord as exc:
             self.incidents.report("record_unreadable", entry.queue, level=logging.ERROR)
             return self._dead(claimed.claim, None, "unreadable record", str(exc))
@@ -112,24 +135,54 @@ class Deliverer:
         detail = f"no settings here for a {record.kind} of app {record.app_id}, page {record.page_id}"
         return self._left(claimed.claim, record, "unknown destination", detail)
 
+    def is_given_up_unknown(self, record: Record) -> bool:
+        """Whether *record* is given up, not sent again, when it is not known whether it arrived."""
+        return self.settings.gives_up_unknown(_event_name(record))
+
+    def marks_of(self, settlement: Settlement) -> Sequence[Mark]:
+        """What is to be written together with a settlement: that its request is under way no more."""
+        assert isinstance(settlement, Settled)
+        is_noted = settlement.record is not None and self.is_given_up_unknown(settlement.record)
+        return end_of_begun(settlement.claim) if is_noted else ()
+
     async def _send(
-        self, destination: Destination, claimed: Claimed, record: Record, is_owned: IsOwned
+        self, destination: Destination, claimed: Claimed, record: Record, safeguards: Safeguards
     ) -> Settled | None:
         claim = claimed.claim
         if isinstance(record, Ping) and self._age(claim.entry) >= self.settings.ping_max_age_seconds:
             return self._dead(claim, record, TOO_OLD)
         request = build_request(record, destination)
+        places = self.places[claim.entry.queue]
+        share = ShareName(host=request.host, app_id=record.app_id, kind=record.kind)
+        seconds = await places.take(share)
+        if seconds is not None:
+            return None if places.is_closed else self._released(claim, record, seconds)
+        try:
+            return await self._send_in_place(request, destination, claimed, record, safeguards)
+        finally:
+            places.give_back(share)
+
+    async def _send_in_place(
+        self,
+        request: WireRequest,
+        destination: Destination,
+        claimed: Claimed,
+        record: Record,
+        safeguards: Safeguards,
+    ) -> Settled | None:
+        claim = claimed.claim
         circuit = self.circuits.circuit(Target(host=request.host, app_id=record.app_id, queue=claim.entry.queue))
         again = circuit.admit(self.clock.monotonic())
         if again is not None:
             return self._postponed(claim, record, circuit, again)
+        safeguards.begin(claimed)
         reported = False
         try:
             try:
                 reason = await self._forbidden(record)
                 if reason is not None:
                     return Settled(claim=claim, outcome=Outcome.DROPPED, record=record, reason=reason)
-                if not await is_owned(claimed):
+                if not await self._may_send(claimed, record, safeguards):
                     return None
             except (StoreError, TimeoutError) as exc:
                 return self._unchecked(claim, record, exc)
@@ -143,6 +196,14 @@ class Deliverer:
                 circuit.abandoned(self.clock.monotonic())
         self._report(circuit, verdict, claim.entry, subject=f"{request.host} {record.app_id} {claim.entry.queue}")
         return self._judged(claim, record, verdict, circuit, seconds=self.clock.monotonic() - began)
+
+    async def _may_send(self, claimed: Claimed, record: Record, safeguards: Safeguards) -> bool:
+        if self.is_given_up_unknown(record):
+            if not await safeguards.is_owned(claimed):
+                return False
+            await safeguards.note_begun(claimed.claim)
+        # Last of all, since the process may be stopped while the store answers.
+        return await safeguards.is_owned(claimed)
 
     async def _forbidden(self, record: Record) -> str | None:
         if self._gate is None:
@@ -159,7 +220,7 @@ class Deliverer:
             max_age_seconds=self._max_age(entry),
             settings=self.settings,
             rng=self._rng,
-            event_name=record.event_name if isinstance(record, Engagement) else "",
+            event_name=_event_name(record),
         )
         if decision.outcome is Outcome.DONE:
             return Settled(claim=claim, outcome=Outcome.DONE, record=record, verdict=verdict, seconds=seconds)
@@ -203,6 +264,16 @@ class Deliverer:
         reason = str(circuit.cause) if circuit.state is not CircuitState.CLOSED else "waits for its turn"
         return self._retry(claim, record, wait + self._rng.uniform(0.0, max(1.0, wait / 2)), reason)
 
+    def _behind_another(self, claim: Claim, record: Record, seconds: float) -> Settled:
+        if self._age(claim.entry) >= self._max_age(claim.entry):
+            return self._dead(claim, record, TOO_OLD)
+        return self._released(claim, record, seconds)
+
+    def _released(self, claim: Claim, record: Record, seconds: float) -> Settled:
+        """Nothing is sent, and the claim does not count."""
+        self._put_off_until = max(self._put_off_until, self.clock.monotonic() + seconds)
+        return Settled(claim=claim, outcome=Outcome.RELEASE, retry_after_seconds=seconds, record=record)
+
     def _unchecked(self, claim: Claim, record: Record, exc: StoreError | TimeoutError) -> Settled:
         """Nothing is sent while the store does not say whether it may be, and no age makes the record dead for that."""
         self.incidents.report("store_failed", claim.entry.queue, reason=type(exc).__name__)
@@ -241,7 +312,11 @@ class Deliverer:
 
     def _max_age(self, entry: Entry) -> float:
         settings = self.settings
-        return settings.ping_max_age_seconds if entry.queue == Ping.queue else settings.max_age_seconds
+        return settings.ping_max_age_seconds if entry.queue in PING_QUEUES else settings.max_age_seconds
+
+
+def _event_name(record: Record) -> str:
+    return record.event_name if isinstance(record, Engagement) else ""
 
 
 def _read(entry: Entry) -> Record:

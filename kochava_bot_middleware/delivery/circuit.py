@@ -17,11 +17,8 @@ from collections.abc import Iterable
 import attrs
 
 from ..kochava.destination import Destinations
-from ..store.records import Queue
+from ..store.records import OUTBOX
 from .settings import DeliverySettings
-
-QUEUES = (Queue.TRACK, Queue.PING)
-"""What is delivered."""
 
 BUSY_SECONDS = 1.0
 """When to ask again if a probe, or as many requests as allowed, are under way."""
@@ -254,8 +251,6 @@ class Circuits:
         self._settings = settings
         self._rng = rng
         self._circuits: dict[Target, Circuit] = {}
-        known = tuple(known)
-        self._several = {target.queue for target in known if sum(other.queue == target.queue for other in known) > 1}
         for target in known:
             self.circuit(target)
 
@@ -263,10 +258,7 @@ class Circuits:
         """The circuit of *target*."""
         found = self._circuits.get(target)
         if found is None:
-            concurrency = self._settings.concurrency
-            # A slow destination must not take every place from the others.
-            limit = max(1, concurrency * 3 // 4) if target.queue in self._several else concurrency
-            found = self._circuits[target] = Circuit(self._settings, limit=limit, rng=self._rng)
+            found = self._circuits[target] = Circuit(self._settings, limit=self._settings.concurrency, rng=self._rng)
         return found
 
     def all(self) -> dict[Target, Circuit]:
@@ -290,6 +282,6 @@ def targets_of(destinations: Destinations) -> set[Target]:
     return {
         Target(host=host, app_id=destination.app_id, queue=queue)
         for destination in destinations
-        for queue in QUEUES
+        for queue in OUTBOX
         for host in destination.hosts(queue)
     }

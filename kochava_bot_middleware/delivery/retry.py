@@ -14,6 +14,9 @@ from .settings import DeliverySettings
 TOO_OLD = "too old"
 """Reason of a record that reached its greatest age."""
 
+PERHAPS_DELIVERED = "perhaps delivered"
+"""Reason of a record whose outcome is unknown, and that must not be sent twice."""
+
 
 @attrs.frozen(kw_only=True)
 class Decision:
@@ -38,8 +41,8 @@ class Attempts:
 
     Attributes:
         tries: Requests made for it. Claims that sent nothing are not counted.
-        faults_while_serving: Tries that got a server error, or were refused, although the destination had served
-            other records since the try before.
+        faults_while_serving: Tries that got a server error or no answer, or were refused, although the destination
+            had served other records since the try before.
         last_at: Monotonic time of the last one.
     """
 
@@ -76,9 +79,8 @@ def decide(
         return _dead("fails while others are served")
     if verdict.result is DeliveryResult.REFUSED:
         return Decision(outcome=Outcome.RETRY, seconds=wait_seconds(history.tries, settings, rng))
-    ambiguous = settings.on_ambiguous.get(event_name, settings.on_ambiguous_default)
-    if verdict.ambiguous and ambiguous == "dead":
-        return _dead("perhaps delivered")
+    if verdict.ambiguous and settings.gives_up_unknown(event_name):
+        return _dead(PERHAPS_DELIVERED)
     if age_seconds >= max_age_seconds:
         return _dead(TOO_OLD)
     return Decision(outcome=Outcome.RETRY, seconds=verdict.floor_seconds + wait_seconds(history.tries, settings, rng))
@@ -103,7 +105,7 @@ def longest_wait_seconds(settings: DeliverySettings) -> float:
         # A record that is not the probe waits up to half as long again, and two seconds, so that the probe comes first.
         2.0 + 1.5 * probe,
         settings.unknown_wait_seconds,
-        settings.lease_seconds,
+        settings.lease,
     )
 
 
@@ -134,7 +136,7 @@ class Histories:
             return Attempts()
         tried = self._tried.setdefault(entry_id, Attempts())
         serving = served_at is not None and served_at >= tried.last_at
-        if serving and (verdict.server_error or verdict.result is DeliveryResult.REFUSED):
+        if serving and (verdict.server_error or verdict.ambiguous or verdict.result is DeliveryResult.REFUSED):
             tried.faults_while_serving += 1
         tried.tries += 1
         tried.last_at = now

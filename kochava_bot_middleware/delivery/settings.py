@@ -20,9 +20,16 @@ def _waits(_instance: Any, _attribute: Any, value: Any) -> None:
     each(at_least(0, exclusive=True))(None, None, value)
 
 
-def _below_a_third(request_timeout_seconds: float, lease_seconds: float) -> Iterator[Violation]:
-    if request_timeout_seconds * 3 >= lease_seconds:
-        wanted = f"`request_timeout_seconds` below a third of `lease_seconds` ({lease_seconds:g})"
+LEASE_FACTOR = 1.5
+"""The default lease, in request timeouts: a third of it is left to renew it in."""
+
+LEAST_LEASE_FACTOR = 1.2
+
+
+def _within_the_lease(request_timeout_seconds: float, lease_seconds: float | None) -> Iterator[Violation]:
+    if lease_seconds is not None and request_timeout_seconds * LEAST_LEASE_FACTOR > lease_seconds:
+        most = lease_seconds / LEAST_LEASE_FACTOR
+        wanted = f"at most {most:g}, since `lease_seconds` is {lease_seconds:g}; or leave `lease_seconds` out"
         yield Violation(key="request_timeout_seconds", wanted=wanted, got=describe(request_timeout_seconds))
 
 
@@ -32,17 +39,20 @@ class DeliverySettings:
     How the worker sends.
 
     Attributes:
-        concurrency: Requests at once, for each of the queues ``track`` and ``ping``.
-        lease_seconds: How long a claim is owned without being renewed. A dead worker's lanes wait so long.
-        request_timeout_seconds: For one request; below a third of the lease, so that a lease cannot lapse under it.
+        concurrency: Most requests at once of one kind, to one destination. There are a quarter more places than that
+            in each queue, so that a destination that hangs leaves some to the others.
+        lease_seconds: How long a claim is owned without being renewed: what a killed worker had claimed waits so long.
+            ``None``: one and a half times `request_timeout_seconds`, at least a fifth more than which it must be.
+        request_timeout_seconds: For one request.
         gate_timeout_seconds: For the check of consent before each request; when it takes longer, the record waits.
         retry_waits_seconds: Upper bounds of the first, second … wait; the last one repeats. Each wait is drawn evenly
             from 0 to its bound. The default is that of Kochava's SDKs.
         max_age_seconds: A record that failed is given up at this age.
         ping_max_age_seconds: A ping is given up at this age, tried or not, since it carries no time.
-        head_tries: A record that gets a server error so often, while its destination serves others, is given up.
+        head_tries: A record that gets a server error or no answer so often, while its destination serves others, is
+            given up.
         on_ambiguous: By event name: ``retry`` (perhaps counted twice) or ``dead`` (perhaps not counted) when it is not
-            known whether a request arrived.
+            known whether a request arrived, also because the process died in between.
         on_ambiguous_default: The same for all other events.
         failures_to_open: So many users' records must fail in a row before a destination is taken for down.
         probe_waits_seconds: How long a destination that is down is left alone before the first, second … probe.
@@ -55,7 +65,7 @@ class DeliverySettings:
     """
 
     concurrency: int = attrs.field(default=16, validator=at_least(1))
-    lease_seconds: float = attrs.field(default=60.0, validator=at_least(0, exclusive=True))
+    lease_seconds: float | None = attrs.field(default=None, validator=at_least(0, exclusive=True))
     request_timeout_seconds: float = attrs.field(default=10.0, validator=at_least(0, exclusive=True))
     gate_timeout_seconds: float = attrs.field(default=5.0, validator=at_least(0, exclusive=True))
     retry_waits_seconds: Sequence[float] = attrs.field(default=(7.0, 30.0, 300.0, 1800.0), validator=_waits)
@@ -73,7 +83,16 @@ class DeliverySettings:
     poll_seconds: float = attrs.field(default=1.0, validator=at_least(0.01))
     unknown_wait_seconds: float = attrs.field(default=60.0, validator=at_least(1))
 
-    RULES: ClassVar[tuple[Rule, ...]] = (Rule(("request_timeout_seconds", "lease_seconds"), _below_a_third),)
+    RULES: ClassVar[tuple[Rule, ...]] = (Rule(("request_timeout_seconds", "lease_seconds"), _within_the_lease),)
 
     def __attrs_post_init__(self) -> None:
         check_rules(self)
+
+    @property
+    def lease(self) -> float:
+        """The length of a lease, in seconds."""
+        return LEASE_FACTOR * self.request_timeout_seconds if self.lease_seconds is None else self.lease_seconds
+
+    def gives_up_unknown(self, event_name: str) -> bool:
+        """Whether a record is given up when it is not known whether it arrived."""
+        return self.on_ambiguous.get(event_name, self.on_ambiguous_default) == "dead"

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from ..clock import Clock
 from ..incidents import Incidents
 from ..store.contract import Store
-from ..store.records import QueueStats
-from .circuit import QUEUES
+from ..store.records import OUTBOX, QueueStats
 
 RECORDS_WAIT = "records_wait"
 """Name of the incident."""
@@ -64,8 +63,8 @@ class UndeliveredWatch:
             await self._clock.sleep(CHECK_SECONDS)
 
     async def _signs(self, stats: Mapping[str, QueueStats]) -> Signs:
-        ended = sum(each.done + each.dead + each.dropped for each in map(stats.get, QUEUES) if each is not None)
-        rows = [row for queue in QUEUES for row in await self._store.browse(queue, limit=OLDEST)]
+        ended = sum(each.done + each.dead + each.dropped for each in map(stats.get, OUTBOX) if each is not None)
+        rows = [row for queue in OUTBOX for row in await self._store.browse(queue, limit=OLDEST)]
         return ended, {row.entry.id: row.attempts for row in rows}
 
 
@@ -77,8 +76,8 @@ def _is_worked_on(before: Signs | None, now: Signs | None) -> bool:
 
 
 def _waiting(stats: Mapping[str, QueueStats]) -> int:
-    return sum(stats[queue].waiting for queue in QUEUES if queue in stats)
+    return sum(stats[queue].waiting for queue in OUTBOX if queue in stats)
 
 
 def _in_flight(stats: Mapping[str, QueueStats]) -> int:
-    return sum(stats[queue].in_flight for queue in QUEUES if queue in stats)
+    return sum(stats[queue].in_flight for queue in OUTBOX if queue in stats)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import attrs
 
@@ -12,9 +12,10 @@ from ..kochava.client import KochavaClient
 from ..queues.claims import Claimed, ConsumerOptions
 from ..queues.consumer import Consumer
 from ..store.contract import AnnouncesAppends, Store
-from ..store.records import CommitVerdict, Outcome, Queue, Settlement
+from ..store.records import OUTBOX, CommitVerdict, Outcome, Queue, Settlement
 from .attempt import Deliverer, Settled
-from .circuit import QUEUES, Target
+from .circuit import Target
+from .safeguards import Safeguards
 
 AHEAD = 6
 """How many records are held for each request that may be under way: some wait for it, some for their commit."""
@@ -28,11 +29,12 @@ class DeliveryCounts:
     Attributes:
         delivered: Taken by Kochava.
         retried: Tried, and to be tried again.
-        postponed: Claimed, but nothing was sent: the destination is down, unknown or paced.
+        postponed: Claimed, but nothing was sent: the destination is down, unknown, paced or full, or another record
+            comes first.
         dead: Given up.
         dropped: Not sent on purpose.
         ambiguous: Requests of which it is not known whether they arrived: suspected duplicates.
-        lost: Claims that another worker had taken over by the time they ended.
+        lost: Claims that another worker had taken over by the time they ended, or that were left to lapse.
     """
 
     delivered: int = 0
@@ -51,17 +53,27 @@ class Worker:
     Args:
         store: Where the records wait.
         deliverer: Makes the delivery attempts.
+        has_installs: Whether there may be installs, which come before the person's events.
         on_settled: Called with each settlement after its commit; must be quick. What it raises is logged and ignored.
     """
 
     def __init__(
-        self, store: Store, deliverer: Deliverer, *, on_settled: Callable[[Settled], None] | None = None
+        self,
+        store: Store,
+        deliverer: Deliverer,
+        *,
+        has_installs: bool = False,
+        on_settled: Callable[[Settled], None] | None = None,
     ) -> None:
         self._store = store
         self._deliverer = deliverer
         self._on_settled = on_settled
         self.counts = DeliveryCounts()
-        self._consumers = {queue: self._consumer(queue) for queue in QUEUES}
+        self._consumers = {queue: self._consumer(queue) for queue in OUTBOX}
+        self._safeguards = {
+            queue: Safeguards(store, has_installs=has_installs, is_owned=consumer.is_owned, begin=consumer.begin)
+            for queue, consumer in self._consumers.items()
+        }
         self._is_stopped = False
         self._stopped = asyncio.Event()
 
@@ -81,10 +93,13 @@ class Worker:
             if not is_stopping:
                 raise
 
-    def wake(self) -> None:
-        """Something was appended: look now rather than at the next poll. Cheap; call it in the worker's own loop."""
-        for consumer in self._consumers.values():
-            consumer.wake()
+    def wake(self, queues: Iterable[str] = OUTBOX) -> None:
+        """
+        Something was appended to these queues: look now rather than at the next poll. Cheap; call it in the worker's
+        own loop.
+        """
+        for queue in queues:
+            self._consumers[Queue(queue)].wake()
 
     async def stop(self, deadline_seconds: float = 10.0) -> None:
         """
@@ -94,6 +109,8 @@ class Worker:
             deadline_seconds: What has not ended by then is cancelled; its lease lapses and it is sent again.
         """
         self._is_stopped = True
+        for places in self._deliverer.places.values():
+            places.close()
         await asyncio.gather(*(consumer.stop(deadline_seconds) for consumer in self._consumers.values()))
         self._stopped.set()
 
@@ -110,10 +127,13 @@ class Worker:
             ConsumerOptions(
                 concurrency=settings.concurrency,
                 most_held=AHEAD * settings.concurrency,
-                lease_seconds=settings.lease_seconds,
+                lease_seconds=settings.lease,
+                work_seconds=settings.request_timeout_seconds,
+                is_isolated=True,
                 poll_seconds=settings.poll_seconds,
                 longest_wait_seconds=deliverer.longest_wait_seconds,
                 room=lambda most: deliverer.circuits.room(queue, deliverer.clock.monotonic(), most),
+                marks=deliverer.marks_of,
                 on_ended=self._ended,
             ),
             clock=deliverer.clock,
@@ -121,8 +141,8 @@ class Worker:
         )
 
     async def _deliver(self, queue: Queue, claimed: Claimed) -> Settled | None:
-        settled = await self._deliverer.attempt(claimed, self._consumers[queue].is_owned)
-        if settled is None:
+        settled = await self._deliverer.attempt(claimed, self._safeguards[queue])
+        if settled is None and not self._is_stopped:
             self.counts.lost += 1
         return settled
 
@@ -140,7 +160,7 @@ class Worker:
                 counts.delivered += 1
             case Outcome.RETRY if settlement.verdict is not None:
                 counts.retried += 1
-            case Outcome.RETRY:
+            case Outcome.RETRY | Outcome.RELEASE:
                 counts.postponed += 1
             case Outcome.DEAD:
                 counts.dead += 1
@@ -167,9 +187,9 @@ class BackgroundWorker:
         self._client = client
         self._running = asyncio.create_task(worker.run())
 
-    def wake(self) -> None:
+    def wake(self, queues: Iterable[str]) -> None:
         """Let the worker look for new records at once."""
-        self._worker.wake()
+        self._worker.wake(queues)
 
     async def stop(self, deadline_seconds: float) -> None:
         """Finish the requests under way, for no longer than allowed."""

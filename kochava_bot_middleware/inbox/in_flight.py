@@ -3,7 +3,8 @@ The events of this process: on their way into the store, and in flight: stored a
 risk.
 
 Bookkeeping only; nothing here calls the store. Of one lane at most one leased event is in flight, since the store
-leases only heads. Events at risk follow in the order they came, but never overtake what waits in the store.
+leases only heads. Events at risk follow in the order they came, but never overtake what this process has stored before,
+whichever process handles that: while the store cannot be asked how far it is, they wait until they are stored, too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ import attrs
 from ..messenger.events import Event
 from ..queues.claims import Claimed
 from ..store.records import Claim, Committed, Entry
+
+MOST_WAITING = 20_000
+"""Of how many lanes it is remembered that the store has something of them; beyond that, the oldest are forgotten."""
 
 
 class Admission:
@@ -154,8 +158,8 @@ class InFlight:
         self._by_id: dict[str, InFlightEvent] = {}
         self._heads: dict[str, InFlightEvent] = {}
         self._tails: dict[str, InFlightEvent] = {}
-        # By lane, in order: what the store has behind what is in flight, as far as this process knows.
-        self._waiting: dict[str, dict[str, None]] = {}
+        # By lane, the last that the store got from this process and that this process has not claimed since.
+        self._waiting: dict[str, str] = {}
         self._at_risk: set[str] = set()
 
     def __len__(self) -> int:
@@ -204,13 +208,14 @@ class InFlight:
 
     def written(self, entries: Iterable[Entry], committed: Committed) -> None:
         """The store has *entries* now; `lease` was called before for those that it leased."""
-        fresh = set(committed.appended).difference(claim.entry.id for claim in committed.leased)
+        leased = {claim.entry.id for claim in committed.leased}
+        fresh = set(committed.appended)
         for entry in entries:
             self._at_risk.discard(entry.id)
             found = self._by_id.get(entry.id)
             if found is None:
-                if entry.id in fresh:
-                    self._waits(entry)
+                if entry.id not in leased:
+                    self._waits(entry, is_last=entry.id in fresh)
                 continue
             if found.claimed is None and not found.is_begun:
                 # It is not begun any more: it is handled once it is claimed.
@@ -245,28 +250,24 @@ class InFlight:
             del self._tails[lane]
         if is_head and not ended.is_begun:
             # Its lease lapsed. Whichever process handles it, it comes first.
-            self._waiting[lane] = {ended.entry.id: None, **self._waiting.get(lane, {})}
-        elif lane not in self._heads and lane not in self._tails:
-            # Another process may go on with the lane, and this one does not learn how far it is.
-            self._waiting.pop(lane, None)
+            self._waits(ended.entry, is_last=False)
         ended.ended.set()
         ended.before = ended.after = None
 
-    def _waits(self, entry: Entry) -> None:
-        lane = entry.lane
-        if lane in self._heads or lane in self._tails or lane in self._waiting:
-            self._waiting.setdefault(lane, {})[entry.id] = None
+    def _waits(self, entry: Entry, *, is_last: bool = True) -> None:
+        """
+        The store has *entry*, which this process has not claimed, or no longer.
+
+        Args:
+            is_last: It was appended just now. One that was stored before may be handled already, or be followed by
+                others.
+        """
+        if is_last:
+            self._waiting.pop(entry.lane, None)
+        self._waiting.setdefault(entry.lane, entry.id)
+        if len(self._waiting) > MOST_WAITING:
+            del self._waiting[next(iter(self._waiting))]
 
     def _comes_first(self, entry: Entry, *, was_empty: bool) -> None:
-        waiting = self._waiting.get(entry.lane)
-        if waiting is None:
-            return
-        if was_empty:
-            waiting.clear()
-        elif entry.id in waiting:
-            for entry_id in tuple(waiting):
-                del waiting[entry_id]
-                if entry_id == entry.id:
-                    break
-        if not waiting:
-            del self._waiting[entry.lane]
+        if was_empty or self._waiting.get(entry.lane) == entry.id:
+            self._waiting.pop(entry.lane, None)

@@ -37,6 +37,12 @@ Dispatch = Callable[[Handling], Awaitable[None]]
 LONGEST_LEASE = 4.0
 """An event waits no longer than its lease; another process may have one that is so many times as long."""
 
+ALWAYS_LEASED = 16
+"""
+So many events of one commit are handled by this process even if others wait here to be begun. Of more, only those that
+find a place at once; the rest waits in the store, so that the events of a large webhook do not hold up those of others.
+"""
+
 SCHEMA = 1
 """Version of the stored form of an event. An entry of a newer one is left to the release that wrote it."""
 
@@ -66,6 +72,7 @@ class Inbox:
         self._wait_limit = WaitLimit(settings.commit_timeout_seconds)
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._in_flight = InFlight()
+        self._being_leased = 0
         self._consumer = Consumer(
             store,
             Queue.INBOX,
@@ -144,8 +151,12 @@ class Inbox:
         events = {entry.id: event for entry, event in admission.events}
         entries = [entry for entry, _ in admission.events]
         asked_at = self._consumer.now()
+        places = self._settings.concurrency - self._consumer.unbegun - self._being_leased
+        lease = self._lease() if len(entries) <= max(ALWAYS_LEASED, places) else None
+        being_leased = 0 if lease is None else len(entries)
+        self._being_leased += being_leased
         try:
-            committed = await self._commits.commit(Unit(appends=entries, lease=self._lease()))
+            committed = await self._commits.commit(Unit(appends=entries, lease=lease))
         except StoreError as exc:
             self._in_flight.refused(entries)
             admission.end(exc)
@@ -153,6 +164,8 @@ class Inbox:
         except asyncio.CancelledError:
             admission.end(StoreUnavailable("the bot is shutting down"))
             raise
+        finally:
+            self._being_leased -= being_leased
         begun = [
             (claimed, self._process(claimed, events.get(claimed.claim.entry.id)))
             for claimed in self._consumer.hold(committed.leased, asked_at)
@@ -162,6 +175,8 @@ class Inbox:
             entries = [entry for entry in entries if entry.id not in committed.set_aside]
         self._in_flight.written(entries, committed)
         admission.end()
+        if lease is None:
+            self._consumer.wake()
         if len(begun) == 1:
             # Nearly always. To go on with it here spares each webhook a task.
             await self._consumer.run(*begun[0])

@@ -2,11 +2,16 @@
 The framework-free side of a webhook: raw bytes and headers in, a status and a text out.
 
 Signature first, on the raw bytes; then parsing; then the inbox. What is refused leaves nothing behind but its reason.
+
+A body may hold a hundred thousand events. They are parsed and stored in slices, between which others are served, and
+only one large body at a time is in memory as more than its bytes.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -16,10 +21,16 @@ from ..clock import Clock, SystemClock
 from ..exceptions import StoreError, StoreUnavailable, WebhookError
 from ..incidents import Incidents
 from ..messenger.events import Event
-from ..messenger.parsing.webhook import parse_webhook, signature_of, verify_signature
+from ..messenger.parsing.webhook import iter_webhook, signature_of, verify_signature
 from ..settings import Secret
 
 log = logging.getLogger(__name__)
+
+SLICE = 256
+"""Most events that are parsed and stored at a time."""
+
+LARGE_BYTES = 256 * 1024
+"""A larger body is read after the large ones that came before it; most have a kilobyte."""
 
 
 @attrs.frozen(kw_only=True)
@@ -41,7 +52,7 @@ class Webhook:
     Receives what Facebook sends.
 
     Args:
-        accept: Takes the events over; when it returns they are durable.
+        accept: Takes up to `SLICE` events over; when it returns they are durable.
         app_secrets: A signature by any of them is good: several apps, or one whose secret is being changed.
         verify_token: What Facebook must say when the callback is configured.
         max_body_bytes: A larger body is refused with 413.
@@ -62,6 +73,7 @@ class Webhook:
         self._app_secrets = [secret.value for secret in app_secrets]
         self._verify_token = verify_token
         self.max_body_bytes = max_body_bytes
+        self._reading_large = asyncio.Lock()
 
     def verify(self, query: Mapping[str, str]) -> WebhookAnswer:
         """Answer the GET that Facebook sends when the callback is configured: its challenge, or 403."""
@@ -78,17 +90,31 @@ class Webhook:
             return self.too_large()
         try:
             verify_signature(raw_body, signature_of(headers), self._app_secrets)
-            events = parse_webhook(raw_body)
+            if len(raw_body) <= LARGE_BYTES:
+                await self._take(raw_body)
+            else:
+                async with self._reading_large:
+                    await self._take(raw_body)
         except WebhookError as exc:
             return self._refuse(exc.status, str(exc))
-        try:
-            await self._accept(events)
         except StoreUnavailable as exc:
             return self._refuse(503, str(exc))
         except StoreError:
             # Its text may quote what it could not keep.
             return self._refuse(503, "the store cannot keep the event")
         return WebhookAnswer(status=200, text="EVENT_RECEIVED")
+
+    async def _take(self, raw_body: bytes) -> None:
+        """Have all events stored. If that fails in between, Facebook delivers them again, and each counts once."""
+        events = iter_webhook(raw_body, on_skipped=self._report_skipped)
+        while some := list(itertools.islice(events, SLICE)):
+            await self._accept(some)
+            if len(some) == SLICE:
+                # What takes none of them does not wait for anything.
+                await asyncio.sleep(0)
+
+    def _report_skipped(self, part: str) -> None:
+        self._incidents.report("webhook_part_skipped", part)
 
     def too_large(self) -> WebhookAnswer:
         """The answer to a body over the limit, for hosts that stop reading there."""

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 import attrs
 
 from ..settings import InvalidValue, Rule, Secret, both_or_neither, check_rules, http_url, one_of, one_word
-from .records import Click, Deletion, IdentityLink, Ping, Record
+from .records import Click, Deletion, IdentityLink, Impression, Ping, Record
 
 EVENT_PATH: Final = "/track/json"
 IDENTITY_PATH: Final = "/v1/cpi/identityLink.php"
@@ -95,9 +95,11 @@ class WireSettings:
         api_key: Key of strict authentication; only together with `api_secret`.
         api_secret: Secret of strict authentication.
         sign_identity_links: Also sign the ``php`` form; it is not known whether Kochava checks it.
-        success: ``status_and_body``: a 2xx answer with ``"success": false`` is a rejection. ``status``: every 2xx
-            answer is a success.
-        unknown_answer: For a status without a documented meaning (3xx, 404 …): ``retry``, or ``dead`` at once.
+        success: ``status_and_body``: a 2xx answer is a success unless it says ``"success": false``. ``status``: every
+            2xx answer is one. ``explicit``, the rule of Kochava's SDKs: what is sent to `event_url` is taken only if
+            the answer says ``"success"`` with ``"1"``, 1 or true, whatever its status; a page of HTML, an empty answer
+            or ``{"error": …}`` with a 2xx is an `unknown_answer`.
+        unknown_answer: For an answer without a documented meaning (3xx, 404 …): ``retry``, or ``dead`` at once.
         ping_success: Successful answers to an impression or a click: ``2xx_and_3xx``, since a click is answered with a
             redirect, or only ``2xx``; then a 3xx is an `unknown_answer`.
         trackers: By name; ``greeting`` is that of the greeting.
@@ -119,7 +121,7 @@ class WireSettings:
     api_key: Secret | None = attrs.field(default=None, validator=one_word)
     api_secret: Secret | None = attrs.field(default=None, validator=one_word)
     sign_identity_links: bool = False
-    success: str = attrs.field(default="status_and_body", validator=one_of("status_and_body", "status"))
+    success: str = attrs.field(default="status_and_body", validator=one_of("status_and_body", "status", "explicit"))
     unknown_answer: str = attrs.field(default="retry", validator=one_of("retry", "dead"))
     ping_success: str = attrs.field(default="2xx_and_3xx", validator=one_of("2xx_and_3xx", "2xx"))
     trackers: Mapping[str, Tracker] = attrs.field(factory=dict)
@@ -193,10 +195,19 @@ class Destination:
                 return self.wire.event_address
 
     def hosts(self, queue: str) -> frozenset[str]:
-        """The hosts of its records of *queue*, without those of identity links and deletions, which are rare."""
-        if queue != Ping.queue:
-            return frozenset({host_of(self.wire.event_address)})
-        urls = [url for each in self.wire.trackers.values() for url in (each.impression_url, each.click_url)]
+        """The hosts of its records of *queue*."""
+        wire, urls = self.wire, list[str | None]()
+        match queue:
+            case Impression.queue:
+                urls += [tracker.impression_url for tracker in wire.trackers.values()]
+            case Click.queue:
+                urls += [tracker.click_url for tracker in wire.trackers.values()]
+            case Deletion.queue:
+                urls.append(wire.deletion_url)
+            case IdentityLink.queue if wire.identity_form != "action":
+                urls.append(wire.identity_address)
+            case _:
+                urls.append(wire.event_address)
         return frozenset(host_of(url) for url in urls if url is not None)
 
 

@@ -40,7 +40,7 @@ class Record:
     Base class of all records.
 
     Attributes:
-        id: Equal for records of the same event, so that it counts once.
+        id: Equal for records of the same event, so that it is recorded once.
         app_id: Kochava's App GUID (``ko…``).
         user_id: PSID, IGSID or `user_ref` of the person.
         page_id: The Page or Instagram account, which determines the settings; ``None`` when unknown.
@@ -93,6 +93,7 @@ class Install(Record):
     """
 
     kind: ClassVar[str] = "install"
+    queue: ClassVar[str] = "install"
 
     device_ids: Mapping[str, str]
     extra: Mapping[str, Any] = attrs.field(factory=dict)
@@ -126,6 +127,7 @@ class IdentityLink(Record):
     """
 
     kind: ClassVar[str] = "identity_link"
+    queue: ClassVar[str] = "link"
 
     device_ids: Mapping[str, str]
     identities: Mapping[str, str]
@@ -160,6 +162,7 @@ class Click(Ping):
     """The person continued from the greeting into the bot."""
 
     kind: ClassVar[str] = "click"
+    queue: ClassVar[str] = "click"
 
 
 @attrs.frozen(kw_only=True)
@@ -173,6 +176,7 @@ class Deletion(Record):
     """
 
     kind: ClassVar[str] = "deletion"
+    queue: ClassVar[str] = "deletion"
 
     device_ids: Mapping[str, str]
     former_ids: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
@@ -181,6 +185,9 @@ class Deletion(Record):
 _KINDS: dict[str, type[Record]] = {
     cls.kind: cls for cls in (Engagement, Install, Session, IdentityLink, Impression, Click, Deletion)
 }
+
+PING_QUEUES = frozenset({Impression.queue, Click.queue})
+"""The queues of `Ping`."""
 
 _NAMES = {cls: tuple(attrs.fields_dict(cls)) for cls in _KINDS.values()}
 

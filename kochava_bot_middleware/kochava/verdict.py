@@ -2,7 +2,7 @@
 What an answer of Kochava, or a missing answer, means for the record that was sent.
 
 Kochava does not document its answers. Its SDKs read ``success`` in the body and ignore the status, third parties read
-only the status: both are read here.
+only the status: both are read here, unless `WireSettings.success` says otherwise.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import orjson
 
 from .client import KEPT_BYTES, Answer, Failure
 from .destination import WireSettings
-from .records import Engagement, IdentityLink, Ping
+from .records import PING_QUEUES, Engagement, IdentityLink, Install
 
 MAX_RETRY_AFTER_SECONDS = 86_400.0
 """Upper limit of ``Retry-After``, so that a wrong header does not lose events."""
@@ -25,10 +25,12 @@ MAX_RETRY_AFTER_SECONDS = 86_400.0
 _REJECTED_STATUSES = frozenset({400, 413, 422})
 _REFUSED_STATUSES = frozenset({401, 403})
 _RETRIED_STATUSES = frozenset({408, 425, 429})
+_FOR_EVENTS = frozenset({Engagement.kind, Install.kind})
 _FALSE_TEXTS = frozenset({"", "0", "false", "no", "error", "fail", "failed", "failure"})
 _FALSE_IN_TEXT = re.compile(
     rb'"success"\s*:\s*(?:false|0(?![.\d])|"(?:0|false|no|error|fail|failed|failure)?")', re.IGNORECASE
 )
+_TRUE_IN_TEXT = re.compile(rb'\s*\{.*"success"\s*:\s*(?:true|1(?![.\d])|"1")', re.DOTALL)
 
 
 class DeliveryResult(enum.Enum):
@@ -84,7 +86,12 @@ def judge(
     if isinstance(outcome, Failure):
         return Verdict(result=DeliveryResult.RETRY, reason=outcome.reason, ambiguous=outcome.ambiguous)
     status = outcome.status
-    if queue == Ping.queue and 200 <= status < (300 if settings.ping_success == "2xx" else 400):
+    if settings.success == "explicit" and _is_for_events(kind, settings):
+        if _is_explicit_success(outcome):
+            return DELIVERED
+        if 200 <= status < 300:
+            return _judge_failure(outcome, settings)
+    if queue in PING_QUEUES and 200 <= status < (300 if settings.ping_success == "2xx" else 400):
         return DELIVERED
     if 200 <= status < 300:
         return _judge_body(outcome, settings)
@@ -102,9 +109,35 @@ def judge(
             server_error=status >= 500,
             too_fast=status == 429,
         )
+    return _not_understood(outcome, settings)
+
+
+def _not_understood(answer: Answer, settings: WireSettings) -> Verdict:
     retry = settings.unknown_answer == "retry"
     result = DeliveryResult.RETRY if retry else DeliveryResult.REJECTED
+    detail = shown_answer(answer, settings)
     return Verdict(result=result, reason="answer not understood", detail=detail, server_error=retry)
+
+
+def _is_for_events(kind: str, settings: WireSettings) -> bool:
+    """Whether a record is sent to the address for events, of whose answers Kochava's SDKs know the form."""
+    return kind in _FOR_EVENTS or (kind == IdentityLink.kind and settings.identity_form == "action")
+
+
+def _is_explicit_success(answer: Answer) -> bool:
+    try:
+        body = orjson.loads(answer.start)
+    except orjson.JSONDecodeError:
+        # Of a long answer only the start is there.
+        return _TRUE_IN_TEXT.match(answer.start) is not None
+    # True equals 1.
+    return isinstance(body, dict) and body.get("success") in ("1", 1)
+
+
+def _judge_failure(answer: Answer, settings: WireSettings) -> Verdict:
+    """A 2xx answer that does not say that the record was taken."""
+    verdict = _judge_body(answer, settings)
+    return _not_understood(answer, settings) if verdict is DELIVERED else verdict
 
 
 def _is_unsigned(kind: str, settings: WireSettings) -> bool:

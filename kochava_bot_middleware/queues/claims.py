@@ -15,13 +15,10 @@ import attrs
 
 from ..clock import Clock
 from ..store.contract import Store
-from ..store.records import Claim, CommitVerdict, Settlement
+from ..store.records import Claim, CommitVerdict, Mark, Settlement
 
 Instant: TypeAlias = tuple[float, float]
 """Monotonic seconds and wall-clock seconds, read together."""
-
-SAFE_PART = 2 / 3
-"""Of a lease; when more of it has passed, what begins now might outlast it."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -58,6 +55,7 @@ class ConsumerOptions:
             as many wait to begin.
         most_held: Claims are made until so many are held. Those that a commit leased come on top.
         lease_seconds: How long a claim is owned without being renewed.
+        work_seconds: Work that begins may take so long although the lease cannot be renewed; ``None``: a third of it.
         poll_seconds: How often to look for what other processes appended.
         longest_wait_seconds: Returns the longest time that anything in the queue may wait or be leased from now on;
             see `Store.sweep`.
@@ -66,6 +64,7 @@ class ConsumerOptions:
             with one (`Consumer.begin`).
         room: Given how many claims are wanted, returns how many are worth making now, and in how many seconds to ask
             again. ``None``: any number.
+        marks: Given a settlement that a process returned, the state changes to commit with it.
         on_ended: Called with each settlement that a process returned, and with the verdict on its commit:
             ``LEASE_LOST`` when another process owns the entry. Must not raise.
     """
@@ -75,23 +74,35 @@ class ConsumerOptions:
     lease_seconds: float
     poll_seconds: float
     longest_wait_seconds: Callable[[], float]
+    work_seconds: float | None = None
     is_isolated: bool = False
     room: Callable[[int], tuple[int, float]] | None = None
+    marks: Callable[[Settlement], Sequence[Mark]] = lambda _settlement: ()
     on_ended: Callable[[Settlement, CommitVerdict], None] = lambda _settlement, _verdict: None
+
+    @property
+    def spare_seconds(self) -> float:
+        """How much of a lease may have passed when work begins."""
+        return self.lease_seconds - (self.lease_seconds / 3 if self.work_seconds is None else self.work_seconds)
 
 
 class Leases:
     """
     The claims held of one queue, by entry.
 
+    Args:
+        lease_seconds: The length of a lease.
+        spare_seconds: When more of it has passed, what begins now might outlast it.
+
     Attributes:
         unbegun: How many of them are not begun.
     """
 
-    def __init__(self, store: Store, clock: Clock, lease_seconds: float) -> None:
+    def __init__(self, store: Store, clock: Clock, *, lease_seconds: float, spare_seconds: float) -> None:
         self._store = store
         self._clock = clock
         self._lease_seconds = lease_seconds
+        self._spare_seconds = spare_seconds
         self._held: dict[str, Claimed] = {}
         self.unbegun = 0
 
@@ -152,8 +163,8 @@ class Leases:
     def is_fresh(self, claimed: Claimed) -> bool:
         """Whether the lease surely lasts for a while."""
         monotonic_at, wall_at = claimed.asked_at
-        safe = self._lease_seconds * SAFE_PART
-        return self._clock.monotonic() - monotonic_at <= safe and self._clock.now() - wall_at <= safe
+        spare = self._spare_seconds
+        return self._clock.monotonic() - monotonic_at <= spare and self._clock.now() - wall_at <= spare
 
     async def renew_all(self) -> None:
         """Renew every lease; what is lost is noticed when it is settled, at the latest."""

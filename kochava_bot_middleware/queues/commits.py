@@ -40,6 +40,9 @@ SLOW = "it is slow"
 SUSPICIOUS = 10
 """How often in a row a commit that tries alone may fail before the store is asked to keep something else."""
 
+PROBED = 3
+"""Of so many failures one is followed by that question, so that a store in trouble is asked little more than before."""
+
 STRIKES = 3
 """How often in a row it keeps something else, but not the unit, before the unit is at fault."""
 
@@ -266,7 +269,7 @@ class CommitRetry:
                         retries = self._is_retrying = True
                     if retries:
                         failures += 1
-                        if failures >= SUSPICIOUS:
+                        if failures >= SUSPICIOUS and failures % PROBED == 0:
                             strikes = strikes + 1 if await self._keeps_another(unit) else 0
                         if strikes >= STRIKES:
                             message = f"the store keeps others, but not this: {exc}"

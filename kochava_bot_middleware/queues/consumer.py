@@ -27,6 +27,7 @@ from ..store.contract import Store
 from ..store.records import Claim, Committed, CommitVerdict, Lease, Outcome, Settlement, Unit
 from .claims import Claimed, ConsumerOptions, Instant, Leases, Process, Work
 from .dead_letters import bare
+from .takeover import end_leases_of_the_dead
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ class Consumer:
         self._incidents = incidents
         self.is_stopping = False
         self.is_cancelling = False
-        self._leases = Leases(store, clock, options.lease_seconds)
+        self._leases = Leases(store, clock, lease_seconds=options.lease_seconds, spare_seconds=options.spare_seconds)
         self._processed: dict[str, Settlement | None] = {}
         self._ready: deque[Claimed] = deque()
         self._running = 0
@@ -84,6 +85,8 @@ class Consumer:
         self._is_full = False
         self._is_failing = False
         self._is_woken = False
+        self._has_taken_over = False
+        self._cut: list[Claim] = []
         self._sleeping: asyncio.Future[None] | None = None
         self._claiming: asyncio.Task[Any] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -110,7 +113,8 @@ class Consumer:
         Claim no more, wait for the tasks, release what was not begun. Idempotent, also before `start`.
 
         Args:
-            deadline_seconds: What has not ended by then is cancelled; its lease lapses, and it is processed again.
+            deadline_seconds: What has not ended by then is cancelled; its lease lapses at once, and it is processed
+                again.
         """
         self.is_stopping = True
         self.wake()
@@ -124,7 +128,7 @@ class Consumer:
         self.is_cancelling = True
         upkeep, self._upkeep = self._upkeep, []
         await _cancel([*self._other_tasks(), *upkeep])
-        await self._release_unbegun()
+        await self._give_back()
 
     def create_task(self, work: Coroutine[Any, Any, Any], claimed: Claimed | None = None) -> asyncio.Task[Any]:
         """Run *work*, on what `hold` returned, as a task that `stop` waits for."""
@@ -137,6 +141,11 @@ class Consumer:
         return self._tasks - {asyncio.current_task()}  # a handler may stop its own bot
 
     # Claims
+
+    @property
+    def unbegun(self) -> int:
+        """How many of the claims that are held are not begun."""
+        return self._leases.unbegun
 
     def now(self) -> Instant:
         """The time by both clocks of this process; `hold` and `take` want that of before the store was asked."""
@@ -224,6 +233,11 @@ class Consumer:
         if wanted <= 0:
             self._is_full = True
             return min(max(seconds, SHORTEST_WAIT_SECONDS), self._options.poll_seconds)
+        if not self._has_taken_over:
+            lapsed = await end_leases_of_the_dead(self._store, self._queue)
+            self._has_taken_over = True
+            if lapsed:
+                log.info("%s_taken_over: %d entries of a process that is dead", self._queue, lapsed)
         asked_at = self.now()
         claims = await self._store.claim(self._queue, wanted, self._options.lease_seconds)
         self.take(claims, asked_at)
@@ -277,6 +291,9 @@ class Consumer:
     def _work_ended(self, claimed: Claimed, settlement: Settlement | None) -> None:
         if settlement is not None:
             self._settle(claimed, settlement)
+        elif claimed.is_begun and self.is_cancelling:
+            self._cut.append(claimed.claim)
+            self._leases.discard(claimed)
         elif claimed.is_begun or not self.is_stopping:
             self._let_go(claimed)
 
@@ -304,7 +321,7 @@ class Consumer:
             self._is_settling = False
 
     async def _commit(self, group: Sequence[tuple[Claimed, Settlement]]) -> None:
-        ends_any = any(settlement.outcome is not Outcome.RETRY for _, settlement in group)
+        ends_any = any(settlement.outcome not in (Outcome.RETRY, Outcome.RELEASE) for _, settlement in group)
         lease = self._lease() if ends_any else None
         try:
             settlements, committed, asked_at = await self._write(group, lease)
@@ -356,9 +373,10 @@ class Consumer:
                 settlement if settlement.claim is claimed.claim else attrs.evolve(settlement, claim=claimed.claim)
                 for claimed, settlement in group
             ]
+            marks = [mark for settlement in settlements for mark in self._options.marks(settlement)]
             asked_at = self.now()
             try:
-                committed = await self._store.commit(Unit(settlements=settlements, lease=lease))
+                committed = await self._store.commit(Unit(settlements=settlements, marks=marks, lease=lease))
             except Exception as exc:
                 if isinstance(exc, NotStorable) and any(each != bare(each) for each in settlements):
                     raise
@@ -386,7 +404,7 @@ class Consumer:
 
     async def _renew(self) -> None:
         while True:
-            await self._clock.sleep(self._options.lease_seconds / 3)
+            await self._clock.sleep(self._options.spare_seconds / 2)
             try:
                 await self._leases.renew_all()
             except Exception as exc:  # noqa: BLE001 - an engine may raise anything; the next renewal may be in time
@@ -400,15 +418,20 @@ class Consumer:
                 self._incidents.report("store_failed", "sweep", reason=type(exc).__name__)
             await self._clock.sleep(SWEEP_SECONDS)
 
-    async def _release_unbegun(self) -> None:
-        """Let another process claim at once what was not begun."""
+    async def _give_back(self) -> None:
+        """Let another process claim at once what was not begun, and what was cut off, whose outcome is unknown."""
         settlements = [Settlement(claim=claim, outcome=Outcome.RELEASE) for claim in self._leases.discard_unbegun()]
-        releases = [asyncio.ensure_future(self._store.commit(Unit(settlements=[each]))) for each in settlements]
-        if releases:
-            done, pending = await asyncio.wait(releases, timeout=CANCEL_SECONDS)
+        calls: list[asyncio.Future[Any]] = [
+            asyncio.ensure_future(self._store.commit(Unit(settlements=[each]))) for each in settlements
+        ]
+        cut, self._cut = self._cut, []
+        if cut:
+            calls.append(asyncio.ensure_future(self._store.renew(cut, 0.0)))
+        if calls:
+            done, pending = await asyncio.wait(calls, timeout=CANCEL_SECONDS)
             await _cancel(pending)
-            failed = len(pending) + sum(release.exception() is not None for release in done)
-            log.info("%s_released: %d entries, %d not", self._queue, len(releases) - failed, failed)
+            failed = len(pending) + sum(call.exception() is not None for call in done)
+            log.info("%s_released: %d entries, %d not", self._queue, len(calls) - failed, failed)
 
 
 async def _cancel(tasks: Collection[asyncio.Future[Any]]) -> None:

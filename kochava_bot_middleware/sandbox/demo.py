@@ -13,7 +13,7 @@ import attrs
 
 from ..clock import Clock
 from ..settings import at_least
-from ..store.records import Queue, QueueStats
+from ..store.records import OUTBOX, QueueStats
 from .environment import DemoEnvironment, demo_environment
 from .kochava.server import LocalKochava
 from .processes import ChildProcess
@@ -133,7 +133,7 @@ async def _outage(environment: DemoEnvironment, traffic: Traffic, settings: Demo
     before = len(messenger.acknowledged)
     await traffic.chat(settings.seconds)
     counts = await environment.counts()
-    waiting = sum(counts[queue].waiting + counts[queue].in_flight for queue in (Queue.TRACK, Queue.PING))
+    waiting = sum(counts[queue].waiting + counts[queue].in_flight for queue in OUTBOX)
     write(f"   {len(messenger.acknowledged) - before} more webhooks were answered 200; {waiting} records wait.")
     write("Kochava is up again.")
     await environment.kochava.up()

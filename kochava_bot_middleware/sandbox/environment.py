@@ -15,7 +15,7 @@ import attrs
 
 from ..store.address import open_store
 from ..store.contract import Store
-from ..store.records import Queue, QueueStats
+from ..store.records import OUTBOX, Queue, QueueStats
 from ..store.sqlite.notifier import socket_folder
 from .audit import Audit, compare, promised_by, received_in
 from .demo_bot import READY
@@ -30,7 +30,7 @@ SMARTLINK_HOST = "acme.smart.link"
 SMARTLINK_PATH = "/ab12cd34e"
 CAMPAIGN_ID = "kogreet"
 
-COUNTED = (Queue.INBOX, Queue.TRACK, Queue.PING)
+COUNTED = (Queue.INBOX, *OUTBOX)
 """The queues that must be empty at the end. Timers may still wait for their time."""
 
 
@@ -138,7 +138,7 @@ def _settings(
     messenger: LocalMessenger, kochava: LocalKochava, *, store: str, short_leases: bool, worker: str
 ) -> dict[str, Any]:
     """Short waits, since the outage takes seconds; everything else is as in a real bot."""
-    inbox_lease_seconds, delivery_lease_seconds = (2.0, 3.0) if short_leases else (30.0, 60.0)
+    inbox_lease_seconds, delivery_lease_seconds = (2.0, 3.0) if short_leases else (30.0, 15.0)
     return {
         "bot": {
             **messenger.settings(),
@@ -157,7 +157,7 @@ def _settings(
             "worker": worker,
             "delivery": {
                 "lease_seconds": delivery_lease_seconds,
-                "request_timeout_seconds": delivery_lease_seconds / 6,
+                "request_timeout_seconds": delivery_lease_seconds / 1.5,
                 "retry_waits_seconds": [0.1, 0.3],
                 "probe_waits_seconds": [0.2, 0.5],
                 "ramp_seconds": 0,

@@ -8,7 +8,7 @@ another.
 ::
 
     append ──▶ waiting ──claim──▶ in flight ──settle──▶ done      (the row stays without its body, as memory of the id)
-                  ▲                   │      ├────────▶ waiting   (RETRY: due again after `retry_after_seconds`)
+                  ▲                   │      ├────────▶ waiting   (RETRY, RELEASE: due after `retry_after_seconds`)
                   └── lease lapsed ───┘      ├────────▶ dead      (kept whole, can be listed and retried)
                                              └────────▶ dropped   (kept without its body, with the reason)
 
@@ -57,10 +57,16 @@ class Store(Protocol):
         """Write *unit* in one transaction, durable when this returns."""
 
     async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
-        """Lease up to *limit* due heads of *queue*, longest due first. A lapsed lease makes a head due again."""
+        """
+        Lease up to *limit* due heads of *queue*, longest due first. A lapsed lease makes a head due again, and its next
+        claim a takeover.
+        """
 
     async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
-        """Extend leases. What is missing from the answer is lost: another process owns it, or it is settled."""
+        """
+        Let leases last so long from now on; with 0 seconds they lapse now. What is missing from the answer is lost:
+        another process owns it, or it is settled.
+        """
 
     async def recall(self, keys: Sequence[tuple[str, str]]) -> Mapping[str, bytes]:
         """

@@ -88,10 +88,10 @@ class MemoryStore:
         due = [row for row in self._heads(queue) if row.due_at <= now]
         claims = []
         for row in heapq.nsmallest(limit, due, key=lambda row: (row.due_at, row.place)):
-            row.token = self._new_token()
+            is_takeover, row.token = row.token is not None, self._new_token()
             row.attempts += 1
             row.due_at = now + lease_seconds
-            claims.append(Claim(entry=row.entry, token=row.token, attempt=row.attempts))
+            claims.append(Claim(entry=row.entry, token=row.token, attempt=row.attempts, is_takeover=is_takeover))
         return claims
 
     async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
@@ -307,4 +307,5 @@ class MemoryStore:
             reason=row.reason,
             detail=row.detail,
             ended_at=None if row.ended is None else row.ended_at,
+            token=row.token,
         )

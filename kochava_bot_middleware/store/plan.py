@@ -211,7 +211,8 @@ class CommitPlan:
         entry, outcome = settlement.claim.entry, settlement.outcome
         lane = self._lane(entry)
         if outcome is Outcome.RELEASE:
-            lane.returned = ReturnedHead(due_at=self.snapshot.now, is_uncounted=True, reason=None, detail=None)
+            due_at = self._due_at(settlement.retry_after_seconds)
+            lane.returned = ReturnedHead(due_at=due_at, is_uncounted=True, reason=None, detail=None)
             return None
         if outcome is Outcome.RETRY:
             lane.returned = ReturnedHead(

@@ -15,13 +15,29 @@ class Queue(enum.StrEnum):
     """Webhook events, committed before Facebook is answered."""
 
     TRACK = "track"
-    """Records for Kochava's ``track/json`` and its relatives."""
+    """Events. What follows has queues of its own, so that one kind that fails or hangs holds up no other."""
+
+    INSTALL = "install"
+    """Installs."""
+
+    LINK = "link"
+    """Identity links."""
 
     PING = "ping"
-    """Impression and click pings."""
+    """Impressions."""
+
+    CLICK = "click"
+    """Clicks."""
+
+    DELETION = "deletion"
+    """Requests to delete a person's data."""
 
     TIMER = "timer"
     """Waits for delivery events that may never come."""
+
+
+OUTBOX = (Queue.TRACK, Queue.INSTALL, Queue.LINK, Queue.PING, Queue.CLICK, Queue.DELETION)
+"""What is sent to Kochava."""
 
 
 @attrs.frozen(kw_only=True)
@@ -72,11 +88,13 @@ class Claim:
         entry: The work.
         token: Proves ownership; a settlement with another token changes nothing.
         attempt: 1 for the first claim of this entry, counted up with each further one.
+        is_takeover: The lease of the claim before lapsed without a settlement: whoever held it may have done the work.
     """
 
     entry: Entry
     token: str
     attempt: int
+    is_takeover: bool = False
 
 
 class Outcome(enum.Enum):
@@ -89,7 +107,7 @@ class Outcome(enum.Enum):
     """Not now: due again after `Settlement.retry_after_seconds`, still first in its lane."""
 
     RELEASE = "release"
-    """Never begun (shutdown, say): due at once, and the claim does not count as an attempt."""
+    """Never begun (shutdown, say): due as with `RETRY`, but the claim does not count as an attempt."""
 
     DEAD = "dead"
     """Given up. The body is kept so that it can be listed, corrected and retried."""
@@ -106,7 +124,7 @@ class Settlement:
     Attributes:
         claim: What was claimed. Entry id and token must both match, else the whole unit is refused.
         outcome: How it ended.
-        retry_after_seconds: For `Outcome.RETRY`: how long the entry waits from the commit on; ``None``: not at all.
+        retry_after_seconds: For `RETRY` and `RELEASE`: how long the entry waits from the commit on; ``None``: not.
         reason: For `DEAD`, `DROPPED` and `RETRY`: one short constant phrase, such as ``"rejected by Kochava"``.
         detail: What helps a person to understand it, such as the start of the answer. Never a secret.
     """
@@ -275,6 +293,7 @@ class Listed:
         reason: Why it was retried, dropped or given up; empty otherwise.
         detail: See `Settlement.detail`.
         ended_at: When it was settled for good; ``None`` before.
+        token: Of the last claim that is not settled; ``None`` when there is none.
     """
 
     entry: Entry
@@ -284,3 +303,4 @@ class Listed:
     reason: str = ""
     detail: str = ""
     ended_at: float | None = None
+    token: str | None = None

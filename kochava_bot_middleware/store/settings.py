@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import secrets
 from collections.abc import Callable
 
 import attrs
 
 from ..settings import at_least, one_of
+from .owner import new_owner
 
 SYNCHRONOUS = ("FULL", "EXTRA", "NORMAL")
 """SQLite's levels that keep the file sound. ``OFF`` is not among them: it can lose the whole file."""
@@ -36,7 +36,7 @@ NewToken = Callable[[], str]
 
 
 def unique_tokens() -> NewToken:
-    """Tokens that are a random prefix and a number: as unique as random ones, and much cheaper."""
-    prefix = secrets.token_hex(8)
+    """Tokens that are the name of this process and a number: as unique as random ones, and much cheaper."""
+    prefix = new_owner()
     numbers = itertools.count(1)
     return lambda: f"{prefix}-{next(numbers)}"

@@ -177,7 +177,7 @@ def ping_of(
     made, id_param = (
         (Impression, settings.impression_id_param) if step is PingStep.IMPRESSION else (Click, settings.click_id_param)
     )
-    # The same greeting has the same ids, so that a second run of its handler counts once.
+    # The same greeting has the same ids, so that a second run of its handler is recorded once.
     ping_id = record_id(app_id, user_id, step, greeting.id)
     facts = {
         "user_id": user_id,

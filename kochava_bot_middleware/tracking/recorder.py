@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -55,12 +55,12 @@ class Recorder:
 
     Attributes:
         pages: By channel, the Pages whose events came to this process.
-        on_recorded: Called when new records are stored.
+        on_recorded: Called with the queues in which new records are stored.
     """
 
     def __init__(self, context: TrackingContext, privacy: Privacy) -> None:
         self.pages: dict[Channel, set[str]] = {}
-        self.on_recorded: Callable[[], None] = lambda: None
+        self.on_recorded: Callable[[Collection[str]], None] = lambda _queues: None
         self._context = context
         self._privacy = privacy
         self._committer = CommitRetry(context.store, context.clock)
@@ -255,13 +255,13 @@ class Recorder:
         if recording.is_ignored:
             counts.left_out[LeftOut.IGNORED] += 1
         if committed is not None and (plan.records or plan.timers):
-            kinds = {record.id: record.kind for record in plan.records}
-            new = [kinds[entry_id] for entry_id in committed.appended if entry_id in kinds]
-            counts.recorded.update(new)
+            records = {record.id: record for record in plan.records}
+            new = [records[entry_id] for entry_id in committed.appended if entry_id in records]
+            counts.recorded.update(record.kind for record in new)
             if committed.set_aside:
-                counts.left_out[LeftOut.NOT_STORABLE] += sum(entry_id in kinds for entry_id in committed.set_aside)
+                counts.left_out[LeftOut.NOT_STORABLE] += sum(entry_id in records for entry_id in committed.set_aside)
             if new:
-                self.on_recorded()
+                self.on_recorded({record.queue for record in new})
 
     async def _write(self, recording: Recording, call: str) -> None:
         """

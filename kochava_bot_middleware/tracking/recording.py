@@ -294,6 +294,11 @@ def checked_id(name: str, value: object) -> str:
         got = "an empty text" if isinstance(value, str) else kind_of(value)
         msg = f"`{name}` is one id, as a text that is not empty or a whole number, got {got}"
         raise TrackingError(msg)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        msg = f"`{name}` holds half a character (a lone surrogate), which cannot be stored or sent"
+        raise TrackingError(msg) from None
     return value
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 
 from kochava_bot_middleware.clock import SystemClock
-from kochava_bot_middleware.kochava.records import SCHEMA, Click, Engagement, Record, encode
+from kochava_bot_middleware.kochava.records import SCHEMA, Engagement, Impression, Record, encode
 from kochava_bot_middleware.store.records import Entry, EntryState, Listed, Outcome, Settlement, Unit
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
 from tests.cli.conftest import APP_ID
@@ -50,7 +50,9 @@ def entry_of(record: Record, *, created_at: float | None = None) -> Entry:
 
 async def fill(folder: Path) -> None:
     """One waiting, one dead and one dropped event, a dead ping, a done event, and a webhook in the inbox."""
-    ping = Click(id="ping1", app_id=APP_ID, user_id="5", usertime=1_700_000_000, params={"click_id": "47110815471108"})
+    ping = Impression(
+        id="ping1", app_id=APP_ID, user_id="5", usertime=1_700_000_000, params={"click_id": "47110815471108"}
+    )
     events = [purchase("dead1", user="6"), purchase("gone1", user="7"), purchase("done1", user="8")]
     now = SystemClock().now()
     webhook = Entry(

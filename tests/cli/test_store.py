@@ -78,7 +78,7 @@ async def test_store_list_shows_every_entry(run: Run, tmp_path: Path) -> None:
     assert {"inbox/m_1", "wait1", "dead1", "gone1", "ping1"} == set(by_id)
     assert "event 'Purchase'" in by_id["wait1"]
     assert by_id["dead1"].endswith("rejected by Kochava")
-    assert "click of greeting" in by_id["ping1"]
+    assert "impression of greeting" in by_id["ping1"]
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]])
@@ -122,7 +122,10 @@ async def test_store_list_of_nothing(run: Run, tmp_path: Path) -> None:
     [
         (["--state", "asleep"], "--state: wanted one of in flight, dead, dropped, waiting, got 'asleep'"),
         (["--state", "done"], "only counted"),
-        (["--queue", "trakc"], "--queue: wanted one of inbox, track, ping, timer, got 'trakc'"),
+        (
+            ["--queue", "trakc"],
+            "--queue: wanted one of inbox, track, install, link, ping, click, deletion, timer, got 'trakc'",
+        ),
     ],
 )
 async def test_wrong_filter(run: Run, tmp_path: Path, action: str, wrong: list[str], message: str) -> None:

@@ -187,14 +187,6 @@ def test_nothing_is_worth_claiming_while_every_known_destination_is_left_alone()
     assert (7, 0.0) == pace.room("ping", 0.0, most=7)
 
 
-def test_a_slow_destination_leaves_places_for_the_others() -> None:
-    """Three quarters of the places, when there are several."""
-    targets = [Target(host="h", app_id=app, queue="track") for app in ("one", "two")]
-    pace = Circuits(DeliverySettings(concurrency=16), known=targets, rng=random.Random(1))
-    subject = pace.circuit(targets[0])
-    assert 12 == sum(subject.admit(0.0) is None for _ in range(16))
-
-
 class CircuitMachine(RuleBasedStateMachine):
     """Any sequence of answers and times."""
 

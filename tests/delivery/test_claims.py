@@ -14,7 +14,7 @@ from kochava_bot_middleware.exceptions import StoreUnavailable, StoreUnusable
 from kochava_bot_middleware.kochava.client import Answer
 from kochava_bot_middleware.kochava.records import Record
 from kochava_bot_middleware.kochava.wire import WireRequest
-from kochava_bot_middleware.store.records import EntryState, Unit
+from kochava_bot_middleware.store.records import OUTBOX, EntryState, Unit
 from tests.delivery.harness import OK, ShakyStore, World, entry_of, event, impression
 
 
@@ -275,7 +275,7 @@ async def test_the_worker_sweeps_the_store_once_a_minute_for_each_queue() -> Non
     world = World()
     async with world.running():
         await world.clock.advance(130)
-        assert 2 * (1 + 2) == world.store.sweeps
+        assert len(OUTBOX) * (1 + 2) == world.store.sweeps
 
 
 class StumblingStore(ShakyStore):
@@ -283,7 +283,7 @@ class StumblingStore(ShakyStore):
 
     async def sweep(self, longest_waits: Mapping[str, float] | None = None) -> None:
         await super().sweep(longest_waits)
-        if self.sweeps <= 2:
+        if self.sweeps <= len(OUTBOX):
             msg = "unforeseen"
             raise RuntimeError(msg)
 
@@ -295,7 +295,7 @@ async def test_sweeping_goes_on_after_an_unforeseen_error() -> None:
     world.worker = world.another_worker()
     async with world.running():
         await world.clock.advance(130)
-        assert 2 * (1 + 2) == world.store.sweeps
+        assert len(OUTBOX) * (1 + 2) == world.store.sweeps
 
 
 class AnnouncingStore(ShakyStore):
@@ -345,7 +345,7 @@ async def test_record_waits_while_its_lease_cannot_be_renewed(caplog: pytest.Log
     world = World()
 
     async def gate(_record: Record) -> str | None:
-        world.clock.stall(world.settings.lease_seconds)
+        world.clock.stall(world.settings.lease)
         world.store.broken = True
         return None
 

@@ -123,13 +123,14 @@ def test_faults_count_only_when_others_were_served_since_the_last_try() -> None:
     assert Decision(outcome=Outcome.DEAD, reason="fails while others are served") == decision
 
 
-def test_failures_without_an_answer_never_count_against_a_record() -> None:
-    """A broken connection is not the record's fault."""
+@pytest.mark.parametrize(("is_sent", "faults"), [(False, 0), (True, 50)])
+def test_failures_without_an_answer_count_if_the_request_was_sent(is_sent: bool, faults: int) -> None:
+    """Only then may it be the record that gets none, while others are served."""
     histories = Histories()
-    broken = Verdict(result=DeliveryResult.RETRY, reason="connection broke", ambiguous=True)
+    failure = Verdict(result=DeliveryResult.RETRY, reason="no answer in time", ambiguous=is_sent)
     for number in range(50):
-        history = histories.note("a", broken, now=float(number), served_at=float(number))
-    assert 0 == history.faults_while_serving
+        history = histories.note("a", failure, now=float(number), served_at=float(number))
+    assert faults == history.faults_while_serving
 
 
 def test_histories_are_bounded_and_end_with_their_records() -> None:
@@ -142,12 +143,19 @@ def test_histories_are_bounded_and_end_with_their_records() -> None:
     assert 99 == len(histories)
 
 
-def test_request_timeout_must_be_below_a_third_of_the_lease() -> None:
+def test_request_timeout_must_leave_a_part_of_the_lease() -> None:
     """Else a lease could lapse under a request."""
+    assert 12.0 == DeliverySettings(lease_seconds=12.0, request_timeout_seconds=10.0).lease
     with pytest.raises(InvalidSettings, match="request_timeout_seconds: wanted"):
-        DeliverySettings(lease_seconds=30.0, request_timeout_seconds=10.0)
-    with pytest.raises(SettingsError, match="below a third"):
-        from_mapping(DeliverySettings, {"lease_seconds": 30, "request_timeout_seconds": 11})
+        DeliverySettings(lease_seconds=11.0, request_timeout_seconds=10.0)
+    with pytest.raises(SettingsError, match="at most 10, since `lease_seconds` is 12; or leave"):
+        from_mapping(DeliverySettings, {"lease_seconds": 12, "request_timeout_seconds": 11})
+
+
+def test_the_lease_follows_the_request_timeout() -> None:
+    """So that what a killed worker had claimed waits no longer than it must."""
+    assert 15.0 == DeliverySettings().lease
+    assert 45.0 == DeliverySettings(request_timeout_seconds=30.0).lease
 
 
 def test_settings_come_from_a_mapping() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from kochava_bot_middleware.delivery.attempt import Deliverer
 from kochava_bot_middleware.delivery.retry import longest_wait_seconds
+from kochava_bot_middleware.delivery.safeguards import Safeguards
 from kochava_bot_middleware.delivery.settings import DeliverySettings
 from kochava_bot_middleware.kochava.client import Answer
 from kochava_bot_middleware.kochava.destination import Destination, Destinations
@@ -133,8 +134,11 @@ async def test_the_longest_wait_grows_with_what_kochava_asked_for() -> None:
     async def is_owned(_claimed: Claimed) -> bool:
         return True
 
+    safeguards = Safeguards(
+        MemoryStore(clock=clock), has_installs=False, is_owned=is_owned, begin=lambda _claimed: None
+    )
     claim = Claim(entry=entry_of(event(1), at=clock.now()), token="token", attempt=1)
-    settled = await deliverer.attempt(Claimed(claim=claim, asked_at=(clock.monotonic(), clock.now())), is_owned)
+    settled = await deliverer.attempt(Claimed(claim=claim, asked_at=(clock.monotonic(), clock.now())), safeguards)
     assert settled is not None
     wait = settled.retry_after_seconds
     assert wait is not None

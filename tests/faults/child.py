@@ -28,7 +28,7 @@ from kochava_bot_middleware.middleware import KochavaMiddleware
 from kochava_bot_middleware.sandbox.audit import AuditEntry
 from kochava_bot_middleware.store.address import open_store
 from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.records import Committed, CommitVerdict, Outcome, Queue, Unit
+from kochava_bot_middleware.store.records import OUTBOX, Committed, CommitVerdict, Outcome, Unit
 from kochava_bot_middleware.store.wrapper import StoreWrapper
 from tests.faults import entries
 from tests.faults.history import StepKind
@@ -105,7 +105,7 @@ class ReportingStore(StoreWrapper):
         if committed.verdict is CommitVerdict.COMMITTED:
             for settlement in unit.settlements:
                 stored = settlement.claim.entry
-                if stored.queue in (Queue.TRACK, Queue.PING) and settlement.outcome in FINAL_OUTCOMES:
+                if stored.queue in OUTBOX and settlement.outcome in FINAL_OUTCOMES:
                     entry = entries.of_record(decode(stored.body))
                     report(StepKind.SETTLED.value, self._name, entry.lane, entry.label, settlement.outcome.value)
         return committed

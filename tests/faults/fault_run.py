@@ -261,9 +261,15 @@ class FaultRun:
         return history
 
     def _expected(self, history: History) -> dict[str, int]:
-        pings = sum(entry.lane.endswith("pings") for entry in history.promised)
+        labels = Counter(entry.label for entry in history.promised)
+        impressions, clicks = labels[entries.IMPRESSION], labels[entries.CLICK]
         webhooks = {outcome.webhook.raw for outcome in self.messenger.acknowledged}
-        return {Queue.INBOX: len(webhooks), Queue.TRACK: len(history.promised) - pings, Queue.PING: pings}
+        return {
+            Queue.INBOX: len(webhooks),
+            Queue.TRACK: len(history.promised) - impressions - clicks,
+            Queue.PING: impressions,
+            Queue.CLICK: clicks,
+        }
 
 
 @asynccontextmanager

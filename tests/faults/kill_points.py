@@ -17,10 +17,8 @@ from typing import Any
 from kochava_bot_middleware.kochava.client import Answer, Failure, RequestSender
 from kochava_bot_middleware.kochava.wire import WireRequest
 from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.records import Claim, Committed, Queue, Unit
+from kochava_bot_middleware.store.records import OUTBOX, Claim, Committed, Queue, Unit
 from kochava_bot_middleware.store.wrapper import StoreWrapper
-
-_DELIVERED = (Queue.TRACK, Queue.PING)
 
 
 class KillPoint(enum.StrEnum):
@@ -105,7 +103,7 @@ class StoreWithPoints(StoreWrapper):
 
     async def claim(self, queue: str, limit: int, lease_seconds: float) -> list[Claim]:
         claims = await self.inner.claim(queue, limit, lease_seconds)
-        is_delivered = queue in _DELIVERED
+        is_delivered = queue in OUTBOX
         if claims and is_delivered:
             self._points.reach(KillPoint.AFTER_CLAIM)
         if any(claim.attempt > 1 for claim in claims):
@@ -123,7 +121,7 @@ def _points_of(unit: Unit) -> tuple[list[KillPoint], list[KillPoint]]:
     if Queue.INBOX in settled:
         before.append(KillPoint.BEFORE_RECORDING)
         after.append(KillPoint.AFTER_RECORDING)
-    if settled & {*_DELIVERED}:
+    if settled & {*OUTBOX}:
         before.append(KillPoint.BEFORE_SETTLEMENT)
         after.append(KillPoint.AFTER_SETTLEMENT)
     return before, after

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from kochava_bot_middleware.inbox.inbox import Inbox
+from kochava_bot_middleware.handling import Handling
+from kochava_bot_middleware.inbox.inbox import ALWAYS_LEASED, Inbox, entry_of
 from kochava_bot_middleware.inbox.settings import InboxSettings
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Claim, Committed, Outcome, Queue, Settlement, Unit
@@ -38,8 +42,8 @@ class Rig:
         self.clock = VirtualClock()
         self.store = SlowlySettlingStore(MemoryStore(clock=self.clock))
         self.counter = Counter()
-        settings = InboxSettings(commit_timeout_seconds=0.01, drain_seconds=5.0, lease_seconds=LEASE, concurrency=2)
-        self.inbox = Inbox(store=self.store, dispatch=self.counter, settings=settings, clock=self.clock)
+        wanted = InboxSettings(commit_timeout_seconds=0.01, drain_seconds=5.0, lease_seconds=LEASE, concurrency=2)
+        self.inbox = Inbox(store=self.store, dispatch=self.counter, settings=wanted, clock=self.clock)
 
     async def accept(self, *texts: str, user: str = "ann") -> None:
         for text in texts:
@@ -186,7 +190,7 @@ async def test_it_does_not_wait_for_what_another_process_has_handled(rig: Rig) -
     assert ["two", "three"] == rig.counter.ended[-2:]
 
 
-async def test_it_does_not_wait_in_a_lane_that_another_process_took_over(rig: Rig) -> None:
+async def test_it_waits_in_a_lane_that_another_process_took_over(rig: Rig) -> None:
     """That process goes on with the lane, and this one does not learn how far it is."""
     rig.counter.hold("one")
     await rig.accept("one", "two")
@@ -194,4 +198,129 @@ async def test_it_does_not_wait_in_a_lane_that_another_process_took_over(rig: Ri
     await rig.release("one")
     rig.store.fail()
     await rig.accept("three")
-    assert ["one", "three"] == rig.counter.begun
+    assert ["one"] == rig.counter.begun
+
+
+async def test_it_waits_for_what_was_stored_behind_an_event_of_another_process(rig: Rig) -> None:
+    """This process has never held anything of the lane."""
+    await rig.store.commit(Unit(appends=[entry_of(message("theirs"), 0.0)]))
+    (theirs,) = await rig.store.claim(Queue.INBOX, 1, LEASE)
+    await rig.accept("one")
+    rig.store.fail()
+    await rig.accept("two")
+    assert [] == rig.counter.begun
+    await rig.works_again()
+    await rig.store.commit(Unit(settlements=[Settlement(claim=theirs, outcome=Outcome.DONE)]))
+    await rig.inbox.start()
+    await rig.clock.advance(3)
+    assert ["one", "two"] == rig.counter.ended
+
+
+async def test_it_waits_for_one_whose_commit_was_not_answered(rig: Rig) -> None:
+    """That one was stored and leased, but with which token is not known."""
+    rig.store.loses_answers = True
+    accepting = asyncio.create_task(rig.inbox.accept([message("one")]))
+    await settle()
+    rig.store.repair()
+    await rig.clock.advance(1)
+    await accepting
+    assert [] == rig.counter.begun
+    rig.store.fail()
+    await rig.accept("two")
+    assert [] == rig.counter.begun
+    await rig.works_again()
+    await rig.inbox.start()
+    await rig.clock.advance(LEASE + 2)
+    assert ["one", "two"] == rig.counter.ended
+
+
+async def test_it_waits_for_one_that_found_no_place(rig: Rig) -> None:
+    """It was one of many, so it was left in the store."""
+    rig.counter.hold("busy")
+    await rig.accept("busy", user="ben")
+    others = [message(f"other {number}", f"person {number}") for number in range(ALWAYS_LEASED)]
+    await rig.inbox.accept([*others, message("one")])
+    rig.store.fail()
+    await rig.accept("two")
+    assert ["busy"] == rig.counter.begun
+    await rig.works_again()
+    await rig.inbox.start()
+    await rig.clock.advance(3)
+    assert ["one", "two"] == [text for text in rig.counter.ended if text in ("one", "two")]
+
+
+async def test_a_repeated_delivery_is_not_what_comes_last(rig: Rig) -> None:
+    """It does not hide what was stored after it."""
+    await rig.store.commit(Unit(appends=[entry_of(message("theirs"), 0.0)]))
+    await rig.store.claim(Queue.INBOX, 1, LEASE)
+    await rig.accept("one", "two", "one")
+    rig.clock.stall(LEASE + 1)
+    (theirs,) = await rig.store.claim(Queue.INBOX, 1, LEASE)
+    await rig.store.commit(Unit(settlements=[Settlement(claim=theirs, outcome=Outcome.DONE)]))
+    rig.counter.hold("one")
+    await rig.inbox.start()
+    await settle()
+    rig.store.fail()
+    await rig.accept("three")
+    await rig.release("one")
+    assert ["one"] == rig.counter.begun
+
+
+USERS = ("ann", "ben")
+STEPS = st.one_of(
+    st.tuples(st.just("accept"), st.integers(0, 1), st.sampled_from(USERS)),
+    st.tuples(st.just("accept"), st.integers(0, 1), st.sampled_from(USERS)),
+    st.tuples(st.just("wait"), st.sampled_from((0.1, 1.0, 5.0, LEASE + 5.0))),
+    st.tuples(st.sampled_from(("fail", "hang", "lose answers", "repair"))),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=st.lists(STEPS, max_size=30))
+def test_what_one_process_received_is_begun_in_that_order(steps: Sequence[tuple[Any, ...]]) -> None:
+    """Whatever the store does, and whichever of two processes handles it."""
+    received, begun = asyncio.run(two_processes(steps))
+    for of_process in range(2):
+        for user in USERS:
+            expected = [text for by, text in received if by == of_process and text.startswith(user)]
+            assert expected == [text for text in dict.fromkeys(begun) if text in expected]
+
+
+async def two_processes(steps: Sequence[tuple[Any, ...]]) -> tuple[list[tuple[int, str]], list[str]]:
+    """What each received, in order, and what was begun by either."""
+    clock = VirtualClock()
+    store = FaultyStore(MemoryStore(clock=clock))
+    received: list[tuple[int, str]] = []
+    begun: list[str] = []
+
+    async def dispatch(handling: Handling) -> None:
+        begun.append(handling.event.text)  # type: ignore[attr-defined]
+        await clock.sleep(0.5)
+
+    wanted = InboxSettings(commit_timeout_seconds=0.005, lease_seconds=LEASE, concurrency=2)
+    inboxes = [Inbox(store=store, dispatch=dispatch, settings=wanted, clock=clock) for _ in range(2)]
+    for inbox in inboxes:
+        await inbox.start()
+    for step, *given_with in steps:
+        if step == "accept":
+            process, user = given_with
+            text = f"{user} {len(received)}"
+            await inboxes[process].accept([message(text, user)])
+            received.append((process, text))
+        elif step == "wait":
+            await clock.advance(*given_with)
+        elif step == "fail":
+            store.fail()
+        elif step == "hang":
+            store.open_gate.clear()
+        elif step == "lose answers":
+            store.loses_answers = True
+        else:
+            store.repair()
+            store.open_gate.set()
+    store.repair()
+    store.open_gate.set()
+    await clock.advance(4 * LEASE)
+    for inbox in inboxes:
+        await inbox.stop(0)
+    return received, begun

@@ -80,6 +80,31 @@ async def test_signed_webhook_of_another_object_is_answered_200(hook: Webhook, t
     assert [] == taker.events
 
 
+SKIPPED: dict[str, Any] = {
+    "object permissions": {"object": "permissions", "entry": [{"uid": SAID}]},
+    "object whatsapp_business_account": [{"object": "whatsapp_business_account"}, webhook(message_item("hello"))],
+    "object": {"object": SAID, "entry": []},
+    "entry that is no object": {"object": "page", "entry": [SAID]},
+    "empty item": webhook({}, message_item("hello"), None),
+    "member that is no object": {"object": "page", "entry": [{"id": "1", "said": SAID}]},
+}
+
+
+@pytest.mark.parametrize("part", SKIPPED)
+async def test_parts_without_an_event_are_one_line_a_minute(
+    part: str, hook: Webhook, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With how many there were, and nothing of what is in them."""
+    body = json.dumps(SKIPPED[part]).encode()
+    for _ in range(61):
+        assert 200 == (await hook.receive(body, signed(body))).status
+        clock.stall(1)
+    more = 120 if part == "empty item" else 60
+    line = f"webhook_part_skipped {part}"
+    assert [line, f"{line} ({more} more)"] == caplog.messages
+    assert "4711" not in caplog.text
+
+
 @pytest.mark.parametrize("secret", ["app-secret", "former-secret"])
 async def test_each_app_secret_is_good(secret: str, hook: Webhook, taker: Taker) -> None:
     """Several apps, or one whose secret is being changed."""

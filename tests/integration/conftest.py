@@ -14,10 +14,10 @@ from aiohttp.test_utils import TestServer
 from kochava_bot_middleware import KochavaMiddleware, MessengerBot
 from kochava_bot_middleware.sandbox.kochava.server import LocalKochava
 from kochava_bot_middleware.sandbox.messenger.server import LocalMessenger
-from kochava_bot_middleware.store.records import QueueStats
+from kochava_bot_middleware.store.records import OUTBOX, Queue, QueueStats
 
 APP_ID = "kobotdemo1234"
-WORK = ("inbox", "track", "ping")
+WORK = (Queue.INBOX, *OUTBOX)
 """The queues that become empty; a timer waits for its time."""
 
 INSTAGRAM_ID = "17840000000000001"

@@ -55,6 +55,44 @@ def test_success_by_status_ignores_the_body() -> None:
     assert DeliveryResult.DELIVERED is verdict.result
 
 
+EXPLICIT = WireSettings(success="explicit")
+NOT_EXPLICIT = [b"", b"{}", b"OK", b"1", b"[1]", b"<html>", b'{"error":"x"}', b'{"success":null}', b'{"success":"yes"}']
+
+
+@pytest.mark.parametrize("status", [200, 202, 302, 500])
+@pytest.mark.parametrize("start", [b'{"success":"1"}', b'{"success": 1}', b'{"success":true,"more":"' + b"x" * 600])
+def test_explicit_success_is_delivered(status: int, start: bytes) -> None:
+    """As Kochava's SDKs, which do not look at the status; also when only the start of a long answer is known."""
+    assert DeliveryResult.DELIVERED is judged(Answer(status=status, start=start[:512]), settings=EXPLICIT).result
+
+
+@pytest.mark.parametrize("start", NOT_EXPLICIT)
+def test_what_does_not_say_success_is_not_delivered_where_that_is_wanted(start: bytes) -> None:
+    """A page of a proxy, an error without `success`, nothing at all: it is tried again, or dead by the setting."""
+    verdict = judged(Answer(status=200, start=start), settings=EXPLICIT)
+    assert (DeliveryResult.RETRY, "answer not understood") == (verdict.result, verdict.reason)
+    assert (True, False) == (verdict.server_error, verdict.ambiguous)
+    settings = WireSettings(success="explicit", unknown_answer="dead")
+    assert DeliveryResult.REJECTED is judged(Answer(status=200, start=start), settings=settings).result
+
+
+def test_explicit_refusals_and_broken_answers_stay_what_they_are() -> None:
+    """Rejected, and ambiguous."""
+    assert DeliveryResult.REJECTED is judged(Answer(status=200, start=b'{"success":"0"}'), settings=EXPLICIT).result
+    assert judged(Answer(status=200, start=b'{"succ', complete=False), settings=EXPLICIT).ambiguous
+    assert DeliveryResult.REFUSED is judged(Answer(status=401, start=b"{}"), settings=EXPLICIT).result
+
+
+@pytest.mark.parametrize(("kind", "queue"), [("identity_link", "link"), ("deletion", "deletion"), ("click", "click")])
+def test_only_the_address_for_events_must_say_success(kind: str, queue: str) -> None:
+    """Nobody knows what the others answer."""
+    verdict = judged(Answer(status=200, start=b"OK"), settings=EXPLICIT, kind=kind, queue=queue)
+    assert DeliveryResult.DELIVERED is verdict.result
+    action = WireSettings(success="explicit", identity_form="action")
+    if kind == "identity_link":
+        assert DeliveryResult.RETRY is judged(Answer(status=200), settings=action, kind=kind, queue=queue).result
+
+
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_400_413_and_422_are_rejected(status: int) -> None:
     """Sending it again would not help."""

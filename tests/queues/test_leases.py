@@ -42,7 +42,7 @@ async def test_a_fresh_lease_is_not_renewed() -> None:
     """Work well within its lease costs the store nothing."""
     clock = VirtualClock()
     store = StalledStore(clock)
-    leases = Leases(store, clock, LEASE)
+    leases = Leases(store, clock, lease_seconds=LEASE, spare_seconds=LEASE * 2 / 3)
     (claimed,) = await held_in(store, leases)
     await clock.advance(LEASE / 2)
     assert (True, 0) == (await leases.is_owned(claimed), store.renewals)
@@ -52,7 +52,7 @@ async def test_an_aged_lease_is_renewed() -> None:
     """What might lapse while the work goes on is extended first."""
     clock = VirtualClock()
     store = StalledStore(clock)
-    leases = Leases(store, clock, LEASE)
+    leases = Leases(store, clock, lease_seconds=LEASE, spare_seconds=LEASE * 2 / 3)
     (claimed,) = await held_in(store, leases)
     await clock.advance(LEASE * 0.9)
     assert await leases.is_owned(claimed)
@@ -63,7 +63,7 @@ async def test_a_lease_looks_aged_when_only_the_wall_clock_went_on() -> None:
     """As on a machine that slept."""
     clock = VirtualClock()
     store = StalledStore(clock)
-    leases = Leases(store, clock, LEASE)
+    leases = Leases(store, clock, lease_seconds=LEASE, spare_seconds=LEASE * 2 / 3)
     (claimed,) = await held_in(store, leases)
     clock.jump(LEASE * 0.9)
     assert (True, 1) == (await leases.is_owned(claimed), store.renewals)
@@ -73,7 +73,7 @@ async def test_a_renewal_that_was_answered_long_ago_is_not_trusted() -> None:
     """Stopped while the store answered: another worker has the entry by now, so nothing may be sent."""
     clock = VirtualClock()
     store = StalledStore(clock, LEASE * 1.5)
-    leases = Leases(store, clock, LEASE)
+    leases = Leases(store, clock, lease_seconds=LEASE, spare_seconds=LEASE * 2 / 3)
     (claimed,) = await held_in(store, leases)
     await clock.advance(LEASE * 0.9)
 
@@ -92,7 +92,7 @@ async def test_an_entry_taken_over_from_itself_stays_one() -> None:
     """Its lease lapsed and this process was first to claim it; the work that goes on has the new claim."""
     clock = VirtualClock()
     store = StalledStore(clock)
-    leases = Leases(store, clock, LEASE)
+    leases = Leases(store, clock, lease_seconds=LEASE, spare_seconds=LEASE * 2 / 3)
     (claimed,) = await held_in(store, leases)
     clock.stall(LEASE + 1)
     (again,) = await store.claim(Queue.TRACK, 1, LEASE)
@@ -104,7 +104,7 @@ async def test_only_what_is_not_begun_is_given_back() -> None:
     """At a shutdown."""
     clock = VirtualClock()
     store = StalledStore(clock)
-    leases = Leases(store, clock, LEASE)
+    leases = Leases(store, clock, lease_seconds=LEASE, spare_seconds=LEASE * 2 / 3)
     ann, ben, carl = await held_in(store, leases, "ann", "ben", "carl")
     leases.begin(ann)
     leases.discard(carl)

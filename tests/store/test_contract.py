@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import attrs
+import pytest
 
 from kochava_bot_middleware.store.contract import Store
 from kochava_bot_middleware.store.records import (
@@ -306,3 +307,46 @@ async def test_renewed_lease_lasts_longer(store: Store, clock: ManualClock) -> N
     clock.advance(59)
     assert [] == await claimed_ids(store)
     assert CommitVerdict.COMMITTED is (await settle(store, renewed)).verdict
+
+
+async def test_claim_after_a_lapsed_lease_is_a_takeover(store: Store, clock: ManualClock) -> None:
+    """Whoever held the lease may have done the work; a first claim, or one by a commit, knows of nobody."""
+    answer = await append(store, entry("a"), lease=TRACK)
+    assert [False] == [claim.is_takeover for claim in answer.leased]
+    clock.advance(61)
+    assert (True, 2) == ((claim := await claim_one(store)).is_takeover, claim.attempt)
+    clock.advance(61)
+    assert (await claim_one(store)).is_takeover
+
+
+@pytest.mark.parametrize("outcome", [Outcome.RETRY, Outcome.RELEASE])
+async def test_claim_of_what_was_given_back_is_no_takeover(store: Store, clock: ManualClock, outcome: Outcome) -> None:
+    """Its holder has said how it ended, even if the lease had lapsed by then."""
+    await append(store, entry("a"))
+    claim = await claim_one(store)
+    assert not claim.is_takeover
+    clock.advance(61)
+    await settle(store, claim, outcome)
+    assert not (await claim_one(store)).is_takeover
+
+
+async def test_a_lease_renewed_for_no_time_lapses_at_once(store: Store) -> None:
+    """So can a process that ends give up what it had begun; its outcome stays unknown."""
+    await append(store, entry("a"))
+    claim = await claim_one(store)
+    assert [claim] == await store.renew([claim], 0)
+    assert 0.0 == await store.next_due_in("track")
+    assert (await claim_one(store)).is_takeover
+    assert [] == await store.renew([claim], 0)
+
+
+async def test_listing_tells_the_token_of_a_claim(store: Store) -> None:
+    """By it, leases of a dead process are found."""
+    await append(store, entry("a"), entry("b", lane="bob"), entry("c"))
+    claim = await claim_one(store)
+    rows = {row.entry.id: row.token for row in await store.browse("track")}
+    assert {"a": claim.token, "b": None, "c": None} == rows
+    await settle(store, claim)
+    found = await store.find("a")
+    assert found is not None
+    assert found.token is None

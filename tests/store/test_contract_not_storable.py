@@ -79,7 +79,19 @@ async def test_state_entries_beside_one_that_cannot_be_kept_are_written_and_read
 async def test_claims_and_listings_work_beside_what_cannot_be_kept(store: Store) -> None:
     """Other calls share the transaction of a commit, too."""
     await append(store, entry("a"))
-    claim, _ = await asyncio.gather(claim_one(store), append(store, entry(HALF_A_PAIR)), return_exceptions=True)
+    claim, _ = await asyncio.gather(
+        claim_one(store), append(store, entry(HALF_A_PAIR, lane="ben")), return_exceptions=True
+    )
     assert isinstance(claim, Claim)
     assert [claim] == await store.renew([claim], 60.0)
     assert 1 <= (await store.stats())["track"].in_flight
+
+
+@pytest.mark.parametrize(
+    ("strange", "reason"), [("lane", "the store has no form for it"), ("large number", "the store has no form for it")]
+)
+async def test_reason_says_what_is_wrong(store: Store, strange: str, reason: str) -> None:
+    """Alone and beside others; it is what listings and metrics show."""
+    for beside in ([], [append(store, entry("a"))]):
+        answer, *_ = await asyncio.gather(append(store, STRANGE[strange]()), *beside, return_exceptions=True)
+        assert isinstance(answer, Committed) or (isinstance(answer, NotStorable) and reason == answer.reason)

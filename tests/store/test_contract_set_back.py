@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.records import Condition, Outcome
+from kochava_bot_middleware.store.records import Condition, Outcome, Queue
 from tests.store.harness import (
     START,
     TOMBSTONE,
@@ -21,7 +21,7 @@ from tests.store.harness import (
 )
 
 HOUR = 3600.0
-LONGEST = {"track": 120.0}
+LONGEST: dict[str, float] = {Queue.TRACK: 120.0}
 """What the callers say: nothing of this queue waits or is leased for longer."""
 
 

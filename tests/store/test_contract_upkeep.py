@@ -13,6 +13,7 @@ from kochava_bot_middleware.store.records import (
     EntryState,
     Lease,
     Outcome,
+    Queue,
     QueueStats,
     Settlement,
     Unit,
@@ -356,3 +357,12 @@ async def test_closed_store_can_be_opened_again(store: Store) -> None:
 async def test_store_never_opened_can_be_closed(store: Store) -> None:
     """There is nothing to let go of."""
     await store.close()
+
+
+async def test_sweep_takes_the_names_of_queues_as_consumers_give_them(store: Store) -> None:
+    """They are members of an enum, as well as texts."""
+    await append(store, entry("a", queue="inbox", wait_seconds=1000))
+    await store.sweep({Queue.INBOX: 10.0})
+    due_in = await store.next_due_in(Queue.INBOX)
+    assert due_in is not None
+    assert 10.0 >= due_in

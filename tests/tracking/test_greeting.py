@@ -342,7 +342,7 @@ async def test_two_processes_with_signals_of_one_greeting_ping_once() -> None:
     mid = await bot.send(body_to(), greeting=True)
     await asyncio.gather(bot.handle(bot.delivery(mid)), other.handle(bot.message()), bot.handle(bot.delivery(mid)))
     await asyncio.gather(bot.handle(bot.message()), other.handle(bot.message()))
-    rows = await bot.store.browse(Queue.PING)
+    rows = [*await bot.store.browse(Queue.PING), *await bot.store.browse(Queue.CLICK)]
     assert ["impression", "click"] == await pings(bot)
     assert 2 == len({row.entry.id for row in rows})
     state = FunnelState.from_bytes((await bot.store.recall(state_keys("funnel")))[f"funnel:koapp:{USER_ID}"])

@@ -213,17 +213,17 @@ async def test_data_changed_after_the_call_is_recorded_as_it_was() -> None:
     assert [1, 2] == [data["quantity"] for _, data in await bot.events()]
 
 
-async def test_text_without_a_stored_form_loses_that_record_only() -> None:
-    """Half a surrogate pair in an id cannot be written; all else of the handling is."""
+async def test_id_without_a_stored_form_loses_that_record_only() -> None:
+    """Half a surrogate pair in an id cannot be written, so the call is refused; all else of the handling is written."""
     bot = tracked_bot()
 
     async def handler(_event: Event) -> None:
-        await bot.kochava.track("bad", user_id="\ud800")
+        with pytest.raises(TrackingError, match="half a character"):
+            await bot.kochava.track("bad", user_id="\ud800")
         await bot.kochava.track("good")
 
     await bot.handle(bot.message(), handler)
     assert [("good", None)] == await bot.events()
-    assert {"not storable": 1} == bot.kochava.counts.left_out
 
 
 async def test_half_a_character_in_a_name_does_not_lose_the_event() -> None:
@@ -285,6 +285,15 @@ async def test_every_call_refuses_an_invalid_user_id(call: str, user_id: Any) ->
         await getattr(bot.kochava, call)(*arguments.get(call, ()), user_id=user_id)
     assert "77" not in str(caught.value)
     assert [] == await bot.records()
+
+
+@pytest.mark.parametrize("call", ["track", "identify", "rewrite", "opt_out", "opt_in", "forget"])
+async def test_every_call_refuses_half_a_character_in_a_user_id(call: str) -> None:
+    """No store and no request has a form for it."""
+    bot = tracked_bot()
+    arguments = {"track": ("Purchase",), "identify": ({"customer_id": "C-17"},), "rewrite": ({"message": {}},)}
+    with pytest.raises(TrackingError, match="`user_id` holds half a character"):
+        await getattr(bot.kochava, call)(*arguments.get(call, ()), user_id="77\ud83d")
 
 
 @pytest.mark.parametrize("call", ["opt_out", "opt_in", "forget"])

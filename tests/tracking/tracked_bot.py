@@ -15,7 +15,7 @@ from kochava_bot_middleware.messenger.events import DeliveryEvent, Event, Messag
 from kochava_bot_middleware.messenger.outgoing import Outgoing
 from kochava_bot_middleware.store.contract import Store
 from kochava_bot_middleware.store.memory import MemoryStore
-from kochava_bot_middleware.store.records import Committed, EntryState, Outcome, Queue, Settlement, Unit
+from kochava_bot_middleware.store.records import OUTBOX, Committed, EntryState, Outcome, Queue, Settlement, Unit
 from kochava_bot_middleware.tracking.link_provider import LinkProvider
 from kochava_bot_middleware.tracking.privacy import Privacy
 from kochava_bot_middleware.tracking.recorder import Recorder
@@ -30,6 +30,12 @@ GREETING = {
     "click_url": "https://control.kochava.test/v1/cpi/click?campaign_id=kogreet&network_id=1",
 }
 SMARTLINKS = {"default": "https://acme.smart.link/ab12cd34e?url={url}"}
+
+
+SENT_WITH = {
+    Queue.TRACK: (Queue.TRACK, Queue.INSTALL, Queue.LINK, Queue.DELETION),
+    Queue.PING: (Queue.PING, Queue.CLICK),
+}
 
 
 class SlowStore(MemoryStore):
@@ -122,20 +128,23 @@ class TrackedBot:
         return mid
 
     async def records(self, queue: str | None = None) -> list[Record]:
-        """What waits to be sent, in order of its making within each queue."""
-        queues = (Queue.TRACK, Queue.PING) if queue is None else (queue,)
-        rows = [
-            row
-            for each in queues
-            for row in await self.store.browse(each, limit=1000)
-            if row.state is not EntryState.DROPPED
-        ]
-        return [decode(row.entry.body) for row in rows]
+        """
+        What waits to be sent, in order of its making: of *queue* and those that belong to it, or first events and what
+        is sent with them, then pings.
+        """
+        # Of other stores it is known within each queue only.
+        made = list(self.store._rows) if isinstance(self.store, MemoryStore) else []
+        found = []
+        for first, queues in SENT_WITH.items():
+            if queue in (None, first):
+                rows = [row for each in queues for row in await self.store.browse(each, limit=1000)]
+                found += sorted(rows, key=lambda row: made.index(row.entry.id) if made else 0)
+        return [decode(row.entry.body) for row in found if row.state is not EntryState.DROPPED]
 
     async def deliver(self) -> list[Record]:
         """Take what waits as delivered, and let two days pass, after which the store has forgotten the ids."""
         delivered = []
-        for queue in (Queue.TRACK, Queue.PING):
+        for queue in OUTBOX:
             while claims := await self.store.claim(queue, 100, 60):
                 delivered += [decode(claim.entry.body) for claim in claims]
                 done = [Settlement(claim=claim, outcome=Outcome.DONE) for claim in claims]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...exceptions import NotAWebhook, SignatureError
@@ -30,6 +30,9 @@ SIGNATURE_HEADER = "X-Hub-Signature-256"
 """The header with the signature. The older header with a SHA-1 is never accepted."""
 
 _SIGNATURE = re.compile(r"sha256=([0-9a-f]{64})")
+
+_OBJECT = re.compile(r"[a-z_]{1,40}")
+"""What an object is called; anything else may be private, such as somebody's name in the wrong place."""
 
 _CHANNELS = {"page": Channel.MESSENGER, "instagram": Channel.INSTAGRAM}
 
@@ -123,7 +126,8 @@ def parse_webhook(body: bytes | str | Mapping[str, Any]) -> list[Event]:
     without values send only the names of the ``changed_fields``; such a change has no value.
 
     Webhooks of another object, such as ``permissions`` or ``whatsapp_business_account``, have no events: an app may be
-    subscribed to several at one address, and Facebook repeats what is refused until it ends the subscription.
+    subscribed to several at one address, and Facebook repeats what is refused until it ends the subscription. Entries
+    that are no objects have none either.
 
     Args:
         body: The request's body, or what a framework decoded from it.
@@ -132,8 +136,20 @@ def parse_webhook(body: bytes | str | Mapping[str, Any]) -> list[Event]:
         NotAWebhook: The body is not JSON, does not name its object, or has no entries of its Page or Instagram account.
             The message contains nothing of the body.
     """
+    return list(iter_webhook(body))
+
+
+def iter_webhook(
+    body: bytes | str | Mapping[str, Any], *, on_skipped: Callable[[str], None] = lambda _part: None
+) -> Iterator[Event]:
+    """
+    As `parse_webhook`, which also checks all of the body at once; but each event is made when it is asked for.
+
+    Args:
+        on_skipped: Called with the kind of each part of the body that has no event. Nothing of the part is in it.
+    """
     decoded = decode_json(body)
-    events: list[Event] = []
+    found: list[tuple[Channel, list[Any]]] = []
     for webhook in decoded if isinstance(decoded, list) and decoded else [decoded]:
         if not isinstance(webhook, dict):
             msg = "the body is JSON but no object"
@@ -144,17 +160,25 @@ def parse_webhook(body: bytes | str | Mapping[str, Any]) -> list[Event]:
             raise NotAWebhook(msg)
         channel = _CHANNELS.get(named)
         if channel is None:
+            on_skipped(f"object {named}" if _OBJECT.fullmatch(named) else "object")
             continue
         if not isinstance(entries, list):
             msg = "the body has no entries"
             raise NotAWebhook(msg)
+        found.append((channel, entries))
+    return _events(found, on_skipped)
+
+
+def _events(found: Iterable[tuple[Channel, list[Any]]], on_skipped: Callable[[str], None]) -> Iterator[Event]:
+    for channel, entries in found:
         for entry in entries:
             if isinstance(entry, dict):
-                _parse_entry(entry, channel, events)
-    return events
+                yield from _events_of_entry(entry, channel, on_skipped)
+            else:
+                on_skipped("entry that is no object")
 
 
-def _parse_entry(entry: dict[str, Any], channel: Channel, events: list[Event]) -> None:
+def _events_of_entry(entry: dict[str, Any], channel: Channel, on_skipped: Callable[[str], None]) -> Iterator[Event]:
     page_id, hops = identifier(entry.get("id")), entry.get("hop_context")
     for name, standby in _ARRAYS:
         if name not in entry:
@@ -162,16 +186,18 @@ def _parse_entry(entry: dict[str, Any], channel: Channel, events: list[Event]) -
         items = entry[name]
         for item in items if isinstance(items, list) else [items]:
             if item is None or item == {}:
+                on_skipped("empty item")
                 continue
             raw = item if isinstance(item, dict) else {"item": item}
             if hops is not None and name != "changes":
                 raw = {"hop_context": hops, **raw}
-            events.append(parse_item(raw, channel=channel, page_id=page_id, standby=standby))
+            yield parse_item(raw, channel=channel, page_id=page_id, standby=standby)
     if not entry.keys() <= _USUAL_MEMBERS:
-        events.extend(parse_item(raw, channel=channel, page_id=page_id) for raw in _other_items(entry))
+        for raw in _other_items(entry, on_skipped):
+            yield parse_item(raw, channel=channel, page_id=page_id)
 
 
-def _other_items(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _other_items(entry: dict[str, Any], on_skipped: Callable[[str], None]) -> Iterator[dict[str, Any]]:
     """Items outside of the arrays: one change, one messaging item, or members named after their webhook field."""
     others = {name: value for name, value in entry.items() if name not in _USUAL_MEMBERS}
     if "field" in others:
@@ -186,6 +212,8 @@ def _other_items(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
                     yield {"field": value}
                 elif isinstance(value, dict) and value:
                     yield {"field": name, "value": value}
+                else:
+                    on_skipped("member that is no object")
 
 
 def parse_item(

@@ -7,6 +7,7 @@ Calls that touch the same thing are never in two transactions at once, so they a
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
@@ -140,6 +141,6 @@ def _refuse(calls: Iterable[_Call[Any, Any]], exc: Exception) -> None:
     """Give each caller an error of its own, since raising one changes it."""
     for call in calls:
         if not call.future.done():
-            own = type(exc)(*exc.args) if isinstance(exc, StoreError) else exc
+            own = copy.copy(exc) if isinstance(exc, StoreError) else exc
             own.__cause__ = exc.__cause__
             call.future.set_exception(own)

@@ -56,6 +56,9 @@ def classify(exc: Exception, shown: str) -> StoreError:
     for kind, reason in _OF_THE_UNIT:
         if isinstance(exc, kind):
             return NotStorable(f"the store {shown} cannot keep this ({type(exc).__name__})", reason=reason)
+    if isinstance(exc, TypeError | ValueError | OverflowError) and not isinstance(exc, FAILURES):
+        reason = "the store has no form for it"
+        return NotStorable(f"the store {shown} cannot keep this ({type(exc).__name__})", reason=reason)
     if not isinstance(exc, (*FAILURES, MemoryError)):
         return NotStorable(f"the store {shown} cannot keep this ({type(exc).__name__})")
     said = str(exc).partition("\n")[0] or type(exc).__name__

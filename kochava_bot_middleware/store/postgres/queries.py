@@ -39,7 +39,10 @@ async def claim_heads(
     given = [tokens() for _ in range(limit)]
     rows = await session.fetch(sql.CLAIM, queue, limit, lease_seconds, given)
     tokens.give_back(given[len(rows) :])
-    return [Claim(entry=entry_of(entry), token=token, attempt=attempts) for token, attempts, *entry in rows]
+    return [
+        Claim(entry=entry_of(entry), token=token, attempt=attempts, is_takeover=is_leased)
+        for token, attempts, is_leased, *entry in rows
+    ]
 
 
 async def renew_leases(session: PostgresSession, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
@@ -150,7 +153,7 @@ async def sweep_some(session: PostgresSession, longest_waits: Mapping[str, float
 
 
 def _listed(row: Sequence[Any]) -> Listed:
-    _, state, attempts, reason, detail, due_at, ended_at, *entry = row
+    _, state, attempts, reason, detail, due_at, ended_at, token, *entry = row
     return Listed(
         entry=entry_of(entry).as_listed(),
         state=EntryState(state),
@@ -159,4 +162,5 @@ def _listed(row: Sequence[Any]) -> Listed:
         reason=from_text(reason),
         detail=from_text(detail),
         ended_at=ended_at,
+        token=token,
     )

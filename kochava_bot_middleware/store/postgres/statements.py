@@ -133,13 +133,15 @@ ORDER BY t.queue ON CONFLICT (queue, part) DO UPDATE SET accepted = c.accepted +
 
 CLAIM = """
 WITH due AS (
-    SELECT h.queue, h.lane, h.place, h.due_at FROM {s}.heads AS h WHERE h.queue = $1 AND h.due_at <= {now}
+    SELECT h.queue, h.lane, h.place, h.due_at, h.token IS NOT NULL AS is_leased
+    FROM {s}.heads AS h WHERE h.queue = $1 AND h.due_at <= {now}
     ORDER BY h.due_at, h.place LIMIT $2 FOR UPDATE SKIP LOCKED),
 numbered AS (SELECT due.*, row_number() OVER (ORDER BY due.due_at, due.place) AS number FROM due),
 leased AS (
     UPDATE {s}.heads AS h SET token = ($4::text[])[n.number], attempts = h.attempts + 1, due_at = {now} + $3::float8
-    FROM numbered AS n WHERE h.queue = n.queue AND h.lane = n.lane RETURNING h.id, h.token, h.attempts, n.number)
-SELECT l.token, l.attempts, {entry} FROM leased AS l JOIN {s}.entries AS e ON e.id = l.id ORDER BY l.number
+    FROM numbered AS n WHERE h.queue = n.queue AND h.lane = n.lane
+    RETURNING h.id, h.token, h.attempts, n.is_leased, n.number)
+SELECT l.token, l.attempts, l.is_leased, {entry} FROM leased AS l JOIN {s}.entries AS e ON e.id = l.id ORDER BY l.number
 """
 
 RENEW = """
@@ -174,7 +176,7 @@ _IS_LEASED = "(h.token IS NOT NULL AND h.due_at > {now})"
 _LISTED = f"""
 SELECT e.place, coalesce(e.state, CASE WHEN {_IS_LEASED} THEN 'in flight' ELSE 'waiting' END) AS state,
     coalesce(h.attempts, e.attempts), coalesce(h.reason, e.reason), coalesce(h.detail, e.detail),
-    CASE WHEN e.state IS NULL THEN coalesce(h.due_at, e.due_at) END, e.ended_at, {{entry}}
+    CASE WHEN e.state IS NULL THEN coalesce(h.due_at, e.due_at) END, e.ended_at, h.token, {{entry}}
 FROM {{s}}.entries AS e
 LEFT JOIN {{s}}.heads AS h ON e.state IS NULL AND h.queue = e.queue AND h.lane = e.lane AND h.id = e.id
 """

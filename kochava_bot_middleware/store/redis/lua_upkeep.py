@@ -37,13 +37,14 @@ _LISTED = """
 local function listed(place, row)
   if row[QUEUE] == INBOX then row[BODY] = '' end
   if row[STATE] then
-    return {place, row[STATE], row[ATTEMPTS], false, row[REASON], row[DETAIL], text(row[ENDED_AT]), fields(row)}
+    local ended_at = text(row[ENDED_AT])
+    return {place, row[STATE], row[ATTEMPTS], false, row[REASON], row[DETAIL], ended_at, false, fields(row)}
   end
   local head = head_at(place)
   local leased_until = call('ZSCORE', LEASED .. row[QUEUE], place)
   local due = leased_until or call('ZSCORE', READY .. row[QUEUE], place) or (row[DUE_AT] and text(row[DUE_AT]))
   local state = leased_until and tonumber(leased_until) > now and 'in flight' or 'waiting'
-  return {place, state, head[2], due, head[3], head[4], false, fields(row)}
+  return {place, state, head[2], due, head[3], head[4], false, head[1], fields(row)}
 end
 """
 

@@ -60,17 +60,15 @@ end
 local function settle(place, head, outcome, retry_after, reason, detail)
   local row = row_at(place)
   if outcome == 'release' or outcome == 'retry' then
-    local due = now
     head[1] = false
     if outcome == 'release' then
       head[2] = head[2] - 1
     else
       head[3], head[4] = reason, detail
-      due = now + retry_after
     end
     call('HSET', HEADS, place, pack(head))
     call('ZREM', LEASED .. row[QUEUE], place)
-    call('ZADD', READY .. row[QUEUE], text(due), place)
+    call('ZADD', READY .. row[QUEUE], text(now + retry_after), place)
     return nil
   end
   local behind = dequeue(place, row)
@@ -118,9 +116,9 @@ local function write(claims, settlements, appends, marks, wish, bytes)
       local token, attempt = lease(head.place, {false, 0, '', ''}, wish[1], wish[2])
       if head.index then
         -- The client that appended it has the rest.
-        leased[#leased + 1] = {head.index, token, attempt}
+        leased[#leased + 1] = {head.index, token, attempt, 0}
       else
-        leased[#leased + 1] = {0, token, attempt, fields(head.row)}
+        leased[#leased + 1] = {0, token, attempt, 0, fields(head.row)}
       end
     else
       make_ready(head)
@@ -175,8 +173,10 @@ while #claims < limit and (ready[r] or leased[l]) do
     place, l = leased[l], l + 2
   end
   call('ZREM', READY .. queue, place)
-  local token, attempt = lease(place, head_at(place), queue, asked.seconds)
-  claims[#claims + 1] = {0, token, attempt, fields(row_at(place))}
+  local head = head_at(place)
+  local is_takeover = head[1] and 1 or 0
+  local token, attempt = lease(place, head, queue, asked.seconds)
+  claims[#claims + 1] = {0, token, attempt, is_takeover, fields(row_at(place))}
 end
 write_counters()
 return claims

@@ -18,6 +18,7 @@ import attrs
 
 from ...clock import Clock, SystemClock
 from ...exceptions import StoreUnavailable
+from ..owner import new_owner
 from ..plan import recall_storable
 from ..records import Claim, Committed, CommitVerdict, EntryState, Listed, Mark, QueueStats, Unit
 from ..settings import StoreSettings
@@ -45,7 +46,8 @@ class RedisStore:
         settings: Only `StoreSettings.dedupe_seconds` matters here.
         clock: Says when leases lapse and entries are due. Without one, and with the machine's own, that is the server's
             clock, since those of many machines differ.
-        token_prefix: What the token of each lease begins with; the server adds a number. Random unless given.
+        token_prefix: What the token of each lease begins with; the server adds a number. The name of the
+            process unless given.
         connect: Makes the connections.
     """
 
@@ -64,10 +66,9 @@ class RedisStore:
         self._connect = connect
         self._shards = range(self.address.shards)
         self._turns = itertools.count()
-        # Should the server lose its last second, it gives numbers again, but never a prefix.
-        prefix = secrets.token_hex(8) + "-" if token_prefix is None else token_prefix
+        self._token_prefix = token_prefix
         remember = (settings or StoreSettings()).dedupe_seconds
-        self._common = {"shards": self.address.shards, "tokens": prefix, "remember": remember, "some": SOME_ROWS}
+        self._common = {"shards": self.address.shards, "remember": remember, "some": SOME_ROWS}
         self._session: RedisSession | None = None
         self._opening: asyncio.Task[RedisSession] | None = None
         self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
@@ -229,7 +230,8 @@ class RedisStore:
         return dropped
 
     async def sweep(self, longest_waits: Mapping[str, float] | None = None) -> None:
-        waits = dict(longest_waits or {})
+        # orjson takes no member of an enum as a key.
+        waits = {str(queue): seconds for queue, seconds in (longest_waits or {}).items()}
         for shard in self._shards:
             while await self._read(SWEEP, shard, longest_waits=waits) == SOME_ROWS:
                 pass
@@ -307,7 +309,9 @@ class RedisStore:
         try:
             client = await self._connect(self.address)
             name = secrets.token_hex(8)
-            session = await open_session(client, self.address, name=name, now=self._now, common=self._common)
+            # Should the server lose its last second, it gives numbers again, but never a prefix.
+            common = {**self._common, "tokens": self._token_prefix or f"{new_owner()}-"}
+            session = await open_session(client, self.address, name=name, now=self._now, common=common)
             self._session = session
         finally:
             self._opening = None

@@ -143,14 +143,14 @@ def committed_of(unit: Unit, answer: Sequence[Any]) -> Committed:
 
 def claim_of(answer: Sequence[Any], appends: Sequence[Entry] = ()) -> Claim:
     """A claim as a script answers it; its entry is a number of *appends*, from 1, or written out."""
-    number, token, attempt, *columns = answer
+    number, token, attempt, is_takeover, *columns = answer
     entry = appends[number - 1] if number else _entry_of(columns)
-    return Claim(entry=entry, token=token.decode(), attempt=attempt)
+    return Claim(entry=entry, token=token.decode(), attempt=attempt, is_takeover=bool(is_takeover))
 
 
 def listed_of(answer: Sequence[Any]) -> tuple[bytes, Listed]:
     """A row of a listing, and its place."""
-    place, state, attempts, due_at, reason, detail, ended_at, *columns = answer
+    place, state, attempts, due_at, reason, detail, ended_at, token, *columns = answer
     listed = Listed(
         entry=_entry_of(columns),
         state=EntryState(state.decode()),
@@ -159,6 +159,7 @@ def listed_of(answer: Sequence[Any]) -> tuple[bytes, Listed]:
         reason=reason.decode(),
         detail=detail.decode(),
         ended_at=_float(ended_at),
+        token=None if token is None else token.decode(),
     )
     return place, listed
 

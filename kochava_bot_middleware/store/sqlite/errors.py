@@ -75,4 +75,6 @@ def _classified(exc: Exception, name: str, path: Path) -> StoreError:
     for prefix, reason in _OF_THE_UNIT.items():
         if name.startswith(prefix):
             return NotStorable(message, reason=reason)
+    if isinstance(exc, TypeError | ValueError | OverflowError):
+        return NotStorable(message, reason="the store has no form for it")
     return NotStorable(message)

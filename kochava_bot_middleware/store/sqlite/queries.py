@@ -34,8 +34,9 @@ def claim_heads(
     expires_at = now + lease_seconds
     claims: list[Claim] = []
     leases: list[tuple[object, ...]] = []
-    for place, attempts, *columns in connection.execute(sql.DUE_HEADS, (queue, now, limit)):
-        claim = Claim(entry=entry_of(columns), token=new_token(), attempt=attempts + 1)
+    for place, attempts, is_leased, *columns in connection.execute(sql.DUE_HEADS, (queue, now, limit)):
+        entry = entry_of(columns)
+        claim = Claim(entry=entry, token=new_token(), attempt=attempts + 1, is_takeover=bool(is_leased))
         claims.append(claim)
         leases.append((claim.token, expires_at, claim.attempt, queue, place))
     connection.executemany(sql.LEASE_HEAD, leases)
@@ -191,7 +192,7 @@ def sweep_some(
 
 
 def _listed(row: Sequence[Any]) -> Listed:
-    _, *columns, state, attempts, reason, detail, due_at, ended_at = row
+    _, *columns, state, attempts, reason, detail, due_at, ended_at, token = row
     return Listed(
         entry=entry_of(columns).as_listed(),
         state=EntryState(state),
@@ -200,4 +201,5 @@ def _listed(row: Sequence[Any]) -> Listed:
         reason=reason,
         detail=detail,
         ended_at=ended_at,
+        token=token,
     )

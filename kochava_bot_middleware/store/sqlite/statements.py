@@ -123,7 +123,7 @@ dead = dead + excluded.dead, dropped = dropped + excluded.dropped
 # Claims.
 
 DUE_HEADS = f"""
-SELECT due.place, heads.attempts, {ENTRY} FROM (
+SELECT due.place, heads.attempts, heads.leased, {ENTRY} FROM (
     SELECT * FROM (SELECT place, due_at FROM heads
         WHERE queue = ?1 AND leased = 0 AND due_at <= ?2 ORDER BY due_at, place LIMIT ?3)
     UNION ALL
@@ -170,7 +170,7 @@ _LISTED = f"""
 SELECT e.place AS place, {ENTRY}, CASE WHEN e.state IS NOT NULL THEN e.state
         WHEN heads.leased = 1 AND heads.due_at > :now THEN 'in flight' ELSE 'waiting' END,
     ifnull(heads.attempts, e.attempts), ifnull(heads.reason, e.reason), ifnull(heads.detail, e.detail),
-    CASE WHEN e.state IS NULL THEN ifnull(heads.due_at, e.due_at) END, e.ended_at
+    CASE WHEN e.state IS NULL THEN ifnull(heads.due_at, e.due_at) END, e.ended_at, heads.token
 """
 _WITH_HEADS = "LEFT JOIN heads ON heads.queue = e.queue AND heads.place = e.place"
 

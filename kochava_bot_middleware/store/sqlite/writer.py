@@ -194,7 +194,11 @@ class SqliteWriter:
         refused = [each for each in batch if self._watch.is_cut or not (isinstance(each, _Recall) or not each.is_new)]
         results: list[_Result] = [(each.future, None, fault) for each in refused]
         served = [each for each in batch if each not in refused]
-        return results + (self._results_of_batch(connection, served) if served else [])
+        results += self._results_of_batch(connection, served) if served else []
+        if not self._watch.is_cut:
+            # If only the log was lost, the file has all of it then.
+            self._checkpoint("PASSIVE")
+        return results
 
     def _results_of_batch(self, connection: sqlite3.Connection, batch: Sequence[_Operation]) -> list[_Result]:
         recalls = [operation for operation in batch if isinstance(operation, _Recall)]
