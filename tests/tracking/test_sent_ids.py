@@ -11,7 +11,7 @@ import pytest
 
 from kochava_bot_middleware.kochava.records import Deletion
 from kochava_bot_middleware.messenger.events import AccountLinkingEvent, Channel, DeliveryEvent
-from kochava_bot_middleware.store.records import EntryState, Queue, Unit
+from kochava_bot_middleware.store.records import Unit
 from kochava_bot_middleware.tracking.state import MOST_SENT_NAMES, MOST_SENT_VALUES, Keys, KnownState, write
 from tests.fakes import settle
 from tests.tracking.tracked_bot import (
@@ -203,8 +203,6 @@ async def test_a_request_is_made_once() -> None:
     await bot.handle(bot.message())
     assert 1 == len(await deletions(bot))
     assert 1 == len(await deletions(bot))
-    rows = await bot.store.browse(Queue.TRACK, state=EntryState.WAITING)
-    assert 1 == len(rows)
 
 
 def test_the_memory_of_ids_is_bounded() -> None:
