@@ -346,6 +346,7 @@ class PageBots:
             app_secret=None if secret is None else secret.value,
             api_version=self._settings.api_version,
             graph_url=page.graph_url or self._settings.graph_url,
+            proxy=self._settings.proxy,
             page_id=page_id,
             channel=page.channel,
             addressed_by_id=page.addressed_by_id,

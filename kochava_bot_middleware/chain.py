@@ -83,7 +83,7 @@ def check_middleware(middleware: object) -> None:
     layer = layer_of(middleware)
     directions = [name for name in ("receive", "send") if hasattr(layer, name)]
     if not directions:
-        msg = f"a middleware needs `async def receive` or `async def send`, got {middleware!r}"
+        msg = f"a middleware needs `async def receive` or `async def send`, got {type(middleware).__name__}"
         raise RegistrationError(msg)
     for name in directions:
         if not is_async_callable(getattr(layer, name)):

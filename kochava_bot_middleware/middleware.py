@@ -234,6 +234,7 @@ class KochavaMiddleware(HandlerDecorators):
         channel: Channel | str | None = None,
         creative: str | None = None,
         greeting: bool = False,
+        tracker: str | None = None,
     ) -> Any:
         """
         Send a body with a client of your own: ``call(body)`` is awaited with the links rewritten, and its answer is
@@ -251,13 +252,20 @@ class KochavaMiddleware(HandlerDecorators):
                 else Messenger.
             creative: Name of the creative shown.
             greeting: Whether the message is a greeting; those of a handler marked with ``@kochava.greeting`` are.
+            tracker: Name of the greeting's tracker, which makes the message a greeting.
 
         Raises:
             TrackingError: An argument is no id or channel.
         """
         channel = channel or self.runtime.tracker.sends.channel_of(page_id)
         outgoing = outgoing_of(
-            body, endpoint=endpoint, page_id=page_id, channel=channel, creative=creative, greeting=greeting
+            body,
+            endpoint=endpoint,
+            page_id=page_id,
+            channel=channel,
+            creative=creative,
+            greeting=greeting,
+            tracker=tracker,
         )
         self.runtime.bind_loop("send")
         return await self.runtime.tracker.send(outgoing, lambda sent: awaitable(call(sent.body), "call"))

@@ -167,11 +167,12 @@ class Runtime:
         return Worker(self.tracker.store, deliverer, has_installs=has_installs)
 
     def _background_worker(self) -> BackgroundWorker:
-        observer, seconds = self.tracker.observer, self._settings.delivery.request_timeout_seconds
+        observer, delivery = self.tracker.observer, self._settings.delivery
+        seconds, proxy = delivery.request_timeout_seconds, delivery.proxy
         client = (
-            KochavaClient(timeout_seconds=seconds)
+            KochavaClient(timeout_seconds=seconds, proxy=proxy)
             if observer is None
-            else ObservedClient(observer, timeout_seconds=seconds)
+            else ObservedClient(observer, timeout_seconds=seconds, proxy=proxy)
         )
         return BackgroundWorker(self.make_worker(client), client)
 

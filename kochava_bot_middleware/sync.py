@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from . import background
+from .chain import checked
 from .clock import Clock
 from .exceptions import RegistrationError, StoreError
 from .handling import Handling
@@ -54,7 +55,7 @@ class SyncKochava(HandlerDecorators):
     """
 
     def __init__(self, kochava: KochavaMiddleware) -> None:
-        self._kochava = kochava
+        self._kochava = checked(kochava, KochavaMiddleware, "SyncKochava.from_dict takes a mapping")
         self._runtime = runtime = kochava.runtime
         super().__init__(lambda: runtime.tracker.recorder)
 
@@ -139,22 +140,29 @@ class SyncKochava(HandlerDecorators):
         channel: Channel | str | None = None,
         creative: str | None = None,
         greeting: bool = False,
+        tracker: str | None = None,
     ) -> T:
         """As `KochavaMiddleware.send`; *call* is a plain function, which is called in the calling thread."""
-        tracker = self._runtime.tracker
-        channel = channel or tracker.sends.channel_of(page_id)
+        sends = self._runtime.tracker.sends
+        channel = channel or sends.channel_of(page_id)
         outgoing = outgoing_of(
-            body, endpoint=endpoint, page_id=page_id, channel=channel, creative=creative, greeting=greeting
+            body,
+            endpoint=endpoint,
+            page_id=page_id,
+            channel=channel,
+            creative=creative,
+            greeting=greeting,
+            tracker=tracker,
         )
         self._loop_for("send")
         sending = None
-        if not tracker.is_off:
-            sending = self._never_raising("send", lambda: tracker.sends.begin(outgoing))
+        if not self._runtime.tracker.is_off:
+            sending = self._never_raising("send", lambda: sends.begin(outgoing))
         if sending is None:
             return call(body)
-        with tracker.sends.under_way(sending):
+        with sends.under_way(sending):
             answer = call(sending.sent.body)
-        self._never_raising("send", lambda: tracker.sends.end(sending, answer))
+        self._never_raising("send", lambda: sends.end(sending, answer))
         return answer
 
     def track(

@@ -11,7 +11,7 @@ from .clock import Clock
 from .handling import Handling, current_handling, handling_of
 from .messenger.events import Event
 from .messenger.outgoing import Outgoing
-from .messenger.parsing.webhook import parse_webhook, signature_of, verify_signature
+from .messenger.parsing.webhook import iter_webhook, signature_of, verify_signature
 from .store.contract import Store
 from .telemetry.observer import GuardedObserver, ObservedStore, Observer
 from .tracking.link_provider import LinkProvider
@@ -62,7 +62,8 @@ class Tracker:
         if secrets:
             raw_body = checked(raw_body, bytes, "pass the body as it was received: its signature is of these bytes")
             verify_signature(raw_body, signature_of(headers or {}), [secret.value for secret in secrets])
-        return parse_webhook(raw_body)
+        report = self.context.incidents.report
+        return list(iter_webhook(raw_body, on_skipped=lambda part: report("webhook_part_skipped", part)))
 
     async def send(self, outgoing: Outgoing, call: Next[Outgoing, Any]) -> Any:
         """Rewrite the links of *outgoing*, await ``call(outgoing)``, and watch its answer, which is returned."""

@@ -79,6 +79,13 @@ class AsyncResponse(Response):
 # Parse
 
 
+def test_parse_says_what_it_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """As a bot does; nothing of it is in the line."""
+    body = json.dumps([{"object": "permissions", "entry": [{"uid": "4711"}]}, json.loads(webhook("hi"))]).encode()
+    assert 1 == len(tracked_bot().kochava.parse(body))
+    assert ["webhook_part_skipped object permissions"] == caplog.messages
+
+
 @pytest.mark.parametrize("secret", ["new", "old"])
 def test_parse_takes_a_signature_of_any_secret(secret: str) -> None:
     """Several apps may share an address, and a secret may be being changed."""

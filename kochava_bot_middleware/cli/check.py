@@ -11,10 +11,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 from ..clock import SystemClock
 from ..exceptions import SettingsError, Violation
-from ..kochava.destination import Tracker, WireSettings
+from ..inbox.settings import BotSettings
+from ..kochava.destination import TrackerUrls, WireSettings
+from ..kochava.records import GREETING, Ping
 from ..kochava.smartlink import LinkContext
 from ..kochava.smartlink_settings import SmartLinkSettings, glob
 from ..kochava.smartlink_template import URL_PLACEHOLDERS, LinkTemplate, Placeholder, address_of
+from ..kochava.standard import standard_event_like
 from ..kochava.wire import AddressNotConfigured, WireRequest, build_request
 from ..tracking.greeting import GreetingSettings
 from ..tracking.settings import App, Apps, KochavaSettings, Mode
@@ -59,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
     read = ReadSettings.of(arguments.file or arguments.settings)
     if read.kochava is not None:
         _print_settings(read.kochava, read.page_ids)
+    for key in _placeholders(read.kochava, read.bot):
+        print(f"warning: {key}: is the placeholder of an example; put your own there")
     violations = read.violations
     for violation in read.unread if violations else [*read.near_misses, *read.unread]:
         print(f"warning: {violation}")
@@ -68,6 +73,20 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.store and read.kochava is not None and not read.kochava.kept_in.is_memory:
         asyncio.run(_try_store(read.kochava))
     return GOOD
+
+
+def _placeholders(kochava: KochavaSettings | None, bot: BotSettings | None) -> Iterator[str]:
+    """The keys whose values were copied from the documentation, such as ``...``."""
+    if kochava is not None and not kochava.kochava_app_id.removeprefix("ko").strip("."):
+        yield "kochava.kochava_app_id"
+    if bot is not None:
+        secrets = {
+            "verify_token": bot.verify_token,
+            "app_secret": bot.app_secret,
+            "page_access_token": bot.page_access_token,
+        }
+        secrets |= {f"pages.{page_id}.page_access_token": page.page_access_token for page_id, page in bot.pages.items()}
+        yield from (f"bot.{key}" for key, one in secrets.items() if one is not None and not one.value.strip(".…"))
 
 
 def _print_settings(settings: KochavaSettings, page_ids: Sequence[str]) -> None:
@@ -92,13 +111,14 @@ async def _requests(app: App) -> list[str]:
     now = SystemClock().now()
     for kind in SampleKind:
         for record in await samples(kind, app, now=now, new_id=lambda: uuid.uuid4().hex):
+            name = f"{kind} of {record.tracker}" if isinstance(record, Ping) and record.tracker != GREETING else kind
             try:
                 request = build_request(record, app.destination)
             except AddressNotConfigured:
-                lines += [f"{kind}: not configured", ""]
+                lines += [f"{name}: not configured", ""]
                 continue
             note = _never_sent(kind, app)
-            lines += [f"{kind}{note}:", *(f"  {line}" for line in request_lines(request, app.destination.wire)), ""]
+            lines += [f"{name}{note}:", *(f"  {line}" for line in request_lines(request, app.destination.wire)), ""]
     return lines
 
 
@@ -168,9 +188,13 @@ def remarks_on(settings: KochavaSettings, apps: Apps, page_ids: Sequence[str] = 
         is_hashed = links.user_id_hash or settings.privacy.user_id_hash
         remarks += _on_links(links, prefix, is_hashed=is_hashed)
     for prefix, greeting in _each(settings, "greeting", settings.greeting):
-        remarks += _on_tracker(greeting, prefix)
+        remarks += _on_greeting(greeting, prefix)
+        remarks += _missing_trackers(greeting, apps, prefix)
     for prefix, wire in _each(settings, "wire", settings.wire):
         remarks += _on_wire(wire, prefix)
+    for prefix, events in _each(settings, "events", settings.events):
+        remarks += _on_names({f"{prefix}.names.{kind}": name for kind, name in events.names.items()})
+    remarks += _on_names({f"delivery.on_ambiguous.{name}": name for name in settings.delivery.on_ambiguous})
     remarks += _on_funnel(apps)
     remarks += _on_pages(settings, page_ids)
     remarks += _on_apps(apps, list(dict.fromkeys([*page_ids, *settings.pages])))
@@ -214,7 +238,20 @@ def _on_links(links: SmartLinkSettings, key: str, *, is_hashed: bool) -> Iterato
         yield f"{key}.user_param", text
 
 
-def _on_tracker(tracker: Tracker | GreetingSettings, key: str) -> Iterator[Remark]:
+def _on_greeting(greeting: GreetingSettings, key: str) -> Iterator[Remark]:
+    yield from _on_tracker(greeting, key)
+    for name, tracker in greeting.trackers.items():
+        yield from _on_tracker(tracker, f"{key}.trackers.{name}")
+
+
+def _missing_trackers(greeting: GreetingSettings, apps: Apps, key: str) -> Iterator[Remark]:
+    """A section of a Page replaces the one at the top whole."""
+    for name in sorted(apps.trackers - set(greeting.all_trackers)):
+        text = f"has no {name!r}, which other Pages have: its greetings are not counted here; an empty table says so"
+        yield f"{key}.trackers", text
+
+
+def _on_tracker(tracker: TrackerUrls | GreetingSettings, key: str) -> Iterator[Remark]:
     urls = {f"{key}.impression_url": tracker.impression_url, f"{key}.click_url": tracker.click_url}
     for where, url in urls.items():
         if url is not None and not dict(parse_qsl(urlsplit(url).query)).get("campaign_id"):
@@ -225,14 +262,18 @@ def _on_tracker(tracker: Tracker | GreetingSettings, key: str) -> Iterator[Remar
 def _on_wire(wire: WireSettings, key: str) -> Iterator[Remark]:
     urls = {f"{key}.{name}": getattr(wire, name) for name in ("base_url", "event_url", "identity_url", "deletion_url")}
     yield from _insecure(urls)
-    for name, tracker in wire.trackers.items():
-        yield from _on_tracker(tracker, f"{key}.trackers.{name}")
 
 
 def _insecure(urls: Mapping[str, str | None]) -> Iterator[Remark]:
     for key, url in urls.items():
         if url is not None and url.lower().startswith("http://"):
             yield key, "is http: anybody on the way can read the ids in it; use https"
+
+
+def _on_names(names: Mapping[str, str | None]) -> Iterator[Remark]:
+    for key, name in names.items():
+        if name is not None and (meant := standard_event_like(name)) is not None:
+            yield key, f"Kochava knows its standard events by their exact names: write {str(meant)!r}, not {name!r}"
 
 
 def _on_funnel(apps: Apps) -> Iterator[Remark]:

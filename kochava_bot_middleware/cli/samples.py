@@ -6,7 +6,7 @@ import enum
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..kochava.records import Deletion, Engagement, IdentityLink, Install, Record, Session
+from ..kochava.records import GREETING, Deletion, Engagement, IdentityLink, Install, Record, Session
 from ..messenger.events import Channel
 from ..tracking.funnel import Greeting, PingStep
 from ..tracking.greeting import ping_of
@@ -50,28 +50,32 @@ async def samples(kind: SampleKind, app: App, *, now: float, new_id: Callable[[]
         name = PREFIX + event_name
         return Engagement(id=new_id(), event_name=name, event_data=data, extra=device, **common)
 
-    def ping(step: PingStep) -> Record:
-        greeting = Greeting(id=new_id(), sent_at=now, handler="greet")
-        return ping_of(
-            step,
-            greeting,
-            app.greeting,
-            app_id=app.app_id,
-            user_id=name,
-            user_key=app.identity.key_of(person),
-            person=person,
-            at=now,
-            device=app.device.personal(device),
-        )
+    def pings(step: PingStep) -> list[Record]:
+        """One of each tracker that has anything to request, else one of the default tracker."""
+        trackers = [tracker for tracker, urls in app.destination.trackers.items() if urls.is_on] or [GREETING]
+        return [
+            ping_of(
+                step,
+                Greeting(id=new_id(), sent_at=now, last_sent_at=now, tracker=tracker, handler="greet"),
+                app.greeting,
+                app_id=app.app_id,
+                user_id=name,
+                user_key=app.identity.key_of(person),
+                person=person,
+                at=now,
+                device=app.device.personal(device),
+            )
+            for tracker in trackers
+        ]
 
     match kind:
         case SampleKind.EVENT:
             purchase = {"id": "test", "name": "Test", "currency": "USD", "sum": 0}
             return [event("Message", {"kind": "message", "channel": str(channel)}), event("Purchase", purchase)]
         case SampleKind.IMPRESSION:
-            return [ping(PingStep.IMPRESSION)]
+            return pings(PingStep.IMPRESSION)
         case SampleKind.CLICK:
-            return [ping(PingStep.CLICK)]
+            return pings(PingStep.CLICK)
         case SampleKind.INSTALL:
             return [Install(id=new_id(), extra=device, **common)]
         case SampleKind.SESSION:

@@ -75,7 +75,7 @@ def _kinds(text: str) -> list[SampleKind]:
 async def _send_all(
     settings: KochavaSettings, apps: Sequence[App], kinds: Sequence[SampleKind], clock: Clock
 ) -> list[dict[str, Any]]:
-    client = KochavaClient(timeout_seconds=settings.delivery.request_timeout_seconds)
+    client = KochavaClient(timeout_seconds=settings.delivery.request_timeout_seconds, proxy=settings.delivery.proxy)
     try:
         return [
             await _send(record, app, client, clock)

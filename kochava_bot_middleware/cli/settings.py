@@ -68,6 +68,7 @@ class ReadSettings:
 
     Attributes:
         kochava: The middleware's settings; ``None`` when they cannot be used.
+        bot: The bot's settings; ``None`` when there are none, or they cannot be used.
         page_ids: The Pages in the bot's own table.
         environment_violations: Variables that cannot be used.
         kochava_violations: What is wrong with the table ``[kochava]``, or that there is none.
@@ -79,6 +80,7 @@ class ReadSettings:
     """
 
     kochava: KochavaSettings | None
+    bot: BotSettings | None
     page_ids: list[str]
     environment_violations: list[Violation]
     kochava_violations: list[Violation]
@@ -99,16 +101,17 @@ class ReadSettings:
         file = {} if path is None else from_toml(path)
         tables, environment_violations = read_environment(environment, over=file)
         kochava, kochava_violations = _read_table(KochavaSettings, TABLE, tables, place=path)
-        bot_violations: list[Violation] = []
+        bot, bot_violations = None, list[Violation]()
         if BOT_TABLE in tables:
-            _, bot_violations = _read_table(BotSettings, BOT_TABLE, tables, place=path)
+            bot, bot_violations = _read_table(BotSettings, BOT_TABLE, tables, place=path)
         misplaced, near_misses, unread = _other_tables(file, tables)
         wrong_variables = {violation.key for violation in environment_violations}
         near_misses += _near_variables((name for name in environment if name not in wrong_variables), beside=file)
-        bot = tables.get(BOT_TABLE)
-        pages = bot.get("pages") if isinstance(bot, Mapping) else None
+        bot_table = tables.get(BOT_TABLE)
+        pages = bot_table.get("pages") if isinstance(bot_table, Mapping) else None
         return cls(
             kochava=kochava,
+            bot=bot,
             page_ids=[str(page_id) for page_id in pages] if isinstance(pages, Mapping) else [],
             environment_violations=environment_violations,
             kochava_violations=kochava_violations,

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..clock import Clock, SystemClock
+from ..kochava.records import GREETING
 from ..store.contract import Store
 from ..store.records import OUTBOX, Listed, Queue
-from ..tracking.funnel import FunnelState
+from ..tracking.funnel import FunnelState, Greeting
 from ..tracking.settings import Apps, KochavaSettings
 from ..tracking.state import (
     IdentityState,
@@ -113,14 +114,16 @@ def _facts(keys: Keys, stored: Mapping[StateKey, bytes]) -> list[tuple[str, Mapp
         names = {"linked": sorted(identities.linked), "waiting": sorted(identities.pending)}
         facts.append(("identities", names))
     if keys.funnel in stored:
-        facts.append(("greeting", _greeting(FunnelState.from_bytes(stored[keys.funnel]))))
+        greetings = FunnelState.from_bytes(stored[keys.funnel]).greetings
+        facts += [(_named("greeting", greeting.tracker), _greeting(greeting)) for greeting in greetings]
     return facts
 
 
-def _greeting(state: FunnelState) -> Mapping[str, Any]:
-    greeting = state.greeting
-    if greeting is None:
-        return {"sent": None}
+def _named(kind: str, tracker: str) -> str:
+    return kind if tracker == GREETING else f"{kind} of {tracker}"
+
+
+def _greeting(greeting: Greeting) -> Mapping[str, Any]:
     return {
         "handler": greeting.handler,
         "creative": greeting.creative,

@@ -88,7 +88,9 @@ async def _deliver(settings: KochavaSettings, *, host: str, port: int | None) ->
     observer = Observers(*(GuardedObserver(each, clock) for each in (metrics, tracing) if each is not None))
     store = ObservedStore(settings.kept_in.make(clock), observer, clock)
     middleware = KochavaMiddleware(settings, store=store, clock=clock)
-    client = ObservedClient(observer, timeout_seconds=settings.delivery.request_timeout_seconds)
+    client = ObservedClient(
+        observer, timeout_seconds=settings.delivery.request_timeout_seconds, proxy=settings.delivery.proxy
+    )
     try:
         await store.open()
         worker = middleware.make_worker(client)

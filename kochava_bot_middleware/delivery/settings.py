@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import attrs
 
 from ..exceptions import Violation
+from ..proxies import ENVIRONMENT, proxy_setting, without_credentials
 from ..settings import InvalidValue, Rule, at_least, check_rules, describe, each, one_of
 
 _DAY = 86_400.0
@@ -44,6 +45,8 @@ class DeliverySettings:
         lease_seconds: How long a claim is owned without being renewed: what a killed worker had claimed waits so long.
             ``None``: one and a half times `request_timeout_seconds`, at least a fifth more than which it must be.
         request_timeout_seconds: For one request.
+        proxy: Through which Kochava is reached: ``environment`` (variables ``HTTPS_PROXY``, ``NO_PROXY`` and so on),
+            ``none``, or an address such as ``http://user:password@proxy.example:3128``.
         gate_timeout_seconds: For the check of consent before each request; when it takes longer, the record waits.
         retry_waits_seconds: Upper bounds of the first, second … wait; the last one repeats. Each wait is drawn evenly
             from 0 to its bound. The default is that of Kochava's SDKs.
@@ -67,6 +70,7 @@ class DeliverySettings:
     concurrency: int = attrs.field(default=16, validator=at_least(1))
     lease_seconds: float | None = attrs.field(default=None, validator=at_least(0, exclusive=True))
     request_timeout_seconds: float = attrs.field(default=10.0, validator=at_least(0, exclusive=True))
+    proxy: str = attrs.field(default=ENVIRONMENT, validator=proxy_setting, repr=without_credentials)
     gate_timeout_seconds: float = attrs.field(default=5.0, validator=at_least(0, exclusive=True))
     retry_waits_seconds: Sequence[float] = attrs.field(default=(7.0, 30.0, 300.0, 1800.0), validator=_waits)
     max_age_seconds: float = attrs.field(default=7 * _DAY, validator=at_least(0))

@@ -208,16 +208,16 @@ class InFlight:
 
     def written(self, entries: Iterable[Entry], committed: Committed) -> None:
         """The store has *entries* now; `lease` was called before for those that it leased."""
-        leased = {claim.entry.id for claim in committed.leased}
+        gone = {claim.entry.id for claim in committed.leased}.union(committed.set_aside)
         fresh = set(committed.appended)
         for entry in entries:
             self._at_risk.discard(entry.id)
             found = self._by_id.get(entry.id)
             if found is None:
-                if entry.id not in leased:
+                if entry.id not in gone:
                     self._waits(entry, is_last=entry.id in fresh)
                 continue
-            if found.claimed is None and not found.is_begun:
+            if found.claimed is None and not found.is_begun and entry.id not in gone:
                 # It is not begun any more: it is handled once it is claimed.
                 self._waits(entry)
             found.stored.set()

@@ -39,8 +39,9 @@ LONGEST_LEASE = 4.0
 
 ALWAYS_LEASED = 16
 """
-So many events of one commit are handled by this process even if others wait here to be begun. Of more, only those that
-find a place at once; the rest waits in the store, so that the events of a large webhook do not hold up those of others.
+So many events of one commit are leased by it even if others wait here to be begun. More are leased only if no more than
+`InboxSettings.concurrency` then wait; otherwise they are claimed later, so that the events of a large webhook hold up
+neither those of others nor the memory.
 """
 
 SCHEMA = 1

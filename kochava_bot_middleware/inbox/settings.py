@@ -10,6 +10,7 @@ import attrs
 
 from ..exceptions import Violation
 from ..messenger.events import Channel
+from ..proxies import ENVIRONMENT, proxy_setting, without_credentials
 from ..settings import (
     InvalidSettings,
     InvalidValue,
@@ -138,6 +139,8 @@ class BotSettings:
         pages: By Page id, or Instagram account id.
         api_version: Of the Graph API.
         graph_url: Where the Graph API is.
+        proxy: Through which it is reached: ``environment`` (the variables ``HTTPS_PROXY``, ``NO_PROXY`` and so on),
+            ``none``, or an address such as ``http://user:password@proxy.example:3128``.
         max_body_bytes: A larger webhook is refused with 413.
         inbox: How events are kept and handled.
     """
@@ -149,6 +152,7 @@ class BotSettings:
     pages: Mapping[str, PageSettings] = attrs.field(factory=dict, validator=_page_ids)
     api_version: str = attrs.field(default="v26.0", validator=_version)
     graph_url: str = attrs.field(default="https://graph.facebook.com", validator=http_url)
+    proxy: str = attrs.field(default=ENVIRONMENT, validator=proxy_setting, repr=without_credentials)
     max_body_bytes: int = attrs.field(default=4 * MEBIBYTE, validator=at_least(1024))
     inbox: InboxSettings = attrs.field(factory=InboxSettings)
 

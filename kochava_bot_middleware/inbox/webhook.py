@@ -26,8 +26,8 @@ from ..settings import Secret
 
 log = logging.getLogger(__name__)
 
-SLICE = 256
-"""Most events that are parsed and stored at a time."""
+SLICE = 1000
+"""Most events that are parsed and stored at a time. Facebook batches no more than so many."""
 
 LARGE_BYTES = 256 * 1024
 """A larger body is read after the large ones that came before it; most have a kilobyte."""

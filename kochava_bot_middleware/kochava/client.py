@@ -9,12 +9,16 @@ import aiohttp
 import attrs
 from yarl import URL
 
+from ..proxies import ENVIRONMENT, Proxies
 from .wire import WireRequest
 
 KEPT_BYTES = 512
 """Bytes of the body of an answer that are kept."""
 
 _DRAINED_BYTES = 65_536
+
+_WANTS_CREDENTIALS = 407
+_PROXY_REFUSED = "refused by the proxy"
 
 
 @attrs.frozen(kw_only=True)
@@ -60,23 +64,29 @@ class KochavaClient:
     """
     A `RequestSender` with one aiohttp session, opened by the first request. Network errors are not raised.
 
-    Redirects are not followed, since credentials would be sent along; cookies are not kept.
+    Redirects are not followed, since credentials would be sent along; cookies are not kept. *proxy* is a setting of
+    `Proxies`.
     """
 
-    def __init__(self, *, timeout_seconds: float = 10.0) -> None:
+    def __init__(self, *, timeout_seconds: float = 10.0, proxy: str = ENVIRONMENT) -> None:
         self._timeout_seconds = timeout_seconds
+        self._proxies = Proxies(proxy)
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, request: WireRequest) -> Answer | Failure:
         session = self._session if self._session is not None else self._open()
         try:
+            url = URL(request.url, encoded=True)
             async with session.request(
                 request.method,
-                URL(request.url, encoded=True),
+                url,
                 headers=request.headers,
                 data=request.body,
                 allow_redirects=False,
+                proxy=self._proxies.address_for(url),
             ) as response:
+                if response.status == _WANTS_CREDENTIALS:
+                    return Failure(reason=_PROXY_REFUSED, ambiguous=False)
                 start, complete = await _read_start(response)
                 return Answer(
                     status=response.status,
@@ -134,6 +144,10 @@ def _failure(exc: Exception) -> Failure:
             return Failure(reason="TLS failed", ambiguous=False)
         case aiohttp.ConnectionTimeoutError():
             return Failure(reason="connecting timed out", ambiguous=False)
+        case aiohttp.ClientProxyConnectionError():
+            return Failure(reason="no connection to the proxy", ambiguous=False)
+        case aiohttp.ClientHttpProxyError():
+            return Failure(reason=_PROXY_REFUSED, ambiguous=False)
         case aiohttp.ClientConnectorError():
             return Failure(reason="connection refused", ambiguous=False)
         case TimeoutError():

@@ -55,7 +55,7 @@ def _header(_instance: Any, _attribute: Any, value: str) -> None:
 
 
 @attrs.frozen(kw_only=True)
-class Tracker:
+class TrackerUrls:
     """
     The two addresses of one tracker, as shown by Campaign Manager ("Click & Impression URLs").
 
@@ -67,8 +67,13 @@ class Tracker:
     impression_url: str | None = attrs.field(default=None, validator=kochava_url)
     click_url: str | None = attrs.field(default=None, validator=kochava_url)
 
+    @property
+    def is_on(self) -> bool:
+        """Whether there is anything to request."""
+        return self.impression_url is not None or self.click_url is not None
 
-_NO_TRACKER = Tracker()
+
+_NO_TRACKER = TrackerUrls()
 
 
 @attrs.frozen(kw_only=True)
@@ -102,7 +107,6 @@ class WireSettings:
         unknown_answer: For an answer without a documented meaning (3xx, 404 …): ``retry``, or ``dead`` at once.
         ping_success: Successful answers to an impression or a click: ``2xx_and_3xx``, since a click is answered with a
             redirect, or only ``2xx``; then a 3xx is an `unknown_answer`.
-        trackers: By name; ``greeting`` is that of the greeting.
         deletion_url: The whole address of the Data Subject Request API for this app, such as
             ``https://nng.kochava.com/accounts/<account>/apps/<app>/privacy/scrub``; ``None``: not configured.
         deletion_key: Its ``Authentication-Key``.
@@ -124,7 +128,6 @@ class WireSettings:
     success: str = attrs.field(default="status_and_body", validator=one_of("status_and_body", "status", "explicit"))
     unknown_answer: str = attrs.field(default="retry", validator=one_of("retry", "dead"))
     ping_success: str = attrs.field(default="2xx_and_3xx", validator=one_of("2xx_and_3xx", "2xx"))
-    trackers: Mapping[str, Tracker] = attrs.field(factory=dict)
     deletion_url: str | None = attrs.field(default=None, validator=kochava_url)
     deletion_key: Secret | None = attrs.field(default=None, validator=one_word)
     deletion_id_types: Mapping[str, str] = attrs.field(factory=dict)
@@ -175,17 +178,19 @@ class Destination:
         app_id: Kochava's App GUID.
         page_id: The Page of its records; ``None``: every Page without a destination of its own.
         wire: Settings of requests.
+        trackers: The addresses of pings, by name of the tracker.
     """
 
     app_id: str
     page_id: str | None = None
     wire: WireSettings = attrs.field(factory=WireSettings)
+    trackers: Mapping[str, TrackerUrls] = attrs.field(factory=dict)
 
     def address(self, record: Record) -> str | None:
         """The URL for *record* (of a ping, without its parameters); ``None`` when the settings have none."""
         match record:
             case Ping():
-                tracker = self.wire.trackers.get(record.tracker, _NO_TRACKER)
+                tracker = self.trackers.get(record.tracker, _NO_TRACKER)
                 return tracker.click_url if isinstance(record, Click) else tracker.impression_url
             case Deletion():
                 return self.wire.deletion_url
@@ -199,9 +204,9 @@ class Destination:
         wire, urls = self.wire, list[str | None]()
         match queue:
             case Impression.queue:
-                urls += [tracker.impression_url for tracker in wire.trackers.values()]
+                urls += [tracker.impression_url for tracker in self.trackers.values()]
             case Click.queue:
-                urls += [tracker.click_url for tracker in wire.trackers.values()]
+                urls += [tracker.click_url for tracker in self.trackers.values()]
             case Deletion.queue:
                 urls.append(wire.deletion_url)
             case IdentityLink.queue if wire.identity_form != "action":

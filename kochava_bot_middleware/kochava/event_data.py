@@ -15,7 +15,16 @@ import attrs
 import orjson
 
 from ..exceptions import TrackingError
-from .standard import MANY_KEYS, MAX_BYTES, RESERVED_KEYS, REVENUE_KEYS, StandardEvent, is_currency
+from .standard import (
+    MANY_KEYS,
+    MAX_BYTES,
+    RESERVED_KEYS,
+    REVENUE_KEYS,
+    StandardEvent,
+    is_currency,
+    standard_event_like,
+    standard_key_like,
+)
 
 _MIN_INT, _MAX_INT = -(2**63), 2**63 - 1
 _DEEPEST = 20
@@ -61,11 +70,17 @@ def clean_event_name(name: str, *, strict: bool) -> tuple[str, tuple[Problem, ..
     """
     The name of an event with lone surrogates replaced, and its problems; when *strict*, what is wrong is raised.
 
+    A standard event that is spelled otherwise is a custom event for Kochava, and misses in its reports.
+
     A leading underscore seems to mark Kochava's own names (``_install``), but is not forbidden by the documentation.
     """
     clean = name if name.isascii() else name.encode("utf-8", "replace").decode()
+    reason = None
     if clean != name:
         reason = "its name contains a lone surrogate"
+    elif (meant := standard_event_like(name)) is not None:
+        reason = f"Kochava knows its standard events by their exact names: write {str(meant)!r}, or choose another name"
+    if reason is not None:
         if strict:
             msg = f"event {clean!r}: {reason}"
             raise TrackingError(msg)
@@ -141,6 +156,11 @@ def _clean_mapping(data: Mapping[Any, Any], problems: list[Problem]) -> dict[str
         Problem(key=key, reason="is not a number", severity=Severity.WRONG)
         for key in REVENUE_KEYS
         if key in clean and not _is_amount(clean[key])
+    ]
+    problems += [
+        Problem(key=_shown(key), reason=f"is not the standard key {str(meant)!r}", severity=Severity.WRONG)
+        for key in clean
+        if (meant := standard_key_like(key)) is not None
     ]
     if len(clean) > MANY_KEYS:
         reason = f"has {len(clean)} keys, over {MANY_KEYS}"

@@ -9,7 +9,7 @@ each change of the stored form, and `decode` reads every older one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import attrs
 import orjson
@@ -134,19 +134,23 @@ class IdentityLink(Record):
     extra: Mapping[str, Any] = attrs.field(factory=dict)
 
 
+GREETING: Final = "greeting"
+"""Name of the tracker of greetings for which none is named."""
+
+
 @attrs.frozen(kw_only=True)
 class Ping(Record):
     """
     A request to a tracking URL; base class of `Impression` and `Click`.
 
     Attributes:
-        tracker: Name of the tracker in the worker's settings; ``greeting`` for that of the greeting.
+        tracker: Name of the tracker in the worker's settings.
         params: Query parameters to add.
     """
 
     queue: ClassVar[str] = "ping"
 
-    tracker: str = "greeting"
+    tracker: str = GREETING
     params: Mapping[str, str] = attrs.field(factory=dict)
 
 

@@ -7,6 +7,9 @@ An event with any other name is a custom event. Keys can be chosen freely, but K
 from __future__ import annotations
 
 import enum
+import functools
+import re
+from collections.abc import Mapping
 
 
 class StandardEvent(enum.StrEnum):
@@ -31,6 +34,15 @@ class StandardEvent(enum.StrEnum):
     SUBSCRIBE = "Subscribe"
     TUTORIAL_COMPLETE = "Tutorial Complete"
     VIEW = "View"
+
+
+def standard_event_like(name: str) -> StandardEvent | None:
+    """
+    The standard event that *name* differs from only in capitals, blanks, hyphens or underscores; ``None`` if there is
+    none, or if it is spelled like one.
+    """
+    meant = _like(name, _EVENTS)
+    return None if meant == name else StandardEvent(meant) if meant else None
 
 
 class StandardKey(enum.StrEnum):
@@ -88,6 +100,31 @@ class StandardKey(enum.StrEnum):
     USER_ID = "user_id"
     USER_NAME = "user_name"
     VALIDATED = "validated"
+
+
+def standard_key_like(key: str) -> StandardKey | None:
+    """The same for a key of ``event_data``."""
+    meant = _like(key, _KEYS)
+    return None if meant == key else StandardKey(meant) if meant else None
+
+
+_LONGEST = 60
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W_]", "", name).casefold()
+
+
+_EVENTS = {_letters(name): str(name) for name in StandardEvent}
+_KEYS = {_letters(key): str(key) for key in StandardKey}
+
+
+def _like(name: str, standard: Mapping[str, str]) -> str | None:
+    return None if len(name) > _LONGEST else standard.get(_letters_of(name))
+
+
+_letters_of = functools.lru_cache(maxsize=1024)(_letters)
+"""Names and keys are few, and come again and again."""
 
 
 RESERVED_KEYS = frozenset(

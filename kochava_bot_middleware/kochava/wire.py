@@ -136,7 +136,8 @@ def _install(record: Install, wire: WireSettings) -> dict[str, Any]:
 def _session(record: Session, wire: WireSettings) -> dict[str, Any]:
     """No page of Kochava has the body of a session, which its SDKs send on this path: this is that of an event."""
     data: dict[str, Any] = {"device_ids": dict(record.device_ids), "usertime": record.usertime}
-    return _envelope("session", record, data, record.extra, wire)
+    # Kochava's SDKs name the device by this alone.
+    return {"kochava_device_id": record.user_id, **_envelope("session", record, data, record.extra, wire)}
 
 
 def _envelope(
@@ -189,7 +190,7 @@ def ids_sent(record: Record, wire: WireSettings) -> dict[str, str]:
     has_device_id = wire.profile == "s2s" or wire.identity_form == "action"
     match record:
         case Engagement() | Install() | Session():
-            given = "kochava_device_id" in record.extra
+            given = "kochava_device_id" in record.extra or isinstance(record, Session)
             return {**record.device_ids, **({"kochava_device_id": device_id} if has_device_id or given else {})}
         case IdentityLink() if wire.identity_form == "action":
             return {"kochava_device_id": device_id, **record.identities}

@@ -142,6 +142,7 @@ class PlainKeywords(TypedDict, total=False):
     reply_to: str | Mapping[str, Any] | None
     creative: str | None
     greeting: bool
+    tracker: str | None
 
 
 class SendKeywords(PlainKeywords, total=False):
@@ -170,6 +171,7 @@ class SendOptions:
         quick_replies: At most 13, with title, payload and optionally a picture.
         creative: Name of the creative shown, for tracking; never sent to Facebook.
         greeting: The message is a greeting; never sent to Facebook.
+        tracker: Name of the greeting's tracker, which makes the message a greeting; never sent to Facebook.
     """
 
     notification_type: Notification = None
@@ -180,6 +182,7 @@ class SendOptions:
     quick_replies: Sequence[Mapping[str, Any]] | None = None
     creative: str | None = None
     greeting: bool = False
+    tracker: str | None = None
 
     @classmethod
     def of(cls, keywords: PlainKeywords, *, notification_type: Notification = None) -> Self:
@@ -212,7 +215,7 @@ class SendOptions:
     @property
     def tracking(self) -> dict[str, Any]:
         """The options that are fields of `Outgoing`, not members of the body; only those that are set."""
-        fields = {"creative": self.creative, "greeting": self.greeting}
+        fields = {"creative": self.creative, "greeting": self.greeting, "tracker": self.tracker}
         return {name: value for name, value in fields.items() if value}
 
 
@@ -252,6 +255,7 @@ class Outgoing:
         upload: The file of a multipart request, whose ``recipient`` and ``message`` are in `body`; else ``None``.
         creative: Name of the creative shown, given by the caller; ``None`` if not.
         greeting: The caller marked this message as a greeting.
+        tracker: Name of the tracker of this greeting, given by the caller; ``None`` if not.
     """
 
     endpoint: str = Endpoint.MESSAGES
@@ -264,6 +268,7 @@ class Outgoing:
     creative: str | None = None
     greeting: bool = False
     node: str | None = None
+    tracker: str | None = None
 
     @property
     def recipient(self) -> Recipient:

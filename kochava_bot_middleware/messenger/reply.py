@@ -159,8 +159,7 @@ class Reply:
             page_id=self._event.page_id if self.bot.page_id is None else self.bot.page_id,
             channel=self._event.channel,
             upload=upload,
-            creative=options.creative,
-            greeting=options.greeting,
+            **options.tracking,
         )
         return SendResult.of(await self.bot.send(outgoing))
 

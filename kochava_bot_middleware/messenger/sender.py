@@ -17,6 +17,7 @@ import attrs
 from ..chain import Layer, Next, check_middleware, compose, layers_of
 from ..clock import Clock, SystemClock
 from ..exceptions import SendError
+from ..proxies import ENVIRONMENT, proxy_setting
 from ..settings import Secret
 from .events import Channel
 from .graph.client import Graph, GraphCall
@@ -78,6 +79,8 @@ class MessageSender:
             messages settings by Page apply only if a middleware can determine the Page.
         channel: The platform that delivers.
         addressed_by_id: Calls name `page_id` in their path in place of ``me``, as tokens of *Unified Login* need it.
+        proxy: ``environment`` (``HTTPS_PROXY``, ``NO_PROXY`` and so on), ``none``, or an address. A `session` that is
+            given has its own.
         raise_errors: Also raise errors in the methods that pymessenger has.
     """
 
@@ -89,6 +92,7 @@ class MessageSender:
     channel: Channel = attrs.field(default=Channel.MESSENGER, kw_only=True)
     addressed_by_id: bool = attrs.field(default=False, kw_only=True)
     raise_errors: bool = attrs.field(default=False, kw_only=True)
+    _proxy: str = attrs.field(default=ENVIRONMENT, validator=proxy_setting, kw_only=True)
     _timeout_seconds: float = attrs.field(default=20.0, kw_only=True)
     _session: aiohttp.ClientSession | None = attrs.field(default=None, kw_only=True)
     _middlewares: tuple[object, ...] = attrs.field(default=(), converter=_tuple, kw_only=True)
@@ -111,6 +115,7 @@ class MessageSender:
             clock=self._clock or SystemClock(),
             rng=self._rng or random.Random(),  # noqa: S311  only for the jitter of waits
             session=self._session,
+            proxy=self._proxy,
         )
         self._chain = self._deliver
         given, self._middlewares = self._middlewares, ()
@@ -166,15 +171,25 @@ class MessageSender:
         """
         return await self._chain(outgoing)
 
-    async def send_raw(self, payload: Mapping[str, Any], *, creative: str | None = None, greeting: bool = False) -> Any:
+    async def send_raw(
+        self,
+        payload: Mapping[str, Any],
+        *,
+        creative: str | None = None,
+        greeting: bool = False,
+        tracker: str | None = None,
+    ) -> Any:
         """
         Send a whole Send API body as it is.
 
         Args:
             creative: Name of the creative shown, for tracking; not part of the body.
             greeting: The message is a greeting; not part of the body.
+            tracker: Name of the greeting's tracker, which makes the message a greeting; not part of the body.
         """
-        return await self._answer(self._outgoing(Endpoint.MESSAGES, payload, creative=creative, greeting=greeting))
+        return await self._answer(
+            self._outgoing(Endpoint.MESSAGES, payload, creative=creative, greeting=greeting, tracker=tracker)
+        )
 
     async def call(
         self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None

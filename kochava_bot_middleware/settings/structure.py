@@ -12,6 +12,7 @@ import difflib
 import enum
 import functools
 import math
+import os
 import types
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -35,6 +36,9 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], *, key: str = "") -> 
     Raises:
         SettingsError: With every violation, each with its key, what was wanted and what was got.
     """
+    if isinstance(mapping, (str, os.PathLike)) and not isinstance(mapping, EnvironmentText):
+        wanted = "a mapping, such as a table of what `from_toml` reads from a file"
+        raise SettingsError([Violation(key=key or "settings", wanted=wanted, got=kind_of(mapping))])
     reader = _Reader()
     settings = reader.read(key, mapping, cls)
     if reader.violations:

@@ -23,6 +23,12 @@ class LeftOut(enum.StrEnum):
     NO_PERSON = "no person"
     """A named event was recorded by code that handles no event, or one that names nobody."""
 
+    CLICK_OF_ENTRY_LINK = "click of entry link"
+    """The click of a greeting, where the person came by an entry SmartLink, which has one."""
+
+    UNKNOWN_TRACKER = "unknown tracker"
+    """A greeting whose tracker the settings of its Page do not have."""
+
     BAD_KEY = "bad key"
     """One key of an event's data, or one identity."""
 

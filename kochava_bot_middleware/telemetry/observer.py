@@ -16,6 +16,7 @@ from ..incidents import Incidents
 from ..kochava.client import Answer, Failure, KochavaClient
 from ..kochava.wire import WireRequest
 from ..messenger.events import Event
+from ..proxies import ENVIRONMENT
 from ..store.contract import Store
 from ..store.records import Committed, Unit
 from ..store.wrapper import StoreWrapper
@@ -143,8 +144,8 @@ class GuardedObserver:
 class ObservedClient(KochavaClient):
     """A `KochavaClient` whose requests are observed."""
 
-    def __init__(self, observer: Observer, *, timeout_seconds: float) -> None:
-        super().__init__(timeout_seconds=timeout_seconds)
+    def __init__(self, observer: Observer, *, timeout_seconds: float, proxy: str = ENVIRONMENT) -> None:
+        super().__init__(timeout_seconds=timeout_seconds, proxy=proxy)
         self._observer = observer
 
     async def send(self, request: WireRequest) -> Answer | Failure:

@@ -283,10 +283,16 @@ def signal_of(event: Event, now: float) -> Signal | None:
             watermark = None if event.watermark is None else event.watermark.timestamp()
             return Delivered(at=now, mids=() if event.mid is None else (event.mid,), watermark=watermark)
         case PostbackEvent():
-            return Acted(at=at, payload=event.payload)
+            return Acted(at=at, payload=event.payload, title=event.title)
         case MessageEvent():
             # A person who writes first after a link or an ad comes from there, not from the greeting.
-            return Acted(at=at, payload=event.quick_reply_payload, is_message=event.referral is None)
+            return Acted(
+                at=at,
+                payload=event.quick_reply_payload,
+                title=event.text,
+                replies_to=None if event.reply_to is None else event.reply_to.mid,
+                is_message=event.referral is None,
+            )
         case ReactionEvent():
             return Acted(at=at)
         case ChangeEvent() if event.paid_message_ids:

@@ -77,11 +77,20 @@ class HandlerDecorators:
     def greeting(self, marked_as: F) -> F: ...
 
     @overload
-    def greeting(self, marked_as: Mapping[str, Any], *, creative: str | None = None) -> GreetingBody: ...
+    def greeting(
+        self, marked_as: Mapping[str, Any], *, creative: str | None = None, tracker: str | None = None
+    ) -> GreetingBody: ...
 
-    def greeting(self, marked_as: Any = None, *, creative: str | None = None) -> Any:
+    @overload
+    def greeting(self, *, creative: str | None = None, tracker: str | None = None) -> Callable[[F], F]: ...
+
+    def greeting(self, marked_as: Any = None, *, creative: str | None = None, tracker: str | None = None) -> Any:
         """
-        Mark a handler as one that greets: all it sends is one impression once shown, and its first answer a click.
+        Mark a handler as one that greets: all it sends is one impression once shown, and its first answer a click::
+
+            @bot.on_referral
+            @kochava.greeting(tracker="spring")
+            async def greet(event, reply): ...
 
         Or mark a Send API body (or its ``message``), for a send outside of handlers::
 
@@ -91,15 +100,27 @@ class HandlerDecorators:
 
         Args:
             marked_as: A handler, or a body.
-            creative: Of a body: the name of what it shows.
+            creative: The name of what it shows; sends of the handler may have another.
+            tracker: One of `GreetingSettings.trackers`; sends of the handler may have another.
 
         Raises:
-            RegistrationError: See `event`; or it is neither a function nor a body.
+            RegistrationError: See `event`; or it is neither a function nor a body; or there is no such tracker.
         """
+        known = self._own_recorder().trackers
+        if tracker is not None and not (isinstance(tracker, str) and tracker in known):
+            names = ", ".join(repr(name) for name in sorted(known))
+            msg = f"`tracker` is a name under `greeting.trackers` in the settings, one of {names}; got {tracker!r}"
+            raise RegistrationError(msg)
         if isinstance(marked_as, Mapping):
-            return marked(marked_as, creative)
-        name = getattr(marked_as, "__qualname__", type(marked_as).__qualname__)
-        return wrapped(marked_as, "@kochava.greeting", around=functools.partial(self._greeting, name))
+            return marked(marked_as, creative, tracker)
+
+        def decorate(function: Any) -> Any:
+            name = getattr(function, "__qualname__", type(function).__qualname__)
+            around = functools.partial(self._greeting, name, creative, tracker)
+            return wrapped(function, "@kochava.greeting", around=around)
+
+        is_called_first = marked_as is None and not (creative is None and tracker is None)
+        return decorate if is_called_first else decorate(marked_as)
 
     def ignore(self, function: F | None = None) -> F:
         """
@@ -117,8 +138,8 @@ class HandlerDecorators:
         self._own_recorder().ignore()
 
     @contextmanager
-    def _greeting(self, name: str) -> Iterator[None]:
-        with as_greeting() as greeting:
+    def _greeting(self, name: str, creative: str | None, tracker: str | None) -> Iterator[None]:
+        with as_greeting(creative, tracker) as greeting:
             yield
         if greeting is None:
             self._own_recorder().report_greeting(name, "it was called while no event was handled")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,14 +13,25 @@ from typing import Any
 import attrs
 
 from ..handling import Handling, current_handling
-from ..kochava.destination import kochava_url
-from ..kochava.records import Click, Impression
+from ..kochava.destination import TrackerUrls, kochava_url
+from ..kochava.records import GREETING, Click, Impression
 from ..kochava.smartlink_settings import AUTO
 from ..settings import InvalidValue, at_least, not_empty, one_of
 from .funnel import Greeting, PingStep
 from .people import Person, record_id
 
-PLACEHOLDERS = ("user_id", "page_id", "channel", "handler", "creative", "greeting", "ref", "source", "ad_id")
+PLACEHOLDERS = (
+    "user_id",
+    "page_id",
+    "channel",
+    "handler",
+    "creative",
+    "tracker",
+    "greeting",
+    "ref",
+    "source",
+    "ad_id",
+)
 """What a ping's parameter may hold in braces."""
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -32,6 +45,23 @@ def _params(_instance: Any, _attribute: Any, params: Mapping[str, str]) -> None:
                 raise InvalidValue(wanted, f"{{{name}}}")
 
 
+def _trackers(_instance: Any, _attribute: Any, trackers: Mapping[str, TrackerUrls]) -> None:
+    for name in trackers:
+        if not name.strip() or not name.isprintable():
+            wanted = "names of trackers, such as spring"
+            raise InvalidValue(wanted, name)
+        if name == GREETING:
+            wanted = "another name: the addresses of the tracker `greeting` stand beside `trackers`, not in it"
+            raise InvalidValue(wanted, name)
+
+
+def _refs(_instance: Any, _attribute: Any, patterns: tuple[str, ...]) -> None:
+    for pattern in patterns:
+        if not pattern.strip():
+            wanted = "patterns of refs, such as poster-*"
+            raise InvalidValue(wanted, pattern)
+
+
 def filled(template: str, facts: Mapping[str, str]) -> str:
     """*template* with its placeholders replaced; empty when all of them are."""
     names = _PLACEHOLDER.findall(template)
@@ -43,15 +73,20 @@ def filled(template: str, facts: Mapping[str, str]) -> str:
 @attrs.frozen(kw_only=True)
 class GreetingSettings:
     """
-    The greeting's trackers and rules. A parameter whose name is ``None`` is left out.
+    When a greeting counts, and its trackers. A parameter whose name is ``None`` is left out.
 
     Kochava documents no parameter for a bot's user, and its partners' names for the others differ, so all are settable.
     What the pasted address has already wins over a parameter of the same name.
 
     Attributes:
-        impression_url: From Kochava's Campaign Manager; ``None``: impressions are not pinged.
-        click_url: From Kochava's Campaign Manager; ``None``: clicks are not pinged.
-        window_seconds: One impression and one click a person within this time.
+        impression_url: From Kochava's Campaign Manager, for greetings that name no tracker; ``None``: their impressions
+            are not pinged.
+        click_url: Likewise, for their clicks.
+        trackers: Further trackers by name, for ``@kochava.greeting(tracker="spring")``.
+        window_seconds: One impression and one click a person and tracker within this time.
+        no_click_after_refs: Patterns of the ``ref`` of entry SmartLinks, in which ``*`` matches anything: a person who
+            came by one of them within `window_seconds` before gives no click, since Kochava has that of the SmartLink,
+            and the last click wins.
         delivery_wait_seconds: Where no delivery event can be expected, a greeting that Facebook took counts as shown
             after this time; ``None``: it never does.
         delivery_events: Whether to expect delivery events: ``auto`` expects them of a Messenger Page that has sent one
@@ -69,12 +104,14 @@ class GreetingSettings:
             clicks from one address look like fraud.
         device_ua_param: Parameter for the person's user agent, where `DeviceSettings` knows it.
         params: Further parameters, with placeholders: ``{user_id}``, ``{page_id}``, ``{channel}``, ``{handler}``,
-            ``{creative}``, ``{greeting}``, ``{ref}``, ``{source}``, ``{ad_id}``.
+            ``{creative}``, ``{tracker}``, ``{greeting}``, ``{ref}``, ``{source}``, ``{ad_id}``.
     """
 
     impression_url: str | None = attrs.field(default=None, validator=kochava_url)
     click_url: str | None = attrs.field(default=None, validator=kochava_url)
+    trackers: Mapping[str, TrackerUrls] = attrs.field(factory=dict, validator=_trackers)
     window_seconds: float = attrs.field(default=86400.0, validator=at_least(0, exclusive=True))
+    no_click_after_refs: tuple[str, ...] = attrs.field(default=(), validator=_refs)
     delivery_wait_seconds: float | None = attrs.field(default=60.0, validator=at_least(0))
     delivery_events: str = attrs.field(default="auto", validator=one_of("auto", "expected", "absent"))
     user_param: str | None = attrs.field(default=AUTO, validator=not_empty)
@@ -90,26 +127,36 @@ class GreetingSettings:
     device_ua_param: str | None = attrs.field(default="device_ua", validator=not_empty)
     params: Mapping[str, str] = attrs.field(factory=dict, validator=_params)
 
+    @functools.cached_property
+    def all_trackers(self) -> Mapping[str, TrackerUrls]:
+        """Each tracker by name."""
+        return {GREETING: TrackerUrls(impression_url=self.impression_url, click_url=self.click_url), **self.trackers}
+
     @property
     def is_on(self) -> bool:
         """Whether there is anything to ping."""
-        return self.impression_url is not None or self.click_url is not None
+        return any(tracker.is_on for tracker in self.all_trackers.values())
+
+    def is_entry(self, ref: str) -> bool:
+        """Whether *ref* is that of an entry SmartLink whose click is enough."""
+        return any(fnmatch.fnmatchcase(ref, pattern) for pattern in self.no_click_after_refs)
 
 
 class GreetingBody(dict[str, Any]):
     """A Send API body, or its ``message``, that is a greeting. On the wire it is the object it was made from."""
 
     creative: str | None = None
+    tracker: str | None = None
 
 
-def marked(body: Mapping[str, Any], creative: str | None = None) -> GreetingBody:
+def marked(body: Mapping[str, Any], creative: str | None = None, tracker: str | None = None) -> GreetingBody:
     """A copy of *body* that counts as a greeting when it is sent."""
     greeting = GreetingBody(body)
-    greeting.creative = creative
+    greeting.creative, greeting.tracker = creative, tracker
     message = body.get("message")
     if isinstance(message, Mapping):
         # Some senders put their own object around the message.
-        greeting["message"] = marked(message, creative)
+        greeting["message"] = marked(message, creative, tracker)
     return greeting
 
 
@@ -129,11 +176,15 @@ class HandlerGreeting:
     Attributes:
         handling: Its cause.
         id: Made from the cause, so that a second run after a crash is the same greeting.
+        creative: Of those sends that name none.
+        tracker: Likewise.
         is_sent: A message of it has passed the middleware.
     """
 
     handling: Handling
     id: str
+    creative: str | None = None
+    tracker: str | None = None
     is_sent: bool = False
 
 
@@ -141,13 +192,13 @@ _current: ContextVar[HandlerGreeting | None] = ContextVar("kochava_bot_greeting"
 
 
 @contextmanager
-def as_greeting() -> Iterator[HandlerGreeting | None]:
+def as_greeting(creative: str | None = None, tracker: str | None = None) -> Iterator[HandlerGreeting | None]:
     """Mark all that is sent within as one greeting. Outside of handling it marks nothing, and gives ``None``."""
     handling = current_handling()
     greeting = None
     if handling is not None:
         greeting_id = record_id("greeting", handling.event.page_id, handling.event.key)
-        greeting = HandlerGreeting(handling=handling, id=greeting_id)
+        greeting = HandlerGreeting(handling=handling, id=greeting_id, creative=creative, tracker=tracker)
     token = _current.set(greeting)
     try:
         yield greeting
@@ -185,6 +236,7 @@ def ping_of(
         "channel": person.channel.value,
         "handler": greeting.handler or "",
         "creative": greeting.creative or "",
+        "tracker": "" if greeting.tracker == GREETING else greeting.tracker,
         "greeting": greeting.id,
         **{name: greeting.referral.get(name, "") for name in ("ref", "source", "ad_id")},
     }
@@ -207,5 +259,6 @@ def ping_of(
         user_id=user_id,
         page_id=person.page_id,
         usertime=int(at),
+        tracker=greeting.tracker,
         params={name: value for name, value in params.items() if name is not None and value},
     )

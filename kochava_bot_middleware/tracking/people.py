@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import inspect
 import ipaddress
+import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -318,8 +319,14 @@ class InstallSettings:
 HOOK_SECONDS = 2.0
 """How long a callable of the settings may take, unless its caller allows less."""
 
-_THREADS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="kochava-bot-hook")
-"""Not the event loop's own: callables that hang must not keep host names from being looked up."""
+
+@functools.cache
+def _threads(_process: int) -> ThreadPoolExecutor:
+    """
+    What calls plain callables. A forked process has none of its parent's threads, so it has its own; it is not that of
+    the event loop, since callables that hang must not keep host names from being looked up.
+    """
+    return ThreadPoolExecutor(max_workers=8, thread_name_prefix="kochava-bot-hook")
 
 
 async def call_hook(hook: Callable[..., Any], *arguments: Any) -> Any:
@@ -331,5 +338,5 @@ async def call_hook(hook: Callable[..., Any], *arguments: Any) -> Any:
         if is_async_callable(hook):
             return await hook(*arguments)
         call = functools.partial(contextvars.copy_context().run, hook, *arguments)
-        answer = await asyncio.get_running_loop().run_in_executor(_THREADS, call)
+        answer = await asyncio.get_running_loop().run_in_executor(_threads(os.getpid()), call)
         return await answer if inspect.isawaitable(answer) else answer

@@ -14,8 +14,9 @@ from ..kochava.records import TOP_LEVEL, Engagement, IdentityLink, Install, Ping
 from ..kochava.wire import ids_sent
 from ..messenger.events import ChangeEvent, Channel, Event
 from ..store.records import Entry, Mark
+from ..telemetry.counts import LeftOut
 from .automatic_events import referral_facts, with_referral
-from .funnel import Delivered, Elapsed, FunnelState, PingStep, Sent, Signal, advance
+from .funnel import Delivered, DuePing, Elapsed, FunnelState, Greeting, PingStep, Sent, Signal, advance
 from .greeting import ping_of
 from .people import Person, record_id, usertime_of
 from .recording import RecordedPerson, RequestedEvent
@@ -31,6 +32,7 @@ from .state import (
     create,
     greeting_key,
     page_key,
+    reference_name,
     require_absent,
     sent_from_bytes,
     write,
@@ -88,7 +90,7 @@ def greeting_keys(part: RecordedPerson, event: Event | None) -> list[StateKey]:
     names = [f"mid:{mid}" for signal in part.signals if isinstance(signal, Delivered) for mid in signal.mids]
     user_ref = None if event is None else event.joined_user_ref or event.user_ref
     if user_ref is not None:
-        names.append(f"user_ref:{user_ref}")
+        names += [reference_name(user_ref, tracker) for tracker in part.app.destination.trackers]
     return [greeting_key(part.app.app_id, name, part.keys.prefix) for name in names]
 
 
@@ -107,22 +109,27 @@ def plan_person(
     known = before = KnownState.from_bytes(stored.get(part.keys.known))
     if part.person.is_assumed:
         part = attrs.evolve(part, person=_as_known(part, known))
-    signals = list(part.signals)
-    for key in greeting_keys(part, event) if signals else ():
+    joined: list[Sent] = []
+    for key in greeting_keys(part, event) if part.signals else ():
         sent = sent_from_bytes(stored.get(key))
         if sent is not None:
-            signals.insert(0, sent)
+            joined.append(sent)
             plan.marks.append(write(key, None))
+    signals = [*sorted(joined, key=lambda sent: sent.at), *part.signals]
     if part.answers.suppression is not None:
         plan.left_out += [part.answers.suppression] * len(part.events)
         return plan
     changes: list[Mark] = []
-    referral = _referral(part, stored, event, changes, now)
+    came_by = _referrals(part, stored, event, changes, now)
+    events = part.app.events
+    referral: Mapping[str, str] = {}
+    if events.attach_referral != "off":
+        referral = came_by.facts(events.attach_referral, since=now - events.referral_seconds)
     known = _plan_records(
         part, stored, plan, changes, known=known, event=event, referral=referral, usertime=usertime, now=now
     )
     if signals and part.app.has_greeting:
-        _plan_greeting(part, stored, plan, changes, signals=signals, referral=referral, now=now)
+        _plan_greetings(part, stored, plan, changes, signals=signals, referral=referral, came_by=came_by, now=now)
     known = _told(part, known, plan.records)
     if known != before:
         key, value = part.keys.known, known.to_bytes()
@@ -159,13 +166,13 @@ def _told(part: RecordedPerson, known: KnownState, records: Sequence[Record]) ->
     return known
 
 
-def _referral(
+def _referrals(
     part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None, changes: list[Mark], now: float
-) -> Mapping[str, str]:
-    """The referral of the person's named events, after the one of *event*."""
+) -> ReferralState:
+    """What led the person here, *event* included."""
     settings = part.app.events
-    if settings.attach_referral == "off":
-        return {}
+    if settings.attach_referral == "off" and not part.app.greeting.no_click_after_refs:
+        return ReferralState()
     state = before = ReferralState.from_bytes(stored.get(part.keys.referral))
     others = [joined.referral for joined in part.user_refs]
     others += [comment_key(part.app.app_id, comment_id, part.keys.prefix) for comment_id in part.comments]
@@ -179,7 +186,7 @@ def _referral(
     if state != before:
         keep = settings.referral_seconds
         changes.append(change(part.keys.referral, state.to_bytes(), stored, expires_after_seconds=keep))
-    return state.facts(settings.attach_referral, since=now - settings.referral_seconds)
+    return state
 
 
 def _plan_records(
@@ -302,7 +309,7 @@ def _identity_link(
     )
 
 
-def _plan_greeting(
+def _plan_greetings(
     part: RecordedPerson,
     stored: Mapping[StateKey, bytes],
     plan: RecordingPlan,
@@ -310,6 +317,7 @@ def _plan_greeting(
     *,
     signals: Sequence[Signal],
     referral: Mapping[str, str],
+    came_by: ReferralState,
     now: float,
 ) -> None:
     """Impressions and clicks, and the waits for deliveries."""
@@ -324,42 +332,59 @@ def _plan_greeting(
             continue
         if isinstance(signal, Sent) and not signal.referral:
             signal = attrs.evolve(signal, referral=referral)
-        state, steps = advance(state, signal, window_seconds=settings.window_seconds)
-        greeting = state.greeting
-        if greeting is None:
-            continue
-        for step in steps:
-            if (settings.impression_url if step is PingStep.IMPRESSION else settings.click_url) is not None:
-                plan.records.append(
-                    ping_of(
-                        step,
-                        greeting,
-                        settings,
-                        app_id=part.app.app_id,
-                        user_id=part.keys.name,
-                        user_key=part.app.identity.key_of(part.person),
-                        person=part.person,
-                        at=signal.at,
-                        device=part.app.device.personal(part.answers.device),
-                    )
-                )
-        waits = isinstance(signal, Sent) and greeting.shown_at is None and not expects
-        if waits and settings.delivery_wait_seconds is not None:
-            due_at = greeting.sent_at + settings.delivery_wait_seconds
-            timer = Timer(
-                app_id=part.app.app_id,
-                name=part.keys.name,
-                is_hashed=part.keys.name != part.person.user_id,
-                page_id=part.person.page_id,
-                channel=part.person.channel,
-                greeting=greeting.id,
-                due_at=due_at,
-                is_by_reference=part.person.is_by_reference,
-            )
-            plan.timers.append(timer.entry(now, prefix=part.keys.prefix))
+        state, due = advance(state, signal, window_seconds=settings.window_seconds)
+        for ping in due:
+            _plan_ping(part, plan, ping, came_by, signal.at)
+        greeting = state.of(signal.tracker) if isinstance(signal, Sent) else None
+        if greeting is not None and greeting.shown_at is None and not expects:
+            _plan_wait(part, plan, greeting, now)
     if state != before:
         keep = 2 * settings.window_seconds
         changes.append(change(part.keys.funnel, state.to_bytes(), stored, expires_after_seconds=keep))
+
+
+def _plan_ping(part: RecordedPerson, plan: RecordingPlan, ping: DuePing, came_by: ReferralState, at: float) -> None:
+    """The record of a ping, if its tracker has an address for it."""
+    settings = part.app.greeting
+    tracker = settings.all_trackers.get(ping.greeting.tracker)
+    if tracker is None or (tracker.impression_url if ping.step is PingStep.IMPRESSION else tracker.click_url) is None:
+        return
+    if ping.step is PingStep.CLICK and came_by.last_at <= at < came_by.last_at + settings.window_seconds:
+        ref = came_by.last.get("ref")
+        if ref is not None and settings.is_entry(ref):
+            plan.left_out.append(LeftOut.CLICK_OF_ENTRY_LINK)
+            return
+    plan.records.append(
+        ping_of(
+            ping.step,
+            ping.greeting,
+            settings,
+            app_id=part.app.app_id,
+            user_id=part.keys.name,
+            user_key=part.app.identity.key_of(part.person),
+            person=part.person,
+            at=at,
+            device=part.app.device.personal(part.answers.device),
+        )
+    )
+
+
+def _plan_wait(part: RecordedPerson, plan: RecordingPlan, greeting: Greeting, now: float) -> None:
+    """The wait after which a greeting counts as shown."""
+    wait_seconds = part.app.greeting.delivery_wait_seconds
+    if wait_seconds is None:
+        return
+    timer = Timer(
+        app_id=part.app.app_id,
+        name=part.keys.name,
+        is_hashed=part.keys.name != part.person.user_id,
+        page_id=part.person.page_id,
+        channel=part.person.channel,
+        greeting=greeting.id,
+        due_at=greeting.sent_at + wait_seconds,
+        is_by_reference=part.person.is_by_reference,
+    )
+    plan.timers.append(timer.entry(now, prefix=part.keys.prefix))
 
 
 def _expects_delivery(part: RecordedPerson, stored: Mapping[StateKey, bytes]) -> bool:

@@ -71,6 +71,11 @@ class Recorder:
         self._pages_seen: dict[StateKey, float] = {}
 
     @property
+    def trackers(self) -> frozenset[str]:
+        """The names of all trackers in the settings."""
+        return self._context.apps.trackers
+
+    @property
     def at_risk(self) -> int:
         """Commits that are only in memory."""
         return len(self._commits)
@@ -177,7 +182,8 @@ class Recorder:
         recording.is_open = False
         if len(self._commits) >= self._context.settings.at_risk_limit:
             self._context.counts.left_out[LeftOut.AT_RISK_LIMIT] += 1
-            self._context.incidents.report("tracking_lost", reason="the store does not work, and memory is full")
+            reason = "the store does not work, and memory is full"
+            self._context.incidents.report("tracking_lost", reason=reason, level=logging.ERROR)
             return None
         task = asyncio.create_task(self.settle(recording))
         self._keep(task)

@@ -18,19 +18,22 @@ import orjson
 
 from ..exceptions import RegistrationError
 from ..handling import Handling, current_handling
+from ..kochava.records import GREETING
 from ..kochava.smartlink_settings import AUTO
 from ..messenger.events import ChangeEvent, Channel
 from ..messenger.links.body import iter_links
 from ..messenger.outgoing import Endpoint, Outgoing, Recipient
+from ..telemetry.counts import LeftOut
 from .automatic_events import referral_facts
 from .funnel import Sent, offers_of
-from .greeting import current_greeting, mark_of
+from .greeting import GreetingBody, HandlerGreeting, current_greeting, mark_of
 from .links import AppLinks, Rewritten, context_of, is_routed, rewrite
 from .people import Person, record_id
 from .privacy import Privacy
 from .recorder import Recorder
 from .recording import optional_channel, optional_id
 from .settings import App, TrackingContext
+from .state import reference_name
 
 REMEMBERED_PEOPLE = 10_000
 """People whose ids in SmartLinks are stored already, as far as this process knows."""
@@ -148,8 +151,9 @@ class SendTracker:
         """Record what was sent when it is a greeting, and whose comment it answers."""
         outgoing = sending.outgoing
         app = self._context.apps.of(outgoing.page_id)
-        is_marked = outgoing.greeting or mark_of(outgoing.body) is not None or current_greeting() is not None
-        is_greeting = app.has_greeting and is_marked
+        is_marked = outgoing.greeting or outgoing.tracker is not None or mark_of(outgoing.body) is not None
+        is_watched = app.has_greeting or outgoing.tracker not in (None, *self._context.apps.trackers)
+        is_greeting = is_watched and (is_marked or current_greeting() is not None)
         is_private_reply = app.events.attach_referral != "off" and outgoing.recipient.comment_id is not None
         if not is_greeting and not is_private_reply:
             return
@@ -210,13 +214,21 @@ class SendTracker:
         mid = _text(answered.get("message_id")) or _text(answered.get("marketing_message_tracking_id"))
         # Of another person than the recipient, the handled event says nothing.
         cause = handling.event if handling is not None and handling.event.user_id == user_id else None
+        tracker = _tracker_of(outgoing)
+        if tracker not in app.destination.trackers:
+            self._report_unknown_tracker(tracker, outgoing.page_id, app)
+            return
         marked = current_greeting()
+        greeting = (
+            marked.id
+            if marked is not None
+            else record_id(app.app_id, "greeting", recipient.user_id or recipient.user_ref, mid or str(began_at))
+        )
         sent = Sent(
             at=began_at,
             mid=mid,
-            greeting=marked.id
-            if marked is not None
-            else record_id(app.app_id, "greeting", recipient.user_id or recipient.user_ref, mid or str(began_at)),
+            greeting=greeting if tracker == GREETING else record_id(greeting, tracker),
+            tracker=tracker,
             offers=offers_of(outgoing.body),
             handler=None if handling is None else handling.handler,
             creative=creative_of(outgoing),
@@ -226,8 +238,9 @@ class SendTracker:
             recording = self._recorder.current() or self._recorder.new()
             recording.add_signal(Person(user_id=user_id, page_id=outgoing.page_id, channel=outgoing.channel), sent)
         else:
-            names = (("mid", mid), ("user_ref", recipient.user_ref))
-            identified_by = tuple(f"{kind}:{name}" for kind, name in names if name)
+            identified_by = () if mid is None else (f"mid:{mid}",)
+            if recipient.user_ref is not None:
+                identified_by = (*identified_by, reference_name(recipient.user_ref, tracker))
             if not identified_by:
                 return
             # Written at once: the delivery that names the person may already be on its way.
@@ -235,6 +248,14 @@ class SendTracker:
             recording.greetings.append((app, identified_by, sent))
         if recording.handling is None:
             await self._recorder.commit(recording)
+
+    def _report_unknown_tracker(self, tracker: str, page_id: str | None, app: App) -> None:
+        """A greeting is sent in any case; to count it elsewhere would be wrong."""
+        self._context.counts.left_out[LeftOut.UNKNOWN_TRACKER] += 1
+        known = ", ".join(repr(name) for name in sorted(app.destination.trackers))
+        of_page = "" if page_id is None else f" of Page {page_id}"
+        reason = f"is not under `greeting.trackers`{of_page}, which are {known}; the greeting was sent, but not counted"
+        self._context.incidents.report("greeting_tracker_unknown", repr(tracker), reason=reason)
 
 
 class SendFacts:
@@ -318,9 +339,20 @@ def outgoing_of(body: Any, *, page_id: object, channel: object, **fields: Any) -
 
 
 def creative_of(outgoing: Outgoing) -> str | None:
-    """Name of the creative: of the send, or of the mark on its body."""
-    mark = mark_of(outgoing.body)
-    return outgoing.creative or (None if mark is None else mark.creative)
+    """Name of the creative: of the send, of the mark on its body, or of the greeting handler."""
+    return outgoing.creative or next((each.creative for each in _marks_of(outgoing) if each.creative), None)
+
+
+def _tracker_of(outgoing: Outgoing) -> str:
+    """Name of the tracker, as for the creative."""
+    return outgoing.tracker or next((each.tracker for each in _marks_of(outgoing) if each.tracker), GREETING)
+
+
+def _marks_of(outgoing: Outgoing) -> Iterator[GreetingBody | HandlerGreeting]:
+    """What else says of *outgoing* that it is a greeting, the nearest first."""
+    for mark in (mark_of(outgoing.body), current_greeting()):
+        if mark is not None:
+            yield mark
 
 
 def _rewritten(outgoing: Outgoing, links: AppLinks) -> Rewritten:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import attrs
 
 from ..clock import Clock
 from ..delivery.settings import DeliverySettings
-from ..exceptions import Violation
 from ..incidents import Incidents
-from ..kochava.destination import Destination, Destinations, Tracker, WireSettings, app_guid
+from ..kochava.destination import Destination, Destinations, WireSettings, app_guid
 from ..kochava.smartlink_settings import SmartLinkSettings
-from ..settings import InvalidValue, Rule, Secret, at_least, check_rules
+from ..settings import InvalidValue, Secret, at_least
 from ..store.address import DEFAULT_ADDRESS, StorePlace, openable, shown
 from ..store.contract import Store
 from ..telemetry.counts import Counts
@@ -28,9 +27,6 @@ from .people import DeviceSettings, IdentitySettings, InstallSettings, Person
 from .state import Keys, StateKey, suppression_key
 
 log = logging.getLogger("kochava_bot_middleware.tracking")
-
-GREETING = "greeting"
-"""Name of the greeting's tracker."""
 
 
 class Mode(enum.StrEnum):
@@ -76,14 +72,6 @@ def _at_least_one(_instance: Any, _attribute: Any, secrets: Secret | tuple[Secre
         raise InvalidValue(wanted, secrets)
 
 
-def _no_second_greeting(wire: WireSettings, pages: Mapping[str, PageOverrides]) -> Iterator[Violation]:
-    wires = {"wire": wire, **{f"pages.{page_id}.wire": page.wire for page_id, page in pages.items()}}
-    for key, one in wires.items():
-        if one is not None and GREETING in one.trackers:
-            wanted = "the greeting's addresses under `greeting`, not under `wire.trackers`"
-            yield Violation(key=f"{key}.trackers.{GREETING}", wanted=wanted, got="a tracker")
-
-
 @attrs.frozen(kw_only=True)
 class KochavaSettings:
     """
@@ -96,7 +84,7 @@ class KochavaSettings:
         store: Where records are kept: an address such as ``sqlite:///path``, or ``memory://`` for tests; or a table
             with ``address`` and more.
         smartlinks: How links are rewritten.
-        greeting: The greeting's trackers.
+        greeting: When greetings count, and the trackers to which they do.
         events: Which events are recorded by themselves.
         identity: How a person is named, and linked to their ids elsewhere.
         device: What is known of a person's device.
@@ -135,11 +123,6 @@ class KochavaSettings:
     commit_timeout_seconds: float = attrs.field(default=1.0, validator=at_least(0, exclusive=True))
     at_risk_limit: int = attrs.field(default=10_000, validator=at_least(1))
     drain_seconds: float = attrs.field(default=10.0, validator=at_least(0))
-
-    RULES: ClassVar[tuple[Rule, ...]] = (Rule(("wire", "pages"), _no_second_greeting),)
-
-    def __attrs_post_init__(self) -> None:
-        check_rules(self)
 
     @property
     def app_secrets(self) -> tuple[Secret, ...]:
@@ -190,6 +173,11 @@ class Apps:
         self._default = _app(settings, None, PageOverrides(), catalogue)
         self._of_page = {page_id: _app(settings, page_id, page, catalogue) for page_id, page in settings.pages.items()}
 
+    @property
+    def trackers(self) -> frozenset[str]:
+        """The names of all trackers, of whichever Page."""
+        return frozenset(name for app in self for name in app.destination.trackers)
+
     def of(self, page_id: str | None) -> App:
         """What applies to a Page; the settings at the top apply to every Page without overrides."""
         return self._default if page_id is None else self._of_page.get(page_id, self._default)
@@ -211,8 +199,6 @@ class Apps:
 
 def _app(settings: KochavaSettings, page_id: str | None, page: PageOverrides, catalogue: Catalogue | None) -> App:
     greeting = page.greeting or settings.greeting
-    wire = page.wire or settings.wire
-    tracker = Tracker(impression_url=greeting.impression_url, click_url=greeting.click_url)
     app_id = page.kochava_app_id or settings.kochava_app_id
     links = page.smartlinks or settings.smartlinks
     identity = page.identity or settings.identity
@@ -231,7 +217,8 @@ def _app(settings: KochavaSettings, page_id: str | None, page: PageOverrides, ca
         destination=Destination(
             app_id=app_id,
             page_id=page_id,
-            wire=attrs.evolve(wire, trackers={**wire.trackers, GREETING: tracker}),
+            wire=page.wire or settings.wire,
+            trackers=greeting.all_trackers,
         ),
         has_greeting=greeting.is_on,
     )

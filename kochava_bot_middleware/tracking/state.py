@@ -9,11 +9,11 @@ from typing import TypeAlias
 import attrs
 import orjson
 
-from ..kochava.records import SCHEMA, Record, encode
+from ..kochava.records import GREETING, SCHEMA, Record, encode
 from ..messenger.events import Channel
 from ..store.records import Condition, Entry, Mark, Queue
 from .consent import PrivacySettings, Suppression
-from .funnel import Sent
+from .funnel import Sent, offers_from
 from .people import Person, encodable, keyed_hash, record_id
 
 MOST_VALUES = 10
@@ -59,6 +59,11 @@ class Keys:
     def all(self) -> tuple[StateKey, ...]:
         """Each of them."""
         return self.funnel, self.referral, self.identities, self.known
+
+
+def reference_name(user_ref: str, tracker: str) -> str:
+    """The name under which a greeting to a `user_ref` is stored until its person is known, for `greeting_key`."""
+    return f"user_ref:{user_ref}" if tracker == GREETING else f"user_ref:{user_ref}:{tracker}"
 
 
 def greeting_key(app_id: str, sent_to: str, prefix: str) -> StateKey:
@@ -283,7 +288,7 @@ def sent_from_bytes(stored: bytes | None) -> Sent | None:
         return None
     try:
         fields = orjson.loads(stored)
-        return Sent(**{**fields, "offers": tuple(fields["offers"])})
+        return Sent(**{**fields, "offers": offers_from(fields["offers"])})
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return None
 

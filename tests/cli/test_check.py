@@ -15,10 +15,11 @@ from tests.cli.conftest import APP_ID, SMARTLINK, Run, write_settings
 
 CLICK = "https://control.kochava.com/v1/cpi/click?campaign_id=kogreet&network_id=1&device_id=device_id"
 IMPRESSION = "https://imp.control.kochava.com/track/impression?campaign_id=kogreet&network_id=1"
+QUIET_GREETING = {"impression_url": IMPRESSION, "click_url": CLICK}
 QUIET = {
     "kochava_app_id": APP_ID,
     "smartlinks": {"default": f"{SMARTLINK}?url={{url}}", "user_param": None},
-    "greeting": {"impression_url": IMPRESSION, "click_url": CLICK},
+    "greeting": QUIET_GREETING,
     "install": {"mode": "entry"},
     "privacy": {"consent": lambda _user_id: True},
 }
@@ -49,6 +50,33 @@ async def test_check_shows_the_request_of_each_kind(run: Run, tmp_path: Path) ->
     assert "device_id=device_id" not in click
     assert "fb_user_id=kochava-bot-test" in click
     assert "deletion: not configured" in lines
+
+
+async def test_check_shows_the_pings_of_each_tracker(run: Run, tmp_path: Path) -> None:
+    """Those that have an address."""
+    spring = {"greeting.trackers.spring.click_url": CLICK.replace("kogreet", "kospring")}
+    settings = write_settings(tmp_path, **{"greeting.impression_url": IMPRESSION, **spring})
+    lines = (await run("check", settings)).out.splitlines()
+    assert [
+        "click of spring:",
+        "click: not configured",
+        "impression of spring: not configured",
+        "impression:",
+    ] == sorted(line for line in lines if line.startswith(("impression", "click")))
+    (click,) = (line for line in lines if "/cpi/click" in line)
+    assert "campaign_id=kospring" in click
+
+
+def test_check_looks_at_the_addresses_of_each_tracker() -> None:
+    """At the top and of a Page; a tracker that a Page lacks is remarked, unless it is empty there."""
+    wrong = {"click_url": "https://control.kochava.com/v1/cpi/click"}
+    greeting = {**QUIET_GREETING, "trackers": {"spring": wrong}}
+    at = "greeting.trackers.spring.click_url"
+    assert [at] == keys_of(greeting=greeting)
+    assert ["greeting.trackers", f"pages.7.{at}"] == keys_of(pages={"7": {"greeting": greeting}})
+    assert [f"pages.7.{at}"] == keys_of(
+        pages={"7": {"greeting": greeting}}, greeting={**QUIET_GREETING, "trackers": {"spring": {}}}
+    )
 
 
 async def test_check_says_what_is_never_sent(run: Run, tmp_path: Path) -> None:
@@ -162,6 +190,10 @@ def test_settings_without_faults_give_no_remark() -> None:
         ({"install": {"mode": "off"}, "greeting": {}}, []),
         ({"pages": {"1": {}, "2": {}}}, ["kochava_app_id"]),
         ({"pages": {"1": {"kochava_app_id": "ko1"}, "2": {}}}, []),
+        ({"events": {"names": {"order": "purchase"}}}, ["events.names.order"]),
+        ({"events": {"names": {"order": "Purchase", "postback": "Tap"}}}, []),
+        ({"pages": {"1": {"events": {"names": {"form": "add_to_cart"}}}}}, ["pages.1.events.names.form"]),
+        ({"delivery": {"on_ambiguous": {"Add To Cart": "dead"}}}, ["delivery.on_ambiguous.Add To Cart"]),
         ({"privacy": {}}, ["privacy.consent"]),
         ({"mode": "dry_run"}, ["mode"]),
     ],

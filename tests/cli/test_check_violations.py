@@ -245,3 +245,13 @@ async def test_page_that_the_bot_does_not_have_is_a_warning(run: Run, tmp_path: 
     assert 0 == ran.status
     assert "warning: pages.1001: the bot has no such Page; under bot.pages are 1002" in ran.out
     assert "warning: pages.shop: is not the id of a Page" in ran.out
+
+
+async def test_placeholders_of_the_documentation_are_a_warning(run: Run, tmp_path: Path) -> None:
+    """They have the right form, but a bot gets nowhere with them."""
+    settings = write_settings(tmp_path, kochava_app_id="ko...")
+    bot = '[bot]\nverify_token = "v"\napp_secret = "..."\n[bot.pages.1002]\npage_access_token = "..."\n'
+    settings.write_text(settings.read_text() + bot)
+    ran = await run("check", settings)
+    found = [line.split(": ")[1] for line in ran.out.splitlines() if "placeholder" in line]
+    assert (0, ["kochava.kochava_app_id", "bot.app_secret", "bot.pages.1002.page_access_token"]) == (ran.status, found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from kochava_bot_middleware import __version__
 from kochava_bot_middleware.cli.main import main
 from kochava_bot_middleware.store.records import Unit
-from tests.cli.conftest import write_settings
+from tests.cli.conftest import BUTTONS, MESSAGE, write_json, write_settings
 from tests.cli.stored import entry_of, purchase, store_in
 
 EVENT = "Käufe 🛒"
@@ -74,6 +75,22 @@ def test_characters_that_the_output_cannot_hold_are_escaped(folder: Path, encodi
     done = subprocess.run(command, capture_output=True, env=environment, timeout=60)
     assert (0, b"") == (done.returncode, done.stderr)
     assert argv == ["check"] or EVENT in done.stdout.decode(encoding) or "\\u" in done.stdout.decode(encoding).lower()
+
+
+@pytest.mark.parametrize("argv", [["parse"], ["rewrite", "--explain"], ["store", "list"], ["trace", "5"]], ids=" ".join)
+def test_a_locale_without_letters_is_no_error(folder: Path, tmp_path: Path, argv: list[str]) -> None:
+    """Whatever is in the input."""
+    files = {"parse": MESSAGE, "rewrite": json.loads(json.dumps(BUTTONS).replace("shop.example/a", "shop.example/ü"))}
+    words = [sys.executable, "-m", "kochava_bot_middleware", *argv]
+    if argv[0] in files:
+        words.append(str(write_json(tmp_path / "input.json", files[argv[0]])))
+    if argv[0] != "parse":
+        words += ["--settings", str(folder / "bot.toml")]
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(words, capture_output=True, env=environment, timeout=60)
+    assert (0, b"") == (done.returncode, done.stderr)
+    assert done.stdout.isascii()
+    assert b"\\u" in done.stdout.lower() or b"\\x" in done.stdout or b"%C3%BC" in done.stdout
 
 
 @pytest.fixture(scope="module")

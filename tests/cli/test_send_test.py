@@ -10,6 +10,7 @@ import pytest
 
 from kochava_bot_middleware.testing import KochavaCredentials, KochavaOptions, LocalKochava
 from tests.cli.conftest import APP_ID, Run, write_settings
+from tests.proxy_server import ProxyServer
 
 
 def settings_for(folder: Path, kochava: LocalKochava, **more: Any) -> Path:
@@ -48,6 +49,16 @@ async def test_send_test_sends_each_kind_that_is_named(run: Run, tmp_path: Path)
     assert (0, [kind.lower() for kind in expected]) == (ran.status, [kind.replace("_", "").lower() for kind in sent])
 
 
+async def test_send_test_sends_the_pings_of_each_tracker(run: Run, tmp_path: Path) -> None:
+    """Each to its own address."""
+    async with LocalKochava(app_ids=[APP_ID]) as kochava:
+        address = f"{kochava.url}/track/impression?campaign_id=kospring&network_id=1"
+        settings = settings_for(tmp_path, kochava, **{"greeting.trackers.spring.impression_url": address})
+        ran = await run("send-test", "--kinds", "impression", "--settings", settings)
+        assert ["kogreet", "kospring"] == [record.params["campaign_id"] for record in kochava.impressions]
+    assert (0, 1) == (ran.status, ran.out.count("impression of spring"))
+
+
 async def test_send_test_prints_the_verdict_of_what_is_refused(run: Run, tmp_path: Path) -> None:
     """Status 1, and Kochava's answer."""
     async with LocalKochava(app_ids=["koanother"]) as kochava:
@@ -67,6 +78,17 @@ async def test_send_test_shows_no_secrets(run: Run, tmp_path: Path) -> None:
     assert 1 == ran.status
     assert "credentials refused by Kochava" in ran.out
     assert "hidden" not in ran.out + ran.err
+
+
+async def test_send_test_goes_through_the_proxy(run: Run, tmp_path: Path) -> None:
+    """As the worker does; the name of Kochava's server is known to the proxy alone."""
+    proxy = ProxyServer()
+    async with LocalKochava(app_ids=[APP_ID]) as kochava, proxy.running():
+        proxy.ports["kochava.example"] = int(kochava.url.rpartition(":")[2])
+        addresses = {"wire.event_url": "http://kochava.example/track/json", "delivery.proxy": proxy.url}
+        ran = await run("send-test", "--settings", write_settings(tmp_path, **addresses))
+    assert (0, 2) == (ran.status, ran.out.count("delivered"))
+    assert ["POST http://kochava.example/track/json"] * 2 == proxy.seen
 
 
 async def test_send_test_without_a_kochava(run: Run, tmp_path: Path) -> None:

@@ -52,6 +52,26 @@ async def test_trace_shows_nothing_private(run: Run, tmp_path: Path, more: list[
         assert private not in ran.out
 
 
+async def test_trace_shows_the_greeting_of_each_tracker(run: Run, tmp_path: Path) -> None:
+    """With what it is known of it."""
+    address = {"impression_url": "https://imp.example/i?campaign_id=k"}
+    middleware = middleware_in(tmp_path, greeting={**address, "trackers": {"spring": address}})
+    await middleware.start()
+    for tracker in ("greeting", "spring"):
+        body = {"recipient": {"id": "5"}, "message": {"text": "Welcome!"}}
+        await middleware.send(body, accepted, tracker=tracker, creative=f"of-{tracker}")
+    await middleware.stop()
+    ran = await run("trace", "5", "--settings", write_settings(tmp_path))
+    remembered = {line.split("  ")[0]: line for line in ran.out.splitlines() if line.startswith("greeting")}
+    assert [f"greeting ({APP_ID})", f"greeting of spring ({APP_ID})"] == sorted(remembered)
+    assert "creative of-spring" in remembered[f"greeting of spring ({APP_ID})"]
+
+
+async def accepted(_body: object) -> dict[str, str]:
+    """Facebook's answer."""
+    return {"message_id": "m", "recipient_id": "5"}
+
+
 async def test_trace_shows_what_is_remembered(run: Run, tmp_path: Path) -> None:
     """That there was a first record, and that the person opted out."""
     middleware = middleware_in(tmp_path)

@@ -14,6 +14,7 @@ from kochava_bot_middleware import KochavaMiddleware
 from kochava_bot_middleware.cli.worker import READY
 from kochava_bot_middleware.sandbox.kochava.server import LocalKochava
 from kochava_bot_middleware.sandbox.processes import ChildProcess
+from tests.proxy_server import ProxyServer
 
 from .conftest import APP_ID, Run, write_settings
 from .stored import PRIVATE, fill
@@ -65,6 +66,21 @@ async def test_worker_serves_health_and_metrics(tmp_path: Path) -> None:
     assert 'kochava_bot_request_seconds_count{answer="2xx"' in metrics
     assert 'kochava_bot_destination_down{app="kobotdemo1234"' in metrics
     assert PRIVATE not in metrics
+
+
+async def test_worker_delivers_through_the_proxy(tmp_path: Path) -> None:
+    """A separate worker has the setting of a bot's own."""
+    proxy = ProxyServer()
+    async with LocalKochava(app_ids=[APP_ID]) as kochava, proxy.running():
+        proxy.ports["kochava.example"] = int(kochava.url.rpartition(":")[2])
+        addresses = {"wire.event_url": "http://kochava.example/track/json", "delivery.proxy": proxy.url}
+        settings = write_settings(tmp_path, worker="separate", **addresses)
+        await fill(tmp_path)
+        async with worker_in(tmp_path, settings) as worker:
+            await worker.start()
+            await kochava.received(within_seconds=20)
+            await worker.stop()
+    assert "POST http://kochava.example/track/json" in proxy.seen
 
 
 async def got(session: aiohttp.ClientSession, address: str, path: str) -> str:

@@ -45,7 +45,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "no greeting": {"greeting": {}},
     "trackers": {
-        "wire": {"trackers": {"summer": {"impression_url": "https://s.test/i?x=$X$", "click_url": "https://s.test/c"}}}
+        "greeting": {
+            **GREETING,
+            "trackers": {"summer": {"impression_url": "https://s.test/i?x=$X$", "click_url": "https://s.test/c"}},
+        }
     },
 }
 

@@ -15,7 +15,7 @@ from kochava_bot_middleware.delivery.settings import DeliverySettings
 from kochava_bot_middleware.delivery.worker import Worker
 from kochava_bot_middleware.exceptions import StoreUnavailable
 from kochava_bot_middleware.kochava.client import Answer, Failure
-from kochava_bot_middleware.kochava.destination import Destination, Destinations, Tracker, WireSettings
+from kochava_bot_middleware.kochava.destination import Destination, Destinations, TrackerUrls, WireSettings
 from kochava_bot_middleware.kochava.records import SCHEMA, Click, Engagement, Impression, Record, encode
 from kochava_bot_middleware.kochava.wire import WireRequest
 from kochava_bot_middleware.store.memory import MemoryStore
@@ -26,11 +26,12 @@ OK = Answer(status=200, start=b'{"success":"1"}')
 BUSY = Answer(status=503)
 Answers = Callable[[WireRequest], Answer | Failure]
 
-TRACKER = Tracker(
+TRACKER = TrackerUrls(
     impression_url="https://imp.kochava.test/track/impression?campaign_id=kogreet",
     click_url="https://control.kochava.test/v1/cpi/click?campaign_id=kogreet",
 )
-WIRE = WireSettings(event_url="https://control.kochava.test/track/json", trackers={"greeting": TRACKER})
+WIRE = WireSettings(event_url="https://control.kochava.test/track/json")
+TRACKERS = {"greeting": TRACKER}
 
 
 def event(number: int, *, user: str = "u1", app: str = "koapp", name: str = "Message", **facts: Any) -> Engagement:
@@ -144,7 +145,7 @@ class World:
         self.store = ShakyStore(self.clock)
         self.settings = DeliverySettings(**settings)
         self.settled: list[Settled] = []
-        self.destinations = Destinations(destinations or [Destination(app_id="koapp", wire=WIRE)])
+        self.destinations = Destinations(destinations or [Destination(app_id="koapp", wire=WIRE, trackers=TRACKERS)])
         self.gate = gate
         self.worker = self.another_worker()
 

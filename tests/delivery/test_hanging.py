@@ -11,7 +11,7 @@ import pytest
 from kochava_bot_middleware.delivery.attempt import Deliverer
 from kochava_bot_middleware.delivery.worker import Worker
 from kochava_bot_middleware.kochava.client import Answer, Failure
-from kochava_bot_middleware.kochava.destination import Destination, Tracker
+from kochava_bot_middleware.kochava.destination import Destination, TrackerUrls
 from kochava_bot_middleware.kochava.records import Deletion, IdentityLink, Impression, Install, Record
 from kochava_bot_middleware.kochava.wire import WireRequest
 from kochava_bot_middleware.settings import Secret
@@ -135,10 +135,10 @@ async def test_an_app_that_hangs_or_is_slow_does_not_delay_the_events_of_another
 async def test_each_trackers_host_has_its_share() -> None:
     """A tracker whose impressions hang leaves places to the impressions of another."""
     trackers = {
-        "greeting": Tracker(impression_url="https://a.test/i"),
-        "spring": Tracker(impression_url="https://b.test/i"),
+        "greeting": TrackerUrls(impression_url="https://a.test/i"),
+        "spring": TrackerUrls(impression_url="https://b.test/i"),
     }
-    world = SlowWorld(destinations=[Destination(app_id="koapp", wire=attrs.evolve(WIRE, trackers=trackers))])
+    world = SlowWorld(destinations=[Destination(app_id="koapp", wire=WIRE, trackers=trackers)])
     world.slow.is_slow = lambda request: request.host == "a.test"
     async with world.running():
         await world.append(*(impression(f"h{number}") for number in range(300)))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 
-import attrs
 import pytest
 
 from kochava_bot_middleware.kochava.client import Answer
-from kochava_bot_middleware.kochava.destination import Destination, Tracker
+from kochava_bot_middleware.kochava.destination import Destination, TrackerUrls
 from kochava_bot_middleware.kochava.records import Record
 from kochava_bot_middleware.store.records import OUTBOX
-from tests.delivery.harness import BUSY, OK, WIRE, World, body_of, event, impression
+from tests.delivery.harness import BUSY, OK, TRACKERS, WIRE, World, body_of, event, impression
 
 
 async def test_head_is_kept_through_an_outage_however_often_it_was_tried() -> None:
@@ -45,7 +44,7 @@ async def test_refused_credentials_pause_the_app_and_spend_nothing() -> None:
 
 async def test_refused_credentials_of_one_app_never_stop_another() -> None:
     """D8: pauses are by app."""
-    world = World(destinations=[Destination(app_id=app, wire=WIRE) for app in ("koone", "kotwo")])
+    world = World(destinations=[Destination(app_id=app, wire=WIRE, trackers=TRACKERS) for app in ("koone", "kotwo")])
     world.sender.answer = lambda request: Answer(status=403) if body_of(request)["kochava_app_id"] == "koone" else OK
     async with world.running():
         await world.append(*(event(1, user=f"u{number}", app="koone") for number in range(100)))
@@ -60,7 +59,7 @@ async def test_refused_credentials_of_one_app_never_stop_another() -> None:
 async def test_postponed_record_dies_of_age_in_an_outage_but_not_in_a_pause(status: int, dead: int) -> None:
     """What waits for credentials is kept until they are corrected."""
     world = World(
-        destinations=[Destination(app_id=app, wire=WIRE) for app in ("koone", "kotwo")],
+        destinations=[Destination(app_id=app, wire=WIRE, trackers=TRACKERS) for app in ("koone", "kotwo")],
         max_age_seconds=600.0,
         retry_waits_seconds=(1.0,),
     )
@@ -135,10 +134,8 @@ async def test_each_outage_is_told_from_its_beginning_to_its_end(caplog: pytest.
 
 async def test_broken_impression_url_never_holds_back_a_purchase() -> None:
     """D8: queues and hosts fail by themselves, even on the same host."""
-    same_host = attrs.evolve(
-        WIRE, trackers={"greeting": Tracker(impression_url="https://control.kochava.test/i", click_url=None)}
-    )
-    world = World(destinations=[Destination(app_id="koapp", wire=same_host)])
+    same_host = {"greeting": TrackerUrls(impression_url="https://control.kochava.test/i", click_url=None)}
+    world = World(destinations=[Destination(app_id="koapp", wire=WIRE, trackers=same_host)])
     world.sender.answer = lambda request: Answer(status=404) if request.method == "GET" else OK
     async with world.running():
         await world.append(*(impression(f"u{number}") for number in range(50)))

@@ -15,7 +15,7 @@ from kochava_bot_middleware.kochava.destination import Destination, Destinations
 from kochava_bot_middleware.queues.claims import Claimed
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Claim
-from tests.delivery.harness import BUSY, OK, WIRE, FakeSender, ShakyStore, World, entry_of, event
+from tests.delivery.harness import BUSY, OK, TRACKERS, WIRE, FakeSender, ShakyStore, World, entry_of, event
 from tests.fakes import ServersClock, VirtualClock
 
 HOUR = 3600.0
@@ -94,7 +94,10 @@ async def test_a_request_under_way_is_not_repeated_by_another_worker_when_the_cl
 
 async def test_a_long_rest_that_kochava_asks_for_is_not_taken_for_a_clock_set_back() -> None:
     """The record is left alone meanwhile, though other destinations are served."""
-    world = World(destinations=[Destination(app_id=app, wire=WIRE) for app in ("koone", "kotwo")], poll_seconds=60.0)
+    world = World(
+        destinations=[Destination(app_id=app, wire=WIRE, trackers=TRACKERS) for app in ("koone", "kotwo")],
+        poll_seconds=60.0,
+    )
     answers = iter([Answer(status=429, retry_after=str(2 * HOUR))])
     world.sender.answer = lambda _request: next(answers, OK)
     async with world.running():
@@ -128,7 +131,9 @@ async def test_the_longest_wait_grows_with_what_kochava_asked_for() -> None:
     """It shrinks as time passes, and never below that of the settings; half as much again for other workers'."""
     clock, sender = VirtualClock(), FakeSender()
     sender.answer = lambda _request: Answer(status=429, retry_after=str(DAY))
-    deliverer = Deliverer(sender, Destinations([Destination(app_id="koapp", wire=WIRE)]), clock=clock)
+    deliverer = Deliverer(
+        sender, Destinations([Destination(app_id="koapp", wire=WIRE, trackers=TRACKERS)]), clock=clock
+    )
     assert LONGEST == deliverer.longest_wait_seconds()
 
     async def is_owned(_claimed: Claimed) -> bool:

@@ -115,6 +115,42 @@ async def test_a_marked_body_is_a_greeting_with_every_send_method(make_shop: Mak
     assert [] == shop.kochava.rejections
 
 
+@pytest.mark.parametrize("way", ["reply", "page"])
+async def test_a_named_tracker_gets_its_own_impression_and_click(
+    make_shop: MakeShop, servers: tuple[LocalMessenger, LocalKochava], way: str
+) -> None:
+    """Beside those of the first greeting of the day."""
+    _, kochava = servers
+    network = "network_id=1"
+    spring = {
+        "impression_url": f"{kochava.url}/track/impression?campaign_id=kospring&{network}",
+        "click_url": f"{kochava.url}/v1/cpi/click?campaign_id=kospring&{network}",
+    }
+    first = {name: url.replace("kospring", "kogreet") for name, url in spring.items()}
+    shop = make_shop(kochava_settings={"greeting": {**first, "trackers": {"spring": spring}}})
+
+    @shop.bot.on_message()
+    async def greet(event: Any, reply: Any) -> None:
+        await reply.text("Welcome!", greeting=True)
+        if way == "reply":
+            await reply.text("Spring sale!", tracker="spring")
+        else:
+            await shop.bot.page().send_text_message(event.user_id, "Spring sale!", tracker="spring")
+
+    await shop.open()
+    person = shop.messenger.person()
+    await person.says("hello")
+    await person.next_message()
+    await person.next_message()
+    await shop.delivered(3)
+    await person.says("thanks")
+    await shop.delivered(5)
+
+    assert [] == kochava.rejections
+    assert ["kogreet", "kospring"] == sorted(ping.params["campaign_id"] for ping in kochava.impressions)
+    assert ["kospring"] == [ping.params["campaign_id"] for ping in kochava.clicks]
+
+
 async def test_on_instagram_the_greeting_counts_after_the_wait(
     make_shop: MakeShop, servers: tuple[LocalMessenger, LocalKochava]
 ) -> None:

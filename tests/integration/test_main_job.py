@@ -92,7 +92,7 @@ async def test_a_url_button_leads_through_the_smartlink_to_its_target(make_shop:
     assert tap.visit is not None
     assert "https://shop.example/shoes" == tap.visit.landed
     (click,) = shop.kochava.smartlink_clicks
-    assert (person.user_id, "greet") == (click.params["fb_user_id"], click.params["creative_id"])
+    assert (person.user_id, "messenger") == (click.params["fb_user_id"], click.params["sub_site_id"])
 
 
 async def test_the_request_of_a_purchase_is_kochavas_sample(make_shop: MakeShop) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from kochava_bot_middleware.exceptions import TrackingError
 from kochava_bot_middleware.kochava import event_builders as events
-from kochava_bot_middleware.kochava.event_data import clean_event_data
+from kochava_bot_middleware.kochava.event_data import Severity, clean_event_data, clean_event_name
 from kochava_bot_middleware.kochava.standard import RESERVED_KEYS, StandardEvent, StandardKey
 
 
@@ -73,3 +74,61 @@ def test_builder_does_not_validate(arguments: dict[str, Any]) -> None:
     assert 1 == clean_event_data(built.data, strict=False)[0]["sum"]
     with pytest.raises(TrackingError, match=r"'Purchase', key '(currency|source)'"):
         clean_event_data(built.data, strict=True, event_name=built.name)
+
+
+NEAR_MISSES = [
+    ("purchase", "Purchase"),
+    ("PURCHASE", "Purchase"),
+    (" Purchase ", "Purchase"),
+    ("Add To Cart", "Add to Cart"),
+    ("add_to_cart", "Add to Cart"),
+    ("AddToCart", "Add to Cart"),
+    ("Add  to Cart", "Add to Cart"),
+    ("add-to-cart", "Add to Cart"),
+    ("Add\u00a0to Cart", "Add to Cart"),
+    ("Add to Wishlist", "Add to Wish List"),
+    ("Checkout start", "Checkout Start"),
+    ("Deeplink", "_Deeplink"),
+]
+
+
+@pytest.mark.parametrize(("name", "meant"), NEAR_MISSES)
+def test_near_miss_of_a_standard_name(name: str, meant: str) -> None:
+    """Strict mode refuses it and says what to write; otherwise it is sent as it is."""
+    with pytest.raises(TrackingError, match=re.escape(f"write {meant!r}")):
+        clean_event_name(name, strict=True)
+    sent, (problem,) = clean_event_name(name, strict=False)
+    assert (name, Severity.WRONG) == (sent, problem.severity)
+
+
+@pytest.mark.parametrize(
+    "name", [*StandardEvent, "Order", "Purchase Failed", "Level 3 Complete", "Repurchase", "買う", ""]
+)
+def test_name_that_is_standard_or_quite_another(name: str) -> None:
+    """Neither is a near miss."""
+    assert (str(name), ()) == clean_event_name(str(name), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("Price", "price"),
+        ("contentId", "content_id"),
+        ("content-id", "content_id"),
+        ("ORDER_ID", "order_id"),
+        (" sum", "sum"),
+    ],
+)
+def test_near_miss_of_a_standard_key(key: str, meant: str) -> None:
+    """The same."""
+    with pytest.raises(TrackingError, match=re.escape(f"{key!r}: is not the standard key {meant!r}")):
+        clean_event_data({key: "5"}, strict=True, event_name="Purchase")
+    sent, (problem,) = clean_event_data({key: "5"}, strict=False)
+    assert ({key: "5"}, Severity.WRONG) == (sent, problem.severity)
+
+
+@pytest.mark.parametrize("key", [*StandardKey, "id", "colour", "price_net", "x" * 500])
+def test_key_that_is_standard_or_quite_another(key: str) -> None:
+    """Neither is a near miss."""
+    value = "EUR" if key == "currency" else 5
+    assert () == clean_event_data({str(key): value}, strict=True)[1]

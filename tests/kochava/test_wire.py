@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 
 from kochava_bot_middleware.exceptions import SettingsError
-from kochava_bot_middleware.kochava.destination import Destination, Destinations, Tracker, WireSettings
+from kochava_bot_middleware.kochava.destination import Destination, Destinations, TrackerUrls, WireSettings
 from kochava_bot_middleware.kochava.records import (
     Click,
     Deletion,
@@ -53,8 +54,9 @@ SAMPLE = {
 KEYS: dict[str, Any] = {"api_key": Secret("test-api-key"), "api_secret": Secret("test-secret")}
 
 
-def built(record: Record, **wire: Any) -> WireRequest:
-    return build_request(record, Destination(app_id=record.app_id, wire=WireSettings(**wire)))
+def built(record: Record, *, trackers: Mapping[str, TrackerUrls] | None = None, **wire: Any) -> WireRequest:
+    destination = Destination(app_id=record.app_id, wire=WireSettings(**wire), trackers=trackers or {})
+    return build_request(record, destination)
 
 
 def body(record: Record, **wire: Any) -> dict[str, Any]:
@@ -164,7 +166,7 @@ def test_price_of_another_event_is_not_changed() -> None:
 def test_user_agent_of_every_request_is_a_setting(record: Record) -> None:
     """Kochava's page names only `Unknown`."""
     wire: dict[str, Any] = {"deletion_url": "https://nng.test/x", "deletion_key": Secret("k")}
-    wire["trackers"] = {"greeting": Tracker(impression_url="https://imp.test/i")}
+    wire["trackers"] = {"greeting": TrackerUrls(impression_url="https://imp.test/i")}
     assert "Unknown" == built(record, **wire).headers["User-Agent"]
     assert "Bot" == built(record, **wire, user_agent="Bot").headers["User-Agent"]
 
@@ -309,7 +311,7 @@ def test_deletion_request_has_typed_ids_and_its_own_key() -> None:
     assert {"device_ids": [{"id_type": "custom", "id_value": "123456789"}]} == orjson.loads(request.body or b"")
 
 
-TRACKER = Tracker(
+TRACKER = TrackerUrls(
     impression_url="https://imp.control.kochava.com/track/impression?campaign_id=kogreet&network_id=1",
     click_url="https://control.kochava.com/v1/cpi/click?campaign_id=kogreet&network_id=1&device_id=device_id",
 )
@@ -333,17 +335,19 @@ def test_pings_are_gets_on_the_tracker_s_urls() -> None:
 
 
 @pytest.mark.parametrize(
-    ("record", "wire"),
+    ("record", "trackers"),
     [
         (Impression(**COMMON), {}),
-        (Impression(**COMMON, tracker="summer"), {"trackers": {"greeting": TRACKER}}),
-        (Click(**COMMON), {"trackers": {"greeting": Tracker(impression_url="https://a.test/")}}),
+        (Impression(**COMMON, tracker="summer"), {"greeting": TRACKER}),
+        (Click(**COMMON), {"greeting": TrackerUrls(impression_url="https://a.test/")}),
         (Deletion(**COMMON, device_ids=IDS), {}),
     ],
 )
-def test_record_without_a_configured_address_has_no_destination(record: Record, wire: dict[str, Any]) -> None:
+def test_record_without_a_configured_address_has_no_destination(
+    record: Record, trackers: dict[str, TrackerUrls]
+) -> None:
     """It is left for a worker with one."""
-    destination = Destination(app_id=APP, wire=WireSettings(**wire))
+    destination = Destination(app_id=APP, trackers=trackers)
     assert Destinations([destination]).resolve(record) is None
     with pytest.raises(AddressNotConfigured):
         build_request(record, destination)
@@ -368,7 +372,7 @@ def test_destination_of_the_page_takes_precedence_over_that_of_the_app() -> None
         {"profile": "robot"},
         {"event_url": "control.kochava.com"},
         {"success": "maybe"},
-        {"trackers": {"greeting": {"impression_url": "imp"}}},
+        {"trackers": {"greeting": {"impression_url": "https://imp.test/i"}}},
     ],
 )
 def test_invalid_settings_are_refused(mapping: dict[str, Any]) -> None:

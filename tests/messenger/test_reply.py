@@ -87,7 +87,8 @@ async def test_options_are_accepted(graph: LocalGraph) -> None:
     watcher = Watcher()
     reply = Reply(graph.bot(middlewares=[watcher]), EVENT)
 
-    await reply.text("hi", quick_replies=QUICK, persona_id="9", creative="greet_b", greeting=True, tag="HUMAN_AGENT")
+    tracking: dict[str, Any] = {"creative": "greet_b", "greeting": True, "tracker": "spring"}
+    await reply.text("hi", quick_replies=QUICK, persona_id="9", tag="HUMAN_AGENT", **tracking)
 
     assert {
         "recipient": R,
@@ -96,7 +97,7 @@ async def test_options_are_accepted(graph: LocalGraph) -> None:
         "tag": "HUMAN_AGENT",
         "persona_id": "9",
     } == graph.seen[0].body
-    assert ("greet_b", True) == (watcher.seen[0].creative, watcher.seen[0].greeting)
+    assert tracking == {name: getattr(watcher.seen[0], name) for name in tracking}
 
 
 async def test_local_file_is_uploaded(graph: LocalGraph, tmp_path: Path) -> None:

@@ -116,21 +116,22 @@ async def test_method_passes_the_chain_exactly_once(graph: LocalGraph, name: str
     assert path.rstrip("/") in {watcher.seen[0].endpoint, "/v26.0"}
 
 
+@pytest.mark.parametrize("option", ["creative", "tracker"])
 @pytest.mark.parametrize("name", _public_methods())
-async def test_creative_is_not_in_the_body(graph: LocalGraph, name: str) -> None:
+async def test_what_is_for_tracking_is_not_in_the_body(graph: LocalGraph, name: str, option: str) -> None:
     """The chain gets it and Facebook does not."""
     method = getattr(graph.bot(middlewares=[watcher := Watcher()]), name)
     parameters = inspect.signature(method).parameters
-    if "creative" not in parameters and "options" not in parameters:
+    if option not in parameters and "options" not in parameters:
         return
 
     async def marked(**arguments: Any) -> Any:
-        return await method(**arguments, creative="greet_b")
+        return await method(**arguments, **{option: "greet_b"})
 
     marked.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]
     await _call(marked)
 
-    assert "greet_b" == watcher.seen[0].creative
+    assert "greet_b" == getattr(watcher.seen[0], option)
     assert "greet_b" not in str(graph.seen[0])
 
 

@@ -35,6 +35,8 @@ ENDS = [
     *"\u200b\u200c\u200d\u2060\ufeff\u00ad",
     *"\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c",
     *" \n\t\u00a0\u3000\u2028",
+    *"\u034f\ufe0f\U000e0100\u3164\u180e\ufffc\ufffd",
+    *"\x00\x1b\x7f\x85",
     *'<>"`',
 ]
 """Characters that are in no address."""
@@ -69,6 +71,7 @@ def test_a_separator_before_another_address_ends_one(first: str, separator: str)
         "https://shop.example/a,b;c(d)e!f'g*h",
         "https://user:pa,ss@shop.example/x",
         "https://i❤.example/x",
+        "https://i❤\ufe0f.example/x",
         "https://📙.example",
         "https://paral·lel.example/x",
         "https://fr.example/l’été",

@@ -62,8 +62,11 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.C
     """The demo as a command, with its own folder for temporary files."""
     folder = tmp_path_factory.mktemp("demo")
     command = [sys.executable, "-m", "kochava_bot_middleware", "demo", "--headless", "--people", "6", "--seconds", "1"]
+    # The local servers are reached directly, whatever proxy the machine has.
+    proxy = dict.fromkeys(["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"], "http://127.0.0.1:9")
     environment = {
         **os.environ,
+        **proxy,
         "TMPDIR": str(folder),
         "KOCHAVA_BOT__BOT__VERIFY_TOKEN": "of another bot",
         # Whatever the encoding of the terminal.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
@@ -138,7 +139,8 @@ def test_a_secret_of_the_wrong_type_never_prints() -> None:
 
 def test_what_is_not_a_mapping_is_refused() -> None:
     """A list or text in place of the settings gets the same clear error, without the text: it may be a token."""
-    assert {"settings": ("a mapping", "a text")} == violations("hunter2")
+    wanted = "a mapping, such as a table of what `from_toml` reads from a file"
+    assert {"settings": (wanted, "a text")} == violations("hunter2")
 
 
 def test_a_callable_is_taken_as_it_is() -> None:
@@ -291,3 +293,10 @@ def test_rules_hold_for_objects_made_in_code() -> None:
     """Without a mapping."""
     with pytest.raises(InvalidSettings, match="name: wanted both `name` and `key`, or neither, got nothing"):
         Ruled(key="k")
+
+
+@pytest.mark.parametrize("path", ["bot.toml", Path("bot.toml")])
+def test_the_path_of_a_file_is_no_mapping(path: Any) -> None:
+    """The error names what reads one."""
+    with pytest.raises(SettingsError, match="settings: wanted a mapping, such as a table of what `from_toml` reads"):
+        from_mapping(Ruled, path)

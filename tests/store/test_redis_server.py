@@ -101,6 +101,21 @@ async def test_where_config_is_forbidden_info_is_read(valkey: LocalValkey, appen
     assert message in await open_message(f"unix://bot:secret@{valkey.socket}?prefix=test")
 
 
+@pytest.mark.parametrize(
+    ("config", "options", "warnings"),
+    [("-config", "", 1), ("-config", "&durability=server", 0), ("-config", "&durability=fsync", 0), ("+config", "", 0)],
+)
+async def test_unknown_appendfsync_is_a_warning(
+    valkey: LocalValkey, caplog: pytest.LogCaptureFixture, config: str, options: str, warnings: int
+) -> None:
+    """It names the setting that trusts the server; without a password. With `fsync` each commit waits for the disk."""
+    valkey.run("ACL", "SETUSER", "bot", "on", ">secret", "~{test:*", "&*", "+@all", config)
+    assert "opened" == await open_message(f"unix://bot:secret@{valkey.socket}?prefix=test{options}")
+    assert warnings == caplog.text.count("appendfsync_unknown")
+    assert warnings == caplog.text.count("add ?durability=server to the address")
+    assert "secret" not in caplog.text
+
+
 async def test_server_that_reports_nothing_is_refused(valkey: LocalValkey) -> None:
     """Its settings cannot be checked."""
     valkey.run("ACL", "SETUSER", "bot", "on", ">secret", "~{test:*", "+@all", "-config", "-info")

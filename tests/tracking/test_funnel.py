@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from kochava_bot_middleware.tracking.funnel import (
     Delivered,
     Elapsed,
     FunnelState,
+    Offer,
     PingStep,
     Sent,
     Signal,
@@ -27,16 +29,24 @@ WINDOW = 86400.0
 
 def run(*signals: Signal) -> tuple[FunnelState, list[PingStep]]:
     """Feed signals in, through the stored form each time, as it is between two processes."""
+    state, pings = run_all(*signals)
+    return state, [step for step, _ in pings]
+
+
+def run_all(*signals: Signal) -> tuple[FunnelState, list[tuple[PingStep, str]]]:
+    """As `run`, each step with the tracker of its greeting."""
     state = FunnelState()
-    steps: list[PingStep] = []
+    pings: list[tuple[PingStep, str]] = []
     for signal in signals:
-        state, found = advance(FunnelState.from_bytes(state.to_bytes()), signal, window_seconds=WINDOW)
-        steps += found
-    return state, steps
+        state, due = advance(FunnelState.from_bytes(state.to_bytes()), signal, window_seconds=WINDOW)
+        pings += [(step, greeting.tracker) for step, greeting in due]
+    return state, pings
 
 
-def sent(at: float, mid: str = "m1", offers: Sequence[str] = ("CHAT",)) -> Sent:
-    return Sent(at=at, mid=mid, greeting=f"g-{mid}", offers=offers)
+def sent(at: float, mid: str = "m1", offers: Sequence[str] = ("CHAT",), tracker: str = "greeting") -> Sent:
+    return Sent(
+        at=at, mid=mid, greeting=f"g-{mid}", tracker=tracker, offers=[Offer(each, each.title()) for each in offers]
+    )
 
 
 @pytest.mark.parametrize(
@@ -173,6 +183,117 @@ def test_the_end_of_the_wait_shows_the_greeting_it_belongs_to_and_no_other() -> 
     assert [] == run(Elapsed(at=70, greeting="g-m1"))[1]
 
 
+IMPRESSION, CLICK = PingStep.IMPRESSION, PingStep.CLICK
+BOTH_SHOWN: list[tuple[PingStep, str]] = [(IMPRESSION, "greeting"), (IMPRESSION, "spring")]
+
+
+def both_shown(*, offers: Sequence[str] = ("CHAT",)) -> list[Signal]:
+    """Greetings of two trackers within a day, the named one last."""
+    return [
+        sent(10),
+        Delivered(at=11, mids=["m1"]),
+        sent(20, mid="m2", offers=offers, tracker="spring"),
+        Delivered(at=21, mids=["m2"]),
+    ]
+
+
+def test_each_tracker_has_its_own_impression_and_click_within_the_window() -> None:
+    """The second campaign of a day is measured like the first."""
+    assert [(IMPRESSION, "greeting"), (CLICK, "greeting"), (IMPRESSION, "spring"), (CLICK, "spring")] == run_all(
+        sent(10), Acted(at=15, is_message=True), sent(20, mid="m2", tracker="spring"), Acted(at=25, is_message=True)
+    )[1]
+
+
+def test_each_tracker_counts_a_person_once_a_window() -> None:
+    """Greeting it again, between those of another, changes nothing."""
+    assert [*BOTH_SHOWN, (CLICK, "spring")] == run_all(
+        *both_shown(),
+        sent(30, mid="m3"),
+        sent(31, mid="m4", tracker="spring"),
+        Delivered(at=32, mids=["m3", "m4"]),
+        Acted(at=33, is_message=True),
+        Acted(at=34, is_message=True),
+    )[1]
+
+
+def test_the_window_of_a_tracker_is_its_own() -> None:
+    """A day after its own greeting it counts again, whatever another has had since."""
+    later = 11 + WINDOW
+    assert [*BOTH_SHOWN, (IMPRESSION, "greeting")] == run_all(
+        *both_shown(),
+        sent(later, mid="m3"),
+        sent(later + 1, mid="m4", tracker="spring"),
+        Delivered(at=later + 2, watermark=later + 2),
+    )[1]
+
+
+@pytest.mark.parametrize(
+    ("offers", "acted", "clicked"),
+    [
+        (["BUY"], Acted(at=30, payload="CHAT"), "greeting"),
+        (["BUY"], Acted(at=30, payload="BUY"), "spring"),
+        (["CHAT"], Acted(at=30, payload="CHAT"), "spring"),
+        (["BUY"], Acted(at=30, payload="CHAT", is_message=True), "greeting"),
+        (["BUY"], Acted(at=30, payload="OTHER", is_message=True), "spring"),
+        (["BUY"], Acted(at=30, is_message=True), "spring"),
+        (["BUY"], Acted(at=30, replies_to="m1", is_message=True), "greeting"),
+        (["BUY"], Acted(at=30, replies_to="m2", is_message=True), "spring"),
+        (["BUY"], Acted(at=30, replies_to="other", is_message=True), "spring"),
+        (["BUY"], Acted(at=30, payload="OTHER"), None),
+        (["BUY"], Acted(at=30), None),
+        (["BUY"], Acted(at=15, is_message=True), "greeting"),
+    ],
+)
+def test_a_step_is_the_click_of_one_greeting(offers: list[str], acted: Acted, clicked: str | None) -> None:
+    """Of that with the tapped button or the message replied to, else of the last: as Kochava attributes."""
+    clicks = [] if clicked is None else [(CLICK, clicked)]
+    assert [*BOTH_SHOWN, *clicks] == run_all(*both_shown(offers=offers), acted)[1]
+
+
+def test_buttons_with_the_same_payload_are_told_apart_by_their_titles() -> None:
+    """Many bots have one payload for "Start"."""
+    first, second = sent(10), sent(20, mid="m2", tracker="spring")
+    second = attrs.evolve(second, offers=[Offer("CHAT", "Spring sale")])
+    tapped = Acted(at=30, payload="CHAT", title="Chat")
+    assert (CLICK, "greeting") == run_all(first, second, tapped)[1][-1]
+    assert (CLICK, "spring") == run_all(first, second, attrs.evolve(tapped, title="Another"))[1][-1]
+
+
+def test_a_step_after_the_last_greeting_was_clicked_is_no_click_of_an_older_one() -> None:
+    """It came from what the person saw last."""
+    assert [*BOTH_SHOWN, (CLICK, "spring")] == run_all(
+        *both_shown(), Acted(at=30, is_message=True), Acted(at=31, is_message=True), Acted(at=32, payload="CHAT")
+    )[1]
+
+
+def test_a_greeting_that_was_sent_again_is_the_last() -> None:
+    """Although its window began before the other's."""
+    assert [*BOTH_SHOWN, (CLICK, "greeting")] == run_all(
+        *both_shown(), sent(30, mid="m3"), Acted(at=40, is_message=True)
+    )[1]
+    assert [*BOTH_SHOWN, (CLICK, "spring")] == run_all(
+        *both_shown(), sent(30, mid="m3"), Acted(at=25, is_message=True)
+    )[1]
+
+
+def test_one_delivery_may_show_several_greetings() -> None:
+    """Also when it comes before the second of them is recorded."""
+    second = sent(20, mid="m2", tracker="spring")
+    both = Delivered(at=21, mids=["m1", "m2"])
+    up_to_now = Delivered(at=21, watermark=21)
+    for shown in (both, up_to_now):
+        assert BOTH_SHOWN == run_all(sent(10), second, shown)[1]
+        assert BOTH_SHOWN == run_all(sent(10), shown, second)[1]
+        assert BOTH_SHOWN == run_all(shown, sent(10), second)[1]
+
+
+def test_greetings_of_many_trackers_do_not_grow_without_bound() -> None:
+    """A person who is greeted for another campaign each hour."""
+    state, pings = run_all(*(sent(10.0 + number, mid=f"m{number}", tracker=f"t{number}") for number in range(50)))
+    assert ([], 10) == (pings, len(state.greetings))
+    assert "t49" == state.greetings[-1].tracker
+
+
 def test_an_unreadable_state_is_a_fresh_one() -> None:
     """A corrupt state entry must not stop the bot's events."""
     assert FunnelState() == FunnelState.from_bytes(b"{")
@@ -184,7 +305,8 @@ signals = st.one_of(
         at=st.integers(0, 300_000).map(float),
         mid=st.sampled_from(["m1", "m2", "m3", None]),
         greeting=st.sampled_from(["g1", "g2"]),
-        offers=st.sampled_from([(), ("CHAT",), ("CHAT", "BUY")]),
+        tracker=st.sampled_from(["greeting", "spring", "autumn"]),
+        offers=st.sampled_from([(), (Offer("CHAT"),), (Offer("CHAT", "Chat"), Offer("BUY"))]),
     ),
     st.builds(
         Delivered,
@@ -196,6 +318,8 @@ signals = st.one_of(
         Acted,
         at=st.integers(0, 300_000).map(float),
         payload=st.none() | st.sampled_from(["CHAT", "BUY", "MENU"]),
+        title=st.none() | st.just("Chat"),
+        replies_to=st.none() | st.sampled_from(["m1", "m2"]),
         is_message=st.booleans(),
     ),
     st.builds(Elapsed, at=st.integers(0, 300_000).map(float), greeting=st.sampled_from(["g1", "g2"])),
@@ -208,10 +332,10 @@ def test_never_a_click_without_its_impression_and_each_at_most_once(sequence: li
     state = FunnelState()
     seen: set[tuple[str, PingStep]] = set()
     for signal in sequence:
-        state, steps = advance(FunnelState.from_bytes(state.to_bytes()), signal, window_seconds=WINDOW)
-        for step in steps:
-            assert state.greeting is not None
-            name = state.greeting.id + str(state.greeting.sent_at)
+        state, due = advance(FunnelState.from_bytes(state.to_bytes()), signal, window_seconds=WINDOW)
+        assert 1 >= sum(step is CLICK for step, _ in due)
+        for step, greeting in due:
+            name = f"{greeting.tracker} {greeting.id} {greeting.sent_at}"
             assert (name, step) not in seen
             assert step is PingStep.IMPRESSION or (name, PingStep.IMPRESSION) in seen
             seen.add((name, step))
@@ -223,8 +347,8 @@ def test_a_signal_that_comes_twice_changes_nothing_the_second_time(sequence: lis
     state = FunnelState()
     for signal in sequence:
         state, _ = advance(state, signal, window_seconds=WINDOW)
-        again, steps = advance(state, signal, window_seconds=WINDOW)
-        assert (state, ()) == (again, steps)
+        again, due = advance(state, signal, window_seconds=WINDOW)
+        assert (state, ()) == (again, due)
 
 
 def test_an_address_that_is_none_is_refused() -> None:

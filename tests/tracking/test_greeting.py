@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import attrs
 import pytest
 
-from kochava_bot_middleware.kochava.destination import Destination, Tracker, WireSettings
+from kochava_bot_middleware.kochava.destination import Destination, TrackerUrls
 from kochava_bot_middleware.kochava.records import Click, Impression, Ping
 from kochava_bot_middleware.kochava.wire import build_request
 from kochava_bot_middleware.messenger.events import Channel, Event, ReadEvent
@@ -319,8 +319,8 @@ async def test_placeholders_of_a_pasted_address_are_filled_or_dropped(greeter: T
     await bot.send(body_to(), greeting=True)
     await bot.handle(bot.message())
     pasted = "https://imp.test/track/impression?campaign_id=ko1&device_id=device_id&cp_0={cp_0}"
-    wire = WireSettings(trackers={"greeting": Tracker(impression_url=pasted)})
-    request = build_request(await ping(bot, Impression), Destination(app_id="koapp", wire=wire))
+    destination = Destination(app_id="koapp", trackers={"greeting": TrackerUrls(impression_url=pasted)})
+    request = build_request(await ping(bot, Impression), destination)
     query = parse_qs(urlsplit(request.url).query)
     assert (["u1"], ["ko1"], None) == (query["device_id"], query["campaign_id"], query.get("cp_0"))
 
@@ -346,8 +346,8 @@ async def test_two_processes_with_signals_of_one_greeting_ping_once() -> None:
     assert ["impression", "click"] == await pings(bot)
     assert 2 == len({row.entry.id for row in rows})
     state = FunnelState.from_bytes((await bot.store.recall(state_keys("funnel")))[f"funnel:koapp:{USER_ID}"])
-    assert state.greeting is not None
-    assert None not in (state.greeting.shown_at, state.greeting.clicked_at)
+    (greeting,) = state.greetings
+    assert None not in (greeting.shown_at, greeting.clicked_at)
 
 
 @pytest.mark.parametrize("delivery_first", [True, False])

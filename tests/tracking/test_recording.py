@@ -75,6 +75,25 @@ async def test_act_of_the_page_is_no_event_of_the_person(channel: Channel) -> No
     assert ["Echo"] == await bot.names()
 
 
+async def test_near_miss_of_a_standard_name_is_sent_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A purchase must not be lost for the spelling of its name."""
+    bot = tracked_bot()
+    for number in range(3):
+        await bot.kochava.track("purchase", {"Price": number}, user_id=USER_ID)
+
+    assert [("purchase", {"Price": number}) for number in range(3)] == await bot.events()
+    assert 1 == caplog.text.count("event_name_problem purchase Kochava knows")
+    assert 1 == caplog.text.count("event_data_problem purchase.Price is not the standard key 'price'")
+
+
+async def test_near_miss_of_a_standard_name_is_refused_in_strict_mode() -> None:
+    """At the call, with what to write."""
+    bot = tracked_bot(events={"strict": True})
+    with pytest.raises(TrackingError, match="'Add to Cart'"):
+        await bot.kochava.track("Add To Cart", user_id=USER_ID)
+    assert [] == await bot.events()
+
+
 @pytest.mark.parametrize("outside", [False, True])
 async def test_the_same_id_twice_is_a_no_op(outside: bool) -> None:
     """An order is recorded once, in one handling, in two, or outside."""

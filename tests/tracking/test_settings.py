@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 
 from kochava_bot_middleware.exceptions import SettingsError
+from kochava_bot_middleware.kochava.destination import TrackerUrls
 from kochava_bot_middleware.middleware import KochavaMiddleware
-from kochava_bot_middleware.settings import from_mapping
+from kochava_bot_middleware.settings import from_environment, from_mapping, from_toml
 from kochava_bot_middleware.store.address import without_password
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.tracking.people import DeviceSettings
-from kochava_bot_middleware.tracking.settings import KochavaSettings
+from kochava_bot_middleware.tracking.settings import Apps, KochavaSettings
 
 
 def wrong(**settings: Any) -> dict[str, str]:
@@ -57,13 +59,51 @@ def test_a_store_that_cannot_be_opened_is_refused_with_the_settings(store: str) 
     assert "hunter2" not in wrong(kochava_app_id="ko", store=store)["store"]
 
 
-def test_trackers_of_the_greeting_are_refused_under_wire() -> None:
-    """At the top as for a Page."""
-    tracker = {"trackers": {"greeting": {"click_url": "https://a.example"}}}
+@pytest.mark.parametrize(
+    ("greeting", "key", "says"),
+    [
+        ({"trackers": {"greeting": {"click_url": "https://a.example"}}}, "trackers", "stand beside `trackers`"),
+        ({"trackers": {" ": {}}}, "trackers", "names of trackers"),
+        ({"trackers": {"spring": {"click_url": "kospring"}}}, "trackers.spring.click_url", "an address"),
+        ({"trackers": {"spring": {"clickurl": "https://a.example"}}}, "trackers.spring.clickurl", "click_url"),
+        ({"trackers": {"spring": "https://a.example"}}, "trackers.spring", "a mapping"),
+        ({"no_click_after_refs": [""]}, "no_click_after_refs", "patterns of refs"),
+    ],
+)
+def test_trackers_that_cannot_work_are_refused(greeting: dict[str, Any], key: str, says: str) -> None:
+    """At the top as for a Page, with the key."""
+    with pytest.raises(SettingsError) as caught:
+        from_mapping(
+            KochavaSettings, {"kochava_app_id": "ko", "greeting": greeting, "pages": {"7": {"greeting": greeting}}}
+        )
+    found = {violation.key: violation.wanted for violation in caught.value.violations}
+    assert [f"greeting.{key}", f"pages.7.greeting.{key}"] == list(found)
+    assert all(says in text for text in found.values())
 
-    assert ["wire.trackers.greeting", "pages.7.wire.trackers.greeting"] == list(
-        wrong(kochava_app_id="ko", wire=tracker, pages={"7": {"wire": tracker}})
+
+def test_trackers_have_one_place() -> None:
+    """Under `greeting`, where the windows and parameters are."""
+    assert ["wire.trackers"] == list(wrong(kochava_app_id="ko", wire={"trackers": {}}))
+
+
+def test_trackers_can_be_given_in_toml_and_in_the_environment(tmp_path: Path) -> None:
+    """The name of a tracker stays as it is written."""
+    file = tmp_path / "bot.toml"
+    file.write_text(
+        'kochava.kochava_app_id = "ko"\n'
+        '[kochava.greeting.trackers.spring]\nimpression_url = "https://i.example/spring"\n'
     )
+    environment = {
+        "KOCHAVA_BOT__KOCHAVA__GREETING__TRACKERS__spring__CLICK_URL": "https://c.example/spring",
+        "KOCHAVA_BOT__KOCHAVA__GREETING__TRACKERS__Autumn": '{click_url = "https://c.example/autumn"}',
+    }
+    tables = from_environment(environment, over=from_toml(file))
+    settings = from_mapping(KochavaSettings, tables["kochava"], key="kochava")
+    assert {
+        "spring": TrackerUrls(impression_url="https://i.example/spring", click_url="https://c.example/spring"),
+        "Autumn": TrackerUrls(click_url="https://c.example/autumn"),
+    } == settings.greeting.trackers
+    assert {"greeting", "spring", "Autumn"} == Apps(settings).trackers
 
 
 @pytest.mark.parametrize(
@@ -140,8 +180,8 @@ SWAPPED = {"impression_url": CLICK, "click_url": IMPRESSION}
         ({"greeting": {"impression_url": CLICK.replace("?", "/?")}}, ["greeting.impression_url"]),
         ({"pages": {"7": {"greeting": SWAPPED}}}, ["pages.7.greeting.impression_url", "pages.7.greeting.click_url"]),
         (
-            {"wire": {"trackers": {"spring": SWAPPED}}},
-            ["wire.trackers.spring.impression_url", "wire.trackers.spring.click_url"],
+            {"greeting": {"trackers": {"spring": SWAPPED}}},
+            ["greeting.trackers.spring.impression_url", "greeting.trackers.spring.click_url"],
         ),
         ({"wire": {"base_url": "https://control.kochava.com/track/json"}}, ["wire.base_url"]),
         ({"wire": {"event_url": "https://control.kochava.com/v1/cpi/identityLink.php"}}, ["wire.event_url"]),

@@ -19,9 +19,11 @@ from typing import Any, Final
 import aiohttp
 import attrs
 import orjson
+from yarl import URL
 
 from ...clock import Clock
 from ...exceptions import RateLimitedError, SendError, TemporarySendError
+from ...proxies import ENVIRONMENT, NONE, Proxies
 from ..links.copy_on_write import members_of
 from ..uploads import Upload
 from .errors import CONVERSATION_GAP, error_from_answer, is_refusal, is_transient, no_answer, not_sent
@@ -91,6 +93,7 @@ class Graph:
         clock: Clock,
         rng: random.Random,
         session: aiohttp.ClientSession | None = None,
+        proxy: str = ENVIRONMENT,
     ) -> None:
         self.base_url = base_url
         self._pace = UsagePace(clock)
@@ -98,6 +101,8 @@ class Graph:
         self._clock = clock
         self._rng = rng
         self._sessions = SessionPerLoop(session)
+        # A given session has the proxy of its owner.
+        self._proxies = Proxies(proxy if session is None else NONE)
 
     async def call(self, call: GraphCall, *, access_token: str, proof: str | None = None) -> Any:
         """Make the call, repeat it where nothing can have been delivered, and return the decoded answer."""
@@ -112,7 +117,7 @@ class Graph:
                 wait = seconds_until_retry(error, tries, self._rng) if repeatable else None
                 if wait is None:
                     raise
-                logger.info("Graph API call failed and is repeated in %.1f s: %s", wait, error)
+                logger.info("graph_call_repeated: in %.1f s, after %s", wait, error)
             await self._clock.sleep(wait)
 
     async def close(self) -> None:
@@ -122,16 +127,18 @@ class Graph:
     async def _exchange(self, call: GraphCall, access_token: str, proof: str | None) -> Any:
         params = dict(call.params) if proof is None else {**call.params, "appsecret_proof": proof}
         session = await self._sessions.current()
+        url = URL(f"{self.base_url}/{call.path}")
         async with _encoded(call) as (data, content_type):
             try:
                 async with session.request(
                     call.method,
-                    f"{self.base_url}/{call.path}",
+                    url,
                     params=params,
                     data=data,
                     headers={"Authorization": f"Bearer {access_token}", **content_type},
                     timeout=self._timeout_of(call),
                     allow_redirects=False,
+                    proxy=self._proxies.address_for(url),
                 ) as response:
                     content = await response.read()
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError) as exc:

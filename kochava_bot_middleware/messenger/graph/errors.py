@@ -77,7 +77,8 @@ _BUSINESS_RATE_CODES: Final = range(80000, 80100)
 """Rate limits by kind of business use, one code each: 80001 for Pages, 80002 for Instagram, 80006 for Messenger."""
 
 _BY_STATUS: Final[Mapping[int, type[SendError]]] = {
-    # The request did not arrive whole, so it had no effect.
+    # The proxy wants credentials, or the request did not arrive whole: it had no effect.
+    407: TemporarySendError,
     408: TemporarySendError,
     401: TokenInvalidError,
     403: PermissionDeniedError,

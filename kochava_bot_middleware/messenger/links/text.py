@@ -15,10 +15,14 @@ _SCHEME = re.compile(r"(?<![A-Za-z0-9])https?://", re.IGNORECASE)
 
 _HOST_STOP = re.compile(
     # What follows the host; where a user and a password come before it, punctuation may be theirs.
-    r"[/?#]|[\s<>\"`]|[^\x00-\x7f]|[,;!'()*|{}$&+=~\\](?![^\s<>\"`/?#]*@)|\.+(?=https?://)",
+    r"[/?#]|[\x00-\x20\x7f<>\"`]|[^\x00-\x7f]|[,;!'()*|{}$&+=~\\](?![^\s<>\"`/?#]{0,100}@)|(?<!\.)\.+(?=https?://)",
     re.IGNORECASE,
 )
-_PATH_STOP = re.compile(r"[\s<>\"`]|[^\x00-\x7f]|[.,;!'()*|{}\[\]\\]+(?=https?://)", re.IGNORECASE)
+_PATH_STOP = re.compile(
+    # Separators are looked at once, so that many of them cost no more than other characters.
+    r"[\x00-\x20\x7f<>\"`]|[^\x00-\x7f]|(?<![.,;!'()*|{}\[\]\\])[.,;!'()*|{}\[\]\\]+(?=https?://)",
+    re.IGNORECASE,
+)
 
 _PUNCTUATION = frozenset(".,;:!?'*|\\([{")
 _BRACKETS = {")": "(", "]": "[", "}": "{"}
@@ -30,9 +34,12 @@ _IN_TITLES = frozenset("‐‑‒–’־")  # noqa: RUF001
 _JOINED = re.compile("[\u0600-\u08ff][\u200c\u200d][\u0600-\u08ff]|[\u0900-\u0dff][\u200c\u200d][\u0900-\u0dff]")
 """Joiners within words of the scripts that are not spelled right without them: Arabic and those of India."""
 
+_INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]")
+"""Letters and marks without a shape, such as those that make a symbol an emoji."""
+
 _FIRST_PICTURE = "\u2190"
 """Symbols from here on are arrows, emoji and the like; those before, such as the euro, are used in paths."""
-_HOST_GOES_ON = re.compile(r"[^\s<>\"`/?#]*\.[^\W_]")
+_HOST_GOES_ON = re.compile(r"[^\s<>\"`/?#]{0,100}\.[^\W_]")
 
 
 def addresses(text: str) -> Iterator[tuple[int, str]]:
@@ -61,7 +68,7 @@ def _is_in_host(text: str, position: int) -> bool:
     character = text[position]
     if character in _IN_WORDS:
         return _is_between_letters(text, position)
-    if unicodedata.category(character)[0] == "S":
+    if unicodedata.category(character)[0] == "S" or _INVISIBLE.match(character):
         # A domain name may consist of emoji; after one, a sentence goes on.
         return _HOST_GOES_ON.match(text, position) is not None
     return _is_letter(character) or _is_joiner(text, position)
@@ -79,7 +86,7 @@ def _is_in_path(text: str, position: int) -> bool:
 def _is_letter(character: str) -> bool:
     """Whether it is a letter, a mark that belongs to one, a digit, or a low line."""
     category = unicodedata.category(character)
-    return category[0] in "LMN" or category == "Pc"
+    return (category[0] in "LMN" or category == "Pc") and _INVISIBLE.match(character) is None
 
 
 def _is_between_letters(text: str, position: int) -> bool:

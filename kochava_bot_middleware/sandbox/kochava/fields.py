@@ -13,6 +13,7 @@ from typing import Any
 
 Check = Callable[[Any], str | None]
 
+# kochava.md 2.2, reserved [EX].
 RESERVED_KEYS = frozenset(
     {
         "network",
@@ -30,9 +31,38 @@ RESERVED_KEYS = frozenset(
 )
 """Keys that Kochava reserves and that must never be used in ``event_data``."""
 
-AMOUNT_KEYS = frozenset({"sum", "price", "quantity", "duration", "rating_value", "max_rating_value"})
+# kochava.md 2.2, number [FLU, EX]; `sum` is the revenue key of the bot's sample [BOT].
+AMOUNT_KEYS = frozenset(
+    {"sum", "price", "quantity", "duration", "rating_value", "max_rating_value", "spatial_x", "spatial_y", "spatial_z"}
+)
 """Keys of ``event_data`` that Kochava reads as numbers."""
 
+# kochava.md 2.2, string [FLU, EX].
+_TEXTS = """
+    action checkout_as_guest content_id content_type currency date description destination end_date item_added_from
+    level name order_id origin receipt_id referral_from registration_method results score search_term start_date success
+    uri user_id user_name validated
+    """
+TEXT_KEYS = frozenset(_TEXTS.split())
+"""Keys of ``event_data`` that Kochava reads as text."""
+
+# kochava.md 2.2, bool [FLU].
+FLAG_KEYS = frozenset({"background", "completed"})
+"""Keys of ``event_data`` that Kochava reads as true or false."""
+
+# kochava.md 1.2, `currency` [EVT]: ISO 4217, with its funds, metals and codes for tests.
+_CODES = """
+    AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE
+    CHF CHW CLF CLP CNY COP COU CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD
+    HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD
+    MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR
+    RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH
+    UGX USD USN UYI UYU UYW UZS VED VES VND VUV WST XAD XAF XAG XAU XBA XBB XBC XBD XCD XCG XDR XOF XPD XPF XPT XSU XTS
+    XUA XXX YER ZAR ZMW ZWG ZWL
+    """
+CURRENCIES = frozenset(_CODES.split())
+
+# kochava.md 1.2, `app_tracking_transparency` [EVT, PIX].
 _ATT_DETAILS = frozenset({"authorized", "denied", "notDetermined", "restricted"})
 
 
@@ -49,6 +79,7 @@ def _is_address(value: Any) -> bool:
 
 
 def _is_amount(value: Any) -> bool:
+    """A number; also as text, which an amount is that no float represents."""
     if isinstance(value, str):
         return re.fullmatch(r"-?\d+(\.\d+)?", value) is not None
     return isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -56,13 +87,16 @@ def _is_amount(value: Any) -> bool:
 
 text = must(lambda value: isinstance(value, str), "a string")
 filled_text = must(lambda value: isinstance(value, str) and value.strip(), "a string that is not empty")
+# kochava.md 1.2, `device_limit_tracking` [SEG, SH].
 flag = must(lambda value: value is True or value is False or value in ("true", "false"), "true or false")
 mapping = must(lambda value: isinstance(value, dict), "an object")
+# kochava.md 5.2, `ip_address` [SWA].
 address = must(_is_address, "the user's IP address")
+# kochava.md 1.2, `origination_ip` [EVT]; the fallback 0.0.0.0 of 1.3 is no user's.
 address_or_empty = must(lambda value: value == "" or _is_address(value), "the user's IP address")
-currency = must(
-    lambda value: isinstance(value, str) and re.fullmatch("[A-Z]{3}", value), "an ISO 4217 code such as USD"
-)
+# kochava.md 1.2, `currency` [EVT, BOT].
+currency = must(lambda value: isinstance(value, str) and value in CURRENCIES, "an ISO 4217 code such as USD")
+# kochava.md 1.2, `device_ver` [EVT, NOUA].
 device_version = must(
     lambda value: isinstance(value, str) and (not value or re.fullmatch(r".+-[A-Za-z ]+-[\d.]+", value)),
     "empty or model-OS-version, such as iPhone-iOS-13.6.0",
@@ -76,6 +110,7 @@ def one_of(names: Collection[str]) -> Check:
 
 def event_name(value: Any) -> str | None:
     """A name, without the leading underscore that marks Kochava's own events."""
+    # kochava.md 1.2, `event_name` [BOT, EVT]; 2.1, names [EX].
     if wanted := filled_text(value):
         return wanted
     if value.startswith("_") and value != "_Deeplink":
@@ -84,11 +119,14 @@ def event_name(value: Any) -> str | None:
 
 
 def seconds_until(latest: float) -> Check:
-    """Whole seconds since the epoch, not after *latest*."""
+    """Whole seconds since the epoch, as a number or as text, not after *latest*."""
+    # kochava.md 1.2, `usertime` [EVT, NOUA]: the samples have both.
 
     def check(value: Any) -> str | None:
+        if isinstance(value, str) and re.fullmatch("[0-9]{1,18}", value):
+            value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
-            return "whole seconds since 1970 as an integer"
+            return "whole seconds since 1970"
         if value > 100_000_000_000:
             return "in seconds, not milliseconds"
         if value < 1_000_000_000:
@@ -100,6 +138,7 @@ def seconds_until(latest: float) -> Check:
 
 def identifiers(value: Any) -> str | None:
     """An object with at least one id, each a string."""
+    # kochava.md 1.2, `device_ids` [BOT, EVT]; 3, IdentityLink [IDL, WEB].
     if not isinstance(value, dict) or not value:
         return "an object with at least one id"
     wrong = [name for name, one in value.items() if not name or filled_text(one)]
@@ -108,6 +147,7 @@ def identifiers(value: Any) -> str | None:
 
 def typed_ids(value: Any) -> str | None:
     """A list of objects of a type and an id."""
+    # kochava.md 8, deletion API [DSR].
     if not isinstance(value, list) or not value:
         return "a list with at least one id"
     both = {"id_type": filled_text, "id_value": filled_text}
@@ -117,6 +157,7 @@ def typed_ids(value: Any) -> str | None:
 
 def event_data(value: Any) -> str | None:
     """An object, or one plain value."""
+    # kochava.md 1.2, `event_data` [BOT].
     if isinstance(value, (str, int, float)):
         return None
     if not isinstance(value, dict):
@@ -124,17 +165,29 @@ def event_data(value: Any) -> str | None:
     for key, member in value.items():
         if key in RESERVED_KEYS:
             return f"no key {key!r}, which Kochava reserves"
-        if key == "currency" and (wanted := currency(member)):
-            return f"{wanted} under 'currency'"
-        if key in AMOUNT_KEYS and not _is_amount(member):
-            return f"a number under {key!r}"
         if member is None:
             return f"no null under {key!r}"
+        if wanted := _standard_value(key, member):
+            return f"{wanted} under {key!r}"
     return None
+
+
+def _standard_value(key: str, value: Any) -> str | None:
+    # kochava.md 2.2 [FLU, EX].
+    if key == "currency":
+        return currency(value)
+    if key in AMOUNT_KEYS:
+        return None if _is_amount(value) else "a number"
+    if key in TEXT_KEYS:
+        return text(value)
+    if key in FLAG_KEYS:
+        return None if isinstance(value, bool) else "true or false"
+    return mapping(value) if key == "payload" else None
 
 
 def privacy_consent(value: Any) -> str | None:
     """Google's consent signals: flags are 0 or 1, and ``tc_string`` or both ad signals are present."""
+    # kochava.md 8, consent [EVT, DMA].
     known = {"gdpr_applies", "tc_string", "ad_user_data", "ad_personalization"}
     if not isinstance(value, dict) or not value or not set(value) <= known:
         return f"an object of {', '.join(sorted(known))}"
@@ -150,6 +203,7 @@ def privacy_consent(value: Any) -> str | None:
 
 def tracking_transparency(value: Any) -> str | None:
     """The status of Apple's App Tracking Transparency."""
+    # kochava.md 1.2, `app_tracking_transparency` [EVT].
     if not isinstance(value, dict) or not isinstance(value.get("att"), bool):
         return "an object with 'att' true or false"
     if "att_detail" in value and value["att_detail"] not in _ATT_DETAILS:

@@ -14,8 +14,9 @@ class RecordKind(enum.StrEnum):
 
     EVENT = "event"
     INSTALL = "install"
-    SESSION = "session"
     IDENTITY_LINK = "identityLink"
+    UPDATE = "update"
+    SESSION = "session"
     IMPRESSION = "impression"
     CLICK = "click"
     SMARTLINK_CLICK = "smartlink"
@@ -35,7 +36,7 @@ class KochavaRecord:
         name: Event name, SmartLink path, or ``campaign_id``.
         params: Query of an impression or click; identities of an identity link.
         event_data: Of an event; ``None`` if it had none.
-        usertime: Of an event or install; ``None`` if it had none.
+        usertime: Of an event or install, as a number; ``None`` if it had none.
         body: The whole decoded body; empty for impressions and clicks.
         location: Where a SmartLink click was redirected to; ``None`` for all others.
     """

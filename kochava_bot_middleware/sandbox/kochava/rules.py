@@ -17,6 +17,7 @@ from .fields import check_fields
 FUTURE_TOLERANCE_SECONDS = 5
 """How far a sender's clock may be ahead before its ``usertime`` counts as in the future."""
 
+# kochava.md 1.1, body under 2 MB [AMP].
 MAXIMUM_BODY_BYTES = 2_000_000
 """The largest body of ``/track/json``."""
 
@@ -62,28 +63,44 @@ class KochavaCredentials:
     app_secret: str = attrs.field(repr=False)
 
 
+# kochava.md 1.6 [AND].
+_SDK_ACTIONS = ("update", "session")
+
+
 def check_track(body: Any, *, app_ids: Collection[str], now: float, profile: Profile) -> None:
     """Check a decoded body of ``/track/json``."""
+    # kochava.md 1.2, fields of the top [BOT, EVT]; 1.6, actions [EVT, AUTH, AND, WEB].
     action = body.get("action") if isinstance(body, dict) else None
     required: dict[str, fields.Check] = {
-        "action": fields.one_of(("event", "install", "session", "identityLink")),
+        "action": fields.one_of(("event", "install", "identityLink", "update", "session")),
         "kochava_app_id": fields.one_of(app_ids),
         "data": fields.mapping,
     }
+    # kochava.md 1.1, `nt_id` [WEB].
     optional: dict[str, fields.Check] = {"nt_id": fields.filled_text}
     if action == "install":
+        # kochava.md 4, `app_ver` [NOUA, AUTH].
         optional["app_ver"] = fields.text
-    (required if profile == "s2s" or action == "identityLink" else optional)["kochava_device_id"] = fields.text
+    by_id = profile == "s2s" or action in ("identityLink", *_SDK_ACTIONS)
+    (required if by_id else optional)["kochava_device_id"] = fields.text
     _refuse_if(check_fields("", body, required, optional))
     data = body["data"]
     usertime = fields.seconds_until(now + FUTURE_TOLERANCE_SECONDS)
+    if action in _SDK_ACTIONS:
+        # kochava.md 1.6 [AND, SH]: the members of `data` are not documented.
+        wrong = usertime(data["usertime"]) if "usertime" in data else None
+        refuse_unless(wrong is None, f"data.usertime must be {wrong}")
+        refuse_unless(data or action != "update", "data must have what is to be updated")
+        return
     if action == "identityLink":
+        # kochava.md 3, way B [WEB, AND].
         _refuse_if(check_fields("data", data, {"identity_link": fields.identifiers}, {"usertime": usertime}))
         return
     _check_device_data(action, data, usertime, profile)
 
 
 def _check_device_data(action: Any, data: Mapping[str, Any], usertime: fields.Check, profile: Profile) -> None:
+    # kochava.md 1.2, fields of `data` [BOT, EVT, NOUA]; 4, install [NOUA, AUTH].
     required: dict[str, fields.Check] = {"device_ids": fields.identifiers}
     optional: dict[str, fields.Check] = {
         "usertime": usertime,
@@ -98,12 +115,10 @@ def _check_device_data(action: Any, data: Mapping[str, Any], usertime: fields.Ch
     if action == "event":
         required["event_name"] = fields.event_name
         optional.update(event_data=fields.event_data, currency=fields.currency)
-    elif action == "session":
-        # kochava.md 1.6: an action of Kochava's SDKs, whose body no page shows; theirs has a state.
-        optional["state"] = fields.filled_text
     else:
         optional.update(identity_link=fields.identifiers, install_referrer=fields.mapping)
     _refuse_if(check_fields("data", data, required, optional))
+    # kochava.md 8, consent [DMA].
     consent = data.get("gdpr_privacy_consent")
     is_complete = consent is None or "gdpr_applies" in consent or data.get("origination_ip")
     refuse_unless(is_complete, "data.gdpr_privacy_consent must say 'gdpr_applies' when no IP address is sent")
@@ -115,6 +130,7 @@ def _refuse_if(wrong: str | None) -> None:
 
 def check_identity_link(body: Any, *, app_ids: Collection[str]) -> None:
     """Check a decoded body of ``/v1/cpi/identityLink.php``, whose key is ``device_id`` and which has no ``action``."""
+    # kochava.md 3, way A [IDL].
     required = {
         "kochava_app_id": fields.one_of(app_ids),
         "device_id": fields.identifiers,
@@ -125,6 +141,7 @@ def check_identity_link(body: Any, *, app_ids: Collection[str]) -> None:
 
 def check_scrub(body: Any) -> None:
     """Check a decoded body of the privacy API: a list of typed ids."""
+    # kochava.md 8, deletion API [DSR].
     _refuse_if(check_fields("", body, {"device_ids": fields.typed_ids}, {"email": fields.filled_text}))
 
 
@@ -134,6 +151,7 @@ def check_headers(headers: Mapping[str, str], data: Any) -> None:
 
     A request without ``device_ua`` must have ``User-Agent: Unknown``; that of a library is read as the user's device.
     """
+    # kochava.md 1.1, content type [WEB, SH]; 1.3, user agent [NOUA].
     content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     is_json = content_type == "application/json"
     refuse_unless(is_json, f"Content-Type must be application/json, not {content_type!r}", status=415)
@@ -148,6 +166,7 @@ def check_authentication(headers: Mapping[str, str], raw: bytes, body: Any, cred
 
     Kochava says that slashes must be escaped or the hashes differ, which suggests that it hashes after re-encoding.
     """
+    # kochava.md 1.5 [AUTH].
     given = headers.get("Kochava-Auth-Token", "")
     for one, other, reason in (
         (headers.get("Kochava-Api-Key", ""), credentials.api_key, "Kochava-Api-Key is missing or wrong"),
@@ -176,6 +195,7 @@ def check_ping(kind: str, params: Sequence[tuple[str, str]], *, trackers: Collec
         params: The decoded query, in order.
         trackers: The known ``campaign_id``; ``None`` accepts any.
     """
+    # kochava.md 5.1 [DDL]; 5.2, `campaign_id`, `network_id`, `click_id`, `impression_id` [DDL, SWA, YAN].
     names = [name for name, _ in params]
     query = dict(params)
     for name in ("campaign_id", "network_id"):
@@ -191,5 +211,6 @@ def check_ping(kind: str, params: Sequence[tuple[str, str]], *, trackers: Collec
     for name, value in params:
         is_filled = not re.search(r"\{\w+(:\w+)?\}", value)
         refuse_unless(is_filled, f"the placeholder of {name} was not filled")
+    # kochava.md 5.2, `ip_address` [SWA].
     if "ip_address" in query:
         refuse_unless(not fields.address(query["ip_address"]), "ip_address must be the user's IP address")

@@ -155,14 +155,19 @@ class LocalKochava(LocalServer):
         return self.of_kind(RecordKind.INSTALL)
 
     @property
-    def sessions(self) -> list[KochavaRecord]:
-        """The accepted sessions."""
-        return self.of_kind(RecordKind.SESSION)
-
-    @property
     def identity_links(self) -> list[KochavaRecord]:
         """The accepted identity links, from either endpoint."""
         return self.of_kind(RecordKind.IDENTITY_LINK)
+
+    @property
+    def updates(self) -> list[KochavaRecord]:
+        """The accepted updates of devices, as of Kochava's SDKs."""
+        return self.of_kind(RecordKind.UPDATE)
+
+    @property
+    def sessions(self) -> list[KochavaRecord]:
+        """The accepted beginnings and ends of sessions, as of Kochava's SDKs."""
+        return self.of_kind(RecordKind.SESSION)
 
     @property
     def impressions(self) -> list[KochavaRecord]:
@@ -229,6 +234,7 @@ class LocalKochava(LocalServer):
     async def _identity_link(self, request: web.Request) -> web.Response:
         body = await _read_body(request)
         check_identity_link(body, app_ids=self._app_ids)
+        # kochava.md 3, a device that was not seen before [AMP].
         is_known = _devices(body["kochava_app_id"], body["device_id"]) & self._seen
         refuse_unless(is_known, "device_id is of a device that this app never had a record of")
         self._record(
@@ -255,6 +261,7 @@ class LocalKochava(LocalServer):
         self._record(kind, name=query["campaign_id"], params=query)
 
     async def _smartlink(self, request: web.Request) -> web.Response:
+        # kochava.md 6, dynamic destination [SOC, DDL].
         template = self.smartlinks.get(request.path) if request.method == hdrs.METH_GET else None
         if template is None:
             reason = f"this path does not exist for {request.method}"
@@ -268,6 +275,7 @@ class LocalKochava(LocalServer):
         return web.Response(status=302, headers={hdrs.LOCATION: location})
 
     async def _scrub(self, request: web.Request) -> web.Response:
+        # kochava.md 8, deletion API [DSR].
         key, wanted = request.headers.get("Authentication-Key", ""), self._options.scrub_key
         refuse_unless(key and wanted in (None, key), "Authentication-Key is missing or wrong", status=401)
         body = await _read_body(request)
@@ -282,10 +290,13 @@ class LocalKochava(LocalServer):
         is_seen, is_installed = bool(devices & self._seen), bool(devices & self._installed)
         if body["action"] == "identityLink":
             wanted = (body["kochava_app_id"], body["kochava_device_id"])
+            # kochava.md 3, a device that was not seen before [AMP].
             is_known = any(wanted == (app_id, value) for app_id, _, value in self._seen)
             refuse_unless(is_known, "kochava_device_id is of a device that this app never had a record of")
         if body["action"] == "install":
+            # kochava.md 4, at the very first launch [INS].
             refuse_unless(is_installed or not is_seen, "the install comes after the device's first event")
+        # kochava.md 4, installs before events [EVT].
         if body["action"] == "event" and self._options.install_first:
             refuse_unless(is_installed, "the event comes before the device's install")
 
@@ -300,10 +311,11 @@ class LocalKochava(LocalServer):
             name=data.get("event_name", ""),
             params=data.get("identity_link", {}),
             event_data=data.get("event_data"),
-            usertime=data.get("usertime"),
+            usertime=None if data.get("usertime") is None else int(data["usertime"]),
             body=body,
         )
         self._seen |= devices
+        # kochava.md 4, a new install of a known device [RECON].
         if kind is RecordKind.INSTALL and devices & self._installed:
             self.ignored_installs.append(record)
             return

@@ -20,6 +20,7 @@ _DONE = {"result": "success"}
 
 def messenger_profile(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
     """Set, read or delete properties of the Page's profile. Setting overwrites only what is named."""
+    # messenger.md 5, `messenger_profile` [PROF].
     if call.method == "GET":
         wanted = _names(call.field("fields")) or sorted(PROFILE_PROPERTIES)
         return {"data": [{name: page.profile[name] for name in wanted if name in page.profile}]}
@@ -35,6 +36,7 @@ def messenger_profile(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
 
 def custom_user_settings(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
     """Set, read or delete the menu of one user."""
+    # messenger.md 4.22 [MENU]; 6, menu: Instagram has none of single people.
     person_id = str(call.field("psid") or "")
     refuse_unless(not page.instagram, "Instagram has no menus of single people.")
     refuse_unless(person_id in page.people, "No matching user found", subcode=NO_MATCHING_USER)
@@ -50,6 +52,7 @@ def custom_user_settings(call: ReceivedCall, page: SandboxPage) -> dict[str, Any
 
 def message_attachments(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
     """Upload media, by address or as the file of the call."""
+    # messenger.md 5, `message_attachments` [SAV, IGAT].
     message = call.body.get("message")
     refuse_unless(isinstance(message, dict) and "attachment" in message, "param message[attachment] is required.")
     assert isinstance(message, dict)
@@ -64,6 +67,7 @@ def message_attachments(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]
 
 def personas(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
     """Create a persona, or list them."""
+    # messenger.md 5, `personas` [PER].
     if call.method == "GET":
         return {"data": [{"id": key, **persona} for key, persona in page.personas.items()]}
     text(50)("name", call.body.get("name"), page)
@@ -75,6 +79,7 @@ def personas(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
 
 def thread_control(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
     """Pass a user's thread to another app, release it to none, or take it back; other requests have no effect here."""
+    # messenger.md 5, thread control [CR].
     target = call.body.get("target_app_id")
     refuse_unless(target or call.edge != "pass_thread_control", "The parameter target_app_id is required")
     recipient = call.body.get("recipient")
@@ -98,6 +103,7 @@ def _names(fields: Any) -> list[str]:
 
 def user_profile(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
     """The members of a user's profile that ``fields`` asks for."""
+    # messenger.md 5, `GET /{PSID}` [USR].
     person = page.people.get(call.node)
     if person is None:
         msg = f"Unsupported get request. Object with ID '{call.node}' does not exist"

@@ -12,6 +12,7 @@ from aiohttp import BodyPartReader, web
 
 from ..strict_json import NotStrictJson, read_json
 
+# messenger.md 3, errors, by subcode [ERRO, SND, MED, SAV].
 WINDOW_CLOSED = 2018278
 NO_MATCHING_USER = 2018001
 NOT_A_FACEBOOK_URL = 2018185
@@ -75,7 +76,7 @@ class ReceivedCall:
 
 async def read_call(request: web.Request) -> ReceivedCall:
     """
-    Read *request* as JSON, form or multipart.
+    Read *request* as JSON, form or multipart: messenger.md 3, body encodings [SAPI, SAV].
 
     Raises:
         GraphRefusal: The body is none of them.
@@ -147,6 +148,7 @@ def _token(request: web.Request, body: Mapping[str, Any]) -> str:
 
 def authorize(call: ReceivedCall, page_tokens: Mapping[str, str], app_secret: str, *, require_proof: bool) -> str:
     """The id of the Page whose token is in the call; an ``appsecret_proof`` that is given must be right in any case."""
+    # messenger.md 3, endpoint [SAPI]; `appsecret_proof` [SEC]; errors, 190.
     refuse_unless(call.access_token, "An access token is required to request this resource.", code=104)
     page_id = page_tokens.get(call.access_token)
     if page_id is None:

@@ -21,6 +21,7 @@ from .rules import RECIPIENT_KEYS, check_send
 from .users import SentMessage, SimulatedUser
 from .webhooks import MessengerOptions, SentWebhook, WebhookDelivery, WebhookOutcome, make_change, make_webhook
 
+# messenger.md 2, window openers [SND]; 3, `tag` [SAPI].
 WINDOW_SECONDS = 24 * 3600
 HUMAN_AGENT_SECONDS = 7 * 24 * 3600
 APP_ID = "1517776481860111"
@@ -232,6 +233,7 @@ class LocalMessenger(LocalServer):
         check_send(body, page, has_file=call.has_file)
         name = next(name for name in RECIPIENT_KEYS if body["recipient"].get(name))
         person = self._reach(page, name, str(body["recipient"][name]), body)
+        # messenger.md 3, response [SAPI, SACT].
         answer: dict[str, Any] = {} if name == "user_ref" else {"recipient_id": person.user_id}
         mid = None if "sender_action" in body else self.next_mid()
         sent = SentMessage(mid=mid, page_id=page.page_id, user_id=person.user_id, body=body, at=self.clock.now())
@@ -269,6 +271,7 @@ class LocalMessenger(LocalServer):
         payload = sent.payload
         if "order_number" in payload:
             page.order_numbers.add(payload["order_number"])
+        # messenger.md 3, response [SAV].
         if payload.get("is_reusable") is not True:
             return {}
         attachment_id = page.new_id()
@@ -294,6 +297,7 @@ class LocalMessenger(LocalServer):
     def _announce(self, person: SimulatedUser, sent: SentMessage, mid: str) -> None:
         if self._echoes:
             self.webhooks.deliver_later(self._webhook(person, "echo", _echo(person, sent, mid)))
+        # messenger.md 2, delivery [DLV]; 6, delivery [WH]: Instagram has none.
         if self._options.deliveries and not person.instagram:
             delivery: dict[str, Any] = {"watermark": int(self.clock.now() * 1000)}
             if self._options.delivery_mids:
@@ -313,6 +317,7 @@ class LocalMessenger(LocalServer):
 
 def _echo(person: SimulatedUser, sent: SentMessage, mid: str) -> dict[str, Any]:
     """The members of an echo: the message as it was sent. That of Instagram has no ``app_id``."""
+    # messenger.md 2, echo [ECHO]; 6, echo [IGWH].
     echo: dict[str, Any] = {"mid": mid, "is_echo": True}
     if not person.instagram:
         echo["app_id"] = int(APP_ID)

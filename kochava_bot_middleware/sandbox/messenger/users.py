@@ -155,12 +155,12 @@ class SimulatedUser:
         """
         if isinstance(reply, str):
             offered = self.inbox[-1].quick_replies if self.inbox else []
-            found = next((one for one in offered if one.get("title") == reply), None)
+            found = next((one for one in offered if reply in (one.get("title"), self._shown(one))), None)
             if found is None:
                 msg = f"the newest message has no quick reply {reply!r}"
                 raise LookupError(msg)
             reply = found
-        return await self.says(reply.get("title", ""), quick_reply={"payload": reply["payload"]})
+        return await self.says(self._shown(reply), quick_reply={"payload": reply["payload"]})
 
     async def gets_started(
         self, payload: str = "GET_STARTED", *, ref: str | None = None, ad_id: str | None = None
@@ -239,6 +239,11 @@ class SimulatedUser:
     async def _acts(self, kind: str, content: Mapping[str, Any]) -> WebhookOutcome | None:
         self.last_action_at = self._platform.clock.now()
         return await self._platform.emit(self, kind, content)
+
+    def _shown(self, quick_reply: Mapping[str, Any]) -> str:
+        """Its title as the user sees it: Instagram cuts it at 20 (messenger.md 6, quick replies [IGQ])."""
+        title = str(quick_reply.get("title", ""))
+        return title[:20] if self.instagram else title
 
     def _newest(self) -> SentMessage:
         if not self.inbox:

@@ -17,6 +17,7 @@ import attrs
 
 from ...clock import Clock, SystemClock
 
+# messenger.md 1, retry [WH]; sooner than Facebook's.
 RETRY_WAITS = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds before each further attempt."""
 
@@ -92,6 +93,7 @@ class WebhookOutcome:
 
 def facebook_json(value: Any) -> bytes:
     r"""JSON as Facebook writes it: all ASCII, ``\uXXXX`` in lower case, and ``/``, ``<``, ``%``, ``@`` escaped."""
+    # messenger.md 1, what is signed [WH, BBOT].
     plain = json.dumps(value, separators=(",", ":"), ensure_ascii=True)
     for character, escaped in (("/", "\\/"), ("<", "\\u003C"), ("%", "\\u0025"), ("@", "\\u0040")):
         plain = plain.replace(character, escaped)
@@ -100,6 +102,7 @@ def facebook_json(value: Any) -> bytes:
 
 def headers_of(app_secret: str, raw: bytes) -> dict[str, str]:
     """The headers of a webhook with these bytes, its signature among them."""
+    # messenger.md 1, signature [WH].
     digest = hmac.new(app_secret.encode(), raw, hashlib.sha256).hexdigest()
     return {
         "Content-Type": "application/json",

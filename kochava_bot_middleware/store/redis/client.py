@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -14,6 +15,8 @@ from redis.exceptions import NoPermissionError, ReadOnlyError, ResponseError
 from ...exceptions import StoreUnusable
 from .address import Durability, RedisAddress
 from .errors import classify
+
+logger = logging.getLogger(__package__)
 
 Command = Sequence[bytes | str | int]
 
@@ -151,16 +154,23 @@ def _is_cluster(info: Mapping[str, Any]) -> bool:
 async def _check_persistence(client: ServerClient | ClusterClient, address: RedisAddress) -> None:
     if address.durability is Durability.SERVER:
         return
-    is_always = True
+    is_always, is_known = True, True
     for server in await _servers(client):
         config = await _config(client, server, address)
         fault = _fault(config)
         if fault is not None:
             message = f"the store {address} {fault}, {_REMEDY}"
             raise StoreUnusable(message)
+        is_known = is_known and "appendfsync" in config
         is_always = is_always and config.get("appendfsync") == "always"
     if address.durability is Durability.FSYNC and not is_always:
         await _check_waiting(client, address)
+    elif not is_known:
+        logger.warning(
+            "appendfsync_unknown: the store %s forbids CONFIG GET, so a power cut may lose half a minute; see "
+            "that its appendfsync is everysec or always, and add ?durability=server to the address, which trusts it",
+            address,
+        )
 
 
 async def _servers(client: ServerClient | ClusterClient) -> list[dict[str, Any]]:

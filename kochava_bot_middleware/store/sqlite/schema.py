@@ -102,7 +102,10 @@ def connect(path: Path, settings: StoreSettings) -> sqlite3.Connection:
     _make_private(path)
     connection: sqlite3.Connection | None = None
     try:
-        connection = sqlite3.connect(path, timeout=settings.busy_timeout_seconds, isolation_level=None)
+        # The thread that forks closes it.
+        connection = sqlite3.connect(
+            path, timeout=settings.busy_timeout_seconds, isolation_level=None, check_same_thread=False
+        )
         # Nothing may be written before this, so that a file that is not ours stays as it is.
         _check_origin(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")

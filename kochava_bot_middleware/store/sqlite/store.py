@@ -11,6 +11,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +23,7 @@ from ..records import Claim, Committed, EntryState, Listed, Mark, QueueStats, Un
 from ..settings import NewToken, StoreSettings, unique_tokens
 from . import queries
 from .errors import classify, is_busy
+from .forks import reading_apart
 from .notifier import SqliteNotifier, socket_folder
 from .reserve import Reserve
 from .schema import connect_for_reading
@@ -234,14 +236,12 @@ class SqliteStore:
 
     def _read_apart(self, query: Query[T]) -> T:
         """Run *query* with a connection of its own."""
-        connection = connect_for_reading(self.path, self._settings)
-        try:
-            connection.execute("BEGIN")
-            return query(connection, self._clock.now())
-        except sqlite3.Error as exc:
-            raise classify(exc, self.path) from exc
-        finally:
-            connection.close()
+        with reading_apart, closing(connect_for_reading(self.path, self._settings)) as connection:
+            try:
+                connection.execute("BEGIN")
+                return query(connection, self._clock.now())
+            except sqlite3.Error as exc:
+                raise classify(exc, self.path) from exc
 
 
 def _is_ours(notifier: SqliteNotifier) -> bool:

@@ -23,6 +23,7 @@ from ..records import Committed, Unit
 from ..settings import NewToken, StoreSettings
 from .commit import commit_units, recall
 from .errors import classify, is_busy, is_damaged
+from .forks import pause_at_forks
 from .reserve import Reserve
 from .schema import connect
 from .watch import FileWatch
@@ -113,8 +114,19 @@ class SqliteWriter:
         self._connection: sqlite3.Connection | None = None
         self._changes_at_checkpoint = 0
         self._is_log_empty = True
+        self._turn = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="kochava-bot-store", daemon=True)
         self._thread.start()
+        pause_at_forks(self)
+
+    def pause(self) -> None:
+        """Finish what is begun, close the file, and begin nothing before `resume`."""
+        self._turn.acquire()
+        self._disconnect()
+
+    def resume(self) -> None:
+        """Go on."""
+        self._turn.release()
 
     def commit(self, unit: Unit) -> asyncio.Future[Committed]:
         """Commit a unit."""
@@ -149,15 +161,16 @@ class SqliteWriter:
 
     def _run(self) -> None:
         for batch, stopped in self._batches():
-            if batch:
-                _return(self._results(batch))
-            elif stopped is None:
-                # Emptying the log too leaves nothing readable of what was deleted.
-                self._checkpoint("PASSIVE" if self._unsaved_changes() >= LONG_LOG else "TRUNCATE")
-            if stopped is not None:
-                self._disconnect()
-                _return([(stopped, None, None)])
-                return
+            with self._turn:
+                if batch:
+                    _return(self._results(batch))
+                elif stopped is None:
+                    # Emptying the log too leaves nothing readable of what was deleted.
+                    self._checkpoint("PASSIVE" if self._unsaved_changes() >= LONG_LOG else "TRUNCATE")
+                if stopped is not None:
+                    self._disconnect()
+                    _return([(stopped, None, None)])
+                    return
 
     def _batches(self) -> Iterator[tuple[list[_Operation], asyncio.Future[None] | None]]:
         while True:
@@ -291,9 +304,10 @@ class SqliteWriter:
 
     def _idle_timeout(self) -> float | None:
         """How long to wait for operations before a checkpoint; ``None`` when the log is empty."""
-        if self._unsaved_changes() >= LONG_LOG:
-            return PAUSE_SECONDS
-        return None if self._is_log_empty else IDLE_SECONDS
+        with self._turn:
+            if self._unsaved_changes() >= LONG_LOG:
+                return PAUSE_SECONDS
+            return None if self._is_log_empty else IDLE_SECONDS
 
     def _unsaved_changes(self) -> int:
         return 0 if self._connection is None else self._connection.total_changes - self._changes_at_checkpoint

@@ -69,22 +69,11 @@ def test_the_published_sample_is_accepted() -> None:
     assert reason(SEED) is None
 
 
-def test_a_session_is_accepted_without_a_name() -> None:
-    """Its body is on no page: that of an event without a name, or with the state of Kochava's SDKs."""
-    session = changed(
-        "action", "session", changed("data", {"device_ids": {"fb_user_id": "1"}, "usertime": 1_799_999_999})
-    )
-    assert reason(session) is None
-    assert reason(changed("data.state", "resume", session)) is None
-    assert reason(changed("data.device_ids", REMOVED, session)) == "data.device_ids is missing"
-    assert "not a key that Kochava knows here" in (reason(changed("data.event_name", "Message", session)) or "")
-
-
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
         ("action", REMOVED, "action is missing"),
-        ("action", "purchase", "action must be one of event, identityLink, install, session"),
+        ("action", "purchase", "action must be one of event, identityLink, install, session, update"),
         ("kochava_app_id", REMOVED, "kochava_app_id is missing"),
         ("kochava_app_id", "koother", "kochava_app_id must be one of koconversionsdemo174ea19bc63928c"),
         ("data", REMOVED, "data is missing"),
@@ -124,11 +113,29 @@ def test_a_session_is_accepted_without_a_name() -> None:
             {"currency": "usd"},
             "data.event_data must be an ISO 4217 code such as USD under 'currency'",
         ),
+        (
+            "data.event_data",
+            {"currency": "EUX"},
+            "data.event_data must be an ISO 4217 code such as USD under 'currency'",
+        ),
+        ("data.event_data", {"currency": 978}, "data.event_data must be an ISO 4217 code such as USD under 'currency'"),
+        ("data.currency", "ABC", "data.currency must be an ISO 4217 code such as USD"),
+        ("data.event_data", {"order_id": 881}, "data.event_data must be a string under 'order_id'"),
+        ("data.event_data", {"name": ["Shoes"]}, "data.event_data must be a string under 'name'"),
+        ("data.event_data", {"checkout_as_guest": True}, "data.event_data must be a string under 'checkout_as_guest'"),
+        ("data.event_data", {"completed": "true"}, "data.event_data must be true or false under 'completed'"),
+        ("data.event_data", {"background": 1}, "data.event_data must be true or false under 'background'"),
+        ("data.event_data", {"payload": "{}"}, "data.event_data must be an object under 'payload'"),
+        ("data.event_data", {"spatial_x": "left"}, "data.event_data must be a number under 'spatial_x'"),
+        ("data.event_data", {"quantity": {}}, "data.event_data must be a number under 'quantity'"),
         ("data.usertime", int(NOW * 1000), "data.usertime must be in seconds, not milliseconds"),
         ("data.usertime", int(NOW) + 60, "data.usertime must be in the past"),
-        ("data.usertime", NOW, "data.usertime must be whole seconds since 1970 as an integer"),
-        ("data.usertime", str(int(NOW)), "data.usertime must be whole seconds since 1970 as an integer"),
-        ("data.usertime", True, "data.usertime must be whole seconds since 1970 as an integer"),
+        ("data.usertime", NOW, "data.usertime must be whole seconds since 1970"),
+        ("data.usertime", str(NOW), "data.usertime must be whole seconds since 1970"),
+        ("data.usertime", "soon", "data.usertime must be whole seconds since 1970"),
+        ("data.usertime", str(int(NOW) + 60), "data.usertime must be in the past"),
+        ("data.usertime", str(int(NOW * 1000)), "data.usertime must be in seconds, not milliseconds"),
+        ("data.usertime", True, "data.usertime must be whole seconds since 1970"),
         ("data.usertime", 0, "data.usertime must be a time in this century"),
         ("data.origination_ip", "0.0.0.0", "data.origination_ip must be the user's IP address"),
         ("data.origination_ip", "localhost", "data.origination_ip must be the user's IP address"),
@@ -174,6 +181,9 @@ def test_a_field_that_kochava_does_not_allow_is_refused(path: str, value: Any, e
     ("path", "value"),
     [
         ("data.usertime", int(NOW)),
+        ("data.usertime", str(int(NOW))),
+        ("data.event_data", {"currency": "XAU", "completed": True, "payload": {"a": 1}, "spatial_x": -1.5}),
+        ("data.event_data", {"order_id": "881", "own_key": 881, "other": True}),
         ("data.event_data", REMOVED),
         ("data.event_data", "20"),
         ("data.event_data", 20.5),
@@ -228,6 +238,25 @@ def test_the_sdk_form_of_an_identity_link_is_accepted() -> None:
     }
     assert reason(link) is None
     assert reason(changed("kochava_device_id", REMOVED, link)) == "kochava_device_id is missing"
+
+
+@pytest.mark.parametrize(
+    ("action", "data", "expected"),
+    [
+        ("update", {"idfa": "AE-1"}, None),
+        ("update", {}, "data must have what is to be updated"),
+        ("session", {"state": "active", "usertime": str(int(NOW))}, None),
+        ("session", {}, None),
+        ("session", {"usertime": "now"}, "data.usertime must be whole seconds since 1970"),
+        ("session", [], "data must be an object"),
+    ],
+)
+def test_the_other_actions_of_the_sdks_are_accepted(action: str, data: Any, expected: str | None) -> None:
+    """Kochava does not document what is in their data; the device is named by its id alone."""
+    app_id = "koconversionsdemo174ea19bc63928c"
+    body = {"action": action, "kochava_app_id": app_id, "kochava_device_id": "1", "data": data}
+    assert expected == reason(body)
+    assert reason(changed("kochava_device_id", REMOVED, body)) == "kochava_device_id is missing"
 
 
 @pytest.mark.parametrize(

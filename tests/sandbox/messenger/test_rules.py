@@ -371,6 +371,22 @@ def test_instagram_has_one_tag() -> None:
     assert expected == answer(send({"text": "x"}, **FEEDBACK_TAG), INSTAGRAM)
 
 
+def test_instagram_cuts_titles_of_quick_replies() -> None:
+    """It does not refuse them, as Messenger does."""
+    long = quick_replies(reply(title="x" * 21))
+    assert answer(long, INSTAGRAM) is None
+    assert answer(long, PAGE) is not None
+    assert answer(quick_replies(reply(title="")), INSTAGRAM) is not None
+
+
+def test_instagram_has_templates_for_notification_messages() -> None:
+    """Beside three others."""
+    optin = {"template_type": "notification_messages", "elements": [{"title": "News"}], "payload": "NEWS"}
+    assert answer(template(**optin), INSTAGRAM) is None
+    expected = (100, None, "param name_placeholder[template_type] is not supported: 'receipt'")
+    assert expected == answer(template(template_type="receipt"), INSTAGRAM)
+
+
 def test_instagram_has_no_utility_templates() -> None:
     """Neither the type of message nor the template."""
     expected = (100, None, "messaging_type UTILITY is not supported on Instagram.")
@@ -389,6 +405,34 @@ MENU = [{"locale": "default", "call_to_actions": [URL_BUTTON | {"title": "x" * 3
         ({"get_started": {"payload": "GET_STARTED"}}, True),
         ({"persistent_menu": MENU}, True),
         ({"whitelisted_domains": ["https://shop.example"]}, True),
+        ({"greeting": [{"locale": "default", "text": "Hello"}]}, True),
+        ({"ice_breakers": [{"question": "Sizes?", "payload": "SIZES"}]}, True),
+        ({"ice_breakers": [{"call_to_actions": [{"question": "Sizes?", "payload": "S"}], "locale": "default"}]}, True),
+        ({"commands": [{"locale": "default", "commands": [{"name": "help", "description": "Help"}]}]}, True),
+        ({"account_linking_url": "https://shop.example/login"}, True),
+        ({"persistent_menu": [{"locale": "default", "composer_input_disabled": True}]}, True),
+        ({"ice_breakers": "hello"}, False),
+        ({"ice_breakers": {"question": "Sizes?", "payload": "SIZES"}}, False),
+        ({"ice_breakers": ["hello"]}, False),
+        ({"ice_breakers": []}, False),
+        ({"ice_breakers": [{"question": "Sizes?"}]}, False),
+        ({"ice_breakers": [{"call_to_actions": "hello"}]}, False),
+        ({"get_started": "GET_STARTED"}, False),
+        ({"get_started": {"payload": 5}}, False),
+        ({"greeting": "hi"}, False),
+        ({"greeting": {"locale": "default", "text": "hi"}}, False),
+        ({"greeting": [{"text": ["hi"]}]}, False),
+        ({"commands": "help"}, False),
+        ({"commands": [{"commands": ["help"]}]}, False),
+        ({"account_linking_url": 5}, False),
+        ({"account_linking_url": "login"}, False),
+        ({"whitelisted_domains": "https://shop.example"}, False),
+        ({"whitelisted_domains": [5]}, False),
+        ({"persistent_menu": "hello"}, False),
+        ({"persistent_menu": {"locale": "default", "call_to_actions": [URL_BUTTON]}}, False),
+        ({"persistent_menu": ["hello"]}, False),
+        ({"persistent_menu": [{"locale": "default", "call_to_actions": "hello"}]}, False),
+        ({"persistent_menu": [{"locale": "default", "composer_input_disabled": "yes"}]}, False),
         ({}, False),
         ({"get_started": {}}, False),
         ({"greeting": ["hi"]}, False),
