@@ -55,6 +55,21 @@ def forks(kochava: SyncKochava) -> int:
     return returned
 
 
+def busy_forks(kochava: SyncKochava) -> int:
+    """Forks while other threads write."""
+    returned: list[int] = []
+    working = threading.Thread(target=lambda: returned.append(track_from_threads(kochava, "parent")))
+    working.start()
+    for number in range(2 * FORKS):
+        if os.fork() == 0:
+            kochava.track("Forked", user_id=f"child-{number}")
+            return 1
+    working.join()
+    for _ in range(2 * FORKS):
+        os.wait()
+    return returned[0]
+
+
 def hooks(kochava: SyncKochava) -> int:
     """A fork after a callable of the settings was called in threads."""
     returned = track_from_threads(kochava, "parent")
@@ -79,7 +94,7 @@ def after_stop(kochava: SyncKochava) -> int:
 
 
 SCENARIOS: dict[str, Callable[[SyncKochava], int]] = {
-    each.__name__: each for each in (threads, forks, hooks, once, after_stop)
+    each.__name__: each for each in (threads, forks, busy_forks, hooks, once, after_stop)
 }
 
 

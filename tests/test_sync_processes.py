@@ -75,6 +75,17 @@ async def test_every_call_of_a_forked_process_that_returned_is_delivered(
     assert expected == len(kochava.events)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_a_process_that_is_forked_while_others_write_can_write(
+    engine: str, tmp_path: Path, kochava: LocalKochava
+) -> None:
+    """It inherits neither locks of the parent nor half of what it was sending."""
+    store = await fresh_address(engine, tmp_path)
+    expected = THREADS * CALLS + 2 * FORKS
+    assert (expected, "", 0) == await run("busy_forks", store, kochava, worker="separate")
+    assert expected == await accepted(store)
+
+
 async def test_callables_of_the_settings_are_called_in_a_forked_process(tmp_path: Path, kochava: LocalKochava) -> None:
     """The threads that call them are the parent's; the child has its own."""
     store = f"sqlite:///{tmp_path / 'bot.db'}"

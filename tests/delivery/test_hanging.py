@@ -16,7 +16,19 @@ from kochava_bot_middleware.kochava.records import Deletion, IdentityLink, Impre
 from kochava_bot_middleware.kochava.wire import WireRequest
 from kochava_bot_middleware.settings import Secret
 from kochava_bot_middleware.store.records import Unit
-from tests.delivery.harness import BUSY, OK, WIRE, FakeSender, World, body_of, click, entry_of, event, impression
+from tests.delivery.harness import (
+    BUSY,
+    OK,
+    TRACKERS,
+    WIRE,
+    FakeSender,
+    World,
+    body_of,
+    click,
+    entry_of,
+    event,
+    impression,
+)
 from tests.fakes import VirtualClock
 
 NO_ANSWER = Failure(reason="no answer in time", ambiguous=True)
@@ -117,7 +129,12 @@ async def test_an_app_that_hangs_or_is_slow_does_not_delay_the_events_of_another
 ) -> None:
     """Also when its records stand before those of the other."""
     other = attrs.evolve(WIRE, event_url="https://slow.test/track/json")
-    world = SlowWorld(destinations=[Destination(app_id="koapp", wire=WIRE), Destination(app_id="koslow", wire=other)])
+    world = SlowWorld(
+        destinations=[
+            Destination(app_id="koapp", wire=WIRE, trackers=TRACKERS),
+            Destination(app_id="koslow", wire=other, trackers=TRACKERS),
+        ]
+    )
     world.slow.is_slow = lambda request: request.host == "slow.test"
     world.slow.slow_answer = answer
     world.slow.seconds = 9.0
@@ -151,7 +168,10 @@ async def test_each_trackers_host_has_its_share() -> None:
 async def test_a_page_with_a_host_of_its_own_has_its_share() -> None:
     """It hangs, and the other Pages of the same app are served."""
     own = attrs.evolve(WIRE, event_url="https://own.test/track/json")
-    destinations = [Destination(app_id="koapp", wire=WIRE), Destination(app_id="koapp", page_id="p", wire=own)]
+    destinations = [
+        Destination(app_id="koapp", wire=WIRE, trackers=TRACKERS),
+        Destination(app_id="koapp", page_id="p", wire=own, trackers=TRACKERS),
+    ]
     world = SlowWorld(destinations=destinations)
     world.slow.is_slow = lambda request: request.host == "own.test"
     async with world.running():
@@ -165,7 +185,10 @@ async def test_records_that_wait_for_a_place_have_no_attempts() -> None:
     """Nothing was tried."""
     other = attrs.evolve(WIRE, event_url="https://slow.test/track/json")
     world = SlowWorld(
-        destinations=[Destination(app_id="koapp", wire=WIRE), Destination(app_id="koslow", wire=other)],
+        destinations=[
+            Destination(app_id="koapp", wire=WIRE, trackers=TRACKERS),
+            Destination(app_id="koslow", wire=other, trackers=TRACKERS),
+        ],
         concurrency=4,
         failures_to_open=100,
     )

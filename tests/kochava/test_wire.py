@@ -19,6 +19,7 @@ from kochava_bot_middleware.kochava.records import (
     IdentityLink,
     Impression,
     Install,
+    Ping,
     Record,
     Session,
     decode,
@@ -394,4 +395,4 @@ def test_every_stored_record_has_a_request(record: Record) -> None:
     wire: dict[str, Any] = {"trackers": trackers, "deletion_url": "https://a.test/", "deletion_key": Secret("d")}
     for keys in ({}, KEYS):
         request = built(decode(encode(record)), **wire, **keys)
-        assert (request.body is None) == (record.queue == "ping")
+        assert (request.body is None) == isinstance(record, Ping)
