@@ -110,7 +110,7 @@ def test_decorators_work_on_plain_handlers(kochava: SyncKochava, store: MemorySt
     with kochava.handling(PostbackEvent(user_id=USER_ID, page_id=PAGE_ID, payload="CHAT")):
         pass
     assert ["Purchase", "Message", "Postback"] == names(store)
-    assert ["impression", "click"] == names(store, Queue.PING)
+    assert ["impression", "click"] == names(store, Queue.PING) + names(store, Queue.CLICK)
 
 
 def test_send_calls_in_the_calling_thread(kochava: SyncKochava) -> None:
