@@ -232,7 +232,11 @@ class MessengerBot(Handlers):
         if self._inbox is None:
             msg = "start the bot before it receives webhooks: `await bot.start()`, or serve `bot.app()`"
             raise KochavaBotError(msg)
-        wanted = [event for event in events if not isinstance(event, ChangeEvent) or self.router.wants(event)]
+        wanted = [
+            event
+            for event in events
+            if not isinstance(event, ChangeEvent) or event.is_about_advertising or self.router.wants(event)
+        ]
         await self._inbox.accept(wanted)
 
     async def _dispatch(self, handling: Handling) -> None:
@@ -345,6 +349,7 @@ class PageBots:
             proxy=self._settings.proxy,
             page_id=page_id,
             channel=page.channel,
+            addressed_by_id=page.addressed_by_id,
             clock=self._clock,
         )
 

@@ -248,7 +248,8 @@ class KochavaMiddleware(HandlerDecorators):
             call: Sends what it is given.
             endpoint: Last part of the Graph path.
             page_id: The Page that sends, if Pages have settings of their own; see `TrackingLayer.send`.
-            channel: Where the person is; that of the event being handled by default, else Messenger.
+            channel: Where the person is; by default where events of the Page came from, or the event being handled,
+                else Messenger.
             creative: Name of the creative shown.
             greeting: Whether the message is a greeting; those of a handler marked with ``@kochava.greeting`` are.
             tracker: Name of the greeting's tracker, which makes the message a greeting.
@@ -256,6 +257,7 @@ class KochavaMiddleware(HandlerDecorators):
         Raises:
             TrackingError: An argument is no id or channel.
         """
+        channel = channel or self.runtime.tracker.sends.channel_of(page_id)
         outgoing = outgoing_of(
             body,
             endpoint=endpoint,
@@ -290,7 +292,8 @@ class KochavaMiddleware(HandlerDecorators):
             user_id: The person it is about; while an event is handled, that event's person by default.
             id: Your own id, such as an order number; repeats are ignored while the first waits and for two days after.
             page_id: The Page, outside of handling and only if Pages have apps of their own.
-            channel: Where the person is, if not in the event being handled; Messenger by default.
+            channel: Where the person is, if not in the event being handled; by default where they or the Page are known
+                to be, else Messenger.
 
         Raises:
             TrackingError: Nobody is named and no event is being handled; an argument is no id or channel; or, in strict
@@ -334,6 +337,7 @@ class KochavaMiddleware(HandlerDecorators):
         user_id: str | int | None = None,
         page_id: str | int | None = None,
         creative: str | None = None,
+        channel: Channel | str | None = None,
     ) -> Any:
         """
         The body as it would leave, where `send` cannot be used. Pure; never writes into *body*, and sees no greeting.
@@ -343,11 +347,12 @@ class KochavaMiddleware(HandlerDecorators):
         Args:
             body: A Send API body, or its ``message`` alone.
             user_id: The person it is for, if the body does not say.
+            channel: Where the person is, as of `track`: links name the id by channel.
 
         Raises:
             TrackingError: An argument is no id.
         """
-        return self.runtime.tracker.sends.rewritten_body(body, user_id, page_id, creative)
+        return self.runtime.tracker.sends.rewritten_body(body, user_id, page_id, creative, channel)
 
     def entry_link(
         self, target_url: str, *, ref: str | None = None, creative: str | None = None, page_id: str | int | None = None

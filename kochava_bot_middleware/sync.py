@@ -143,6 +143,8 @@ class SyncKochava(HandlerDecorators):
         tracker: str | None = None,
     ) -> T:
         """As `KochavaMiddleware.send`; *call* is a plain function, which is called in the calling thread."""
+        sends = self._runtime.tracker.sends
+        channel = channel or sends.channel_of(page_id)
         outgoing = outgoing_of(
             body,
             endpoint=endpoint,
@@ -152,7 +154,6 @@ class SyncKochava(HandlerDecorators):
             greeting=greeting,
             tracker=tracker,
         )
-        sends = self._runtime.tracker.sends
         self._loop_for("send")
         sending = None
         if not self._runtime.tracker.is_off:
@@ -201,9 +202,10 @@ class SyncKochava(HandlerDecorators):
         user_id: str | int | None = None,
         page_id: str | int | None = None,
         creative: str | None = None,
+        channel: Channel | str | None = None,
     ) -> Any:
         """As `KochavaMiddleware.rewrite`."""
-        return self._kochava.rewrite(body, user_id=user_id, page_id=page_id, creative=creative)
+        return self._kochava.rewrite(body, user_id=user_id, page_id=page_id, creative=creative, channel=channel)
 
     def entry_link(
         self, target_url: str, *, ref: str | None = None, creative: str | None = None, page_id: str | int | None = None

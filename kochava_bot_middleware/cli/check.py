@@ -125,6 +125,8 @@ async def _requests(app: App) -> list[str]:
 def _never_sent(kind: SampleKind, app: App) -> str:
     if kind == "install" and app.install.mode == "off":
         return " (install.mode is off: never sent)"
+    if kind == "session" and not app.events.sessions:
+        return " (events.sessions is off: never sent)"
     if kind == "identity" and app.destination.wire.identity_form == "off":
         return " (wire.identity_form is off: never sent)"
     return ""

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..kochava.records import GREETING, Deletion, Engagement, IdentityLink, Install, Record
+from ..kochava.records import GREETING, Deletion, Engagement, IdentityLink, Install, Record, Session
 from ..messenger.events import Channel
 from ..tracking.funnel import Greeting, PingStep
 from ..tracking.greeting import ping_of
@@ -24,6 +24,7 @@ class SampleKind(enum.StrEnum):
     """Kinds of requests, in the order in which Kochava wants them."""
 
     INSTALL = "install"
+    SESSION = "session"
     EVENT = "event"
     IDENTITY = "identity"
     IMPRESSION = "impression"
@@ -42,7 +43,7 @@ async def samples(kind: SampleKind, app: App, *, now: float, new_id: Callable[[]
         "user_id": name,
         "page_id": person.page_id,
         "usertime": int(now),
-        "device_ids": app.identity.device_ids(channel, name),
+        "device_ids": {app.identity.key_of(person): name},
     }
 
     def event(event_name: str, data: object) -> Record:
@@ -59,6 +60,7 @@ async def samples(kind: SampleKind, app: App, *, now: float, new_id: Callable[[]
                 app.greeting,
                 app_id=app.app_id,
                 user_id=name,
+                user_key=app.identity.key_of(person),
                 person=person,
                 at=now,
                 device=app.device.personal(device),
@@ -76,6 +78,8 @@ async def samples(kind: SampleKind, app: App, *, now: float, new_id: Callable[[]
             return pings(PingStep.CLICK)
         case SampleKind.INSTALL:
             return [Install(id=new_id(), extra=device, **common)]
+        case SampleKind.SESSION:
+            return [Session(id=new_id(), extra=device, **common)]
         case SampleKind.IDENTITY:
             return [IdentityLink(id=new_id(), identities={"customer_id": TEST_USER}, **common)]
         case SampleKind.DELETION:

@@ -13,7 +13,16 @@ from ..store.contract import Store
 from ..store.records import OUTBOX, Listed, Queue
 from ..tracking.funnel import FunnelState, Greeting
 from ..tracking.settings import Apps, KochavaSettings
-from ..tracking.state import IdentityState, Keys, ReferralState, StateKey, suppression_key, suppression_of, values_of
+from ..tracking.state import (
+    IdentityState,
+    Keys,
+    KnownState,
+    ReferralState,
+    StateKey,
+    suppression_key,
+    suppression_of,
+    values_of,
+)
 from .command import GOOD, Parsers, add_command, readable_text
 from .entries import every_entry, fields_of, opened, summary_of
 from .output import NOTHING, iso, json_line, moment, print_table, progress
@@ -94,7 +103,9 @@ async def _marks(store: Store, settings: KochavaSettings, apps: Apps, user_id: s
 def _facts(keys: Keys, stored: Mapping[StateKey, bytes]) -> list[tuple[str, Mapping[str, Any]]]:
     facts: list[tuple[str, Mapping[str, Any]]] = []
     if keys.known in stored:
-        facts.append(("first record", {"was": stored[keys.known].decode("utf-8", "replace")}))
+        known = KnownState.from_bytes(stored[keys.known])
+        facts.append(("first record", {"was": known.first_record or None}))
+        facts.append(("sent", {"ids": sorted(known.ids)}))
     if keys.referral in stored:
         referral = ReferralState.from_bytes(stored[keys.referral])
         facts.append(("referral", {"first": dict(referral.first), "last": dict(referral.last)}))

@@ -102,12 +102,15 @@ class PageSettings:
         app_secret: Of the app that sends this Page's webhooks, if it is not the one at the top.
         channel: ``instagram`` for an Instagram account.
         graph_url: If this Page is reached elsewhere, such as ``https://graph.instagram.com``.
+        addressed_by_id: Calls name the Page or account by its id in place of ``me``. Tokens of a system user, as of
+            *Instagram API with Unified Login*, need it.
     """
 
     page_access_token: Secret = attrs.field(validator=_access_token)
     app_secret: Secret | None = attrs.field(default=None, validator=_secret)
     channel: Channel = Channel.MESSENGER
     graph_url: str | None = attrs.field(default=None, validator=http_url)
+    addressed_by_id: bool = False
 
 
 def _one_page_or_several(page_access_token: Secret | None, pages: Mapping[str, PageSettings]) -> Iterator[Violation]:

@@ -8,7 +8,7 @@ each change of the stored form, and `decode` reads every older one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import attrs
@@ -16,8 +16,11 @@ import orjson
 
 from ..exceptions import KochavaBotError
 
-SCHEMA = 2
-"""Version of the stored form that this release writes. In schema 1, an identity link had no ``extra``."""
+SCHEMA = 3
+"""
+Version of the stored form that this release writes. In schema 1, an identity link had no ``extra``; in schema 2, a
+deletion had no ``former_ids``, and there were no sessions.
+"""
 
 TOP_LEVEL = ("kochava_device_id", "nt_id")
 """Members of ``extra`` that are sent beside ``data``, not in it."""
@@ -97,6 +100,22 @@ class Install(Record):
 
 
 @attrs.frozen(kw_only=True)
+class Session(Record):
+    """
+    The person is active again (``action: session``).
+
+    Attributes:
+        device_ids: As in `Engagement`.
+        extra: As in `Engagement`.
+    """
+
+    kind: ClassVar[str] = "session"
+
+    device_ids: Mapping[str, str]
+    extra: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
 class IdentityLink(Record):
     """
     Links the person's id in this bot with ids from elsewhere.
@@ -156,17 +175,19 @@ class Deletion(Record):
     A request to Kochava's privacy API to delete the data of a person.
 
     Attributes:
-        device_ids: As in `Engagement`.
+        device_ids: By name, what was sent of the person: ids of their device, and identities; the newest value of each.
+        former_ids: By name, the values that were sent before.
     """
 
     kind: ClassVar[str] = "deletion"
     queue: ClassVar[str] = "deletion"
 
     device_ids: Mapping[str, str]
+    former_ids: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
 
 
 _KINDS: dict[str, type[Record]] = {
-    cls.kind: cls for cls in (Engagement, Install, IdentityLink, Impression, Click, Deletion)
+    cls.kind: cls for cls in (Engagement, Install, Session, IdentityLink, Impression, Click, Deletion)
 }
 
 PING_QUEUES = frozenset({Impression.queue, Click.queue})
@@ -229,6 +250,12 @@ def _texts(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(member, str) for member in value.values())
 
 
+def _lists_of_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(member, list) and all(isinstance(item, str) for item in member) for member in value.values()
+    )
+
+
 _VALIDATORS: dict[str, Callable[[Any], bool]] = {
     "id": _text,
     "app_id": _text,
@@ -238,6 +265,7 @@ _VALIDATORS: dict[str, Callable[[Any], bool]] = {
     "event_name": _text,
     "event_data": lambda _value: True,
     "device_ids": _texts,
+    "former_ids": _lists_of_texts,
     "extra": lambda value: isinstance(value, dict),
     "identities": _texts,
     "tracker": _text,

@@ -7,13 +7,13 @@ import functools
 import hashlib
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 
-from .smartlink_settings import SmartLinkSettings, glob, named_host
+from .smartlink_settings import AUTO, SmartLinkSettings, glob, named_host
 from .smartlink_template import (
     CONTEXT_PLACEHOLDERS,
     Address,
@@ -212,10 +212,19 @@ _make_plan = functools.partial(tuple.__new__, LinkPlan)
 """A `LinkPlan` from a tuple of its fields, in half the time of a call."""
 
 
-class SmartLinks:
-    """The SmartLinks of one app. Can be shared: its only state is a bounded cache."""
+USER_PARAMS: Mapping[str, str] = {"messenger": "fb_user_id", "instagram": "ig_user_id"}
+"""By channel, the parameter with the recipient's id where the settings say ``auto``."""
 
-    def __init__(self, settings: SmartLinkSettings) -> None:
+
+class SmartLinks:
+    """
+    The SmartLinks of one app. Can be shared: its only state is a bounded cache.
+
+    Args:
+        user_params: As of `USER_PARAMS`; an unknown channel counts as the first.
+    """
+
+    def __init__(self, settings: SmartLinkSettings, *, user_params: Mapping[str, str] = USER_PARAMS) -> None:
         self.settings = settings
         self.text_links = settings.text_links
         self._default = None if settings.default is None else LinkTemplate.parse(settings.default)
@@ -226,10 +235,16 @@ class SmartLinks:
         self._templates = [template for _, _, template in self._routes] + ([self._default] if self._default else [])
         self._template_hosts = frozenset(template.host for template in self._templates)
         self._hosts = frozenset(host.lower() for host in settings.hosts)
-        self._params = tuple(param_of(name, text) for name, text in settings.params.items())
-        if settings.user_param is not None:
-            self._params += (param_of(settings.user_param, "{user_id}"),)
-        self._param_names = frozenset(param.name for param in self._params)
+        params = tuple(param_of(name, text) for name, text in settings.params.items())
+        if settings.user_param is None:
+            self._params_by_channel = dict.fromkeys(user_params, params)
+        else:
+            names = user_params if settings.user_param == AUTO else dict.fromkeys(user_params, settings.user_param)
+            self._params_by_channel = {
+                channel: (*params, param_of(name, "{user_id}")) for channel, name in names.items()
+            }
+        self._other_params = next(iter(self._params_by_channel.values()))
+        self._param_names = frozenset(param.name for each in self._params_by_channel.values() for param in each)
         self._remembered = functools.lru_cache(maxsize=REMEMBERED_ADDRESSES)(self._plan)
 
     @property
@@ -258,7 +273,11 @@ class SmartLinks:
 
     def builder(self, context: LinkContext) -> LinkBuilder:
         """The builder for the links of one message."""
-        return LinkBuilder(context, params=self._params, plan=self._remembered, user_id=self.user_id)
+        return LinkBuilder(context, params=self.params_of(context), plan=self._remembered, user_id=self.user_id)
+
+    def params_of(self, context: LinkContext) -> tuple[Param, ...]:
+        """The parameters of every link of one message."""
+        return self._params_by_channel.get(context.channel or "", self._other_params)
 
     def entry_link(
         self, target_url: str, *, ref: str | None = None, creative: str | None = None, page_id: str | None = None

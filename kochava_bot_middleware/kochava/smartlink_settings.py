@@ -94,6 +94,9 @@ class LinkRoute:
     link: str = attrs.field(validator=_template)
 
 
+AUTO = "auto"
+"""As the name of the parameter with the person's id: that under which it is sent with events."""
+
 DEFAULT_PARAMS = {"site_id": "{page_id}", "sub_site_id": "{channel}", "creative_id": "{creative}"}
 """Only names that stay the same when the code changes: a report goes on for years."""
 
@@ -108,7 +111,8 @@ class SmartLinkSettings:
         routes: The first that matches is used.
         params: Parameters of every SmartLink, with placeholders of the message. One whose placeholders are all
             empty, or that the template sets itself, is left out.
-        user_param: Name of the parameter with the recipient's id; ``None`` leaves it out.
+        user_param: Name of the parameter with the recipient's id. ``auto``: that of the id in events, which differs by
+            channel; ``None`` leaves the id out.
         user_id_hash: Send a keyed hash (hex HMAC-SHA256) instead of the id.
         user_id_hash_key: The key of the hash.
         skip: Patterns of addresses that are not replaced.
@@ -121,7 +125,7 @@ class SmartLinkSettings:
     default: str | None = attrs.field(default=None, validator=_default_template)
     routes: tuple[LinkRoute, ...] = ()
     params: Mapping[str, str] = attrs.field(factory=lambda: dict(DEFAULT_PARAMS), validator=_params)
-    user_param: str | None = attrs.field(default="fb_user_id", validator=_user_param)
+    user_param: str | None = attrs.field(default=AUTO, validator=_user_param)
     user_id_hash: bool = False
     user_id_hash_key: Secret | None = None
     skip: tuple[str, ...] = attrs.field(default=(), validator=_patterns)

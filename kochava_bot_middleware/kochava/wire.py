@@ -20,7 +20,7 @@ import orjson
 
 from ..exceptions import KochavaBotError
 from .destination import Destination, WireSettings, host_of
-from .records import TOP_LEVEL, Deletion, Engagement, IdentityLink, Install, Ping, Record
+from .records import TOP_LEVEL, Deletion, Engagement, IdentityLink, Install, Ping, Record, Session
 from .standard import REVENUE_KEYS, StandardEvent
 
 _NOT_ALLOWED = re.compile(r"[^\x21-\x7e]+")
@@ -70,6 +70,8 @@ def build_request(record: Record, destination: Destination) -> WireRequest:
             return _post(url, _event(record, wire), wire)
         case Install():
             return _post(url, _install(record, wire), wire)
+        case Session():
+            return _post(url, _session(record, wire), wire)
         case IdentityLink():
             return _identity_link(url, record, wire)
         case Deletion():
@@ -131,6 +133,13 @@ def _install(record: Install, wire: WireSettings) -> dict[str, Any]:
     return body
 
 
+def _session(record: Session, wire: WireSettings) -> dict[str, Any]:
+    """No page of Kochava has the body of a session, which its SDKs send on this path: this is that of an event."""
+    data: dict[str, Any] = {"device_ids": dict(record.device_ids), "usertime": record.usertime}
+    # Kochava's SDKs name the device by this alone.
+    return {"kochava_device_id": record.user_id, **_envelope("session", record, data, record.extra, wire)}
+
+
 def _envelope(
     action: str, record: Record, data: dict[str, Any], extra: Mapping[str, Any], wire: WireSettings
 ) -> dict[str, Any]:
@@ -167,13 +176,28 @@ def _identity_link(url: str, record: IdentityLink, wire: WireSettings) -> WireRe
 
 
 def _deletion(url: str, record: Deletion, wire: WireSettings) -> WireRequest:
-    ids = [
-        {"id_type": wire.deletion_id_types.get(name, name), "id_value": value}
-        for name, value in record.device_ids.items()
-    ]
+    pairs = [*record.device_ids.items()]
+    pairs += [(name, value) for name, values in record.former_ids.items() for value in values]
+    ids = [{"id_type": wire.deletion_id_types.get(name, name), "id_value": value} for name, value in pairs]
     key = wire.deletion_key.value if wire.deletion_key is not None else ""
     headers = {**_json_headers(wire), "Authentication-Key": key}
     return WireRequest(method="POST", url=url, headers=headers, body=orjson.dumps({"device_ids": ids}))
+
+
+def ids_sent(record: Record, wire: WireSettings) -> dict[str, str]:
+    """The ids of the person, by name, that the request for *record* has; not the parameters of a ping."""
+    device_id = str(getattr(record, "extra", {}).get("kochava_device_id", record.user_id))
+    has_device_id = wire.profile == "s2s" or wire.identity_form == "action"
+    match record:
+        case Engagement() | Install() | Session():
+            given = "kochava_device_id" in record.extra or isinstance(record, Session)
+            return {**record.device_ids, **({"kochava_device_id": device_id} if has_device_id or given else {})}
+        case IdentityLink() if wire.identity_form == "action":
+            return {"kochava_device_id": device_id, **record.identities}
+        case IdentityLink():
+            return {**record.device_ids, **record.identities}
+        case _:
+            return {}
 
 
 def with_params(url: str, params: Mapping[str, str]) -> str:

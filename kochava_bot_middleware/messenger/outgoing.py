@@ -244,6 +244,8 @@ class Outgoing:
 
     Attributes:
         endpoint: Last part of the Graph path, usually an `Endpoint`.
+        node: The part of the path before it, such as ``act_<id>`` for a marketing message; ``None`` for the Page or
+            account that sends.
         body: The JSON object as the caller gave it: dicts, lists, attrs instances, or JSON text in its members.
         page_id: The Page (or Instagram account) that sends; ``None`` when the bot was created without one and does not
             reply to an event.
@@ -265,6 +267,7 @@ class Outgoing:
     upload: Upload | None = None
     creative: str | None = None
     greeting: bool = False
+    node: str | None = None
     tracker: str | None = None
 
     @property

@@ -157,6 +157,17 @@ class PageMethods(MessageSender):
         body |= {name: value for name, value in members.items() if value is not None}
         return await self.call("POST", f"me/{verb}_thread_control", body=body)
 
+    async def unsubscribe_from_marketing_messages(self, people: Sequence[Mapping[str, str]]) -> Any:
+        """
+        End the subscription of people to the Page's marketing messages; the answer has their ``invalid_rows_count``.
+
+        Args:
+            people: One object for each: ``{"psid": …}``, ``{"subscriber_token": …}``, or ``phone``, ``email`` or both
+                of these, plain or as SHA-256.
+        """
+        path = f"{_segment(self.page_id or 'me')}/messaging_customer_base/unsubscribe"
+        return await self.call("POST", path, body={"data": list(people)})
+
     def _platform(self, platform: str | None) -> dict[str, str]:
         if platform is None and self.channel is Channel.INSTAGRAM:
             platform = Channel.INSTAGRAM.value

@@ -169,9 +169,4 @@ def _recipient_of(event: Event) -> dict[str, str]:
     if event.user_id is None:
         msg = f"cannot reply: the {event.kind.value} event names no person"
         raise BadRequestError(msg)
-    places = (event.raw.get("sender"), event.raw.get("optin"))
-    by_reference = any(
-        isinstance(place, Mapping) and not place.get("id") and str(place.get("user_ref")) == event.user_id
-        for place in places
-    )
-    return {"user_ref" if by_reference else "id": event.user_id}
+    return {"user_ref" if event.is_by_reference else "id": event.user_id}

@@ -39,6 +39,7 @@ class AsyncBot(MessageMethods, PageMethods, Bot):  # type: ignore[misc]
         graph_url: Scheme and host of the Graph API, ``https://graph.instagram.com`` for Instagram Login.
         page_id: The Page or Instagram account that sends, for the send chain.
         channel: The platform that delivers.
+        addressed_by_id: Call the Page or Instagram account by *page_id* in place of ``me``.
         timeout_seconds: For a whole call; at least 90 s for calls with media.
         raise_errors: Raise `SendError` also in the methods that pymessenger has.
         session: An HTTP session to use; it is not closed.
@@ -47,7 +48,8 @@ class AsyncBot(MessageMethods, PageMethods, Bot):  # type: ignore[misc]
         rng: For the jitter of waits before a call is repeated; ``None`` is a new one.
 
     Raises:
-        ValueError: The token is empty or contains white space, or *graph_url* is not an address.
+        ValueError: The token is empty or contains white space, *graph_url* is not an address, or there is no *page_id*
+            to address by.
         RegistrationError: One of *middlewares* cannot be used as one.
     """
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import quote
 
 import aiohttp
 import attrs
@@ -24,6 +25,9 @@ from .outgoing import Endpoint, Notification, Outgoing, SendKeywords, SendOption
 
 DEFAULT_API_VERSION: Final = "v26.0"
 FACEBOOK_GRAPH_URL: Final = "https://graph.facebook.com"
+
+
+_ME: Final = re.compile(r"^(/?(?:v[0-9.]+/)?)me(?=[/?]|$)")
 
 
 def normal_version(api_version: str | float) -> str:
@@ -74,6 +78,7 @@ class MessageSender:
         page_id: The Page or Instagram account that sends. If ``None``, a `Reply` uses that of its event, and for other
             messages settings by Page apply only if a middleware can determine the Page.
         channel: The platform that delivers.
+        addressed_by_id: Calls name `page_id` in their path in place of ``me``, as tokens of *Unified Login* need it.
         proxy: ``environment`` (``HTTPS_PROXY``, ``NO_PROXY`` and so on), ``none``, or an address. A `session` that is
             given has its own.
         raise_errors: Also raise errors in the methods that pymessenger has.
@@ -85,6 +90,7 @@ class MessageSender:
     graph_url: str = FACEBOOK_GRAPH_URL
     page_id: str | None = attrs.field(default=None, kw_only=True)
     channel: Channel = attrs.field(default=Channel.MESSENGER, kw_only=True)
+    addressed_by_id: bool = attrs.field(default=False, kw_only=True)
     raise_errors: bool = attrs.field(default=False, kw_only=True)
     _proxy: str = attrs.field(default=ENVIRONMENT, validator=proxy_setting, kw_only=True)
     _timeout_seconds: float = attrs.field(default=20.0, kw_only=True)
@@ -98,6 +104,9 @@ class MessageSender:
     def __attrs_post_init__(self) -> None:
         if not self.graph_url.startswith(("https://", "http://")):
             msg = f"graph_url must begin with https:// or http://, got {self.graph_url!r}"
+            raise ValueError(msg)
+        if self.addressed_by_id and not self.page_id:
+            msg = f"addressed_by_id needs page_id, the id of the Page or Instagram account, got {self.page_id!r}"
             raise ValueError(msg)
         self.graph_url = f"{self.graph_url.rstrip('/')}/{self.api_version}"
         self._graph = Graph(
@@ -127,6 +136,11 @@ class MessageSender:
     async def close(self) -> None:
         """Close the HTTP sessions that were opened here. A session given by the caller stays open."""
         await self._graph.close()
+
+    @property
+    def node(self) -> str:
+        """The Page or account in the paths of calls; ``me`` is that of the token."""
+        return quote(str(self.page_id), safe="") if self.addressed_by_id else "me"
 
     @property
     def middlewares(self) -> tuple[object, ...]:
@@ -184,13 +198,13 @@ class MessageSender:
         Call the Graph API directly, without the send chain: for what no person will see.
 
         Args:
-            path: Below the version, such as ``me/thread_owner``.
+            path: Below the version, such as ``me/thread_owner``; with `addressed_by_id`, ``me`` becomes the id.
             params: Query parameters; the token is added as a header.
 
         Raises:
             SendError: The subclass says what the caller can do.
         """
-        return await self._call(GraphCall(method=method, path=path, params=params or {}, body=body))
+        return await self._call(GraphCall(method=method, path=self._own_path(path), params=params or {}, body=body))
 
     async def _answer(self, outgoing: Outgoing) -> Any:
         """`send` as in pymessenger: an error answered by Facebook is returned, unless `raise_errors`."""
@@ -211,12 +225,16 @@ class MessageSender:
         return Outgoing(endpoint=endpoint, body=body, page_id=self.page_id, channel=self.channel, **fields)
 
     async def _deliver(self, outgoing: Outgoing) -> Any:
-        # `me` is the Page or account of the token. Each request of a batch names its own path.
-        path = "" if outgoing.endpoint == Endpoint.BATCH else f"me/{outgoing.endpoint}"
+        # Each request of a batch names its own path.
+        path = "" if outgoing.endpoint == Endpoint.BATCH else f"{outgoing.node or self.node}/{outgoing.endpoint}"
         call = GraphCall(
             method=outgoing.method, path=path, params=outgoing.params, body=outgoing.body, upload=outgoing.upload
         )
         return await self._call(call)
+
+    def _own_path(self, path: str) -> str:
+        """*path* with the id in place of ``me`` at its beginning, where that is needed."""
+        return _ME.sub(rf"\g<1>{self.node}", path) if self.addressed_by_id else path
 
     async def _call(self, call: GraphCall) -> Any:
         return await self._graph.call(call, access_token=self.access_token, proof=self._token_proof())

@@ -16,6 +16,7 @@ from ..kochava.contact_details import digits_of, holds_contact_details, is_phone
 from ..kochava.standard import is_currency
 from ..messenger.events import (
     AccountLinkingEvent,
+    ChangeEvent,
     DeliveryEvent,
     Event,
     FeedbackQuestion,
@@ -107,6 +108,8 @@ class EngagementSettings:
             counted and logged, since a purchase must not be lost for a bad key. Meant for development.
         attach_referral: Which referral of a person is sent with their named events: ``last``, ``first`` or ``off``.
         referral_seconds: For how long.
+        sessions: A person's first event after a day without one is preceded by a session, to which Kochava can
+            attribute a re-engagement. No page of Kochava has the body of a session.
     """
 
     automatic: str = attrs.field(default="unless_named", validator=one_of("unless_named", "always", "off"))
@@ -114,6 +117,7 @@ class EngagementSettings:
     strict: bool = False
     attach_referral: str = attrs.field(default="last", validator=one_of("last", "first", "off"))
     referral_seconds: float = attrs.field(default=30 * 86400.0, validator=at_least(0))
+    sessions: bool = False
 
 
 def automatic_event(
@@ -291,6 +295,8 @@ def signal_of(event: Event, now: float) -> Signal | None:
             )
         case ReactionEvent():
             return Acted(at=at)
+        case ChangeEvent() if event.paid_message_ids:
+            return Delivered(at=now, mids=event.paid_message_ids)
         case _ if event.kind in _NOT_AN_ACTION or event.standby:
             return None
         case _:

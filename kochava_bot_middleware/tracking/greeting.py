@@ -15,6 +15,7 @@ import attrs
 from ..handling import Handling, current_handling
 from ..kochava.destination import TrackerUrls, kochava_url
 from ..kochava.records import GREETING, Click, Impression
+from ..kochava.smartlink_settings import AUTO
 from ..settings import InvalidValue, at_least, not_empty, one_of
 from .funnel import Greeting, PingStep
 from .people import Person, record_id
@@ -90,7 +91,7 @@ class GreetingSettings:
             after this time; ``None``: it never does.
         delivery_events: Whether to expect delivery events: ``auto`` expects them of a Messenger Page that has sent one
             within a week, ``expected`` of every Messenger Page, ``absent`` of none. Instagram has none.
-        user_param: Parameter for the person's id.
+        user_param: Parameter for the person's id. ``auto``: named as in events, which differs by channel.
         impression_id_param: Parameter for an impression's own stable id.
         click_id_param: Parameter for a click's own stable id.
         site_id_param: Parameter for the Page.
@@ -113,7 +114,7 @@ class GreetingSettings:
     no_click_after_refs: tuple[str, ...] = attrs.field(default=(), validator=_refs)
     delivery_wait_seconds: float | None = attrs.field(default=60.0, validator=at_least(0))
     delivery_events: str = attrs.field(default="auto", validator=one_of("auto", "expected", "absent"))
-    user_param: str | None = attrs.field(default="fb_user_id", validator=not_empty)
+    user_param: str | None = attrs.field(default=AUTO, validator=not_empty)
     impression_id_param: str | None = attrs.field(default="impression_id", validator=not_empty)
     click_id_param: str | None = attrs.field(default="click_id", validator=not_empty)
     site_id_param: str | None = attrs.field(default="site_id", validator=not_empty)
@@ -218,11 +219,12 @@ def ping_of(
     *,
     app_id: str,
     user_id: str,
+    user_key: str,
     person: Person,
     at: float,
     device: Mapping[str, str],
 ) -> Impression | Click:
-    """The ping of one step; *user_id* is the person's id as it may leave."""
+    """The ping of one step; *user_id* is the person's id as it may leave, and *user_key* its name in events."""
     made, id_param = (
         (Impression, settings.impression_id_param) if step is PingStep.IMPRESSION else (Click, settings.click_id_param)
     )
@@ -247,7 +249,7 @@ def ping_of(
         settings.ad_id_param: facts["ad_id"],
         settings.ip_param: device.get("origination_ip", ""),
         settings.device_ua_param: device.get("device_ua", ""),
-        settings.user_param: facts["user_id"],
+        user_key if settings.user_param == AUTO else settings.user_param: facts["user_id"],
         id_param: ping_id,
         **{name: filled(template, facts) for name, template in settings.params.items()},
     }

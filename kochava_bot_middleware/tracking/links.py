@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import attrs
 
-from ..kochava.smartlink import LinkBuilder, LinkContext, LinkPlan, NoSmartLink, SmartLinks
+from ..kochava.smartlink import USER_PARAMS, LinkBuilder, LinkContext, LinkPlan, NoSmartLink, SmartLinks
 from ..kochava.smartlink_settings import SmartLinkSettings
 from ..kochava.smartlink_template import address_of
 from ..messenger.events import Channel
@@ -26,12 +26,18 @@ class AppLinks(SmartLinks):
     Args:
         catalogue: The provider's answers; ``None`` without a provider.
         anonymous: No link carries the person's id: for those who opted out.
+        user_params: As of `SmartLinks`.
     """
 
     def __init__(
-        self, settings: SmartLinkSettings, *, catalogue: Catalogue | None = None, anonymous: bool = False
+        self,
+        settings: SmartLinkSettings,
+        *,
+        catalogue: Catalogue | None = None,
+        anonymous: bool = False,
+        user_params: Mapping[str, str] = USER_PARAMS,
     ) -> None:
-        super().__init__(settings)
+        super().__init__(settings, user_params=user_params)
         self.catalogue = catalogue
         self._anonymous = anonymous
 
@@ -52,7 +58,7 @@ class AppLinks(SmartLinks):
     def builder(self, context: LinkContext) -> LinkBuilder:
         if self.catalogue is None:
             return super().builder(context)
-        return LinkBuilder(context, params=self._params, plan=self._provided_plan, user_id=self.user_id)
+        return LinkBuilder(context, params=self.params_of(context), plan=self._provided_plan, user_id=self.user_id)
 
     def user_id(self, user_id: str) -> str:
         return "" if self._anonymous else super().user_id(user_id)

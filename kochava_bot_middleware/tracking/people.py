@@ -36,19 +36,28 @@ class Person:
         page_id: The Page they wrote to; ``None`` when unknown.
         channel: Where.
         is_hashed: `user_id` is the keyed hash under which Kochava knows the person.
+        is_by_reference: It is a `user_ref`, and no PSID.
+        is_assumed: Nobody said where they are: what was recorded of them before decides.
     """
 
     user_id: str
     page_id: str | None = None
     channel: Channel = Channel.MESSENGER
     is_hashed: bool = False
+    is_by_reference: bool = False
+    is_assumed: bool = False
 
 
 def person_of(event: Event) -> Person | None:
     """The person *event* is about; ``None`` when it names nobody."""
     if not event.user_id:
         return None
-    return Person(user_id=event.user_id, page_id=event.page_id, channel=event.channel)
+    return Person(
+        user_id=event.user_id,
+        page_id=event.page_id,
+        channel=event.channel,
+        is_by_reference=event.is_by_reference,
+    )
 
 
 def record_id(*parts: str | int | None) -> str:
@@ -91,6 +100,8 @@ class IdentitySettings:
     Attributes:
         messenger_device_id_key: Member of ``device_ids`` for a PSID.
         instagram_device_id_key: Member of ``device_ids`` for an Instagram-scoped id.
+        user_ref_device_id_key: Member of ``device_ids`` for the `user_ref` of a plugin or of a marketing message, which
+            is no PSID. Once Facebook names both of a person, they are linked.
         messenger_link_key: The same of an identity link; ``None``: as in events. Kochava's page on identity links
             writes ``fb_userid`` where its bot page writes ``fb_user_id``.
         instagram_link_key: Likewise.
@@ -103,21 +114,28 @@ class IdentitySettings:
 
     messenger_device_id_key: str = attrs.field(default="fb_user_id", validator=not_empty)
     instagram_device_id_key: str = attrs.field(default="ig_user_id", validator=not_empty)
+    user_ref_device_id_key: str = attrs.field(default="fb_user_ref", validator=not_empty)
     messenger_link_key: str | None = attrs.field(default=None, validator=not_empty)
     instagram_link_key: str | None = attrs.field(default=None, validator=not_empty)
     identities_in_events: tuple[str, ...] = ()
     identify_on_linking: Callable[[Any], Any] | None = attrs.field(default=None, validator=one_parameter)
     wait_for_first_record: bool = True
 
-    def device_ids(self, channel: Channel, user_id: str) -> Mapping[str, str]:
-        """The ``device_ids`` of the person's records."""
-        messenger = channel is Channel.MESSENGER
-        return {self.messenger_device_id_key if messenger else self.instagram_device_id_key: user_id}
+    def key_of(self, person: Person) -> str:
+        """The name of the person's own id, wherever it is sent."""
+        if person.is_by_reference:
+            return self.user_ref_device_id_key
+        return self.keys_by_channel[person.channel]
 
-    def link_ids(self, channel: Channel, user_id: str) -> Mapping[str, str]:
-        """The ``device_ids`` of the person's identity links."""
-        key = self.messenger_link_key if channel is Channel.MESSENGER else self.instagram_link_key
-        return self.device_ids(channel, user_id) if key is None else {key: user_id}
+    @property
+    def keys_by_channel(self) -> Mapping[str, str]:
+        """The names of PSIDs and Instagram-scoped ids."""
+        return {Channel.MESSENGER: self.messenger_device_id_key, Channel.INSTAGRAM: self.instagram_device_id_key}
+
+    def link_key_of(self, person: Person) -> str:
+        """The name of the person's own id in identity links."""
+        key = self.messenger_link_key if person.channel is Channel.MESSENGER else self.instagram_link_key
+        return self.key_of(person) if key is None or person.is_by_reference else key
 
 
 def clean_identities(identities: Any) -> tuple[dict[str, str], tuple[tuple[str, str], ...]]:
@@ -132,14 +150,15 @@ def clean_identities(identities: Any) -> tuple[dict[str, str], tuple[tuple[str, 
             problems.append((f"(a key of type {type(key).__name__})", "is not a name"))
         elif not isinstance(text, str) or not text.strip():
             problems.append((key[:100], "has no text as value"))
-        elif not _encodable(key + text):
+        elif not encodable(key + text):
             problems.append((key[:100], "holds half a character (a lone surrogate)"))
         else:
             clean[key] = text
     return clean, tuple(problems)
 
 
-def _encodable(text: str) -> bool:
+def encodable(text: str) -> bool:
+    """Whether *text* can be written at all: half a character, a lone surrogate, cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -275,7 +294,9 @@ class InstallSettings:
 
     def is_entry(self, event: Event | None) -> bool:
         """Whether *event* is the entry of a person, given that they are new."""
-        if self.mode != "entry" or not isinstance(event, PostbackEvent) or event.standby or event.from_page:
+        if self.mode != "entry" or not isinstance(event, PostbackEvent):
+            return False
+        if event.standby or event.from_page or event.is_by_reference:
             return False
         return event.referral is not None or event.payload in self.get_started_payloads
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ..kochava.records import Deletion, Record
-from ..messenger.events import Channel, Event
+from ..messenger.events import Event
 from ..settings import kind_of
-from ..store.records import Entry, Queue, Unit
+from ..store.records import CommitVerdict, Entry, Queue, Unit
 from .consent import Consent, HookAnswers, Suppression
 from .people import Person, call_hook, device_facts
-from .settings import App, TrackingContext
-from .state import record_entry, suppression_of, write
+from .settings import DRY_PREFIX, App, TrackingContext
+from .state import Keys, KnownState, StateKey, change, record_entry, suppression_of, values_of, write
 
 TRIES = 3
 """How often a consent callable is called before its answer counts as not known."""
@@ -90,7 +90,8 @@ class Privacy:
             for name in failed:
                 self._context.incidents.report("device_fact_failed", name)
         installs: bool | None = False
-        if app.install.mode != "off" and not is_known:
+        # Of a reference, only the person behind it can be an install.
+        if app.install.mode != "off" and not is_known and not person.is_by_reference:
             try:
                 installs = await app.install.installs(event, user_id, self._clock.now())
             except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
@@ -151,15 +152,15 @@ class Privacy:
 
     async def opt_out(self, user_id: str) -> None:
         """Send nothing more of a person, what waits included."""
-        name = self._settings.named(user_id)
-        await self._store.commit(Unit(marks=[write(self._context.suppression_key(name), b"opted out")]))
-        self._remember(name, Suppression.OPTED_OUT)
+        for name in await self._names(self._settings.named(user_id)):
+            await self._store.commit(Unit(marks=[write(self._context.suppression_key(name), b"opted out")]))
+            self._remember(name, Suppression.OPTED_OUT)
 
     async def opt_in(self, user_id: str) -> None:
         """Take an opt-out back; a forgotten person is new again."""
-        name = self._settings.named(user_id)
-        await self._store.commit(Unit(marks=[write(self._context.suppression_key(name), None)]))
-        self._remembered.pop(name, None)
+        for name in await self._names(self._settings.named(user_id)):
+            await self._store.commit(Unit(marks=[write(self._context.suppression_key(name), None)]))
+            self._remembered.pop(name, None)
 
     async def forget(self, user_id: str) -> int:
         """
@@ -167,19 +168,52 @@ class Privacy:
         dropped.
         """
         name = self._settings.named(user_id)
-        tombstone = write(self._context.suppression_key(name), b"forgotten")
         # Of several Pages' settings for one app, those that can ask it to delete.
         apps: dict[str, App] = {}
         for app in self._context.apps:
             if app.app_id not in apps or app.destination.wire.deletion_url is not None:
                 apps[app.app_id] = app
-        deletes = [write(key, None) for app_id in apps for key in self._context.keys(app_id, name).all]
-        # The tombstone first: should the process die now, nothing of the person is sent any more.
-        requests = [self._deletion(app, name) for app in apps.values() if app.destination.wire.deletion_url is not None]
-        await self._store.commit(Unit(appends=requests, marks=[tombstone, *deletes]))
-        self._remember(name, Suppression.FORGOTTEN)
-        lanes = [f"{app_id}/{name}" for app_id in apps] + await self._inbox_lanes(user_id)
-        return await self._store.forget(lanes, reason=str(Suppression.FORGOTTEN), tombstone=tombstone)
+        names = await self._forget_state(apps, name)
+        lanes = await self._inbox_lanes({user_id, *names})
+        dropped = 0
+        for each in names:
+            self._remember(each, Suppression.FORGOTTEN)
+            lanes += [f"{app_id}/{each}" for app_id in apps]
+            tombstone = write(self._context.suppression_key(each), b"forgotten")
+            dropped += await self._store.forget(lanes, reason=str(Suppression.FORGOTTEN), tombstone=tombstone)
+            lanes = []
+        return dropped
+
+    async def _forget_state(self, apps: Mapping[str, App], name: str) -> tuple[str, ...]:
+        """
+        Write that a person is forgotten, delete their state entries, and ask for the deletion of what was sent of them:
+        in one commit, so that nothing of them is sent if the process dies afterwards. Returns all of their names.
+        """
+        while True:
+            names = await self._names(name)
+            keys = [each for one in names for each in self._keys(one)]
+            stored = await self._known(keys)
+            marks = [write(self._context.suppression_key(each), b"forgotten") for each in names]
+            for each in keys:
+                marks += [write(key, None) for key in each.all if key != each.known]
+                # What another process sends meanwhile must be in the request.
+                marks.append(change(each.known, None, stored))
+            requests = []
+            for app_id, app in apps.items():
+                # What a dry run wrote down was never sent.
+                sent = [each.known for each in keys if each.app_id == app_id and not each.prefix]
+                told = [KnownState.from_bytes(stored.get(key)) for key in sent]
+                if app.destination.wire.deletion_url is not None and any(state.ids for state in told):
+                    requests.append(self._deletion(app, name, told))
+            committed = await self._store.commit(Unit(appends=requests, marks=marks))
+            if committed.verdict is CommitVerdict.COMMITTED:
+                return names
+
+    async def _names(self, name: str) -> tuple[str, ...]:
+        """The name of a person, and those of the references that turned out to be them."""
+        stored = await self._known(self._keys(name))
+        user_refs = [ref for value in stored.values() for ref in KnownState.from_bytes(value).user_refs]
+        return tuple(dict.fromkeys([name, *user_refs]))
 
     async def _stored(self, name: str) -> Suppression | None:
         key = self._context.suppression_key(name)
@@ -200,10 +234,21 @@ class Privacy:
         while len(self._remembered) > REMEMBERED_PEOPLE:
             self._remembered.popitem(last=False)
 
-    def _deletion(self, app: App, name: str) -> Entry:
-        sharing = [each for each in self._context.apps if each.app_id == app.app_id]
-        names = [each.identity.device_ids(channel, name) for each in sharing for channel in Channel]
-        device_ids: Mapping[str, Any] = {key: value for ids in names for key, value in ids.items()}
+    def _keys(self, name: str) -> list[Keys]:
+        """The keys of a person's state entries in every app, those of a dry run, too."""
+        app_ids = dict.fromkeys(app.app_id for app in self._context.apps)
+        return [Keys(app_id, name, prefix) for app_id in app_ids for prefix in ("", DRY_PREFIX)]
+
+    async def _known(self, keys: Sequence[Keys]) -> Mapping[StateKey, bytes]:
+        known = [each.known for each in keys]
+        return values_of(known, await self._store.recall(known))
+
+    def _deletion(self, app: App, name: str, told: Sequence[KnownState]) -> Entry:
+        """The request that names what *told* says was sent."""
+        values: dict[str, list[str]] = {}
+        for state in told:
+            for key, sent in state.ids.items():
+                values[key] = [*values.get(key, ()), *(value for value in sent if value not in values.get(key, ()))]
         now = self._clock.now()
         record = Deletion(
             id=uuid.uuid4().hex,
@@ -211,19 +256,20 @@ class Privacy:
             user_id=name,
             page_id=app.destination.page_id,
             usertime=int(now),
-            device_ids=device_ids,
+            device_ids={key: sent[-1] for key, sent in values.items()},
+            former_ids={key: sent[:-1] for key, sent in values.items() if sent[:-1]},
         )
         # Not in the person's own lane, which is about to be emptied.
         return record_entry(record, now, lane=f"{app.app_id}/deletion/{record.id}")
 
-    async def _inbox_lanes(self, user_id: str) -> list[str]:
+    async def _inbox_lanes(self, user_ids: Collection[str]) -> list[str]:
         """
         The lanes of the person's events that are being handled: a lane begins with a Page, which need not be known.
         """
         lanes: set[str] = set()
         after: str | None = None
         while page := await self._store.browse(Queue.INBOX, limit=500, after=after):
-            lanes |= {row.entry.lane for row in page if row.entry.lane.endswith(f"/{user_id}")}
+            lanes |= {row.entry.lane for row in page if row.entry.lane.partition("/")[2] in user_ids}
             after = page[-1].entry.id
         return sorted(lanes)
 

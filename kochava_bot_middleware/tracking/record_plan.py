@@ -10,21 +10,25 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from ..kochava.event_data import clean_event_data
-from ..kochava.records import TOP_LEVEL, Engagement, IdentityLink, Install, Record
-from ..messenger.events import Channel, Event
+from ..kochava.records import TOP_LEVEL, Engagement, IdentityLink, Install, Ping, Record, Session
+from ..kochava.wire import ids_sent
+from ..messenger.events import ChangeEvent, Channel, Event
 from ..store.records import Entry, Mark
 from ..telemetry.counts import LeftOut
 from .automatic_events import referral_facts, with_referral
 from .funnel import Delivered, DuePing, Elapsed, FunnelState, Greeting, PingStep, Sent, Signal, advance
 from .greeting import ping_of
-from .people import record_id, usertime_of
+from .people import Person, record_id, usertime_of
 from .recording import RecordedPerson, RequestedEvent
+from .settings import App
 from .state import (
     IdentityState,
+    KnownState,
     ReferralState,
     StateKey,
     Timer,
     change,
+    comment_key,
     create,
     greeting_key,
     page_key,
@@ -33,6 +37,12 @@ from .state import (
     sent_from_bytes,
     write,
 )
+
+COMMENT_SECONDS = 8 * 86400.0
+"""For how long the ad of a comment is kept: within seven days of it, a private reply may be sent."""
+
+SESSION_SECONDS = 86400.0
+"""Kochava attributes at most one session of a device within a day."""
 
 
 @attrs.define(kw_only=True)
@@ -52,12 +62,24 @@ class RecordingPlan:
         self.left_out += part.left_out
 
 
+def comment_marks(event: Event, app: App, *, prefix: str, now: float) -> list[Mark]:
+    """What is kept of a comment: the ad, until the answer to a private reply names the person."""
+    if not isinstance(event, ChangeEvent) or event.comment_id is None or app.events.attach_referral == "off":
+        return []
+    at = now if event.timestamp is None else event.timestamp.timestamp()
+    state = ReferralState().with_referral(referral_facts(event.referral), at)
+    key = comment_key(app.app_id, event.comment_id, prefix)
+    return [write(key, state.to_bytes(), expires_after_seconds=COMMENT_SECONDS)] if state.first else []
+
+
 def keys_to_read(part: RecordedPerson, event: Event | None) -> list[StateKey]:
     """The state entries that the plan of one person needs."""
     keys = part.keys
-    wanted = [part.suppression_key, keys.referral]
+    wanted = [part.suppression_key, keys.referral, keys.known]
+    wanted += [comment_key(part.app.app_id, comment_id, keys.prefix) for comment_id in part.comments]
+    wanted += [joined.referral for joined in part.user_refs]
     if part.events or part.identities or part.app.install.is_entry(event):
-        wanted += [keys.known, keys.identities]
+        wanted.append(keys.identities)
     if part.signals:
         wanted += [keys.funnel, page_key(part.person.page_id, keys.prefix), *greeting_keys(part, event)]
     return wanted
@@ -66,9 +88,9 @@ def keys_to_read(part: RecordedPerson, event: Event | None) -> list[StateKey]:
 def greeting_keys(part: RecordedPerson, event: Event | None) -> list[StateKey]:
     """Keys under which greetings to this person may be stored that were sent without knowing them."""
     names = [f"mid:{mid}" for signal in part.signals if isinstance(signal, Delivered) for mid in signal.mids]
-    prior = None if event is None else event.prior_message
-    if prior is not None and prior.identifier is not None:
-        names += [reference_name(prior.identifier, tracker) for tracker in part.app.destination.trackers]
+    user_ref = None if event is None else event.joined_user_ref or event.user_ref
+    if user_ref is not None:
+        names += [reference_name(user_ref, tracker) for tracker in part.app.destination.trackers]
     return [greeting_key(part.app.app_id, name, part.keys.prefix) for name in names]
 
 
@@ -84,6 +106,9 @@ def plan_person(
         usertime: When the recording's events happened.
     """
     plan = RecordingPlan()
+    known = before = KnownState.from_bytes(stored.get(part.keys.known))
+    if part.person.is_assumed:
+        part = attrs.evolve(part, person=_as_known(part, known))
     joined: list[Sent] = []
     for key in greeting_keys(part, event) if part.signals else ():
         sent = sent_from_bytes(stored.get(key))
@@ -100,13 +125,45 @@ def plan_person(
     referral: Mapping[str, str] = {}
     if events.attach_referral != "off":
         referral = came_by.facts(events.attach_referral, since=now - events.referral_seconds)
-    _plan_records(part, stored, plan, changes, event=event, referral=referral, usertime=usertime, now=now)
+    known = _plan_records(
+        part, stored, plan, changes, known=known, event=event, referral=referral, usertime=usertime, now=now
+    )
     if signals and part.app.has_greeting:
         _plan_greetings(part, stored, plan, changes, signals=signals, referral=referral, came_by=came_by, now=now)
+    known = _told(part, known, plan.records)
+    if known != before:
+        key, value = part.keys.known, known.to_bytes()
+        changes.append(change(key, value, stored) if key in stored else create(key, value))
     if changes:
         # A person who is forgotten in between must not come back as a leftover of this plan.
         plan.marks += [*changes, require_absent(part.suppression_key)]
     return plan
+
+
+def _as_known(part: RecordedPerson, known: KnownState) -> Person:
+    """The person of a call that did not say where they are, by the name under which their id was sent before."""
+    identity, name = part.app.identity, part.keys.name
+    if known.is_user_ref:
+        return attrs.evolve(part.person, is_by_reference=True)
+    names = [key for key, values in known.ids.items() if name in values]
+    elsewhere = [attrs.evolve(part.person, channel=channel) for channel in Channel]
+    for person in (part.person, *elsewhere):
+        if identity.key_of(person) in names:
+            return person
+    return part.person
+
+
+def _told(part: RecordedPerson, known: KnownState, records: Sequence[Record]) -> KnownState:
+    """The state after *records*: with each id of the person that is in them."""
+    if part.person.is_by_reference and not known.is_user_ref:
+        known = attrs.evolve(known, is_user_ref=True)
+    known = known.joined(joined.name for joined in part.user_refs).told(part.link_ids)
+    for record in records:
+        if isinstance(record, Ping):
+            known = known.told({key: value for key, value in record.params.items() if value == part.keys.name})
+        else:
+            known = known.told(ids_sent(record, part.app.destination.wire))
+    return known
 
 
 def _referrals(
@@ -117,12 +174,18 @@ def _referrals(
     if settings.attach_referral == "off" and not part.app.greeting.no_click_after_refs:
         return ReferralState()
     state = before = ReferralState.from_bytes(stored.get(part.keys.referral))
-    new = {} if event is None else referral_facts(event.referral)
-    if event is not None and new:
-        state = before.with_referral(new, now if event.timestamp is None else event.timestamp.timestamp())
-        if state != before:
-            keep = settings.referral_seconds
-            changes.append(change(part.keys.referral, state.to_bytes(), stored, expires_after_seconds=keep))
+    others = [joined.referral for joined in part.user_refs]
+    others += [comment_key(part.app.app_id, comment_id, part.keys.prefix) for comment_id in part.comments]
+    for other in (ReferralState.from_bytes(stored.get(key)) for key in others):
+        state = state.with_referral(other.last, other.last_at)
+    for facts, at in part.referrals:
+        state = state.with_referral(facts, at)
+    if event is not None:
+        at = now if event.timestamp is None else event.timestamp.timestamp()
+        state = state.with_referral(referral_facts(event.referral), at)
+    if state != before:
+        keep = settings.referral_seconds
+        changes.append(change(part.keys.referral, state.to_bytes(), stored, expires_after_seconds=keep))
     return state
 
 
@@ -132,37 +195,40 @@ def _plan_records(
     plan: RecordingPlan,
     changes: list[Mark],
     *,
+    known: KnownState,
     event: Event | None,
     referral: Mapping[str, str],
     usertime: int,
     now: float,
-) -> None:
-    """Install, events and identity link, in this order."""
+) -> KnownState:
+    """Install, session, events and identity link, in this order. Returns what is known of the person then."""
     app, keys = part.app, part.keys
     before = IdentityState.from_bytes(stored.get(keys.identities))
     identities = before.learn(part.identities, kept=app.identity.identities_in_events)
     known_ids = {key: identities.values[key] for key in app.identity.identities_in_events if key in identities.values}
-    is_known = keys.known in stored
-    if not is_known and (part.events or app.install.is_entry(event)):
-        is_known = _plan_first_record(part, plan, changes, event, now)
+    if not known.first_record and (part.events or app.install.is_entry(event)):
+        known = _plan_first_record(part, plan, known, event, now)
     extra = part.answers.extra
+    if app.events.sessions and event is not None and part.events and now - known.session_at >= SESSION_SECONDS:
+        known = _plan_session(part, plan, known, usertime, now)
     for requested in part.events:
         plan.records.append(_engagement(part, requested, referral, known_ids, extra, usertime))
     links = app.destination.wire.identity_form != "off"
-    if links and identities.pending and (is_known or part.events or not app.identity.wait_for_first_record):
+    if links and identities.pending and (known.first_record or part.events or not app.identity.wait_for_first_record):
         plan.records.append(_identity_link(part, identities.pending, extra, now))
         identities = identities.link()
     if identities != before:
         changes.append(change(keys.identities, identities.to_bytes(), stored))
+    return known
 
 
 def _plan_first_record(
-    part: RecordedPerson, plan: RecordingPlan, changes: list[Mark], event: Event | None, now: float
-) -> bool:
-    """The install, if there is to be one, and its state entry. Returns whether Kochava knows the person then."""
+    part: RecordedPerson, plan: RecordingPlan, known: KnownState, event: Event | None, now: float
+) -> KnownState:
+    """The install, if there is to be one. Returns what is known of the person then."""
     app, name, answers = part.app, part.keys.name, part.answers
     if answers.installs is None:
-        return False
+        return known
     if answers.installs:
         plan.records.append(
             Install(
@@ -171,12 +237,31 @@ def _plan_first_record(
                 user_id=name,
                 page_id=part.person.page_id,
                 usertime=usertime_of(None if event is None else event.timestamp, now),
-                device_ids=app.identity.device_ids(part.person.channel, name),
+                device_ids={app.identity.key_of(part.person): name},
                 extra=answers.extra,
             )
         )
-    changes.append(create(part.keys.known, b"installed" if answers.installs else b"seen"))
-    return True
+    return attrs.evolve(known, first_record="installed" if answers.installs else "seen")
+
+
+def _plan_session(
+    part: RecordedPerson, plan: RecordingPlan, known: KnownState, usertime: int, now: float
+) -> KnownState:
+    """The session that begins with the person's first event after a day without one. An install counts as one."""
+    app, name = part.app, part.keys.name
+    if not any(isinstance(record, Install) for record in plan.records):
+        plan.records.append(
+            Session(
+                id=record_id(app.app_id, "session", name, usertime),
+                app_id=app.app_id,
+                user_id=name,
+                page_id=part.person.page_id,
+                usertime=usertime,
+                device_ids={app.identity.key_of(part.person): name},
+                extra=part.answers.extra,
+            )
+        )
+    return attrs.evolve(known, session_at=now)
 
 
 def _engagement(
@@ -187,17 +272,17 @@ def _engagement(
     extra: Mapping[str, object],
     usertime: int,
 ) -> Engagement:
-    app, name, person = part.app, part.keys.name, requested.person
+    app, name = part.app, part.keys.name
     data = requested.data
     if requested.is_named and referral:
         # A ref is free text of whoever made the link, so it is cleaned like any other data.
         data, _ = clean_event_data(with_referral(data, referral), strict=False)
-    own_ids = app.identity.device_ids(person.channel, name)
+    own_ids = {app.identity.key_of(part.person): name}
     return Engagement(
         id=requested.id,
         app_id=app.app_id,
         user_id=name,
-        page_id=person.page_id,
+        page_id=requested.person.page_id,
         usertime=usertime,
         event_name=requested.name,
         event_data=data,
@@ -218,7 +303,7 @@ def _identity_link(
         user_id=name,
         page_id=part.person.page_id,
         usertime=int(now),
-        device_ids=app.identity.link_ids(part.person.channel, name),
+        device_ids={app.identity.link_key_of(part.person): name},
         identities=dict(identities),
         extra={key: extra[key] for key in TOP_LEVEL if key in extra},
     )
@@ -276,6 +361,7 @@ def _plan_ping(part: RecordedPerson, plan: RecordingPlan, ping: DuePing, came_by
             settings,
             app_id=part.app.app_id,
             user_id=part.keys.name,
+            user_key=part.app.identity.key_of(part.person),
             person=part.person,
             at=at,
             device=part.app.device.personal(part.answers.device),
@@ -296,6 +382,7 @@ def _plan_wait(part: RecordedPerson, plan: RecordingPlan, greeting: Greeting, no
         channel=part.person.channel,
         greeting=greeting.id,
         due_at=greeting.sent_at + wait_seconds,
+        is_by_reference=part.person.is_by_reference,
     )
     plan.timers.append(timer.entry(now, prefix=part.keys.prefix))
 

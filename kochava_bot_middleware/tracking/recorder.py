@@ -12,6 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+import attrs
+
 from ..exceptions import NotStorable, StoreError, StoreUnavailable, TrackingError
 from ..handling import Handling, current_handling
 from ..kochava.event_builders import StandardEventData
@@ -22,10 +24,11 @@ from ..telemetry.counts import LeftOut
 from .consent import NOT_ASKED
 from .people import Person, call_hook
 from .privacy import Privacy
-from .record_plan import RecordingPlan, greeting_keys, keys_to_read, plan_person
+from .record_plan import RecordingPlan, comment_marks, greeting_keys, keys_to_read, plan_person
 from .recording import RecordedPerson, Recording, optional_channel, optional_id
 from .settings import Mode, TrackingContext
 from .state import (
+    KnownState,
     StateKey,
     greeting_key,
     page_key,
@@ -166,18 +169,25 @@ class Recorder:
 
     async def commit(self, recording: Recording) -> None:
         """Make a recording durable, waiting no longer than allowed; it goes on in the background if need be."""
+        task = self.begin_commit(recording)
+        if task is None:
+            return
+        await asyncio.wait({task}, timeout=self._context.settings.commit_timeout_seconds)
+        if not task.done():
+            reason = f"not stored yet, only in memory until the store works: {self._committer.failure}"
+            self._context.incidents.report("tracking_at_risk", reason=reason)
+
+    def begin_commit(self, recording: Recording) -> asyncio.Task[None] | None:
+        """Make a recording durable in the background; ``None`` when too much is at risk already."""
         recording.is_open = False
         if len(self._commits) >= self._context.settings.at_risk_limit:
             self._context.counts.left_out[LeftOut.AT_RISK_LIMIT] += 1
             reason = "the store does not work, and memory is full"
             self._context.incidents.report("tracking_lost", reason=reason, level=logging.ERROR)
-            return
+            return None
         task = asyncio.create_task(self.settle(recording))
         self._keep(task)
-        await asyncio.wait({task}, timeout=self._context.settings.commit_timeout_seconds)
-        if not task.done():
-            reason = f"not stored yet, only in memory until the store works: {self._committer.failure}"
-            self._context.incidents.report("tracking_at_risk", reason=reason)
+        return task
 
     async def settle(self, recording: Recording, settlements: Sequence[Settlement] = ()) -> None:
         """Write a recording together with *settlements*, for as long as it takes."""
@@ -204,11 +214,15 @@ class Recorder:
             recording.complete()
         plan = RecordingPlan()
         self._plan_greetings(recording, plan)
+        if (event := recording.event) is not None:
+            app, now = self._context.apps.of(event.page_id), self._context.clock.now()
+            plan.marks += comment_marks(event, app, prefix=self._context.prefix, now=now)
         if (page := self._unseen_page(recording.event)) is not None:
             plan.marks.append(write(page, b"1", expires_after_seconds=PAGE_SEEN_SECONDS))
         parts = []
+        test_users = self._context.settings.test_users
         for part in recording.people.values():
-            if part.person.user_id in self._context.settings.test_users:
+            if part.person.user_id in test_users or (part.joined_to and part.joined_to.person.user_id in test_users):
                 plan.left_out += [LeftOut.TEST_USER] * len(part.events)
             else:
                 parts.append(part)
@@ -306,7 +320,7 @@ class Recorder:
     ) -> tuple[Recording, Person] | None:
         """Where a call is recorded, and the person it is about; ``None`` when nothing is recorded."""
         user_id, page_id = optional_id("user_id", user_id), optional_id("page_id", page_id)
-        channel = optional_channel(channel)
+        channel = optional_channel(channel) or self.channel_of(page_id)
         if self._context.settings.mode is Mode.OFF:
             return None
         current = self.current()
@@ -319,9 +333,17 @@ class Recorder:
             msg = f"{what}: no event of a person is being handled, so `user_id` must say whom it is about"
             raise TrackingError(msg)
         page_id = page_id or (None if own is None else own.page_id)
+        if current is not None and own is not None and own.user_id == user_id and channel in (None, own.channel):
+            return current, attrs.evolve(own, page_id=page_id)
+        is_assumed = channel is None
         if channel is None:
-            channel = own.channel if own is not None and own.user_id == user_id else Channel.MESSENGER
-        return current or self.new(), Person(user_id=user_id, page_id=page_id, channel=channel)
+            channel = Channel.MESSENGER if own is None or own.page_id != page_id else own.channel
+        person = Person(user_id=user_id, page_id=page_id, channel=channel, is_assumed=is_assumed)
+        return current or self.new(), person
+
+    def channel_of(self, page_id: str | None) -> Channel | None:
+        """The channel on which events of a Page came to this process; ``None`` when there was none."""
+        return next((channel for channel, pages in self.pages.items() if page_id in pages), None)
 
     async def _identify_on_linking(self, recording: Recording, event: AccountLinkingEvent) -> None:
         person = recording.person
@@ -368,6 +390,12 @@ class Recorder:
         suppression = suppression_of(stored.get(part.suppression_key))
         if suppression is not None:
             return RecordingPlan(left_out=[suppression] * len(part.events))
+        joined_to = part.joined_to
+        if joined_to is not None and (because := stored.get(joined_to.suppression_key)) is not None:
+            # They opted out before it was known that this is a reference to them.
+            return RecordingPlan(marks=[write(part.suppression_key, because)])
+        if joined_to is not None and joined_to.answers.suppression is not None:
+            return RecordingPlan()
         event = _event_of(part, recording)
         keys = greeting_keys(part, event) if part.signals else []
         unsent = [key for key in keys if sent_from_bytes(stored.get(key)) is None]
@@ -394,7 +422,7 @@ class Recorder:
     async def _ask_hooks(self, part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None) -> None:
         """Call the callables of the settings, where there are any, once for each person of a recording."""
         if part.app.has_hooks and part.answers is NOT_ASKED:
-            is_known = part.keys.known in stored
+            is_known = bool(KnownState.from_bytes(stored.get(part.keys.known)).first_record)
             part.answers = await self._privacy.ask(part.app, part.person, event, is_known=is_known)
 
     def _keep(self, task: asyncio.Task[None]) -> None:

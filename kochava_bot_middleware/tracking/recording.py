@@ -11,6 +11,7 @@ import functools
 import uuid
 from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import attrs
@@ -56,6 +57,11 @@ class RecordedPerson:
     Attributes:
         person: As they were named first.
         keys: Of their state entries; their name is the id as it leaves.
+        user_refs: The state entries of references that turned out to be them.
+        comments: Ids of their comments, by which the ad that led them here may be stored.
+        referrals: Further referrals, as of `referral_facts`, and when they came.
+        link_ids: By name, the ids in SmartLinks that were sent to them.
+        joined_to: The person that this one, who is known by a reference, turned out to be.
         answers: Of the callables, which are called once, however often is planned.
     """
 
@@ -66,12 +72,18 @@ class RecordedPerson:
     events: list[RequestedEvent] = attrs.field(factory=list)
     identities: dict[str, str] = attrs.field(factory=dict)
     signals: list[Signal] = attrs.field(factory=list)
+    user_refs: list[Keys] = attrs.field(factory=list)
+    comments: list[str] = attrs.field(factory=list)
+    referrals: list[tuple[Mapping[str, str], float]] = attrs.field(factory=list)
+    link_ids: dict[str, str] = attrs.field(factory=dict)
+    joined_to: RecordedPerson | None = None
     answers: HookAnswers = NOT_ASKED
 
     @property
     def is_only_delivery(self) -> bool:
         """Whether there is nothing but deliveries of messages."""
-        if self.events or self.identities or not self.signals:
+        others = (self.events, self.identities, self.user_refs, self.comments, self.referrals, self.link_ids)
+        if any(others) or not self.signals:
             return False
         return all(isinstance(signal, Delivered) for signal in self.signals)
 
@@ -169,6 +181,19 @@ class Recording:
         part = self._part(person, self._context.apps.of(person.page_id))
         part.signals[:0] = [sent, Delivered(at=sent.at, mids=[sent.mid or ""])]
 
+    def add_referral(self, person: Person, facts: Mapping[str, str], moment: datetime | None) -> None:
+        """Add where a person came from, which the event being handled does not say of them."""
+        at = self._began_at if moment is None else moment.timestamp()
+        self._part(person, self._context.apps.of(person.page_id)).referrals.append((facts, at))
+
+    def add_comment(self, person: Person, comment_id: str) -> None:
+        """Add that a comment is a person's, as the answer to a private reply says."""
+        self._part(person, self._context.apps.of(person.page_id)).comments.append(comment_id)
+
+    def add_link_id(self, person: Person, name: str, value: str) -> None:
+        """Add an id that a SmartLink to a person has."""
+        self._part(person, self._context.apps.of(person.page_id)).link_ids[name] = value
+
     def complete(self) -> None:
         """Clean what was added, and add what the event itself says: at the end, since no handler should wait for it."""
         self.is_open = False
@@ -205,8 +230,18 @@ class Recording:
         if signal is not None:
             # It was there before anything that its handler sent.
             self._part(person, app).signals.insert(0, signal)
-        if event.referral is not None or app.install.is_entry(event):
+        if event.referral is not None or event.is_by_reference or app.install.is_entry(event):
             self._part(person, app)
+        if event.joined_user_ref is not None and not event.standby:
+            self._join(person, event.joined_user_ref, app)
+
+    def _join(self, person: Person, user_ref: str, app: App) -> None:
+        """Link a reference, under which Kochava may know the person, with the person's id."""
+        part = self._part(person, app)
+        joined = self._part(attrs.evolve(person, user_id=user_ref, is_by_reference=True), app)
+        joined.identities[app.identity.key_of(person)] = part.keys.name
+        joined.joined_to = part
+        part.user_refs.append(joined.keys)
 
     def _part(self, person: Person, app: App) -> RecordedPerson:
         name = app.name_of(person)
@@ -218,6 +253,8 @@ class Recording:
                 keys=self._context.keys(app.app_id, name),
                 suppression_key=self._context.suppression_key(name),
             )
+        elif part.person.is_assumed and not person.is_assumed:
+            part.person = person
         return part
 
     def _copied(self, data: Mapping[str, Any], event_name: str) -> dict[str, Any] | None:

@@ -7,7 +7,8 @@ User and Page come from the send itself; the handling says only the cause.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -18,7 +19,8 @@ import orjson
 from ..exceptions import RegistrationError
 from ..handling import Handling, current_handling
 from ..kochava.records import GREETING
-from ..messenger.events import Channel
+from ..kochava.smartlink_settings import AUTO
+from ..messenger.events import ChangeEvent, Channel
 from ..messenger.links.body import iter_links
 from ..messenger.outgoing import Endpoint, Outgoing, Recipient
 from ..telemetry.counts import LeftOut
@@ -32,6 +34,9 @@ from .recorder import Recorder
 from .recording import optional_channel, optional_id
 from .settings import App, TrackingContext
 from .state import reference_name
+
+REMEMBERED_PEOPLE = 10_000
+"""People whose ids in SmartLinks are stored already, as far as this process knows."""
 
 MESSAGE_KEYS = frozenset(("text", "attachment", "attachments", "quick_replies"))
 """Keys of a message, none of which a Send API body has."""
@@ -71,6 +76,7 @@ class SendTracker:
         self._context = context
         self._privacy = privacy
         self._recorder = recorder
+        self._facts = SendFacts(recorder)
 
     def with_page(self, outgoing: Outgoing) -> Outgoing:
         """
@@ -82,19 +88,35 @@ class SendTracker:
             return outgoing
         return attrs.evolve(outgoing, page_id=next(iter(pages)))
 
-    def rewritten_body(self, body: Any, user_id: object, page_id: object, creative: str | None) -> Any:
+    def rewritten_body(
+        self, body: Any, user_id: object, page_id: object, creative: str | None, channel: object = None
+    ) -> Any:
         """A Send API body, or its ``message`` alone, as it would leave; as of `KochavaMiddleware.rewrite`."""
         user_id, page_id = optional_id("user_id", user_id), optional_id("page_id", page_id)
         if isinstance(body, Mapping) and "message" not in body and not MESSAGE_KEYS.isdisjoint(body):
-            return self.rewritten_body({"message": body}, user_id, page_id, creative)["message"]
+            return self.rewritten_body({"message": body}, user_id, page_id, creative, channel)["message"]
         if (mark := mark_of(body)) is not None:
             self._recorder.report_greeting(mark.creative or "a body", "it was only given to `kochava.rewrite`")
         has_recipient = user_id is None or not isinstance(body, Mapping) or "recipient" in body
         whole = body if has_recipient else {**body, "recipient": {"id": user_id}}
         outgoing = Outgoing(body=whole, page_id=page_id, creative=creative)
+        event = None if (handling := current_handling()) is None else handling.event
+        own_event = event if event is not None and event.user_id == outgoing.recipient.user_id else None
+        outgoing = attrs.evolve(
+            outgoing,
+            channel=optional_channel(channel)
+            or self._recorder.channel_of(page_id)
+            or (Channel.MESSENGER if own_event is None else own_event.channel),
+        )
+        app = self._context.apps.of(page_id)
+        links = app.links if own_event is None or not own_event.is_by_reference else app.anonymous_links
         context = context_of(attrs.evolve(outgoing, creative=creative_of(outgoing)))
-        rewritten = rewrite(whole, self._context.apps.of(page_id).links, context).body
+        rewritten = rewrite(whole, links, context).body
         return rewritten if has_recipient else {key: rewritten[key] for key in body}
+
+    def channel_of(self, page_id: object) -> Channel | None:
+        """The channel on which events of a Page came to this process; ``None`` when there was none."""
+        return self._recorder.channel_of(optional_id("page_id", page_id))
 
     async def begin(self, outgoing: Outgoing) -> Sending | None:
         """
@@ -126,18 +148,24 @@ class SendTracker:
             _sending.reset(token)
 
     async def end(self, sending: Sending, answer: Any) -> None:
-        """Record what was sent when it is a greeting."""
+        """Record what was sent when it is a greeting, and whose comment it answers."""
         outgoing = sending.outgoing
         app = self._context.apps.of(outgoing.page_id)
-        if not app.has_greeting and (outgoing.tracker is None or outgoing.tracker in self._context.apps.trackers):
-            return
         is_marked = outgoing.greeting or outgoing.tracker is not None or mark_of(outgoing.body) is not None
-        if not is_marked and current_greeting() is None:
+        is_watched = app.has_greeting or outgoing.tracker not in (None, *self._context.apps.trackers)
+        is_greeting = is_watched and (is_marked or current_greeting() is not None)
+        is_private_reply = app.events.attach_referral != "off" and outgoing.recipient.comment_id is not None
+        if not is_greeting and not is_private_reply:
             return
         try:
-            await self._record_greeting(sending, await _decoded(answer), app)
+            answered = await _decoded(answer)
+            if is_private_reply:
+                await self._facts.note_comment(sending, answered)
+            if is_greeting:
+                await self._record_greeting(sending, answered, app)
         except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
-            self._context.incidents.report("greeting_not_watched", reason=type(exc).__name__)
+            incident = "greeting_not_watched" if is_greeting else "comment_not_noted"
+            self._context.incidents.report(incident, reason=type(exc).__name__)
 
     async def _rewritten(self, outgoing: Outgoing) -> Outgoing:
         """*outgoing* with SmartLinks, or as it is when something goes wrong."""
@@ -152,8 +180,12 @@ class SendTracker:
                 )
             result = _rewritten(outgoing, app.links)
             # Looked up only when there is a link that names a person: it may cost a round trip to the store.
-            if result.changed and app.links.names_people and await self._names_suppressed(outgoing, app):
-                result = _rewritten(outgoing, app.anonymous_links)
+            if result.changed and app.links.names_people:
+                named = _named_in(outgoing)
+                if await self._has_suppressed(named, app):
+                    result = _rewritten(outgoing, app.anonymous_links)
+                else:
+                    self._facts.note_links(outgoing, app, named)
         except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
             self._context.incidents.report("links_not_rewritten", reason=type(exc).__name__)
             return outgoing
@@ -161,13 +193,13 @@ class SendTracker:
         self._context.counts.links_left_alone.update(result.left_alone)
         return attrs.evolve(outgoing, body=result.body) if result.changed else outgoing
 
-    async def _names_suppressed(self, outgoing: Outgoing, app: App) -> bool:
-        """Whether a link of *outgoing* might carry the id of a person who is suppressed."""
-        user_id = outgoing.recipient.user_id
-        named = set() if user_id is None else {user_id}
-        if outgoing.endpoint == Endpoint.BATCH:
-            named |= {site.user_id for site in iter_links(outgoing.body, endpoint=outgoing.endpoint) if site.user_id}
+    async def _has_suppressed(self, named: Iterable[str], app: App) -> bool:
+        """Whether one of the people whose ids links would carry is suppressed, or known by a reference only."""
+        handling = current_handling()
+        user_ref = None if handling is None else handling.event.user_ref
         for one in named:
+            if one == user_ref:
+                return True
             if one in self._context.settings.test_users or await self._privacy.is_suppressed(app, one):
                 return True
         return False
@@ -178,7 +210,8 @@ class SendTracker:
             return
         recipient = outgoing.recipient
         user_id = recipient.user_id or _text(answered.get("recipient_id"))
-        mid = _text(answered.get("message_id"))
+        # A paid message has no id yet; its receipts name this one.
+        mid = _text(answered.get("message_id")) or _text(answered.get("marketing_message_tracking_id"))
         # Of another person than the recipient, the handled event says nothing.
         cause = handling.event if handling is not None and handling.event.user_id == user_id else None
         tracker = _tracker_of(outgoing)
@@ -223,6 +256,67 @@ class SendTracker:
         of_page = "" if page_id is None else f" of Page {page_id}"
         reason = f"is not under `greeting.trackers`{of_page}, which are {known}; the greeting was sent, but not counted"
         self._context.incidents.report("greeting_tracker_unknown", repr(tracker), reason=reason)
+
+
+class SendFacts:
+    """Records what sends say about people, apart from greetings: the ids in links, and whose comment is answered."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._noted: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def note_links(self, outgoing: Outgoing, app: App, named: Iterable[str]) -> None:
+        """Record the ids in SmartLinks: a deletion request names them, too. The message does not wait for it."""
+        if app.destination.wire.deletion_url is None:
+            return
+        param = app.links.settings.user_param
+        for user_id in named:
+            person = Person(user_id=user_id, page_id=outgoing.page_id, channel=outgoing.channel)
+            key = app.identity.key_of(person) if param in (None, AUTO) else param or ""
+            value = app.links.user_id(user_id)
+            if self._is_noted((app.app_id, f"{key}={value}")):
+                continue
+            recording = self._recorder.current() or self._recorder.new()
+            recording.add_link_id(person, key, value)
+            if recording.handling is None:
+                self._recorder.begin_commit(recording)
+
+    def _is_noted(self, key: tuple[str, str]) -> bool:
+        if key in self._noted:
+            return True
+        self._noted[key] = None
+        while len(self._noted) > REMEMBERED_PEOPLE:
+            self._noted.popitem(last=False)
+        return False
+
+    async def note_comment(self, sending: Sending, answered: Mapping[str, Any]) -> None:
+        """Record the ad on which a person commented, who is known now: Facebook's answer to a private reply says it."""
+        outgoing, handling = sending.outgoing, sending.handling
+        comment_id, user_id = outgoing.recipient.comment_id, answered.get("recipient_id")
+        if comment_id is None or not user_id or "error" in answered:
+            return
+        person = Person(user_id=str(user_id), page_id=outgoing.page_id, channel=outgoing.channel)
+        # Written at once: a comment can be replied to only once, should this process die before the handling ends.
+        recording = self._recorder.new()
+        event = None if handling is None else handling.event
+        if isinstance(event, ChangeEvent) and event.comment_id == comment_id:
+            # The ad is not stored before this handling ends.
+            facts = referral_facts(event.referral)
+            if not facts:
+                return
+            recording.add_referral(person, facts, event.timestamp)
+        else:
+            recording.add_comment(person, comment_id)
+        await self._recorder.commit(recording)
+
+
+def _named_in(outgoing: Outgoing) -> set[str]:
+    """The people whose ids the links of *outgoing* may carry."""
+    user_id = outgoing.recipient.user_id
+    named = set() if user_id is None else {user_id}
+    if outgoing.endpoint == Endpoint.BATCH:
+        named |= {site.user_id for site in iter_links(outgoing.body, endpoint=outgoing.endpoint) if site.user_id}
+    return named
 
 
 def outgoing_of(body: Any, *, page_id: object, channel: object, **fields: Any) -> Outgoing:

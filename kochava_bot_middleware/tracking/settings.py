@@ -201,15 +201,16 @@ def _app(settings: KochavaSettings, page_id: str | None, page: PageOverrides, ca
     greeting = page.greeting or settings.greeting
     app_id = page.kochava_app_id or settings.kochava_app_id
     links = page.smartlinks or settings.smartlinks
+    identity = page.identity or settings.identity
     if settings.privacy.user_id_hash and not links.user_id_hash:
         links = attrs.evolve(links, user_id_hash=True, user_id_hash_key=settings.privacy.user_id_hash_key)
     return App(
         app_id=app_id,
-        links=AppLinks(links, catalogue=catalogue),
+        links=AppLinks(links, catalogue=catalogue, user_params=identity.keys_by_channel),
         anonymous_links=AppLinks(links, catalogue=catalogue, anonymous=True),
         greeting=greeting,
         events=page.events or settings.events,
-        identity=page.identity or settings.identity,
+        identity=identity,
         device=page.device or settings.device,
         install=page.install or settings.install,
         privacy=settings.privacy,

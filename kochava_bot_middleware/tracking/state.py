@@ -14,10 +14,14 @@ from ..messenger.events import Channel
 from ..store.records import Condition, Entry, Mark, Queue
 from .consent import PrivacySettings, Suppression
 from .funnel import Sent, offers_from
-from .people import Person, keyed_hash, record_id
+from .people import Person, encodable, keyed_hash, record_id
 
 MOST_VALUES = 10
 """Linked values of one key that are remembered; Kochava's own SDK keeps ten links a device."""
+
+MOST_SENT_NAMES = 50
+MOST_SENT_VALUES = 20
+"""Ids of a person that are remembered for a deletion request: so many names, and so many values of each."""
 
 StateKey: TypeAlias = tuple[str, str]
 """Lane and key of a state entry."""
@@ -49,7 +53,7 @@ class Keys:
         self.identities: StateKey = (self.lane, f"{prefix}identities:{app_id}:{name}")
         """What was linked."""
         self.known: StateKey = (self.lane, f"{prefix}known:{app_id}:{name}")
-        """That there is a record of them."""
+        """What Kochava was told of them."""
 
     @property
     def all(self) -> tuple[StateKey, ...]:
@@ -65,6 +69,11 @@ def reference_name(user_ref: str, tracker: str) -> str:
 def greeting_key(app_id: str, sent_to: str, prefix: str) -> StateKey:
     """The key of a greeting to a person whose id was not known; *sent_to* is ``mid:…`` or ``user_ref:…``."""
     return f"{app_id}/{sent_to}", f"{prefix}join:{app_id}:{sent_to}"
+
+
+def comment_key(app_id: str, comment_id: str, prefix: str) -> StateKey:
+    """The key of the ad that a comment was made on, until a private reply names the person."""
+    return f"{app_id}/comment:{comment_id}", f"{prefix}comment:{app_id}:{comment_id}"
 
 
 def page_key(page_id: str | None, prefix: str) -> StateKey:
@@ -95,7 +104,7 @@ def values_of(keys: Iterable[StateKey], stored: Mapping[str, bytes]) -> dict[Sta
 
 
 def change(
-    key: StateKey, value: bytes, stored: Mapping[StateKey, bytes], *, expires_after_seconds: float | None = None
+    key: StateKey, value: bytes | None, stored: Mapping[StateKey, bytes], *, expires_after_seconds: float | None = None
 ) -> Mark:
     """A new value. Where another process changed the stored one in between, the commit fails, to be planned anew."""
     return Mark(
@@ -175,6 +184,63 @@ def _digest(value: str) -> str:
 
 
 @attrs.frozen(kw_only=True)
+class KnownState:
+    """
+    What Kochava was told of a person.
+
+    Attributes:
+        first_record: ``installed`` or ``seen``: the person's first record came with an install, or without; empty when
+            there is none, but at most pings.
+        ids: By name, the values that were sent, newest last: what a deletion request names.
+        is_user_ref: They are known by a reference, which a call outside of handling does not say.
+        user_refs: Names of the references that are the same person.
+        session_at: When their last session began, in seconds; 0.0 for none.
+    """
+
+    first_record: str = ""
+    ids: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    is_user_ref: bool = False
+    user_refs: tuple[str, ...] = ()
+    session_at: float = 0.0
+
+    def told(self, ids: Mapping[str, str]) -> KnownState:
+        """The state after records with these ids."""
+        new = {
+            name: value
+            for name, value in ids.items()
+            if value and value not in self.ids.get(name, ()) and encodable(name + value)
+        }
+        if not new:
+            return self
+        kept = dict(self.ids)
+        for name, value in new.items():
+            if name in kept or len(kept) < MOST_SENT_NAMES:
+                kept[name] = (*kept.get(name, ()), value)[-MOST_SENT_VALUES:]
+        return attrs.evolve(self, ids=kept)
+
+    def joined(self, user_refs: Iterable[str]) -> KnownState:
+        """The state after these references turned out to be the person."""
+        new = tuple(user_ref for user_ref in user_refs if user_ref not in self.user_refs)
+        return attrs.evolve(self, user_refs=(*self.user_refs, *new)[-MOST_SENT_VALUES:]) if new else self
+
+    def to_bytes(self) -> bytes:
+        """The stored form."""
+        return orjson.dumps(attrs.asdict(self))
+
+    @classmethod
+    def from_bytes(cls, stored: bytes | None) -> KnownState:
+        """Read the stored form. One that cannot be read says at least that there is a record."""
+        if stored is None:
+            return cls()
+        try:
+            fields = orjson.loads(stored)
+            fields["ids"] = {name: tuple(values) for name, values in fields["ids"].items()}
+            return cls(**{**fields, "user_refs": tuple(fields["user_refs"])})
+        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+            return cls(first_record="seen")
+
+
+@attrs.frozen(kw_only=True)
 class ReferralState:
     """A person's first and last referral, as of `events.referral_facts`, and when they came, in seconds."""
 
@@ -184,7 +250,9 @@ class ReferralState:
     last_at: float = 0.0
 
     def with_referral(self, facts: Mapping[str, str], at: float) -> ReferralState:
-        """The state after one more referral."""
+        """The state after one more referral; empty facts are none."""
+        if not facts:
+            return self
         if not self.first:
             return ReferralState(first=facts, last=facts, first_at=at, last_at=at)
         return attrs.evolve(self, last=facts, last_at=at) if at >= self.last_at else self
@@ -245,7 +313,7 @@ class Timer:
     One greeting's wait for a delivery event that may never come. After it, the greeting counts as shown.
 
     Attributes:
-        name: The person's id as it leaves; a hash if `is_hashed`.
+        name: The person's id as it leaves; a hash if `is_hashed`, made from a `user_ref` if `is_by_reference`.
         due_at: When the wait is over, in seconds since the epoch.
     """
 
@@ -256,11 +324,18 @@ class Timer:
     channel: Channel
     greeting: str
     due_at: float
+    is_by_reference: bool = False
 
     @property
     def person(self) -> Person:
         """The person who was greeted."""
-        return Person(user_id=self.name, page_id=self.page_id, channel=self.channel, is_hashed=self.is_hashed)
+        return Person(
+            user_id=self.name,
+            page_id=self.page_id,
+            channel=self.channel,
+            is_hashed=self.is_hashed,
+            is_by_reference=self.is_by_reference,
+        )
 
     def entry(self, now: float, *, prefix: str) -> Entry:
         """For the store, in the lane of the person's records."""

@@ -41,11 +41,11 @@ async def test_send_test_sends_test_events_only(run: Run, tmp_path: Path) -> Non
 async def test_send_test_sends_each_kind_that_is_named(run: Run, tmp_path: Path) -> None:
     """In the order in which Kochava accepts them, and it accepts all."""
     async with LocalKochava(app_ids=[APP_ID]) as kochava:
-        kinds = "deletion,click,impression,identity,event,install"
+        kinds = "deletion,click,impression,identity,event,session,install"
         ran = await run("send-test", "--kinds", kinds, "--settings", settings_for(tmp_path, kochava))
         assert [] == kochava.rejections
         sent = [record.kind.value for record in kochava.records]
-    expected = ["install", "event", "event", "identityLink", "impression", "click", "scrub"]
+    expected = ["install", "session", "event", "event", "identityLink", "impression", "click", "scrub"]
     assert (0, [kind.lower() for kind in expected]) == (ran.status, [kind.replace("_", "").lower() for kind in sent])
 
 
@@ -132,7 +132,7 @@ async def test_send_test_of_an_unknown_kind(run: Run, tmp_path: Path, kinds: str
         ran = await run("send-test", f"--kinds={kinds}", "--settings", settings_for(tmp_path, kochava))
         assert [] == kochava.records
     assert (2, "", 1) == (ran.status, ran.out, len(ran.err.splitlines()))
-    assert "install, event, identity, impression, click, deletion" in ran.err
+    assert "install, session, event, identity, impression, click, deletion" in ran.err
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,11 @@ async def test_trace_shows_what_is_remembered(run: Run, tmp_path: Path) -> None:
     await middleware.stop()
     ran = await run("trace", "5", "--json", "--settings", write_settings(tmp_path))
     shown = json.loads(ran.out)
-    assert {"suppressed": {"because": "opted out"}, f"first record ({APP_ID})": {"was": "seen"}} == shown["marks"]
+    assert {
+        "suppressed": {"because": "opted out"},
+        f"first record ({APP_ID})": {"was": "seen"},
+        f"sent ({APP_ID})": {"ids": ["fb_user_id"]},
+    } == shown["marks"]
     assert ["event 'Purchase'"] == [entry["what"] for entry in shown["entries"]]
 
 

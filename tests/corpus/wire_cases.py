@@ -157,7 +157,7 @@ def _stored() -> Iterator[Case]:
     del old["extra"]
     records: dict[str, Any] = {
         "schema 1": old,
-        "schema 3": sample_record("install", schema=3),
+        "schema 4": sample_record("install", schema=4),
         "unknown kind": sample_record("tomorrow"),
         "schema 0": sample_record("install", schema=0),
         "schema as text": sample_record("install", schema="2"),

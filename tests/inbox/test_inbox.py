@@ -350,15 +350,18 @@ async def test_stop_twice_is_stopping_once(make_inbox: MakeInbox) -> None:
 
 
 async def test_stop_lets_go_of_what_was_not_begun(store: FaultyStore, counter: Counter, make_inbox: MakeInbox) -> None:
-    """Another process begins it at once, as a first attempt; what was begun waits for its lease."""
+    """Another process begins it at once, as a first attempt, and takes over what was begun."""
     counter.hold("begun")
     inbox = make_inbox(concurrency=1)
     await inbox.accept([message("begun"), message("unbegun", "ben")])
     await counter.until(lambda: counter.begun == ["begun"])
     await inbox.stop(0)
 
-    (claim,) = await store.claim(Queue.INBOX, 10, 30)
-    assert (entry_of(message("unbegun", "ben"), 0.0).id, 1) == (claim.entry.id, claim.attempt)
+    claims = await store.claim(Queue.INBOX, 10, 30)
+    assert {
+        entry_of(message("begun"), 0.0).id: (2, True),
+        entry_of(message("unbegun", "ben"), 0.0).id: (1, False),
+    } == {claim.entry.id: (claim.attempt, claim.is_takeover) for claim in claims}
 
 
 async def test_stop_ends_although_a_handler_does_not(make_inbox: MakeInbox) -> None:

@@ -180,7 +180,7 @@ async def test_on_instagram_the_greeting_counts_after_the_wait(
     await shop.delivered(2)
 
     (impression,), (event,) = kochava.impressions, kochava.events
-    assert ("instagram", person.user_id) == (impression.params["sub_site_id"], impression.params["fb_user_id"])
+    assert ("instagram", person.user_id) == (impression.params["sub_site_id"], impression.params["ig_user_id"])
     assert {"ig_user_id": person.user_id} == event.device_ids
 
 
@@ -299,12 +299,14 @@ async def test_kochava_is_asked_to_delete_a_forgotten_user(
     person = shop.messenger.person()
     await person.says("hello")
     await shop.delivered(1)
+    await shop.middleware.identify({"customer_id": "C-17"}, user_id=person.user_id)
+    await shop.delivered(2)
     await shop.middleware.forget(person.user_id)
     await person.says("hello again")
-    await shop.delivered(2)
+    await shop.delivered(3)
 
-    assert ["event", "scrub"] == [record.kind for record in shop.kochava.records]
-    assert person.user_id == shop.kochava.scrubs[0].device_ids["fb_user_id"]
+    assert ["event", "identityLink", "scrub"] == [record.kind for record in shop.kochava.records]
+    assert {"fb_user_id": person.user_id, "customer_id": "C-17"} == shop.kochava.scrubs[0].device_ids
 
 
 async def test_nothing_private_is_sent_kept_or_logged(

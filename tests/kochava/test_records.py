@@ -18,6 +18,7 @@ from kochava_bot_middleware.kochava.records import (
     Impression,
     Install,
     Record,
+    Session,
     UnknownRecord,
     UnreadableRecord,
     decode,
@@ -45,7 +46,10 @@ RECORDS: st.SearchStrategy[Record] = st.one_of(
     st.builds(IdentityLink, **COMMON, device_ids=TEXTS, identities=TEXTS, extra=OBJECT),
     st.builds(Impression, **COMMON, tracker=TEXT, params=TEXTS),
     st.builds(Click, **COMMON, tracker=TEXT, params=TEXTS),
-    st.builds(Deletion, **COMMON, device_ids=TEXTS),
+    st.builds(Session, **COMMON, device_ids=TEXTS, extra=OBJECT),
+    st.builds(
+        Deletion, **COMMON, device_ids=TEXTS, former_ids=st.dictionaries(TEXT, st.lists(TEXT, max_size=3), max_size=3)
+    ),
 )
 EVENT = Engagement(
     id="e1", app_id="koapp", user_id="u1", usertime=1, event_name="Purchase", device_ids={"fb_user_id": "u1"}
@@ -106,6 +110,14 @@ def test_member_of_the_wrong_type_is_corrupt(member: str, value: Any) -> None:
     with pytest.raises(UnreadableRecord) as caught:
         decode(orjson.dumps(stored))
     assert "u1" not in str(caught.value)
+
+
+@pytest.mark.parametrize("former_ids", [{"customer_id": "C-17"}, {"customer_id": [17]}, [], None])
+def test_former_ids_of_the_wrong_type_are_corrupt(former_ids: Any) -> None:
+    """They are lists of texts by name."""
+    deletion = Deletion(id="d1", app_id="koapp", user_id="u1", usertime=1, device_ids={"fb_user_id": "u1"})
+    with pytest.raises(UnreadableRecord):
+        decode(orjson.dumps({**orjson.loads(encode(deletion)), "former_ids": former_ids}))
 
 
 def test_missing_member_is_corrupt() -> None:

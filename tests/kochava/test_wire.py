@@ -21,6 +21,7 @@ from kochava_bot_middleware.kochava.records import (
     Install,
     Ping,
     Record,
+    Session,
     decode,
     encode,
 )
@@ -183,6 +184,27 @@ def test_install_has_its_version_at_the_top() -> None:
     sent = body(Install(**COMMON, device_ids=IDS, extra={"app_version": "2.1"}))
     assert ("install", "2.1") == (sent["action"], sent["app_ver"])
     assert {"device_ids": IDS, "usertime": 1_521_574_016} == sent["data"]
+
+
+def test_session_has_the_form_of_an_event() -> None:
+    """Without a name, since no page of Kochava has the body of a session; it is signed as an event is."""
+    session = Session(**COMMON, device_ids=IDS, extra={"device_ver": "iPhone-iOS-13.6.0", "nt_id": "7"})
+    sent = body(session)
+    assert ("session", "7") == (sent["action"], sent["nt_id"])
+    assert {"device_ids": IDS, "usertime": 1_521_574_016, "device_ver": "iPhone-iOS-13.6.0"} == sent["data"]
+    assert sent["kochava_app_id"] == APP
+    assert session.user_id == body(session, profile="s2s")["kochava_device_id"]
+    request = built(session, api_key=Secret("k"), api_secret=Secret("s"))
+    assert "Kochava-Auth-Token" in request.headers
+    assert built(PURCHASE).url == request.url
+
+
+def test_deletion_names_each_value_that_was_sent() -> None:
+    """The newest of each name first."""
+    deletion = Deletion(**COMMON, device_ids={"customer_id": "C-18"}, former_ids={"customer_id": ["C-16", "C-17"]})
+    request = built(deletion, deletion_url="https://nng.test/x", deletion_key=Secret("k"))
+    values = [each["id_value"] for each in orjson.loads(request.body or b"")["device_ids"]]
+    assert ["C-18", "C-16", "C-17"] == values
 
 
 LINK = IdentityLink(**COMMON, device_ids=IDS, identities={"customer_id": "C-17"})

@@ -140,6 +140,7 @@ def test_paid_message_has_its_members_beside_the_field(around: Any) -> None:
         raw=change,
         field="marketing_message_reads",
         value=PAID,
+        paid_message_ids=("m_offer",),
     )
     assert wanted == event
 

@@ -56,7 +56,9 @@ def test_change_may_be_in_the_entry_itself() -> None:
     entry = {"id": INSTAGRAM_ID, "time": 1, "field": "comments", "value": value}
     (event,) = parse_webhook({"object": "instagram", "entry": [entry]})
     raw = {"field": "comments", "value": value}
-    wanted = ChangeEvent(channel=Channel.INSTAGRAM, page_id=INSTAGRAM_ID, raw=raw, field="comments", value=value)
+    wanted = ChangeEvent(
+        channel=Channel.INSTAGRAM, page_id=INSTAGRAM_ID, raw=raw, field="comments", value=value, comment_id="17"
+    )
     assert wanted == event
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from kochava_bot_middleware.exceptions import BadRequestError, WindowClosedError
 from kochava_bot_middleware.messenger.events import Channel, Event
+from kochava_bot_middleware.messenger.parsing.webhook import parse_item
 from kochava_bot_middleware.messenger.reply import Reply, SendResult
 from tests.messenger.local_graph import TOKEN, LocalGraph, Watcher
 
@@ -117,10 +118,11 @@ async def test_missing_file_is_an_error_before_anything_is_sent(graph: LocalGrap
     assert [] == graph.seen
 
 
-@pytest.mark.parametrize("raw", [{"sender": {"user_ref": "7700112233"}}, {"optin": {"user_ref": "7700112233"}}])
-async def test_user_of_a_plugin_gets_the_reply_by_reference(graph: LocalGraph, raw: dict[str, Any]) -> None:
+@pytest.mark.parametrize("item", [{"sender": {"user_ref": "7700112233"}}, {"optin": {"user_ref": "7700112233"}}])
+async def test_user_of_a_plugin_gets_the_reply_by_reference(graph: LocalGraph, item: dict[str, Any]) -> None:
     """A person without an id is addressed by user_ref."""
-    await Reply(graph.bot(), Event(user_id="7700112233", raw=raw)).text("hi")
+    event = parse_item({"optin": {}, **item}, channel=Channel.MESSENGER, page_id="1001")
+    await Reply(graph.bot(), event).text("hi")
 
     assert {"user_ref": "7700112233"} == graph.seen[0].body["recipient"]
 

@@ -41,7 +41,7 @@ from kochava_bot_middleware.messenger.events import (
 )
 from kochava_bot_middleware.settings import from_mapping
 from kochava_bot_middleware.tracking.automatic_events import DEFAULT_NAMES, EngagementSettings, automatic_event
-from kochava_bot_middleware.tracking.people import IdentitySettings, record_id, usertime_of
+from kochava_bot_middleware.tracking.people import IdentitySettings, Person, record_id, usertime_of
 
 
 def automatic(event: Event, **more: Any) -> tuple[str, dict[str, Any]] | None:
@@ -393,4 +393,4 @@ def test_a_record_id_tells_its_parts_apart() -> None:
 @pytest.mark.parametrize(("channel", "key"), [(Channel.MESSENGER, "fb_user_id"), (Channel.INSTAGRAM, "ig_user_id")])
 def test_each_channel_has_its_own_device_id_key(channel: Channel, key: str) -> None:
     """A page-scoped and an Instagram-scoped id are different spaces of ids."""
-    assert {key: "7"} == IdentitySettings().device_ids(channel, "7")
+    assert key == IdentitySettings().key_of(Person(user_id="7", channel=channel))

@@ -19,12 +19,26 @@ from kochava_bot_middleware.messenger.events import Event
 from kochava_bot_middleware.messenger.outgoing import Outgoing
 from kochava_bot_middleware.store.contract import Store
 from kochava_bot_middleware.store.memory import MemoryStore
-from kochava_bot_middleware.store.records import Queue
+from kochava_bot_middleware.store.records import Committed, Queue, Unit
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
+from kochava_bot_middleware.store.wrapper import StoreWrapper
 from tests.fakes import VirtualClock
 from tests.tracking.tracked_bot import GREETING, PAGE_ID, USER_ID, TrackedBot, body_to, tracked_bot
 
 DAY = 86400.0
+
+
+class OrderedStore(StoreWrapper):
+    """Remembers in which order entries were appended, of whichever queue."""
+
+    def __init__(self, inner: Store) -> None:
+        super().__init__(inner)
+        self.appended: list[str] = []
+
+    async def commit(self, unit: Unit) -> Committed:
+        committed = await super().commit(unit)
+        self.appended += committed.appended
+        return committed
 
 
 class TwoProcesses:
@@ -115,11 +129,13 @@ async def opened(kind: str, clock: VirtualClock) -> AsyncIterator[Store]:
 
 async def check_steps(kind: str, steps: list[tuple[str, int, float]]) -> None:
     clock = VirtualClock()
-    async with opened(kind, clock) as store:
+    async with opened(kind, clock) as opened_store:
+        store = OrderedStore(opened_store)
         processes = TwoProcesses(store, clock)
         for action, which, seconds in steps:
             await processes.step(action, which, seconds)
         rows = await processes.processes[0].records(Queue.PING)
+        rows.sort(key=lambda row: store.appended.index(row.id))
         # Never a click before or without its impression, and never two of either in one window.
         assert re.fullmatch("(i c? ?)*", "".join(f"{row.kind[0]} " for row in rows))
         impressions = [row.usertime for row in rows if isinstance(row, Impression)]

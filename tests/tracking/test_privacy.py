@@ -260,20 +260,22 @@ async def test_forgetting_leaves_nothing_but_a_hash() -> None:
     left = await bot.records()
     assert ["u2", USER_ID] == [record.user_id for record in left]
     assert isinstance(left[1], Deletion)
-    assert {"fb_user_id": USER_ID, "ig_user_id": USER_ID} == left[1].device_ids
+    assert {"fb_user_id": USER_ID, "customer_id": "C-1"} == left[1].device_ids
     assert [None, None] == await gate(bot)
     assert {} == await bot.store.recall(state_keys("funnel", "referral", "identities", "known"))
 
 
 @pytest.mark.parametrize("first", [True, False])
 async def test_forgetting_uses_the_page_settings_that_can_ask_kochava(first: bool) -> None:
-    """Two Pages with one app, of which only one has the deletion API's address; both Pages' names for ids are sent."""
-    top, page = (DELETION, {"profile": "s2s"}) if first else ({}, DELETION)
+    """Two Pages with one app, of which only one has the deletion API's address; both Pages' names for ids were sent."""
+    top, page = (DELETION, {}) if first else ({}, DELETION)
     bot = tracked_bot(wire=top, pages={"1002": {"wire": page, "identity": {"messenger_device_id_key": "psid"}}})
+    await bot.handle(bot.message())
+    await bot.handle(bot.message(page_id="1002"))
     await bot.kochava.forget(USER_ID)
     (request,) = await bot.records()
     assert isinstance(request, Deletion)
-    assert {"fb_user_id": USER_ID, "psid": USER_ID, "ig_user_id": USER_ID} == request.device_ids
+    assert {"fb_user_id": USER_ID, "psid": USER_ID} == request.device_ids
 
 
 async def test_nothing_is_sent_of_a_forgotten_person_until_they_opt_in() -> None:
@@ -364,6 +366,7 @@ async def test_with_hashed_ids_no_id_leaves() -> None:
 async def test_a_handling_that_forgets_its_own_person_writes_nothing_of_them() -> None:
     """Whatever the handler tracked before."""
     bot = tracked_bot(wire=DELETION)
+    await bot.handle(bot.message())
     handling = Handling(event=bot.message(), store=bot.store)
 
     async def handler(_event: Event) -> None:

@@ -142,6 +142,7 @@ class Event:
             ``item``. A ``hop_context`` of the entry is added to each of its items.
         attempt: How many times handling has started; above 1 only after a process died while handling.
         referral: The source of the conversation, if this event names it.
+        user_ref: The reference of a plugin or of a marketing message; the same as `user_id` where no id is known yet.
         prior_message: The `user_ref` of a plugin that this person had before.
         hop_context: Apps that controlled the thread before; nearly always empty.
     """
@@ -157,8 +158,21 @@ class Event:
     raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
     attempt: int = 1
     referral: Referral | None = None
+    user_ref: str | None = None
     prior_message: PriorMessage | None = None
     hop_context: tuple[HopContext, ...] = ()
+
+    @property
+    def is_by_reference(self) -> bool:
+        """Whether `user_id` is a `user_ref`, and no PSID or IGSID."""
+        return self.user_id is not None and self.user_id == self.user_ref
+
+    @property
+    def joined_user_ref(self) -> str | None:
+        """The `user_ref` that this event says to be of the person in `user_id`; ``None`` for nearly all events."""
+        prior = None if self.prior_message is None else self.prior_message.identifier
+        joined = self.user_ref or prior
+        return None if self.user_id is None or joined == self.user_id else joined
 
     @functools.cached_property
     def key(self) -> str:
@@ -202,9 +216,19 @@ class ChangeEvent(Event):
     Attributes:
         field: The webhook field, such as ``feed``.
         value: The value of the change, as received.
+        comment_id: Id of a comment, for a private reply. A comment on an ad has it in `referral`.
+        paid_message_ids: Of a marketing message that was delivered, read or tapped: the id that the answer to its send
+            gave, and its mid.
     """
 
     kind: ClassVar[Kind] = Kind.CHANGE
 
     field: str | None = None
     value: Any = attrs.field(default=None, repr=False)
+    comment_id: str | None = None
+    paid_message_ids: tuple[str, ...] = ()
+
+    @property
+    def is_about_advertising(self) -> bool:
+        """Whether it says which ad led somebody here, or what became of a paid message."""
+        return self.referral is not None or (self.field or "").startswith("marketing_message")

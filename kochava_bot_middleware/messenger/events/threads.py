@@ -42,7 +42,6 @@ class OptinEvent(Event):
         type: ``notification_messages``, ``one_time_notif_req``; ``None`` for the plugins.
         opted_out: The person opted out: ``notification_messages_status`` is ``STOP NOTIFICATIONS``.
         ref: The ``ref`` of the plugin or link.
-        user_ref: The person, for the checkbox plugin, which names no sender.
         payload: Payload of the request.
         title: Title of the request.
         source: Where the request was shown.
@@ -60,7 +59,6 @@ class OptinEvent(Event):
     type: str | None = None
     opted_out: bool = False
     ref: str | None = None
-    user_ref: str | None = None
     payload: str | None = None
     title: str | None = None
     source: str | None = None

@@ -26,7 +26,7 @@ from ...exceptions import RateLimitedError, SendError, TemporarySendError
 from ...proxies import ENVIRONMENT, NONE, Proxies
 from ..links.copy_on_write import members_of
 from ..uploads import Upload
-from .errors import error_from_answer, is_refusal, is_transient, no_answer, not_sent
+from .errors import CONVERSATION_GAP, error_from_answer, is_refusal, is_transient, no_answer, not_sent
 from .pace import UsagePace
 
 FAULT_WAITS: Final = (0.5, 2.0)
@@ -48,8 +48,8 @@ _MAX_CONNECT_SECONDS: Final = 5.0
 
 _REPEATABLE_CODES: Final = frozenset({1200})
 # Limits for one person or one kind of message, which last for hours.
-_LASTING_RATE_CODES: Final = frozenset({9})
-_LASTING_SUBCODES: Final = frozenset({2018022, 2018354})
+_LASTING_RATE_CODES: Final = frozenset({9, CONVERSATION_GAP})
+_LASTING_SUBCODES: Final = frozenset({2018022, 2018354, CONVERSATION_GAP})
 
 _NOT_JSON: Final = object()
 

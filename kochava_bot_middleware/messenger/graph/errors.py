@@ -48,6 +48,11 @@ _BY_SUBCODE: Final[Mapping[int, type[SendError]]] = {
     1893063: PermissionDeniedError,
 }
 
+CONVERSATION_GAP: Final = 2300052
+"""The answer to a marketing message within its ``min_conversation_gap_seconds``."""
+
+_GAP_ADVICE: Final = "the person and the Page wrote to each other within `min_conversation_gap_seconds`: send later"
+
 _BY_CODE: Final[Mapping[int, type[SendError]]] = {
     # "Unknown error" and "invalid JSON reply" were seen for messages that did arrive.
     1: DeliveryUnknownError,
@@ -65,6 +70,7 @@ _BY_CODE: Final[Mapping[int, type[SendError]]] = {
     551: PersonUnavailableError,
     613: RateLimitedError,
     1200: TemporarySendError,
+    CONVERSATION_GAP: RateLimitedError,
 }
 
 _BUSINESS_RATE_CODES: Final = range(80000, 80100)
@@ -125,7 +131,8 @@ def error_from_answer(
     place = f"HTTP {status}, " + ("no code" if code is None else f"code {code}")
     place += "" if subcode is None else f"/{subcode}"
     place += "" if trace_id is None else f", fbtrace_id {trace_id}"
-    return kind(f"{_ADVICE[kind]} ({place})", **fields)
+    advice = _GAP_ADVICE if CONVERSATION_GAP in (code, subcode) else _ADVICE[kind]
+    return kind(f"{advice} ({place})", **fields)
 
 
 def not_sent(reason: str) -> TemporarySendError:
@@ -146,6 +153,8 @@ def _kind_of(status: int, code: int | None, subcode: int | None, error: Mapping[
     # Some answers have no subcode for it.
     if code in (10, 100, 200) and "outside of allowed window" in str(error.get("message", "")).lower():
         return WindowClosedError
+    if subcode == CONVERSATION_GAP:
+        code = CONVERSATION_GAP
     known = (subcode is not None and _BY_SUBCODE.get(subcode)) or _BY_CODE.get(code)
     if known:
         return known

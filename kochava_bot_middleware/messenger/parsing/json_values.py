@@ -167,6 +167,11 @@ def person(party: Any) -> str | None:
     return identifier(party.get("id")) or identifier(party.get("user_ref"))
 
 
+def reference(party: Any) -> str | None:
+    """The ``user_ref`` of a ``sender`` or ``recipient``."""
+    return identifier(party.get("user_ref")) if isinstance(party, dict) and "user_ref" in party else None
+
+
 def referral(value: Any) -> Referral | None:
     """A ``referral``, which the platform puts in several places."""
     if not isinstance(value, dict):
@@ -181,6 +186,15 @@ def referral(value: Any) -> Referral | None:
         ads_context=members(value.get("ads_context_data")),
         product_id=identifier(members(value.get("product")).get("id")),
     )
+
+
+def commented_ad(media: Any) -> Referral | None:
+    """The ad that a comment was made on, by the comment's ``media``; ``None`` for other posts."""
+    ad_id = identifier(members(media).get("ad_id"))
+    if ad_id is None:
+        return None
+    title = text(members(media).get("ad_title"))
+    return Referral(source="ADS", ad_id=ad_id, ads_context={} if title is None else {"ad_title": title})
 
 
 def prior_message(value: Any) -> PriorMessage | None:

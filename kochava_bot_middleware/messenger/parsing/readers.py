@@ -45,8 +45,8 @@ def _postback(value: dict[str, Any], common: CommonFields) -> Event:
 
 def _optin(value: dict[str, Any], common: CommonFields) -> Event:
     """The checkbox plugin names no sender: its ``user_ref`` is the person."""
-    user_ref = identifier(value.get("user_ref"))
-    common["user_id"] = common["user_id"] or user_ref
+    common["user_ref"] = identifier(value.get("user_ref")) or common["user_ref"]
+    common["user_id"] = common["user_id"] or common["user_ref"]
     status = identifier(value.get("notification_messages_status"))
     return events.OptinEvent(
         **common,
@@ -54,7 +54,6 @@ def _optin(value: dict[str, Any], common: CommonFields) -> Event:
         # The platform's page says ``STOP NOTIFICATIONS``, other sources have an underscore.
         opted_out=status is not None and status.upper().startswith("STOP"),
         ref=identifier(value.get("ref")),
-        user_ref=user_ref,
         payload=text(value.get("payload")),
         title=text(value.get("title")),
         source=identifier(value.get("source")),

@@ -10,7 +10,20 @@ from typing import Any
 from ...exceptions import NotAWebhook, SignatureError
 from ..events import ChangeEvent, Channel, Event, MessageRequestEvent, UnknownEvent
 from . import messages
-from .json_values import decode_json, flag, hop_context, identifier, members, moment, person, prior_message, referral
+from .json_values import (
+    commented_ad,
+    decode_json,
+    flag,
+    hop_context,
+    identifier,
+    identifiers,
+    members,
+    moment,
+    person,
+    prior_message,
+    reference,
+    referral,
+)
 from .readers import READERS, CommonFields, inbox_labels, lead_referral
 
 SIGNATURE_HEADER = "X-Hub-Signature-256"
@@ -46,6 +59,10 @@ _MESSAGING_FIELDS = frozenset(
         "standby",
     }
 )
+_COMMENT_FIELDS = ("comments", "live_comments")
+
+_PAID_MESSAGE_FIELDS = ("marketing_message_deliveries", "marketing_message_reads", "marketing_message_clicks")
+
 _CONVERSATION_FIELDS = ("call", "marketing_message")
 """Prefixes of fields whose changes concern one person, although their values are not messaging items."""
 
@@ -218,6 +235,7 @@ def parse_item(
         "raw": item,
         "attempt": attempt,
         "referral": None,
+        "user_ref": None,
         "prior_message": None,
         "hop_context": (),
     }
@@ -227,6 +245,7 @@ def parse_item(
 def _messaging_event(item: Mapping[str, Any], common: CommonFields) -> Event:
     message = item.get("message")
     common["user_id"], common["page_id"], common["from_page"] = _parties(item, common["page_id"])
+    common["user_ref"] = reference(item.get("sender")) or reference(item.get("recipient"))
     common["timestamp"] = moment(item.get("timestamp"))
     if "referral" in item:
         common["referral"] = referral(item["referral"])
@@ -278,11 +297,16 @@ def _change(change: Mapping[str, Any], common: CommonFields) -> Event:
     if page_id in _NO_PAGE:
         common["page_id"] = None
     common["timestamp"] = moment(members(value).get("created_time")) or moment(members(value).get("timestamp"))
+    comment_id = identifier(members(value).get("id" if field in _COMMENT_FIELDS else "comment_id"))
+    if comment_id is not None:
+        common["referral"] = commented_ad(members(value).get("media"))
     if field == "inbox_labels" and isinstance(value, dict):
         return inbox_labels(value, common)
     if field is not None and field.startswith(_CONVERSATION_FIELDS):
         common["user_id"] = _other_party(members(value), page_id)
-    return ChangeEvent(**common, field=field, value=value)
+    paid = members(value) if field in _PAID_MESSAGE_FIELDS else {}
+    paid_ids = identifiers([paid.get("marketing_message_tracking_id"), paid.get("mid")])
+    return ChangeEvent(**common, field=field, value=value, comment_id=comment_id, paid_message_ids=paid_ids)
 
 
 def _other_party(value: Mapping[str, Any], page_id: str | None) -> str | None:

@@ -53,8 +53,8 @@ class KochavaRecord:
     location: str | None = None
 
     def user_id(self, *keys: str) -> str | None:
-        """The first of *keys* that is in `device_ids` or `params`; by default ``fb_user_id``, then ``ig_user_id``."""
-        for key in keys or ("fb_user_id", "ig_user_id"):
+        """The first of *keys* that is in `device_ids` or `params`; by default each name of this package."""
+        for key in keys or ("fb_user_id", "ig_user_id", "fb_user_ref"):
             value = self.device_ids.get(key) or self.params.get(key)
             if value:
                 return value

@@ -8,6 +8,7 @@ from typing import Any
 from .buttons import PROFILE_PROPERTIES, check_menu, check_profile
 from .fields import text, web_url
 from .graph import NO_MATCHING_USER, GraphRefusal, ReceivedCall, refuse_unless
+from .marketing import UNSUBSCRIBE, unsubscribe
 from .page import SandboxPage
 from .rules import check_attachment
 
@@ -116,6 +117,7 @@ EDGES: dict[tuple[str, str], Edge] = {
     **{("POST", f"{verb}_thread_control"): thread_control for verb in ("pass", "release", "take", "request", "extend")},
     **{(method, "messenger_profile"): messenger_profile for method in ("GET", "POST", "DELETE")},
     **{(method, "custom_user_settings"): custom_user_settings for method in ("GET", "POST", "DELETE")},
+    ("POST", UNSUBSCRIBE): unsubscribe,
     **{(method, "personas"): personas for method in ("GET", "POST")},
 }
 """The edges by method and name."""

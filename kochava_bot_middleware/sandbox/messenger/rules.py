@@ -64,6 +64,11 @@ def check_send(body: dict[str, Any], page: SandboxPage, *, has_file: bool = Fals
         refuse_unless(message is None, "Must send sender_action or message, but not both.")
         _check_action(action, body.get("payload"), page)
         return
+    check_message(message, page, has_file=has_file)
+
+
+def check_message(message: Any, page: SandboxPage, *, has_file: bool = False) -> None:
+    """Check the ``message`` of a body."""
     refuse_unless(message is not None, "param message must be non-empty.")
     _MESSAGE("message", message, page)
     assert isinstance(message, dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import uuid
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -14,10 +15,11 @@ from ..local_server import LocalServer
 from .browser import Visit, visit
 from .edges import EDGES, user_profile
 from .graph import NO_MATCHING_USER, WINDOW_CLOSED, GraphRefusal, ReceivedCall, authorize, read_call, refuse_unless
+from .marketing import paid_recipient
 from .page import SandboxPage
 from .rules import RECIPIENT_KEYS, check_send
 from .users import SentMessage, SimulatedUser
-from .webhooks import MessengerOptions, SentWebhook, WebhookDelivery, WebhookOutcome, make_webhook
+from .webhooks import MessengerOptions, SentWebhook, WebhookDelivery, WebhookOutcome, make_change, make_webhook
 
 # messenger.md 2, window openers [SND]; 3, `tag` [SAPI].
 WINDOW_SECONDS = 24 * 3600
@@ -168,6 +170,11 @@ class LocalMessenger(LocalServer):
         """Deliver a webhook of *person*; returns when it is acknowledged or abandoned."""
         return await self.webhooks.deliver(self._webhook(person, kind, content))
 
+    async def comment(self, person: SimulatedUser, value: Mapping[str, Any]) -> WebhookOutcome | None:
+        """Deliver a comment of *person*, to whom a private reply can then be sent."""
+        self.join("comment_id", value["id"], person)
+        return await self.webhooks.deliver(self._change(person, "comments", {"value": value}))
+
     async def redeliver_everything(self) -> list[int | None]:
         """Deliver every acknowledged webhook once more, byte for byte, in order; returns the statuses."""
         return [await self.webhooks.post(outcome.webhook) for outcome in tuple(self.acknowledged)]
@@ -182,7 +189,7 @@ class LocalMessenger(LocalServer):
 
     def application(self) -> web.Application:
         application = web.Application(client_max_size=30 * 1024**2)
-        for path in (r"/{version:v\d+\.\d+}/{node}", r"/{version:v\d+\.\d+}/{node}/{edge}"):
+        for path in (r"/{version:v\d+\.\d+}/{node}", r"/{version:v\d+\.\d+}/{node}/{edge:.+}"):
             application.router.add_route("*", path, self._graph)
         return application
 
@@ -200,9 +207,12 @@ class LocalMessenger(LocalServer):
     def _serve(self, call: ReceivedCall) -> dict[str, Any]:
         require_proof = self._options.require_proof
         page = self.pages[authorize(call, self._page_tokens, self._app_secret, require_proof=require_proof)]
-        if not call.edge and call.node not in ("me", page.page_id):
+        own_nodes = (page.page_id,) if self._options.requires_ids else ("me", page.page_id)
+        if call.node.startswith("act_"):
+            return self._send_paid(call, page)
+        if not call.edge and call.node not in own_nodes:
             return user_profile(call, page)
-        if call.node not in ("me", page.page_id):
+        if call.node not in own_nodes:
             msg = f"Unsupported {call.method.lower()} request. Object with ID '{call.node}' does not exist"
             raise GraphRefusal(msg, subcode=33, kind="GraphMethodException")
         if not call.edge:
@@ -233,6 +243,29 @@ class LocalMessenger(LocalServer):
         person.receive(sent)
         self._announce(person, sent, mid)
         return {**answer, "message_id": mid, **self._kept(sent, page)}
+
+    def _send_paid(self, call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
+        person = paid_recipient(call, page, self.clock.now())
+        mid, tracking_id = self.next_mid(), str(uuid.uuid4())
+        body = {name: value for name, value in call.body.items() if name not in ("access_token", "appsecret_proof")}
+        sent = SentMessage(mid=mid, page_id=page.page_id, user_id=person.user_id, body=body, at=self.clock.now())
+        self.sent.append(sent)
+        person.receive(sent)
+        if self._options.deliveries:
+            receipt: dict[str, Any] = {"recipient_id": person.user_id, "page_id": page.page_id, "mid": mid}
+            receipt |= {"timestamp": int(self.clock.now()), "marketing_message_tracking_id": tracking_id}
+            self.webhooks.deliver_later(self._change(person, "marketing_message_deliveries", receipt))
+        return {"success": True, "marketing_message_tracking_id": tracking_id}
+
+    def _change(self, person: SimulatedUser, field: str, members: Mapping[str, Any]) -> SentWebhook:
+        return make_change(
+            field,
+            members,
+            page_id=person.page_id,
+            user_id=person.user_id,
+            instagram=person.instagram,
+            now=self.clock.now(),
+        )
 
     def _kept(self, sent: SentMessage, page: SandboxPage) -> dict[str, str]:
         payload = sent.payload

@@ -24,6 +24,8 @@ class Platform(Protocol):
 
     async def visit(self, url: str) -> Visit: ...
 
+    async def comment(self, person: SimulatedUser, value: Mapping[str, Any]) -> WebhookOutcome | None: ...
+
 
 @attrs.frozen(kw_only=True)
 class SentMessage:
@@ -172,6 +174,16 @@ class SimulatedUser:
     async def comes_from(self, *, ref: str | None = None, ad_id: str | None = None) -> WebhookOutcome | None:
         """Follow an m.me link or an ad into the existing thread."""
         return await self._acts("referral", {"referral": _referral(ref, ad_id)})
+
+    async def comments(self, text: str, *, ad_id: str | None = None) -> str:
+        """Comment on a post of an Instagram account, which may be an ad; returns the comment's id."""
+        comment_id = self._platform.next_mid()
+        media = {"id": "17900000000000001", "media_product_type": "FEED" if ad_id is None else "AD"}
+        if ad_id is not None:
+            media |= {"ad_id": ad_id, "ad_title": "Shoes"}
+        value = {"from": {"id": self.user_id, "username": "ada"}, "media": media, "id": comment_id, "text": text}
+        await self._platform.comment(self, value)
+        return comment_id
 
     async def reads(self) -> WebhookOutcome | None:
         """Read everything in the inbox."""

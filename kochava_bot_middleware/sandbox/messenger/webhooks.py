@@ -32,6 +32,7 @@ class MessengerOptions:
         deliveries: Whether a delivery webhook follows each accepted message.
         delivery_mids: Whether it has ``mids``, which Facebook often leaves out.
         require_proof: Whether every call needs an ``appsecret_proof``.
+        requires_ids: Whether paths must name the Page or account by its id, not as ``me``, as with *Unified Login*.
         answer_within_seconds: How long the bot may take to answer a webhook; Facebook allows 5.
         retry_waits: Seconds before each further delivery of an unanswered webhook; their number is the limit.
         redelivery: Whether webhooks that were answered 200 are delivered a second time: ``afterwards`` or ``at once``.
@@ -43,6 +44,7 @@ class MessengerOptions:
     deliveries: bool = True
     delivery_mids: bool = True
     require_proof: bool = False
+    requires_ids: bool = False
     answer_within_seconds: float = 5.0
     retry_waits: Sequence[float] = RETRY_WAITS
     redelivery: Literal["never", "afterwards", "at once"] = "never"
@@ -53,10 +55,11 @@ class MessengerOptions:
 @attrs.frozen(kw_only=True)
 class SentWebhook:
     """
-    One webhook, which has exactly one item of ``messaging``.
+    One webhook, which has exactly one item of ``messaging`` or ``changes``.
 
     Attributes:
-        kind: The item's own key, such as ``message``, ``postback`` or ``delivery``; ``echo`` for an echo.
+        kind: The item's own key, such as ``message``, ``postback`` or ``delivery``; ``echo`` for an echo; of a change,
+            its field.
         mid: Of the message or postback; ``None`` where the item has none.
     """
 
@@ -160,8 +163,20 @@ def make_webhook(
     )
 
 
-def _body(items: Sequence[Mapping[str, Any]], page_id: str, at: int, *, instagram: bool) -> bytes:
-    entry = {"id": page_id, "time": at, "messaging": items}
+def make_change(
+    field: str, members: Mapping[str, Any], *, page_id: str, user_id: str, instagram: bool, now: float
+) -> SentWebhook:
+    """A webhook with a change about one user; *members* are beside the field."""
+    at = int(now * 1000)
+    item = {"field": field, **members}
+    raw = _body([item], page_id, at, instagram=instagram, array="changes")
+    return SentWebhook(kind=field, page_id=page_id, user_id=user_id, item=item, raw=raw)
+
+
+def _body(
+    items: Sequence[Mapping[str, Any]], page_id: str, at: int, *, instagram: bool, array: str = "messaging"
+) -> bytes:
+    entry = {"id": page_id, "time": at, array: items}
     return facebook_json({"object": "instagram" if instagram else "page", "entry": [entry]})
 
 

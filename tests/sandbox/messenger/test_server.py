@@ -226,3 +226,66 @@ async def test_personas_and_thread_control(seven: LocalMessenger, client: aiohtt
 async def test_an_unknown_edge_is_refused(seven: LocalMessenger, client: aiohttp.ClientSession) -> None:
     """Error 2500."""
     assert code(await call(client, seven, "/v26.0/me/message_creatives")) == (400, 2500, None)
+
+
+async def test_calls_may_have_to_name_the_id(client: aiohttp.ClientSession, make_messenger: MakeMessenger) -> None:
+    """As with *Unified Login*, where `me` fails."""
+    async with make_messenger(requires_ids=True) as messenger:
+        await messenger.person("7").says("hi")
+        assert 200 == (await call(client, messenger, f"/v26.0/{PAGE}/messages"))[0]
+        assert (400, 100, 33) == code(await call(client, messenger))
+
+
+PAID: dict[str, Any] = {
+    "message_id": "5",
+    "messenger_delivery_data": {"subscription_token": "sub-1"},
+    "message": {"text": "hello"},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, None),
+        ({"min_conversation_gap_seconds": 1}, None),
+        ({"min_conversation_gap_seconds": "soon"}, 100),
+        ({"min_conversation_gap_seconds": 3600}, 2300052),
+        ({"recipient": {"id": "7"}}, 100),
+        ({"message_id": None}, 100),
+        ({"messenger_delivery_data": {}}, 100),
+        ({"messenger_delivery_data": {"subscription_token": "other"}}, 100),
+        ({"message": None}, 100),
+        ({"message": {"text": "x" * 2000}}, 100),
+    ],
+)
+async def test_marketing_messages_are_checked(
+    client: aiohttp.ClientSession,
+    make_messenger: MakeMessenger,
+    clock: VirtualClock,
+    change: dict[str, Any],
+    expected: int | None,
+) -> None:
+    """Body, subscription, and the gap to the person's last message."""
+    async with make_messenger() as messenger:
+        person = messenger.person("7")
+        messenger.join("subscription_token", "sub-1", person)
+        await person.says("hi")
+        await clock.advance(10)
+        status, answer = await call(client, messenger, "/v26.0/act_1/messages", {**PAID, **change})
+    if expected is None:
+        assert (200, True) == (status, answer["success"])
+        assert answer["marketing_message_tracking_id"]
+        assert ["hello"] == [message.text for message in person.inbox]
+    else:
+        assert expected == answer["error"]["code"]
+
+
+async def test_rows_that_name_nobody_are_counted(client: aiohttp.ClientSession, make_messenger: MakeMessenger) -> None:
+    """An unsubscribed person gets no marketing message any more."""
+    async with make_messenger() as messenger:
+        messenger.join("subscription_token", "sub-1", messenger.person("7"))
+        path = f"/v26.0/{PAGE}/messaging_customer_base/unsubscribe"
+        rows = [{"psid": "7"}, {"psid": "7", "email": "a@b.example"}, {"phone": "1", "email": "a"}, "odd"]
+        assert (200, {"invalid_rows_count": 2}) == await call(client, messenger, path, {"data": rows})
+        assert 400 == (await call(client, messenger, path, {"data": []}))[0]
+        assert 400 == (await call(client, messenger, "/v26.0/act_1/messages", PAID))[0]
