@@ -57,7 +57,7 @@ class SyncKochava(HandlerDecorators):
     def __init__(self, kochava: KochavaMiddleware) -> None:
         self._kochava = checked(kochava, KochavaMiddleware, "SyncKochava.from_dict takes a mapping")
         self._runtime = runtime = kochava.runtime
-        super().__init__(lambda: runtime.tracker.recorder)
+        super().__init__(lambda: runtime.core.recorder)
 
     @classmethod
     def from_dict(
@@ -123,7 +123,7 @@ class SyncKochava(HandlerDecorators):
         """As `KochavaMiddleware.handling`, in the calling thread."""
         checked_event(event)
         self._loop_for("handling")
-        with self._runtime.tracker.handling(event, handler) as (handling, recording):
+        with self._runtime.core.handling(event, handler) as (handling, recording):
             try:
                 yield handling
             finally:
@@ -143,7 +143,7 @@ class SyncKochava(HandlerDecorators):
         tracker: str | None = None,
     ) -> T:
         """As `KochavaMiddleware.send`; *call* is a plain function, which is called in the calling thread."""
-        sends = self._runtime.tracker.sends
+        sends = self._runtime.core.sends
         channel = channel or sends.channel_of(page_id)
         outgoing = outgoing_of(
             body,
@@ -156,7 +156,7 @@ class SyncKochava(HandlerDecorators):
         )
         self._loop_for("send")
         sending = None
-        if not self._runtime.tracker.is_off:
+        if not self._runtime.core.is_off:
             sending = self._never_raising("send", lambda: sends.begin(outgoing))
         if sending is None:
             return call(body)
@@ -238,7 +238,7 @@ class SyncKochava(HandlerDecorators):
             return self._run(name, make)
         except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
             reason = str(exc) if isinstance(exc, StoreError) else type(exc).__name__
-            self._runtime.tracker.context.incidents.report("tracking_failed", name, reason=reason)
+            self._runtime.core.context.incidents.report("tracking_failed", name, reason=reason)
             return None
 
     def _loop_for(self, name: str) -> asyncio.AbstractEventLoop:

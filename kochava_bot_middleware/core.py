@@ -23,7 +23,7 @@ from .tracking.settings import KochavaSettings, Mode, TrackingContext
 from .tracking.timers import GreetingTimers
 
 
-class Tracker:
+class Core:
     """
     The store, the recorder and the watched sends of one middleware. It belongs to one process: a fork makes another.
 
