@@ -76,6 +76,11 @@ class Recorder:
         return self._context.apps.trackers
 
     @property
+    def is_strict(self) -> bool:
+        """Whether events are checked strictly, on every Page without settings of its own."""
+        return self._context.settings.events.strict
+
+    @property
     def at_risk(self) -> int:
         """Commits that are only in memory."""
         return len(self._commits)
