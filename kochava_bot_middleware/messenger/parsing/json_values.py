@@ -38,7 +38,7 @@ _MAX_ID_BITS = 64
 _EMPTY: dict[str, Any] = {}
 
 
-def decode_json(body: bytes | str | Mapping[str, Any]) -> Any:
+def decode_json(body: bytes | bytearray | memoryview | str | Mapping[str, Any]) -> Any:
     """
     Decode a request body, or copy what a framework decoded, to values that can be encoded as JSON again.
 
@@ -46,6 +46,8 @@ def decode_json(body: bytes | str | Mapping[str, Any]) -> Any:
         NotAWebhook: It is not JSON, or nested too deeply.
     """
     try:
+        if isinstance(body, (bytearray, memoryview)):
+            body = bytes(body)
         if not isinstance(body, (bytes, str)):
             return _copy(body)
         try:

@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ...exceptions import NotAWebhook, SignatureError
+from ...chain import checked
+from ...exceptions import NotAWebhook, RegistrationError, SignatureError
 from ..events import ChangeEvent, Channel, Event, MessageRequestEvent, UnknownEvent
 from . import messages
 from .json_values import (
@@ -71,11 +72,20 @@ _NO_PAGE = (None, "0")
 
 
 def signature_of(headers: Mapping[str, str]) -> str | None:
-    """The value of `SIGNATURE_HEADER`. Header names have no case, but not every host's mapping knows that."""
+    """
+    The value of `SIGNATURE_HEADER`. Header names have no case, but not every host's mapping knows that.
+
+    Raises:
+        RegistrationError: *headers* is no mapping, or the value is no text.
+    """
+    if not hasattr(headers, "get"):
+        # Not every mapping of headers is a `Mapping`, such as that of Flask.
+        msg = f"wanted Mapping, got {type(headers).__name__}: pass the headers of the request by name"
+        raise RegistrationError(msg)
     value = headers.get(SIGNATURE_HEADER)
     if value is None:
-        value = next((text for key, text in headers.items() if key.lower() == SIGNATURE_HEADER.lower()), None)
-    return value
+        value = next((text for key, text in headers.items() if str(key).lower() == SIGNATURE_HEADER.lower()), None)
+    return value if value is None else checked(value, str, "decode the names and values of the headers")
 
 
 def verify_signature(raw_body: bytes, header: str | None, app_secrets: Sequence[str]) -> None:
