@@ -115,8 +115,9 @@ class EngagementSettings:
         automatic: ``unless_named``: a handling that records a named event gives only that one. ``always``: both.
             ``off``: only named ones.
         names: By kind of event, over `DEFAULT_NAMES`; ``None`` turns a kind off.
-        strict: Raise at the call when an event has a key that Kochava refuses. Otherwise that key alone is left out,
-            counted and logged, since a purchase must not be lost for a bad key. Meant for development.
+        strict: Raise at the call when an event has a name or key that Kochava refuses or takes for another. Otherwise
+            it is sent and logged, without a value that cannot be sent, since a purchase must not be lost for a bad key.
+            Meant for development.
         attach_referral: Which referral of a person is sent with their named events: ``last``, ``first`` or ``off``.
         referral_seconds: For how long.
         sessions: A person's first event after a day without one is preceded by a session, to which Kochava can

@@ -97,8 +97,8 @@ class KochavaSettings:
         worker: ``inside`` the bot's process, or ``separate``.
         mode: ``live``, ``dry_run`` or ``off``.
         test_users: Ids of persons for whom the bot works, but nothing is sent.
-        commit_timeout_seconds: How long a `track` outside of a handling waits for the store; then it goes on in the
-            background, at risk.
+        commit_timeout_seconds: How long a call waits for the store. After that `track` raises; what was recorded while
+            an event was handled goes on in the background, at risk.
         at_risk_limit: How many such commits are held in memory at most.
         drain_seconds: How long a shutdown waits for requests under way.
     """
