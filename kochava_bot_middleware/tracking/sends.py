@@ -111,7 +111,10 @@ class SendTracker:
         app = self._context.apps.of(page_id)
         links = app.links if own_event is None or not own_event.is_by_reference else app.anonymous_links
         context = context_of(attrs.evolve(outgoing, creative=creative_of(outgoing)))
-        rewritten = rewrite(whole, links, context).body
+        rewritten, changed, _ = rewrite(whole, links, context)
+        # Outside of handling, nothing could be written: this must not wait.
+        if changed and links is app.links and links.names_people and self._recorder.current() is not None:
+            self._facts.note_links(outgoing, app, _named_in(outgoing))
         return rewritten if has_recipient else {key: rewritten[key] for key in body}
 
     def channel_of(self, page_id: object) -> Channel | None:

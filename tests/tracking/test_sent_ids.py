@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kochava_bot_middleware.kochava.records import Deletion
-from kochava_bot_middleware.messenger.events import AccountLinkingEvent, Channel, DeliveryEvent
+from kochava_bot_middleware.messenger.events import AccountLinkingEvent, Channel, DeliveryEvent, Event
 from kochava_bot_middleware.store.records import Unit
 from kochava_bot_middleware.tracking.state import MOST_SENT_NAMES, MOST_SENT_VALUES, Keys, KnownState, write
 from tests.fakes import settle
@@ -157,6 +157,43 @@ async def test_an_id_that_was_only_in_a_smartlink_is_named(smartlinks: Any, expe
     await settle()
     assert expected == await named(bot)
     assert [] == await deletions(tracked_bot(wire=DELETION, smartlinks={**SMARTLINKS, "user_param": None}))
+
+
+@pytest.mark.parametrize(
+    ("smartlinks", "key", "value"),
+    [
+        ({}, "fb_user_id", USER_ID),
+        ({"user_param": "uid"}, "uid", USER_ID),
+        (
+            {"user_id_hash": True, "user_id_hash_key": "salt"},
+            "fb_user_id",
+            hmac.new(b"salt", USER_ID.encode(), hashlib.sha256).hexdigest(),
+        ),
+    ],
+)
+async def test_an_id_in_a_link_that_a_handler_rewrote_is_named(smartlinks: Any, key: str, value: str) -> None:
+    """Of a body, and of a message alone."""
+    for body in (body_to(), body_to()["message"]):
+        bot = tracked_bot(wire=DELETION, smartlinks={**SMARTLINKS, **smartlinks}, events={"automatic": "off"})
+        rewritten: list[Any] = []
+
+        async def handler(_event: Event, bot: TrackedBot = bot, body: Any = body, to: list[Any] = rewritten) -> None:
+            to.append(bot.kochava.rewrite(body, user_id=USER_ID, page_id=PAGE_ID))
+
+        await bot.handle(bot.message(), handler)
+        assert f"{key}={value}" in str(rewritten)
+        assert {key: value} == await named(bot)
+
+
+async def test_a_handler_that_rewrites_a_link_without_an_id_tells_nothing() -> None:
+    """Nothing of the person left, and nothing is kept."""
+    bot = tracked_bot(wire=DELETION, smartlinks={**SMARTLINKS, "user_param": None}, events={"automatic": "off"})
+
+    async def handler(_event: Event) -> None:
+        bot.kochava.rewrite(body_to())
+
+    await bot.handle(bot.message(), handler)
+    assert [] == await deletions(bot)
 
 
 async def test_kochava_is_not_asked_about_a_person_of_whom_nothing_was_sent() -> None:
