@@ -108,6 +108,16 @@ async def test_each_app_is_asked_for_what_it_was_sent() -> None:
     assert {"koapp": {"fb_user_id": USER_ID, "customer_id": "C-17"}, "koother": {"fb_user_id": USER_ID}} == requests
 
 
+async def test_a_former_app_that_stays_in_the_settings_is_asked() -> None:
+    """Under a Page that does not exist, after the App GUID was changed; what waits for it is dropped."""
+    bot = tracked_bot(kochava_app_id="koformer", wire=DELETION)
+    await bot.handle(bot.message())
+    kept = {"pages": {"0": {"kochava_app_id": "koformer", "wire": DELETION}}}
+    changed = tracked_bot(bot.clock, store=bot.store, wire=DELETION, **kept)
+    assert {"koformer": {"fb_user_id": USER_ID}} == {each.app_id: each.device_ids for each in await deletions(changed)}
+    assert ["deletion"] == await changed.names()
+
+
 async def test_a_device_id_of_a_callable_is_named() -> None:
     """It may be an id of the person's phone."""
     bot = tracked_bot(wire=DELETION, device={"kochava_device_id": lambda _user_id: "KD-1"})
