@@ -37,9 +37,15 @@ FAILURE_SECONDS = 5.0
 
 
 class Privacy:
-    """Calls what the settings ask about people, and keeps the list of the suppressed."""
+    """
+    Calls what the settings ask about people, and keeps the list of the suppressed.
+
+    Attributes:
+        on_opted_in: Called after a person opted in, who may have been forgotten before.
+    """
 
     def __init__(self, context: TrackingContext) -> None:
+        self.on_opted_in: Callable[[], None] = lambda: None
         self._context = context
         self._settings = context.settings.privacy
         self._store = context.store
@@ -164,6 +170,7 @@ class Privacy:
         for name in await self._names(user_id):
             await self._store.commit(Unit(marks=[write(self._context.suppression_key(name), None)]))
             self._remembered.pop(name, None)
+        self.on_opted_in()
 
     async def forget(self, user_id: str) -> int:
         """

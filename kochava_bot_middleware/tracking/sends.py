@@ -76,7 +76,8 @@ class SendTracker:
         self._context = context
         self._privacy = privacy
         self._recorder = recorder
-        self._facts = SendFacts(recorder)
+        self._facts = SendFacts(context, recorder)
+        privacy.on_opted_in = self._facts.renew
 
     def with_page(self, outgoing: Outgoing) -> Outgoing:
         """
@@ -264,9 +265,14 @@ class SendTracker:
 class SendFacts:
     """Records what sends say about people, apart from greetings: the ids in links, and whose comment is answered."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, context: TrackingContext, recorder: Recorder) -> None:
+        self._context = context
         self._recorder = recorder
-        self._noted: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._noted: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def renew(self) -> None:
+        """Record ids anew: of a person who opts in, those that were recorded before may be deleted."""
+        self._noted.clear()
 
     def note_links(self, outgoing: Outgoing, app: App, named: Iterable[str]) -> None:
         """Record the ids in SmartLinks: a deletion request names them, too. The message does not wait for it."""
@@ -285,9 +291,12 @@ class SendFacts:
                 self._recorder.begin_commit(recording)
 
     def _is_noted(self, key: tuple[str, str]) -> bool:
-        if key in self._noted:
+        now = self._context.clock.monotonic()
+        if now < self._noted.get(key, now):
             return True
-        self._noted[key] = None
+        # No longer than an answer about the person is reused: they may have been forgotten by another process.
+        self._noted[key] = now + self._context.settings.privacy.consent_seconds
+        self._noted.move_to_end(key)
         while len(self._noted) > REMEMBERED_PEOPLE:
             self._noted.popitem(last=False)
         return False

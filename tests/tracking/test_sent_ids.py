@@ -206,6 +206,22 @@ async def test_a_handler_that_rewrites_a_link_without_an_id_tells_nothing() -> N
     assert [] == await deletions(bot)
 
 
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_an_id_in_a_smartlink_is_named_again_after_opting_in(elsewhere: bool) -> None:
+    """The person was forgotten in between, perhaps in another process."""
+    bot = tracked_bot(wire=DELETION, smartlinks={**SMARTLINKS, "user_param": "uid"})
+    await bot.send(body_to())
+    await settle()
+    other = bot.restarted() if elsewhere else bot
+    assert 1 == len(await deletions(other))
+    await other.kochava.opt_in(USER_ID)
+    if elsewhere:
+        bot.clock.stall(61)
+    await bot.send(body_to())
+    await settle()
+    assert [{"uid": USER_ID}] * 2 == [each.device_ids for each in await deletions(bot)]
+
+
 async def test_kochava_is_not_asked_about_a_person_of_whom_nothing_was_sent() -> None:
     """The request would be the first to tell it of them."""
     bot = tracked_bot(wire=DELETION, privacy={"consent": lambda _user_id: False}, smartlinks=SMARTLINKS)
