@@ -340,9 +340,10 @@ class KochavaMiddleware(HandlerDecorators):
         channel: Channel | str | None = None,
     ) -> Any:
         """
-        The body as it would leave, where `send` cannot be used. Pure; never writes into *body*, and sees no greeting.
+        The body as it would leave, where `send` cannot be used. Never writes into *body*, and sees no greeting.
 
-        Of a `LinkProvider`, only what is known already is used.
+        It never waits: of a `LinkProvider`, only what is known already is used, and opt-outs are not looked up. While
+        an event is handled, the ids in these links are kept for a later `forget`; elsewhere they are not.
 
         Args:
             body: A Send API body, or its ``message`` alone.

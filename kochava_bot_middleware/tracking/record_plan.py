@@ -75,7 +75,7 @@ def comment_marks(event: Event, app: App, *, prefix: str, now: float) -> list[Ma
 def keys_to_read(part: RecordedPerson, event: Event | None) -> list[StateKey]:
     """The state entries that the plan of one person needs."""
     keys = part.keys
-    wanted = [part.suppression_key, keys.referral, keys.known]
+    wanted = [*part.suppression_keys, keys.referral, keys.known]
     wanted += [comment_key(part.app.app_id, comment_id, keys.prefix) for comment_id in part.comments]
     wanted += [joined.referral for joined in part.user_refs]
     if part.events or part.identities or part.app.install.is_entry(event):
@@ -136,7 +136,7 @@ def plan_person(
         changes.append(change(key, value, stored) if key in stored else create(key, value))
     if changes:
         # A person who is forgotten in between must not come back as a leftover of this plan.
-        plan.marks += [*changes, require_absent(part.suppression_key)]
+        plan.marks += [*changes, require_absent(part.suppression_keys[0])]
     return plan
 
 

@@ -392,13 +392,13 @@ class Recorder:
     async def _plan_part(
         self, part: RecordedPerson, stored: Mapping[StateKey, bytes], recording: Recording
     ) -> RecordingPlan:
-        suppression = suppression_of(stored.get(part.suppression_key))
+        suppression = suppression_of(part.suppressed_by(stored))
         if suppression is not None:
             return RecordingPlan(left_out=[suppression] * len(part.events))
         joined_to = part.joined_to
-        if joined_to is not None and (because := stored.get(joined_to.suppression_key)) is not None:
+        if joined_to is not None and (because := joined_to.suppressed_by(stored)) is not None:
             # They opted out before it was known that this is a reference to them.
-            return RecordingPlan(marks=[write(part.suppression_key, because)])
+            return RecordingPlan(marks=[write(part.suppression_keys[0], because)])
         if joined_to is not None and joined_to.answers.suppression is not None:
             return RecordingPlan()
         event = _event_of(part, recording)

@@ -160,9 +160,11 @@ class App:
 
     def name_of(self, person: Person) -> str:
         """The id under which Kochava knows *person*."""
-        if person.is_hashed or not self.privacy.user_id_hash:
-            return person.user_id
-        return self.privacy.named(person.user_id)
+        return self.names_of(person)[0]
+
+    def names_of(self, person: Person) -> tuple[str, ...]:
+        """The ids under which *person* may be kept, `name_of` first."""
+        return (person.user_id,) if person.is_hashed else self.privacy.names(person.user_id)
 
 
 class Apps:
