@@ -236,6 +236,22 @@ async def test_pings_of_a_reference_have_its_name() -> None:
         assert (REF, None) == (params["fb_user_ref"], params.get("fb_user_id"))
 
 
+@pytest.mark.parametrize("party", ["sender", "recipient"])
+@pytest.mark.parametrize("field", ["marketing_message_deliveries", "marketing_message_reads"])
+async def test_the_receipt_of_a_marketing_message_to_a_reference_has_its_name(field: str, party: str) -> None:
+    """It is a change, with the reference among its parties."""
+    bot = tracked_bot(greeting=GREETING)
+    answer = {"marketing_message_tracking_id": "paid-1"}
+    await bot.send({"message": {"text": "hi"}}, greeting=True, answer=answer)
+    value = {party: {"user_ref": REF}, "marketing_message_tracking_id": "paid-1"}
+    entry = {"id": PAGE_ID, "time": 1, "changes": [{"field": field, "value": value}]}
+    (event,) = parse_webhook(orjson.dumps({"object": "page", "entry": [entry]}))
+    await bot.handle(event)
+    (impression,) = await bot.records("ping")
+    params = attrs.asdict(impression)["params"]
+    assert (REF, None) == (params["fb_user_ref"], params.get("fb_user_id"))
+
+
 async def test_a_greeting_to_a_reference_is_joined_by_what_the_reference_does() -> None:
     """Not only by the person's id."""
     bot = tracked_bot(greeting=GREETING)
