@@ -107,8 +107,6 @@ def plan_person(
     """
     plan = RecordingPlan()
     known = before = KnownState.from_bytes(stored.get(part.keys.known))
-    if part.person.is_assumed:
-        part = attrs.evolve(part, person=_as_known(part, known))
     joined: list[Sent] = []
     for key in greeting_keys(part, event) if part.signals else ():
         sent = sent_from_bytes(stored.get(key))
@@ -140,11 +138,17 @@ def plan_person(
     return plan
 
 
-def _as_known(part: RecordedPerson, known: KnownState) -> Person:
-    """The person of a call that did not say where they are, by the name under which their id was sent before."""
+def person_as_known(part: RecordedPerson, stored: Mapping[StateKey, bytes]) -> Person:
+    """
+    The person of a call, which says no more than an id: whether that is a reference and, if nobody said where they are,
+    under which name it was sent before.
+    """
     identity, name = part.app.identity, part.keys.name
+    known = KnownState.from_bytes(stored.get(part.keys.known))
     if known.is_user_ref:
         return attrs.evolve(part.person, is_by_reference=True)
+    if not part.person.is_assumed:
+        return part.person
     names = [key for key, values in known.ids.items() if name in values]
     elsewhere = [attrs.evolve(part.person, channel=channel) for channel in Channel]
     for person in (part.person, *elsewhere):

@@ -93,13 +93,54 @@ async def test_what_a_handler_tracks_and_identifies_of_a_reference_has_its_name(
     assert {"fb_user_ref": REF, "customer_id": "C-17"} == request.device_ids
 
 
+WHERE: list[dict[str, Any]] = [{}, {"page_id": PAGE_ID}, {"channel": "messenger"}]
+"""What a call outside of handling may say beside the id."""
+
+
+@pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize("automatic", ["always", "off"])
-async def test_a_reference_is_still_one_where_no_event_is_handled(automatic: str) -> None:
-    """Its events said so, whether they were recorded or not; in every process."""
+async def test_a_reference_is_still_one_where_no_event_is_handled(automatic: str, where: dict[str, Any]) -> None:
+    """Its events said so, whether they were recorded or not; in every process, and whether the Page is known there."""
     bot = tracked_bot(events={"automatic": automatic})
     await bot.handle(event_of(BY_REF, KINDS["postback"]))
-    await bot.restarted().kochava.track("Purchase", user_id=REF)
-    assert [{"fb_user_ref": REF}] * (1 + (automatic == "always")) == await ids_of(bot)
+    for each in (bot.restarted(), bot):
+        await each.kochava.track("Purchase", user_id=REF, **where)
+        await each.kochava.identify({"customer_id": "C-17"}, user_id=REF, **where)
+    assert [{"fb_user_ref": REF}] * (2 + (automatic == "always")) == await ids_of(bot)
+    assert [{"fb_user_ref": REF}] == [
+        record.device_ids for record in await bot.records() if isinstance(record, IdentityLink)
+    ]
+
+
+@pytest.mark.parametrize("where", WHERE)
+async def test_a_joined_reference_is_still_one_where_no_event_is_handled(where: dict[str, Any]) -> None:
+    """Also when nothing else than the event that joined it was about it."""
+    bot = tracked_bot()
+    await bot.handle(event_of(BY_ID, PRIOR, KINDS["message"]))
+    await bot.restarted().kochava.track("Purchase", user_id=REF, **where)
+    assert [{"fb_user_id": USER_ID}, {"fb_user_ref": REF}] == await ids_of(bot)
+
+
+async def test_a_handler_that_names_the_reference_of_its_event_means_the_reference() -> None:
+    """Of an event that names both ids, before anything of the reference is known."""
+    bot = tracked_bot()
+
+    async def handler(event: Event) -> None:
+        await bot.kochava.track("One", user_id=event.joined_user_ref, page_id=PAGE_ID, channel="messenger")
+
+    await bot.handle(event_of(BY_ID, PRIOR, KINDS["message"]), handler)
+    assert [{"fb_user_ref": REF}, {"fb_user_id": USER_ID}] == await ids_of(bot)
+    (link,) = [record for record in await bot.records() if isinstance(record, IdentityLink)]
+    assert {"fb_user_ref": REF} == link.device_ids
+
+
+@pytest.mark.parametrize("where", WHERE)
+async def test_a_call_outside_of_handling_installs_no_reference(where: dict[str, Any]) -> None:
+    """Though it is the first record."""
+    bot = tracked_bot(install={"mode": "first_seen", "since": "2020-01-01T00:00:00Z"}, events={"automatic": "off"})
+    await bot.handle(event_of(BY_REF, KINDS["postback"]))
+    await bot.kochava.track("Purchase", user_id=REF, **where)
+    assert ["Purchase"] == await bot.names()
 
 
 @pytest.mark.parametrize(
@@ -127,6 +168,17 @@ async def test_a_reference_that_kochava_never_saw_is_not_linked() -> None:
     bot = tracked_bot()
     await bot.handle(event_of(BY_ID, PRIOR, KINDS["message"]))
     assert ["Message"] == await bot.names()
+
+
+async def test_a_reference_that_is_recorded_after_it_was_joined_is_linked_then() -> None:
+    """The link waits for its first record."""
+    bot = tracked_bot()
+    both = event_of({"sender": {"id": USER_ID, "user_ref": REF}, "recipient": {"id": PAGE_ID}}, KINDS["message"])
+    await bot.handle(both)
+    await bot.restarted().handle(event_of(BY_REF, KINDS["postback"]))
+    await bot.handle(both)
+    links = [record for record in await bot.records() if isinstance(record, IdentityLink)]
+    assert [({"fb_user_ref": REF}, {"fb_user_id": USER_ID})] == [(each.device_ids, each.identities) for each in links]
 
 
 async def test_with_hashed_ids_both_leave_as_hashes() -> None:
