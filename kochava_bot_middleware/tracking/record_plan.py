@@ -113,7 +113,10 @@ def plan_person(
         if sent is not None:
             joined.append(sent)
             plan.marks.append(write(key, None))
-    signals = [*sorted(joined, key=lambda sent: sent.at), *part.signals]
+    joined.sort(key=lambda sent: sent.at)
+    # Clocks differ: what led to a greeting came before it, whatever they say.
+    own = [sent for sent in joined if event is not None and sent.event == event.key]
+    signals = [*(sent for sent in joined if sent not in own), *part.signals, *own]
     if part.answers.suppression is not None:
         plan.left_out += [part.answers.suppression] * len(part.events)
         return plan
@@ -213,7 +216,8 @@ def _plan_records(
     if not known.first_record and (part.events or app.install.is_entry(event)):
         known = _plan_first_record(part, plan, known, event, now)
     extra = part.answers.extra
-    if app.events.sessions and event is not None and part.events and now - known.session_at >= SESSION_SECONDS:
+    sessions = app.events.sessions and not part.person.is_by_reference
+    if sessions and event is not None and part.events and now - known.session_at >= SESSION_SECONDS:
         known = _plan_session(part, plan, known, usertime, now)
     for requested in part.events:
         plan.records.append(_engagement(part, requested, referral, known_ids, extra, usertime))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 from typing import Any
@@ -14,6 +15,7 @@ from kochava_bot_middleware.kochava.records import Deletion, Engagement, Identit
 from kochava_bot_middleware.messenger.events import Event
 from kochava_bot_middleware.messenger.parsing.webhook import parse_webhook
 from kochava_bot_middleware.store.records import Entry, Queue, Unit
+from tests.fakes import settle
 from tests.tracking.tracked_bot import GREETING, PAGE_ID, SMARTLINKS, USER_ID, TrackedBot, body_to, tracked_bot
 
 REF = "7700112233"
@@ -211,6 +213,14 @@ async def test_a_reference_does_not_install(mode: str) -> None:
     assert [{"fb_user_id": USER_ID}] == [record.device_ids for record in installs]
 
 
+async def test_a_reference_has_no_session() -> None:
+    """Else a person who is joined later would have two a day."""
+    bot = tracked_bot(events={"sessions": True})
+    await bot.handle(event_of(BY_REF, KINDS["postback"]))
+    await bot.handle(event_of(BY_ID, PRIOR, KINDS["message"]))
+    assert ["Postback", "session", "Message", "identity_link"] == await bot.names()
+
+
 async def test_an_entry_that_is_no_install_makes_nobody_known() -> None:
     """An identity waits for the reference's first record."""
     bot = tracked_bot(install={"mode": "entry", "get_started_payloads": ["GO"]}, events={"automatic": "off"})
@@ -310,6 +320,43 @@ async def test_a_greeting_to_a_reference_is_joined_by_what_the_reference_does() 
     await bot.send(body_to(user_ref=REF), greeting=True, answer={"message_id": "mid-a"})
     await bot.handle(event_of(BY_REF, KINDS["postback"], postback={"payload": "CHAT"}))
     assert ["impression", "click"] == [record.kind for record in await bot.records("ping")]
+
+
+def tap_at(bot: TrackedBot, ahead_seconds: float) -> Event:
+    """A tap of the reference, by a clock that is ahead."""
+    tap = {"mid": "m1", "payload": "CHAT"}
+    return event_of(BY_REF, postback=tap, timestamp=int((bot.clock.now() + ahead_seconds) * 1000))
+
+
+@pytest.mark.parametrize("ahead_seconds", [-3, 0, 2, 300])
+async def test_what_a_greeting_to_a_reference_answers_does_not_show_it(ahead_seconds: float) -> None:
+    """However much Facebook's clock differs; what comes after it does."""
+    bot = tracked_bot(greeting=GREETING)
+
+    async def greet(_event: Event) -> None:
+        await bot.send(body_to(user_ref=REF), greeting=True, answer={"message_id": "mid-a"})
+
+    await bot.handle(tap_at(bot, ahead_seconds), greet)
+    assert [] == await bot.records("ping")
+    await bot.handle(event_of(BY_REF, KINDS["postback"], timestamp=int((bot.clock.now() + 301) * 1000)))
+    assert ["impression"] == [record.kind for record in await bot.records("ping")]
+
+
+async def test_what_a_greeting_to_a_reference_answers_does_not_show_it_when_it_is_handled_again() -> None:
+    """The process died after the greeting was sent."""
+    bot = tracked_bot(greeting=GREETING)
+    dies = asyncio.Event()
+
+    async def greet(_event: Event) -> None:
+        await bot.send(body_to(user_ref=REF), greeting=True, answer={"message_id": "mid-a"})
+        await dies.wait()
+
+    handling = asyncio.create_task(bot.handle(tap_at(bot, 2), greet))
+    await settle()
+    await bot.restarted().handle(tap_at(bot, 2))
+    assert [] == await bot.records("ping")
+    dies.set()
+    await handling
 
 
 async def test_the_wait_for_a_receipt_keeps_the_name_of_a_reference() -> None:
