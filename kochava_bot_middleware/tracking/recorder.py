@@ -24,7 +24,7 @@ from ..telemetry.counts import LeftOut
 from .consent import NOT_ASKED
 from .people import Person, call_hook
 from .privacy import Privacy
-from .record_plan import RecordingPlan, comment_marks, greeting_keys, keys_to_read, plan_person
+from .record_plan import RecordingPlan, comment_marks, greeting_keys, keys_to_read, person_as_known, plan_person
 from .recording import RecordedPerson, Recording, optional_channel, optional_id
 from .settings import Mode, TrackingContext
 from .state import (
@@ -402,6 +402,8 @@ class Recorder:
         if joined_to is not None and joined_to.answers.suppression is not None:
             return RecordingPlan()
         event = _event_of(part, recording)
+        if event is None:
+            part.person = person_as_known(part, stored)
         keys = greeting_keys(part, event) if part.signals else []
         unsent = [key for key in keys if sent_from_bytes(stored.get(key)) is None]
         self._remember_deliveries(part.person, unsent)

@@ -249,6 +249,9 @@ class Recording:
         part.user_refs.append(joined.keys)
 
     def _part(self, person: Person, app: App) -> RecordedPerson:
+        if self.event is not None and person.user_id in (self.event.user_ref, self.event.joined_user_ref):
+            # Whoever named them, perhaps before the event itself was added.
+            person = attrs.evolve(person, is_by_reference=True)
         names = app.names_of(person)
         name = names[0]
         part = self.people.get((app.app_id, name))

@@ -237,6 +237,7 @@ class SendTracker:
             handler=None if handling is None else handling.handler,
             creative=creative_of(outgoing),
             referral={} if cause is None else referral_facts(cause.referral),
+            event=None if handling is None else handling.event.key,
         )
         if user_id is not None:
             recording = self._recorder.current() or self._recorder.new()

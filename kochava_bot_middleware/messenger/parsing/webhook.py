@@ -255,7 +255,7 @@ def parse_item(
 def _messaging_event(item: Mapping[str, Any], common: CommonFields) -> Event:
     message = item.get("message")
     common["user_id"], common["page_id"], common["from_page"] = _parties(item, common["page_id"])
-    common["user_ref"] = reference(item.get("sender")) or reference(item.get("recipient"))
+    common["user_ref"] = _reference(item)
     common["timestamp"] = moment(item.get("timestamp"))
     if "referral" in item:
         common["referral"] = referral(item["referral"])
@@ -292,6 +292,10 @@ def _parties(item: Mapping[str, Any], page_id: str | None) -> tuple[str | None, 
     return user_id, business_id if page_id in _NO_PAGE else page_id, from_page
 
 
+def _reference(item: Mapping[str, Any]) -> str | None:
+    return reference(item.get("sender")) or reference(item.get("recipient"))
+
+
 def _change(change: Mapping[str, Any], common: CommonFields) -> Event:
     field = identifier(change["field"])
     # Paid messages are reported without a ``value``: its members are beside the field.
@@ -314,6 +318,7 @@ def _change(change: Mapping[str, Any], common: CommonFields) -> Event:
         return inbox_labels(value, common)
     if field is not None and field.startswith(_CONVERSATION_FIELDS):
         common["user_id"] = _other_party(members(value), page_id)
+        common["user_ref"] = _reference(members(value))
     paid = members(value) if field in _PAID_MESSAGE_FIELDS else {}
     paid_ids = identifiers([paid.get("marketing_message_tracking_id"), paid.get("mid")])
     return ChangeEvent(**common, field=field, value=value, comment_id=comment_id, paid_message_ids=paid_ids)
