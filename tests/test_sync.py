@@ -209,7 +209,7 @@ def test_nothing_is_recorded_after_stop_until_it_is_started_again(kochava: SyncK
         kochava.flush,
     )
     for call in calls:
-        with pytest.raises(StoreUnavailable, match=r"after `stop`.*call `await kochava\.start\(\)` first"):
+        with pytest.raises(StoreUnavailable, match=r"after `stop`.*call `start` first"):
             call()
     kochava.start()
     kochava.track("Again", user_id=USER_ID)
