@@ -55,12 +55,15 @@ class Recorder:
 
     Attributes:
         pages: By channel, the Pages whose events came to this process.
-        on_recorded: Called with the queues in which new records are stored.
+        on_recorded: Called with the queues of the outbox in which new records are stored; without any when a greeting
+            waits for its delivery.
+        is_closed: The middleware was stopped.
     """
 
     def __init__(self, context: TrackingContext, privacy: Privacy) -> None:
         self.pages: dict[Channel, set[str]] = {}
         self.on_recorded: Callable[[Collection[str]], None] = lambda _queues: None
+        self.is_closed = False
         self._context = context
         self._privacy = privacy
         self._committer = CommitRetry(context.store, context.clock)
@@ -183,8 +186,12 @@ class Recorder:
             self._context.incidents.report("tracking_at_risk", reason=reason)
 
     def begin_commit(self, recording: Recording) -> asyncio.Task[None] | None:
-        """Make a recording durable in the background; ``None`` when too much is at risk already."""
+        """Make a recording durable in the background; ``None`` when it is lost."""
         recording.is_open = False
+        if self.is_closed:
+            reason = "`stop` was called before it was recorded; stop the server first, then `kochava`"
+            self._context.incidents.report("tracking_lost", reason=reason, level=logging.ERROR)
+            return None
         if len(self._commits) >= self._context.settings.at_risk_limit:
             self._context.counts.left_out[LeftOut.AT_RISK_LIMIT] += 1
             reason = "the store does not work, and memory is full"
@@ -271,7 +278,7 @@ class Recorder:
             counts.recorded.update(record.kind for record in new)
             if committed.set_aside:
                 counts.left_out[LeftOut.NOT_STORABLE] += sum(entry_id in records for entry_id in committed.set_aside)
-            if new:
+            if new or any(timer.id in committed.appended for timer in plan.timers):
                 self.on_recorded({record.queue for record in new})
 
     async def _write(self, recording: Recording, call: str) -> None:
