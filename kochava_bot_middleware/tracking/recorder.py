@@ -423,6 +423,8 @@ class Recorder:
         if is_only_delivery and planned.records:
             await self._ask_hooks(part, stored, event)
             planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
+        if LeftOut.NOT_STORABLE in planned.left_out:
+            self._context.incidents.report("record_not_storable", "state", reason="no stored form")
         return planned
 
     def _remember_deliveries(self, person: Person, unsent: Sequence[StateKey]) -> None:

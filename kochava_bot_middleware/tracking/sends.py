@@ -18,7 +18,7 @@ import orjson
 
 from ..exceptions import RegistrationError
 from ..handling import Handling, current_handling
-from ..kochava.records import GREETING
+from ..kochava.records import GREETING, whole_text
 from ..kochava.smartlink_settings import AUTO
 from ..messenger.events import ChangeEvent, Channel
 from ..messenger.links.body import iter_links
@@ -353,7 +353,8 @@ def outgoing_of(body: Any, *, page_id: object, channel: object, **fields: Any) -
 
 def creative_of(outgoing: Outgoing) -> str | None:
     """Name of the creative: of the send, of the mark on its body, or of the greeting handler."""
-    return outgoing.creative or next((each.creative for each in _marks_of(outgoing) if each.creative), None)
+    creative = outgoing.creative or next((each.creative for each in _marks_of(outgoing) if each.creative), None)
+    return creative and whole_text(creative)
 
 
 def _tracker_of(outgoing: Outgoing) -> str:

@@ -67,6 +67,9 @@ _PAID_MESSAGE_FIELDS = ("marketing_message_deliveries", "marketing_message_reads
 _CONVERSATION_FIELDS = ("call", "marketing_message")
 """Prefixes of fields whose changes concern one person, although their values are not messaging items."""
 
+_MOST_HOPS = 20
+"""Hops of an entry that its items carry; a thread passes a few apps."""
+
 _NO_PAGE = (None, "0")
 """Test events of the developer dashboard have ``"0"`` in place of the Page's id."""
 
@@ -190,6 +193,9 @@ def _events(found: Iterable[tuple[Channel, list[Any]]], on_skipped: Callable[[st
 
 def _events_of_entry(entry: dict[str, Any], channel: Channel, on_skipped: Callable[[str], None]) -> Iterator[Event]:
     page_id, hops = identifier(entry.get("id")), entry.get("hop_context")
+    if isinstance(hops, list):
+        # Each item carries them, so many items and many hops would be too many together.
+        hops = hops[:_MOST_HOPS]
     for name, standby in _ARRAYS:
         if name not in entry:
             continue
