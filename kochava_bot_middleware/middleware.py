@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -23,7 +23,7 @@ from .settings import from_mapping
 from .store.contract import Store
 from .telemetry.counts import Counts
 from .telemetry.observer import Observer
-from .tracker import Tracker
+from .tracker import HandlerName, Tracker, WebhookCall
 from .tracking.decorators import HandlerDecorators, name_and_data
 from .tracking.link_provider import LinkProvider
 from .tracking.recording import checked_id, optional_id
@@ -222,7 +222,29 @@ class KochavaMiddleware(HandlerDecorators):
             try:
                 yield handling
             finally:
-                await self.runtime.commit(recording)
+                if recording is not None:
+                    await self.runtime.commit(recording)
+
+    @asynccontextmanager
+    async def handling_together(
+        self, events: Sequence[Event], *, handler: HandlerName = None
+    ) -> AsyncIterator[WebhookCall]:
+        """
+        As `handling`, for a host that handles all events of a webhook in one call, and does not say which one.
+
+        What is sent and tracked within belongs to the event of the same person. Of several events of one person, it is
+        the last thing that they did themselves.
+
+        Args:
+            events: All that `parse` gave.
+            handler: Name of what handles them, or a callable that gives it.
+        """
+        self.runtime.bind_loop("handling_together")
+        with self.runtime.tracker.handling_together([checked_event(event) for event in events], handler) as call:
+            try:
+                yield call
+            finally:
+                await self.runtime.commit(*call.to_commit())
 
     async def send(
         self,

@@ -148,15 +148,15 @@ class Runtime:
             await self._clock.sleep(min(pause, left))
             pause = min(2 * pause, LONGEST_LOOK_SECONDS)
 
-    async def commit(self, recording: Recording | None) -> None:
-        """Write what was recorded while an event was handled. Never raises: the handler has nothing to do with it."""
-        if recording is None:
+    async def commit(self, *recordings: Recording) -> None:
+        """Write what was recorded while events were handled. Never raises: the handler has nothing to do with it."""
+        if not recordings:
             return
         if self.is_stopped:
             reason = "`stop` was called while an event was handled; stop the server first, then `kochava`"
             self.tracker.context.incidents.report("tracking_lost", reason=reason, level=logging.ERROR)
             return
-        await self.tracker.recorder.commit(recording)
+        await self.tracker.recorder.commit(*recordings)
 
     def make_worker(self, sender: RequestSender) -> Worker:
         """A worker that delivers the records through *sender*."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import Context
 from types import TracebackType
@@ -23,6 +23,7 @@ from .middleware import KochavaMiddleware
 from .store.contract import Store
 from .telemetry.counts import Counts
 from .telemetry.observer import Observer
+from .tracker import HandlerName, WebhookCall
 from .tracking.decorators import HandlerDecorators
 from .tracking.link_provider import LinkProvider
 from .tracking.sends import outgoing_of
@@ -129,6 +130,18 @@ class SyncKochava(HandlerDecorators):
             finally:
                 if recording is not None:
                     self._never_raising("handling", lambda: self._runtime.commit(recording))
+
+    @contextmanager
+    def handling_together(self, events: Sequence[Event], *, handler: HandlerName = None) -> Iterator[WebhookCall]:
+        """As `KochavaMiddleware.handling_together`, in the calling thread."""
+        events = [checked_event(event) for event in events]
+        self._loop_for("handling_together")
+        with self._runtime.tracker.handling_together(events, handler) as call:
+            try:
+                yield call
+            finally:
+                if recordings := call.to_commit():
+                    self._never_raising("handling", lambda: self._runtime.commit(*recordings))
 
     def send(
         self,
