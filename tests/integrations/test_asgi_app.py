@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kochava_bot_middleware import KochavaMiddleware, MessengerBot
-from kochava_bot_middleware.integrations.asgi import Message, WebhookApp
+from kochava_bot_middleware.integrations.asgi_app import Message, WebhookApp
 
 BODY = json.dumps(
     {
