@@ -99,7 +99,6 @@ class SendError(KochavaBotError):
         status: HTTP status of the answer; ``None`` when there was none.
         code: ``error.code`` of the answer, or ``None``.
         subcode: ``error.error_subcode`` of the answer, or ``None``.
-        trace_id: ``error.fbtrace_id``, for Facebook's support, or ``None``.
         retry_after_seconds: How long Facebook asks to wait before a repetition; ``None`` when it does not ask.
         body: The decoded answer; empty when there was none.
     """
@@ -111,7 +110,6 @@ class SendError(KochavaBotError):
         status: int | None = None,
         code: int | None = None,
         subcode: int | None = None,
-        trace_id: str | None = None,
         retry_after_seconds: float | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> None:
@@ -119,9 +117,15 @@ class SendError(KochavaBotError):
         self.status = status
         self.code = code
         self.subcode = subcode
-        self.trace_id = trace_id
         self.retry_after_seconds = retry_after_seconds
         self.body: Mapping[str, Any] = body if body is not None else {}
+
+    @property
+    def trace_id(self) -> str | None:
+        """``error.fbtrace_id`` of the answer, for Facebook's support, or ``None``."""
+        error = self.body.get("error")
+        trace_id = error.get("fbtrace_id") if isinstance(error, Mapping) else None
+        return None if trace_id is None else str(trace_id)
 
 
 class WindowClosedError(SendError):

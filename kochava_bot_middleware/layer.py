@@ -18,11 +18,11 @@ class TrackingLayer:
 
     async def receive(self, event: Event, call_next: Next[Any, Any]) -> Any:
         """Record *event* and what its handler adds. The handler's result and errors pass through untouched."""
-        tracker = self._runtime.tracker
-        if tracker.is_off:
+        core = self._runtime.core
+        if core.is_off:
             return await awaitable(call_next(event))
         self._runtime.bind_loop("receive")
-        with tracker.handling(checked_event(event), is_current=True) as (_, recording):
+        with core.handling(checked_event(event), is_current=True) as (_, recording):
             try:
                 return await awaitable(call_next(event))
             finally:
@@ -40,7 +40,7 @@ class TrackingLayer:
         """
         self._runtime.bind_loop("send")
         checked(outgoing, Outgoing, "`kochava.send(body, call)` takes a Send API body")
-        return await self._runtime.tracker.send(outgoing, lambda sent: awaitable(call_next(sent)))
+        return await self._runtime.core.send(outgoing, lambda sent: awaitable(call_next(sent)))
 
 
 def checked_event(event: object) -> Event:

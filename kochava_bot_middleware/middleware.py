@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from .chain import awaitable, checked
 from .clock import Clock, SystemClock
+from .core import Core, HandlerName, WebhookCall
 from .delivery.worker import Worker
 from .exceptions import RegistrationError
 from .handling import Handling, detached
@@ -23,7 +24,6 @@ from .settings import from_mapping
 from .store.contract import Store
 from .telemetry.counts import Counts
 from .telemetry.observer import Observer
-from .tracker import HandlerName, Tracker, WebhookCall
 from .tracking.decorators import HandlerDecorators, name_and_data
 from .tracking.link_provider import LinkProvider
 from .tracking.recording import checked_id, optional_id
@@ -79,12 +79,12 @@ class KochavaMiddleware(HandlerDecorators):
     ) -> None:
         self.settings = checked(settings, KochavaSettings, "KochavaMiddleware.from_dict takes a mapping")
         clock = clock or SystemClock()
-        make_tracker = functools.partial(
-            Tracker, settings, store=store, clock=clock, link_provider=link_provider, observer=observer
+        make_core = functools.partial(
+            Core, settings, store=store, clock=clock, link_provider=link_provider, observer=observer
         )
-        self.runtime = runtime = Runtime(settings, clock, make_tracker)
+        self.runtime = runtime = Runtime(settings, clock, make_core)
         # Not through `self`, which everything that was decorated would keep alive.
-        super().__init__(lambda: runtime.tracker.recorder)
+        super().__init__(lambda: runtime.core.recorder)
         self.chain_layer = TrackingLayer(runtime)
         self._host: object | None = None
 
@@ -110,8 +110,8 @@ class KochavaMiddleware(HandlerDecorators):
     @property
     def counts(self) -> Counts:
         """What was recorded, rewritten and left out since this was made."""
-        tracker = self.runtime.tracker
-        return tracker.context.counts.snapshot(at_risk=tracker.recorder.at_risk)
+        core = self.runtime.core
+        return core.context.counts.snapshot(at_risk=core.recorder.at_risk)
 
     @functools.cached_property
     def sync(self) -> SyncKochava:
@@ -135,7 +135,7 @@ class KochavaMiddleware(HandlerDecorators):
 
     def provide_store(self) -> Store:
         """The store, for the host's inbox: then "handled" and "recorded" are one commit."""
-        return self.runtime.tracker.store
+        return self.runtime.core.store
 
     async def start(self) -> None:
         """
@@ -202,7 +202,7 @@ class KochavaMiddleware(HandlerDecorators):
             NotAWebhook: It is no webhook of the Messenger Platform: answer 400.
             RegistrationError: A signature is to be checked, but *raw_body* is not the bytes that were received.
         """
-        return self.runtime.tracker.parse(raw_body, headers)
+        return self.runtime.core.parse(raw_body, headers)
 
     @asynccontextmanager
     async def handling(self, event: Event, *, handler: str | None = None) -> AsyncIterator[Handling]:
@@ -218,7 +218,7 @@ class KochavaMiddleware(HandlerDecorators):
             handler: Name of what handles it, for Kochava.
         """
         self.runtime.bind_loop("handling")
-        with self.runtime.tracker.handling(checked_event(event), handler) as (handling, recording):
+        with self.runtime.core.handling(checked_event(event), handler) as (handling, recording):
             try:
                 yield handling
             finally:
@@ -240,7 +240,7 @@ class KochavaMiddleware(HandlerDecorators):
             handler: Name of what handles them, or a callable that gives it.
         """
         self.runtime.bind_loop("handling_together")
-        with self.runtime.tracker.handling_together([checked_event(event) for event in events], handler) as call:
+        with self.runtime.core.handling_together([checked_event(event) for event in events], handler) as call:
             try:
                 yield call
             finally:
@@ -279,7 +279,7 @@ class KochavaMiddleware(HandlerDecorators):
         Raises:
             TrackingError: An argument is no id or channel.
         """
-        channel = channel or self.runtime.tracker.sends.channel_of(page_id)
+        channel = channel or self.runtime.core.sends.channel_of(page_id)
         outgoing = outgoing_of(
             body,
             endpoint=endpoint,
@@ -290,7 +290,7 @@ class KochavaMiddleware(HandlerDecorators):
             tracker=tracker,
         )
         self.runtime.bind_loop("send")
-        return await self.runtime.tracker.send(outgoing, lambda sent: awaitable(call(sent.body), "call"))
+        return await self.runtime.core.send(outgoing, lambda sent: awaitable(call(sent.body), "call"))
 
     async def track(
         self,
@@ -324,8 +324,8 @@ class KochavaMiddleware(HandlerDecorators):
                 event is handled.
         """
         event_name, event_data = name_and_data(name, data)
-        tracker = self.runtime.bind("track")
-        await tracker.recorder.track(
+        core = self.runtime.bind("track")
+        await core.recorder.track(
             event_name, event_data, track_id=id, user_id=user_id, page_id=page_id, channel=channel
         )
 
@@ -349,8 +349,8 @@ class KochavaMiddleware(HandlerDecorators):
         Raises:
             TrackingError: As of `track`, like `StoreError`.
         """
-        tracker = self.runtime.bind("identify")
-        await tracker.recorder.identify(identities, user_id=user_id, page_id=page_id, channel=channel)
+        core = self.runtime.bind("identify")
+        await core.recorder.identify(identities, user_id=user_id, page_id=page_id, channel=channel)
 
     def rewrite(
         self,
@@ -374,14 +374,14 @@ class KochavaMiddleware(HandlerDecorators):
         Raises:
             TrackingError: An argument is no id.
         """
-        return self.runtime.tracker.sends.rewritten_body(body, user_id, page_id, creative, channel)
+        return self.runtime.core.sends.rewritten_body(body, user_id, page_id, creative, channel)
 
     def entry_link(
         self, target_url: str, *, ref: str | None = None, creative: str | None = None, page_id: str | int | None = None
     ) -> str:
         """The SmartLink for an ad, QR code or e-mail that leads into the bot; see `SmartLinks.entry_link`."""
         page_id = optional_id("page_id", page_id)
-        links = self.runtime.tracker.context.apps.of(page_id).links
+        links = self.runtime.core.context.apps.of(page_id).links
         return links.entry_link(target_url, ref=ref, creative=creative, page_id=page_id)
 
     def detached(self) -> AbstractContextManager[None]:

@@ -1,4 +1,4 @@
-"""What runs for one middleware in this process: its tracker and, once started, what delivers."""
+"""What runs for one middleware in this process: its core and, once started, what delivers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Collection
 
 from .clock import Clock
+from .core import Core
 from .delivery.attempt import Deliverer
 from .delivery.undelivered import RECORDS_WAIT, UndeliveredWatch, undelivered
 from .delivery.worker import BackgroundWorker, Worker
@@ -16,7 +17,6 @@ from .exceptions import RegistrationError, StoreUnavailable
 from .kochava.client import KochavaClient, RequestSender
 from .telemetry.observer import GuardedObserver, ObservedClient
 from .telemetry.opentelemetry import Tracing
-from .tracker import Tracker
 from .tracking.recording import Recording
 from .tracking.settings import KochavaSettings, Mode, WorkerPlace
 
@@ -31,27 +31,27 @@ LONGEST_LOOK_SECONDS = 0.25
 
 class Runtime:
     """
-    The tracker of one middleware, what it runs, and the event loop to which both belong.
+    The core of one middleware, what it runs, and the event loop to which both belong.
 
     In a forked process everything is made anew: sockets, files and threads of the parent are of no use there.
 
     Attributes:
-        tracker: What it tracks with.
+        core: What it tracks with.
         loop: Where it is used; ``None`` before the first call and after `stop`.
         is_started: Between `start` and `stop`.
         is_stopped: After `stop`, until it is started again.
     """
 
-    def __init__(self, settings: KochavaSettings, clock: Clock, make_tracker: Callable[[], Tracker]) -> None:
+    def __init__(self, settings: KochavaSettings, clock: Clock, make_core: Callable[[], Core]) -> None:
         self._settings = settings
         self._clock = clock
-        self._make_tracker = make_tracker
+        self._make_core = make_core
         self._begin()
         _RUNTIMES.add(self)
 
     def _begin(self) -> None:
-        self.tracker = self._make_tracker()
-        self.tracker.recorder.on_recorded = self._recorded
+        self.core = self._make_core()
+        self.core.recorder.on_recorded = self._recorded
         self.loop: asyncio.AbstractEventLoop | None = None
         self.is_started = self.is_stopped = False
         self._worker: BackgroundWorker | None = None
@@ -61,12 +61,12 @@ class Runtime:
     def begin_anew(self) -> None:
         """In a forked process: leave everything of the parent alone."""
         # Collected, it would close what the parent still uses.
-        _INHERITED.append((self.tracker, self.loop, self._worker, self._watch))
+        _INHERITED.append((self.core, self.loop, self._worker, self._watch))
         self._begin()
 
-    def bind(self, call: str) -> Tracker:
+    def bind(self, call: str) -> Core:
         """
-        The tracker, for *call* in the running event loop.
+        The core, for *call* in the running event loop.
 
         Raises:
             RegistrationError: It is in use in another event loop.
@@ -78,7 +78,7 @@ class Runtime:
                 f"`{call}` after `stop`, which closed the store: it is not recorded; call `await kochava.start()` first"
             )
             raise StoreUnavailable(msg)
-        return self.tracker
+        return self.core
 
     def bind_loop(self, call: str) -> None:
         """As `bind`, also after `stop`."""
@@ -100,15 +100,15 @@ class Runtime:
         async with self._start_stop_lock:
             if self.is_started:
                 return
-            tracker, settings = self.tracker, self._settings
-            await tracker.store.open()
+            core, settings = self.core, self._settings
+            await core.store.open()
             self.is_started, self.is_stopped = True, False
             log.info("kochava_started: records are kept in %s", settings.kept_in)
-            tracker.context.incidents.over(RECORDS_WAIT)
+            core.context.incidents.over(RECORDS_WAIT)
             if settings.mode is not Mode.OFF:
-                if tracker.observer is None and (tracing := Tracing.if_set_up()) is not None:
-                    tracker.observer = GuardedObserver(tracing, self._clock)
-                tracker.timers.start()
+                if core.observer is None and (tracing := Tracing.if_set_up()) is not None:
+                    core.observer = GuardedObserver(tracing, self._clock)
+                core.timers.start()
             if settings.mode is not Mode.LIVE:
                 self._watch = self._watching(f'nothing delivers while `mode` is "{settings.mode}"', is_certain=True)
             elif settings.worker is WorkerPlace.SEPARATE:
@@ -122,26 +122,26 @@ class Runtime:
         self.bind_loop("stop")
         async with self._start_stop_lock:
             self.is_started, self.is_stopped = False, True
-            tracker = self.tracker
+            core = self.core
             if self._watch is not None:
                 self._watch.cancel()
                 self._watch = None
-            await tracker.timers.stop()
-            await tracker.context.apps.close()
-            await tracker.recorder.drain(drain_seconds)
+            await core.timers.stop()
+            await core.context.apps.close()
+            await core.recorder.drain(drain_seconds)
             worker, self._worker = self._worker, None
             if worker is not None:
                 await worker.stop(drain_seconds)
-            await tracker.store.close()
+            await core.store.close()
             self.loop = None
 
     async def flush(self, timeout_seconds: float) -> int:
         """Wait until nothing waits any more; returns how much still does."""
-        tracker = self.bind("flush")
+        core = self.bind("flush")
         ends_at = self._clock.monotonic() + timeout_seconds
         pause = FIRST_LOOK_SECONDS
         while True:
-            waiting = tracker.recorder.at_risk + await undelivered(tracker.store)
+            waiting = core.recorder.at_risk + await undelivered(core.store)
             left = ends_at - self._clock.monotonic()
             if waiting == 0 or left <= 0 or self._settings.mode is not Mode.LIVE:
                 return waiting
@@ -154,20 +154,20 @@ class Runtime:
             return
         if self.is_stopped:
             reason = "`stop` was called while an event was handled; stop the server first, then `kochava`"
-            self.tracker.context.incidents.report("tracking_lost", reason=reason, level=logging.ERROR)
+            self.core.context.incidents.report("tracking_lost", reason=reason, level=logging.ERROR)
             return
-        await self.tracker.recorder.commit(*recordings)
+        await self.core.recorder.commit(*recordings)
 
     def make_worker(self, sender: RequestSender) -> Worker:
         """A worker that delivers the records through *sender*."""
-        context, settings = self.tracker.context, self._settings
-        destinations, gate = context.apps.destinations, self.tracker.privacy.gate
+        context, settings = self.core.context, self._settings
+        destinations, gate = context.apps.destinations, self.core.privacy.gate
         deliverer = Deliverer(sender, destinations, settings.delivery, clock=self._clock, gate=gate)
         has_installs = any(app.install.mode != "off" for app in context.apps)
-        return Worker(self.tracker.store, deliverer, has_installs=has_installs)
+        return Worker(self.core.store, deliverer, has_installs=has_installs)
 
     def _background_worker(self) -> BackgroundWorker:
-        observer, delivery = self.tracker.observer, self._settings.delivery
+        observer, delivery = self.core.observer, self._settings.delivery
         seconds, proxy = delivery.request_timeout_seconds, delivery.proxy
         client = (
             KochavaClient(timeout_seconds=seconds, proxy=proxy)
@@ -177,15 +177,15 @@ class Runtime:
         return BackgroundWorker(self.make_worker(client), client)
 
     def _watching(self, cause: str, *, is_certain: bool) -> asyncio.Task[None]:
-        incidents = self.tracker.context.incidents
-        watch = UndeliveredWatch(self.tracker.store, self._clock, incidents, cause=cause, is_certain=is_certain)
+        incidents = self.core.context.incidents
+        watch = UndeliveredWatch(self.core.store, self._clock, incidents, cause=cause, is_certain=is_certain)
         return asyncio.create_task(watch.run())
 
     def _recorded(self, queues: Collection[str]) -> None:
         if self._worker is not None:
             self._worker.wake(queues)
         elif not self.is_started:
-            self.tracker.context.incidents.report(RECORDS_WAIT, reason=NOT_STARTED)
+            self.core.context.incidents.report(RECORDS_WAIT, reason=NOT_STARTED)
 
 
 _RUNTIMES: weakref.WeakSet[Runtime] = weakref.WeakSet()

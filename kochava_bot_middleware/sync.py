@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 from . import background
 from .chain import checked
 from .clock import Clock
+from .core import HandlerName, WebhookCall
 from .exceptions import RegistrationError, StoreError
 from .handling import Handling
 from .kochava.event_builders import StandardEventData
@@ -23,7 +24,6 @@ from .middleware import KochavaMiddleware
 from .store.contract import Store
 from .telemetry.counts import Counts
 from .telemetry.observer import Observer
-from .tracker import HandlerName, WebhookCall
 from .tracking.decorators import HandlerDecorators
 from .tracking.link_provider import LinkProvider
 from .tracking.sends import outgoing_of
@@ -58,7 +58,7 @@ class SyncKochava(HandlerDecorators):
     def __init__(self, kochava: KochavaMiddleware) -> None:
         self._kochava = checked(kochava, KochavaMiddleware, "SyncKochava.from_dict takes a mapping")
         self._runtime = runtime = kochava.runtime
-        super().__init__(lambda: runtime.tracker.recorder)
+        super().__init__(lambda: runtime.core.recorder)
 
     @classmethod
     def from_dict(
@@ -124,7 +124,7 @@ class SyncKochava(HandlerDecorators):
         """As `KochavaMiddleware.handling`, in the calling thread."""
         checked_event(event)
         self._loop_for("handling")
-        with self._runtime.tracker.handling(event, handler) as (handling, recording):
+        with self._runtime.core.handling(event, handler) as (handling, recording):
             try:
                 yield handling
             finally:
@@ -136,7 +136,7 @@ class SyncKochava(HandlerDecorators):
         """As `KochavaMiddleware.handling_together`, in the calling thread."""
         events = [checked_event(event) for event in events]
         self._loop_for("handling_together")
-        with self._runtime.tracker.handling_together(events, handler) as call:
+        with self._runtime.core.handling_together(events, handler) as call:
             try:
                 yield call
             finally:
@@ -156,7 +156,7 @@ class SyncKochava(HandlerDecorators):
         tracker: str | None = None,
     ) -> T:
         """As `KochavaMiddleware.send`; *call* is a plain function, which is called in the calling thread."""
-        sends = self._runtime.tracker.sends
+        sends = self._runtime.core.sends
         channel = channel or sends.channel_of(page_id)
         outgoing = outgoing_of(
             body,
@@ -169,7 +169,7 @@ class SyncKochava(HandlerDecorators):
         )
         self._loop_for("send")
         sending = None
-        if not self._runtime.tracker.is_off:
+        if not self._runtime.core.is_off:
             sending = self._never_raising("send", lambda: sends.begin(outgoing))
         if sending is None:
             return call(body)
@@ -251,7 +251,7 @@ class SyncKochava(HandlerDecorators):
             return self._run(name, make)
         except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
             reason = str(exc) if isinstance(exc, StoreError) else type(exc).__name__
-            self._runtime.tracker.context.incidents.report("tracking_failed", name, reason=reason)
+            self._runtime.core.context.incidents.report("tracking_failed", name, reason=reason)
             return None
 
     def _loop_for(self, name: str) -> asyncio.AbstractEventLoop:

@@ -16,11 +16,11 @@ from http import HTTPStatus
 from typing import Any
 
 from ..chain import checked
+from ..core import WebhookCall
 from ..exceptions import KochavaBotError
 from ..messenger.events import Event
 from ..messenger.parsing.webhook import SIGNATURE_HEADER
 from ..sync import SyncKochava
-from ..tracker import WebhookCall
 from .webhook_route import BODY_TIMEOUT_SECONDS, MAX_BODY_BYTES, RefusedWebhook, WebhookRoute
 
 Environ = dict[str, Any]

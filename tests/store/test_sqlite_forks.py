@@ -1,4 +1,4 @@
-"""A fork while the store writes."""
+"""Forks while the store writes, and processes that open a new file at once."""
 
 from __future__ import annotations
 
@@ -52,3 +52,22 @@ async def test_a_process_forked_while_the_store_writes_can_write(tmp_path: Path)
     async with asyncio.timeout(60):
         _, errors = await process.communicate()
     assert (0, "") == (process.returncode, errors.decode())
+
+
+async def test_processes_that_open_a_new_file_at_once_all_open_it(tmp_path: Path) -> None:
+    """SQLite does not wait by itself when several switch to the write-ahead log."""
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from kochava_bot_middleware.store.settings import StoreSettings\n"
+        "from kochava_bot_middleware.store.sqlite.schema import connect\n"
+        "sys.stdin.read()\n"
+        "for _ in range(20):\n"
+        "    connect(Path(sys.argv[1]), StoreSettings()).close()\n"
+    )
+    command = sys.executable, "-c", program, str(tmp_path / "bot.db")
+    pipe = asyncio.subprocess.PIPE
+    processes = [await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdin=pipe, stderr=pipe) for _ in range(6)]
+    async with asyncio.timeout(60):
+        ended = await asyncio.gather(*(process.communicate(b"") for process in processes))
+    assert [b""] * 6 == [errors for _, errors in ended]

@@ -124,7 +124,6 @@ def error_from_answer(
         "status": status,
         "code": code,
         "subcode": subcode,
-        "trace_id": None if trace_id is None else str(trace_id),
         "retry_after_seconds": retry_after_seconds if issubclass(kind, _WORTH_WAITING) else None,
         "body": body if isinstance(body, Mapping) else {},
     }

@@ -15,11 +15,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 from pathlib import Path
 
 from ...exceptions import SchemaTooNew, StoreUnavailable, StoreUnusable
 from ..settings import StoreSettings
-from .errors import classify
+from .errors import classify, is_busy
 
 APPLICATION_ID = 0x4B426F74
 """Marks the file as ours (``KBot``), so that another program's database is never touched."""
@@ -108,7 +109,7 @@ def connect(path: Path, settings: StoreSettings) -> sqlite3.Connection:
         )
         # Nothing may be written before this, so that a file that is not ours stays as it is.
         _check_origin(connection, path)
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_log(connection, settings.busy_timeout_seconds)
         connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
         # A handled message must not stay readable in the file. FAST would leave it on the pages that become free.
         connection.execute("PRAGMA secure_delete = ON")
@@ -123,6 +124,19 @@ def connect(path: Path, settings: StoreSettings) -> sqlite3.Connection:
         if isinstance(exc, sqlite3.Error):
             raise classify(exc, path) from exc
         raise
+
+
+def _use_log(connection: sqlite3.Connection, timeout_seconds: float) -> None:
+    """Switch to the write-ahead log. For this alone, SQLite does not wait while another process opens or closes."""
+    ends_at = time.monotonic() + timeout_seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as exc:
+            if not is_busy(exc) or time.monotonic() > ends_at:
+                raise
+        time.sleep(0.01)
 
 
 def connect_for_reading(path: Path, settings: StoreSettings) -> sqlite3.Connection:

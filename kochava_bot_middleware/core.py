@@ -65,7 +65,7 @@ class WebhookCall:
         return recordings
 
 
-class Tracker:
+class Core:
     """
     The store, the recorder and the watched sends of one middleware. It belongs to one process: a fork makes another.
 
