@@ -6,7 +6,7 @@ import asyncio
 import json
 import socketserver
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -116,7 +116,7 @@ class Host:
 
 
 @asynccontextmanager
-async def _asgi_server(app: Any) -> AsyncIterator[int]:
+async def asgi_server(app: Any) -> AsyncIterator[int]:
     config = uvicorn.Config(app, port=0, log_level="error", server_header=False, date_header=False, ws="none")
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
@@ -140,7 +140,7 @@ class _Quiet(WSGIRequestHandler):
 
 
 @asynccontextmanager
-async def _wsgi_server(app: Any) -> AsyncIterator[int]:
+async def wsgi_server(app: Any) -> AsyncIterator[int]:
     server = make_server("127.0.0.1", 0, app, _Threading, _Quiet)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -150,6 +150,17 @@ async def _wsgi_server(app: Any) -> AsyncIterator[int]:
         await asyncio.to_thread(server.shutdown)
         thread.join()
         server.server_close()
+
+
+@asynccontextmanager
+async def aiohttp_server(app: web.Application) -> AsyncIterator[int]:
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
 
 
 # Hosts
@@ -167,7 +178,7 @@ def _fastapi(bot: Bot, kochava: KochavaMiddleware | None) -> AbstractAsyncContex
         return fastapi.Response(ANSWER)
 
     app.include_router(router)
-    return _asgi_server(app)
+    return asgi_server(app)
 
 
 def _fastapi_in_thread(bot: Bot, kochava: KochavaMiddleware | None) -> AbstractAsyncContextManager[int]:
@@ -178,7 +189,7 @@ def _fastapi_in_thread(bot: Bot, kochava: KochavaMiddleware | None) -> AbstractA
         return ANSWER
 
     app.add_api_route("/webhook", webhook, methods=["POST"])
-    return _asgi_server(app if kochava is None else KochavaASGIMiddleware(app, kochava=kochava))
+    return asgi_server(app if kochava is None else KochavaASGIMiddleware(app, kochava=kochava))
 
 
 def _starlette(bot: Bot, kochava: KochavaMiddleware | None) -> AbstractAsyncContextManager[int]:
@@ -187,11 +198,10 @@ def _starlette(bot: Bot, kochava: KochavaMiddleware | None) -> AbstractAsyncCont
         return Response(ANSWER)
 
     app = Starlette(routes=[Route("/webhook", webhook, methods=["POST"])])
-    return _asgi_server(app if kochava is None else KochavaASGIMiddleware(app, kochava=kochava))
+    return asgi_server(app if kochava is None else KochavaASGIMiddleware(app, kochava=kochava))
 
 
-@asynccontextmanager
-async def _aiohttp(bot: Bot, kochava: KochavaMiddleware | None) -> AsyncIterator[int]:
+def _aiohttp(bot: Bot, kochava: KochavaMiddleware | None) -> AbstractAsyncContextManager[int]:
     async def webhook(request: web.Request) -> web.Response:
         await bot.handle(await request.read(), kochava)
         return web.Response(text=ANSWER)
@@ -200,14 +210,7 @@ async def _aiohttp(bot: Bot, kochava: KochavaMiddleware | None) -> AsyncIterator
     app.router.add_post("/webhook", webhook)
     if kochava is not None:
         setup(app, kochava)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
+    return aiohttp_server(app)
 
 
 @asynccontextmanager
@@ -222,7 +225,7 @@ async def _flask(bot: Bot, kochava: KochavaMiddleware | None) -> AsyncIterator[i
 
     if sync is not None:
         app.wsgi_app = KochavaWSGIMiddleware(app.wsgi_app, kochava=sync)  # type: ignore[method-assign]
-    async with _wsgi_server(app) as port:
+    async with wsgi_server(app) as port:
         yield port
     if sync is not None:
         await asyncio.to_thread(sync.stop)
@@ -252,7 +255,7 @@ async def _django_async_view(request: HttpRequest) -> HttpResponse:
 urlpatterns = [path("webhook", _django_view), path("asgi/webhook/", _django_async_view)]
 
 
-def _django_is_set_up() -> None:
+def set_up_django() -> None:
     if not django_settings.configured:
         django_settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], MIDDLEWARE=[], USE_TZ=True)
         django.setup()
@@ -260,12 +263,12 @@ def _django_is_set_up() -> None:
 
 @asynccontextmanager
 async def _django_wsgi(bot: Bot, kochava: KochavaMiddleware | None) -> AsyncIterator[int]:
-    _django_is_set_up()
+    set_up_django()
     _site.bot, _site.kochava = bot, None if kochava is None else SyncKochava(kochava)
     app: Any = get_wsgi_application()
     if kochava is not None:
         app = KochavaWSGIMiddleware(app, kochava=_site.kochava)
-    async with _wsgi_server(app) as port:
+    async with wsgi_server(app) as port:
         yield port
     if kochava is not None:
         await asyncio.to_thread(_site.kochava.stop)
@@ -273,12 +276,12 @@ async def _django_wsgi(bot: Bot, kochava: KochavaMiddleware | None) -> AsyncIter
 
 @asynccontextmanager
 async def _django_asgi(bot: Bot, kochava: KochavaMiddleware | None) -> AsyncIterator[int]:
-    _django_is_set_up()
+    set_up_django()
     _site.bot, _site.kochava = bot, kochava
     app: Any = get_asgi_application()
     if kochava is not None:
         app = KochavaASGIMiddleware(app, kochava=kochava, path="/asgi/webhook", handler="messenger.views.webhook")
-    async with _asgi_server(app) as port:
+    async with asgi_server(app) as port:
         yield port
 
 
@@ -291,5 +294,3 @@ HOSTS = [
     Host("Django WSGI", "django", None, _django_wsgi),
     Host("Django ASGI", "django", "messenger.views.webhook", _django_asgi),
 ]
-
-Ask = Callable[[bytes], Awaitable[bytes]]
