@@ -19,14 +19,14 @@ PAGE_ID = "1001"
 SETTINGS: dict[str, Any] = {"kochava_app_id": "koapp", "worker": "separate", "app_secret": SECRET}
 
 
-def body_of(*user_ids: str, text: str = "hi") -> bytes:
+def body_of(*user_ids: str, text: str = "hi", mid: str | None = None) -> bytes:
     """A webhook with a message of each person."""
     items = [
         {
             "sender": {"id": user_id},
             "recipient": {"id": PAGE_ID},
             "timestamp": 1_800_000_000_000,
-            "message": {"mid": f"m_{user_id}", "text": text},
+            "message": {"mid": mid or f"m_{user_id}", "text": text},
         }
         for user_id in user_ids
     ]
