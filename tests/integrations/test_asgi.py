@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tracemalloc
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import attrs
@@ -395,6 +396,22 @@ async def test_without_a_lifespan_the_first_webhook_starts_it() -> None:
     kochava, body = kochava_on(), body_of("ann")
     await ask(KochavaASGIMiddleware(App(), kochava=kochava), scope_of(body), body)
     assert kochava.runtime.is_started
+    await kochava.stop()
+
+
+async def test_what_the_first_webhook_starts_does_not_belong_to_it() -> None:
+    """Its context is that of no request."""
+    request: ContextVar[str] = ContextVar("request", default="none")
+    seen: list[str] = []
+
+    class Noting(MemoryStore):
+        async def open(self) -> None:
+            seen.append(request.get())
+
+    kochava, body = kochava_on(Noting()), body_of("ann")
+    request.set("ann's")
+    await ask(KochavaASGIMiddleware(App(), kochava=kochava), scope_of(body), body)
+    assert ["none"] == seen
     await kochava.stop()
 
 
