@@ -131,13 +131,11 @@ class Privacy:
 
         While that cannot be read, no link names a person.
         """
+        known = self.known_suppression(app, user_id)
+        if known is not None:
+            return known
         name = app.privacy.named(user_id)
         now = self._clock.monotonic()
-        known = self._remembered.get(name)
-        if known is not None and known[0] > now:
-            return known[1] is not None
-        if now < self._unreadable_until:
-            return True
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 suppression = await self._stored(name)
@@ -149,6 +147,14 @@ class Privacy:
             return True
         self._remember(name, suppression)
         return suppression is not None
+
+    def known_suppression(self, app: App, user_id: str) -> bool | None:
+        """As `is_suppressed`, without a look into the store; ``None`` when it would need one."""
+        now = self._clock.monotonic()
+        known = self._remembered.get(app.privacy.named(user_id))
+        if known is not None and known[0] > now:
+            return known[1] is not None
+        return True if now < self._unreadable_until else None
 
     async def opt_out(self, user_id: str) -> None:
         """Send nothing more of a person, what waits included."""
