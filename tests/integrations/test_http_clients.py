@@ -167,15 +167,25 @@ async def test_an_error_of_facebook_is_the_callers(client: Client, wire: Wire, k
 
 
 async def test_an_answer_that_breaks_off_raises_what_it_raises_without_the_middleware(
-    client: Client, wire: Wire, kochava: KochavaMiddleware
+    client: Client, wire: Wire
 ) -> None:
-    """A greeting's, too, which is read for the middleware."""
+    """A greeting's, which is read for the middleware."""
     wire.is_whole = False
     raised = []
-    for each in (None, kochava):
-        with pytest.raises(Exception) as error:
-            await client.post(each, wire.hosts, wire.url + MESSAGES, {"json": BODY})
-        raised.append(error.type)
+    greeting = {"impression_url": "http://127.0.0.1:1/?campaign_id=kogreet"}
+    async with KochavaMiddleware.from_dict({**SETTINGS, "greeting": greeting}) as kochava:
+
+        @kochava.greeting
+        async def greet(middleware: KochavaMiddleware | None) -> None:
+            await client.post(middleware, wire.hosts, wire.url + MESSAGES, {"json": BODY})
+
+        item = {"sender": {"id": "5551"}, "recipient": {"id": "1"}, "timestamp": 1, "postback": {"payload": "HI"}}
+        webhook = {"object": "page", "entry": [{"id": "1", "time": 1, "messaging": [item]}]}
+        async with kochava.handling(*kochava.parse(webhook)):
+            for each in (None, kochava):
+                with pytest.raises(Exception) as error:
+                    await greet(each)
+                raised.append(error.type)
     assert raised[0] is raised[1]
 
 
