@@ -5,8 +5,9 @@ Run it with a bot.toml in the working directory: celery --app celery_feed worker
 In the shop: celery_feed.parcel_left.delay(user_id="5551", order_id="order-881")
 """
 
+from typing import Any
+
 from celery import Celery
-from celery.app.task import Task
 
 from kochava_bot_middleware import StoreError, SyncKochava
 from kochava_bot_middleware.settings import from_toml
@@ -16,7 +17,7 @@ kochava = SyncKochava.from_dict(from_toml("bot.toml")["kochava"])  # with the sa
 
 
 @app.task(bind=True, acks_late=True, max_retries=None, default_retry_delay=30)
-def parcel_left(self: "Task[..., None]", *, user_id: str, order_id: str) -> None:
+def parcel_left(self: Any, *, user_id: str, order_id: str) -> None:
     try:
         # When it returns, the event is durable. A task that runs twice counts once, by the id.
         kochava.track("Parcel Left", {"order_id": order_id}, user_id=user_id, id=order_id)

@@ -36,7 +36,7 @@ def sell(event: Event) -> None:
 @app.post("/webhook")
 def receive() -> Any:
     try:
-        events = kochava.parse(request.get_data(), request.headers)
+        events = kochava.parse(request.get_data(), dict(request.headers))
     except WebhookError as exc:
         return str(exc), exc.status
     for event in events:

@@ -1,1 +1,1 @@
-"""Adapters for web frameworks, one module each, named after the framework."""
+"""Adapters for web frameworks and HTTP clients, one module each, named after the library."""
