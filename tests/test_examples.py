@@ -10,8 +10,9 @@ import signal
 import socket
 import sys
 import time
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -91,12 +92,21 @@ async def running(name: str, folder: Path, messenger: LocalMessenger) -> AsyncIt
         await asyncio.wait_for(answers(port), 30)
         yield url
         await messenger.settled()
-        process.send_signal(STOP.get(name, signal.SIGTERM))
-        assert 0 == await asyncio.wait_for(process.wait(), 30)
+        assert 0 == await stopped(process, STOP.get(name, signal.SIGTERM))
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def stopped(process: Process, number: int) -> int:
+    """Stop it. The server of wsgiref takes the signal for an error of its request if there is one under way."""
+    for _ in range(6):
+        process.send_signal(number)
+        with suppress(TimeoutError):
+            return await asyncio.wait_for(process.wait(), 5)
+    msg = "it does not stop"
+    raise TimeoutError(msg)
 
 
 async def answers(port: int) -> None:
