@@ -13,7 +13,7 @@ from ...clock import Clock
 from ...exceptions import NotStorable, StoreUnavailable
 from .address import PostgresAddress
 from .errors import FAILURES, classify
-from .schema import check, prove_writable
+from .schema import check
 from .session import PostgresSession, Raced
 
 P = ParamSpec("P")
@@ -69,15 +69,6 @@ class PostgresPool:
             trusts_server = self._address.durability == "server"
             await self.run_unchecked(check, shown=self._address.shown, trusts_server=trusts_server)
             self._is_checked = True
-
-    async def prove_writable(self) -> None:
-        """
-        Write to each table, changing nothing.
-
-        Raises:
-            StoreUnusable: This user may not, or the server is a standby.
-        """
-        await self.run_unchecked(prove_writable)
 
     async def close(self) -> None:
         """Close every connection, once what was begun is finished."""

@@ -107,22 +107,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 MIGRATION_SECONDS = 86_400.0
 """Longest wait for one statement of a migration, which rewrites whole tables."""
 
-_PROVE_WRITABLE = """
-WITH new_entries AS (INSERT INTO {s}.entries SELECT * FROM {s}.entries WHERE false),
-    entries AS (UPDATE {s}.entries SET place = place WHERE false),
-    old_entries AS (DELETE FROM {s}.entries WHERE false),
-    new_heads AS (INSERT INTO {s}.heads SELECT * FROM {s}.heads WHERE false),
-    heads AS (UPDATE {s}.heads SET place = place WHERE false),
-    old_heads AS (DELETE FROM {s}.heads WHERE false),
-    new_marks AS (INSERT INTO {s}.marks SELECT * FROM {s}.marks WHERE false),
-    marks AS (UPDATE {s}.marks SET key = key WHERE false),
-    old_marks AS (DELETE FROM {s}.marks WHERE false),
-    new_counts AS (INSERT INTO {s}.counts SELECT * FROM {s}.counts WHERE false),
-    counts AS (UPDATE {s}.counts SET part = part WHERE false)
-SELECT nextval('{s}.places')
-"""
-"""Rights are looked at even where no row is meant. The place is written indeed, which a standby cannot do."""
-
 _VERSION = "SELECT version FROM {s}.store_version"
 _HAS_VERSION = "SELECT to_regclass('{s}.store_version') IS NOT NULL"
 _HAS_TABLES = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = to_regnamespace('{s}'))"
@@ -148,11 +132,6 @@ async def check(session: PostgresSession, *, shown: str, trusts_server: bool) ->
         advice = "set it on (ALTER ROLE … SET synchronous_commit = on), or accept that with ?durability=server"
         message = f"the store {shown} could lose what it committed, since synchronous_commit is off; {advice}"
         raise StoreUnusable(message)
-
-
-async def prove_writable(session: PostgresSession) -> None:
-    """Do what needs each right that a bot and a worker need; no row is changed, and one place is given to nobody."""
-    await session.fetch(_PROVE_WRITABLE)
 
 
 async def initialize(session: PostgresSession, *, shown: str) -> None:

@@ -12,19 +12,40 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..records import Claim, EntryState, Listed, Mark, QueueStats
+from .. import probe
+from ..records import Claim, Committed, CommitVerdict, EntryState, Listed, Mark, QueueStats, Unit
 from ..settings import NewToken
 from . import statements as sql
-from .commit import add_counts, entry_of, insert, json_of, json_of_texts, write_marks
+from .commit import add_counts, commit_units, entry_of, insert, json_of, json_of_texts, recall, write_marks
 
 
 def nothing(_connection: sqlite3.Connection, _now: float) -> None:
     """To have the file opened."""
 
 
-def prove_writable(connection: sqlite3.Connection, _now: float) -> None:
-    """Write something. To open a file that can only be read fails at nothing else."""
+def prove_writable(connection: sqlite3.Connection, now: float, *, dedupe_seconds: float) -> bool:
+    """
+    Write something, to which a file that can only be read fails, and take back what commits write; returns whether all
+    of it was there.
+    """
     connection.execute(sql.PROVE_WRITABLE)
+    connection.execute("SAVEPOINT probe")
+
+    def committed(unit: Unit) -> Committed:
+        (answer,) = commit_units(connection, [unit], now, new_token=lambda: probe.TOKEN, dedupe_seconds=dedupe_seconds)
+        return answer
+
+    def owned() -> int:
+        return len(renew_leases(connection, now, claims=claims, lease_seconds=60.0))
+
+    claims = committed(probe.beginning()).leased
+    name = claims[0].entry.id
+    is_kept = owned() == 1 and committed(probe.end_of(claims[0])).verdict is CommitVerdict.COMMITTED
+    is_kept = is_kept and owned() == 0 and not recall(connection, now, keys=[name])
+    is_kept = is_kept and connection.execute(sql.DELETE_ENDED, (name,)).rowcount == 1
+    connection.execute("ROLLBACK TO probe")
+    connection.execute("RELEASE probe")
+    return is_kept
 
 
 def claim_heads(
