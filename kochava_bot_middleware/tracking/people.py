@@ -217,8 +217,8 @@ async def device_facts(settings: DeviceSettings, user_id: str | None) -> tuple[d
     The facts that are known of a person, by callables only if *user_id* is known.
 
     Returns:
-        The facts, and the names of those whose callable failed or gave something that is not text or no IP address:
-        with that, the whole event might be refused.
+        The facts, and the names of those whose callable failed or gave something that is not whole text or no IP
+        address: with that, the whole event might be refused.
     """
     names = [field.name for field in attrs.fields(DeviceSettings)]
     # At the same time, so that several that hang take no longer than one.
@@ -234,7 +234,7 @@ async def device_facts(settings: DeviceSettings, user_id: str | None) -> tuple[d
 
 def _fits(name: str, value: str) -> bool:
     if name != "origination_ip" or not value:
-        return True
+        return encodable(value)
     try:
         return not ipaddress.ip_address(value).is_unspecified
     except ValueError:
