@@ -160,7 +160,7 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 # Functions of `atexit` are called when all threads that are waited for have ended: until then, these may record.
-# They are called in reverse order, all finalizers by one that the first of them registers. It must be there before, since
+# They are called in reverse order, all finalizers by one that the first of them registers. It must be there before:
 # a finalizer may delete a temporary directory in which the store is.
 weakref.finalize(_process, int).detach()
 atexit.register(_end)
