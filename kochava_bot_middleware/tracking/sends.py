@@ -18,7 +18,7 @@ import orjson
 
 from ..exceptions import RegistrationError
 from ..handling import Handling, current_handling
-from ..kochava.records import GREETING
+from ..kochava.records import GREETING, whole_text
 from ..kochava.smartlink_settings import AUTO
 from ..messenger.events import ChangeEvent, Channel
 from ..messenger.links.body import iter_links
@@ -76,7 +76,8 @@ class SendTracker:
         self._context = context
         self._privacy = privacy
         self._recorder = recorder
-        self._facts = SendFacts(recorder)
+        self._facts = SendFacts(context, recorder)
+        privacy.on_opted_in = self._facts.renew
 
     def with_page(self, outgoing: Outgoing) -> Outgoing:
         """
@@ -111,7 +112,10 @@ class SendTracker:
         app = self._context.apps.of(page_id)
         links = app.links if own_event is None or not own_event.is_by_reference else app.anonymous_links
         context = context_of(attrs.evolve(outgoing, creative=creative_of(outgoing)))
-        rewritten = rewrite(whole, links, context).body
+        rewritten, changed, _ = rewrite(whole, links, context)
+        # Outside of handling, nothing could be written: this must not wait.
+        if changed and links is app.links and links.names_people and self._recorder.current() is not None:
+            self._facts.note_links(outgoing, app, _named_in(outgoing))
         return rewritten if has_recipient else {key: rewritten[key] for key in body}
 
     def channel_of(self, page_id: object) -> Channel | None:
@@ -262,9 +266,14 @@ class SendTracker:
 class SendFacts:
     """Records what sends say about people, apart from greetings: the ids in links, and whose comment is answered."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, context: TrackingContext, recorder: Recorder) -> None:
+        self._context = context
         self._recorder = recorder
-        self._noted: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._noted: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def renew(self) -> None:
+        """Record ids anew: of a person who opts in, those that were recorded before may be deleted."""
+        self._noted.clear()
 
     def note_links(self, outgoing: Outgoing, app: App, named: Iterable[str]) -> None:
         """Record the ids in SmartLinks: a deletion request names them, too. The message does not wait for it."""
@@ -283,9 +292,12 @@ class SendFacts:
                 self._recorder.begin_commit(recording)
 
     def _is_noted(self, key: tuple[str, str]) -> bool:
-        if key in self._noted:
+        now = self._context.clock.monotonic()
+        if now < self._noted.get(key, now):
             return True
-        self._noted[key] = None
+        # No longer than an answer about the person is reused: they may have been forgotten by another process.
+        self._noted[key] = now + self._context.settings.privacy.consent_seconds
+        self._noted.move_to_end(key)
         while len(self._noted) > REMEMBERED_PEOPLE:
             self._noted.popitem(last=False)
         return False
@@ -341,7 +353,8 @@ def outgoing_of(body: Any, *, page_id: object, channel: object, **fields: Any) -
 
 def creative_of(outgoing: Outgoing) -> str | None:
     """Name of the creative: of the send, of the mark on its body, or of the greeting handler."""
-    return outgoing.creative or next((each.creative for each in _marks_of(outgoing) if each.creative), None)
+    creative = outgoing.creative or next((each.creative for each in _marks_of(outgoing) if each.creative), None)
+    return creative and whole_text(creative)
 
 
 def _tracker_of(outgoing: Outgoing) -> str:
