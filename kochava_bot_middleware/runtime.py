@@ -152,10 +152,10 @@ class Runtime:
             await self._clock.sleep(min(pause, left))
             pause = min(2 * pause, LONGEST_LOOK_SECONDS)
 
-    async def commit(self, recording: Recording | None) -> None:
-        """Write what was recorded while an event was handled. Never raises: the handler has nothing to do with it."""
-        if recording is not None:
-            await self.core.recorder.commit(recording)
+    async def commit(self, *recordings: Recording) -> None:
+        """Write what was recorded while events were handled. Never raises: the handler has nothing to do with it."""
+        if recordings:
+            await self.core.recorder.commit(*recordings)
 
     def make_worker(self, sender: RequestSender) -> Worker:
         """A worker that delivers the records through *sender*."""

@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import json
 import runpy
+import signal
 import socket
 import sys
 import time
@@ -27,6 +28,10 @@ RUNNER = """
 import functools, runpy, sys
 from aiohttp import web
 web.run_app = functools.partial(web.run_app, host="127.0.0.1", port=int(sys.argv[1]))
+if "uvicorn" in open(sys.argv[2]).read():
+    import uvicorn
+    run = uvicorn.run
+    uvicorn.run = lambda app, port: run(app, host="127.0.0.1", port=int(sys.argv[1]))
 runpy.run_path(sys.argv[2], run_name="__main__")
 """
 
@@ -71,21 +76,34 @@ async def running(name: str, folder: Path, messenger: LocalMessenger) -> AsyncIt
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", RUNNER, str(port), str(EXAMPLES / name), cwd=folder, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", RUNNER, str(port), str(EXAMPLES / name), cwd=folder, stdout=asyncio.subprocess.DEVNULL
     )
     url = f"http://127.0.0.1:{port}"
     messenger.webhook_url = f"{url}/webhook"
     try:
-        assert process.stdout is not None
-        await asyncio.wait_for(process.stdout.readline(), 30)
+        await asyncio.wait_for(is_served(port), 30)
         yield url
         await messenger.settled()
         process.terminate()
-        assert 0 == await asyncio.wait_for(process.wait(), 30)
+        # uvicorn ends with the signal that it was sent.
+        assert await asyncio.wait_for(process.wait(), 30) in (0, -signal.SIGTERM)
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def is_served(port: int) -> None:
+    """Return once somebody listens there."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            await writer.wait_closed()
+            return
 
 
 async def arrived(kochava: LocalKochava, count: int) -> list[str]:
@@ -147,6 +165,19 @@ async def test_other_host_is_measured_without_our_bot(
         message = await person.next_message()
         assert message.buttons[0]["url"].startswith("https://acme.smart.link/ab12cd34e?url=https%3A%2F%2Fshop.example")
         assert ["Message"] == await arrived(kochava, 1)
+
+
+async def test_fastapi_bot_greets_and_sells(folder: Path, messenger: LocalMessenger, kochava: LocalKochava) -> None:
+    """One impression, one click and a purchase."""
+    async with running("fastapi_bot.py", folder, messenger):
+        person = messenger.person()
+        await person.says("hi")
+        message = await person.next_message()
+        assert message.buttons[0]["url"].startswith("https://acme.smart.link/ab12cd34e?url=https%3A%2F%2Fshop.example")
+        await kochava.wait_until(lambda: bool(kochava.impressions), within_seconds=10)
+        await person.taps("Socks")
+        assert ["Message", "Purchase"] == await arrived(kochava, 4)
+        assert (1, 1) == (len(kochava.impressions), len(kochava.clicks))
 
 
 async def test_own_middleware_leaves_the_rest_of_a_message_as_it_is(

@@ -1,1 +1,1 @@
-"""Adapters for web frameworks, one module each, named after the framework."""
+"""For hosts other than `MessengerBot`: one module for each interface, named after it, which imports nothing else."""

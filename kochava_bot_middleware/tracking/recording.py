@@ -99,6 +99,7 @@ class Recording:
 
     Args:
         handling: The cause; ``None`` outside of handling.
+        former: A recording of the same handling, which is written already; this is what comes after it.
 
     Attributes:
         people: Each person's part, by app and name.
@@ -109,9 +110,13 @@ class Recording:
         is_ignored: The automatic event is left out.
         is_open: Whether what is added now will still be written.
         is_complete: `complete` was called.
+        ordinals: How many events each person has by name.
+        without_event: What the event itself says is left out, since it is written already, or was refused.
     """
 
-    def __init__(self, context: TrackingContext, handling: Handling | None = None) -> None:
+    def __init__(
+        self, context: TrackingContext, handling: Handling | None = None, *, former: Recording | None = None
+    ) -> None:
         self._context = context
         self.handling = handling
         self.event = None if handling is None else handling.event
@@ -123,7 +128,13 @@ class Recording:
         self.is_open = True
         self.is_complete = False
         self._began_at = context.clock.now()
-        self._ordinals: dict[tuple[str, str], int] = {}
+        self.without_event = former is not None
+        self.ordinals: dict[tuple[str, str], int] = {} if former is None else former.ordinals
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return self.without_event and not (self.people or self.greetings or self.left_out)
 
     @functools.cached_property
     def person(self) -> Person | None:
@@ -153,7 +164,7 @@ class Recording:
             id_parts = ()
         else:
             user = part.keys.name
-            ordinal = self._ordinals[user, name] = self._ordinals.get((user, name), 0) + 1
+            ordinal = self.ordinals[user, name] = self.ordinals.get((user, name), 0) + 1
             id_parts = app.app_id, Engagement.kind, person.page_id, user, self.event.key, name, ordinal
         part.events.append(RequestedEvent(person=person, name=name, data=data, id_parts=id_parts))
 
@@ -204,7 +215,7 @@ class Recording:
         self.is_open = False
         self.is_complete = True
         self.usertime = usertime_of(None if self.event is None else self.event.timestamp, self._context.clock.now())
-        if self.handling is not None and self.person is not None:
+        if self.handling is not None and self.person is not None and not self.without_event:
             self._add_event(self.handling, self.person)
         for part in self.people.values():
             for requested in part.events:

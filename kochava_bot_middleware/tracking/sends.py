@@ -17,7 +17,7 @@ import attrs
 import orjson
 
 from ..exceptions import RegistrationError
-from ..handling import Handling, current_handling
+from ..handling import Handling, current_handling, current_handlings
 from ..kochava.records import GREETING, whole_text
 from ..kochava.smartlink_settings import AUTO
 from ..messenger.events import ChangeEvent, Channel
@@ -101,7 +101,7 @@ class SendTracker:
         has_recipient = user_id is None or not isinstance(body, Mapping) or "recipient" in body
         whole = body if has_recipient else {**body, "recipient": {"id": user_id}}
         outgoing = Outgoing(body=whole, page_id=page_id, creative=creative)
-        event = None if (handling := current_handling()) is None else handling.event
+        event = None if (handling := _cause_of(outgoing)) is None else handling.event
         own_event = event if event is not None and event.user_id == outgoing.recipient.user_id else None
         outgoing = attrs.evolve(
             outgoing,
@@ -132,7 +132,7 @@ class SendTracker:
             if sending.tracker is self and sending.is_open and _is_same(sending.sent.body, outgoing.body):
                 return None
             sending = sending.outer
-        handling = current_handling()
+        handling = _cause_of(outgoing)
         outgoing = self.with_page(outgoing)
         greeting = current_greeting()
         if greeting is not None and _has_message(outgoing.body):
@@ -199,10 +199,9 @@ class SendTracker:
 
     async def _has_suppressed(self, named: Iterable[str], app: App) -> bool:
         """Whether one of the people whose ids links would carry is suppressed, or known by a reference only."""
-        handling = current_handling()
-        user_ref = None if handling is None else handling.event.user_ref
+        user_refs = {handling.event.user_ref for handling in current_handlings()}
         for one in named:
-            if one == user_ref:
+            if one in user_refs:
                 return True
             if one in self._context.settings.test_users or await self._privacy.is_suppressed(app, one):
                 return True
@@ -224,8 +223,8 @@ class SendTracker:
             return
         marked = current_greeting()
         greeting = (
-            marked.id
-            if marked is not None
+            marked.id_in(handling)
+            if marked is not None and handling is not None
             else record_id(app.app_id, "greeting", recipient.user_id or recipient.user_ref, mid or str(began_at))
         )
         sent = Sent(
@@ -240,7 +239,7 @@ class SendTracker:
             event=None if handling is None else handling.event.key,
         )
         if user_id is not None:
-            recording = self._recorder.current() or self._recorder.new()
+            recording = self._recorder.current(user_id) or self._recorder.new()
             recording.add_signal(Person(user_id=user_id, page_id=outgoing.page_id, channel=outgoing.channel), sent)
         else:
             identified_by = () if mid is None else (f"mid:{mid}",)
@@ -286,7 +285,7 @@ class SendFacts:
             value = app.links.user_id(user_id)
             if self._is_noted((app.app_id, f"{key}={value}")):
                 continue
-            recording = self._recorder.current() or self._recorder.new()
+            recording = self._recorder.current(user_id) or self._recorder.new()
             recording.add_link_id(person, key, value)
             if recording.handling is None:
                 self._recorder.begin_commit(recording)
@@ -343,12 +342,21 @@ def outgoing_of(body: Any, *, page_id: object, channel: object, **fields: Any) -
     if isinstance(body, Outgoing):
         msg = "`send` takes a Send API body, got an Outgoing: pass its `body`, and its other fields as arguments"
         raise RegistrationError(msg)
-    handling = current_handling()
+    handling = _cause_of(Outgoing(body=body))
     default = Channel.MESSENGER if handling is None else handling.event.channel
     page_id = optional_id("page_id", page_id)
     if page_id is None and handling is not None:
         page_id = handling.event.page_id
     return Outgoing(body=body, page_id=page_id, channel=optional_channel(channel) or default, **fields)
+
+
+def _cause_of(outgoing: Outgoing) -> Handling | None:
+    """The event that *outgoing* answers, if one is being handled."""
+    if len(current_handlings()) <= 1:
+        # Whoever it is sent to.
+        return current_handling()
+    recipient = outgoing.recipient
+    return current_handling(recipient.user_id, recipient.user_ref, recipient.comment_id)
 
 
 def creative_of(outgoing: Outgoing) -> str | None:
@@ -370,7 +378,7 @@ def _marks_of(outgoing: Outgoing) -> Iterator[GreetingBody | HandlerGreeting]:
 
 
 def _rewritten(outgoing: Outgoing, links: AppLinks) -> Rewritten:
-    handling = current_handling()
+    handling = _cause_of(outgoing)
     referral = {} if handling is None else referral_facts(handling.event.referral)
     context = context_of(
         attrs.evolve(outgoing, creative=creative_of(outgoing)),
