@@ -1,1 +1,1 @@
-"""Adapters for web frameworks, one module each, named after the framework."""
+"""For hosts and clients of others: one module each, named after its interface or library, which it alone imports."""

@@ -62,6 +62,7 @@ class Sent:
         tracker: Name of its tracker.
         offers: Its postback buttons and quick replies.
         referral: What led the person here: ``ref``, ``source``, ``ad_id``, as far as known.
+        event: Key of the event whose handling sent it; ``None`` outside of handling.
     """
 
     at: float
@@ -72,6 +73,7 @@ class Sent:
     handler: str | None = None
     creative: str | None = None
     referral: Mapping[str, str] = attrs.field(factory=dict)
+    event: str | None = None
 
 
 @attrs.frozen(kw_only=True)

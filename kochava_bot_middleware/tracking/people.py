@@ -11,13 +11,13 @@ import inspect
 import ipaddress
 import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, ClassVar
 
 import attrs
 
 from ..chain import is_async_callable, takes
+from ..daemon_threads import DaemonThreads
 from ..exceptions import Violation
 from ..messenger.events import Channel, Event, PostbackEvent
 from ..settings import InvalidValue, Rule, check_rules, not_empty, one_of
@@ -321,12 +321,12 @@ HOOK_SECONDS = 2.0
 
 
 @functools.cache
-def _threads(_process: int) -> ThreadPoolExecutor:
+def _threads(_process: int) -> DaemonThreads:
     """
     What calls plain callables. A forked process has none of its parent's threads, so it has its own; it is not that of
     the event loop, since callables that hang must not keep host names from being looked up.
     """
-    return ThreadPoolExecutor(max_workers=8, thread_name_prefix="kochava-bot-hook")
+    return DaemonThreads(8, "kochava-bot-hook")
 
 
 async def call_hook(hook: Callable[..., Any], *arguments: Any) -> Any:

@@ -75,7 +75,7 @@ def comment_marks(event: Event, app: App, *, prefix: str, now: float) -> list[Ma
 def keys_to_read(part: RecordedPerson, event: Event | None) -> list[StateKey]:
     """The state entries that the plan of one person needs."""
     keys = part.keys
-    wanted = [part.suppression_key, keys.referral, keys.known]
+    wanted = [*part.suppression_keys, keys.referral, keys.known]
     wanted += [comment_key(part.app.app_id, comment_id, keys.prefix) for comment_id in part.comments]
     wanted += [joined.referral for joined in part.user_refs]
     if part.events or part.identities or part.app.install.is_entry(event):
@@ -107,15 +107,16 @@ def plan_person(
     """
     plan = RecordingPlan()
     known = before = KnownState.from_bytes(stored.get(part.keys.known))
-    if part.person.is_assumed:
-        part = attrs.evolve(part, person=_as_known(part, known))
     joined: list[Sent] = []
     for key in greeting_keys(part, event) if part.signals else ():
         sent = sent_from_bytes(stored.get(key))
         if sent is not None:
             joined.append(sent)
             plan.marks.append(write(key, None))
-    signals = [*sorted(joined, key=lambda sent: sent.at), *part.signals]
+    joined.sort(key=lambda sent: sent.at)
+    # Clocks differ: what led to a greeting came before it, whatever they say.
+    own = [sent for sent in joined if event is not None and sent.event == event.key]
+    signals = [*(sent for sent in joined if sent not in own), *part.signals, *own]
     if part.answers.suppression is not None:
         plan.left_out += [part.answers.suppression] * len(part.events)
         return plan
@@ -136,7 +137,7 @@ def plan_person(
         changes.append(change(key, value, stored) if key in stored else create(key, value))
     if changes:
         # A person who is forgotten in between must not come back as a leftover of this plan.
-        plan.marks += [*changes, require_absent(part.suppression_key)]
+        plan.marks += [*changes, require_absent(part.suppression_keys[0])]
     return plan
 
 
@@ -149,11 +150,17 @@ def _form_of(state: IdentityState | KnownState | ReferralState | FunnelState, pl
         return None
 
 
-def _as_known(part: RecordedPerson, known: KnownState) -> Person:
-    """The person of a call that did not say where they are, by the name under which their id was sent before."""
+def person_as_known(part: RecordedPerson, stored: Mapping[StateKey, bytes]) -> Person:
+    """
+    The person of a call, which says no more than an id: whether that is a reference and, if nobody said where they are,
+    under which name it was sent before.
+    """
     identity, name = part.app.identity, part.keys.name
+    known = KnownState.from_bytes(stored.get(part.keys.known))
     if known.is_user_ref:
         return attrs.evolve(part.person, is_by_reference=True)
+    if not part.person.is_assumed:
+        return part.person
     names = [key for key, values in known.ids.items() if name in values]
     elsewhere = [attrs.evolve(part.person, channel=channel) for channel in Channel]
     for person in (part.person, *elsewhere):
@@ -224,7 +231,8 @@ def _plan_records(
     if not known.first_record and (part.events or app.install.is_entry(event)):
         known = _plan_first_record(part, plan, known, event, now)
     extra = part.answers.extra
-    if app.events.sessions and event is not None and part.events and now - known.session_at >= SESSION_SECONDS:
+    sessions = app.events.sessions and not part.person.is_by_reference
+    if sessions and event is not None and part.events and now - known.session_at >= SESSION_SECONDS:
         known = _plan_session(part, plan, known, usertime, now)
     for requested in part.events:
         plan.records.append(_engagement(part, requested, referral, known_ids, extra, usertime))

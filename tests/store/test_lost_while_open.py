@@ -79,6 +79,21 @@ async def test_lost_file_takes_nothing_new(sqlite: SqliteStore, path: Path, lose
 
 
 @pytest.mark.parametrize("lose", LOST)
+async def test_lost_file_deletes_nothing_that_somebody_relies_on(sqlite: SqliteStore, path: Path, lose: Loses) -> None:
+    """What only the lost file would know, such as that a person opted in again or is forgotten, is refused."""
+    await put(sqlite, mark("opted_out", b"1"))
+    lose(path)
+    for call in (
+        put(sqlite, mark("opted_out", None)),
+        sqlite.forget(["ann"], reason="forgotten", tombstone=mark("forgotten", b"1")),
+        sqlite.purge(ended_for_seconds=0.0),
+        sqlite.retry_dead(["a"]),
+    ):
+        with pytest.raises(StoreUnusable, match=str(path)):
+            await call
+
+
+@pytest.mark.parametrize("lose", LOST)
 async def test_lost_file_is_brought_to_an_end(sqlite: SqliteStore, path: Path, lose: Loses) -> None:
     """What waits in it can be claimed and settled, with what follows from that, as long as the process lives."""
     await append(sqlite, entry("a"), entry("b"))

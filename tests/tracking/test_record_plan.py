@@ -85,7 +85,7 @@ def test_each_change_of_state_depends_on_what_was_read() -> None:
     assert {
         part.keys.known: (Condition.IF_ABSENT, None),
         part.keys.identities: (Condition.IF_EQUAL, b"{}"),
-        part.suppression_key: (Condition.IF_ABSENT, None),
+        part.suppression_keys[0]: (Condition.IF_ABSENT, None),
     } == {(mark.lane, mark.key): (mark.condition, mark.expected) for mark in marks}
 
 
