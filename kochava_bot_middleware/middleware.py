@@ -18,7 +18,7 @@ from .kochava.client import RequestSender
 from .kochava.event_builders import StandardEventData
 from .layer import TrackingLayer, checked_event
 from .messenger.events import Channel, Event
-from .messenger.outgoing import Endpoint
+from .messenger.outgoing import Endpoint, text_or_none
 from .runtime import Runtime
 from .settings import from_mapping
 from .store.contract import Store
@@ -362,9 +362,10 @@ class KochavaMiddleware(HandlerDecorators):
         channel: Channel | str | None = None,
     ) -> Any:
         """
-        The body as it would leave, where `send` cannot be used. Pure; never writes into *body*, and sees no greeting.
+        The body as it would leave, where `send` cannot be used. Never writes into *body*, and sees no greeting.
 
-        Of a `LinkProvider`, only what is known already is used.
+        It never waits: of a `LinkProvider`, only what is known already is used, and opt-outs are not looked up. While
+        an event is handled, the ids in these links are kept for a later `forget`; elsewhere they are not.
 
         Args:
             body: A Send API body, or its ``message`` alone.
@@ -381,6 +382,7 @@ class KochavaMiddleware(HandlerDecorators):
     ) -> str:
         """The SmartLink for an ad, QR code or e-mail that leads into the bot; see `SmartLinks.entry_link`."""
         page_id = optional_id("page_id", page_id)
+        text_or_none("creative", creative)
         links = self.runtime.core.context.apps.of(page_id).links
         return links.entry_link(target_url, ref=ref, creative=creative, page_id=page_id)
 

@@ -1,1 +1,1 @@
-"""For hosts other than `MessengerBot`: one module for each interface, named after it, which imports nothing else."""
+"""For hosts and clients of others: one module each, named after its interface or library, which it alone imports."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -24,7 +24,7 @@ from ..telemetry.counts import LeftOut
 from .consent import NOT_ASKED
 from .people import Person, call_hook
 from .privacy import Privacy
-from .record_plan import RecordingPlan, comment_marks, greeting_keys, keys_to_read, plan_person
+from .record_plan import RecordingPlan, comment_marks, greeting_keys, keys_to_read, person_as_known, plan_person
 from .recording import RecordedPerson, Recording, optional_channel, optional_id
 from .settings import Mode, TrackingContext
 from .state import (
@@ -58,17 +58,20 @@ class Recorder:
 
     Attributes:
         pages: By channel, the Pages whose events came to this process.
-        on_recorded: Called with the queues in which new records are stored.
+        on_recorded: Called with the queues of the outbox in which new records are stored; without any when a greeting
+            waits for its delivery.
+        is_closed: The middleware was stopped.
     """
 
     def __init__(self, context: TrackingContext, privacy: Privacy) -> None:
         self.pages: dict[Channel, set[str]] = {}
         self.on_recorded: Callable[[Collection[str]], None] = lambda _queues: None
+        self.is_closed = False
         self._context = context
         self._privacy = privacy
         self._committer = CommitRetry(context.store, context.clock)
         self._commits: set[asyncio.Task[None]] = set()
-        self._writes: set[asyncio.Task[None]] = set()
+        self._writes: set[asyncio.Task[Any]] = set()
         self._greetings_reported: set[str] = set()
         self._delivered: OrderedDict[StateKey, Person] = OrderedDict()
         self._pages_seen: dict[StateKey, float] = {}
@@ -77,6 +80,11 @@ class Recorder:
     def trackers(self) -> frozenset[str]:
         """The names of all trackers in the settings."""
         return self._context.apps.trackers
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether events are checked strictly, on every Page without settings of its own."""
+        return self._context.settings.events.strict
 
     @property
     def at_risk(self) -> int:
@@ -195,9 +203,13 @@ class Recorder:
             self._context.incidents.report("tracking_at_risk", reason=reason)
 
     def begin_commit(self, *recordings: Recording) -> asyncio.Task[None] | None:
-        """Make recordings durable in the background; ``None`` when too much is at risk already."""
+        """Make recordings durable in the background; ``None`` when they are lost."""
         for recording in recordings:
             recording.is_open = False
+        if self.is_closed:
+            reason = "`stop` was called before it was recorded; stop the server first, then `kochava`"
+            self._context.incidents.report("tracking_lost", reason=reason, level=logging.ERROR)
+            return None
         if len(self._commits) >= self._context.settings.at_risk_limit:
             self._context.counts.left_out[LeftOut.AT_RISK_LIMIT] += 1
             reason = "the store does not work, and memory is full"
@@ -220,6 +232,12 @@ class Recorder:
         await self._committer.settle(contributors, settlements)
         for contributor in contributors:
             contributor.committed(None)
+
+    def in_background(self, work: Coroutine[Any, Any, object]) -> None:
+        """Do something that a commit may follow from; `drain` waits for it."""
+        task = asyncio.create_task(work)
+        self._writes.add(task)
+        task.add_done_callback(self._forget_write)
 
     async def drain(self, deadline_seconds: float) -> None:
         """Wait for what is at risk; what is not written by then is lost."""
@@ -293,7 +311,7 @@ class Recorder:
             counts.recorded.update(record.kind for record in new)
             if committed.set_aside:
                 counts.left_out[LeftOut.NOT_STORABLE] += sum(entry_id in records for entry_id in committed.set_aside)
-            if new:
+            if new or any(timer.id in committed.appended for timer in plan.timers):
                 self.on_recorded({record.queue for record in new})
 
     async def _write(self, recording: Recording, call: str) -> None:
@@ -417,16 +435,18 @@ class Recorder:
     async def _plan_part(
         self, part: RecordedPerson, stored: Mapping[StateKey, bytes], recording: Recording
     ) -> RecordingPlan:
-        suppression = suppression_of(stored.get(part.suppression_key))
+        suppression = suppression_of(part.suppressed_by(stored))
         if suppression is not None:
             return RecordingPlan(left_out=[suppression] * len(part.events))
         joined_to = part.joined_to
-        if joined_to is not None and (because := stored.get(joined_to.suppression_key)) is not None:
+        if joined_to is not None and (because := joined_to.suppressed_by(stored)) is not None:
             # They opted out before it was known that this is a reference to them.
-            return RecordingPlan(marks=[write(part.suppression_key, because)])
+            return RecordingPlan(marks=[write(part.suppression_keys[0], because)])
         if joined_to is not None and joined_to.answers.suppression is not None:
             return RecordingPlan()
         event = _event_of(part, recording)
+        if event is None:
+            part.person = person_as_known(part, stored)
         keys = greeting_keys(part, event) if part.signals else []
         unsent = [key for key in keys if sent_from_bytes(stored.get(key)) is None]
         self._remember_deliveries(part.person, unsent)
@@ -439,6 +459,8 @@ class Recorder:
         if is_only_delivery and planned.records:
             await self._ask_hooks(part, stored, event)
             planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
+        if LeftOut.NOT_STORABLE in planned.left_out:
+            self._context.incidents.report("record_not_storable", "state", reason="no stored form")
         return planned
 
     def _remember_deliveries(self, person: Person, unsent: Sequence[StateKey]) -> None:
@@ -467,7 +489,7 @@ class Recorder:
         elif not task.cancelled() and task.exception() is not None:
             self._context.incidents.report("tracking_failed", reason=type(task.exception()).__name__)
 
-    def _forget_write(self, task: asyncio.Task[None]) -> None:
+    def _forget_write(self, task: asyncio.Task[Any]) -> None:
         self._writes.discard(task)
         # An error that comes after the caller was told of another one must not be reported as never retrieved.
         if not task.cancelled():

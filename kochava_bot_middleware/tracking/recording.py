@@ -57,6 +57,7 @@ class RecordedPerson:
     Attributes:
         person: As they were named first.
         keys: Of their state entries; their name is the id as it leaves.
+        suppression_keys: Under which they may be suppressed, that of their name first.
         user_refs: The state entries of references that turned out to be them.
         comments: Ids of their comments, by which the ad that led them here may be stored.
         referrals: Further referrals, as of `referral_facts`, and when they came.
@@ -68,7 +69,7 @@ class RecordedPerson:
     person: Person
     app: App
     keys: Keys
-    suppression_key: StateKey
+    suppression_keys: tuple[StateKey, ...]
     events: list[RequestedEvent] = attrs.field(factory=list)
     identities: dict[str, str] = attrs.field(factory=dict)
     signals: list[Signal] = attrs.field(factory=list)
@@ -78,6 +79,10 @@ class RecordedPerson:
     link_ids: dict[str, str] = attrs.field(factory=dict)
     joined_to: RecordedPerson | None = None
     answers: HookAnswers = NOT_ASKED
+
+    def suppressed_by(self, stored: Mapping[StateKey, bytes]) -> bytes | None:
+        """The stored value that says that they are suppressed, if any."""
+        return next((stored[key] for key in self.suppression_keys if key in stored), None)
 
     @property
     def is_only_delivery(self) -> bool:
@@ -255,14 +260,18 @@ class Recording:
         part.user_refs.append(joined.keys)
 
     def _part(self, person: Person, app: App) -> RecordedPerson:
-        name = app.name_of(person)
+        if self.event is not None and person.user_id in (self.event.user_ref, self.event.joined_user_ref):
+            # Whoever named them, perhaps before the event itself was added.
+            person = attrs.evolve(person, is_by_reference=True)
+        names = app.names_of(person)
+        name = names[0]
         part = self.people.get((app.app_id, name))
         if part is None:
             part = self.people[app.app_id, name] = RecordedPerson(
                 person=person,
                 app=app,
                 keys=self._context.keys(app.app_id, name),
-                suppression_key=self._context.suppression_key(name),
+                suppression_keys=tuple(map(self._context.suppression_key, names)),
             )
         elif part.person.is_assumed and not person.is_assumed:
             part.person = person

@@ -18,7 +18,7 @@ import orjson
 
 from ..exceptions import RegistrationError
 from ..handling import Handling, current_handling, current_handlings
-from ..kochava.records import GREETING
+from ..kochava.records import GREETING, whole_text
 from ..kochava.smartlink_settings import AUTO
 from ..messenger.events import ChangeEvent, Channel
 from ..messenger.links.body import iter_links
@@ -76,7 +76,8 @@ class SendTracker:
         self._context = context
         self._privacy = privacy
         self._recorder = recorder
-        self._facts = SendFacts(recorder)
+        self._facts = SendFacts(context, recorder)
+        privacy.on_opted_in = self._facts.renew
 
     def with_page(self, outgoing: Outgoing) -> Outgoing:
         """
@@ -111,17 +112,24 @@ class SendTracker:
         app = self._context.apps.of(page_id)
         links = app.links if own_event is None or not own_event.is_by_reference else app.anonymous_links
         context = context_of(attrs.evolve(outgoing, creative=creative_of(outgoing)))
-        rewritten = rewrite(whole, links, context).body
+        rewritten, changed, _ = rewrite(whole, links, context)
+        # Outside of handling, nothing could be written: this must not wait.
+        if changed and links is app.links and links.names_people and self._recorder.current() is not None:
+            self._facts.note_links(outgoing, app, _named_in(outgoing))
         return rewritten if has_recipient else {key: rewritten[key] for key in body}
 
     def channel_of(self, page_id: object) -> Channel | None:
         """The channel on which events of a Page came to this process; ``None`` when there was none."""
         return self._recorder.channel_of(optional_id("page_id", page_id))
 
-    async def begin(self, outgoing: Outgoing) -> Sending | None:
+    async def begin(self, outgoing: Outgoing, *, at_once: bool = False) -> Sending | None:
         """
         Begin a send: rewrite its links. ``None`` when it is the message of a send under way, seen once more by another
         layer, such as an HTTP client beneath an `AsyncBot`; then it passes as it is.
+
+        Args:
+            at_once: Wait for nothing. What would have to be waited for is looked up for the next send; until then,
+                links do not name a person of whom it is not known whether they may.
         """
         outer = sending = _sending.get()
         while sending is not None:
@@ -133,7 +141,7 @@ class SendTracker:
         greeting = current_greeting()
         if greeting is not None and _has_message(outgoing.body):
             greeting.is_sent = True
-        sent = await self._rewritten(outgoing)
+        sent = await self._rewritten(outgoing, at_once=at_once)
         began_at = self._context.clock.now()
         return Sending(tracker=self, outgoing=outgoing, sent=sent, began_at=began_at, handling=handling, outer=outer)
 
@@ -146,6 +154,10 @@ class SendTracker:
         finally:
             sending.is_open = False
             _sending.reset(token)
+
+    def end_later(self, sending: Sending, answer: Any) -> None:
+        """As `end`, in the background of the running loop."""
+        self._recorder.in_background(self.end(sending, answer))
 
     async def end(self, sending: Sending, answer: Any) -> None:
         """Record what was sent when it is a greeting, and whose comment it answers."""
@@ -167,7 +179,7 @@ class SendTracker:
             incident = "greeting_not_watched" if is_greeting else "comment_not_noted"
             self._context.incidents.report(incident, reason=type(exc).__name__)
 
-    async def _rewritten(self, outgoing: Outgoing) -> Outgoing:
+    async def _rewritten(self, outgoing: Outgoing, *, at_once: bool) -> Outgoing:
         """*outgoing* with SmartLinks, or as it is when something goes wrong."""
         app = self._context.apps.of(outgoing.page_id)
         if not app.links.is_active:
@@ -175,14 +187,16 @@ class SendTracker:
         try:
             if app.links.catalogue is not None:
                 sites = iter_links(outgoing.body, endpoint=outgoing.endpoint, text_links=app.links.text_links)
-                await app.links.prepare(
-                    {site.url for site in sites if site.keep is None or is_routed(app.links, site.url, site.keep)}
-                )
+                urls = {site.url for site in sites if site.keep is None or is_routed(app.links, site.url, site.keep)}
+                if at_once:
+                    self._recorder.in_background(app.links.prepare(urls))
+                else:
+                    await app.links.prepare(urls)
             result = _rewritten(outgoing, app.links)
             # Looked up only when there is a link that names a person: it may cost a round trip to the store.
             if result.changed and app.links.names_people:
                 named = _named_in(outgoing)
-                if await self._has_suppressed(named, app):
+                if await self._has_suppressed(named, app, at_once=at_once):
                     result = _rewritten(outgoing, app.anonymous_links)
                 else:
                     self._facts.note_links(outgoing, app, named)
@@ -193,13 +207,18 @@ class SendTracker:
         self._context.counts.links_left_alone.update(result.left_alone)
         return attrs.evolve(outgoing, body=result.body) if result.changed else outgoing
 
-    async def _has_suppressed(self, named: Iterable[str], app: App) -> bool:
+    async def _has_suppressed(self, named: Iterable[str], app: App, *, at_once: bool) -> bool:
         """Whether one of the people whose ids links would carry is suppressed, or known by a reference only."""
         user_refs = {handling.event.user_ref for handling in current_handlings()}
         for one in named:
             if one in user_refs:
                 return True
-            if one in self._context.settings.test_users or await self._privacy.is_suppressed(app, one):
+            if one in self._context.settings.test_users:
+                return True
+            if at_once and self._privacy.known_suppression(app, one) is None:
+                self._recorder.in_background(self._privacy.is_suppressed(app, one))
+                return True
+            if await self._privacy.is_suppressed(app, one):
                 return True
         return False
 
@@ -232,6 +251,7 @@ class SendTracker:
             handler=None if handling is None else handling.handler,
             creative=creative_of(outgoing),
             referral={} if cause is None else referral_facts(cause.referral),
+            event=None if handling is None else handling.event.key,
         )
         if user_id is not None:
             recording = self._recorder.current(user_id) or self._recorder.new()
@@ -260,9 +280,14 @@ class SendTracker:
 class SendFacts:
     """Records what sends say about people, apart from greetings: the ids in links, and whose comment is answered."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, context: TrackingContext, recorder: Recorder) -> None:
+        self._context = context
         self._recorder = recorder
-        self._noted: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._noted: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def renew(self) -> None:
+        """Record ids anew: of a person who opts in, those that were recorded before may be deleted."""
+        self._noted.clear()
 
     def note_links(self, outgoing: Outgoing, app: App, named: Iterable[str]) -> None:
         """Record the ids in SmartLinks: a deletion request names them, too. The message does not wait for it."""
@@ -281,9 +306,12 @@ class SendFacts:
                 self._recorder.begin_commit(recording)
 
     def _is_noted(self, key: tuple[str, str]) -> bool:
-        if key in self._noted:
+        now = self._context.clock.monotonic()
+        if now < self._noted.get(key, now):
             return True
-        self._noted[key] = None
+        # No longer than an answer about the person is reused: they may have been forgotten by another process.
+        self._noted[key] = now + self._context.settings.privacy.consent_seconds
+        self._noted.move_to_end(key)
         while len(self._noted) > REMEMBERED_PEOPLE:
             self._noted.popitem(last=False)
         return False
@@ -348,7 +376,8 @@ def _cause_of(outgoing: Outgoing) -> Handling | None:
 
 def creative_of(outgoing: Outgoing) -> str | None:
     """Name of the creative: of the send, of the mark on its body, or of the greeting handler."""
-    return outgoing.creative or next((each.creative for each in _marks_of(outgoing) if each.creative), None)
+    creative = outgoing.creative or next((each.creative for each in _marks_of(outgoing) if each.creative), None)
+    return creative and whole_text(creative)
 
 
 def _tracker_of(outgoing: Outgoing) -> str:
