@@ -8,20 +8,41 @@ import os
 import selectors
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
 from contextvars import Context
-from typing import Any, TypeVar
+from multiprocessing import parent_process
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
+from .daemon_threads import DaemonThreads
 from .exceptions import StoreUnavailable
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+THREADS = 4
+"""How many look up host names and read from the store for one loop."""
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """An event loop that can call in other threads until the process is gone."""
+
+    def __init__(self, selector: selectors.BaseSelector, threads: DaemonThreads) -> None:
+        super().__init__(selector)
+        self._threads = threads
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
+    ) -> asyncio.Future[T]:
+        return super().run_in_executor(executor or self._threads, func, *args)
 
 
 class BackgroundLoop:
     """An event loop in a daemon thread."""
 
     def __init__(self) -> None:
+        threads = DaemonThreads(THREADS, "kochava-bot")
         self.selector = selectors.DefaultSelector()
-        self.loop = asyncio.SelectorEventLoop(self.selector)
+        self.loop = _Loop(self.selector, threads)
         self._thread = threading.Thread(target=self._run, name="kochava-bot", daemon=True)
         self._thread.start()
 
@@ -56,7 +77,12 @@ def background_loop() -> asyncio.AbstractEventLoop:
             msg = "the process is ending, so nothing can be recorded any more; call it earlier"
             raise StoreUnavailable(msg)
         if _process.background is None:
-            _process.background = BackgroundLoop()
+            try:
+                _process.background = BackgroundLoop()
+            except RuntimeError as exc:
+                # Python 3.12 and newer.
+                msg = f"no thread can be started any more ({exc}); call `start` before the main thread ends"
+                raise StoreUnavailable(msg) from exc
         return _process.background.loop
 
 
@@ -94,10 +120,26 @@ def not_at_end(owner: object) -> None:
 
 def _end() -> None:
     with _process.lock:
+        if _process.has_ended:
+            return
         _process.has_ended = True
         background, ends = _process.background, list(_process.at_end.values())
     if background is not None and ends:
         run_in(background.loop, _all(ends))
+
+
+def _before_threads_are_joined() -> None:
+    """Processes of `multiprocessing` call no functions of `atexit`; they only wait for their threads."""
+    if parent_process() is not None and _process.background is not None:
+        threading.Thread(target=_end_after_threads, args=(threading.current_thread(),), name="kochava-bot-end").start()
+
+
+def _end_after_threads(main: threading.Thread) -> None:
+    ours = main, threading.current_thread()
+    while others := [each for each in threading.enumerate() if not each.daemon and each not in ours]:
+        for thread in others:
+            thread.join()
+    _end()
 
 
 async def _all(ends: list[Callable[[], Coroutine[Any, Any, None]]]) -> None:
@@ -116,5 +158,7 @@ def _after_fork() -> None:
 
 os.register_at_fork(after_in_child=_after_fork)
 
-# `atexit` is too late: by then the interpreter refuses the threads that look up host names.
-getattr(threading, "_register_atexit", atexit.register)(_end)
+# Functions of `atexit` are called when all threads that are waited for have ended: until then, these may record.
+atexit.register(_end)
+if (register := getattr(threading, "_register_atexit", None)) is not None:
+    register(_before_threads_are_joined)

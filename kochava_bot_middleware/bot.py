@@ -188,9 +188,6 @@ class MessengerBot(Handlers):
         """
         if not isinstance(raw_body, (bytes, bytearray, memoryview)):
             checked(raw_body, bytes, "pass the body as it was received, since its signature is of these bytes")
-        if not hasattr(headers, "get"):
-            msg = f"wanted Mapping, got {type(headers).__name__}: pass the headers of the request by name"
-            raise RegistrationError(msg)
         return await self._webhook.receive(raw_body, headers)
 
     def app(self, path: str = "/webhook") -> web.Application:

@@ -75,7 +75,7 @@ def check_middleware(middleware: object) -> None:
 
     Raises:
         RegistrationError: It is a class, it has neither ``receive`` nor ``send``, or one of ``receive``, ``send``,
-            ``start`` and ``stop`` is not ``async def``.
+            ``start`` and ``stop`` is not ``async def``, or takes other arguments.
     """
     if isinstance(middleware, type):
         msg = f"a middleware is an object: add {middleware.__name__}(…), not the class"
@@ -86,7 +86,7 @@ def check_middleware(middleware: object) -> None:
         msg = f"a middleware needs `async def receive` or `async def send`, got {type(middleware).__name__}"
         raise RegistrationError(msg)
     for name in directions:
-        if not is_async_callable(getattr(layer, name)):
+        if not (is_async_callable(getattr(layer, name)) and takes(getattr(layer, name), 2)):
             msg = f"`{name}` of middleware {middleware!r} must be `async def {name}(self, subject, call_next)`"
             raise RegistrationError(msg)
     for name in ("start", "stop"):

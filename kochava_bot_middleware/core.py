@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
+
+import attrs
 
 from .chain import Next, checked
 from .clock import Clock
-from .handling import Handling, current_handling, handling_of
+from .handling import Handling, current_handling, current_handlings, handling_of, narrowed_to
 from .messenger.events import Event
 from .messenger.outgoing import Outgoing
 from .messenger.parsing.webhook import iter_webhook, signature_of, verify_signature
@@ -21,6 +23,46 @@ from .tracking.recording import Recording
 from .tracking.sends import SendTracker
 from .tracking.settings import KochavaSettings, Mode, TrackingContext
 from .tracking.timers import GreetingTimers
+
+HandlerName = str | Callable[[], str | None] | None
+"""What handles a webhook, or a callable that says it once that is known."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class WebhookCall:
+    """
+    The events of one webhook while one call of an endpoint handles all of them.
+
+    Attributes:
+        handlings: Of each event, in their order.
+        recorder: Records them; ``None`` when nothing is tracked.
+    """
+
+    handlings: Sequence[Handling]
+    recorder: Recorder | None
+
+    def answered(self, status: int) -> None:
+        """
+        Note the endpoint's answer. Only 2xx says that the events were handled; after an error (5xx) Facebook delivers
+        them again. With anything else the endpoint refused them, and of a refused event nothing is recorded but what
+        the endpoint itself has tracked.
+        """
+        for handling in self.handlings:
+            handling.handled = 200 <= status < 300
+            if self.recorder is not None and 300 <= status < 500:
+                self.recorder.recording_of(handling).without_event = True
+
+    def to_commit(self) -> list[Recording]:
+        """What is recorded by now, and shall be written; what comes later belongs to the next call of this."""
+        recordings = []
+        for handling in self.handlings if self.recorder is not None else ():
+            assert self.recorder is not None
+            handling.name_handler()
+            recording = self.recorder.recording_of(handling)
+            if not recording.is_empty:
+                self.recorder.go_on_after(recording)
+                recordings.append(recording)
+        return recordings
 
 
 class Core:
@@ -89,9 +131,16 @@ class Core:
             handler: Name of what handles it.
             is_current: *event* is that of the current handling, perhaps changed by a middleware.
         """
-        outer = current_handling()
-        if outer is None or not (is_current or outer.event.key == event.key):
-            with handling_of(Handling(event=event, store=self.store, handler=handler)) as handling:
+        together = current_handlings()
+        outer = next((each for each in together if each.event.key == event.key), current_handling())
+        if len(together) > 1 and outer is not None and outer.event.key == event.key:
+            # The host says which of the events it handles now.
+            outer.handler = handler or outer.handler
+            with narrowed_to(outer):
+                yield outer, None
+        elif outer is None or not (is_current or outer.event.key == event.key):
+            handling = Handling(event=event, store=self.store, handler=handler)
+            with handling_of(handling):
                 recording = None if self.is_off else self.recorder.recording_of(handling)
                 with self._observed(event):
                     yield handling, recording
@@ -106,6 +155,28 @@ class Core:
                 recording = self.recorder.recording_of(outer)
             with self._observed(event):
                 yield outer, recording
+
+    @contextmanager
+    def handling_together(self, events: Sequence[Event], handler: HandlerName) -> Iterator[WebhookCall]:
+        """Track all that is done within as caused by one of *events*. The caller commits what the call then has."""
+        find_handler = handler if callable(handler) else None
+        handlings = [
+            Handling(
+                event=event,
+                store=self.store,
+                handler=handler if isinstance(handler, str) else None,
+                find_handler=find_handler,
+            )
+            for event in events
+        ]
+        call = WebhookCall(handlings=handlings, recorder=None if self.is_off else self.recorder)
+        with ExitStack() as stack:
+            stack.enter_context(handling_of(*handlings))
+            for handling in handlings:
+                stack.enter_context(self._observed(handling.event))
+                if call.recorder is not None:
+                    call.recorder.recording_of(handling)
+            yield call
 
     def _observed(self, event: Event) -> AbstractContextManager[object]:
         return nullcontext() if self.observer is None or self.is_off else self.observer.handling(event)

@@ -3,13 +3,15 @@ One event being handled: its handler, and what is written together with "handled
 
 A ContextVar gives the current handling to everything a handler calls or starts, as the cause of what that does. A task
 that outlives the handling finds none.
+
+Where one call handles all events of a webhook, there are several; which one is the cause follows from the person.
 """
 
 from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -17,7 +19,7 @@ from typing import Any, Protocol
 import attrs
 
 from .exceptions import KochavaBotError, RegistrationError, SendError, SettingsError
-from .messenger.events import Event
+from .messenger.events import ChangeEvent, Event, Kind
 from .store.contract import Store
 from .store.records import Committed, Unit
 
@@ -49,6 +51,7 @@ class Handling:
         rerun: Whether handlers shall run. False when a process died on the event and it is too old for a reply by
             now: then it is only recorded.
         handler: Name of the handler that matched; ``None`` if none did.
+        find_handler: Gives that name, where it is known only once the handler runs.
         handled: A handler ran to its end.
         error: What the handler raised.
         contributors: By owner, in the order in which they joined.
@@ -61,6 +64,7 @@ class Handling:
     store: Store
     rerun: bool = True
     handler: str | None = None
+    find_handler: Callable[[], str | None] | None = None
     handled: bool = False
     error: Exception | None = None
     is_let_go: Callable[[], bool] = attrs.field(factory=lambda: is_being_cancelled)
@@ -96,29 +100,79 @@ class Handling:
         while task.uncancel():
             pass
 
+    def name_handler(self) -> None:
+        """Set `handler`, if it is known by now."""
+        if self.handler is None and self.find_handler is not None:
+            self.handler = self.find_handler()
+
     def close(self) -> None:
         """End the handling."""
         self.is_open = False
         self.kept.clear()
 
 
-_current: ContextVar[Handling | None] = ContextVar("kochava_bot_handling", default=None)
+_current: ContextVar[Sequence[Handling]] = ContextVar("kochava_bot_handling", default=())
 
 
-def current_handling() -> Handling | None:
-    """The event that the calling code handles, or ``None``: outside of handling, or after it ended."""
-    handling = _current.get()
-    return handling if handling is not None and handling.is_open else None
+def current_handling(*ids: str | None) -> Handling | None:
+    """
+    The event that the calling code handles, or ``None``: outside of handling, or after it ended.
+
+    Where several events are handled by one call, it is that of the person; of several of theirs, the last thing that
+    they did themselves. ``None`` when it is not known which person is meant.
+
+    Args:
+        ids: Whose: any of the person's id, ``user_ref`` and comment that are known.
+    """
+    handlings = current_handlings()
+    if not handlings:
+        return None
+    handling = handlings[0] if len(handlings) == 1 else _one_of(handlings, ids)
+    if handling is not None:
+        handling.name_handler()
+    return handling
+
+
+def current_handlings() -> Sequence[Handling]:
+    """All events that the calling code handles."""
+    handlings = _current.get()
+    return handlings if not handlings or handlings[0].is_open else ()
+
+
+def _one_of(handlings: Sequence[Handling], ids: Collection[str | None]) -> Handling | None:
+    named = {name for name in ids if name is not None}
+    found = [handling for handling in handlings if not named.isdisjoint(_ids_of(handling.event))]
+    if not found:
+        if len({handling.event.user_id for handling in handlings} - {None}) > 1:
+            return None
+        found = [handling for handling in handlings if handling.event.user_id is not None] or list(handlings)
+    own = [each for each in found if not each.event.from_page and each.event.kind not in (Kind.DELIVERY, Kind.READ)]
+    return (own or found)[-1]
+
+
+def _ids_of(event: Event) -> set[str]:
+    ids = {event.user_id, event.user_ref, event.comment_id if isinstance(event, ChangeEvent) else None}
+    return {name for name in ids if name is not None}
 
 
 @contextmanager
-def handling_of(handling: Handling) -> Iterator[Handling]:
-    """Make *handling* the current one, and close it at the end."""
-    token = _current.set(handling)
+def handling_of(*handlings: Handling) -> Iterator[None]:
+    """Make *handlings* the current ones, and close them at the end."""
+    with narrowed_to(*handlings):
+        try:
+            yield
+        finally:
+            for handling in handlings:
+                handling.close()
+
+
+@contextmanager
+def narrowed_to(*handlings: Handling) -> Iterator[None]:
+    """Make *handlings* the current ones, which somebody else closes."""
+    token = _current.set(handlings)
     try:
-        yield handling
+        yield
     finally:
-        handling.close()
         _current.reset(token)
 
 
@@ -129,7 +183,7 @@ def detached() -> Iterator[None]:
 
     A scheduler that is created inside a handler and outlives it should be created within this.
     """
-    token = _current.set(None)
+    token = _current.set(())
     try:
         yield
     finally:

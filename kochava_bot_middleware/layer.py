@@ -26,7 +26,8 @@ class TrackingLayer:
             try:
                 return await awaitable(call_next(event))
             finally:
-                await self._runtime.commit(recording)
+                if recording is not None:
+                    await self._runtime.commit(recording)
 
     async def send(self, outgoing: Outgoing, call_next: Next[Any, Any]) -> Any:
         """

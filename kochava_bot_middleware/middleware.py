@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from .chain import awaitable, checked
 from .clock import Clock, SystemClock
-from .core import Core
+from .core import Core, HandlerName, WebhookCall
 from .delivery.worker import Worker
 from .exceptions import RegistrationError
 from .handling import Handling, detached
@@ -18,7 +18,7 @@ from .kochava.client import RequestSender
 from .kochava.event_builders import StandardEventData
 from .layer import TrackingLayer, checked_event
 from .messenger.events import Channel, Event
-from .messenger.outgoing import Endpoint
+from .messenger.outgoing import Endpoint, text_or_none
 from .runtime import Runtime
 from .settings import from_mapping
 from .store.contract import Store
@@ -222,7 +222,29 @@ class KochavaMiddleware(HandlerDecorators):
             try:
                 yield handling
             finally:
-                await self.runtime.commit(recording)
+                if recording is not None:
+                    await self.runtime.commit(recording)
+
+    @asynccontextmanager
+    async def handling_together(
+        self, events: Sequence[Event], *, handler: HandlerName = None
+    ) -> AsyncIterator[WebhookCall]:
+        """
+        As `handling`, for a host that handles all events of a webhook in one call, and does not say which one.
+
+        What is sent and tracked within belongs to the event of the same person. Of several events of one person, it is
+        the last thing that they did themselves.
+
+        Args:
+            events: All that `parse` gave.
+            handler: Name of what handles them, or a callable that gives it.
+        """
+        self.runtime.bind_loop("handling_together")
+        with self.runtime.core.handling_together([checked_event(event) for event in events], handler) as call:
+            try:
+                yield call
+            finally:
+                await self.runtime.commit(*call.to_commit())
 
     async def send(
         self,
@@ -340,9 +362,10 @@ class KochavaMiddleware(HandlerDecorators):
         channel: Channel | str | None = None,
     ) -> Any:
         """
-        The body as it would leave, where `send` cannot be used. Pure; never writes into *body*, and sees no greeting.
+        The body as it would leave, where `send` cannot be used. Never writes into *body*, and sees no greeting.
 
-        Of a `LinkProvider`, only what is known already is used.
+        It never waits: of a `LinkProvider`, only what is known already is used, and opt-outs are not looked up. While
+        an event is handled, the ids in these links are kept for a later `forget`; elsewhere they are not.
 
         Args:
             body: A Send API body, or its ``message`` alone.
@@ -359,6 +382,7 @@ class KochavaMiddleware(HandlerDecorators):
     ) -> str:
         """The SmartLink for an ad, QR code or e-mail that leads into the bot; see `SmartLinks.entry_link`."""
         page_id = optional_id("page_id", page_id)
+        text_or_none("creative", creative)
         links = self.runtime.core.context.apps.of(page_id).links
         return links.entry_link(target_url, ref=ref, creative=creative, page_id=page_id)
 

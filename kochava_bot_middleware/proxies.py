@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, Final
 from urllib.request import getproxies_environment
 
@@ -50,17 +50,17 @@ class Proxies:
         return self._known[place]
 
     def _find(self, url: URL) -> URL | None:
-        host = url.host or ""
+        host = (url.host or "").rstrip(".")
         if _is_this_machine(host) or any(_covers(pattern, host, url.port) for pattern in self._excepted):
             return None
         return self._by_scheme.get(url.scheme)
 
     def _read_environment(self) -> None:
         named = getproxies_environment()
-        self._excepted = tuple(filter(None, map(str.strip, named.get("no", "").lower().split(","))))
+        self._excepted = tuple(re.split(r"[\s,]+", named.get("no", "").lower()))
         for scheme in _SCHEMES:
-            variable = scheme if named.get(scheme) else "all"
-            address = named.get(variable)
+            variable = scheme if named.get(scheme, "").strip() else "all"
+            address = named.get(variable, "").strip()
             if not address:
                 continue
             try:
@@ -106,19 +106,22 @@ def _covers(pattern: str, host: str, port: int | None) -> bool:
         name, colon, number = pattern.removeprefix("*").rpartition(":")
         if colon and number != str(port):
             return False
-        name = (name if colon else number).strip("[]").lstrip(".")
+        name = (name if colon else number).strip("[].")
         return pattern == "*" or (name != "" and (host == name or host.endswith(f".{name}")))
-    try:
-        return ip_address(host) in network
-    except ValueError:
-        return False
+    return any(address in network for address in _addresses(host))
 
 
 def _is_this_machine(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
+    return any(address.is_loopback or address.is_unspecified for address in _addresses(host))
+
+
+def _addresses(host: str) -> list[IPv4Address | IPv6Address]:
+    """The address that *host* is, if it is no name; also as one of IPv4 where it is that, written as one of IPv6."""
     try:
         address = ip_address(host)
     except ValueError:
-        return False
-    return address.is_loopback or address.is_unspecified
+        return []
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return [address] if mapped is None else [address, mapped]

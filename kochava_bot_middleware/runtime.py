@@ -23,6 +23,7 @@ from .tracking.settings import KochavaSettings, Mode, WorkerPlace
 log = logging.getLogger("kochava_bot_middleware.middleware")
 
 NOT_STARTED = "nothing delivers them from here: `start` was not called; call `await kochava.start()` first"
+NOT_LIVE = 'nothing delivers while `mode` is "{}"'
 
 FIRST_LOOK_SECONDS = 0.01
 LONGEST_LOOK_SECONDS = 0.25
@@ -74,9 +75,7 @@ class Runtime:
         """
         self.bind_loop(call)
         if self.is_stopped:
-            msg = (
-                f"`{call}` after `stop`, which closed the store: it is not recorded; call `await kochava.start()` first"
-            )
+            msg = f"`{call}` after `stop`, which closed the store: it is not recorded; call `start` first"
             raise StoreUnavailable(msg)
         return self.core
 
@@ -103,6 +102,7 @@ class Runtime:
             core, settings = self.core, self._settings
             await core.store.open()
             self.is_started, self.is_stopped = True, False
+            core.recorder.is_closed = False
             log.info("kochava_started: records are kept in %s", settings.kept_in)
             core.context.incidents.over(RECORDS_WAIT)
             if settings.mode is not Mode.OFF:
@@ -110,7 +110,7 @@ class Runtime:
                     core.observer = GuardedObserver(tracing, self._clock)
                 core.timers.start()
             if settings.mode is not Mode.LIVE:
-                self._watch = self._watching(f'nothing delivers while `mode` is "{settings.mode}"', is_certain=True)
+                self._watch = self._watching(NOT_LIVE.format(settings.mode), is_certain=True)
             elif settings.worker is WorkerPlace.SEPARATE:
                 cause = 'no worker has touched one for a minute, and `worker` is "separate": run `kochava-bot worker`'
                 self._watch = self._watching(cause, is_certain=False)
@@ -123,6 +123,7 @@ class Runtime:
         async with self._start_stop_lock:
             self.is_started, self.is_stopped = False, True
             core = self.core
+            core.recorder.is_closed = True
             if self._watch is not None:
                 self._watch.cancel()
                 self._watch = None
@@ -137,26 +138,24 @@ class Runtime:
 
     async def flush(self, timeout_seconds: float) -> int:
         """Wait until nothing waits any more; returns how much still does."""
-        core = self.bind("flush")
+        core, settings = self.bind("flush"), self._settings
         ends_at = self._clock.monotonic() + timeout_seconds
         pause = FIRST_LOOK_SECONDS
         while True:
             waiting = core.recorder.at_risk + await undelivered(core.store)
             left = ends_at - self._clock.monotonic()
-            if waiting == 0 or left <= 0 or self._settings.mode is not Mode.LIVE:
+            if waiting == 0 or left <= 0 or settings.mode is not Mode.LIVE:
+                if waiting and self._is_not_started:
+                    cause = NOT_STARTED if settings.mode is Mode.LIVE else NOT_LIVE.format(settings.mode)
+                    core.context.incidents.report(RECORDS_WAIT, reason=f"{waiting} records wait: {cause}")
                 return waiting
             await self._clock.sleep(min(pause, left))
             pause = min(2 * pause, LONGEST_LOOK_SECONDS)
 
-    async def commit(self, recording: Recording | None) -> None:
-        """Write what was recorded while an event was handled. Never raises: the handler has nothing to do with it."""
-        if recording is None:
-            return
-        if self.is_stopped:
-            reason = "`stop` was called while an event was handled; stop the server first, then `kochava`"
-            self.core.context.incidents.report("tracking_lost", reason=reason, level=logging.ERROR)
-            return
-        await self.core.recorder.commit(recording)
+    async def commit(self, *recordings: Recording) -> None:
+        """Write what was recorded while events were handled. Never raises: the handler has nothing to do with it."""
+        if recordings:
+            await self.core.recorder.commit(*recordings)
 
     def make_worker(self, sender: RequestSender) -> Worker:
         """A worker that delivers the records through *sender*."""
@@ -181,10 +180,15 @@ class Runtime:
         watch = UndeliveredWatch(self.core.store, self._clock, incidents, cause=cause, is_certain=is_certain)
         return asyncio.create_task(watch.run())
 
+    @property
+    def _is_not_started(self) -> bool:
+        """`start` was never called."""
+        return not (self.is_started or self.is_stopped or self._start_stop_lock.locked())
+
     def _recorded(self, queues: Collection[str]) -> None:
         if self._worker is not None:
             self._worker.wake(queues)
-        elif not self.is_started:
+        elif self._is_not_started:
             self.core.context.incidents.report(RECORDS_WAIT, reason=NOT_STARTED)
 
 

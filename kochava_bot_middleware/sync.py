@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import Context
 from types import TracebackType
@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar, cast
 from . import background
 from .chain import checked
 from .clock import Clock
+from .core import HandlerName, WebhookCall
 from .exceptions import RegistrationError, StoreError
 from .handling import Handling
 from .kochava.event_builders import StandardEventData
@@ -135,6 +136,18 @@ class SyncKochava(HandlerDecorators):
             finally:
                 if recording is not None:
                     self._never_raising("handling", lambda: self._runtime.commit(recording))
+
+    @contextmanager
+    def handling_together(self, events: Sequence[Event], *, handler: HandlerName = None) -> Iterator[WebhookCall]:
+        """As `KochavaMiddleware.handling_together`, in the calling thread."""
+        events = [checked_event(event) for event in events]
+        self._loop_for("handling_together")
+        with self._runtime.core.handling_together(events, handler) as call:
+            try:
+                yield call
+            finally:
+                if recordings := call.to_commit():
+                    self._never_raising("handling", lambda: self._runtime.commit(*recordings))
 
     def send(
         self,

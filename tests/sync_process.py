@@ -4,11 +4,14 @@ A synchronous program, run as ``python -m tests.sync_process SCENARIO SETTINGS``
 
 from __future__ import annotations
 
+import atexit
 import json
+import multiprocessing
 import os
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from kochava_bot_middleware import KochavaBotError, SyncKochava
@@ -93,14 +96,101 @@ def after_stop(kochava: SyncKochava) -> int:
     return 2
 
 
+def work_on(kochava: SyncKochava) -> None:
+    """In a thread: calls after the main thread has ended."""
+    threading.main_thread().join()
+    for number in range(CALLS):
+        kochava.track("Late", user_id="5551", id=str(number))
+        os.write(1, b"1\n")
+
+
+def thread_pool(kochava: SyncKochava) -> int:
+    """Calls that a pool makes when the main thread has ended, since nobody waits for them."""
+    pool = ThreadPoolExecutor(2)
+
+    def work(number: int) -> None:
+        pool_waits.wait()
+        try:
+            kochava.track("Pooled", user_id=str(number), id=str(number))
+        except Exception as exc:  # noqa: BLE001 - a pool keeps it to itself
+            print(exc, file=sys.stderr, flush=True)
+        else:
+            os.write(1, b"1\n")
+
+    pool_waits = threading.Event()
+    for number in range(CALLS):
+        pool.submit(work, number)
+    # Called when the interpreter has begun to wait for its threads, before the pool is emptied.
+    register: Callable[[Callable[[], None]], None] = threading._register_atexit  # type: ignore[attr-defined]
+    register(pool_waits.set)
+    return 0
+
+
+def thread(kochava: SyncKochava) -> int:
+    """A thread that outlives the main one, which has recorded before."""
+    kochava.track("First", user_id="1")
+    threading.Thread(target=work_on, args=(kochava,)).start()
+    return 1
+
+
+def thread_alone(kochava: SyncKochava) -> int:
+    """A thread that begins when the main one has ended."""
+    threading.Thread(target=work_on, args=(kochava,)).start()
+    return 0
+
+
+def exit_function(kochava: SyncKochava) -> int:
+    """A function of `atexit`."""
+    kochava.track("First", user_id="1")
+    atexit.register(kochava.track, "Last", user_id="1")
+    return 2
+
+
+def exits(kochava: SyncKochava) -> int:
+    """The program asks to end."""
+    once(kochava)
+    os.write(1, b"1\n")
+    sys.exit()
+
+
+def raises(kochava: SyncKochava) -> int:
+    """The program ends with an error."""
+    once(kochava)
+    os.write(1, b"1\n")
+    raise ZeroDivisionError
+
+
+def child_thread(kochava: SyncKochava) -> int:
+    """A process of `multiprocessing`, with a thread that outlives its main one."""
+    child = multiprocessing.get_context("fork").Process(target=thread, args=(kochava,))
+    child.start()
+    child.join()
+    return 1
+
+
 SCENARIOS: dict[str, Callable[[SyncKochava], int]] = {
-    each.__name__: each for each in (threads, forks, busy_forks, hooks, once, after_stop)
+    each.__name__: each
+    for each in (
+        threads,
+        forks,
+        busy_forks,
+        hooks,
+        once,
+        after_stop,
+        thread_pool,
+        thread,
+        thread_alone,
+        exit_function,
+        exits,
+        raises,
+        child_thread,
+    )
 }
 
 
 def main() -> None:
     settings: dict[str, Any] = json.loads(sys.argv[2])
-    if sys.argv[1] == "hooks":
+    if sys.argv[1] in ("hooks", "thread"):
         settings["privacy"] = {"consent": lambda _user_id: True}
     returned = SCENARIOS[sys.argv[1]](SyncKochava.from_dict(settings))
     # One write, since several processes share the pipe.

@@ -232,6 +232,13 @@ async def test_receive_refuses_what_is_not_the_received_bytes(bot: MessengerBot,
         await bot.receive(body, {})
 
 
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+async def test_received_bytes_may_be_in_a_buffer(bot: MessengerBot, kind: type[Any]) -> None:
+    """As hosts collect them."""
+    await bot.start()
+    assert 200 == (await bot.receive(kind(BODY), signature(BODY))).status
+
+
 async def test_receive_refuses_headers_that_are_no_mapping(bot: MessengerBot) -> None:
     """Such as the list of pairs that an ASGI server gives."""
     with pytest.raises(RegistrationError, match="wanted Mapping, got list: pass the headers of the request by name"):

@@ -96,6 +96,10 @@ class SyncReceive:
     def receive(self, event: Any, call_next: Any) -> None: ...
 
 
+class WithoutNext:
+    async def receive(self, event: Any) -> None: ...
+
+
 class SyncStop:
     async def receive(self, event: Any, call_next: Any) -> None: ...
 
@@ -107,6 +111,7 @@ class SyncStop:
     [
         (OnlyStart(), "needs `async def receive` or `async def send`"),
         (SyncReceive(), "`receive` of middleware"),
+        (WithoutNext(), r"must be `async def receive\(self, subject, call_next\)`"),
         (SyncStop(), "`stop` of middleware"),
         (Named, "not the class"),
         (innermost, "needs `async def receive`"),

@@ -25,8 +25,18 @@ from kochava_bot_middleware import (
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Queue
 from tests.bot_fakes import says
+from tests.fakes import settle
 from tests.inbox.inbox_fakes import message_item
-from tests.tracking.tracked_bot import GREETING, PAGE_ID, SMARTLINKS, USER_ID, TrackedBot, body_to, tracked_bot
+from tests.tracking.tracked_bot import (
+    GREETING,
+    PAGE_ID,
+    SMARTLINKS,
+    USER_ID,
+    SlowStore,
+    TrackedBot,
+    body_to,
+    tracked_bot,
+)
 
 SMARTLINK = "https://acme.smart.link/ab12cd34e?url=https%3A%2F%2Fshop.example%2Fshoes"
 
@@ -54,6 +64,14 @@ class Graph:
     async def __call__(self, body: Any) -> Any:
         self.bodies.append(body)
         return {"recipient_id": USER_ID, "message_id": f"mid-{len(self.bodies)}"}
+
+
+class SlowlyOpenedStore(MemoryStore):
+    """Others write to it before `open` returns."""
+
+    async def open(self) -> None:
+        await super().open()
+        await settle()
 
 
 class Response:
@@ -483,4 +501,71 @@ async def test_a_handling_that_outlives_the_middleware_says_what_is_lost(caplog:
         await bot.kochava.stop()
     (record,) = [record for record in caplog.records if record.getMessage().startswith("tracking_lost")]
     assert logging.ERROR == record.levelno
-    assert "`stop` was called while an event was handled" in record.getMessage()
+    assert "`stop` was called before it was recorded; stop the server first" in record.getMessage()
+
+
+async def test_a_greeting_sent_after_stop_is_lost_with_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """As what is handled then. It is sent, and nothing is kept in memory for a store that is closed."""
+    bot = tracked_bot(greeting=GREETING)
+    async with bot.kochava:
+        pass
+    await bot.kochava.send(bot.kochava.greeting(body_to()), Graph())
+    assert 0 == bot.kochava.counts.at_risk
+    (line,) = caplog.messages
+    assert line.startswith("tracking_lost `stop` was called before it was recorded")
+
+
+async def test_what_is_recorded_while_it_stops_is_no_sign_of_a_missing_start(caplog: pytest.LogCaptureFixture) -> None:
+    """It was started; the next start delivers."""
+    bot = tracked_bot(store=SlowStore())
+    await bot.kochava.start()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(bot.kochava.track("Last", user_id=USER_ID))
+        await settle(1)
+        tasks.create_task(bot.kochava.stop())
+    assert [] == caplog.messages
+
+
+async def test_what_is_recorded_while_it_starts_is_no_sign_of_a_missing_start(caplog: pytest.LogCaptureFixture) -> None:
+    """It will be delivered."""
+    bot = tracked_bot(store=SlowlyOpenedStore())
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(bot.kochava.track("First", user_id=USER_ID))
+        tasks.create_task(bot.kochava.start())
+    await bot.kochava.stop()
+    assert [] == caplog.messages
+
+
+async def test_a_greeting_that_waits_for_its_delivery_without_start_is_warned_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nothing ends its wait."""
+    bot = tracked_bot(worker="inside", greeting=GREETING)
+    await bot.kochava.send(bot.kochava.greeting(body_to()), Graph())
+    (line,) = caplog.messages
+    assert line.startswith("records_wait nothing delivers them from here: `start` was not called")
+
+
+@pytest.mark.parametrize(
+    ("mode", "cause"),
+    [("live", "`start` was not called"), ("dry_run", '`mode` is "dry_run"'), ("off", '`mode` is "off"')],
+)
+async def test_flush_without_start_says_why_records_wait(
+    caplog: pytest.LogCaptureFixture, mode: str, cause: str
+) -> None:
+    """Those of a former run, too."""
+    bot = tracked_bot()
+    async with bot.kochava:
+        await bot.kochava.track("First", user_id=USER_ID)
+    await bot.store.open()
+    later = tracked_bot(worker="inside", mode=mode, store=bot.store)
+    assert 1 == await later.kochava.flush(timeout_seconds=0)
+    (line,) = caplog.messages
+    assert line.startswith("records_wait 1 records wait: ")
+    assert cause in line
+
+
+async def test_flush_of_nothing_without_start_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing waits."""
+    assert 0 == await tracked_bot(worker="inside").kochava.flush(timeout_seconds=0)
+    assert [] == caplog.messages

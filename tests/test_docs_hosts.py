@@ -1,4 +1,7 @@
-"""The web programs of hosts.md do what the page says. Their frameworks and clients are stood in for by a few lines."""
+"""
+The web programs of hosts.md do what the page says. Those with an integration run on their real frameworks; for those
+that show the core, frameworks and clients are stood in for by a few lines.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,26 @@ import json
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
 
+import aiohttp
 import pytest
 
+from kochava_bot_middleware import KochavaMiddleware, SyncKochava
+from kochava_bot_middleware.settings import from_toml
 from kochava_bot_middleware.testing import LocalKochava, signed_webhook
 from tests.docs_pages import DOCS, blocks_of
+from tests.integrations.web_hosts import aiohttp_server, asgi_server, set_up_django, wsgi_server
 
 SMARTLINKS = {"default": "https://acme.smart.link/ab12cd34e?url={url}"}
 
 
-def program(framework: str) -> str:
-    """The snippet that imports *framework*."""
-    (block,) = (block for block in blocks_of(DOCS / "hosts.md") if f"from {framework} import" in block.text)
+def program(*texts: str) -> str:
+    """The snippet that has all of *texts*."""
+    (block,) = (block for block in blocks_of(DOCS / "hosts.md") if all(text in block.text for text in texts))
     return block.text
 
 
@@ -122,7 +130,7 @@ async def test_the_fastapi_program_records_and_rewrites(
     module(monkeypatch, "httpx", AsyncClient=HttpClient)
     module(monkeypatch, "fastapi", FastAPI=FakeFastAPI, Request=FakeRequest, Response=FakeResponse)
     names: dict[str, Any] = {"__name__": "program"}
-    exec(compile(program("fastapi"), "hosts.md", "exec"), names)
+    exec(compile(program("from fastapi import", "import httpx"), "hosts.md", "exec"), names)
     app = names["app"]
     body, headers = signed_webhook("s", text="hi")
     async with app.lifespan(app):
@@ -153,7 +161,7 @@ async def test_the_flask_program_records(folder: Path, monkeypatch: pytest.Monke
     body, headers = signed_webhook("s", text="hi")
     vars(flask)["request"] = FakeRequest(None, body, headers)
     names: dict[str, Any] = {"__name__": "program"}
-    exec(compile(program("flask"), "hosts.md", "exec"), names)
+    exec(compile(program("from flask import", "import requests"), "hosts.md", "exec"), names)
     answer = await asyncio.to_thread(names["app"].routes["/webhook"])
     assert "EVENT_RECEIVED" == answer
     vars(flask)["request"] = names["request"] = FakeRequest(None, body, {})
@@ -163,3 +171,54 @@ async def test_the_flask_program_records(folder: Path, monkeypatch: pytest.Monke
     assert ["Question"] == [event.name for event in kochava.events]
     assert [{"recipient": {"id": json.loads(body)["entry"][0]["messaging"][0]["sender"]["id"]},
              "message": {"text": "Hello!"}}] == [each for _, each, _ in sent]  # fmt: skip
+
+
+async def posted(server: AbstractAsyncContextManager[int]) -> int:
+    """The status of the answer to a signed webhook."""
+    body, headers = signed_webhook("s", text="hi")
+    async with (
+        server as port,
+        aiohttp.ClientSession() as session,
+        session.post(f"http://127.0.0.1:{port}/webhook", data=body, headers=headers) as answer,
+    ):
+        return answer.status
+
+
+@pytest.mark.parametrize(
+    ("texts", "serve"),
+    [
+        (("from fastapi import", "KochavaASGIMiddleware"), asgi_server),
+        (("from flask import", "KochavaWSGIMiddleware"), wsgi_server),
+        (("from aiohttp import web", "setup(app, kochava)"), aiohttp_server),
+    ],
+    ids=["FastAPI", "Flask", "aiohttp.web"],
+)
+async def test_a_program_with_an_integration_records(
+    folder: Path, kochava: LocalKochava, texts: tuple[str, ...], serve: Callable[..., Any]
+) -> None:
+    """The question replaces the automatic event, so both belong to one event."""
+    names: dict[str, Any] = {"__name__": "program"}
+    exec(compile(program(*texts), "hosts.md", "exec"), names)
+    assert 200 == await posted(serve(names["app"]))
+    await kochava.received(1, within_seconds=20)
+    if isinstance(names["kochava"], SyncKochava):
+        await asyncio.to_thread(names["kochava"].stop)
+    assert ["Question"] == [event.name for event in kochava.events]
+
+
+@pytest.mark.parametrize(("name", "serve"), [("wsgi", wsgi_server), ("asgi", asgi_server)])
+async def test_a_django_project_records(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, kochava: LocalKochava, name: str, serve: Callable[..., Any]
+) -> None:
+    """Its views need not know of it."""
+    set_up_django()
+    made: Any = (SyncKochava if name == "wsgi" else KochavaMiddleware).from_dict(from_toml("bot.toml")["kochava"])
+    module(monkeypatch, "mysite")
+    module(monkeypatch, "mysite.tracking", kochava=made)
+    names: dict[str, Any] = {"__name__": f"mysite.{name}"}
+    exec(compile(program(f"from django.core.{name}"), "hosts.md", "exec"), names)
+    assert 200 == await posted(serve(names["application"]))
+    await kochava.received(1, within_seconds=20)
+    if isinstance(made, SyncKochava):
+        await asyncio.to_thread(made.stop)
+    assert ["messenger.views.webhook"] == [event.event_data["handler"] for event in kochava.events]

@@ -187,7 +187,10 @@ async def test_proxy_that_is_down_is_named_as_the_cause() -> None:
     assert Failure(reason="no connection to the proxy", ambiguous=False) == failure
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "http://127.9.9.9", "http://localhost:1", "http://[::1]:1"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:8000", "http://127.9.9.9", "http://localhost:1", "http://[::1]:1", "http://[::ffff:127.0.0.1]"],
+)
 @pytest.mark.parametrize("setting", ["environment", SECRET_URL])
 def test_this_machine_is_reached_directly(monkeypatch: pytest.MonkeyPatch, url: str, setting: str) -> None:
     """The local servers of tests and of the demo are on it."""
@@ -204,6 +207,10 @@ def test_this_machine_is_reached_directly(monkeypatch: pytest.MonkeyPatch, url: 
         ("*.example", True),
         ("*", True),
         ("other.example, GRAPH.EXAMPLE", True),
+        ("other.example GRAPH.EXAMPLE", True),
+        ("other.example\t.example\n", True),
+        ("graph.example.", True),
+        (".example.:443", True),
         ("graph.example:443", True),
         ("graph.example:80", False),
         ("raph.example", False),
@@ -230,6 +237,9 @@ def test_no_proxy_names_hosts(monkeypatch: pytest.MonkeyPatch, excepted: str, is
         ("2001:db8::/32", "[2001:db8::1]", True),
         ("[2001:db8::1]:443", "[2001:db8::1]", True),
         ("10.0.0.0/8", "[2001:db8::1]", False),
+        ("10.0.0.0/8", "[::ffff:10.1.2.3]", True),
+        ("::ffff:0:0/96", "[::ffff:10.1.2.3]", True),
+        ("10.0.0.0/8", "[::ffff:11.1.2.3]", False),
     ],
 )
 def test_no_proxy_names_addresses(monkeypatch: pytest.MonkeyPatch, excepted: str, host: str, is_direct: bool) -> None:
@@ -246,6 +256,26 @@ def test_each_scheme_has_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     proxies = Proxies()
     assert URL("http://secure.example:3128") == proxies.address_for(HTTPS)
     assert URL("http://all.example:3128") == proxies.address_for(HTTP)
+
+
+def test_the_final_dot_of_a_host_name_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the same host."""
+    monkeypatch.setenv("HTTPS_PROXY", SECRET_URL)
+    monkeypatch.setenv("NO_PROXY", "example")
+    for host in ("graph.example.", "localhost."):
+        assert Proxies().address_for(URL(f"https://{host}/")) is None
+
+
+def test_blanks_around_an_address_of_the_environment_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A variable of blanks alone is not set."""
+    monkeypatch.setenv("http_proxy", " http://proxy.example:3128\n")
+    monkeypatch.setenv("https_proxy", "  ")
+    proxies = Proxies()
+    assert URL("http://proxy.example:3128") == proxies.address_for(HTTP)
+    assert proxies.address_for(HTTPS) is None
+    assert [] == caplog.messages
 
 
 def test_none_is_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from kochava_bot_middleware import (
     SettingsError,
     SyncKochava,
     TrackingError,
+    background,
     current_handling,
 )
 from kochava_bot_middleware.exceptions import StoreUnavailable
@@ -181,6 +182,21 @@ def test_a_store_that_cannot_be_opened_makes_track_raise_and_handling_not(
     kochava.stop()
 
 
+def test_a_process_that_can_start_no_thread_any_more_says_when_to_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As newer versions of Python refuse it when the main thread has ended."""
+
+    def refuse(_thread: threading.Thread) -> None:
+        msg = "can't create new thread at interpreter shutdown"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(background, "_process", background._Process())
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(StoreUnavailable, match="call `start` before the main thread ends"):
+        SyncKochava.from_dict(SETTINGS).track("Renewal", user_id=USER_ID)
+
+
 def test_nothing_is_recorded_after_stop_until_it_is_started_again(kochava: SyncKochava, store: MemoryStore) -> None:
     """Each call says so, and what to call."""
     kochava.stop()
@@ -193,7 +209,7 @@ def test_nothing_is_recorded_after_stop_until_it_is_started_again(kochava: SyncK
         kochava.flush,
     )
     for call in calls:
-        with pytest.raises(StoreUnavailable, match=r"after `stop`.*call `await kochava\.start\(\)` first"):
+        with pytest.raises(StoreUnavailable, match=r"after `stop`.*call `start` first"):
             call()
     kochava.start()
     kochava.track("Again", user_id=USER_ID)

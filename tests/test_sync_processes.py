@@ -104,6 +104,50 @@ async def test_a_program_that_tracks_once_has_delivered_when_it_ends(
     assert ["Renewal"] == [event.name for event in kochava.events]
 
 
+@pytest.mark.parametrize(
+    ("scenario", "expected"),
+    [
+        ("thread_pool", CALLS),
+        ("thread", 1 + CALLS),
+        pytest.param(
+            "thread_alone",
+            CALLS,
+            marks=pytest.mark.skipif(sys.version_info >= (3, 12), reason="no thread can be started"),
+        ),
+        ("child_thread", 1 + CALLS),
+        ("exit_function", 2),
+        ("exits", 1),
+    ],
+)
+async def test_what_is_recorded_while_a_program_ends_is_delivered(
+    scenario: str, expected: int, tmp_path: Path, kochava: LocalKochava
+) -> None:
+    """Threads that the interpreter waits for may record until they end. Host names can still be looked up."""
+    store = f"sqlite:///{tmp_path / 'bot.db'}"
+    named = json.loads(json.dumps(kochava.settings()).replace("127.0.0.1", "localhost"))
+    assert (expected, "", 0) == await run(scenario, store, kochava, **named)
+    assert expected == len(kochava.events)
+
+
+async def test_a_program_that_ends_with_an_error_has_delivered(tmp_path: Path, kochava: LocalKochava) -> None:
+    """Its error is the only thing it says."""
+    returned, errors, status = await run("raises", f"sqlite:///{tmp_path / 'bot.db'}", kochava)
+    assert (1, 1, True) == (returned, status, errors.endswith("ZeroDivisionError\n"))
+    assert 1 == len(kochava.events)
+
+
+@pytest.mark.parametrize(("scenario", "expected"), [("thread_pool", CALLS), ("thread", 1 + CALLS)])
+async def test_what_is_recorded_while_a_program_ends_and_cannot_be_delivered_is_reported(
+    scenario: str, expected: int, tmp_path: Path, kochava: LocalKochava
+) -> None:
+    """After `drain_seconds`."""
+    store = f"sqlite:///{tmp_path / 'bot.db'}"
+    nowhere = {"wire": {"event_url": "http://127.0.0.1:9/track/json"}}
+    returned, errors, status = await run(scenario, store, kochava, drain_seconds=0.5, **nowhere)
+    assert (expected, 0, expected) == (returned, status, await accepted(store))
+    assert f"{expected} records wait for Kochava in {store}" in errors
+
+
 async def test_a_program_that_cannot_deliver_says_what_waits_and_the_next_run_delivers_both(
     tmp_path: Path, kochava: LocalKochava
 ) -> None:

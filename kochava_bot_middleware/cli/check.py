@@ -233,7 +233,7 @@ def _on_links(links: SmartLinkSettings, key: str, *, is_hashed: bool) -> Iterato
     if (links.default or links.routes) and links.user_param is not None and not is_hashed:
         text = (
             "links contain the person's id, and sharing a link shares it too; "
-            "turn user_id_hash on, or leave user_param out"
+            "turn user_id_hash on, or, in code, set user_param to None"
         )
         yield f"{key}.user_param", text
 

@@ -26,7 +26,8 @@ def add_rewrite(parsers: Parsers) -> None:
     add_settings_argument(parser)
     parser.add_argument("--explain", action="store_true", help="also print every link and what became of it")
     parser.add_argument("--page", metavar="ID", help="the Page that sends, if Pages have settings of their own")
-    parser.add_argument("--channel", choices=[*Channel], default=Channel.MESSENGER, help="default: %(default)s")
+    channels = [str(channel) for channel in Channel]
+    parser.add_argument("--channel", choices=channels, default=channels[0], help="default: %(default)s")
     add_files_argument(parser, "Send API bodies")
 
 

@@ -74,7 +74,7 @@ async def _trace(
 
 async def _rows(store: Store, apps: Apps, user_id: str) -> list[Listed]:
     rows: list[Listed] = []
-    lanes = dict.fromkeys(f"{app.app_id}/{app.privacy.named(user_id)}" for app in apps)
+    lanes = dict.fromkeys(f"{app.app_id}/{name}" for app in apps for name in app.privacy.names(user_id))
     for queue in (*OUTBOX, Queue.TIMER):
         for lane in lanes:
             rows += [row async for row in every_entry(store, queue, lane=lane)]
@@ -85,18 +85,19 @@ async def _rows(store: Store, apps: Apps, user_id: str) -> list[Listed]:
 
 async def _marks(store: Store, settings: KochavaSettings, apps: Apps, user_id: str) -> dict[str, Mapping[str, Any]]:
     """What is remembered of the person, by name; values of identities are never shown."""
-    name = settings.privacy.named(user_id)
-    suppressed = suppression_key(settings.privacy, settings.kochava_app_id, name)
-    all_keys = {app.app_id: Keys(app.app_id, name) for app in apps}
-    wanted = [suppressed, *(key for keys in all_keys.values() for key in keys.all)]
+    names = settings.privacy.names(user_id)
+    suppressed = [suppression_key(settings.privacy, settings.kochava_app_id, name) for name in names]
+    # What is under the name of today is shown in place of the same under the other.
+    all_keys = [Keys(app_id, name) for name in reversed(names) for app_id in dict.fromkeys(app.app_id for app in apps)]
+    wanted = [*suppressed, *(key for keys in all_keys for key in keys.all)]
     stored = values_of(wanted, await store.recall(wanted))
     marks: dict[str, Mapping[str, Any]] = {}
-    suppression = suppression_of(stored.get(suppressed))
+    suppression = suppression_of(next((stored[key] for key in suppressed if key in stored), None))
     if suppression is not None:
         marks["suppressed"] = {"because": str(suppression)}
-    for app_id, keys in all_keys.items():
+    for keys in all_keys:
         for kind, facts in _facts(keys, stored):
-            marks[f"{kind} ({app_id})"] = facts
+            marks[f"{kind} ({keys.app_id})"] = facts
     return marks
 
 

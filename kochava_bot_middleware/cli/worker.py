@@ -28,6 +28,8 @@ from .settings import add_settings_argument, read_settings
 READY = "kochava-bot worker: "
 """The beginning of both lines that it prints."""
 
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
 HIGHEST_PORT = 65_535
 
 MOST_REQUESTS = 10_000
@@ -36,7 +38,7 @@ MOST_REQUESTS = 10_000
 
 def add_worker(parsers: Parsers) -> None:
     """Add the command."""
-    parser = add_command(parsers, "worker", run, "Deliver records, until SIGTERM or SIGINT; any number may run.")
+    parser = add_command(parsers, "worker", run, "Deliver records, until a signal ends it; any number may run.")
     add_settings_argument(parser)
     parser.add_argument(
         "--concurrency",
@@ -123,12 +125,14 @@ def _stopped_by_signals(worker: Worker, drain_seconds: float, health: Health) ->
         # A second signal ends the wait.
         stopping.append(loop.create_task(worker.stop(0 if stopping else drain_seconds)))
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    # `nohup` has SIGHUP ignored.
+    numbers = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
+    for number in numbers:
         loop.add_signal_handler(number, stop)
     try:
         yield
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in numbers:
             loop.remove_signal_handler(number)
 
 

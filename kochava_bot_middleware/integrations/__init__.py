@@ -1,1 +1,1 @@
-"""Adapters for web frameworks and HTTP clients, one module each, named after the library."""
+"""For other hosts and clients: one module for each interface or library, named after it, which imports nothing else."""

@@ -12,10 +12,8 @@ from yarl import URL
 from ..proxies import ENVIRONMENT, Proxies
 from .wire import WireRequest
 
-KEPT_BYTES = 512
-"""Bytes of the body of an answer that are kept."""
-
-_DRAINED_BYTES = 65_536
+READ_BYTES = 65_536
+"""Bytes of the body of an answer that are read."""
 
 _WANTS_CREDENTIALS = 407
 _PROXY_REFUSED = "refused by the proxy"
@@ -28,8 +26,8 @@ class Answer:
 
     Attributes:
         status: HTTP status.
-        start: The first `KEPT_BYTES` bytes of the body.
-        complete: Whether all of it was received; the connection may have broken before.
+        start: The first `READ_BYTES` bytes of the body.
+        complete: Whether all of these were received; the connection may have broken before.
         retry_after: The header ``Retry-After`` as received; ``None`` when missing.
     """
 
@@ -119,21 +117,20 @@ class KochavaClient:
 
 
 async def _read_start(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
-    """The start of the body, and whether it is complete. A short rest is read, so that the connection is reused."""
+    """The start of the body, and whether it is complete. What is read to its end leaves its connection for others."""
     chunks: list[bytes] = []
     length = 0
     try:
-        while length < _DRAINED_BYTES:
+        while length < READ_BYTES:
             chunk = await response.content.readany()
             if not chunk:
-                return b"".join(chunks)[:KEPT_BYTES], True
-            if length < KEPT_BYTES:
-                chunks.append(chunk)
+                return b"".join(chunks), True
+            chunks.append(chunk)
             length += len(chunk)
     except (aiohttp.ClientError, TimeoutError, OSError):
-        return b"".join(chunks)[:KEPT_BYTES], length >= KEPT_BYTES
+        return b"".join(chunks), False
     response.close()
-    return b"".join(chunks)[:KEPT_BYTES], True
+    return b"".join(chunks)[:READ_BYTES], True
 
 
 def _failure(exc: Exception) -> Failure:

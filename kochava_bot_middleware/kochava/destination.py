@@ -102,8 +102,8 @@ class WireSettings:
         sign_identity_links: Also sign the ``php`` form; it is not known whether Kochava checks it.
         success: ``status_and_body``: a 2xx answer is a success unless it says ``"success": false``. ``status``: every
             2xx answer is one. ``explicit``, the rule of Kochava's SDKs: what is sent to `event_url` is taken only if
-            the answer says ``"success"`` with ``"1"``, 1 or true, whatever its status; a page of HTML, an empty answer
-            or ``{"error": …}`` with a 2xx is an `unknown_answer`.
+            the answer says ``"success"`` with ``"1"``, 1 or true, whatever its status; a page of HTML, an empty answer,
+            ``{"error": …}`` or more than 64 KiB with a 2xx is an `unknown_answer`.
         unknown_answer: For an answer without a documented meaning (3xx, 404 …): ``retry``, or ``dead`` at once.
         ping_success: Successful answers to an impression or a click: ``2xx_and_3xx``, since a click is answered with a
             redirect, or only ``2xx``; then a 3xx is an `unknown_answer`.

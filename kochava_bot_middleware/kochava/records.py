@@ -201,7 +201,33 @@ def encode(record: Record) -> bytes:
     stored: dict[str, Any] = {"kind": record.kind, "schema": SCHEMA}
     for name in _NAMES[type(record)]:
         stored[name] = getattr(record, name)
-    return orjson.dumps(stored, default=_plain)
+    return stored_form(stored)
+
+
+def stored_form(value: Any) -> bytes:
+    """
+    *value* as JSON. Half characters (lone surrogates), which no encoder takes, become ``?``.
+
+    Raises:
+        TypeError: Something in it has no JSON form.
+    """
+    try:
+        return orjson.dumps(value, default=_plain)
+    except TypeError:
+        return orjson.dumps(_with_whole_texts(value), default=_plain)
+
+
+def whole_text(text: str) -> str:
+    """*text* with ``?`` for each half of a character."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _with_whole_texts(value: Any) -> Any:
+    if isinstance(value, str):
+        return whole_text(value)
+    if isinstance(value, Mapping):
+        return {_with_whole_texts(key): _with_whole_texts(member) for key, member in value.items()}
+    return list(map(_with_whole_texts, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import functools
 import re
+import unicodedata
 from collections.abc import Mapping
 
 
@@ -112,7 +113,7 @@ _LONGEST = 60
 
 
 def _letters(name: str) -> str:
-    return re.sub(r"[\W_]", "", name).casefold()
+    return re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", name)).casefold()
 
 
 _EVENTS = {_letters(name): str(name) for name in StandardEvent}

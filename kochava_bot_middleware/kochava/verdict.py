@@ -15,9 +15,12 @@ import re
 import attrs
 import orjson
 
-from .client import KEPT_BYTES, Answer, Failure
+from .client import Answer, Failure
 from .destination import WireSettings
 from .records import PING_QUEUES, Engagement, IdentityLink, Install
+
+KEPT_BYTES = 512
+"""Bytes of the body of an answer that are kept with a record."""
 
 MAX_RETRY_AFTER_SECONDS = 86_400.0
 """Upper limit of ``Retry-After``, so that a wrong header does not lose events."""
@@ -30,7 +33,6 @@ _FALSE_TEXTS = frozenset({"", "0", "false", "no", "error", "fail", "failed", "fa
 _FALSE_IN_TEXT = re.compile(
     rb'"success"\s*:\s*(?:false|0(?![.\d])|"(?:0|false|no|error|fail|failed|failure)?")', re.IGNORECASE
 )
-_TRUE_IN_TEXT = re.compile(rb'\s*\{.*"success"\s*:\s*(?:true|1(?![.\d])|"1")', re.DOTALL)
 
 
 class DeliveryResult(enum.Enum):
@@ -128,8 +130,7 @@ def _is_explicit_success(answer: Answer) -> bool:
     try:
         body = orjson.loads(answer.start)
     except orjson.JSONDecodeError:
-        # Of a long answer only the start is there.
-        return _TRUE_IN_TEXT.match(answer.start) is not None
+        return False
     # True equals 1.
     return isinstance(body, dict) and body.get("success") in ("1", 1)
 
@@ -152,7 +153,8 @@ def _judge_body(answer: Answer, settings: WireSettings) -> Verdict:
     try:
         body = orjson.loads(answer.start)
     except orjson.JSONDecodeError:
-        if _FALSE_IN_TEXT.search(answer.start):
+        # Of an answer that is longer than what is read, only the start is there.
+        if settings.success != "explicit" and _FALSE_IN_TEXT.search(answer.start):
             return _rejected(answer, settings)
         if not answer.complete:
             detail = shown_answer(answer, settings)
@@ -176,8 +178,9 @@ def _is_false(value: object) -> bool:
 
 def shown_answer(answer: Answer, settings: WireSettings) -> str:
     """Status and start of the body, without the secrets of *settings*."""
-    text = answer.start.decode("utf-8", "replace")
-    return f"{answer.status} {settings.masked(text, is_cut=len(answer.start) >= KEPT_BYTES)}".rstrip()
+    text = answer.start[:KEPT_BYTES].decode("utf-8", "replace")
+    is_cut = len(answer.start) > KEPT_BYTES or not answer.complete
+    return f"{answer.status} {settings.masked(text, is_cut=is_cut)}".rstrip()
 
 
 def retry_after_seconds(header: str | None, *, now: float) -> float:

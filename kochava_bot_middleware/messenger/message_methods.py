@@ -165,6 +165,7 @@ class MessageMethods(MessageSender):
         min_conversation_gap_seconds: int | None = None,
         creative: str | None = None,
         greeting: bool = False,
+        tracker: str | None = None,
     ) -> Any:
         """
         A paid marketing message to one subscriber; the token must be that of the ad account's system user.
@@ -176,6 +177,7 @@ class MessageMethods(MessageSender):
                 carry none.
             min_conversation_gap_seconds: Not sent when the person and the Page wrote to each other more recently; then
                 Facebook answers with error 2300052.
+            creative: As of `send_raw`, like *greeting* and *tracker*.
         """
         body: dict[str, Any] = {
             "message_id": str(message_id),
@@ -185,21 +187,21 @@ class MessageMethods(MessageSender):
         if min_conversation_gap_seconds is not None:
             body["min_conversation_gap_seconds"] = min_conversation_gap_seconds
         node = "act_" + quote(str(ad_account_id).removeprefix("act_"), safe="")
-        tracking = {"creative": creative, "greeting": greeting}
+        tracking = {"creative": creative, "greeting": greeting, "tracker": tracker}
         return await self.send(self._outgoing(Endpoint.MESSAGES, body, node=node, **tracking))
 
-    async def send_batch(
-        self, requests: Sequence[Object], *, creative: str | None = None, greeting: bool = False
-    ) -> Any:
+    async def send_batch(self, requests: Sequence[Object], *, creative: str | None = None) -> Any:
         """
         Up to 50 Graph requests in one, each with ``method``, ``relative_url`` and a form string as ``body``.
+
+        Their links become SmartLinks; no message of a batch is counted as a greeting: send greetings one by one.
 
         The answer is a list; a request that failed is in it with its code and raises nothing. `batch_items` reads the
         list, and gives each failure the error that it would have raised alone. With `addressed_by_id`, ``me`` at the
         beginning of a path becomes the id.
         """
         body = {"batch": [self._addressed(request) for request in requests]}
-        return await self.send(self._outgoing(Endpoint.BATCH, body, creative=creative, greeting=greeting))
+        return await self.send(self._outgoing(Endpoint.BATCH, body, creative=creative))
 
     def _addressed(self, request: Object) -> Object:
         url = request.get("relative_url") if isinstance(request, Mapping) else None
@@ -268,7 +270,6 @@ class MessageMethods(MessageSender):
         filename: str | None = None,
         is_reusable: bool = True,
         creative: str | None = None,
-        greeting: bool = False,
     ) -> Any:
         """
         Save a file at Facebook for `send_saved_attachment`; the answer has its ``attachment_id``.
@@ -288,8 +289,7 @@ class MessageMethods(MessageSender):
         body: dict[str, Any] = {"message": {"attachment": {"type": attachment_type, "payload": payload}}}
         if self.channel is Channel.INSTAGRAM:
             body["platform"] = "instagram"
-        tracking = {"creative": creative, "greeting": greeting}
-        return await self.send(self._outgoing(Endpoint.MESSAGE_ATTACHMENTS, body, upload=upload, **tracking))
+        return await self.send(self._outgoing(Endpoint.MESSAGE_ATTACHMENTS, body, upload=upload, creative=creative))
 
     async def _send(
         self, recipient_id: To, content: Object, notification_type: Notification, keywords: PlainKeywords

@@ -11,6 +11,8 @@ from typing import Any, Final, Self, TypedDict
 import attrs
 import orjson
 
+from ..exceptions import TrackingError
+from ..settings import kind_of
 from .events import Channel
 from .uploads import Upload
 
@@ -237,6 +239,17 @@ def _with_quick_replies(message: Any, quick_replies: list[Mapping[str, Any]]) ->
     return {**message, "quick_replies": quick_replies}
 
 
+def text_or_none(name: str, value: object) -> None:
+    """Raise a `TrackingError` if the argument *name* is neither a text nor ``None``."""
+    if value is not None and not isinstance(value, str):
+        msg = f'`{name}` is a name, as a text, got {kind_of(value)}; write for example `{name}="spring"`'
+        raise TrackingError(msg)
+
+
+def _name(_instance: Any, attribute: Any, value: object) -> None:
+    text_or_none(attribute.name, value)
+
+
 @attrs.frozen(kw_only=True)
 class Outgoing:
     """
@@ -256,6 +269,9 @@ class Outgoing:
         creative: Name of the creative shown, given by the caller; ``None`` if not.
         greeting: The caller marked this message as a greeting.
         tracker: Name of the tracker of this greeting, given by the caller; ``None`` if not.
+
+    Raises:
+        TrackingError: `creative` or `tracker` is no text.
     """
 
     endpoint: str = Endpoint.MESSAGES
@@ -265,10 +281,10 @@ class Outgoing:
     method: str = "POST"
     params: Mapping[str, str] = attrs.field(factory=dict)
     upload: Upload | None = None
-    creative: str | None = None
+    creative: str | None = attrs.field(default=None, validator=_name)
     greeting: bool = False
     node: str | None = None
-    tracker: str | None = None
+    tracker: str | None = attrs.field(default=None, validator=_name)
 
     @property
     def recipient(self) -> Recipient:

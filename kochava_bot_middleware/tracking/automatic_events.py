@@ -6,14 +6,15 @@ the greeting.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 
+from ..exceptions import Violation
 from ..kochava.contact_details import digits_of, holds_contact_details, is_phone_number, plain
-from ..kochava.standard import is_currency
+from ..kochava.standard import is_currency, standard_event_like
 from ..messenger.events import (
     AccountLinkingEvent,
     ChangeEvent,
@@ -35,7 +36,7 @@ from ..messenger.events import (
     ResponseFeedbackEvent,
 )
 from ..messenger.parsing.json_values import integer
-from ..settings import InvalidValue, at_least, each, not_empty, one_of
+from ..settings import InvalidValue, Rule, at_least, check_rules, each, not_empty, one_of
 from .funnel import Acted, Delivered, Signal
 
 PAYLOAD_LENGTH = 100
@@ -95,6 +96,16 @@ def _known_kinds(_instance: Any, _attribute: Any, names: Mapping[str, str | None
     each(not_empty)(None, None, names)
 
 
+def _strictly_named(
+    strict: bool,  # noqa: FBT001 - as settings have it
+    names: Mapping[str, str | None],
+) -> Iterator[Violation]:
+    for kind, name in names.items() if strict else ():
+        meant = None if name is None else standard_event_like(name)
+        if meant is not None:
+            yield Violation(key=f"names.{kind}", wanted=f"{str(meant)!r}, or another name", got=repr(name))
+
+
 @attrs.frozen(kw_only=True)
 class EngagementSettings:
     """
@@ -104,8 +115,9 @@ class EngagementSettings:
         automatic: ``unless_named``: a handling that records a named event gives only that one. ``always``: both.
             ``off``: only named ones.
         names: By kind of event, over `DEFAULT_NAMES`; ``None`` turns a kind off.
-        strict: Raise at the call when an event has a key that Kochava refuses. Otherwise that key alone is left out,
-            counted and logged, since a purchase must not be lost for a bad key. Meant for development.
+        strict: Raise at the call when an event has a name or key that Kochava refuses or takes for another. Otherwise
+            it is sent and logged, without a value that cannot be sent, since a purchase must not be lost for a bad key.
+            Meant for development.
         attach_referral: Which referral of a person is sent with their named events: ``last``, ``first`` or ``off``.
         referral_seconds: For how long.
         sessions: A person's first event after a day without one is preceded by a session, to which Kochava can
@@ -118,6 +130,11 @@ class EngagementSettings:
     attach_referral: str = attrs.field(default="last", validator=one_of("last", "first", "off"))
     referral_seconds: float = attrs.field(default=30 * 86400.0, validator=at_least(0))
     sessions: bool = False
+
+    RULES: ClassVar[tuple[Rule, ...]] = (Rule(("strict", "names"), _strictly_named),)
+
+    def __attrs_post_init__(self) -> None:
+        check_rules(self)
 
 
 def automatic_event(
@@ -209,17 +226,17 @@ def _amount(value: Any) -> Decimal | None:
 
 
 def _currency(value: Any) -> str | None:
-    code = value.upper() if isinstance(value, str) else None
+    code = value.strip().upper() if isinstance(value, str) else None
     return code if is_currency(code) else None
 
 
 def _score(question: FeedbackQuestion) -> dict[str, str]:
     """The score given in answer to a question, as text, as Kochava has it; not what was written beside it."""
-    is_score = question.type in _SCORES and _SCORE.fullmatch(question.payload or "")
-    return {"score": str(question.payload), "feedback_type": str(question.type)} if is_score else {}
+    kind, score = (question.type or "").lower(), integer(question.payload)
+    return {"score": str(score), "feedback_type": kind} if kind in _SCORES and score in _SCORE_RANGE else {}
 
 
-_SCORE = re.compile(r"[0-9]{1,2}")
+_SCORE_RANGE = range(100)
 
 
 def _payload(event: Event) -> str | None:

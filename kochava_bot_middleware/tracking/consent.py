@@ -78,7 +78,8 @@ class PrivacySettings:
         consent_seconds: For how long an answer is reused where a record is about to be sent.
         user_id_hash: Everything that leaves names people by a keyed hash (hex HMAC-SHA256) of their id: events,
             identity links, pings and SmartLinks. Then ids of apps cannot be joined unless these hash alike.
-        user_id_hash_key: Its key.
+        user_id_hash_key: Its key. Leave it here when you switch `user_id_hash` off: by it, opt-outs and deletions find
+            what is kept under hashes.
         tombstone_key: Key of the hashes under which opted-out and forgotten people are remembered; by default the
             App GUID. Changing it forgets them.
     """
@@ -101,6 +102,13 @@ class PrivacySettings:
         if not self.user_id_hash or self.user_id_hash_key is None:
             return user_id
         return keyed_hash(self.user_id_hash_key.value, user_id)
+
+    def names(self, user_id: str) -> tuple[str, ...]:
+        """The ids under which a person may be kept, `named` first: `user_id_hash` may have been another before."""
+        if self.user_id_hash_key is None:
+            return (user_id,)
+        hashed = keyed_hash(self.user_id_hash_key.value, user_id)
+        return (hashed, user_id) if self.user_id_hash else (user_id, hashed)
 
 
 @attrs.frozen(kw_only=True)

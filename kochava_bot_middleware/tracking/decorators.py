@@ -9,9 +9,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar, overload
 
 from ..chain import is_async_callable, takes
-from ..exceptions import RegistrationError
+from ..exceptions import RegistrationError, TrackingError
 from ..handling import REGISTERED
 from ..kochava.event_builders import StandardEventData
+from ..kochava.event_data import clean_event_name
+from ..settings import kind_of
 from .greeting import GreetingBody, as_greeting, marked
 from .recorder import Recorder
 
@@ -64,6 +66,10 @@ class HandlerDecorators:
             msg = f'@kochava.event wants the event\'s name: write `@kochava.event("Purchase")`, got {name!r}'
             raise RegistrationError(msg)
         decorator = f'@kochava.event("{event_name}")'
+        try:
+            clean_event_name(event_name, strict=self._own_recorder().is_strict)
+        except TrackingError as exc:
+            raise RegistrationError(str(exc)) from None
         if inspect.iscoroutinefunction(event_data):
             msg = f"{decorator}: `data` is a plain callable; an async one cannot be awaited here"
             raise RegistrationError(msg)
@@ -104,8 +110,12 @@ class HandlerDecorators:
             tracker: One of `GreetingSettings.trackers`; sends of the handler may have another.
 
         Raises:
-            RegistrationError: See `event`; or it is neither a function nor a body; or there is no such tracker.
+            RegistrationError: See `event`; or it is neither a function nor a body; or there is no such tracker, or
+                `creative` is no text.
         """
+        if creative is not None and not isinstance(creative, str):
+            msg = f"`creative` is the name of what is shown, as a text, got {kind_of(creative)}"
+            raise RegistrationError(msg)
         known = self._own_recorder().trackers
         if tracker is not None and not (isinstance(tracker, str) and tracker in known):
             names = ", ".join(repr(name) for name in sorted(known))

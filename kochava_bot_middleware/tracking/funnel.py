@@ -28,7 +28,7 @@ from typing import Any, NamedTuple, TypeVar
 import attrs
 import orjson
 
-from ..kochava.records import GREETING
+from ..kochava.records import GREETING, stored_form, whole_text
 
 T = TypeVar("T")
 
@@ -62,6 +62,7 @@ class Sent:
         tracker: Name of its tracker.
         offers: Its postback buttons and quick replies.
         referral: What led the person here: ``ref``, ``source``, ``ad_id``, as far as known.
+        event: Key of the event whose handling sent it; ``None`` outside of handling.
     """
 
     at: float
@@ -72,6 +73,7 @@ class Sent:
     handler: str | None = None
     creative: str | None = None
     referral: Mapping[str, str] = attrs.field(factory=dict)
+    event: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -199,7 +201,7 @@ class FunnelState:
 
     def to_bytes(self) -> bytes:
         """The stored form."""
-        return orjson.dumps(attrs.asdict(self))
+        return stored_form(attrs.asdict(self))
 
     @classmethod
     def from_bytes(cls, stored: bytes | None) -> FunnelState:
@@ -352,7 +354,8 @@ def _offers(node: Any, depth: int) -> Iterator[Offer]:
     if isinstance(node, Mapping):
         payload, title = node.get("payload"), node.get("title")
         if isinstance(payload, str) and (node.get("type") == "postback" or "content_type" in node):
-            yield Offer(payload, title if isinstance(title, str) else "")
+            # Facebook returns half a character as it came, and it is read like this.
+            yield Offer(whole_text(payload), whole_text(title) if isinstance(title, str) else "")
         for key, child in node.items():
             yield from _offers(_loaded(child) if key in ("message", "attachment") else child, depth + 1)
     elif isinstance(node, (list, tuple)):

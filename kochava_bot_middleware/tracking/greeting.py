@@ -5,14 +5,14 @@ from __future__ import annotations
 import fnmatch
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import attrs
 
-from ..handling import Handling, current_handling
+from ..handling import Handling, current_handlings
 from ..kochava.destination import TrackerUrls, kochava_url
 from ..kochava.records import GREETING, Click, Impression
 from ..kochava.smartlink_settings import AUTO
@@ -174,18 +174,21 @@ class HandlerGreeting:
     The greeting that a handler is.
 
     Attributes:
-        handling: Its cause.
-        id: Made from the cause, so that a second run after a crash is the same greeting.
+        handlings: Its cause, or what may be its cause.
         creative: Of those sends that name none.
         tracker: Likewise.
         is_sent: A message of it has passed the middleware.
     """
 
-    handling: Handling
-    id: str
+    handlings: Sequence[Handling]
     creative: str | None = None
     tracker: str | None = None
     is_sent: bool = False
+
+    @staticmethod
+    def id_in(handling: Handling) -> str:
+        """Made from the cause, so that a second run after a crash is the same greeting."""
+        return record_id("greeting", handling.event.page_id, handling.event.key)
 
 
 _current: ContextVar[HandlerGreeting | None] = ContextVar("kochava_bot_greeting", default=None)
@@ -194,11 +197,8 @@ _current: ContextVar[HandlerGreeting | None] = ContextVar("kochava_bot_greeting"
 @contextmanager
 def as_greeting(creative: str | None = None, tracker: str | None = None) -> Iterator[HandlerGreeting | None]:
     """Mark all that is sent within as one greeting. Outside of handling it marks nothing, and gives ``None``."""
-    handling = current_handling()
-    greeting = None
-    if handling is not None:
-        greeting_id = record_id("greeting", handling.event.page_id, handling.event.key)
-        greeting = HandlerGreeting(handling=handling, id=greeting_id, creative=creative, tracker=tracker)
+    handlings = current_handlings()
+    greeting = HandlerGreeting(handlings=handlings, creative=creative, tracker=tracker) if handlings else None
     token = _current.set(greeting)
     try:
         yield greeting
@@ -209,7 +209,9 @@ def as_greeting(creative: str | None = None, tracker: str | None = None) -> Iter
 def current_greeting() -> HandlerGreeting | None:
     """The greeting that the current handling is; ``None`` also for a task that outlives it."""
     greeting = _current.get()
-    return None if greeting is None or greeting.handling is not current_handling() else greeting
+    handlings = current_handlings()
+    is_current = greeting is not None and bool(handlings) and all(each in greeting.handlings for each in handlings)
+    return greeting if is_current else None
 
 
 def ping_of(

@@ -11,13 +11,13 @@ import inspect
 import ipaddress
 import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, ClassVar
 
 import attrs
 
 from ..chain import is_async_callable, takes
+from ..daemon_threads import DaemonThreads
 from ..exceptions import Violation
 from ..messenger.events import Channel, Event, PostbackEvent
 from ..settings import InvalidValue, Rule, check_rules, not_empty, one_of
@@ -217,8 +217,8 @@ async def device_facts(settings: DeviceSettings, user_id: str | None) -> tuple[d
     The facts that are known of a person, by callables only if *user_id* is known.
 
     Returns:
-        The facts, and the names of those whose callable failed or gave something that is not text or no IP address:
-        with that, the whole event might be refused.
+        The facts, and the names of those whose callable failed or gave something that is not whole text or no IP
+        address: with that, the whole event might be refused.
     """
     names = [field.name for field in attrs.fields(DeviceSettings)]
     # At the same time, so that several that hang take no longer than one.
@@ -234,7 +234,7 @@ async def device_facts(settings: DeviceSettings, user_id: str | None) -> tuple[d
 
 def _fits(name: str, value: str) -> bool:
     if name != "origination_ip" or not value:
-        return True
+        return encodable(value)
     try:
         return not ipaddress.ip_address(value).is_unspecified
     except ValueError:
@@ -321,12 +321,12 @@ HOOK_SECONDS = 2.0
 
 
 @functools.cache
-def _threads(_process: int) -> ThreadPoolExecutor:
+def _threads(_process: int) -> DaemonThreads:
     """
     What calls plain callables. A forked process has none of its parent's threads, so it has its own; it is not that of
     the event loop, since callables that hang must not keep host names from being looked up.
     """
-    return ThreadPoolExecutor(max_workers=8, thread_name_prefix="kochava-bot-hook")
+    return DaemonThreads(8, "kochava-bot-hook")
 
 
 async def call_hook(hook: Callable[..., Any], *arguments: Any) -> Any:

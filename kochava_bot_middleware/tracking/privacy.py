@@ -1,7 +1,8 @@
 """
 Whose records are not sent: opted-out and forgotten people, and those who did not consent.
 
-Opted-out and forgotten people are remembered by a keyed hash of the id under which Kochava knows them.
+Opted-out and forgotten people are remembered by a keyed hash of the id under which Kochava knows them. Whether that is
+the person's own id or a hash may change with the settings, so both are looked up, and both are written.
 """
 
 from __future__ import annotations
@@ -36,9 +37,15 @@ FAILURE_SECONDS = 5.0
 
 
 class Privacy:
-    """Calls what the settings ask about people, and keeps the list of the suppressed."""
+    """
+    Calls what the settings ask about people, and keeps the list of the suppressed.
+
+    Attributes:
+        on_opted_in: Called after a person opted in, who may have been forgotten before.
+    """
 
     def __init__(self, context: TrackingContext) -> None:
+        self.on_opted_in: Callable[[], None] = lambda: None
         self._context = context
         self._settings = context.settings.privacy
         self._store = context.store
@@ -119,7 +126,8 @@ class Privacy:
         """Why a record that is about to be sent must not be; ``None`` when it may."""
         if isinstance(record, Deletion):
             return None
-        suppression = await self._stored(record.user_id)
+        # Of a hash, the other name is not known; that it is hashed once more does no harm.
+        suppression = await self._stored(self._settings.names(record.user_id))
         if suppression is None and self._settings.consent is not None and not self._settings.user_id_hash:
             suppression = await self._remembered_consent(record.user_id)
         # What was not known when the record was made did not keep it from being made.
@@ -134,11 +142,12 @@ class Privacy:
         known = self.known_suppression(app, user_id)
         if known is not None:
             return known
-        name = app.privacy.named(user_id)
+        names = app.privacy.names(user_id)
+        name = names[0]
         now = self._clock.monotonic()
         try:
             async with asyncio.timeout(LOOK_SECONDS):
-                suppression = await self._stored(name)
+                suppression = await self._stored(names)
                 if suppression is None:
                     suppression = _suppression(await self.decide(user_id))
         except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
@@ -151,35 +160,35 @@ class Privacy:
     def known_suppression(self, app: App, user_id: str) -> bool | None:
         """As `is_suppressed`, without a look into the store; ``None`` when it would need one."""
         now = self._clock.monotonic()
-        known = self._remembered.get(app.privacy.named(user_id))
+        known = self._remembered.get(app.privacy.names(user_id)[0])
         if known is not None and known[0] > now:
             return known[1] is not None
         return True if now < self._unreadable_until else None
 
     async def opt_out(self, user_id: str) -> None:
         """Send nothing more of a person, what waits included."""
-        for name in await self._names(self._settings.named(user_id)):
+        for name in await self._names(user_id):
             await self._store.commit(Unit(marks=[write(self._context.suppression_key(name), b"opted out")]))
             self._remember(name, Suppression.OPTED_OUT)
 
     async def opt_in(self, user_id: str) -> None:
         """Take an opt-out back; a forgotten person is new again."""
-        for name in await self._names(self._settings.named(user_id)):
+        for name in await self._names(user_id):
             await self._store.commit(Unit(marks=[write(self._context.suppression_key(name), None)]))
             self._remembered.pop(name, None)
+        self.on_opted_in()
 
     async def forget(self, user_id: str) -> int:
         """
         Suppress a person, delete what is kept of them, and ask Kochava to delete it too. Returns how many entries were
         dropped.
         """
-        name = self._settings.named(user_id)
         # Of several Pages' settings for one app, those that can ask it to delete.
         apps: dict[str, App] = {}
         for app in self._context.apps:
             if app.app_id not in apps or app.destination.wire.deletion_url is not None:
                 apps[app.app_id] = app
-        names = await self._forget_state(apps, name)
+        names = await self._forget_state(apps, user_id)
         lanes = await self._inbox_lanes({user_id, *names})
         dropped = 0
         for each in names:
@@ -190,13 +199,13 @@ class Privacy:
             lanes = []
         return dropped
 
-    async def _forget_state(self, apps: Mapping[str, App], name: str) -> tuple[str, ...]:
+    async def _forget_state(self, apps: Mapping[str, App], user_id: str) -> tuple[str, ...]:
         """
         Write that a person is forgotten, delete their state entries, and ask for the deletion of what was sent of them:
         in one commit, so that nothing of them is sent if the process dies afterwards. Returns all of their names.
         """
         while True:
-            names = await self._names(name)
+            names = await self._names(user_id)
             keys = [each for one in names for each in self._keys(one)]
             stored = await self._known(keys)
             marks = [write(self._context.suppression_key(each), b"forgotten") for each in names]
@@ -210,20 +219,27 @@ class Privacy:
                 sent = [each.known for each in keys if each.app_id == app_id and not each.prefix]
                 told = [KnownState.from_bytes(stored.get(key)) for key in sent]
                 if app.destination.wire.deletion_url is not None and any(state.ids for state in told):
-                    requests.append(self._deletion(app, name, told))
+                    requests.append(self._deletion(app, names[0], told))
             committed = await self._store.commit(Unit(appends=requests, marks=marks))
             if committed.verdict is CommitVerdict.COMMITTED:
                 return names
 
-    async def _names(self, name: str) -> tuple[str, ...]:
-        """The name of a person, and those of the references that turned out to be them."""
-        stored = await self._known(self._keys(name))
-        user_refs = [ref for value in stored.values() for ref in KnownState.from_bytes(value).user_refs]
-        return tuple(dict.fromkeys([name, *user_refs]))
+    async def _names(self, user_id: str) -> tuple[str, ...]:
+        """The names of a person, that of today first, and those of the references that turned out to be them."""
+        names = [*self._settings.names(user_id)]
+        keys = [each for name in names for each in self._keys(name)]
+        stored = await self._known(keys)
+        for each in keys:
+            user_refs = KnownState.from_bytes(stored.get(each.known)).user_refs
+            for user_ref in user_refs:
+                # Beside a hash of the person stand hashes of the references.
+                names += self._settings.names(user_ref) if each.name == user_id else [user_ref]
+        return tuple(dict.fromkeys(names))
 
-    async def _stored(self, name: str) -> Suppression | None:
-        key = self._context.suppression_key(name)
-        return suppression_of((await self._store.recall([key])).get(key[1]))
+    async def _stored(self, names: Sequence[str]) -> Suppression | None:
+        keys = [self._context.suppression_key(name) for name in names]
+        stored = await self._store.recall(keys)
+        return suppression_of(next((stored[key] for _, key in keys if key in stored), None))
 
     async def _remembered_consent(self, user_id: str) -> Suppression | None:
         now = self._clock.monotonic()

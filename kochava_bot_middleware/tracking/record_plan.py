@@ -75,7 +75,7 @@ def comment_marks(event: Event, app: App, *, prefix: str, now: float) -> list[Ma
 def keys_to_read(part: RecordedPerson, event: Event | None) -> list[StateKey]:
     """The state entries that the plan of one person needs."""
     keys = part.keys
-    wanted = [part.suppression_key, keys.referral, keys.known]
+    wanted = [*part.suppression_keys, keys.referral, keys.known]
     wanted += [comment_key(part.app.app_id, comment_id, keys.prefix) for comment_id in part.comments]
     wanted += [joined.referral for joined in part.user_refs]
     if part.events or part.identities or part.app.install.is_entry(event):
@@ -107,20 +107,21 @@ def plan_person(
     """
     plan = RecordingPlan()
     known = before = KnownState.from_bytes(stored.get(part.keys.known))
-    if part.person.is_assumed:
-        part = attrs.evolve(part, person=_as_known(part, known))
     joined: list[Sent] = []
     for key in greeting_keys(part, event) if part.signals else ():
         sent = sent_from_bytes(stored.get(key))
         if sent is not None:
             joined.append(sent)
             plan.marks.append(write(key, None))
-    signals = [*sorted(joined, key=lambda sent: sent.at), *part.signals]
+    joined.sort(key=lambda sent: sent.at)
+    # Clocks differ: what led to a greeting came before it, whatever they say.
+    own = [sent for sent in joined if event is not None and sent.event == event.key]
+    signals = [*(sent for sent in joined if sent not in own), *part.signals, *own]
     if part.answers.suppression is not None:
         plan.left_out += [part.answers.suppression] * len(part.events)
         return plan
     changes: list[Mark] = []
-    came_by = _referrals(part, stored, event, changes, now)
+    came_by = _referrals(part, stored, plan, changes, event=event, now=now)
     events = part.app.events
     referral: Mapping[str, str] = {}
     if events.attach_referral != "off":
@@ -131,20 +132,35 @@ def plan_person(
     if signals and part.app.has_greeting:
         _plan_greetings(part, stored, plan, changes, signals=signals, referral=referral, came_by=came_by, now=now)
     known = _told(part, known, plan.records)
-    if known != before:
-        key, value = part.keys.known, known.to_bytes()
+    if known != before and (value := _form_of(known, plan)) is not None:
+        key = part.keys.known
         changes.append(change(key, value, stored) if key in stored else create(key, value))
     if changes:
         # A person who is forgotten in between must not come back as a leftover of this plan.
-        plan.marks += [*changes, require_absent(part.suppression_key)]
+        plan.marks += [*changes, require_absent(part.suppression_keys[0])]
     return plan
 
 
-def _as_known(part: RecordedPerson, known: KnownState) -> Person:
-    """The person of a call that did not say where they are, by the name under which their id was sent before."""
+def _form_of(state: IdentityState | KnownState | ReferralState | FunnelState, plan: RecordingPlan) -> bytes | None:
+    """The stored form of *state*. One that has none is left out, so that it costs none of the records."""
+    try:
+        return state.to_bytes()
+    except (TypeError, ValueError):
+        plan.left_out.append(LeftOut.NOT_STORABLE)
+        return None
+
+
+def person_as_known(part: RecordedPerson, stored: Mapping[StateKey, bytes]) -> Person:
+    """
+    The person of a call, which says no more than an id: whether that is a reference and, if nobody said where they are,
+    under which name it was sent before.
+    """
     identity, name = part.app.identity, part.keys.name
+    known = KnownState.from_bytes(stored.get(part.keys.known))
     if known.is_user_ref:
         return attrs.evolve(part.person, is_by_reference=True)
+    if not part.person.is_assumed:
+        return part.person
     names = [key for key, values in known.ids.items() if name in values]
     elsewhere = [attrs.evolve(part.person, channel=channel) for channel in Channel]
     for person in (part.person, *elsewhere):
@@ -167,7 +183,13 @@ def _told(part: RecordedPerson, known: KnownState, records: Sequence[Record]) ->
 
 
 def _referrals(
-    part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None, changes: list[Mark], now: float
+    part: RecordedPerson,
+    stored: Mapping[StateKey, bytes],
+    plan: RecordingPlan,
+    changes: list[Mark],
+    *,
+    event: Event | None,
+    now: float,
 ) -> ReferralState:
     """What led the person here, *event* included."""
     settings = part.app.events
@@ -183,9 +205,9 @@ def _referrals(
     if event is not None:
         at = now if event.timestamp is None else event.timestamp.timestamp()
         state = state.with_referral(referral_facts(event.referral), at)
-    if state != before:
+    if state != before and (value := _form_of(state, plan)) is not None:
         keep = settings.referral_seconds
-        changes.append(change(part.keys.referral, state.to_bytes(), stored, expires_after_seconds=keep))
+        changes.append(change(part.keys.referral, value, stored, expires_after_seconds=keep))
     return state
 
 
@@ -209,7 +231,8 @@ def _plan_records(
     if not known.first_record and (part.events or app.install.is_entry(event)):
         known = _plan_first_record(part, plan, known, event, now)
     extra = part.answers.extra
-    if app.events.sessions and event is not None and part.events and now - known.session_at >= SESSION_SECONDS:
+    sessions = app.events.sessions and not part.person.is_by_reference
+    if sessions and event is not None and part.events and now - known.session_at >= SESSION_SECONDS:
         known = _plan_session(part, plan, known, usertime, now)
     for requested in part.events:
         plan.records.append(_engagement(part, requested, referral, known_ids, extra, usertime))
@@ -217,8 +240,8 @@ def _plan_records(
     if links and identities.pending and (known.first_record or part.events or not app.identity.wait_for_first_record):
         plan.records.append(_identity_link(part, identities.pending, extra, now))
         identities = identities.link()
-    if identities != before:
-        changes.append(change(keys.identities, identities.to_bytes(), stored))
+    if identities != before and (value := _form_of(identities, plan)) is not None:
+        changes.append(change(keys.identities, value, stored))
     return known
 
 
@@ -338,9 +361,9 @@ def _plan_greetings(
         greeting = state.of(signal.tracker) if isinstance(signal, Sent) else None
         if greeting is not None and greeting.shown_at is None and not expects:
             _plan_wait(part, plan, greeting, now)
-    if state != before:
+    if state != before and (value := _form_of(state, plan)) is not None:
         keep = 2 * settings.window_seconds
-        changes.append(change(part.keys.funnel, state.to_bytes(), stored, expires_after_seconds=keep))
+        changes.append(change(part.keys.funnel, value, stored, expires_after_seconds=keep))
 
 
 def _plan_ping(part: RecordedPerson, plan: RecordingPlan, ping: DuePing, came_by: ReferralState, at: float) -> None:

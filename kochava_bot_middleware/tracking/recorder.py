@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 
 from ..exceptions import NotStorable, StoreError, StoreUnavailable, TrackingError
-from ..handling import Handling, current_handling
+from ..handling import Handling, current_handling, current_handlings
 from ..kochava.event_builders import StandardEventData
 from ..messenger.events import AccountLinkingEvent, Channel, DeliveryEvent, Event
 from ..queues.commits import PLANS, CommitRetry
@@ -24,7 +24,7 @@ from ..telemetry.counts import LeftOut
 from .consent import NOT_ASKED
 from .people import Person, call_hook
 from .privacy import Privacy
-from .record_plan import RecordingPlan, comment_marks, greeting_keys, keys_to_read, plan_person
+from .record_plan import RecordingPlan, comment_marks, greeting_keys, keys_to_read, person_as_known, plan_person
 from .recording import RecordedPerson, Recording, optional_channel, optional_id
 from .settings import Mode, TrackingContext
 from .state import (
@@ -45,6 +45,9 @@ log = logging.getLogger(__name__)
 REMEMBERED_MIDS = 1000
 """Delivered messages that may belong to a send whose person is not known yet, as far as this process saw them."""
 
+UNIT_RECORDINGS = 50
+"""Most recordings that are written together: when the state of one of their people changes, all are planned anew."""
+
 PAGE_SEEN_SECONDS = 7 * 86400.0
 """For how long a Page that sent a delivery event is expected to send more of them."""
 
@@ -55,12 +58,15 @@ class Recorder:
 
     Attributes:
         pages: By channel, the Pages whose events came to this process.
-        on_recorded: Called with the queues in which new records are stored.
+        on_recorded: Called with the queues of the outbox in which new records are stored; without any when a greeting
+            waits for its delivery.
+        is_closed: The middleware was stopped.
     """
 
     def __init__(self, context: TrackingContext, privacy: Privacy) -> None:
         self.pages: dict[Channel, set[str]] = {}
         self.on_recorded: Callable[[Collection[str]], None] = lambda _queues: None
+        self.is_closed = False
         self._context = context
         self._privacy = privacy
         self._committer = CommitRetry(context.store, context.clock)
@@ -74,6 +80,11 @@ class Recorder:
     def trackers(self) -> frozenset[str]:
         """The names of all trackers in the settings."""
         return self._context.apps.trackers
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether events are checked strictly, on every Page without settings of its own."""
+        return self._context.settings.events.strict
 
     @property
     def at_risk(self) -> int:
@@ -93,9 +104,21 @@ class Recorder:
         """Make the recording of *handling* a part of its host's commit."""
         handling.contributors[self] = RecordingContributor(self, self.recording_of(handling))
 
-    def current(self) -> Recording | None:
-        """The recording of the event being handled; ``None`` outside of handling, and when it is written already."""
-        handling = current_handling()
+    def go_on_after(self, recording: Recording) -> None:
+        """What its handling adds from now on is another recording, for *recording* is to be written."""
+        if recording.handling is not None:
+            recording.handling.kept[self] = Recording(self._context, recording.handling, former=recording)
+
+    def current(self, user_id: str | None = None) -> Recording | None:
+        """
+        The recording of the event being handled; ``None`` outside of handling, and when it is written already.
+
+        Args:
+            user_id: Whom it shall be about, where events of several people are handled by one call.
+        """
+        return self._open_recording(current_handling(user_id))
+
+    def _open_recording(self, handling: Handling | None) -> Recording | None:
         recording: Recording | None = None if handling is None else handling.kept.get(self)
         return recording if recording is not None and recording.is_open else None
 
@@ -104,10 +127,11 @@ class Recorder:
         return Recording(self._context)
 
     def ignore(self) -> None:
-        """Leave out the automatic event of the event being handled."""
-        recording = self.current()
-        if recording is not None:
-            recording.is_ignored = True
+        """Leave out the automatic event of each event being handled."""
+        for handling in current_handlings():
+            recording = self._open_recording(handling)
+            if recording is not None:
+                recording.is_ignored = True
 
     def track_result(self, name: str, data: Any, result: Any) -> None:
         """Record a named event after a function that is called while an event is handled; see `HandlerDecorators`."""
@@ -118,9 +142,10 @@ class Recorder:
         person = None if recording is None else recording.person
         if recording is None or person is None:
             context.counts.left_out[LeftOut.NO_PERSON] += 1
-            context.incidents.report(
-                "event_without_person", name, reason="called while no event of a person is handled"
-            )
+            reason = "called while no event of a person is handled"
+            if current_handlings():
+                reason = "called while events of several people are handled at once, or of none"
+            context.incidents.report("event_without_person", name, reason=reason)
             return
         try:
             value = data(recording.event, result) if callable(data) else data
@@ -167,9 +192,9 @@ class Recorder:
             problem,
         )
 
-    async def commit(self, recording: Recording) -> None:
-        """Make a recording durable, waiting no longer than allowed; it goes on in the background if need be."""
-        task = self.begin_commit(recording)
+    async def commit(self, *recordings: Recording) -> None:
+        """Make recordings durable, waiting no longer than allowed; it goes on in the background if need be."""
+        task = self.begin_commit(*recordings)
         if task is None:
             return
         await asyncio.wait({task}, timeout=self._context.settings.commit_timeout_seconds)
@@ -177,23 +202,36 @@ class Recorder:
             reason = f"not stored yet, only in memory until the store works: {self._committer.failure}"
             self._context.incidents.report("tracking_at_risk", reason=reason)
 
-    def begin_commit(self, recording: Recording) -> asyncio.Task[None] | None:
-        """Make a recording durable in the background; ``None`` when too much is at risk already."""
-        recording.is_open = False
+    def begin_commit(self, *recordings: Recording) -> asyncio.Task[None] | None:
+        """Make recordings durable in the background; ``None`` when they are lost."""
+        for recording in recordings:
+            recording.is_open = False
+        if self.is_closed:
+            reason = "`stop` was called before it was recorded; stop the server first, then `kochava`"
+            self._context.incidents.report("tracking_lost", reason=reason, level=logging.ERROR)
+            return None
         if len(self._commits) >= self._context.settings.at_risk_limit:
             self._context.counts.left_out[LeftOut.AT_RISK_LIMIT] += 1
             reason = "the store does not work, and memory is full"
             self._context.incidents.report("tracking_lost", reason=reason, level=logging.ERROR)
             return None
-        task = asyncio.create_task(self.settle(recording))
+        task = asyncio.create_task(self._settle_all(recordings))
         self._keep(task)
         return task
 
+    async def _settle_all(self, recordings: Sequence[Recording]) -> None:
+        for unit in units_of(recordings):
+            await self._settle(unit)
+
     async def settle(self, recording: Recording, settlements: Sequence[Settlement] = ()) -> None:
         """Write a recording together with *settlements*, for as long as it takes."""
-        contributor = RecordingContributor(self, recording)
-        await self._committer.settle([contributor], settlements)
-        contributor.committed(None)
+        await self._settle([recording], settlements)
+
+    async def _settle(self, recordings: Sequence[Recording], settlements: Sequence[Settlement] = ()) -> None:
+        contributors = [RecordingContributor(self, recording) for recording in recordings]
+        await self._committer.settle(contributors, settlements)
+        for contributor in contributors:
+            contributor.committed(None)
 
     def in_background(self, work: Coroutine[Any, Any, object]) -> None:
         """Do something that a commit may follow from; `drain` waits for it."""
@@ -214,16 +252,17 @@ class Recorder:
 
     async def plan(self, recording: Recording) -> RecordingPlan:
         """What *recording* becomes, given the state that is stored now. Nothing is written or counted."""
+        event = None if recording.without_event else recording.event
         if not recording.is_complete:
-            if isinstance(recording.event, AccountLinkingEvent):
-                await self._identify_on_linking(recording, recording.event)
+            if isinstance(event, AccountLinkingEvent):
+                await self._identify_on_linking(recording, event)
             recording.complete()
         plan = RecordingPlan()
         self._plan_greetings(recording, plan)
-        if (event := recording.event) is not None:
+        if event is not None:
             app, now = self._context.apps.of(event.page_id), self._context.clock.now()
             plan.marks += comment_marks(event, app, prefix=self._context.prefix, now=now)
-        if (page := self._unseen_page(recording.event)) is not None:
+        if (page := self._unseen_page(event)) is not None:
             plan.marks.append(write(page, b"1", expires_after_seconds=PAGE_SEEN_SECONDS))
         parts = []
         test_users = self._context.settings.test_users
@@ -272,7 +311,7 @@ class Recorder:
             counts.recorded.update(record.kind for record in new)
             if committed.set_aside:
                 counts.left_out[LeftOut.NOT_STORABLE] += sum(entry_id in records for entry_id in committed.set_aside)
-            if new:
+            if new or any(timer.id in committed.appended for timer in plan.timers):
                 self.on_recorded({record.queue for record in new})
 
     async def _write(self, recording: Recording, call: str) -> None:
@@ -329,14 +368,17 @@ class Recorder:
         channel = optional_channel(channel) or self.channel_of(page_id)
         if self._context.settings.mode is Mode.OFF:
             return None
-        current = self.current()
+        current = self.current(user_id)
         own = None if current is None else current.person
         if current is not None and own is not None and user_id is None and page_id is None and channel is None:
             return current, own
         user_id = user_id or (None if own is None else own.user_id)
         if user_id is None:
             what = "identities" if event_name is None else f"event {event_name!r}"
-            msg = f"{what}: no event of a person is being handled, so `user_id` must say whom it is about"
+            why = "no event of a person is being handled"
+            if len(current_handlings()) > 1:
+                why = "events of several people are being handled by one call"
+            msg = f"{what}: {why}, so `user_id` must say whom it is about"
             raise TrackingError(msg)
         page_id = page_id or (None if own is None else own.page_id)
         if current is not None and own is not None and own.user_id == user_id and channel in (None, own.channel):
@@ -393,16 +435,18 @@ class Recorder:
     async def _plan_part(
         self, part: RecordedPerson, stored: Mapping[StateKey, bytes], recording: Recording
     ) -> RecordingPlan:
-        suppression = suppression_of(stored.get(part.suppression_key))
+        suppression = suppression_of(part.suppressed_by(stored))
         if suppression is not None:
             return RecordingPlan(left_out=[suppression] * len(part.events))
         joined_to = part.joined_to
-        if joined_to is not None and (because := stored.get(joined_to.suppression_key)) is not None:
+        if joined_to is not None and (because := joined_to.suppressed_by(stored)) is not None:
             # They opted out before it was known that this is a reference to them.
-            return RecordingPlan(marks=[write(part.suppression_key, because)])
+            return RecordingPlan(marks=[write(part.suppression_keys[0], because)])
         if joined_to is not None and joined_to.answers.suppression is not None:
             return RecordingPlan()
         event = _event_of(part, recording)
+        if event is None:
+            part.person = person_as_known(part, stored)
         keys = greeting_keys(part, event) if part.signals else []
         unsent = [key for key in keys if sent_from_bytes(stored.get(key)) is None]
         self._remember_deliveries(part.person, unsent)
@@ -415,6 +459,8 @@ class Recorder:
         if is_only_delivery and planned.records:
             await self._ask_hooks(part, stored, event)
             planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
+        if LeftOut.NOT_STORABLE in planned.left_out:
+            self._context.incidents.report("record_not_storable", "state", reason="no stored form")
         return planned
 
     def _remember_deliveries(self, person: Person, unsent: Sequence[StateKey]) -> None:
@@ -448,6 +494,26 @@ class Recorder:
         # An error that comes after the caller was told of another one must not be reported as never retrieved.
         if not task.cancelled():
             task.exception()
+
+
+def units_of(recordings: Sequence[Recording]) -> list[list[Recording]]:
+    """
+    Which of *recordings* are written in one unit, in which order: those of one person one after the other, since each
+    is planned from what the one before it left in the store.
+    """
+    units: list[list[Recording]] = []
+    last_of: dict[str, int] = {}
+    for recording in recordings:
+        names = {name for _, name in recording.people}
+        if (event := recording.event) is not None:
+            names |= {name for name in (event.user_id, event.user_ref, event.joined_user_ref) if name is not None}
+        first = max((last_of[name] + 1 for name in names if name in last_of), default=0)
+        place = next((at for at in range(first, len(units)) if len(units[at]) < UNIT_RECORDINGS), len(units))
+        if place == len(units):
+            units.append([])
+        units[place].append(recording)
+        last_of.update(dict.fromkeys(names, place))
+    return units
 
 
 class RecordingContributor:

@@ -57,6 +57,7 @@ class RecordedPerson:
     Attributes:
         person: As they were named first.
         keys: Of their state entries; their name is the id as it leaves.
+        suppression_keys: Under which they may be suppressed, that of their name first.
         user_refs: The state entries of references that turned out to be them.
         comments: Ids of their comments, by which the ad that led them here may be stored.
         referrals: Further referrals, as of `referral_facts`, and when they came.
@@ -68,7 +69,7 @@ class RecordedPerson:
     person: Person
     app: App
     keys: Keys
-    suppression_key: StateKey
+    suppression_keys: tuple[StateKey, ...]
     events: list[RequestedEvent] = attrs.field(factory=list)
     identities: dict[str, str] = attrs.field(factory=dict)
     signals: list[Signal] = attrs.field(factory=list)
@@ -78,6 +79,10 @@ class RecordedPerson:
     link_ids: dict[str, str] = attrs.field(factory=dict)
     joined_to: RecordedPerson | None = None
     answers: HookAnswers = NOT_ASKED
+
+    def suppressed_by(self, stored: Mapping[StateKey, bytes]) -> bytes | None:
+        """The stored value that says that they are suppressed, if any."""
+        return next((stored[key] for key in self.suppression_keys if key in stored), None)
 
     @property
     def is_only_delivery(self) -> bool:
@@ -94,6 +99,7 @@ class Recording:
 
     Args:
         handling: The cause; ``None`` outside of handling.
+        former: A recording of the same handling, which is written already; this is what comes after it.
 
     Attributes:
         people: Each person's part, by app and name.
@@ -104,9 +110,13 @@ class Recording:
         is_ignored: The automatic event is left out.
         is_open: Whether what is added now will still be written.
         is_complete: `complete` was called.
+        ordinals: How many events each person has by name.
+        without_event: What the event itself says is left out, since it is written already, or was refused.
     """
 
-    def __init__(self, context: TrackingContext, handling: Handling | None = None) -> None:
+    def __init__(
+        self, context: TrackingContext, handling: Handling | None = None, *, former: Recording | None = None
+    ) -> None:
         self._context = context
         self.handling = handling
         self.event = None if handling is None else handling.event
@@ -118,7 +128,13 @@ class Recording:
         self.is_open = True
         self.is_complete = False
         self._began_at = context.clock.now()
-        self._ordinals: dict[tuple[str, str], int] = {}
+        self.without_event = former is not None
+        self.ordinals: dict[tuple[str, str], int] = {} if former is None else former.ordinals
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return self.without_event and not (self.people or self.greetings or self.left_out)
 
     @functools.cached_property
     def person(self) -> Person | None:
@@ -148,7 +164,7 @@ class Recording:
             id_parts = ()
         else:
             user = part.keys.name
-            ordinal = self._ordinals[user, name] = self._ordinals.get((user, name), 0) + 1
+            ordinal = self.ordinals[user, name] = self.ordinals.get((user, name), 0) + 1
             id_parts = app.app_id, Engagement.kind, person.page_id, user, self.event.key, name, ordinal
         part.events.append(RequestedEvent(person=person, name=name, data=data, id_parts=id_parts))
 
@@ -199,7 +215,7 @@ class Recording:
         self.is_open = False
         self.is_complete = True
         self.usertime = usertime_of(None if self.event is None else self.event.timestamp, self._context.clock.now())
-        if self.handling is not None and self.person is not None:
+        if self.handling is not None and self.person is not None and not self.without_event:
             self._add_event(self.handling, self.person)
         for part in self.people.values():
             for requested in part.events:
@@ -244,14 +260,18 @@ class Recording:
         part.user_refs.append(joined.keys)
 
     def _part(self, person: Person, app: App) -> RecordedPerson:
-        name = app.name_of(person)
+        if self.event is not None and person.user_id in (self.event.user_ref, self.event.joined_user_ref):
+            # Whoever named them, perhaps before the event itself was added.
+            person = attrs.evolve(person, is_by_reference=True)
+        names = app.names_of(person)
+        name = names[0]
         part = self.people.get((app.app_id, name))
         if part is None:
             part = self.people[app.app_id, name] = RecordedPerson(
                 person=person,
                 app=app,
                 keys=self._context.keys(app.app_id, name),
-                suppression_key=self._context.suppression_key(name),
+                suppression_keys=tuple(map(self._context.suppression_key, names)),
             )
         elif part.person.is_assumed and not person.is_assumed:
             part.person = person

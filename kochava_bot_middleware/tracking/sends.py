@@ -17,8 +17,8 @@ import attrs
 import orjson
 
 from ..exceptions import RegistrationError
-from ..handling import Handling, current_handling
-from ..kochava.records import GREETING
+from ..handling import Handling, current_handling, current_handlings
+from ..kochava.records import GREETING, whole_text
 from ..kochava.smartlink_settings import AUTO
 from ..messenger.events import ChangeEvent, Channel
 from ..messenger.links.body import iter_links
@@ -76,7 +76,8 @@ class SendTracker:
         self._context = context
         self._privacy = privacy
         self._recorder = recorder
-        self._facts = SendFacts(recorder)
+        self._facts = SendFacts(context, recorder)
+        privacy.on_opted_in = self._facts.renew
 
     def with_page(self, outgoing: Outgoing) -> Outgoing:
         """
@@ -100,7 +101,7 @@ class SendTracker:
         has_recipient = user_id is None or not isinstance(body, Mapping) or "recipient" in body
         whole = body if has_recipient else {**body, "recipient": {"id": user_id}}
         outgoing = Outgoing(body=whole, page_id=page_id, creative=creative)
-        event = None if (handling := current_handling()) is None else handling.event
+        event = None if (handling := _cause_of(outgoing)) is None else handling.event
         own_event = event if event is not None and event.user_id == outgoing.recipient.user_id else None
         outgoing = attrs.evolve(
             outgoing,
@@ -111,7 +112,10 @@ class SendTracker:
         app = self._context.apps.of(page_id)
         links = app.links if own_event is None or not own_event.is_by_reference else app.anonymous_links
         context = context_of(attrs.evolve(outgoing, creative=creative_of(outgoing)))
-        rewritten = rewrite(whole, links, context).body
+        rewritten, changed, _ = rewrite(whole, links, context)
+        # Outside of handling, nothing could be written: this must not wait.
+        if changed and links is app.links and links.names_people and self._recorder.current() is not None:
+            self._facts.note_links(outgoing, app, _named_in(outgoing))
         return rewritten if has_recipient else {key: rewritten[key] for key in body}
 
     def channel_of(self, page_id: object) -> Channel | None:
@@ -132,7 +136,7 @@ class SendTracker:
             if sending.tracker is self and sending.is_open and _is_same(sending.sent.body, outgoing.body):
                 return None
             sending = sending.outer
-        handling = current_handling()
+        handling = _cause_of(outgoing)
         outgoing = self.with_page(outgoing)
         greeting = current_greeting()
         if greeting is not None and _has_message(outgoing.body):
@@ -205,10 +209,9 @@ class SendTracker:
 
     async def _has_suppressed(self, named: Iterable[str], app: App, *, at_once: bool) -> bool:
         """Whether one of the people whose ids links would carry is suppressed, or known by a reference only."""
-        handling = current_handling()
-        user_ref = None if handling is None else handling.event.user_ref
+        user_refs = {handling.event.user_ref for handling in current_handlings()}
         for one in named:
-            if one == user_ref:
+            if one in user_refs:
                 return True
             if one in self._context.settings.test_users:
                 return True
@@ -235,8 +238,8 @@ class SendTracker:
             return
         marked = current_greeting()
         greeting = (
-            marked.id
-            if marked is not None
+            marked.id_in(handling)
+            if marked is not None and handling is not None
             else record_id(app.app_id, "greeting", recipient.user_id or recipient.user_ref, mid or str(began_at))
         )
         sent = Sent(
@@ -248,9 +251,10 @@ class SendTracker:
             handler=None if handling is None else handling.handler,
             creative=creative_of(outgoing),
             referral={} if cause is None else referral_facts(cause.referral),
+            event=None if handling is None else handling.event.key,
         )
         if user_id is not None:
-            recording = self._recorder.current() or self._recorder.new()
+            recording = self._recorder.current(user_id) or self._recorder.new()
             recording.add_signal(Person(user_id=user_id, page_id=outgoing.page_id, channel=outgoing.channel), sent)
         else:
             identified_by = () if mid is None else (f"mid:{mid}",)
@@ -276,9 +280,14 @@ class SendTracker:
 class SendFacts:
     """Records what sends say about people, apart from greetings: the ids in links, and whose comment is answered."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, context: TrackingContext, recorder: Recorder) -> None:
+        self._context = context
         self._recorder = recorder
-        self._noted: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._noted: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def renew(self) -> None:
+        """Record ids anew: of a person who opts in, those that were recorded before may be deleted."""
+        self._noted.clear()
 
     def note_links(self, outgoing: Outgoing, app: App, named: Iterable[str]) -> None:
         """Record the ids in SmartLinks: a deletion request names them, too. The message does not wait for it."""
@@ -291,15 +300,18 @@ class SendFacts:
             value = app.links.user_id(user_id)
             if self._is_noted((app.app_id, f"{key}={value}")):
                 continue
-            recording = self._recorder.current() or self._recorder.new()
+            recording = self._recorder.current(user_id) or self._recorder.new()
             recording.add_link_id(person, key, value)
             if recording.handling is None:
                 self._recorder.begin_commit(recording)
 
     def _is_noted(self, key: tuple[str, str]) -> bool:
-        if key in self._noted:
+        now = self._context.clock.monotonic()
+        if now < self._noted.get(key, now):
             return True
-        self._noted[key] = None
+        # No longer than an answer about the person is reused: they may have been forgotten by another process.
+        self._noted[key] = now + self._context.settings.privacy.consent_seconds
+        self._noted.move_to_end(key)
         while len(self._noted) > REMEMBERED_PEOPLE:
             self._noted.popitem(last=False)
         return False
@@ -345,7 +357,7 @@ def outgoing_of(body: Any, *, page_id: object, channel: object, **fields: Any) -
     if isinstance(body, Outgoing):
         msg = "`send` takes a Send API body, got an Outgoing: pass its `body`, and its other fields as arguments"
         raise RegistrationError(msg)
-    handling = current_handling()
+    handling = _cause_of(Outgoing(body=body))
     default = Channel.MESSENGER if handling is None else handling.event.channel
     page_id = optional_id("page_id", page_id)
     if page_id is None and handling is not None:
@@ -353,9 +365,19 @@ def outgoing_of(body: Any, *, page_id: object, channel: object, **fields: Any) -
     return Outgoing(body=body, page_id=page_id, channel=optional_channel(channel) or default, **fields)
 
 
+def _cause_of(outgoing: Outgoing) -> Handling | None:
+    """The event that *outgoing* answers, if one is being handled."""
+    if len(current_handlings()) <= 1:
+        # Whoever it is sent to.
+        return current_handling()
+    recipient = outgoing.recipient
+    return current_handling(recipient.user_id, recipient.user_ref, recipient.comment_id)
+
+
 def creative_of(outgoing: Outgoing) -> str | None:
     """Name of the creative: of the send, of the mark on its body, or of the greeting handler."""
-    return outgoing.creative or next((each.creative for each in _marks_of(outgoing) if each.creative), None)
+    creative = outgoing.creative or next((each.creative for each in _marks_of(outgoing) if each.creative), None)
+    return creative and whole_text(creative)
 
 
 def _tracker_of(outgoing: Outgoing) -> str:
@@ -371,7 +393,7 @@ def _marks_of(outgoing: Outgoing) -> Iterator[GreetingBody | HandlerGreeting]:
 
 
 def _rewritten(outgoing: Outgoing, links: AppLinks) -> Rewritten:
-    handling = current_handling()
+    handling = _cause_of(outgoing)
     referral = {} if handling is None else referral_facts(handling.event.referral)
     context = context_of(
         attrs.evolve(outgoing, creative=creative_of(outgoing)),

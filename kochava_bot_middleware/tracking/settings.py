@@ -97,8 +97,8 @@ class KochavaSettings:
         worker: ``inside`` the bot's process, or ``separate``.
         mode: ``live``, ``dry_run`` or ``off``.
         test_users: Ids of persons for whom the bot works, but nothing is sent.
-        commit_timeout_seconds: How long a `track` outside of a handling waits for the store; then it goes on in the
-            background, at risk.
+        commit_timeout_seconds: How long a call waits for the store. After that `track` raises; what was recorded while
+            an event was handled goes on in the background, at risk.
         at_risk_limit: How many such commits are held in memory at most.
         drain_seconds: How long a shutdown waits for requests under way.
     """
@@ -160,9 +160,11 @@ class App:
 
     def name_of(self, person: Person) -> str:
         """The id under which Kochava knows *person*."""
-        if person.is_hashed or not self.privacy.user_id_hash:
-            return person.user_id
-        return self.privacy.named(person.user_id)
+        return self.names_of(person)[0]
+
+    def names_of(self, person: Person) -> tuple[str, ...]:
+        """The ids under which *person* may be kept, `name_of` first."""
+        return (person.user_id,) if person.is_hashed else self.privacy.names(person.user_id)
 
 
 class Apps:

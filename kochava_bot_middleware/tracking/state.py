@@ -9,7 +9,7 @@ from typing import TypeAlias
 import attrs
 import orjson
 
-from ..kochava.records import GREETING, SCHEMA, Record, encode
+from ..kochava.records import GREETING, SCHEMA, Record, encode, stored_form
 from ..messenger.events import Channel
 from ..store.records import Condition, Entry, Mark, Queue
 from .consent import PrivacySettings, Suppression
@@ -164,7 +164,7 @@ class IdentityState:
 
     def to_bytes(self) -> bytes:
         """The stored form."""
-        return orjson.dumps(attrs.asdict(self))
+        return stored_form(attrs.asdict(self))
 
     @classmethod
     def from_bytes(cls, stored: bytes | None) -> IdentityState:
@@ -225,7 +225,7 @@ class KnownState:
 
     def to_bytes(self) -> bytes:
         """The stored form."""
-        return orjson.dumps(attrs.asdict(self))
+        return stored_form(attrs.asdict(self))
 
     @classmethod
     def from_bytes(cls, stored: bytes | None) -> KnownState:
@@ -264,7 +264,7 @@ class ReferralState:
 
     def to_bytes(self) -> bytes:
         """The stored form."""
-        return orjson.dumps(attrs.asdict(self))
+        return stored_form(attrs.asdict(self))
 
     @classmethod
     def from_bytes(cls, stored: bytes | None) -> ReferralState:
@@ -279,7 +279,7 @@ class ReferralState:
 
 def sent_to_bytes(sent: Sent) -> bytes:
     """The stored form of a greeting whose person is not known yet."""
-    return orjson.dumps(attrs.asdict(sent))
+    return stored_form(attrs.asdict(sent))
 
 
 def sent_from_bytes(stored: bytes | None) -> Sent | None:
@@ -344,7 +344,7 @@ class Timer:
             queue=Queue.TIMER,
             lane=f"{self.app_id}/{self.name}",
             created_at=now,
-            body=orjson.dumps(attrs.asdict(self)),
+            body=stored_form(attrs.asdict(self)),
             wait_seconds=max(0.0, self.due_at - now),
         )
 

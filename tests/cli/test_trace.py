@@ -100,6 +100,20 @@ async def test_trace_finds_a_person_whose_id_is_sent_as_a_hash(run: Run, tmp_pat
     assert "event 'Purchase'" in ran.out
 
 
+async def test_trace_finds_what_was_kept_before_ids_were_sent_as_hashes(run: Run, tmp_path: Path) -> None:
+    """The opt-out still holds, so it is shown, too."""
+    middleware = middleware_in(tmp_path)
+    await middleware.start()
+    await middleware.track("Purchase", user_id="5")
+    await middleware.opt_out("5")
+    await middleware.stop()
+    hashing = {"privacy.user_id_hash": True, "privacy.user_id_hash_key": "k"}
+    ran = await run("trace", "5", "--json", "--settings", write_settings(tmp_path, **hashing))
+    shown = json.loads(ran.out)
+    assert ["event 'Purchase'"] == [entry["what"] for entry in shown["entries"]]
+    assert {"suppressed", f"first record ({APP_ID})", f"sent ({APP_ID})"} == set(shown["marks"])
+
+
 async def test_trace_of_an_unknown_person(run: Run, tmp_path: Path) -> None:
     """It says that nothing is kept."""
     await fill(tmp_path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,17 @@ async def test_worker_delivers_and_stops_on_sigterm(tmp_path: Path) -> None:
 
     assert ready.endswith("bot.db, 3 at once")
     assert f"{READY}stopped; 1 delivered; 0 waiting" == said.strip()
+
+
+async def test_worker_stops_in_order_when_its_terminal_is_closed(tmp_path: Path) -> None:
+    """As for other signals: what is under way is settled, and it says what it did."""
+    settings = write_settings(tmp_path, worker="separate")
+    async with worker_in(tmp_path, settings) as worker:
+        await worker.start()
+        assert worker.process_id is not None
+        os.kill(worker.process_id, signal.SIGHUP)
+        said = await worker.stop()
+    assert f"{READY}stopped; 0 delivered; 0 waiting" == said.strip()
 
 
 async def test_worker_serves_health_and_metrics(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from kochava_bot_middleware.kochava.client import KEPT_BYTES, Answer, Failure, KochavaClient
+from kochava_bot_middleware.kochava.client import READ_BYTES, Answer, Failure, KochavaClient
 from kochava_bot_middleware.kochava.wire import WireRequest
 from tests.faults.fault_server import FaultServer, Mode
 
@@ -76,11 +76,11 @@ async def test_redirect_is_not_followed(server: FaultServer, client: KochavaClie
     assert (302, 1) == (answer.status, len(server.received))
 
 
-async def test_only_the_start_of_a_large_answer_is_kept(server: FaultServer, client: KochavaClient) -> None:
-    """The rest of an error page must not be stored."""
+async def test_only_the_start_of_a_large_answer_is_read(server: FaultServer, client: KochavaClient) -> None:
+    """Nobody needs a megabyte."""
     server.mode = Mode.HUGE
     answer = await client.send(post(server))
-    assert Answer(status=200, start=b"x" * KEPT_BYTES) == answer
+    assert Answer(status=200, start=b"x" * READ_BYTES) == answer
 
 
 async def test_half_a_body_is_an_incomplete_answer(server: FaultServer, client: KochavaClient) -> None:

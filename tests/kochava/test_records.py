@@ -163,3 +163,13 @@ def test_identity_link_of_schema_1_is_read() -> None:
         identities={"customer_id": "7"},
     )
     assert expected == decode(orjson.dumps(stored))
+
+
+def test_half_a_character_is_stored_as_a_question_mark() -> None:
+    """Wherever it is in the record, which would be lost otherwise."""
+    record = Impression(
+        id="1", app_id="a", user_id="u", page_id="p\udc00", usertime=1, params={"creative_id": "Caf\ud83d"}
+    )
+    read = decode(encode(record))
+    assert isinstance(read, Impression)
+    assert ("p?", {"creative_id": "Caf?"}) == (read.page_id, read.params)

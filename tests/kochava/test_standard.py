@@ -89,6 +89,7 @@ NEAR_MISSES = [
     ("Add to Wishlist", "Add to Wish List"),
     ("Checkout start", "Checkout Start"),
     ("Deeplink", "_Deeplink"),
+    ("\uff30urchase", "Purchase"),
 ]
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kochava_bot_middleware.kochava.client import Answer, Failure
+from kochava_bot_middleware.kochava.client import READ_BYTES, Answer, Failure
 from kochava_bot_middleware.kochava.destination import WireSettings
 from kochava_bot_middleware.kochava.verdict import DeliveryResult, Verdict, judge, retry_after_seconds
 from kochava_bot_middleware.settings import Secret
@@ -39,14 +39,22 @@ def test_2xx_and_success_not_false_is_delivered(status: int, start: bytes) -> No
         b'{"success":"0"}',
         b'{"success":"false"}',
         b'{"success": "False", "error": "x"}',
-        b'{"success":"0","error":"' + b"x" * 600,
+        b'{"success":"0","error":"' + b"x" * READ_BYTES,
+        b'{"error":"' + b"x" * 600 + b'","success":"0"}',
     ],
 )
 def test_2xx_with_success_false_is_rejected_with_the_answer_s_start(start: bytes) -> None:
     """Also when only the start of a long answer is known."""
-    verdict = judged(Answer(status=200, start=start[:512]))
+    verdict = judged(Answer(status=200, start=start[:READ_BYTES]))
     assert (DeliveryResult.REJECTED, "rejected by Kochava") == (verdict.result, verdict.reason)
-    assert "success" in verdict.detail
+    assert len(verdict.detail) <= len("200 ") + 512
+    assert verdict.detail.encode()[4:] == start[:512]
+
+
+def test_a_false_success_inside_of_a_long_answer_is_none() -> None:
+    """It is about something else."""
+    answer = Answer(status=200, start=b'{"success":"1","data":{"success":"0"},"more":"' + b"x" * 600 + b'"}')
+    assert DeliveryResult.DELIVERED is judged(answer).result
 
 
 def test_success_by_status_ignores_the_body() -> None:
@@ -56,14 +64,34 @@ def test_success_by_status_ignores_the_body() -> None:
 
 
 EXPLICIT = WireSettings(success="explicit")
-NOT_EXPLICIT = [b"", b"{}", b"OK", b"1", b"[1]", b"<html>", b'{"error":"x"}', b'{"success":null}', b'{"success":"yes"}']
+LONG = b'"' + b"x" * 600 + b'"'
+NOT_EXPLICIT = [
+    *(b"", b"{}", b"OK", b"1", b"[1]", b"<html>", b'{"error":"x"}', b'{"success":null}', b'{"success":"yes"}'),
+    *(b'{"data":{"success":"1"},"more":' + LONG + b"}", b'[{"success":"1"},' + LONG + b"]"),
+    # What is longer than what is read, whatever its start says.
+    *((b'{"success":' + said + b',"more":"').ljust(READ_BYTES, b"x") for said in (b'"1"', b'"0"')),
+]
 
 
 @pytest.mark.parametrize("status", [200, 202, 302, 500])
-@pytest.mark.parametrize("start", [b'{"success":"1"}', b'{"success": 1}', b'{"success":true,"more":"' + b"x" * 600])
+@pytest.mark.parametrize(
+    "start",
+    [
+        b'{"success":"1"}',
+        b'{"success": 1}',
+        b'{"success":true,"more":' + LONG + b"}",
+        b'{"a":' + LONG + b',"success":"1"}',
+    ],
+)
 def test_explicit_success_is_delivered(status: int, start: bytes) -> None:
-    """As Kochava's SDKs, which do not look at the status; also when only the start of a long answer is known."""
-    assert DeliveryResult.DELIVERED is judged(Answer(status=status, start=start[:512]), settings=EXPLICIT).result
+    """As Kochava's SDKs, which do not look at the status; wherever in a long answer it stands."""
+    assert DeliveryResult.DELIVERED is judged(Answer(status=status, start=start), settings=EXPLICIT).result
+
+
+def test_a_long_refusal_is_rejected_whatever_is_true_inside() -> None:
+    """The object that is the answer decides."""
+    start = b'{"success":"0","data":{"success":"1"},"more":' + LONG + b"}"
+    assert DeliveryResult.REJECTED is judged(Answer(status=200, start=start), settings=EXPLICIT).result
 
 
 @pytest.mark.parametrize("start", NOT_EXPLICIT)

@@ -81,6 +81,12 @@ def test_code_and_subcode_determine_the_class(code: int, subcode: int | None, ex
     assert (400, code, subcode, "T") == (error.status, error.code, error.subcode, error.trace_id)
 
 
+@pytest.mark.parametrize("code", ["80006", 80006.0, "80006.0"])
+def test_code_may_be_text_or_have_a_decimal_point(code: object) -> None:
+    """As numbers of webhooks may."""
+    assert 80006 == error_from_answer(400, {"error": {"code": code}}).code
+
+
 def test_closed_window_is_recognised_by_its_text() -> None:
     """Some answers have no subcode for it."""
     body = {"error": {"code": 10, "message": "(#10) This message is sent outside of allowed window."}}
@@ -98,6 +104,7 @@ def test_closed_window_is_recognised_by_its_text() -> None:
         (400, {"code": 987654, "is_transient": False}, BadRequestError),
         (500, {"code": 100}, TemporarySendError),
         (408, {"code": 987654}, TemporarySendError),
+        (425, {}, TemporarySendError),
         (429, {"code": 987654}, RateLimitedError),
         (429, {"code": 100}, RateLimitedError),
     ],

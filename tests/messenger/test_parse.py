@@ -148,7 +148,7 @@ def test_webhook_of_another_object_has_no_events(about: str, rest: dict[str, Any
     assert parse_webhook(orjson.dumps({"object": about, **rest})) == []
 
 
-@pytest.mark.parametrize("body", [None, 5, [], bytearray(b"{}")])
+@pytest.mark.parametrize("body", [None, 5, []])
 def test_body_of_another_type_is_refused(body: Any) -> None:
     """Only bytes, text and mappings are read."""
     with pytest.raises(NotAWebhook):

@@ -152,6 +152,28 @@ def test_paid_message_of_a_test_event_names_its_page() -> None:
     assert (PERSON_ID, PAGE_ID) == (event.user_id, event.page_id)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("marketing_message_deliveries", {"recipient": {"user_ref": "ref-1"}, "mid": "m_offer"}),
+        ("marketing_message_reads", {"sender": {"user_ref": "ref-1"}, "recipient": {"id": PAGE_ID}}),
+        ("call_permission_reply", {"sender": {"user_ref": "ref-1"}, "recipient": {"id": PAGE_ID}}),
+        ("inbox_labels", {"user": {"user_ref": "ref-1"}, "action": "add"}),
+    ],
+)
+def test_change_of_a_reference_says_that_it_is_one(field: str, value: dict[str, Any]) -> None:
+    """It is no PSID."""
+    (event,) = parse_webhook(webhook({"field": field, "value": value}, under="changes"))
+    assert ("ref-1", "ref-1", True) == (event.user_id, event.user_ref, event.is_by_reference)
+
+
+def test_change_that_names_id_and_reference_joins_them() -> None:
+    """As a message does."""
+    change = {"field": "marketing_message_reads", "value": {**PAID, "recipient": {"user_ref": "ref-1"}}}
+    (event,) = parse_webhook(webhook(change, under="changes"))
+    assert (PERSON_ID, "ref-1") == (event.user_id, event.joined_user_ref)
+
+
 def test_change_of_an_answer_to_a_call_request_names_the_person() -> None:
     """It is not of a messaging field, yet about a conversation."""
     value = {"sender": {"id": PERSON_ID}, "recipient": {"id": PAGE_ID}, "call_permission_reply": {"response": "reject"}}

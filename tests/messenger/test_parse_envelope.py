@@ -81,6 +81,15 @@ def test_hop_context_of_the_entry_applies_to_each_item(under: str, many: bool) -
         assert event == again(event)
 
 
+def test_items_carry_few_hops_of_their_entry() -> None:
+    """Each item is stored with them, so many items with many hops would fill memory and store."""
+    body = webhook(*[ITEMS["message"]] * 3)
+    body["entry"][0]["hop_context"] = [{"app_id": number} for number in range(10_000)]
+    assert [[str(number) for number in range(20)]] * 3 == [
+        [hop.app_id for hop in event.hop_context] for event in parse_webhook(body)
+    ]
+
+
 def test_hop_context_of_the_item_takes_precedence() -> None:
     """That of the entry does not replace it."""
     body = webhook({**ITEMS["message"], "hop_context": {"app_id": "1"}})

@@ -96,6 +96,25 @@ def test_shared_instagram_post_is_counted_once_whatever_its_address(share: dict[
     assert ["ig_post"] == [attachment.type for attachment in event.attachments]
 
 
+def test_many_attachments_are_read_each_once() -> None:
+    """Compared with one another, so many would stop the event loop for hours."""
+    pairs = [
+        {"type": kind, "payload": {"sticker_id": str(number), "url": f"https://cdn.example/{number}.png"}}
+        for number in range(50_000)
+        for kind in ("image", "sticker")
+    ]
+    event = only(events.MessageEvent, item(message={"mid": "m", "attachments": pairs}))
+    assert (50_000, {"sticker"}) == (len(event.attachments), {attachment.type for attachment in event.attachments})
+
+
+@pytest.mark.parametrize("same", ["sticker_id", "url"])
+def test_image_of_a_sticker_has_its_id_or_its_address(same: str) -> None:
+    """One of both is enough."""
+    found = [{"type": "image", "payload": {same: "7"}}, {"type": "sticker", "payload": {same: "7"}}]
+    event = only(events.MessageEvent, item(message={"mid": "m", "attachments": found}))
+    assert ["sticker"] == [attachment.type for attachment in event.attachments]
+
+
 def test_empty_attachment_is_left_out() -> None:
     """It has no content."""
     event = only(events.MessageEvent, item(message={"mid": "m", "text": "Hi", "attachments": [{}]}))

@@ -93,7 +93,7 @@ def test_whole_number(number: Any, wanted: int | None) -> None:
     assert (wanted, wanted) == (game.score, edit.num_edit)
 
 
-TRUE = [True, 1, 1.0, "1", "true", "True", "TRUE"]
+TRUE = [True, 1, 1.0, "1", "1.0", "true", "True", "TRUE", " true "]
 FALSE = [False, 0, "0", "false", "", "yes", 2, None, [], {}, [True], "9" * 5000]
 FLAGS = [(value, True) for value in TRUE] + [(value, False) for value in FALSE]
 

@@ -135,6 +135,15 @@ async def test_what_is_for_tracking_is_not_in_the_body(graph: LocalGraph, name: 
     assert "greet_b" not in str(graph.seen[0])
 
 
+@pytest.mark.parametrize("name", _public_methods())
+def test_greeting_and_tracker_are_options_of_the_same_methods(name: str) -> None:
+    """Of all that send one message to one person, and of no other."""
+    parameters = inspect.signature(getattr(AsyncBot, name)).parameters
+    assert ("greeting" in parameters) == ("tracker" in parameters)
+    if "greeting" not in parameters and "options" not in parameters:
+        assert not name.startswith("send_") or name == "send_batch"
+
+
 async def test_first_middleware_is_outermost(graph: LocalGraph) -> None:
     """Layers run in the order in which they were added, which is also that of the list."""
     order: list[str] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import random
 import socket
 import traceback
@@ -183,6 +184,17 @@ async def test_long_wait_is_left_to_the_caller(graph: LocalGraph) -> None:
     with pytest.raises(RateLimitedError) as caught:
         await graph.bot(clock=StillClock(), raise_errors=True).send_text_message("77", "hi")
     assert (900.0, 1) == (caught.value.retry_after_seconds, len(graph.seen))
+
+
+@pytest.mark.parametrize(("percent", "seconds"), [(100, 3600.0), (40, None)])
+async def test_wait_of_an_ad_account_is_in_the_error(graph: LocalGraph, percent: float, seconds: float | None) -> None:
+    """Of one that has used up its calls, in seconds."""
+    usage = json.dumps({"acc_id_util_pct": percent, "reset_time_duration": 3600, "ads_api_access_tier": "standard"})
+    graph.answers += [Answer({"error": {"code": 80004}}, 400, {"x-ad-account-usage": usage})] * 3
+
+    with pytest.raises(RateLimitedError) as caught:
+        await graph.bot(clock=StillClock(), raise_errors=True).send_text_message("77", "hi")
+    assert seconds == caught.value.retry_after_seconds
 
 
 async def test_refused_connection_is_temporary_and_tried_again() -> None:

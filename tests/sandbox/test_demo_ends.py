@@ -69,7 +69,7 @@ def ended(process: subprocess.Popen[str], folder: Path) -> tuple[int, str, list[
     return process.wait(timeout=60), errors, list(folder.iterdir()), processes_in(folder)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 @pytest.mark.parametrize("to_all", [False, True], ids=["demo", "group"])
 def test_demo_that_is_ended_by_a_signal_leaves_nothing(tmp_path: Path, number: signal.Signals, to_all: bool) -> None:
     """Whether it alone gets the signal, or the bot as well, as from a terminal."""

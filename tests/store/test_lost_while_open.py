@@ -16,7 +16,7 @@ from kochava_bot_middleware.store.postgres.store import PostgresStore
 from kochava_bot_middleware.store.records import Outcome, Settlement, Unit
 from kochava_bot_middleware.store.redis.store import RedisStore
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
-from tests.store.harness import append, claim_one, claimed_ids, entry, recalled, settle
+from tests.store.harness import append, claim_one, claimed_ids, entry, mark, put, recalled, settle
 from tests.store.postgres_server import PostgresServer, postgres_store
 from tests.store.valkey import LocalValkey
 
@@ -74,6 +74,21 @@ async def test_lost_file_takes_nothing_new(sqlite: SqliteStore, path: Path, lose
     await append(sqlite, entry("a"))
     lose(path)
     for call in (append(sqlite, entry("b")), sqlite.stats(), sqlite.browse("track"), sqlite.next_due_in("track")):
+        with pytest.raises(StoreUnusable, match=str(path)):
+            await call
+
+
+@pytest.mark.parametrize("lose", LOST)
+async def test_lost_file_deletes_nothing_that_somebody_relies_on(sqlite: SqliteStore, path: Path, lose: Loses) -> None:
+    """What only the lost file would know, such as that a person opted in again or is forgotten, is refused."""
+    await put(sqlite, mark("opted_out", b"1"))
+    lose(path)
+    for call in (
+        put(sqlite, mark("opted_out", None)),
+        sqlite.forget(["ann"], reason="forgotten", tombstone=mark("forgotten", b"1")),
+        sqlite.purge(ended_for_seconds=0.0),
+        sqlite.retry_dead(["a"]),
+    ):
         with pytest.raises(StoreUnusable, match=str(path)):
             await call
 

@@ -106,6 +106,8 @@ async def test_unreachable_server_is_named_without_password() -> None:
     ("url", "message"),
     [
         ("postgresql://bot:hun/ter2@db/bots", "percent-encoded as .*%2F"),
+        ("postgresql://bot:hunter2@db:99999/bots", "a port between 1 and 65535"),
+        ("postgresql://bot:hunter2@db:0/bots", "a port between 1 and 65535"),
         ("postgresql://bot:12/hunter2@db/bots", "percent-encoded as .*%2F"),
         ("postgresql://bot:12?hunter2@db/bots", "percent-encoded as .*%3F"),
         ("postgresql://bot:12?hunter2=@db/bots", "percent-encoded as .*%3F"),

@@ -87,6 +87,7 @@ def test_addresses_open_a_redis_store(url: str) -> None:
     ("url", "message"),
     [
         ("redis://:hunter2@db:70000", "wanted a port between 1 and 65535"),
+        ("redis://:hunter2@db:0", "wanted a port between 1 and 65535"),
         ("redis://:hunter2/x@db", "percent-encoded as .*%2F"),
         ("redis://:12/hunter2@db", "percent-encoded as .*%2F"),
         ("redis://:12?hunter2@db", "percent-encoded as .*%3F"),

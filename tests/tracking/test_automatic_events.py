@@ -269,6 +269,7 @@ ODD_QUANTITIES: list[Any] = [0, -1, "many", 1.5, True, 10**30]
 ORDERS: list[tuple[list[dict[str, Any]], dict[str, Any]]] = [
     ([product()], {"price": 99.5, "currency": "EUR", "quantity": 1}),
     ([product(quantity=3)], {"price": 298.5, "currency": "EUR", "quantity": 3}),
+    ([product(unit_price="99.50", quantity="2.0")], {"price": 199, "currency": "EUR", "quantity": 2}),
     ([product(unit_price="99.50", quantity="2")], {"price": 199, "currency": "EUR", "quantity": 2}),
     ([product(unit_price=0.1, quantity=3)], {"price": Decimal("0.3"), "currency": "EUR", "quantity": 3}),
     ([product(), product(unit_price=1, quantity=2)], {"price": 101.5, "currency": "EUR", "quantity": 3}),
@@ -309,6 +310,7 @@ def rated(*questions: tuple[str | None, str | None]) -> MessagingFeedbackEvent:
     ("questions", "expected"),
     [
         ([("csat", "5")], {"score": "5", "feedback_type": "csat"}),
+        ([("CSAT", "4.0")], {"score": "4", "feedback_type": "csat"}),
         ([("nps", "10")], {"score": "10", "feedback_type": "nps"}),
         ([("free_form", "7"), ("ces", "3")], {"score": "3", "feedback_type": "ces"}),
         ([("nps", "9"), ("csat", "1")], {"score": "9", "feedback_type": "nps"}),

@@ -43,3 +43,26 @@ async def test_what_was_sent_of_a_joined_person_is_named_and_gone(engine: str, t
         assert {"fb_user_id": USER_ID, "customer_id": "C-17", "fb_user_ref": REF} == request.device_ids
     finally:
         await store.close()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_what_was_sent_before_ids_were_hashed_is_named_and_gone(engine: str, tmp_path: Path) -> None:
+    """The two forms of an id are in different lanes."""
+    clock = VirtualClock()
+    store = StorePlace(address=await fresh_address(engine, tmp_path)).make(clock)
+    bot = tracked_bot(clock, store=store, wire=DELETION)
+    hashing = {"user_id_hash": True, "user_id_hash_key": "salt"}
+    other = tracked_bot(clock, store=store, wire=DELETION, privacy=hashing)
+    await store.open()
+    try:
+        await bot.handle(bot.message(mid="before"))
+        await other.handle(other.message(mid="after"))
+        assert 2 == await other.kochava.forget(USER_ID)
+        (request,) = await bot.records()
+        assert isinstance(request, Deletion)
+        assert USER_ID in (request.device_ids["fb_user_id"], *request.former_ids["fb_user_id"])
+        for each in (bot, other):
+            await each.handle(each.message(mid="later"))
+            assert {"forgotten": 1} == each.kochava.counts.left_out
+    finally:
+        await store.close()

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import attrs
 import pytest
 
+from kochava_bot_middleware import RegistrationError, TrackingError
 from kochava_bot_middleware.kochava.destination import Destination, TrackerUrls
 from kochava_bot_middleware.kochava.records import Click, Impression, Ping
 from kochava_bot_middleware.kochava.wire import build_request
@@ -402,3 +403,48 @@ async def test_a_task_that_outlives_a_greeting_handler_sends_no_greetings(greete
     await tasks[0]
     await bot.handle(bot.message())
     assert [] == await pings(bot)
+
+
+HALF = "Caf\ud83d"
+"""A text that was cut within an emoji."""
+
+
+@pytest.mark.parametrize("place", ["payload", "title", "creative", "quick reply", "handler's creative"])
+async def test_half_a_character_in_a_greeting_costs_no_record(greeter: TrackedBot, place: str) -> None:
+    """It becomes ``?``, as where Facebook returns it, so that the tap is still the click."""
+    bot, body = greeter, body_to()
+    button: dict[str, Any] = {"type": "postback", "title": "Start", "payload": "CHAT"}
+    button |= {place: HALF} if place in button else {}
+    body["message"]["attachment"]["payload"]["buttons"] = [button]
+    if place == "quick reply":
+        body["message"]["quick_replies"] = [{"content_type": "text", "title": HALF, "payload": HALF}]
+    creative = HALF if place == "creative" else None
+
+    async def greet(_event: Event) -> None:
+        await bot.send(body, greeting=True, creative=creative)
+        await bot.kochava.track("Purchase", {"sum": 1})
+
+    if place == "handler's creative":
+        greet = bot.kochava.greeting(creative=HALF)(greet)
+    await bot.handle(bot.postback(), greet)
+    await bot.handle(bot.postback(button["payload"].replace("\ud83d", "?")))
+    assert "Purchase" in await bot.names()
+    assert ["impression", "click"] == await pings(bot)
+    assert ("Caf?" if "creative" in place else None) == (await ping(bot, Click)).params.get("creative_id")
+
+
+@pytest.mark.parametrize("creative", [123, b"x", lambda _event: "x"])
+async def test_creative_that_is_no_text_is_refused(greeter: TrackedBot, creative: Any) -> None:
+    """Where it is given, and before anything is sent."""
+    bot = greeter
+    with pytest.raises(RegistrationError, match="`creative`"):
+        bot.kochava.greeting(creative=creative)
+    with pytest.raises(RegistrationError, match="`creative`"):
+        bot.kochava.greeting(body_to(), creative=creative)
+    with pytest.raises(TrackingError, match="`creative`"):
+        await bot.kochava.send(body_to(), bot.send, creative=creative)
+    with pytest.raises(TrackingError, match="`creative`"):
+        bot.kochava.rewrite(body_to(), creative=creative)
+    with pytest.raises(TrackingError, match="`creative`"):
+        bot.kochava.entry_link("https://m.me/shop", creative=creative)
+    assert [] == bot.sent

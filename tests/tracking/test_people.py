@@ -384,3 +384,11 @@ async def test_nothing_installs_by_default() -> None:
     bot = tracked_bot()
     await bot.handle(bot.postback(referral=referral()))
     assert ["Postback"] == await bot.names()
+
+
+async def test_device_fact_with_half_a_character_is_left_out() -> None:
+    """The event is not, nor are the other facts."""
+    bot = tracked_bot(device={"device_ua": lambda _user_id: "Mozilla\ud83d", "device_ver": "iPhone-iOS-13.6.0"})
+    await bot.kochava.track("Purchase", user_id=USER_ID, page_id=PAGE_ID)
+    (event,) = [record for record in await bot.records() if isinstance(record, Engagement)]
+    assert {"device_ver": "iPhone-iOS-13.6.0"} == event.extra

@@ -9,7 +9,9 @@ import attrs
 from kochava_bot_middleware.settings import from_mapping
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Condition
+from kochava_bot_middleware.telemetry.counts import LeftOut
 from kochava_bot_middleware.tracking.consent import HookAnswers, Suppression
+from kochava_bot_middleware.tracking.funnel import Sent
 from kochava_bot_middleware.tracking.people import Person
 from kochava_bot_middleware.tracking.record_plan import RecordingPlan, plan_person
 from kochava_bot_middleware.tracking.recording import RecordedPerson, Recording
@@ -83,7 +85,7 @@ def test_each_change_of_state_depends_on_what_was_read() -> None:
     assert {
         part.keys.known: (Condition.IF_ABSENT, None),
         part.keys.identities: (Condition.IF_EQUAL, b"{}"),
-        part.suppression_key: (Condition.IF_ABSENT, None),
+        part.suppression_keys[0]: (Condition.IF_ABSENT, None),
     } == {(mark.lane, mark.key): (mark.condition, mark.expected) for mark in marks}
 
 
@@ -95,3 +97,16 @@ def test_the_callables_facts_are_in_events_and_not_in_links() -> None:
 
     assert {"device_ver": "iPhone-iOS-13.6.0", "nt_id": "7"} == attrs.asdict(event)["extra"]
     assert {"nt_id": "7"} == attrs.asdict(link)["extra"]
+
+
+def test_state_without_stored_form_costs_no_record() -> None:
+    """It is left out, and counted."""
+    part = recorded(greeting={"impression_url": "https://imp.kochava.test/track/impression?campaign_id=kogreet"})
+    creative: Any = object()
+    part.signals.append(Sent(at=1_800_000_000.0, mid="m", greeting="g", creative=creative))
+    plan = planned(part)
+    assert (["engagement", "identity_link"], [LeftOut.NOT_STORABLE]) == (
+        [record.kind for record in plan.records],
+        plan.left_out,
+    )
+    assert part.keys.funnel[1] not in {mark.key for mark in plan.marks}

@@ -8,7 +8,8 @@ from typing import Any
 import attrs
 import pytest
 
-from kochava_bot_middleware import TrackingError, events
+from kochava_bot_middleware import SettingsError, TrackingError, events
+from kochava_bot_middleware.exceptions import RegistrationError
 from kochava_bot_middleware.kochava.records import Engagement
 from kochava_bot_middleware.messenger.events import Channel, EchoEvent, Event, ReactionEvent, ReadEvent, ReferralEvent
 from tests.fakes import VirtualClock, settle
@@ -92,6 +93,20 @@ async def test_near_miss_of_a_standard_name_is_refused_in_strict_mode() -> None:
     with pytest.raises(TrackingError, match="'Add to Cart'"):
         await bot.kochava.track("Add To Cart", user_id=USER_ID)
     assert [] == await bot.events()
+
+
+def test_near_miss_of_a_standard_name_is_refused_when_decorated_in_strict_mode() -> None:
+    """Not only once the handler has run."""
+    with pytest.raises(RegistrationError, match="'Add to Wish List'"):
+        tracked_bot(events={"strict": True}).kochava.event("Add to Wishlist")
+
+
+def test_near_miss_as_the_name_of_an_automatic_event_is_refused_in_strict_mode() -> None:
+    """It is in the settings, so they are refused."""
+    wrong = {"names": {"message": "purchase"}}
+    with pytest.raises(SettingsError, match=r"events\.names\.message: wanted 'Purchase', or another name"):
+        tracked_bot(events={"strict": True, **wrong})
+    tracked_bot(events=wrong)
 
 
 @pytest.mark.parametrize("outside", [False, True])

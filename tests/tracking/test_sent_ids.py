@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kochava_bot_middleware.kochava.records import Deletion
-from kochava_bot_middleware.messenger.events import AccountLinkingEvent, Channel, DeliveryEvent
+from kochava_bot_middleware.messenger.events import AccountLinkingEvent, Channel, DeliveryEvent, Event
 from kochava_bot_middleware.store.records import Unit
 from kochava_bot_middleware.tracking.state import MOST_SENT_NAMES, MOST_SENT_VALUES, Keys, KnownState, write
 from tests.fakes import settle
@@ -108,6 +108,16 @@ async def test_each_app_is_asked_for_what_it_was_sent() -> None:
     assert {"koapp": {"fb_user_id": USER_ID, "customer_id": "C-17"}, "koother": {"fb_user_id": USER_ID}} == requests
 
 
+async def test_a_former_app_that_stays_in_the_settings_is_asked() -> None:
+    """Under a Page that does not exist, after the App GUID was changed; what waits for it is dropped."""
+    bot = tracked_bot(kochava_app_id="koformer", wire=DELETION)
+    await bot.handle(bot.message())
+    kept = {"pages": {"0": {"kochava_app_id": "koformer", "wire": DELETION}}}
+    changed = tracked_bot(bot.clock, store=bot.store, wire=DELETION, **kept)
+    assert {"koformer": {"fb_user_id": USER_ID}} == {each.app_id: each.device_ids for each in await deletions(changed)}
+    assert ["deletion"] == await changed.names()
+
+
 async def test_a_device_id_of_a_callable_is_named() -> None:
     """It may be an id of the person's phone."""
     bot = tracked_bot(wire=DELETION, device={"kochava_device_id": lambda _user_id: "KD-1"})
@@ -157,6 +167,59 @@ async def test_an_id_that_was_only_in_a_smartlink_is_named(smartlinks: Any, expe
     await settle()
     assert expected == await named(bot)
     assert [] == await deletions(tracked_bot(wire=DELETION, smartlinks={**SMARTLINKS, "user_param": None}))
+
+
+@pytest.mark.parametrize(
+    ("smartlinks", "key", "value"),
+    [
+        ({}, "fb_user_id", USER_ID),
+        ({"user_param": "uid"}, "uid", USER_ID),
+        (
+            {"user_id_hash": True, "user_id_hash_key": "salt"},
+            "fb_user_id",
+            hmac.new(b"salt", USER_ID.encode(), hashlib.sha256).hexdigest(),
+        ),
+    ],
+)
+async def test_an_id_in_a_link_that_a_handler_rewrote_is_named(smartlinks: Any, key: str, value: str) -> None:
+    """Of a body, and of a message alone."""
+    for body in (body_to(), body_to()["message"]):
+        bot = tracked_bot(wire=DELETION, smartlinks={**SMARTLINKS, **smartlinks}, events={"automatic": "off"})
+        rewritten: list[Any] = []
+
+        async def handler(_event: Event, bot: TrackedBot = bot, body: Any = body, to: list[Any] = rewritten) -> None:
+            to.append(bot.kochava.rewrite(body, user_id=USER_ID, page_id=PAGE_ID))
+
+        await bot.handle(bot.message(), handler)
+        assert f"{key}={value}" in str(rewritten)
+        assert {key: value} == await named(bot)
+
+
+async def test_a_handler_that_rewrites_a_link_without_an_id_tells_nothing() -> None:
+    """Nothing of the person left, and nothing is kept."""
+    bot = tracked_bot(wire=DELETION, smartlinks={**SMARTLINKS, "user_param": None}, events={"automatic": "off"})
+
+    async def handler(_event: Event) -> None:
+        bot.kochava.rewrite(body_to())
+
+    await bot.handle(bot.message(), handler)
+    assert [] == await deletions(bot)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_an_id_in_a_smartlink_is_named_again_after_opting_in(elsewhere: bool) -> None:
+    """The person was forgotten in between, perhaps in another process."""
+    bot = tracked_bot(wire=DELETION, smartlinks={**SMARTLINKS, "user_param": "uid"})
+    await bot.send(body_to())
+    await settle()
+    other = bot.restarted() if elsewhere else bot
+    assert 1 == len(await deletions(other))
+    await other.kochava.opt_in(USER_ID)
+    if elsewhere:
+        bot.clock.stall(61)
+    await bot.send(body_to())
+    await settle()
+    assert [{"uid": USER_ID}] * 2 == [each.device_ids for each in await deletions(bot)]
 
 
 async def test_kochava_is_not_asked_about_a_person_of_whom_nothing_was_sent() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 from typing import Any
@@ -14,6 +15,7 @@ from kochava_bot_middleware.kochava.records import Deletion, Engagement, Identit
 from kochava_bot_middleware.messenger.events import Event
 from kochava_bot_middleware.messenger.parsing.webhook import parse_webhook
 from kochava_bot_middleware.store.records import Entry, Queue, Unit
+from tests.fakes import settle
 from tests.tracking.tracked_bot import GREETING, PAGE_ID, SMARTLINKS, USER_ID, TrackedBot, body_to, tracked_bot
 
 REF = "7700112233"
@@ -93,13 +95,54 @@ async def test_what_a_handler_tracks_and_identifies_of_a_reference_has_its_name(
     assert {"fb_user_ref": REF, "customer_id": "C-17"} == request.device_ids
 
 
+WHERE: list[dict[str, Any]] = [{}, {"page_id": PAGE_ID}, {"channel": "messenger"}]
+"""What a call outside of handling may say beside the id."""
+
+
+@pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize("automatic", ["always", "off"])
-async def test_a_reference_is_still_one_where_no_event_is_handled(automatic: str) -> None:
-    """Its events said so, whether they were recorded or not; in every process."""
+async def test_a_reference_is_still_one_where_no_event_is_handled(automatic: str, where: dict[str, Any]) -> None:
+    """Its events said so, whether they were recorded or not; in every process, and whether the Page is known there."""
     bot = tracked_bot(events={"automatic": automatic})
     await bot.handle(event_of(BY_REF, KINDS["postback"]))
-    await bot.restarted().kochava.track("Purchase", user_id=REF)
-    assert [{"fb_user_ref": REF}] * (1 + (automatic == "always")) == await ids_of(bot)
+    for each in (bot.restarted(), bot):
+        await each.kochava.track("Purchase", user_id=REF, **where)
+        await each.kochava.identify({"customer_id": "C-17"}, user_id=REF, **where)
+    assert [{"fb_user_ref": REF}] * (2 + (automatic == "always")) == await ids_of(bot)
+    assert [{"fb_user_ref": REF}] == [
+        record.device_ids for record in await bot.records() if isinstance(record, IdentityLink)
+    ]
+
+
+@pytest.mark.parametrize("where", WHERE)
+async def test_a_joined_reference_is_still_one_where_no_event_is_handled(where: dict[str, Any]) -> None:
+    """Also when nothing else than the event that joined it was about it."""
+    bot = tracked_bot()
+    await bot.handle(event_of(BY_ID, PRIOR, KINDS["message"]))
+    await bot.restarted().kochava.track("Purchase", user_id=REF, **where)
+    assert [{"fb_user_id": USER_ID}, {"fb_user_ref": REF}] == await ids_of(bot)
+
+
+async def test_a_handler_that_names_the_reference_of_its_event_means_the_reference() -> None:
+    """Of an event that names both ids, before anything of the reference is known."""
+    bot = tracked_bot()
+
+    async def handler(event: Event) -> None:
+        await bot.kochava.track("One", user_id=event.joined_user_ref, page_id=PAGE_ID, channel="messenger")
+
+    await bot.handle(event_of(BY_ID, PRIOR, KINDS["message"]), handler)
+    assert [{"fb_user_ref": REF}, {"fb_user_id": USER_ID}] == await ids_of(bot)
+    (link,) = [record for record in await bot.records() if isinstance(record, IdentityLink)]
+    assert {"fb_user_ref": REF} == link.device_ids
+
+
+@pytest.mark.parametrize("where", WHERE)
+async def test_a_call_outside_of_handling_installs_no_reference(where: dict[str, Any]) -> None:
+    """Though it is the first record."""
+    bot = tracked_bot(install={"mode": "first_seen", "since": "2020-01-01T00:00:00Z"}, events={"automatic": "off"})
+    await bot.handle(event_of(BY_REF, KINDS["postback"]))
+    await bot.kochava.track("Purchase", user_id=REF, **where)
+    assert ["Purchase"] == await bot.names()
 
 
 @pytest.mark.parametrize(
@@ -127,6 +170,17 @@ async def test_a_reference_that_kochava_never_saw_is_not_linked() -> None:
     bot = tracked_bot()
     await bot.handle(event_of(BY_ID, PRIOR, KINDS["message"]))
     assert ["Message"] == await bot.names()
+
+
+async def test_a_reference_that_is_recorded_after_it_was_joined_is_linked_then() -> None:
+    """The link waits for its first record."""
+    bot = tracked_bot()
+    both = event_of({"sender": {"id": USER_ID, "user_ref": REF}, "recipient": {"id": PAGE_ID}}, KINDS["message"])
+    await bot.handle(both)
+    await bot.restarted().handle(event_of(BY_REF, KINDS["postback"]))
+    await bot.handle(both)
+    links = [record for record in await bot.records() if isinstance(record, IdentityLink)]
+    assert [({"fb_user_ref": REF}, {"fb_user_id": USER_ID})] == [(each.device_ids, each.identities) for each in links]
 
 
 async def test_with_hashed_ids_both_leave_as_hashes() -> None:
@@ -157,6 +211,14 @@ async def test_a_reference_does_not_install(mode: str) -> None:
     await bot.handle(event_of(BY_ID, PRIOR, KINDS["postback"], postback={"payload": "GO", "mid": "m9"}))
     installs = [record for record in await bot.records() if isinstance(record, Install)]
     assert [{"fb_user_id": USER_ID}] == [record.device_ids for record in installs]
+
+
+async def test_a_reference_has_no_session() -> None:
+    """Else a person who is joined later would have two a day."""
+    bot = tracked_bot(events={"sessions": True})
+    await bot.handle(event_of(BY_REF, KINDS["postback"]))
+    await bot.handle(event_of(BY_ID, PRIOR, KINDS["message"]))
+    assert ["Postback", "session", "Message", "identity_link"] == await bot.names()
 
 
 async def test_an_entry_that_is_no_install_makes_nobody_known() -> None:
@@ -236,12 +298,65 @@ async def test_pings_of_a_reference_have_its_name() -> None:
         assert (REF, None) == (params["fb_user_ref"], params.get("fb_user_id"))
 
 
+@pytest.mark.parametrize("party", ["sender", "recipient"])
+@pytest.mark.parametrize("field", ["marketing_message_deliveries", "marketing_message_reads"])
+async def test_the_receipt_of_a_marketing_message_to_a_reference_has_its_name(field: str, party: str) -> None:
+    """It is a change, with the reference among its parties."""
+    bot = tracked_bot(greeting=GREETING)
+    answer = {"marketing_message_tracking_id": "paid-1"}
+    await bot.send({"message": {"text": "hi"}}, greeting=True, answer=answer)
+    value = {party: {"user_ref": REF}, "marketing_message_tracking_id": "paid-1"}
+    entry = {"id": PAGE_ID, "time": 1, "changes": [{"field": field, "value": value}]}
+    (event,) = parse_webhook(orjson.dumps({"object": "page", "entry": [entry]}))
+    await bot.handle(event)
+    (impression,) = await bot.records("ping")
+    params = attrs.asdict(impression)["params"]
+    assert (REF, None) == (params["fb_user_ref"], params.get("fb_user_id"))
+
+
 async def test_a_greeting_to_a_reference_is_joined_by_what_the_reference_does() -> None:
     """Not only by the person's id."""
     bot = tracked_bot(greeting=GREETING)
     await bot.send(body_to(user_ref=REF), greeting=True, answer={"message_id": "mid-a"})
     await bot.handle(event_of(BY_REF, KINDS["postback"], postback={"payload": "CHAT"}))
     assert ["impression", "click"] == [record.kind for record in await bot.records("ping")]
+
+
+def tap_at(bot: TrackedBot, ahead_seconds: float) -> Event:
+    """A tap of the reference, by a clock that is ahead."""
+    tap = {"mid": "m1", "payload": "CHAT"}
+    return event_of(BY_REF, postback=tap, timestamp=int((bot.clock.now() + ahead_seconds) * 1000))
+
+
+@pytest.mark.parametrize("ahead_seconds", [-3, 0, 2, 300])
+async def test_what_a_greeting_to_a_reference_answers_does_not_show_it(ahead_seconds: float) -> None:
+    """However much Facebook's clock differs; what comes after it does."""
+    bot = tracked_bot(greeting=GREETING)
+
+    async def greet(_event: Event) -> None:
+        await bot.send(body_to(user_ref=REF), greeting=True, answer={"message_id": "mid-a"})
+
+    await bot.handle(tap_at(bot, ahead_seconds), greet)
+    assert [] == await bot.records("ping")
+    await bot.handle(event_of(BY_REF, KINDS["postback"], timestamp=int((bot.clock.now() + 301) * 1000)))
+    assert ["impression"] == [record.kind for record in await bot.records("ping")]
+
+
+async def test_what_a_greeting_to_a_reference_answers_does_not_show_it_when_it_is_handled_again() -> None:
+    """The process died after the greeting was sent."""
+    bot = tracked_bot(greeting=GREETING)
+    dies = asyncio.Event()
+
+    async def greet(_event: Event) -> None:
+        await bot.send(body_to(user_ref=REF), greeting=True, answer={"message_id": "mid-a"})
+        await dies.wait()
+
+    handling = asyncio.create_task(bot.handle(tap_at(bot, 2), greet))
+    await settle()
+    await bot.restarted().handle(tap_at(bot, 2))
+    assert [] == await bot.records("ping")
+    dies.set()
+    await handling
 
 
 async def test_the_wait_for_a_receipt_keeps_the_name_of_a_reference() -> None:

@@ -24,7 +24,7 @@ from ...exceptions import (
     TokenInvalidError,
     WindowClosedError,
 )
-from ..parsing.json_values import flag
+from ..parsing.json_values import flag, integer
 from .pace import seconds_asked
 
 _ADVICE: Final[Mapping[type[SendError], str]] = {
@@ -80,6 +80,7 @@ _BY_STATUS: Final[Mapping[int, type[SendError]]] = {
     # The proxy wants credentials, or the request did not arrive whole: it had no effect.
     407: TemporarySendError,
     408: TemporarySendError,
+    425: TemporarySendError,
     401: TokenInvalidError,
     403: PermissionDeniedError,
     429: RateLimitedError,
@@ -112,7 +113,7 @@ def error_from_answer(
     A call that *delivers* may have reached a person; a read call cannot have.
     """
     error = _error_object(body)
-    code, subcode = _number(error.get("code")), _number(error.get("error_subcode"))
+    code, subcode = integer(error.get("code")), integer(error.get("error_subcode"))
     trace_id = error.get("fbtrace_id")
     kind = _kind_of(status, code, subcode, error)
     if code is None and status == 503 and retry_after_seconds is not None:
@@ -166,15 +167,6 @@ def _kind_of(status: int, code: int | None, subcode: int | None, error: Mapping[
     return TemporarySendError if status >= 500 else BadRequestError
 
 
-def _number(value: object) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        return None
-    try:
-        return int(value)
-    except ValueError:
-        return None
-
-
 @attrs.frozen(kw_only=True)
 class BatchItem:
     """
@@ -193,7 +185,7 @@ class BatchItem:
     @classmethod
     def of(cls, answer: Any) -> Self:
         """Read one item. Facebook sends ``null`` for a request that it did not finish in time."""
-        status = _number(answer.get("code")) if isinstance(answer, Mapping) else None
+        status = integer(answer.get("code")) if isinstance(answer, Mapping) else None
         if status is None:
             return cls(status=None, error=no_answer("the batch ended first"))
         body = answer.get("body")

@@ -17,6 +17,7 @@ import orjson
 from ...clock import Clock
 
 UNLIMITED_PERCENT: Final = 80.0
+ALL_PERCENT: Final = 100.0
 MAX_INTERVAL_SECONDS: Final = 1.0
 MAX_WAIT_SECONDS: Final = 10.0
 EXPIRY_SECONDS: Final = 300.0
@@ -24,6 +25,7 @@ EXPIRY_SECONDS: Final = 300.0
 
 _FIGURES: Final = ("call_count", "total_time", "total_cputime")
 _REGAIN: Final = "estimated_time_to_regain_access"
+_RESET: Final = "reset_time_duration"
 
 
 class UsagePace:
@@ -40,7 +42,7 @@ class UsagePace:
         """The current time between two calls; 0 while there is no need to slow down."""
         if self._clock.monotonic() - self._known_at > EXPIRY_SECONDS:
             return 0.0
-        excess = (min(self._percent, 100.0) - UNLIMITED_PERCENT) / (100.0 - UNLIMITED_PERCENT)
+        excess = (min(self._percent, ALL_PERCENT) - UNLIMITED_PERCENT) / (ALL_PERCENT - UNLIMITED_PERCENT)
         return max(0.0, excess) * MAX_INTERVAL_SECONDS
 
     async def wait(self) -> None:
@@ -66,11 +68,16 @@ class UsagePace:
 def seconds_asked(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
     """
     How long to wait by the headers of an answer: ``Retry-After`` in seconds, or a date, which needs *now*; the
-    ``estimated_time_to_regain_access`` of a usage in minutes. ``None`` when there is neither.
+    ``estimated_time_to_regain_access`` of a usage in minutes; the ``reset_time_duration`` in seconds of an ad account
+    that has used up its calls. ``None`` when there is none of these.
     """
     regain_minutes = max((_number(usage.get(_REGAIN)) for usage in _usages(headers)), default=0.0)
+    account = _decoded(headers.get("x-ad-account-usage"))
+    reset = 0.0
+    if isinstance(account, dict) and _number(account.get("acc_id_util_pct")) >= ALL_PERCENT:
+        reset = _number(account.get(_RESET))
     asked = headers.get("retry-after")
-    return max(_number(asked), _until(asked, now), regain_minutes * 60) or None
+    return max(_number(asked), _until(asked, now), regain_minutes * 60, reset) or None
 
 
 def _until(date: str | None, now: float | None) -> float:

@@ -8,6 +8,7 @@ reader accepts any JSON value and returns one type, or ``None``.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -29,14 +30,15 @@ _LAST_SECOND = 253_402_300_799
 _MAX_DIGITS = 18
 """Digits of a number given as text; longer text is not a number that the platform sends."""
 
+_MAX_NUMBER_LENGTH = 40
 _MAX_DATE_LENGTH = 40
-_TRUE_NUMBERS = (True, 1)
-_TRUE_WORDS = ("true", "True", "TRUE", "1")
+_TRUE_WORDS = frozenset({"true", "1", "1.0"})
+_WHOLE = re.compile(rf"-?[0-9]{{1,{_MAX_DIGITS}}}(?:\.0*)?", re.ASCII)
 _MAX_ID_BITS = 64
 _EMPTY: dict[str, Any] = {}
 
 
-def decode_json(body: bytes | str | Mapping[str, Any]) -> Any:
+def decode_json(body: bytes | bytearray | memoryview | str | Mapping[str, Any]) -> Any:
     """
     Decode a request body, or copy what a framework decoded, to values that can be encoded as JSON again.
 
@@ -44,6 +46,8 @@ def decode_json(body: bytes | str | Mapping[str, Any]) -> Any:
         NotAWebhook: It is not JSON, or nested too deeply.
     """
     try:
+        if isinstance(body, (bytearray, memoryview)):
+            body = bytes(body)
         if not isinstance(body, (bytes, str)):
             return _copy(body)
         try:
@@ -100,21 +104,23 @@ def identifier(value: Any) -> str | None:
 
 
 def integer(value: Any) -> int | None:
-    """A whole number, also one given as text or with a decimal point."""
+    """A whole number, also one given as text, with a decimal point, or both."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
         return value
     if isinstance(value, float):
         return int(value) if value.is_integer() else None
-    if isinstance(value, str) and len(value) <= _MAX_DIGITS and value.isascii() and value.removeprefix("-").isdigit():
-        return int(value)
+    if isinstance(value, str) and len(value) <= _MAX_NUMBER_LENGTH and _WHOLE.fullmatch(value.strip()):
+        return int(value.partition(".")[0])
     return None
 
 
 def flag(value: Any) -> bool:
     """Whether *value* is true, also one given as a number or as text; anything else is false."""
-    return value in _TRUE_NUMBERS if isinstance(value, (int, float)) else text(value) in _TRUE_WORDS
+    if isinstance(value, str):
+        return len(value) <= _MAX_NUMBER_LENGTH and value.strip().lower() in _TRUE_WORDS
+    return isinstance(value, (int, float)) and value == 1
 
 
 def moment(value: Any) -> datetime | None:

@@ -20,9 +20,6 @@ from ..events import (
 from .json_values import flag, identifier, identifiers, members, objects, referral, text
 from .readers import CommonFields
 
-_REPLACED_BY = {"image": "sticker", "share": "ig_post"}
-"""Old types that the platform still sends beside the new one: stickers in 2026, Instagram posts from 2025 on."""
-
 _MAX_DEGREES = 360
 
 _PLAIN = {"mid", "text", "seq"}
@@ -98,20 +95,23 @@ def _reply_to(value: Any) -> ReplyTo | None:
 
 
 def _attachments(value: Any) -> tuple[Attachment, ...]:
+    """
+    Attachments without the old form of those that the platform sends in two.
+
+    A sticker comes as an image too since 2026, with the same id or address. An Instagram post comes as a share too
+    since 2025; a message shares one post, and the address of each of its forms has a signature of its own.
+    """
     found = [_attachment(item) for item in objects(value) if item]
-    if len(found) > 1:
-        found = [item for item in found if not any(_replaces(other, item) for other in found)]
-    return tuple(found)
-
-
-def _replaces(new: Attachment, old: Attachment) -> bool:
-    if old.type is None or new.type != _REPLACED_BY.get(old.type):
-        return False
-    if old.type == "share":
-        # A message shares one post, and the address of each of its forms has a signature of its own.
-        return True
-    same_sticker = new.sticker_id is not None and new.sticker_id == old.sticker_id
-    return same_sticker or (new.url is not None and new.url == old.url)
+    # Looked up in sets: compared in pairs, the attachments of one message could stop the event loop.
+    types = {item.type for item in found}
+    sticker_ids = {item.sticker_id for item in found if item.type == "sticker" and item.sticker_id is not None}
+    sticker_urls = {item.url for item in found if item.type == "sticker" and item.url is not None}
+    return tuple(
+        item
+        for item in found
+        if not (item.type == "share" and "ig_post" in types)
+        and not (item.type == "image" and (item.sticker_id in sticker_ids or item.url in sticker_urls))
+    )
 
 
 def _attachment(value: dict[str, Any]) -> Attachment:

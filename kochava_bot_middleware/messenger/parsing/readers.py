@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import events
 from ..events import Event, UnknownEvent
-from .json_values import identifier, identifiers, integer, members, moment, objects, person, referral, text
+from .json_values import identifier, identifiers, integer, members, moment, objects, person, reference, referral, text
 
 CommonFields = dict[str, Any]
 """The fields that every event has, as arguments of its class."""
@@ -192,7 +192,7 @@ def lead_referral(item: Mapping[str, Any], common: CommonFields) -> Event:
 def inbox_labels(value: dict[str, Any], common: CommonFields) -> Event:
     """The value of a change; the person is its ``user``."""
     label = members(value.get("label"))
-    common["user_id"] = person(value.get("user"))
+    common["user_id"], common["user_ref"] = person(value.get("user")), reference(value.get("user"))
     return events.InboxLabelsEvent(
         **common,
         action=identifier(value.get("action")),

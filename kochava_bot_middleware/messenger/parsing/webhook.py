@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ...exceptions import NotAWebhook, SignatureError
+from ...chain import checked
+from ...exceptions import NotAWebhook, RegistrationError, SignatureError
 from ..events import ChangeEvent, Channel, Event, MessageRequestEvent, UnknownEvent
 from . import messages
 from .json_values import (
@@ -66,16 +67,28 @@ _PAID_MESSAGE_FIELDS = ("marketing_message_deliveries", "marketing_message_reads
 _CONVERSATION_FIELDS = ("call", "marketing_message")
 """Prefixes of fields whose changes concern one person, although their values are not messaging items."""
 
+_MOST_HOPS = 20
+"""Hops of an entry that its items carry; a thread passes a few apps."""
+
 _NO_PAGE = (None, "0")
 """Test events of the developer dashboard have ``"0"`` in place of the Page's id."""
 
 
 def signature_of(headers: Mapping[str, str]) -> str | None:
-    """The value of `SIGNATURE_HEADER`. Header names have no case, but not every host's mapping knows that."""
+    """
+    The value of `SIGNATURE_HEADER`. Header names have no case, but not every host's mapping knows that.
+
+    Raises:
+        RegistrationError: *headers* is no mapping, or the value is no text.
+    """
+    if not hasattr(headers, "get"):
+        # Not every mapping of headers is a `Mapping`, such as that of Flask.
+        msg = f"wanted Mapping, got {type(headers).__name__}: pass the headers of the request by name"
+        raise RegistrationError(msg)
     value = headers.get(SIGNATURE_HEADER)
     if value is None:
-        value = next((text for key, text in headers.items() if key.lower() == SIGNATURE_HEADER.lower()), None)
-    return value
+        value = next((text for key, text in headers.items() if str(key).lower() == SIGNATURE_HEADER.lower()), None)
+    return value if value is None else checked(value, str, "decode the names and values of the headers")
 
 
 def verify_signature(raw_body: bytes, header: str | None, app_secrets: Sequence[str]) -> None:
@@ -180,6 +193,9 @@ def _events(found: Iterable[tuple[Channel, list[Any]]], on_skipped: Callable[[st
 
 def _events_of_entry(entry: dict[str, Any], channel: Channel, on_skipped: Callable[[str], None]) -> Iterator[Event]:
     page_id, hops = identifier(entry.get("id")), entry.get("hop_context")
+    if isinstance(hops, list):
+        # Each item carries them, so many items and many hops would be too many together.
+        hops = hops[:_MOST_HOPS]
     for name, standby in _ARRAYS:
         if name not in entry:
             continue
@@ -245,7 +261,7 @@ def parse_item(
 def _messaging_event(item: Mapping[str, Any], common: CommonFields) -> Event:
     message = item.get("message")
     common["user_id"], common["page_id"], common["from_page"] = _parties(item, common["page_id"])
-    common["user_ref"] = reference(item.get("sender")) or reference(item.get("recipient"))
+    common["user_ref"] = _reference(item)
     common["timestamp"] = moment(item.get("timestamp"))
     if "referral" in item:
         common["referral"] = referral(item["referral"])
@@ -282,6 +298,10 @@ def _parties(item: Mapping[str, Any], page_id: str | None) -> tuple[str | None, 
     return user_id, business_id if page_id in _NO_PAGE else page_id, from_page
 
 
+def _reference(item: Mapping[str, Any]) -> str | None:
+    return reference(item.get("sender")) or reference(item.get("recipient"))
+
+
 def _change(change: Mapping[str, Any], common: CommonFields) -> Event:
     field = identifier(change["field"])
     # Paid messages are reported without a ``value``: its members are beside the field.
@@ -304,6 +324,7 @@ def _change(change: Mapping[str, Any], common: CommonFields) -> Event:
         return inbox_labels(value, common)
     if field is not None and field.startswith(_CONVERSATION_FIELDS):
         common["user_id"] = _other_party(members(value), page_id)
+        common["user_ref"] = _reference(members(value))
     paid = members(value) if field in _PAID_MESSAGE_FIELDS else {}
     paid_ids = identifiers([paid.get("marketing_message_tracking_id"), paid.get("mid")])
     return ChangeEvent(**common, field=field, value=value, comment_id=comment_id, paid_message_ids=paid_ids)

@@ -116,7 +116,10 @@ def _check_device_data(action: Any, data: Mapping[str, Any], usertime: fields.Ch
         required["event_name"] = fields.event_name
         optional.update(event_data=fields.event_data, currency=fields.currency)
     else:
-        optional.update(identity_link=fields.identifiers, install_referrer=fields.mapping)
+        # kochava.md 4, also seen in `data` [WEB].
+        optional.update(
+            identity_link=fields.identifiers, install_referrer=fields.mapping, ad_services_token=fields.text
+        )
     _refuse_if(check_fields("data", data, required, optional))
     # kochava.md 8, consent [DMA].
     consent = data.get("gdpr_privacy_consent")
@@ -205,7 +208,7 @@ def check_ping(kind: str, params: Sequence[tuple[str, str]], *, trackers: Collec
     campaign = query["campaign_id"]
     is_known = trackers is None or campaign in trackers
     refuse_unless(is_known, f"campaign_id {campaign!r} is not a tracker of this account", status=404)
-    refuse_unless(query["network_id"].isdigit(), "network_id must be a number")
+    refuse_unless(query["network_id"].isascii() and query["network_id"].isdigit(), "network_id must be a number")
     other = {"impression": "click_id", "click": "impression_id"}[kind]
     refuse_unless(other not in query, f"{other} is not a parameter of {kind} URLs")
     for name, value in params:

@@ -25,6 +25,7 @@ IGB      I/button-template
 IGCL     I/changelog/rss
 IGG      I/generic-template
 IGP      I/product-template
+IGPR     I/private-replies
 IGQ      I/features/quick-replies
 IGS      I/features/send-message
 IGWH     I/webhooks

@@ -18,6 +18,7 @@ class SandboxPage:
 
     Attributes:
         joined: Users by another name that a recipient may use, such as ``("user_ref", "box-1")``.
+        comments: When each comment that has had no private reply was written, by its id.
         numbers: From which new ids are made; common to all Pages of a server.
         thread_owners: App that owns a user's thread, where it is not this one; ``None`` for idle.
     """
@@ -27,6 +28,7 @@ class SandboxPage:
     profile: dict[str, Any] = attrs.field(factory=dict)
     people: dict[str, SimulatedUser] = attrs.field(factory=dict)
     joined: dict[tuple[str, str], SimulatedUser] = attrs.field(factory=dict)
+    comments: dict[str, float] = attrs.field(factory=dict)
     user_settings: dict[str, dict[str, Any]] = attrs.field(factory=dict)
     attachment_ids: set[str] = attrs.field(factory=set)
     personas: dict[str, dict[str, Any]] = attrs.field(factory=dict)

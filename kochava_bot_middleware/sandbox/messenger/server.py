@@ -23,7 +23,8 @@ from .webhooks import MessengerOptions, SentWebhook, WebhookDelivery, WebhookOut
 
 # messenger.md 2, window openers [SND]; 3, `tag` [SAPI].
 WINDOW_SECONDS = 24 * 3600
-HUMAN_AGENT_SECONDS = 7 * 24 * 3600
+TAGGED_SECONDS = 7 * 24 * 3600
+COMMENT = "comment_id"
 APP_ID = "1517776481860111"
 
 
@@ -139,7 +140,10 @@ class LocalMessenger(LocalServer):
 
     def join(self, kind: str, value: str, person: SimulatedUser) -> None:
         """Make *person* the recipient of sends to ``{kind: value}``, such as a ``user_ref`` or ``comment_id``."""
-        self.pages[person.page_id].joined[kind, value] = person
+        page = self.pages[person.page_id]
+        page.joined[kind, value] = person
+        if kind == COMMENT:
+            page.comments[value] = self.clock.now()
 
     def next_mid(self) -> str:
         """A new message id."""
@@ -284,7 +288,9 @@ class LocalMessenger(LocalServer):
             msg = "No matching user found"
             raise GraphRefusal(msg, subcode=NO_MATCHING_USER)
         if name == "id":
-            limit = HUMAN_AGENT_SECONDS if body.get("tag") else WINDOW_SECONDS
+            # messenger.md 3, `messaging_type` and `tag` [SAPI]: a missing type is tolerated.
+            is_tagged = body.get("tag") and body.get("messaging_type") in (None, "MESSAGE_TAG")
+            limit = TAGGED_SECONDS if is_tagged else WINDOW_SECONDS
             last = person.last_action_at
             refuse_unless(
                 body.get("messaging_type") == "UTILITY" or (last is not None and self.clock.now() - last <= limit),
@@ -292,6 +298,11 @@ class LocalMessenger(LocalServer):
                 code=10,
                 subcode=WINDOW_CLOSED,
             )
+        if name == COMMENT and "sender_action" not in body:
+            # messenger.md 6, private reply [IGPR].
+            at = page.comments.pop(value, None)
+            is_open = at is not None and self.clock.now() - at <= TAGGED_SECONDS
+            refuse_unless(is_open, "A comment can have one private reply, within 7 days.", code=10)
         return person
 
     def _announce(self, person: SimulatedUser, sent: SentMessage, mid: str) -> None:

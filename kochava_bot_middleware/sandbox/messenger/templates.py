@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from .buttons import BUTTONS, default_action
 from .fields import Check, anything, filled, given, items, members, one_of, text, web_url
-from .graph import NOT_A_FACEBOOK_URL, GraphRefusal, refuse_unless
+from .graph import ATTACHMENT_NOT_OWNED, NOT_A_FACEBOOK_URL, GraphRefusal, refuse_unless
 from .page import SandboxPage
 
 # messenger.md 4.5, generic [GEN].
@@ -50,6 +50,9 @@ _MEDIA = members(
 def _media(param: str, element: Any, page: SandboxPage) -> None:
     # messenger.md 4.8, media [MED].
     _MEDIA(param, element, page)
+    # messenger.md 3, errors, 2018074 [SAV].
+    owned = "attachment_id" not in element or str(element["attachment_id"]) in page.attachment_ids
+    refuse_unless(owned, "Attachment is not owned by this page", subcode=ATTACHMENT_NOT_OWNED)
     refuse_unless(("url" in element) != ("attachment_id" in element), f"param {param} needs url or attachment_id.")
 
 
@@ -94,7 +97,7 @@ def _images(param: str, images: Any, page: SandboxPage) -> None:
 def _feedback_title(param: str, value: Any, page: SandboxPage) -> None:
     # messenger.md 4.11, customer feedback [CFB]: titles forbid URLs.
     _TEXT(param, value, page)
-    has_url = re.search(r"https?://|\bwww\.", value, re.IGNORECASE)
+    has_url = re.search(r"\w://|\bwww\.|\w\.[a-z]{2,}/", value, re.IGNORECASE)
     refuse_unless(not has_url, f"param {param} must not contain a URL.")
 
 
@@ -107,7 +110,8 @@ _CARD = members(
 _GRID = members({}, {"buttons": BUTTONS, "images": _images}, closed=False)
 # messenger.md 4.11, customer feedback [CFB].
 _PRIVACY = members({"url": web_url}, closed=False)
-_QUESTION = members({}, {"title": given(_feedback_title)}, closed=False)
+_FOLLOW_UP = members({}, {"title": given(_feedback_title), "subtitle": given(_feedback_title)}, closed=False)
+_QUESTION = members({}, {"title": given(_feedback_title), "follow_up": given(_FOLLOW_UP)}, closed=False)
 _SCREEN = members({}, {"questions": items(MAXIMUM_ELEMENTS, _QUESTION)}, closed=False)
 
 # messenger.md 4, rows 3 to 5, 8 to 12, 15 and 28 [BT, GEN, MED, RCP, CPN, IMG, CFB, PROD]. 6, 7 and 13 are gone.

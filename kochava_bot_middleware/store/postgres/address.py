@@ -21,6 +21,7 @@ KNOWN = "postgresql://user:password@host:5432/database, with special characters 
 _PASSED_ON = frozenset(
     ("host", "port", "passfile", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "target_session_attrs")
 )
+HIGHEST_PORT = 65_535
 _SERVER = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.%-]*)(:\d+)?")
 
 _OPTIONS: Mapping[str, tuple[Callable[[str], Any], Callable[[Any], object], str]] = {
@@ -76,6 +77,10 @@ def parse_postgres(url: str) -> PostgresAddress:
     if not all(_SERVER.fullmatch(server) for server in servers.split(",")):
         # Not shown, since it may be the beginning of a password.
         raise _wrong(KNOWN, "an address whose host, port or database cannot be told apart")
+    ports = [int(found[1]) for server in servers.split(",") if (found := re.search(r":(\d+)\Z", server))]
+    if not all(0 < port <= HIGHEST_PORT for port in ports):
+        wanted = f"a port between 1 and {HIGHEST_PORT}"
+        raise _wrong(wanted, "another")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     passed_on = urlencode({name: value for name, value in options.items() if name in _PASSED_ON})
     return PostgresAddress(

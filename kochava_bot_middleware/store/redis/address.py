@@ -84,9 +84,11 @@ def parse_redis_address(url: str) -> RedisAddress:
     """
     parts = split_address(url)
     try:
-        port = parts.port or DEFAULT_PORT
+        port = DEFAULT_PORT if parts.port is None else parts.port
     except ValueError:
         # The message of Python quotes the address.
+        port = 0
+    if port == 0:
         _refuse("a port between 1 and 65535", "another")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     for option in options:

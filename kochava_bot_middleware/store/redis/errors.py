@@ -68,7 +68,7 @@ def _repair(exc: BaseException, text: str, address: RedisAddress) -> str | None:
     if isinstance(exc, AuthenticationError | AuthorizationError) or text.lower().startswith(_REFUSED_USER):
         return "does not accept this user and password; see those in the address"
     if isinstance(exc, NoPermissionError) or text.startswith("ACL failure in script"):
-        return f"does not permit this user what is needed: all keys beginning with {{{address.prefix}, and scripts"
+        return f"does not permit this user what is needed: +@all on all keys beginning with {{{address.prefix}"
     if isinstance(exc, ReadOnlyError):
         return "is a replica now; name the primary"
     if text.startswith("WRONGTYPE"):

@@ -30,6 +30,7 @@ compare as texts and as numbers, and those of several shards interleave about as
 from __future__ import annotations
 
 import hashlib
+import re
 
 SCHEMA = 2
 """The version of what the scripts write."""
@@ -62,12 +63,15 @@ local asked = cjson.decode(ARGV[2])
 local function all_names(before)
   local names = {'rows', 'ids', 'heads', 'lanes', 'next', 'ended_at', 'ended_lanes', 'remembered', 'counts', 'marks'}
   names[#names + 1] = 'marks_until'
+  local queues = {}
   for _, field in ipairs(call('HKEYS', before .. 'counts')) do
-    if string.sub(field, 1, 9) == 'accepted:' then
-      for _, of in ipairs({'ready:', 'leased:', 'order:', 'done:', 'ended:'}) do
-        names[#names + 1] = of .. string.sub(field, 10)
-      end
-    end
+    if string.sub(field, 1, 9) == 'accepted:' then queues[string.sub(field, 10)] = true end
+  end
+  for _, unit in ipairs(asked.units or {}) do
+    for _, each in ipairs(unit[2]) do queues[each[2]] = true end
+  end
+  for queue in pairs(queues) do
+    for _, of in ipairs({'ready:', 'leased:', 'order:', 'done:', 'ended:'}) do names[#names + 1] = of .. queue end
   end
   return names
 end
@@ -291,6 +295,31 @@ if string.find(META, ':0}:meta', 1, true) and call('HEXISTS', META, 'schema') ==
 end
 """
 
+_CHECK_BEFORE_WRITING = """
+-- The server takes nothing back of a script that fails in the middle, so a right that is missing is found beforehand.
+local function missing_right(commands)
+  for _, command in ipairs(commands) do
+    if not redis.acl_check_cmd(command, ROWS, META) then
+      return redis.error_reply('NOPERM no right to the command ' .. command)
+    end
+  end
+end
+
+local missing = missing_right(COMMANDS)
+if missing then return missing end
+
+-- So are keys of another program.
+local hashes = {rows = 1, ids = 1, heads = 1, lanes = 1, next = 1, counts = 1, marks = 1}
+for _, name in ipairs(all_names(prefix)) do
+  local kind = call('TYPE', prefix .. name).ok
+  if kind ~= 'none' and kind ~= (hashes[name] and 'hash' or 'zset') then
+    return redis.error_reply('WRONGTYPE ' .. prefix .. name .. ' is a ' .. kind)
+  end
+end
+"""
+
+_COMMAND = re.compile(r"\b(?:call|delay)\('([A-Z]+)'")
+
 
 class Script:
     """
@@ -300,9 +329,17 @@ class Script:
         flags: The first line, which says when the server may refuse it.
         body: What follows the part that all scripts share.
         opens: It is run before the store is open.
+
+    Attributes:
+        commands: All that it may have the server do.
     """
 
     def __init__(self, flags: str, body: str, *, opens: bool = False) -> None:
-        self.text = flags + _SHARED + ("" if opens else _CHECK_OPEN) + body
+        checks = "" if opens else _CHECK_OPEN
+        if flags != READS and not opens:
+            checks += _CHECK_BEFORE_WRITING
+        self.commands = sorted(set(_COMMAND.findall(_SHARED + checks + body)))
+        names = ", ".join(f"'{command}'" for command in self.commands)
+        self.text = flags + _SHARED + checks.replace("COMMANDS", f"{{{names}}}") + body
         # The server's own name for a script, not a matter of security.
         self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()

@@ -17,6 +17,7 @@ is in flight, dead or dropped, its leases, all marks, and the ids that are remem
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 
 import attrs
@@ -25,6 +26,8 @@ from ...exceptions import SchemaTooNew, StoreUnusable
 from .address import RedisAddress
 from .client import Client
 from .lua import READS, RUNS_WHEN_FULL, SCHEMA, SOME_ROWS, Script
+from .lua_upkeep import BROWSE, FIND, FORGET, PLACE_OF, PURGE, RETRY_DEAD, STATS, SWEEP
+from .lua_work import CLAIM, COMMIT, NEXT_DUE, RECALL, RENEW
 from .notifier import RedisNotifier
 from .round_trips import RoundTrips
 
@@ -42,8 +45,23 @@ return {tonumber(schema), tonumber(shards), call('HEXISTS', META, 'converting')}
 )
 """The schema and the number of shards, written if there are none yet, and whether the store is being converted."""
 
-PROVE_WRITABLE = Script(RUNS_WHEN_FULL, "call('HSET', META, 'schema', call('HGET', META, 'schema'))")
-"""A write that changes nothing. A user without the right to write, or a replica, refuses it."""
+PROVE_WRITABLE = Script(
+    RUNS_WHEN_FULL,
+    """
+missing = missing_right(asked.commands)
+if missing then return missing end
+if not redis.acl_check_cmd('EVAL', '', '1', META) then return redis.error_reply('NOPERM no right to EVAL') end
+call('HSET', META, 'probe', '')
+call('HDEL', META, 'probe')
+""",
+)
+"""
+A write that changes nothing. A replica refuses it, and so does a server where the user may not use one of the commands.
+"""
+
+_WORK = (COMMIT, CLAIM, RENEW, RECALL, NEXT_DUE)
+_UPKEEP = (STATS, PLACE_OF, FIND, BROWSE, RETRY_DEAD, FORGET, PURGE, SWEEP)
+_COMMANDS = sorted({command for script in (*_WORK, *_UPKEEP) for command in script.commands})
 
 _RENAME_KEYS = Script(
     RUNS_WHEN_FULL,
@@ -164,6 +182,20 @@ async def open_session(
         await client.close()
         raise
     return session
+
+
+async def prove_writable(writes: RoundTrips, shards: int) -> None:
+    """
+    See that this user may do all that bots and workers do, on each server of a cluster.
+
+    Raises:
+        StoreUnusable: A right is missing, or the server is a replica.
+        StoreUnavailable: The server of the first shard cannot be reached. Without another one, the rest works.
+    """
+    proofs = (writes.run(PROVE_WRITABLE, shard, {"commands": _COMMANDS}) for shard in range(shards))
+    for shard, answer in enumerate(await asyncio.gather(*proofs, return_exceptions=True)):
+        if isinstance(answer, StoreUnusable) or (shard == 0 and isinstance(answer, BaseException)):
+            raise answer
 
 
 async def _convert(writes: RoundTrips, shards: int) -> None:

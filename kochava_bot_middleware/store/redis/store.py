@@ -28,7 +28,7 @@ from .lua import SOME_ROWS, Script
 from .lua_upkeep import BROWSE, FIND, FORGET, PLACE_OF, PURGE, RETRY_DEAD, STATS, SWEEP
 from .lua_work import CLAIM, NEXT_DUE, RECALL, RENEW
 from .round_trips import RoundTrips
-from .session import PROVE_WRITABLE, RedisSession, open_session
+from .session import RedisSession, open_session, prove_writable
 from .units import can_be_refused, claim_of, encode_mark, listed_of, merge, shard_of, split, stats_of
 
 _INHERITED: list[RedisSession] = []
@@ -93,7 +93,7 @@ class RedisStore:
     async def open(self) -> None:
         self._closed = False
         session = await self._opened()
-        await session.writes.run(PROVE_WRITABLE, 0, {})
+        await prove_writable(session.writes, self.address.shards)
 
     async def close(self) -> None:
         self._closed = True

@@ -136,11 +136,13 @@ class SqliteStore:
                 limit=limit,
                 lease_seconds=lease_seconds,
                 new_token=writer.new_token,
-            )
+            ),
+            is_new=False,
         )
 
     async def renew(self, claims: Sequence[Claim], lease_seconds: float) -> list[Claim]:
-        return await self._change(partial(queries.renew_leases, claims=claims, lease_seconds=lease_seconds))
+        query = partial(queries.renew_leases, claims=claims, lease_seconds=lease_seconds)
+        return await self._change(query, is_new=False)
 
     async def recall(self, keys: Sequence[tuple[str, str]]) -> Mapping[str, bytes]:
         return await recall_storable(self._recall, keys)
@@ -196,15 +198,15 @@ class SqliteStore:
     async def sweep(self, longest_waits: Mapping[str, float] | None = None) -> None:
         dedupe_seconds = self._settings.dedupe_seconds
         query = partial(queries.sweep_some, longest_waits=longest_waits or {}, dedupe_seconds=dedupe_seconds)
-        while await self._change(partial(query, limit=SOME_ROWS)):
+        while await self._change(partial(query, limit=SOME_ROWS), is_new=False):
             pass
 
     async def read(self, query: Query[T]) -> T:
         """Run *query* with the connection of the store, which it must not use for writing."""
         return await self._running_writer().run(query)
 
-    async def _change(self, query: Query[T], *, grows: bool = False) -> T:
-        return await self._running_writer().run(query, writes=True, grows=grows)
+    async def _change(self, query: Query[T], *, grows: bool = False, is_new: bool = True) -> T:
+        return await self._running_writer().run(query, writes=True, grows=grows, is_new=is_new)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -48,7 +48,8 @@ class _Commit:
 
     @property
     def is_new(self) -> bool:
-        return self.grows and not self.unit.settlements
+        # To delete a state entry is new, too: its caller relies on it, such as one who takes an opt-out back.
+        return not self.unit.settlements
 
 
 @attrs.define(eq=False)
@@ -67,16 +68,15 @@ class _Task:
     Attributes:
         writes: Whether it needs a write transaction.
         grows: Whether it adds to the file, so that it must not use the reserve.
+        is_new: Whether it does more than to bring what is there to an end, so that a file that is lost is no place for
+            it.
     """
 
     future: asyncio.Future[Any]
     query: Query[Any]
     writes: bool
     grows: bool
-
-    @property
-    def is_new(self) -> bool:
-        return self.grows or not self.writes
+    is_new: bool
 
 
 _Write = _Commit | _Task
@@ -140,16 +140,19 @@ class SqliteWriter:
         self._operations.put(_Recall(future, keys))
         return future
 
-    def run(self, query: Query[T], *, writes: bool = False, grows: bool = False) -> asyncio.Future[T]:
+    def run(
+        self, query: Query[T], *, writes: bool = False, grows: bool = False, is_new: bool = True
+    ) -> asyncio.Future[T]:
         """
         Run *query*, in a transaction.
 
         Args:
             writes: Whether it needs a write transaction.
             grows: Whether it adds to the file, so that it is refused when the disk is nearly full.
+            is_new: Whether it is refused when the file is lost.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._operations.put(_Task(future, query, writes, grows))
+        self._operations.put(_Task(future, query, writes, grows, is_new))
         return future
 
     async def stop(self) -> None:

@@ -224,6 +224,7 @@ def test_an_install_has_no_event_name() -> None:
         "data": {"device_ids": {"fb_user_id": "1"}, "usertime": int(NOW)},
     }
     assert reason(install) is None
+    assert reason(changed("data.ad_services_token", "token", install)) is None
     expected = "data.event_name is not a key that Kochava knows here"
     assert expected == reason(changed("data.event_name", "Install", install))
 
@@ -366,6 +367,7 @@ def test_unescaped_slashes_break_the_authentication() -> None:
         ("click", "network_id=1", "campaign_id is missing"),
         ("click", "campaign_id=kog&network_id=", "network_id is missing"),
         ("click", "campaign_id=kog&network_id=one", "network_id must be a number"),
+        ("click", "campaign_id=kog&network_id=\u00b2", "network_id must be a number"),
         ("click", "campaign_id=other&network_id=1", "campaign_id 'other' is not a tracker of this account"),
         ("click", "campaign_id=kog&network_id=1&impression_id=i", "impression_id is not a parameter of click URLs"),
         ("impression", "campaign_id=kog&network_id=1&click_id=c", "click_id is not a parameter of impression URLs"),

@@ -242,6 +242,18 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[int, int | None, str]]] = {
         send({"attachment": {"type": "image", "payload": {"attachment_id": "98"}}}),
         (100, 2018074, "Attachment is not owned by this page"),
     ),
+    "media of another page": (
+        media(attachment_id="98"),
+        (100, 2018074, "Attachment is not owned by this page"),
+    ),
+    "address in a follow-up": (
+        feedback(feedback_screens=[{"questions": [{"id": "q", "type": "csat", "follow_up": {"title": "ftp://x.y"}}]}]),
+        (
+            100,
+            None,
+            "param name_placeholder[feedback_screens][0][questions][0][follow_up][title] must not contain a URL.",
+        ),
+    ),
     "dead tag": (
         send({"text": "x"}, messaging_type="MESSAGE_TAG", tag="CONFIRMED_EVENT_UPDATE"),
         (100, None, "param tag must be one of {CUSTOMER_FEEDBACK, HUMAN_AGENT}."),

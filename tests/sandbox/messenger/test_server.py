@@ -149,7 +149,25 @@ async def test_the_window_closes_after_a_day(
     await clock.advance(1)
     assert code(await call(client, seven)) == (400, 10, 2018278)
     tagged = HELLO | {"messaging_type": "MESSAGE_TAG", "tag": "HUMAN_AGENT"}
+    assert code(await call(client, seven, body=tagged | {"messaging_type": "RESPONSE"})) == (400, 10, 2018278)
     assert (await call(client, seven, body=tagged))[0] == 200
+
+
+async def test_a_comment_has_one_private_reply(seven: LocalMessenger, client: aiohttp.ClientSession) -> None:
+    """A second one is refused."""
+    seven.join("comment_id", "c1", seven.person("7"))
+    body = HELLO | {"recipient": {"comment_id": "c1"}}
+    assert (await call(client, seven, body=body))[0] == 200
+    assert code(await call(client, seven, body=body)) == (400, 10, None)
+
+
+async def test_a_comment_has_its_private_reply_within_a_week(
+    seven: LocalMessenger, client: aiohttp.ClientSession, clock: VirtualClock
+) -> None:
+    """Later it is refused."""
+    seven.join("comment_id", "c1", seven.person("7"))
+    await clock.advance(7 * 24 * 3600 + 1)
+    assert code(await call(client, seven, body=HELLO | {"recipient": {"comment_id": "c1"}})) == (400, 10, None)
 
 
 async def test_a_utility_template_needs_no_window(messenger: LocalMessenger, client: aiohttp.ClientSession) -> None:

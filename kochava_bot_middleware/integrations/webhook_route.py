@@ -1,0 +1,97 @@
+"""Which requests of a foreign host are webhooks, which of those are refused, and what their endpoint is called."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..clock import SystemClock
+from ..exceptions import NotAWebhook, RegistrationError, SignatureError
+from ..incidents import Incidents
+from ..messenger.events import Event
+
+log = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+"""A larger webhook is refused."""
+
+BODY_TIMEOUT_SECONDS = 30.0
+"""How long a webhook may take to arrive."""
+
+Parse = Callable[[bytes, Mapping[str, str]], list[Event]]
+"""The ``parse`` of a `KochavaMiddleware` or `SyncKochava`."""
+
+
+class RefusedWebhook(Exception):
+    """What to answer a webhook that must not reach the endpoint."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class WebhookRoute:
+    """
+    The address of the webhook within a foreign host.
+
+    Args:
+        path: As Facebook requests it; a slash at its end makes no difference.
+        max_body_bytes: A larger body is refused with 413.
+    """
+
+    def __init__(self, path: str, max_body_bytes: int) -> None:
+        if not isinstance(path, str) or not path.startswith("/"):
+            msg = f'`path` is the path of the webhook, such as "/webhook", got {path!r}'
+            raise RegistrationError(msg)
+        self._path = path.rstrip("/")
+        self.max_body_bytes = max_body_bytes
+        self.incidents = Incidents(SystemClock(), log)
+
+    def matches(self, method: str, path: str, root: str = "") -> bool:
+        """Whether it is a webhook; *root* is the part of *path* at which the host is mounted, if that is known."""
+        path = path.rstrip("/")
+        return method == "POST" and (path == self._path or (root != "" and path == root.rstrip("/") + self._path))
+
+    def check_length(self, length: int) -> None:
+        """
+        Check how long a body is, or says to be.
+
+        Raises:
+            RefusedWebhook: It is too large.
+        """
+        if length > self.max_body_bytes:
+            raise self.refused(413, f"the body is larger than {self.max_body_bytes} bytes")
+
+    def events_of(self, parse: Parse, raw_body: bytes, headers: Mapping[str, str]) -> list[Event]:
+        """
+        The events of a body; of one that is no webhook there are none, and the endpoint says what to answer.
+
+        Raises:
+            RefusedWebhook: Its signature is missing or wrong.
+        """
+        try:
+            return parse(raw_body, headers)
+        except SignatureError as exc:
+            raise self.refused(exc.status, str(exc)) from None
+        except NotAWebhook:
+            return []
+
+    def refused(self, status: int, reason: str) -> RefusedWebhook:
+        """The error to raise; it is logged once a minute."""
+        self.incidents.report("webhook_refused", f"{status} {reason}")
+        return RefusedWebhook(status, reason)
+
+    def untracked(self, reason: str) -> None:
+        """Note that a webhook cannot be tracked; the endpoint gets it nevertheless."""
+        self.incidents.report("tracking_failed", "webhook", reason=reason)
+
+
+def endpoint_name(endpoint: Any) -> str | None:
+    """What a function, a class or an object that serves a route is called; ``None`` when nobody has named it."""
+    while isinstance(endpoint, functools.partial):
+        endpoint = endpoint.func
+    name = getattr(endpoint, "__name__", None)
+    return name if isinstance(name, str) and name != "<lambda>" else None
