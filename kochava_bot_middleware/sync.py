@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import Context
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from . import background
 from .chain import checked
@@ -19,8 +19,9 @@ from .handling import Handling
 from .kochava.event_builders import StandardEventData
 from .layer import checked_event
 from .messenger.events import Channel, Event
-from .messenger.outgoing import Endpoint
+from .messenger.outgoing import Endpoint, Outgoing
 from .middleware import KochavaMiddleware
+from .runtime import Runtime
 from .store.contract import Store
 from .telemetry.counts import Counts
 from .telemetry.observer import Observer
@@ -81,6 +82,11 @@ class SyncKochava(HandlerDecorators):
                 mapping, store=store, clock=clock, link_provider=link_provider, observer=observer
             )
         )
+
+    @property
+    def runtime(self) -> Runtime:
+        """As of `KochavaMiddleware.runtime`."""
+        return self._runtime
 
     @property
     def counts(self) -> Counts:
@@ -156,8 +162,7 @@ class SyncKochava(HandlerDecorators):
         tracker: str | None = None,
     ) -> T:
         """As `KochavaMiddleware.send`; *call* is a plain function, which is called in the calling thread."""
-        sends = self._runtime.core.sends
-        channel = channel or sends.channel_of(page_id)
+        channel = channel or self._runtime.core.sends.channel_of(page_id)
         outgoing = outgoing_of(
             body,
             endpoint=endpoint,
@@ -168,14 +173,32 @@ class SyncKochava(HandlerDecorators):
             tracker=tracker,
         )
         self._loop_for("send")
+        return self.send_blocking(outgoing, call)
+
+    def send_blocking(self, outgoing: Outgoing, call: Callable[[Any], T]) -> T:
+        """
+        Send with a client that blocks its thread, be it that of an event loop.
+
+        In the loop in which the middleware was started, nothing can be awaited: there links name a person only if it
+        is known in this process that they may, as of `SendTracker.begin`. Of tracking, nothing is raised.
+        """
+        core, is_here = self._runtime.core, self._is_in_own_loop()
+        sends = core.sends
         sending = None
-        if not self._runtime.core.is_off:
-            sending = self._never_raising("send", lambda: sends.begin(outgoing))
+        if not core.is_off:
+            sending = (
+                _at_once(sends.begin(outgoing, at_once=True))
+                if is_here
+                else self._never_raising("send", lambda: sends.begin(outgoing))
+            )
         if sending is None:
-            return call(body)
+            return call(outgoing.body)
         with sends.under_way(sending):
             answer = call(sending.sent.body)
-        self._never_raising("send", lambda: sends.end(sending, answer))
+        if is_here:
+            sends.end_later(sending, answer)
+        else:
+            self._never_raising("send", lambda: sends.end(sending, answer))
         return answer
 
     def track(
@@ -240,15 +263,17 @@ class SyncKochava(HandlerDecorators):
 
     def _run(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run a call in the loop, starting what was not started yet."""
-        loop = self._loop_for(name)
+        return self._run_in(self._loop_for(name), make)
+
+    def _run_in(self, loop: asyncio.AbstractEventLoop, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         if not (self._runtime.is_started or self._runtime.is_stopped):
             self._begin(loop)
         return background.run_in(loop, make())
 
     def _never_raising(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
-        """As `_run`, for what must not disturb the handler; a failure is one log line a minute."""
+        """As `_run`, for what must not disturb the handler, in any thread; a failure is one log line a minute."""
         try:
-            return self._run(name, make)
+            return self._run_in(self._loop(name), make)
         except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
             reason = str(exc) if isinstance(exc, StoreError) else type(exc).__name__
             self._runtime.core.context.incidents.report("tracking_failed", name, reason=reason)
@@ -266,6 +291,9 @@ class SyncKochava(HandlerDecorators):
                 f"write `await kochava.{name}(…)` with a KochavaMiddleware"
             )
             raise RegistrationError(msg)
+        return self._loop(name)
+
+    def _loop(self, name: str) -> asyncio.AbstractEventLoop:
         loop = self._runtime.loop
         if loop is None or (loop.is_closed() and not self._runtime.is_started):
             return background.background_loop()
@@ -276,6 +304,12 @@ class SyncKochava(HandlerDecorators):
             )
             raise RegistrationError(msg)
         return loop
+
+    def _is_in_own_loop(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._runtime.loop
+        except RuntimeError:
+            return False
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         with background.lock():
@@ -301,3 +335,13 @@ class SyncKochava(HandlerDecorators):
             what = "1 record waits" if waiting == 1 else f"{waiting} records wait"
             where = f"{what} for Kochava in {settings.kept_in}"
             log.warning("kochava_stopped: %s; the next process that is started with this store delivers", where)
+
+
+def _at_once(work: Coroutine[Any, Any, T]) -> T:
+    """The result of what awaits nothing."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        return cast(T, end.value)
+    msg = "it awaits something"
+    raise RuntimeError(msg)

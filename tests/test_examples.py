@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,18 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 # The examples serve port 8080; a test must be able to run beside anything.
 RUNNER = """
-import functools, runpy, sys
+import functools, runpy, sys, wsgiref.simple_server
 from aiohttp import web
-web.run_app = functools.partial(web.run_app, host="127.0.0.1", port=int(sys.argv[1]))
-if "uvicorn" in open(sys.argv[2]).read():
+port = int(sys.argv[1])
+web.run_app = functools.partial(web.run_app, host="127.0.0.1", port=port)
+make_server = wsgiref.simple_server.make_server
+wsgiref.simple_server.make_server = lambda host, _, app: make_server(host, port, app)
+text = open(sys.argv[2]).read()
+if "flask" in text:
+    from flask import Flask
+    run = Flask.run
+    Flask.run = lambda app, **_: run(app, port=port)
+if "uvicorn" in text:
     import uvicorn
     run = uvicorn.run
     uvicorn.run = lambda app, port: run(app, host="127.0.0.1", port=int(sys.argv[1]))
@@ -85,7 +94,7 @@ async def running(name: str, folder: Path, messenger: LocalMessenger) -> AsyncIt
         yield url
         await messenger.settled()
         process.terminate()
-        # uvicorn ends with the signal that it was sent.
+        # uvicorn, Flask and wsgiref end with the signal that they were sent.
         assert await asyncio.wait_for(process.wait(), 30) in (0, -signal.SIGTERM)
     finally:
         if process.returncode is None:
@@ -256,6 +265,74 @@ async def test_the_testing_example_passes(folder: Path) -> None:
     output, _ = await asyncio.wait_for(process.communicate(), 60)
 
     assert (0, b"the bot answered, and Kochava knows\n") == (process.returncode, output)
+
+
+async def test_flask_and_pymessenger_are_measured(
+    folder: Path, messenger: LocalMessenger, kochava: LocalKochava
+) -> None:
+    """From the greeting to a purchase, and a wrong signature."""
+    print(f"Flask {version('flask')}, pymessenger {version('pymessenger')}")
+    async with running("flask_pymessenger.py", folder, messenger) as url:
+        assert await messenger.verify()
+        person = messenger.person()
+        await person.gets_started()
+        greeting = await person.next_message()
+        assert greeting.buttons[0]["url"].startswith("https://acme.smart.link/ab12cd34e?url=https%3A%2F%2Fshop.example")
+        await person.taps("Buy socks")
+        assert "Thank you!" == (await person.next_message()).text
+        assert ["Postback", "Purchase"] == sorted(await arrived(kochava, 4))
+        assert (1, 1) == (len(kochava.impressions), len(kochava.clicks))
+        (purchase,) = [event for event in kochava.events if event.name == "Purchase"]
+        assert (100, "USD") == (purchase.event_data["sum"], purchase.event_data["currency"])
+        async with aiohttp.ClientSession() as session, session.post(f"{url}/webhook", data=b"{}") as answer:
+            assert 403 == answer.status
+
+
+async def test_the_django_shop_counts_an_order_once(
+    folder: Path, messenger: LocalMessenger, kochava: LocalKochava
+) -> None:
+    """The payment provider may call twice."""
+    print(f"Django {version('django')}")
+    order = {"user_id": "5551", "id": "order-881", "sum": 100, "currency": "USD"}
+    async with running("django_shop.py", folder, messenger) as url, aiohttp.ClientSession() as session:
+        for _ in range(2):
+            async with session.post(f"{url}/order-paid", json=order) as answer:
+                assert {"recorded": True} == await answer.json()
+        async with session.post(f"{url}/order-paid", json={**order, "user_id": ""}) as answer:
+            assert 400 == answer.status
+        assert ["Purchase"] == await arrived(kochava, 1)
+    assert 100 == kochava.events[0].event_data["sum"]
+
+
+CELERY = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from celery_feed import app, parcel_left
+folders = {"data_folder_in": "queue", "data_folder_out": "queue", "control_folder": "control"}
+app.conf.update(broker_url="filesystem://", broker_transport_options=folders)
+if sys.argv[2:]:
+    for number in range(6):
+        parcel_left.delay(user_id=f"555{number}", order_id=f"order-{number % 3}")
+else:
+    app.worker_main(["worker", "--concurrency=2", "--loglevel=ERROR", "--without-gossip", "--without-mingle"])
+"""
+
+
+async def test_the_celery_feed_counts_what_its_forks_track(folder: Path, kochava: LocalKochava) -> None:
+    """Two processes; an order that is tracked twice counts once."""
+    print(f"Celery {version('celery')}")
+    for name in ("queue", "control"):
+        (folder / name).mkdir()
+    arguments = [sys.executable, "-c", CELERY, str(EXAMPLES)]
+    shop = await asyncio.create_subprocess_exec(*arguments, "shop", cwd=folder)
+    assert 0 == await asyncio.wait_for(shop.wait(), 30)
+    worker = await asyncio.create_subprocess_exec(*arguments, cwd=folder)
+    try:
+        assert ["Parcel Left"] * 3 == await arrived(kochava, 3)
+    finally:
+        worker.terminate()
+        await asyncio.wait_for(worker.wait(), 30)
+    assert {f"order-{number}" for number in range(3)} == {event.event_data["order_id"] for event in kochava.events}
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)

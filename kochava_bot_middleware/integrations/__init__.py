@@ -1,1 +1,1 @@
-"""For hosts other than `MessengerBot`: one module for each interface, named after it, which imports nothing else."""
+"""For other hosts and clients: one module for each interface or library, named after it, which imports nothing else."""

@@ -139,14 +139,12 @@ class Privacy:
 
         While that cannot be read, no link names a person.
         """
+        known = self.known_suppression(app, user_id)
+        if known is not None:
+            return known
         names = app.privacy.names(user_id)
         name = names[0]
         now = self._clock.monotonic()
-        known = self._remembered.get(name)
-        if known is not None and known[0] > now:
-            return known[1] is not None
-        if now < self._unreadable_until:
-            return True
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 suppression = await self._stored(names)
@@ -158,6 +156,14 @@ class Privacy:
             return True
         self._remember(name, suppression)
         return suppression is not None
+
+    def known_suppression(self, app: App, user_id: str) -> bool | None:
+        """As `is_suppressed`, without a look into the store; ``None`` when it would need one."""
+        now = self._clock.monotonic()
+        known = self._remembered.get(app.privacy.names(user_id)[0])
+        if known is not None and known[0] > now:
+            return known[1] is not None
+        return True if now < self._unreadable_until else None
 
     async def opt_out(self, user_id: str) -> None:
         """Send nothing more of a person, what waits included."""

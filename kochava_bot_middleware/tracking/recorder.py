@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -71,7 +71,7 @@ class Recorder:
         self._privacy = privacy
         self._committer = CommitRetry(context.store, context.clock)
         self._commits: set[asyncio.Task[None]] = set()
-        self._writes: set[asyncio.Task[None]] = set()
+        self._writes: set[asyncio.Task[Any]] = set()
         self._greetings_reported: set[str] = set()
         self._delivered: OrderedDict[StateKey, Person] = OrderedDict()
         self._pages_seen: dict[StateKey, float] = {}
@@ -232,6 +232,12 @@ class Recorder:
         await self._committer.settle(contributors, settlements)
         for contributor in contributors:
             contributor.committed(None)
+
+    def in_background(self, work: Coroutine[Any, Any, object]) -> None:
+        """Do something that a commit may follow from; `drain` waits for it."""
+        task = asyncio.create_task(work)
+        self._writes.add(task)
+        task.add_done_callback(self._forget_write)
 
     async def drain(self, deadline_seconds: float) -> None:
         """Wait for what is at risk; what is not written by then is lost."""
@@ -483,7 +489,7 @@ class Recorder:
         elif not task.cancelled() and task.exception() is not None:
             self._context.incidents.report("tracking_failed", reason=type(task.exception()).__name__)
 
-    def _forget_write(self, task: asyncio.Task[None]) -> None:
+    def _forget_write(self, task: asyncio.Task[Any]) -> None:
         self._writes.discard(task)
         # An error that comes after the caller was told of another one must not be reported as never retrieved.
         if not task.cancelled():

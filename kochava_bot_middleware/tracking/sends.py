@@ -122,10 +122,14 @@ class SendTracker:
         """The channel on which events of a Page came to this process; ``None`` when there was none."""
         return self._recorder.channel_of(optional_id("page_id", page_id))
 
-    async def begin(self, outgoing: Outgoing) -> Sending | None:
+    async def begin(self, outgoing: Outgoing, *, at_once: bool = False) -> Sending | None:
         """
         Begin a send: rewrite its links. ``None`` when it is the message of a send under way, seen once more by another
         layer, such as an HTTP client beneath an `AsyncBot`; then it passes as it is.
+
+        Args:
+            at_once: Wait for nothing. What would have to be waited for is looked up for the next send; until then,
+                links do not name a person of whom it is not known whether they may.
         """
         outer = sending = _sending.get()
         while sending is not None:
@@ -137,7 +141,7 @@ class SendTracker:
         greeting = current_greeting()
         if greeting is not None and _has_message(outgoing.body):
             greeting.is_sent = True
-        sent = await self._rewritten(outgoing)
+        sent = await self._rewritten(outgoing, at_once=at_once)
         began_at = self._context.clock.now()
         return Sending(tracker=self, outgoing=outgoing, sent=sent, began_at=began_at, handling=handling, outer=outer)
 
@@ -150,6 +154,10 @@ class SendTracker:
         finally:
             sending.is_open = False
             _sending.reset(token)
+
+    def end_later(self, sending: Sending, answer: Any) -> None:
+        """As `end`, in the background of the running loop."""
+        self._recorder.in_background(self.end(sending, answer))
 
     async def end(self, sending: Sending, answer: Any) -> None:
         """Record what was sent when it is a greeting, and whose comment it answers."""
@@ -171,7 +179,7 @@ class SendTracker:
             incident = "greeting_not_watched" if is_greeting else "comment_not_noted"
             self._context.incidents.report(incident, reason=type(exc).__name__)
 
-    async def _rewritten(self, outgoing: Outgoing) -> Outgoing:
+    async def _rewritten(self, outgoing: Outgoing, *, at_once: bool) -> Outgoing:
         """*outgoing* with SmartLinks, or as it is when something goes wrong."""
         app = self._context.apps.of(outgoing.page_id)
         if not app.links.is_active:
@@ -179,14 +187,16 @@ class SendTracker:
         try:
             if app.links.catalogue is not None:
                 sites = iter_links(outgoing.body, endpoint=outgoing.endpoint, text_links=app.links.text_links)
-                await app.links.prepare(
-                    {site.url for site in sites if site.keep is None or is_routed(app.links, site.url, site.keep)}
-                )
+                urls = {site.url for site in sites if site.keep is None or is_routed(app.links, site.url, site.keep)}
+                if at_once:
+                    self._recorder.in_background(app.links.prepare(urls))
+                else:
+                    await app.links.prepare(urls)
             result = _rewritten(outgoing, app.links)
             # Looked up only when there is a link that names a person: it may cost a round trip to the store.
             if result.changed and app.links.names_people:
                 named = _named_in(outgoing)
-                if await self._has_suppressed(named, app):
+                if await self._has_suppressed(named, app, at_once=at_once):
                     result = _rewritten(outgoing, app.anonymous_links)
                 else:
                     self._facts.note_links(outgoing, app, named)
@@ -197,13 +207,18 @@ class SendTracker:
         self._context.counts.links_left_alone.update(result.left_alone)
         return attrs.evolve(outgoing, body=result.body) if result.changed else outgoing
 
-    async def _has_suppressed(self, named: Iterable[str], app: App) -> bool:
+    async def _has_suppressed(self, named: Iterable[str], app: App, *, at_once: bool) -> bool:
         """Whether one of the people whose ids links would carry is suppressed, or known by a reference only."""
         user_refs = {handling.event.user_ref for handling in current_handlings()}
         for one in named:
             if one in user_refs:
                 return True
-            if one in self._context.settings.test_users or await self._privacy.is_suppressed(app, one):
+            if one in self._context.settings.test_users:
+                return True
+            if at_once and self._privacy.known_suppression(app, one) is None:
+                self._recorder.in_background(self._privacy.is_suppressed(app, one))
+                return True
+            if await self._privacy.is_suppressed(app, one):
                 return True
         return False
 

@@ -76,7 +76,7 @@ def map_object_or_form(node: Any, trail: Trail, scope: Scope, visit: Visit) -> A
     text = node.decode("utf-8", "surrogateescape") if isinstance(node, bytes) else node
     if not isinstance(text, str) or text.lstrip()[:1] in ("{", "["):
         return map_object(node, trail, scope, visit)
-    fields = list(_form_fields(text))
+    fields = list(form_fields(text))
     changes: Changes = {}
     visit({key: value for key, value, _ in fields}, trail, scope, changes)
     if not changes:
@@ -163,8 +163,8 @@ _JSON_ENDS = ("}", "]", "%7d", "%5d")
 """How JSON text ends in a form; text with another end is incomplete and need not be decoded."""
 
 
-def _form_fields(text: str) -> Iterator[tuple[str, str, str]]:
-    """Key and value of each field, and the field as written."""
+def form_fields(text: str) -> Iterator[tuple[str, str, str]]:
+    """Key and value of each field of form text, and the field as written."""
     pieces = text.split("&")
     position = 0
     while position < len(pieces):

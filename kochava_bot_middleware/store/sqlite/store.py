@@ -23,7 +23,7 @@ from ..probe import REFUSED
 from ..records import Claim, Committed, EntryState, Listed, Mark, QueueStats, Unit
 from ..settings import NewToken, StoreSettings, unique_tokens
 from . import queries
-from .errors import classify, is_busy
+from .errors import Emptied, classify, is_busy
 from .forks import reading_apart
 from .notifier import SqliteNotifier, socket_folder
 from .reserve import Reserve
@@ -250,7 +250,7 @@ class SqliteStore:
             try:
                 connection.execute("BEGIN")
                 return query(connection, self._clock.now())
-            except sqlite3.Error as exc:
+            except (sqlite3.Error, Emptied) as exc:
                 raise classify(exc, self.path) from exc
 
 
