@@ -6,7 +6,6 @@ The bot's buttons lead to the shop with the person's id; the shop keeps it with 
 """
 
 import json
-from contextlib import suppress
 from wsgiref.simple_server import make_server
 
 import django
@@ -44,6 +43,6 @@ django.setup()
 application = get_wsgi_application()
 
 if __name__ == "__main__":
-    with make_server("127.0.0.1", 8080, application) as server, suppress(KeyboardInterrupt):
+    with make_server("127.0.0.1", 8080, application) as server:
         print("listening on port 8080", flush=True)
         server.serve_forever()

@@ -7,6 +7,7 @@ import atexit
 import os
 import selectors
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from contextvars import Context
@@ -159,6 +160,9 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 # Functions of `atexit` are called when all threads that are waited for have ended: until then, these may record.
+# They are called in reverse order, all finalizers by one that the first of them registers. It must be there before:
+# a finalizer may delete a temporary directory in which the store is.
+weakref.finalize(_process, int).detach()
 atexit.register(_end)
 if (register := getattr(threading, "_register_atexit", None)) is not None:
     register(_before_threads_are_joined)

@@ -8,8 +8,11 @@ import atexit
 import json
 import multiprocessing
 import os
+import shutil
 import sys
+import tempfile
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -146,6 +149,11 @@ def exit_function(kochava: SyncKochava) -> int:
     return 2
 
 
+def temporary_store(kochava: SyncKochava) -> int:
+    """The store is in a folder that is deleted when the interpreter ends."""
+    return once(kochava)
+
+
 def exits(kochava: SyncKochava) -> int:
     """The program asks to end."""
     once(kochava)
@@ -181,6 +189,7 @@ SCENARIOS: dict[str, Callable[[SyncKochava], int]] = {
         thread,
         thread_alone,
         exit_function,
+        temporary_store,
         exits,
         raises,
         child_thread,
@@ -192,6 +201,10 @@ def main() -> None:
     settings: dict[str, Any] = json.loads(sys.argv[2])
     if sys.argv[1] in ("hooks", "thread"):
         settings["privacy"] = {"consent": lambda _user_id: True}
+    if sys.argv[1] == "temporary_store":
+        folder = tempfile.mkdtemp()
+        weakref.finalize(main, shutil.rmtree, folder)
+        settings["store"] = f"sqlite:///{folder}/bot.db"
     returned = SCENARIOS[sys.argv[1]](SyncKochava.from_dict(settings))
     # One write, since several processes share the pipe.
     os.write(1, f"{returned}\n".encode())

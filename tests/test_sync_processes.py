@@ -116,6 +116,7 @@ async def test_a_program_that_tracks_once_has_delivered_when_it_ends(
         ),
         ("child_thread", 1 + CALLS),
         ("exit_function", 2),
+        ("temporary_store", 1),
         ("exits", 1),
     ],
 )

@@ -1,1 +1,1 @@
-"""For hosts and clients of others: one module each, named after its interface or library, which it alone imports."""
+"""For other hosts and clients: one module for each interface or library, named after it, which imports nothing else."""

@@ -19,8 +19,9 @@ import aiohttp
 from aiohttp import ClientRequest, ClientResponse
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.payload import BytesPayload
+from yarl import URL
 
-from ..messenger.http_request import GRAPH_HOSTS, GraphRequest, GraphRequests
+from ..messenger.http_request import GRAPH_HOSTS, Change, GraphRequest, GraphRequests
 from ..middleware import KochavaMiddleware
 from .senders import AsyncSender
 
@@ -48,9 +49,11 @@ def client_middleware(kochava: KochavaMiddleware, *, hosts: Collection[str] = GR
         if read is None:
             return await handler(request)
 
-        async def call(content: bytes | None) -> _Answer:
-            if content is not None:
-                await _replace(request, content)
+        async def call(change: Change | None) -> _Answer:
+            if change is not None and change.content is not None:
+                await _replace(request, change.content)
+            if change is not None and change.query is not None:
+                request.url = _with_query(request.url, change.query)
             return _Answer(await handler(request))
 
         return (await sender.send(read, call)).response
@@ -79,11 +82,17 @@ class _Answer:
 
 async def _read(requests: GraphRequests, request: ClientRequest) -> GraphRequest | None:
     url, body = request.url, request.body
-    if not isinstance(body, BytesPayload) or "Content-Encoding" in request.headers:
+    if not (isinstance(body, BytesPayload) or not body) or "Content-Encoding" in request.headers:
         return None
     if url.host is None or not requests.may_read(request.method, url.host, url.port, url.path):
         return None
-    return requests.read(url.host, url.path, request.headers.get("Content-Type"), await body.as_bytes())
+    content = await body.as_bytes() if body else b""
+    return requests.read(url.host, url.path, request.headers.get("Content-Type"), content, url.raw_query_string)
+
+
+def _with_query(url: URL, query: str) -> URL:
+    """The address with a query that is encoded already."""
+    return URL(str(url).replace(f"?{url.raw_query_string}", f"?{query}", 1), encoded=True)
 
 
 async def _replace(request: ClientRequest, content: bytes) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Self
 
-from ..messenger.http_request import GRAPH_HOSTS, GraphRequest, GraphRequests
+from ..messenger.http_request import GRAPH_HOSTS, Change, GraphRequest, GraphRequests
 from ..middleware import KochavaMiddleware
 from ..sync import SyncKochava
 from .senders import AsyncSender, BlockingSender
@@ -54,8 +54,8 @@ class AsyncKochavaTransport(httpx.AsyncBaseTransport):
         if read is None:
             return await self._inner.handle_async_request(request)
 
-        async def call(content: bytes | None) -> _Answer:
-            return _Answer(await self._inner.handle_async_request(_with_content(request, content)))
+        async def call(change: Change | None) -> _Answer:
+            return _Answer(await self._inner.handle_async_request(_changed(request, change)))
 
         return (await self._sender.send(read, call)).response()
 
@@ -96,8 +96,8 @@ class KochavaTransport(httpx.BaseTransport):
         if read is None:
             return self._inner.handle_request(request)
 
-        def call(content: bytes | None) -> _Answer:
-            answer = _Answer(self._inner.handle_request(_with_content(request, content)))
+        def call(change: Change | None) -> _Answer:
+            answer = _Answer(self._inner.handle_request(_changed(request, change)))
             # In this thread: it is watched in another one, which must not wait for a connection.
             answer.read()
             return answer
@@ -172,16 +172,22 @@ def _read(requests: GraphRequests, request: httpx.Request) -> GraphRequest | Non
         return None
     if not requests.may_read(request.method, url.host, url.port, url.path):
         return None
-    return requests.read(url.host, url.path, request.headers.get("content-type"), request.content)
+    return requests.read(
+        url.host, url.path, request.headers.get("content-type"), request.content, url.query.decode("latin-1")
+    )
 
 
-def _with_content(request: httpx.Request, content: bytes | None) -> httpx.Request:
-    if content is None:
+def _changed(request: httpx.Request, change: Change | None) -> httpx.Request:
+    if change is None:
         return request
+    url, content = request.url, change.content
+    if content is None:
+        content = request.content
+        url = url.copy_with(query=(change.query or "").encode())
     headers = [
         (name, str(len(content)).encode() if name.lower() == b"content-length" else value)
         for name, value in request.headers.raw
     ]
     return httpx.Request(
-        request.method, request.url, headers=headers, stream=httpx.ByteStream(content), extensions=request.extensions
+        request.method, url, headers=headers, stream=httpx.ByteStream(content), extensions=request.extensions
     )

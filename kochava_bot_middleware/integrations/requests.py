@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from ..chain import checked
-from ..messenger.http_request import GRAPH_HOSTS, GraphRequest, GraphRequests
+from ..messenger.http_request import GRAPH_HOSTS, Change, GraphRequest, GraphRequests
 from ..middleware import KochavaMiddleware
 from ..sync import SyncKochava
 from .senders import BlockingSender
@@ -75,8 +75,8 @@ class _Adapter(BaseAdapter):
         if read is None:
             return self._inner.send(request, stream=stream, **options)
 
-        def call(content: bytes | None) -> _Answer:
-            response = self._inner.send(_with_content(request, content), stream=stream, **options)
+        def call(change: Change | None) -> _Answer:
+            response = self._inner.send(_changed(request, change), stream=stream, **options)
             return _Answer(response, is_stream=stream)
 
         return self._sender.send(read, call).response
@@ -103,14 +103,14 @@ class _Answer:
 
 
 def _read(graph_requests: GraphRequests, request: requests.PreparedRequest) -> GraphRequest | None:
-    content = request.body.encode() if isinstance(request.body, str) else request.body
+    content = (request.body or "").encode() if isinstance(request.body, str | None) else request.body
     if not isinstance(content, bytes) or "Content-Encoding" in request.headers:
         return None
     url = request.url or ""
-    (host, port), path = _host_and_port(url), urlsplit(url).path
-    if host is None or not graph_requests.may_read(request.method or "", host, port, path):
+    (host, port), address = _host_and_port(url), urlsplit(url)
+    if host is None or not graph_requests.may_read(request.method or "", host, port, address.path):
         return None
-    return graph_requests.read(host, path, request.headers.get("Content-Type"), content)
+    return graph_requests.read(host, address.path, request.headers.get("Content-Type"), content, address.query)
 
 
 def _host_and_port(url: str) -> tuple[str | None, int | None]:
@@ -122,11 +122,14 @@ def _host_and_port(url: str) -> tuple[str | None, int | None]:
         return None, None
 
 
-def _with_content(request: requests.PreparedRequest, content: bytes | None) -> requests.PreparedRequest:
-    if content is None:
+def _changed(request: requests.PreparedRequest, change: Change | None) -> requests.PreparedRequest:
+    if change is None:
         return request
     changed = request.copy()
-    changed.body = content
-    if "Content-Length" in changed.headers:
-        changed.headers["Content-Length"] = str(len(content))
+    if change.query is not None:
+        changed.url = urlsplit(request.url or "")._replace(query=change.query).geturl()
+    if change.content is not None:
+        changed.body = change.content
+        if "Content-Length" in changed.headers:
+            changed.headers["Content-Length"] = str(len(change.content))
     return changed

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ..chain import checked
 from ..core import Core
 from ..exceptions import RegistrationError
-from ..messenger.http_request import GraphRequest, GraphRequests
+from ..messenger.http_request import Change, GraphRequest, GraphRequests
 from ..messenger.outgoing import Outgoing
 from ..middleware import KochavaMiddleware
 from ..sync import SyncKochava
@@ -30,9 +30,9 @@ class AsyncSender:
         self.requests = GraphRequests.of(hosts)
         self._kochava = checked(kochava, KochavaMiddleware, "SyncKochava is for clients that block")
 
-    async def send(self, request: GraphRequest, call: Callable[[bytes | None], Awaitable[T]]) -> T:
+    async def send(self, request: GraphRequest, call: Callable[[Change | None], Awaitable[T]]) -> T:
         """
-        Await *call* with the content to send, ``None`` for that of the request; its answer is watched and returned.
+        Await *call* with what differs in the request to send, ``None`` for nothing; its answer is watched and returned.
 
         Used in another event loop than its middleware, the client works as without it, and the log says so.
         """
@@ -43,7 +43,7 @@ class AsyncSender:
             runtime.core.context.incidents.report("tracking_failed", "send", reason=str(exc))
             return await call(None)
         outgoing = _outgoing(runtime.core, request)
-        answer: T = await runtime.core.send(outgoing, lambda sent: call(_content(request, sent.body)))
+        answer: T = await runtime.core.send(outgoing, lambda sent: call(request.changed(sent.body)))
         return answer
 
 
@@ -61,10 +61,10 @@ class BlockingSender:
         sync = kochava.sync if isinstance(kochava, KochavaMiddleware) else kochava
         self._sync = checked(sync, SyncKochava, "pass a SyncKochava or a KochavaMiddleware")
 
-    def send(self, request: GraphRequest, call: Callable[[bytes | None], T]) -> T:
+    def send(self, request: GraphRequest, call: Callable[[Change | None], T]) -> T:
         """As of `AsyncSender`."""
         outgoing = _outgoing(self._sync.runtime.core, request)
-        return self._send(outgoing, lambda body: call(_content(request, body)))
+        return self._send(outgoing, lambda body: call(request.changed(body)))
 
     def send_body(self, body: Any, call: Callable[[Any], T]) -> T:
         """Call *call* with a body of the Send API; its answer is watched and returned."""
@@ -81,10 +81,6 @@ class BlockingSender:
 def _outgoing(core: Core, request: GraphRequest) -> Outgoing:
     channel = request.channel or core.sends.channel_of(request.page_id)
     return outgoing_of(request.body, endpoint=request.endpoint, page_id=request.page_id, channel=channel)
-
-
-def _content(request: GraphRequest, body: Any) -> bytes | None:
-    return None if body is request.body else request.content_of(body)
 
 
 def _is_in_loop() -> bool:

@@ -1,45 +1,79 @@
 """
 E-mail addresses and telephone numbers in text that leaves by itself: Kochava wants neither.
 
-An address is found in any spelling: percent-encoded, as an HTML entity, escaped in JSON, in full-width characters, in
-Base64 or hexadecimal digits. A number is found by its country code or by a label (``tel:``, ``"phone":``), since other
-digits may be an order or an article.
+A text is examined in every form that `text_forms` decodes it to. In doubt it holds contact details: a payload missing
+in a report is better than an address in it.
+
+Digits alone may be an order or an article. They are a number after a ``+`` or ``00``, with an area code set apart, or
+after a word such as ``phone``, ``mobil`` or ``call`` in the same JSON object or pair of a query.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import functools
-import html
 import re
 import unicodedata
-from collections.abc import Iterator
-from urllib.parse import unquote
 
-MOST_ROUNDS = 6
-"""How often a text that was encoded again and again is decoded."""
+from .text_forms import forms_of, plain
 
-_SEPARATORS = r"\s()./+\u00b7\u2010-\u2015\u2212-"
-_PHONE = re.compile(rf"[+(]{{0,2}}\d[\d{_SEPARATORS}]{{5,}}")
-_WITH_COUNTRY_CODE = re.compile(rf"(?<!\w)(?:\+[\s(]*|00(?=[1-9]\d{{0,2}}[{_SEPARATORS}]))(?:\d[{_SEPARATORS}]*){{8,}}")
-_LABELLED = re.compile(
-    r"(?:(?<![A-Za-z])(?i:tel|phone|mobile|msisdn|whatsapp|sms|wa\.me|telephone|telefon)|(?<=[a-hj-z])Phone|_phone)"
-    rf"(?i:[_-]?(?:number|no|nr|num))?[^\w+(]{{0,8}}_?[+(]{{0,2}}(?:\d[{_SEPARATORS}]*){{6,}}"
-)
+MOST_CHARACTERS = 4096
+"""A longer text is not examined but held back; Messenger allows 1000 in a payload and 2083 in a ``ref``."""
+
+MOST_EXAMINED = 100_000
+"""Characters in all forms of a text together; what can be decoded to more is held back."""
+
+_AT_SIGN = re.compile(r"[^\s=&:/,;]@\S")
 _MAIL = re.compile(
-    r"[^\s@]@[^\s@]+\.[^\s@]|\w\s*@\s*[\w-]+(?:\s*\.\s*[\w-]+)*\s*\.\s*[^\W\d_]{2,}"
-    r"|\w\s*[(\[{<]\s*at\s*[)\]}>]\s*\w",
+    r"\w[\"')\]]?\s{0,3}@\s{0,3}(?:[\w-]+\s{0,2}\.\s{0,2}){1,8}[^\W\d_]{2,}"
+    r"|[^\W_][\s_+-]{1,5}at[\s_+-]{1,5}(?:[\w-]+\.){1,8}[^\W\d_]{2,}",
     re.IGNORECASE,
 )
-_ESCAPE = re.compile(r"\\+u([0-9a-fA-F]{4})|\\+x([0-9a-fA-F]{2})")
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
-_HEX = re.compile(r"(?:[0-9a-fA-F]{2}){6,}")
+_SPELLED_AT = re.compile(r"\s{0,3}[(\[{<]\s{0,3}at\s{0,3}[)\]}>]\s{0,3}", re.IGNORECASE)
+_SPELLED_DOT = re.compile(
+    r"\s{0,3}[(\[{<]\s{0,3}(?:dot|\.)\s{0,3}[)\]}>]\s{0,3}|[\s_+-]{1,5}dot[\s_+-]{1,5}", re.IGNORECASE
+)
+
+_DIGITS = re.compile(r"\d(?:\D*\d){5}")
+_GAP = r"[\W_]{0,3}"
+_PHONE = re.compile(r"[+(]{0,2}\d[\d\s()./+\u00b7\u2010-\u2015\u2212-]{5,}")
+_UNLABELLED = re.compile(
+    # With a country code. A `+` right after a letter or digit is often a blank of a form: more digits are asked for.
+    rf"(?<![^\W_])\+{_GAP}[1-9](?:{_GAP}\d){{7,}}"
+    r"|(?<=[^\W_])\+[1-9](?:[^0-9A-Za-z+]{0,3}\d){8,}"
+    rf"|(?<![^\W_])(?<![.,:])00[-\s]?[1-9](?:{_GAP}\d){{9,12}}(?![^\W_])"
+    rf"|\A\s*\+(?:{_GAP}\d){{6,}}\s*\Z"
+    # With an area code set apart.
+    r"|\(\d{2,5}\)[-./\s]{0,2}\d(?:[-./\s]?\d){5,}"
+    r"|(?<![^\W_])(?<![.,:-])\d{3}([-.\s])\d{3}\1\d{4}(?![^\W_])(?![-.]\d)"
+    r"|\A\s*0[1-9]\d{1,4}[\s/]{1,3}\d(?:[-\s/]?\d){4,}\s*\Z"
+)
+_WORDS = (
+    "tel|fon(?!t)|mobil|movil|handy|cell(?!ar)|celular|call|sms|gsm|sip|fax|facetime|imessage|viber"
+    "|contact|kontakt|rufn"
+)
+_LABEL = (
+    rf"(?:(?<![A-Za-z])(?i:{_WORDS}|wa\.me)|(?<![A-Za-z_])(?i:nummer)"
+    rf"|(?<=[a-z])(?:{'|'.join(word.capitalize() for word in _WORDS.split('|'))})"
+    r"|(?<!(?i:head))(?<!(?i:ear))(?<!(?i:micro))(?<!\b(?i:i))(?<!_(?i:i))(?i:phone)"
+    r"|(?i:telefon|whatsapp|msisdn)|[☎📞📱]|电话|電話|手机)"
+)
+_LABELLED = re.compile(
+    # A value is given to the word, or the number only stands near it, as dates and ids of campaigns do.
+    rf"{_LABEL}\w{{0,20}}?[\W_]{{0,6}}?[:=>][^&}}]{{0,120}}?(?<!\d)\d(?:{_GAP}\d){{5,14}}(?!\d)"
+    rf"|{_LABEL}[^&}}]{{0,60}}?(?<!\d)\d(?:{_GAP}\d){{8,14}}(?!\d)"
+    rf"|(?<!\d)\d(?:{_GAP}\d){{8,14}}(?!\d)[^&}}:=]{{0,40}}[:=][^&}}:=]{{0,20}}?{_LABEL}"
+)
+_DATE_OR_UUID = re.compile(
+    r"(?<![0-9A-Za-z])[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}(?![0-9A-Za-z])"
+    r"|(?<!\d)(?:19|20)\d\d-(?:0\d|1[0-2])-[0-3]\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:[+-]\d\d:?\d\d)?)?(?!\d)"
+)
+_COORDINATE = r"\d{1,3}\.\d{3,7}"
+_COORDINATES = re.compile(rf"(?<![\w.])[+-]?{_COORDINATE}(?:[^\w.]{{1,4}}{_COORDINATE})*(?!{_GAP}\d|\w)")
 
 
 def is_phone_number(text: str) -> bool:
     """Whether the whole text is a telephone number."""
-    return _PHONE.fullmatch(plain(text).strip()) is not None
+    return len(text) <= MOST_CHARACTERS and _PHONE.fullmatch(plain(text).strip()) is not None
 
 
 def digits_of(text: str) -> str:
@@ -47,46 +81,31 @@ def digits_of(text: str) -> str:
     return "".join(str(unicodedata.digit(letter)) for letter in plain(text) if letter.isdecimal())
 
 
-@functools.lru_cache(maxsize=1024)
 def holds_contact_details(text: str) -> bool:
-    """Whether an e-mail address, or what can only be a telephone number, is anywhere in the text."""
-    return any(_MAIL.search(form) or _holds_number(form) for form in _forms(plain(text)))
+    """Whether an e-mail address or a telephone number is anywhere in the text, or it is too long to tell."""
+    return len(text) > MOST_CHARACTERS or _holds(text)
 
 
-def plain(text: str) -> str:
-    """The text without percent-encoding, escapes, entities, full-width and invisible characters."""
-    for _ in range(MOST_ROUNDS):
-        before = text
-        text = _ESCAPE.sub(lambda match: chr(int(match[1] or match[2], 16)), html.unescape(unquote(text)))
-        text = unicodedata.normalize("NFKC", text)
-        if text == before:
-            break
-    return "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
+@functools.lru_cache(maxsize=1024)
+def _holds(text: str) -> bool:
+    if _AT_SIGN.search(_SPELLED_AT.sub("@", plain(text))):
+        return True
+    examined = 0
+    for form in forms_of(text):
+        examined += len(form)
+        if examined > MOST_EXAMINED or _holds_address(form) or _holds_number(form):
+            return True
+    return False
+
+
+def _holds_address(text: str) -> bool:
+    if "@" not in text and "at" not in text.lower():
+        return False
+    return _MAIL.search(_SPELLED_DOT.sub(".", _SPELLED_AT.sub("@", text))) is not None
 
 
 def _holds_number(text: str) -> bool:
-    whole = text.strip()
-    if whole.startswith("+") and _PHONE.fullmatch(whole):
-        return True
-    return _WITH_COUNTRY_CODE.search(text) is not None or _LABELLED.search(text) is not None
-
-
-def _forms(text: str) -> Iterator[str]:
-    """The text, and what its parts may be the Base64 or hexadecimal form of."""
-    yield text
-    for match in _BASE64.finditer(text):
-        try:
-            decoded = base64.urlsafe_b64decode(match[0].rstrip("=").translate(_URL_SAFE) + "==")
-            yield from _printable(decoded)
-        except binascii.Error:
-            continue
-    for match in _HEX.finditer(text):
-        yield from _printable(bytes.fromhex(match[0]))
-
-
-_URL_SAFE = str.maketrans("+/", "-_")
-
-
-def _printable(decoded: bytes) -> Iterator[str]:
-    if decoded.isascii() and (text := decoded.decode("ascii")).isprintable():
-        yield plain(text)
+    if _DIGITS.search(text) is None:
+        return False
+    rest = _DATE_OR_UUID.sub("x", text)
+    return _LABELLED.search(rest) is not None or _UNLABELLED.search(_COORDINATES.sub("x", rest)) is not None

@@ -184,9 +184,16 @@ def _is_plain(value: Any) -> bool:
 
 def _shrink(clean: dict[str, Any], problems: list[Problem]) -> None:
     """Remove the largest values until the rest is small enough."""
-    while len(orjson.dumps(clean)) > MAX_BYTES:
-        largest = max(clean, key=lambda key: len(key) + len(orjson.dumps(clean[key])))
+    size = len(orjson.dumps(clean))
+    if size <= MAX_BYTES:
+        return
+    # Each is measured once, with its comma: a message can have tens of thousands of keys.
+    sizes = {key: len(orjson.dumps({key: value})) - 1 for key, value in clean.items()}
+    for largest in sorted(sizes, key=sizes.__getitem__, reverse=True):
+        if size <= MAX_BYTES:
+            return
         del clean[largest]
+        size -= sizes[largest]
         problems.append(Problem(key=_shown(largest), reason=f"makes the data larger than {MAX_BYTES} bytes"))
 
 

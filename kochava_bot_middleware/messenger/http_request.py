@@ -30,6 +30,14 @@ _MULTIPART: Final = "multipart/"
 
 
 @attrs.frozen(kw_only=True)
+class Change:
+    """What differs in a request: its content, or the query of its address."""
+
+    content: bytes | None = attrs.field(default=None, repr=False)
+    query: str | None = attrs.field(default=None, repr=False)
+
+
+@attrs.frozen(kw_only=True)
 class GraphRequest:
     """
     A request with something that people will see.
@@ -47,11 +55,14 @@ class GraphRequest:
     body: Any = attrs.field(repr=False)
     _text: str = attrs.field(repr=False)
     _is_form: bool
+    _is_query: bool
 
-    def content_of(self, body: Any) -> bytes:
-        """The content to send in place of the original: *body*, which is `body` with other links."""
+    def changed(self, body: Any) -> Change | None:
+        """What differs when *body* is sent, which is `body` with other links; ``None`` when nothing does."""
+        if body is self.body:
+            return None
         text = form_like(self._text, body) if self._is_form else json_like(self._text, body)
-        return text.encode()
+        return Change(query=text) if self._is_query else Change(content=text.encode())
 
 
 @attrs.frozen
@@ -87,17 +98,24 @@ class GraphRequests:
             return False
         return (_PATH.fullmatch(path) or _BATCH_PATH.fullmatch(path)) is not None
 
-    def read(self, host: str, path: str, content_type: str | None, content: bytes) -> GraphRequest | None:
-        """The request to an address of which `may_read` is true; ``None`` when its body is not understood."""
+    def read(
+        self, host: str, path: str, content_type: str | None, content: bytes, query: str = ""
+    ) -> GraphRequest | None:
+        """
+        The request to an address of which `may_read` is true; ``None`` when its body is not understood.
+
+        Args:
+            query: Of the address, as it is sent. It is the body where there is none.
+        """
+        kind = (content_type or _FORM).partition(";")[0].strip().lower()
+        if kind.startswith(_MULTIPART):
+            return None
         try:
-            text = content.decode()
+            text = content.decode() or query
         except UnicodeDecodeError:
             return None
-        kind = (content_type or _FORM).partition(";")[0].strip().lower()
-        body = None
-        if not kind.startswith(_MULTIPART):
-            body = decoded(text)
-        is_form = body is None and kind == _FORM and "=" in text
+        body = decoded(text) if content else None
+        is_form = body is None and "=" in text and (not content or kind == _FORM)
         if is_form:
             body = {key: value for key, value, _ in form_fields(text)}
         if not isinstance(body, dict):
@@ -113,4 +131,5 @@ class GraphRequests:
             body=body,
             text=text,
             is_form=is_form,
+            is_query=not content,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 import attrs
 
@@ -15,7 +15,7 @@ from .contract import Store
 from .memory import MemoryStore
 from .settings import SYNCHRONOUS, StoreSettings
 from .sqlite.store import SqliteStore
-from .url import split_address
+from .url import options_of, split_address
 
 KNOWN = (
     "memory://, sqlite:///file.db (beneath the current folder), sqlite:////folder/file.db, "
@@ -51,7 +51,7 @@ def open_store(url: str, *, settings: StoreSettings | None = None, clock: Clock 
         # Not the whole address, which may hold a password.
         raise _wrong(KNOWN, f"{scheme}://…" if separator else f"{len(url)} characters without ://")
     address = split_address(url, has_host=False)
-    options = dict(parse_qsl(address.query, keep_blank_values=True))
+    options = options_of(address)
     if scheme == "memory":
         _refuse_unknown(options, known=())
         return MemoryStore(settings=settings, clock=clock)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import NoReturn
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from ..exceptions import SettingsError, Violation
 
@@ -48,6 +48,21 @@ def split_address(url: str, *, has_host: bool = True) -> SplitResult:
     if "?" in url and not parts.query:
         _refuse("an option behind the ?, or, where it belongs to a name, %3F", "neither")
     return parts
+
+
+def options_of(address: SplitResult) -> dict[str, str]:
+    """
+    The options behind the ``?``.
+
+    Raises:
+        SettingsError: One is given twice, so that it is not clear which of the values counts.
+    """
+    options: dict[str, str] = {}
+    for name, value in parse_qsl(address.query, keep_blank_values=True):
+        if name in options:
+            _refuse("each option once", f"{name} twice")
+        options[name] = value
+    return options
 
 
 def _is_decodable(place: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import attrs
 
 from ..exceptions import Violation
-from ..kochava.contact_details import digits_of, holds_contact_details, is_phone_number, plain
+from ..kochava.contact_details import digits_of, holds_contact_details, is_phone_number
 from ..kochava.standard import is_currency, standard_event_like
 from ..messenger.events import (
     AccountLinkingEvent,
@@ -41,6 +41,12 @@ from .funnel import Acted, Delivered, Signal
 
 PAYLOAD_LENGTH = 100
 """Characters of a postback's payload that go into its event."""
+
+ATTACHMENT_TYPES = frozenset({
+    "image", "video", "audio", "file", "sticker", "location", "fallback", "template", "share", "post", "product",
+    "story_mention", "reel", "ig_reel", "ig_post", "ephemeral", "like_heart", "unsupported_type",
+})  # fmt: skip
+"""Types of attachments that are sent under their name; any other is ``other``, since a type is free text."""
 
 OPT_OUT = "opt_out"
 """Key in `EngagementSettings.names` for an opt-in event that is a stop."""
@@ -171,7 +177,8 @@ def _facts(event: Event, *, handler: str | None, handled: bool) -> dict[str, Any
         facts["handler"] = handler
     facts["handled"] = handled
     if isinstance(event, MessageEvent) and event.attachments:
-        facts["attachment_types"] = ",".join(sorted({attachment.type or "" for attachment in event.attachments}))
+        types = (attachment.type for attachment in event.attachments)
+        facts["attachment_types"] = ",".join(sorted({kind if kind in ATTACHMENT_TYPES else "other" for kind in types}))
     facts.update(_figures(event))
     if event.referral is not None:
         facts.update(referral_data(referral_facts(event.referral)))
@@ -250,13 +257,10 @@ def _payload(event: Event) -> str | None:
         payload, text = event.quick_reply_payload, event.text
     else:
         return None
-    if payload is None or _AT_SIGN.search(plain(payload)) or holds_contact_details(payload):
+    if payload is None or holds_contact_details(payload):
         return None
     is_own_number = text is not None and is_phone_number(text) and digits_of(text) in digits_of(payload)
     return None if is_own_number else payload
-
-
-_AT_SIGN = re.compile(r"\S@\S")
 
 
 def referral_facts(referral: Referral | None) -> dict[str, str]:

@@ -76,6 +76,7 @@ SPELLINGS: dict[str, tuple[str, Callable[[str], dict[str, Any]]]] = {
     "json of no type": (MESSAGES, lambda url: {"text": json.dumps(body_with(url)).encode(), "headers": {}}),
     "json whose message is text": (MESSAGES, lambda url: {"json": with_text(url)}),
     "form": (MESSAGES, lambda url: {"data": form_with(url)}),
+    "parameters of the address": (MESSAGES, lambda url: {"params": form_with(url)}),
     "menu": ("/v26.0/me/messenger_profile", lambda url: {"json": menu_with(url)}),
     "batch": ("/", lambda url: {"json": {"batch": batch_with(url)}}),
     "batch as a form": ("/v26.0", lambda url: {"data": {"batch": json.dumps(batch_with(url))}}),

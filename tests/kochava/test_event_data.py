@@ -224,3 +224,12 @@ def test_any_data_gives_a_result_that_is_json(data: Any) -> None:
     clean, _ = clean_event_data(data, strict=False)
     orjson.dumps(clean)
     assert clean_event_data(clean, strict=False)[0] == clean
+
+
+def test_as_many_keys_as_fit_are_kept_of_very_many() -> None:
+    """Measured again for each that is removed, they would stop the event loop for hours."""
+    data = {f"key{number}": "x" * 20 for number in range(100_000)}
+    clean, problems = clean_event_data(data, strict=False)
+    one_more = max(len(orjson.dumps({key: value})) for key, value in data.items())
+    assert MAX_BYTES - one_more < len(orjson.dumps(clean)) <= MAX_BYTES
+    assert len(data) == len(clean) + len([problem for problem in problems if problem.key])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus
@@ -62,7 +63,16 @@ def test_json_of_something_else_is_written_anew(value: Any, other: Any) -> None:
     assert other == json.loads(json_like(json.dumps(value), other))
 
 
-@pytest.mark.parametrize("encode", [quote_plus, quote, lambda text: quote(text, safe="")])
+ENCODERS: list[Callable[[str], str]] = [
+    quote_plus,
+    quote,
+    lambda text: quote(text, safe=""),
+    lambda text: quote(text, safe="!~*'():/?"),
+    lambda text: re.sub("%..", lambda found: found[0].lower(), quote(text)),
+]
+
+
+@pytest.mark.parametrize("encode", ENCODERS)
 @given(value=st.dictionaries(TEXTS, VALUES, min_size=1))
 def test_a_form_is_what_its_writer_would_have_written(encode: Callable[[str], str], value: dict[str, Any]) -> None:
     """Fields without links are not touched at all."""

@@ -167,9 +167,10 @@ def test_change_of_a_reference_says_that_it_is_one(field: str, value: dict[str, 
     assert ("ref-1", "ref-1", True) == (event.user_id, event.user_ref, event.is_by_reference)
 
 
-def test_change_that_names_id_and_reference_joins_them() -> None:
+@pytest.mark.parametrize("party", ["sender", "recipient"])
+def test_change_that_names_id_and_reference_joins_them(party: str) -> None:
     """As a message does."""
-    change = {"field": "marketing_message_reads", "value": {**PAID, "recipient": {"user_ref": "ref-1"}}}
+    change = {"field": "marketing_message_reads", "value": {**PAID, party: {"user_ref": "ref-1"}}}
     (event,) = parse_webhook(webhook(change, under="changes"))
     assert (PERSON_ID, "ref-1") == (event.user_id, event.joined_user_ref)
 

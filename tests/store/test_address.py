@@ -41,6 +41,22 @@ def test_four_slashes_are_absolute() -> None:
     assert Path("/var/lib/my bot/store.db") == sqlite_store("sqlite:////var/lib/my%20bot/store.db").path
 
 
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("sqlite:///bot.db?synchronous=FULL&synchronous=NORMAL", "synchronous"),
+        ("postgresql://db/bots?schema=a&schema=b", "schema"),
+        ("postgresql://db/bots?sslmode=require&sslmode=disable", "sslmode"),
+        ("redis://db/0?prefix=a&prefix=a", "prefix"),
+        ("unix:///run/valkey.sock?durability=fsync&durability=server", "durability"),
+    ],
+)
+def test_option_given_twice_is_refused(url: str, name: str) -> None:
+    """Neither of the values goes before the other."""
+    with pytest.raises(SettingsError, match=f"wanted each option once, got {name} twice"):
+        open_store(url)
+
+
 @pytest.mark.parametrize("text", ["NORMAL", "normal"])
 async def test_synchronous_option_goes_before_settings(tmp_path: Path, text: str) -> None:
     """What the address says is what the connection uses."""

@@ -173,6 +173,26 @@ async def test_tables_that_are_missing_want_repair(sqlite: SqliteStore, path: Pa
         await append(sqlite, entry("b"))
 
 
+async def test_emptied_file_wants_repair(sqlite: SqliteStore, path: Path) -> None:
+    """No unit is at fault. A process that has nothing to do notices it when it claims, and one that starts does not."""
+    await append(sqlite, entry("a"))
+    other = sqlite3.connect(path, isolation_level=None)
+    for (table,) in other.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+        other.execute(f"DELETE FROM {table}")
+    other.close()
+    calls = (
+        append(sqlite, entry("b")),
+        put(sqlite, mark("k", b"1")),
+        sqlite.claim("track", 1, 60.0),
+        sqlite.retry_dead(["a"]),
+        sqlite.forget(["lane"], reason="forgotten", tombstone=mark("t", b"1")),
+        sqlite.open(),
+    )
+    for call in calls:
+        with pytest.raises(StoreUnusable, match="was emptied"):
+            await call
+
+
 async def test_file_closed_and_opened_again_is_the_same(path: Path) -> None:
     """SQLite removes and makes the files beside it."""
     store = SqliteStore(path)
@@ -209,6 +229,24 @@ async def test_dropped_tables_want_repair_and_can_be_made_anew(postgres: tuple[P
             await call
     await store.init()
     assert ("b",) == (await append(store, entry("b"))).appended
+
+
+async def test_emptied_tables_want_repair_and_can_be_made_anew(postgres: tuple[PostgresStore, str]) -> None:
+    """Every call notices it, so that of an idle process does, and so does a process that starts."""
+    store, url = postgres
+    schema = url.partition("schema=")[2]
+    tables = ", ".join(f"{schema}.{name}" for name in ("entries", "heads", "marks", "counts", "store_version"))
+    await execute(url, f"TRUNCATE {tables}")
+    started = PostgresStore(url)
+    calls = (append(store, entry("b")), store.claim("track", 1, 60.0), store.open(), store.stats(), started.open())
+    for call in calls:
+        with pytest.raises(StoreUnusable, match=r"was emptied.*store init"):
+            await call
+    await started.init()
+    await started.open()
+    await started.close()
+    assert ("b",) == (await append(store, entry("b"))).appended
+    assert ["b"] == await claimed_ids(store)
 
 
 async def test_dropped_database_wants_repair(own_server: PostgresServer) -> None:

@@ -244,6 +244,15 @@ def test_the_text_never_leaves() -> None:
     assert "image" == made[1]["attachment_types"]
 
 
+def test_an_unknown_type_of_attachment_is_other() -> None:
+    """A type is free text of a webhook."""
+    kinds = ("jane@shop.example", None, "ig_reel")
+    made = automatic(MessageEvent(user_id="1", attachments=tuple(Attachment(type=kind) for kind in kinds)))
+
+    assert made is not None
+    assert "ig_reel,other" == made[1]["attachment_types"]
+
+
 def test_no_fact_uses_a_key_that_kochava_reserves() -> None:
     """Kochava's reserved keys would be misread."""
     made = automatic(PostbackEvent(user_id="1", payload="P", referral=Referral(ref="r", source="s", ad_id="a")))

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import json
 import re
+import string
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import quote, quote_plus
 
 from .copy_on_write import decoded, form_fields
 
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _STRING: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _SCALAR: Final = re.compile(r"[^\s,\]}]+")
+
+_UNRESERVED: Final = frozenset(f"{string.ascii_letters}{string.digits}_.-~")
+_SPECIAL: Final = frozenset("%&+#")
+_LOWER_CASE: Final = re.compile("%(?:[a-f]|.[a-f])")
 
 
 def json_like(text: str, new: Any) -> str:
@@ -142,8 +146,21 @@ def _field_like(written: str, key: str, old: str, new: str) -> str:
     if new == old:
         return written
     name, _, spelled = written.partition("=")
-    write = next((write for write in _FORM_VALUES if write(old) == spelled), quote_plus)
-    return f"{name}={write(text_like(old, new))}"
+    return f"{name}={_value_like(spelled, text_like(old, new))}"
+
+
+def _value_like(spelled: str, value: str) -> str:
+    """A value of a form, of whose characters those stand for themselves that do so in *spelled*."""
+    literal = _UNRESERVED | set(spelled) - _SPECIAL
+    space = "+" if "+" in spelled else "%20"
+    escape = "%%%02x" if _LOWER_CASE.search(spelled) else "%%%02X"
+
+    def written(char: str) -> str:
+        if char in literal:
+            return char
+        return space if char == " " else "".join(escape % byte for byte in char.encode("utf-8", "surrogatepass"))
+
+    return "".join(map(written, value))
 
 
 def _with_slashes(text: str) -> str:
@@ -157,13 +174,3 @@ _JSON_STRINGS: Final[tuple[Callable[[str], str], ...]] = (
     lambda text: json.dumps(text, ensure_ascii=False).replace("/", "\\/"),
 )
 """How JSON libraries write a string."""
-
-_FORM_VALUES: Final[tuple[Callable[[str], str], ...]] = (
-    quote_plus,
-    lambda text: quote(text, safe=""),
-    quote,
-    # JavaScript's, and what is written by hand.
-    lambda text: quote(text, safe="!~*'()"),
-    lambda text: re.sub("[%&+#]", lambda found: f"%{ord(found[0]):02X}", text),
-)
-"""How form text encodes a value."""

@@ -323,17 +323,18 @@ def _change(change: Mapping[str, Any], common: CommonFields) -> Event:
     if field == "inbox_labels" and isinstance(value, dict):
         return inbox_labels(value, common)
     if field is not None and field.startswith(_CONVERSATION_FIELDS):
-        common["user_id"] = _other_party(members(value), page_id)
         common["user_ref"] = _reference(members(value))
+        common["user_id"] = _other_party(members(value), page_id) or common["user_ref"]
     paid = members(value) if field in _PAID_MESSAGE_FIELDS else {}
     paid_ids = identifiers([paid.get("marketing_message_tracking_id"), paid.get("mid")])
     return ChangeEvent(**common, field=field, value=value, comment_id=comment_id, paid_message_ids=paid_ids)
 
 
 def _other_party(value: Mapping[str, Any], page_id: str | None) -> str | None:
-    """The person of a call or of a paid message: the party that is not the Page."""
-    parties = [person(value.get("sender")), identifier(value.get("from")), identifier(value.get("to"))]
+    """The id of the person of a call or of a paid message: that of the party that is not the Page."""
+    sender, recipient = (identifier(members(value.get(name)).get("id")) for name in ("sender", "recipient"))
+    parties = [sender, identifier(value.get("from")), identifier(value.get("to"))]
     if value.get("call_direction") == "business_initiated":
         parties.reverse()
-    parties += identifier(value.get("recipient_id")), person(value.get("recipient"))
+    parties += identifier(value.get("recipient_id")), recipient
     return next((party for party in parties if party is not None and party != page_id), None)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlunsplit
+from urllib.parse import urlencode, urlunsplit
 
 import attrs
 
 from ...exceptions import SettingsError, Violation
 from ...settings import Secret
-from ..url import split_address
+from ..url import options_of, split_address
 
 SCHEMES = ("postgresql", "postgres")
 
@@ -81,7 +81,7 @@ def parse_postgres(url: str) -> PostgresAddress:
     if not all(0 < port <= HIGHEST_PORT for port in ports):
         wanted = f"a port between 1 and {HIGHEST_PORT}"
         raise _wrong(wanted, "another")
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    options = options_of(parts)
     passed_on = urlencode({name: value for name, value in options.items() if name in _PASSED_ON})
     return PostgresAddress(
         dsn=Secret(urlunsplit(parts._replace(scheme="postgresql", query=passed_on))),

@@ -6,6 +6,7 @@ import asyncpg  # type: ignore[import-untyped]
 
 from ...exceptions import NotStorable, StoreError, StoreUnavailable, StoreUnusable
 from ..tls import tls_advice
+from ..unforeseen import unforeseen
 
 FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """What asyncpg raises for the server and the connection."""
@@ -14,6 +15,8 @@ _OF_THE_UNIT: tuple[tuple[type[BaseException], str], ...] = (
     (asyncpg.ProgramLimitExceededError, "too large for the store"),
     (asyncpg.IntegrityConstraintViolationError, "refused by a constraint of the store"),
     (asyncpg.DataError, "the store has no form for it"),
+    (UnicodeError, "the store has no form for it"),
+    (OverflowError, "the store has no form for it"),
 )
 
 _WANTS_REPAIR: tuple[tuple[type[BaseException], str], ...] = (
@@ -45,8 +48,7 @@ def classify(exc: Exception, shown: str) -> StoreError:
     """
     The error to raise for *exc*: what was tried, and how to fix it.
 
-    What is neither of the server nor of the connection is taken for a fault of the unit, such as a text that is not
-    UTF-8: were it one of the store, not even a dead letter could be kept.
+    Only what is said of a value is a fault of the unit, such as a text that is not UTF-8.
 
     Args:
         shown: The address of the store.
@@ -56,11 +58,8 @@ def classify(exc: Exception, shown: str) -> StoreError:
     for kind, reason in _OF_THE_UNIT:
         if isinstance(exc, kind):
             return NotStorable(f"the store {shown} cannot keep this ({type(exc).__name__})", reason=reason)
-    if isinstance(exc, TypeError | ValueError | OverflowError) and not isinstance(exc, FAILURES):
-        reason = "the store has no form for it"
-        return NotStorable(f"the store {shown} cannot keep this ({type(exc).__name__})", reason=reason)
     if not isinstance(exc, (*FAILURES, MemoryError)):
-        return NotStorable(f"the store {shown} cannot keep this ({type(exc).__name__})")
+        return unforeseen(exc, shown)
     said = str(exc).partition("\n")[0] or type(exc).__name__
     repair = next((text for kind, text in _WANTS_REPAIR if isinstance(exc, kind)), None)
     if repair is not None:

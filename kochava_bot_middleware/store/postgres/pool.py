@@ -13,7 +13,7 @@ from ...clock import Clock
 from ...exceptions import NotStorable, StoreUnavailable
 from .address import PostgresAddress
 from .errors import FAILURES, classify
-from .schema import check, prove_writable
+from .schema import check, emptied
 from .session import PostgresSession, Raced
 
 P = ParamSpec("P")
@@ -33,6 +33,9 @@ _BEGIN = "; ".join(
         "SET LOCAL jit TO off",
     )
 )
+
+_BEGIN_CHECKED = f"{_BEGIN}; SELECT FROM {{s}}.store_version"
+"""Without a round trip more, this notices that somebody emptied the tables. The answer is that of the last command."""
 
 PASSING = (Raced, asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError)
 """Errors after which the same transaction, begun again, is likely to succeed. Nothing was written."""
@@ -70,15 +73,6 @@ class PostgresPool:
             await self.run_unchecked(check, shown=self._address.shown, trusts_server=trusts_server)
             self._is_checked = True
 
-    async def prove_writable(self) -> None:
-        """
-        Write to each table, changing nothing.
-
-        Raises:
-            StoreUnusable: This user may not, or the server is a standby.
-        """
-        await self.run_unchecked(prove_writable)
-
     async def close(self) -> None:
         """Close every connection, once what was begun is finished."""
         if self._working:
@@ -95,13 +89,23 @@ class PostgresPool:
     ) -> T:
         """Do *work* in a transaction of its own, repeated if it met another transaction."""
         await self.open()
-        return await self.run_unchecked(work, *args, **kwargs)
+        return await self._shielded(_BEGIN_CHECKED, work, *args, **kwargs)
 
     async def run_unchecked(
         self, work: Callable[Concatenate[PostgresSession, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """The same, whether or not the tables are there. It is finished even if the caller is cancelled meanwhile."""
-        task = asyncio.get_running_loop().create_task(self._run(work, *args, **kwargs))
+        """The same, whether or not the tables are there."""
+        return await self._shielded(_BEGIN, work, *args, **kwargs)
+
+    async def _shielded(
+        self,
+        begin: str,
+        work: Callable[Concatenate[PostgresSession, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """It is finished even if the caller is cancelled meanwhile."""
+        task = asyncio.get_running_loop().create_task(self._run(begin, work, *args, **kwargs))
         self._working.add(task)
         task.add_done_callback(self._worked)
         return await asyncio.shield(task)
@@ -113,12 +117,16 @@ class PostgresPool:
             task.exception()
 
     async def _run(
-        self, work: Callable[Concatenate[PostgresSession, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+        self,
+        begin: str,
+        work: Callable[Concatenate[PostgresSession, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> T:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 with _translated(self._address.shown):
-                    async with self._transaction() as session:
+                    async with self._transaction(begin) as session:
                         return await work(session, *args, **kwargs)
             except PASSING as exc:
                 if attempt == ATTEMPTS and isinstance(exc, asyncpg.UniqueViolationError):
@@ -128,16 +136,16 @@ class PostgresPool:
         raise StoreUnavailable(message)
 
     @contextlib.asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[PostgresSession]:
+    async def _transaction(self, begin: str) -> AsyncIterator[PostgresSession]:
         timeout = self._address.timeout_seconds
         pool = await self._connected()
         connection = await pool.acquire(timeout=timeout)
         try:
-            await connection.execute(_BEGIN)
+            schema = self._address.schema
+            if await connection.execute(begin.replace("{s}", schema)) == "SELECT 0":
+                raise emptied(self._address.shown, schema)
             now = None if self._clock is None else self._clock.now()
-            yield PostgresSession(
-                connection=connection, schema=self._address.schema, now=now, dedupe_seconds=self._dedupe_seconds
-            )
+            yield PostgresSession(connection=connection, schema=schema, now=now, dedupe_seconds=self._dedupe_seconds)
             await connection.execute("COMMIT")
         except Exception as exc:
             await _roll_back(connection)

@@ -107,23 +107,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 MIGRATION_SECONDS = 86_400.0
 """Longest wait for one statement of a migration, which rewrites whole tables."""
 
-_PROVE_WRITABLE = """
-WITH new_entries AS (INSERT INTO {s}.entries SELECT * FROM {s}.entries WHERE false),
-    entries AS (UPDATE {s}.entries SET place = place WHERE false),
-    old_entries AS (DELETE FROM {s}.entries WHERE false),
-    new_heads AS (INSERT INTO {s}.heads SELECT * FROM {s}.heads WHERE false),
-    heads AS (UPDATE {s}.heads SET place = place WHERE false),
-    old_heads AS (DELETE FROM {s}.heads WHERE false),
-    new_marks AS (INSERT INTO {s}.marks SELECT * FROM {s}.marks WHERE false),
-    marks AS (UPDATE {s}.marks SET key = key WHERE false),
-    old_marks AS (DELETE FROM {s}.marks WHERE false),
-    new_counts AS (INSERT INTO {s}.counts SELECT * FROM {s}.counts WHERE false),
-    counts AS (UPDATE {s}.counts SET part = part WHERE false)
-SELECT nextval('{s}.places')
-"""
-"""Rights are looked at even where no row is meant. The place is written indeed, which a standby cannot do."""
-
 _VERSION = "SELECT version FROM {s}.store_version"
+_VERSION_OF_TABLES = """
+SELECT CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass('{s}.entries')
+    AND attname = 'purged' AND NOT attisdropped) THEN 2 ELSE 1 END
+"""
 _HAS_VERSION = "SELECT to_regclass('{s}.store_version') IS NOT NULL"
 _HAS_TABLES = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = to_regnamespace('{s}'))"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('kochava-bot store init', 0))"
@@ -138,6 +126,8 @@ async def check(session: PostgresSession, *, shown: str, trusts_server: bool) ->
         SchemaTooNew: A newer release made them.
     """
     version = await _version(session)
+    if version is None:
+        raise emptied(shown, session.schema)
     _refuse_newer(version, session.schema, shown)
     if version < len(MIGRATIONS):
         found = f"has schema version {version}" if version else "has no tables of this package"
@@ -148,11 +138,6 @@ async def check(session: PostgresSession, *, shown: str, trusts_server: bool) ->
         advice = "set it on (ALTER ROLE … SET synchronous_commit = on), or accept that with ?durability=server"
         message = f"the store {shown} could lose what it committed, since synchronous_commit is off; {advice}"
         raise StoreUnusable(message)
-
-
-async def prove_writable(session: PostgresSession) -> None:
-    """Do what needs each right that a bot and a worker need; no row is changed, and one place is given to nobody."""
-    await session.fetch(_PROVE_WRITABLE)
 
 
 async def initialize(session: PostgresSession, *, shown: str) -> None:
@@ -166,6 +151,9 @@ async def initialize(session: PostgresSession, *, shown: str) -> None:
     session = attrs.evolve(session, timeout_seconds=MIGRATION_SECONDS)
     await session.fetch(_LOCK)
     version = await _version(session)
+    if version is None:
+        version = await session.value(_VERSION_OF_TABLES)
+        await session.fetch("INSERT INTO {s}.store_version VALUES ($1::integer)", version)
     _refuse_newer(version, session.schema, shown)
     if version == 0:
         if await session.value(_HAS_TABLES):
@@ -182,8 +170,18 @@ async def initialize(session: PostgresSession, *, shown: str) -> None:
     await session.fetch("UPDATE {s}.store_version SET version = $1", len(MIGRATIONS))
 
 
-async def _version(session: PostgresSession) -> int:
-    return int(await session.value(_VERSION)) if await session.value(_HAS_VERSION) else 0
+def emptied(shown: str, schema: str) -> StoreUnusable:
+    """The error for a missing row of `store_version`, which is always there, unless somebody emptied the tables."""
+    advice = "see who did it, then run `kochava-bot store init`"
+    return StoreUnusable(f"the store {shown} was emptied: store_version of {schema} has no row; {advice}")
+
+
+async def _version(session: PostgresSession) -> int | None:
+    """The version of the tables; 0 without tables, ``None`` where it is missing."""
+    if not await session.value(_HAS_VERSION):
+        return 0
+    rows = await session.fetch(_VERSION)
+    return int(rows[0][0]) if rows else None
 
 
 def _refuse_newer(version: int, schema: str, shown: str) -> None:

@@ -36,8 +36,9 @@ from collections.abc import Callable, Mapping, Sequence
 import attrs
 
 from ...clock import Clock, SystemClock
-from ...exceptions import StoreUnavailable
+from ...exceptions import NotStorable, StoreUnavailable, StoreUnusable
 from ..plan import recall_storable
+from ..probe import REFUSED
 from ..records import Claim, Committed, CommitVerdict, EntryState, Listed, Mark, QueueStats, Unit
 from ..settings import NewToken, StoreSettings, unique_tokens
 from . import queries
@@ -46,6 +47,7 @@ from .batches import Batches, touched_by
 from .commit import commit_units
 from .notifier import PostgresNotifier
 from .pool import PostgresPool
+from .probe import prove_writable
 from .schema import initialize
 
 TRANSACTIONS = 2
@@ -144,9 +146,13 @@ class PostgresStore:
 
     async def open(self) -> None:
         self._closed = False
-        pool = self._running().pool
-        await pool.open()
-        await pool.prove_writable()
+        message = f"the store {self._address.shown} {REFUSED}"
+        try:
+            is_kept = await self._running().pool.run(prove_writable)
+        except NotStorable as exc:
+            raise StoreUnusable(message) from exc
+        if not is_kept:
+            raise StoreUnusable(message)
 
     async def close(self) -> None:
         self._closed = True

@@ -6,13 +6,13 @@ import enum
 import re
 from collections.abc import Mapping
 from typing import NoReturn
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 import attrs
 
 from ...exceptions import SettingsError, Violation
 from ...settings import host_and_port
-from ..url import split_address
+from ..url import options_of, split_address
 
 SCHEMES = ("redis", "rediss", "unix")
 """Plain, encrypted, and by a socket file of this machine."""
@@ -90,7 +90,7 @@ def parse_redis_address(url: str) -> RedisAddress:
         port = 0
     if port == 0:
         _refuse("a port between 1 and 65535", "another")
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    options = options_of(parts)
     for option in options:
         if option not in _OPTIONS:
             _refuse(f"only the options {', '.join(_OPTIONS)}", option)

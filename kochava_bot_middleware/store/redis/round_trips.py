@@ -22,6 +22,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ...exceptions import NotStorable, StoreUnavailable
 from ..records import Committed, Unit
+from ..unforeseen import unforeseen
 from .address import Durability, RedisAddress
 from .client import Client, Command
 from .errors import classify
@@ -241,7 +242,7 @@ class RoundTrips:
         try:
             call.resolve(answer)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the callers get it and the others are served
-            call.resolve(classify(exc, self._address))
+            call.resolve(unforeseen(exc, str(self._address)))
         return []
 
 

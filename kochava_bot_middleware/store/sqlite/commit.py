@@ -18,6 +18,7 @@ from ..plan import CommitPlan, Lane, QueuedEntry, Snapshot, StoredHead
 from ..records import Committed, Condition, Entry, Mark, Unit
 from ..settings import NewToken
 from . import statements as sql
+from .errors import Emptied
 
 MOST_ROWS = 64
 """Rows of one INSERT: some hundred values, far below the limit of any SQLite."""
@@ -48,6 +49,14 @@ def write_marks(connection: sqlite3.Connection, marks: Iterable[Mark], now: floa
     insert(connection, sql.MARKS, rows, sql.REPLACE_MARK)
     if len(rows) < len(marks):
         connection.executemany(sql.DELETE_MARK, [(mark.key,) for mark in marks if mark.value is None])
+
+
+def next_place(connection: sqlite3.Connection) -> int:
+    """The next place. Its row is never missing, unless somebody emptied the tables."""
+    row = connection.execute(sql.NEXT_PLACE).fetchone()
+    if row is None:
+        raise Emptied
+    return int(row[0])
 
 
 def recall(connection: sqlite3.Connection, now: float, *, keys: Sequence[str]) -> dict[str, bytes]:
@@ -94,6 +103,8 @@ def _read(
     stored, stored_heads, values, next_place = connection.execute(
         statement, (*passed, now, now - dedupe_seconds)
     ).fetchone()
+    if next_place is None:
+        raise Emptied
     seen: set[str] = set()
     lapsed: set[str] = set()
     for index, is_lapsed in orjson.loads(stored):
@@ -179,28 +190,36 @@ def _head_row(head: QueuedEntry) -> tuple[object, ...]:
 
 def json_of(numbers: Iterable[int]) -> str:
     """Integers, as a statement takes them."""
-    return orjson.dumps(list(numbers)).decode()
+    return _json(list(numbers))
 
 
 def json_of_texts(texts: Iterable[str]) -> str:
     """Texts, as a statement takes them."""
     texts = list(texts)
-    passed = orjson.dumps(texts).decode()
-    return orjson.dumps(list(map(_escaped, texts))).decode() if _NUL_OR_ESCAPE in passed else passed
+    passed = _json(texts)
+    return _json(list(map(_escaped, texts))) if _NUL_OR_ESCAPE in passed else passed
 
 
 def json_of_groups(groups: Mapping[str, Sequence[str]]) -> str:
     """Lists of texts by another text, as a statement takes them."""
-    passed = orjson.dumps(groups).decode()
+    passed = _json(groups)
     if _NUL_OR_ESCAPE in passed:
         escaped = {_escaped(key): list(map(_escaped, texts)) for key, texts in groups.items()}
-        return orjson.dumps(escaped).decode()
+        return _json(escaped)
     return passed
 
 
 def is_escaped(*passed: str) -> bool:
     """Whether there may be escaped texts in what is passed to a statement."""
     return any(_NUL_OR_ESCAPE in each for each in passed)
+
+
+def _json(value: object) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        message = "a text holds half a character (a lone surrogate)"
+        raise UnicodeError(message) from None
 
 
 def _escaped(text: str) -> str:

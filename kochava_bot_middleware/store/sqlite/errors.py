@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from ...exceptions import NotStorable, StoreError, StoreUnavailable, StoreUnusable
+from ..unforeseen import unforeseen
 
 _PASSING = {
     "SQLITE_CANTOPEN": "cannot be opened; see that it is a file in a folder this user may write to",
@@ -33,11 +34,16 @@ _OF_THE_UNIT = {
 _DAMAGED = ("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 
+class Emptied(Exception):
+    """A row is missing that every file of ours has."""
+
+
 def classify(exc: Exception, path: Path) -> StoreError:
     """
     The error to raise for *exc*: what was tried, and how to fix it.
 
-    What is not known is taken for a fault of the unit: were it one of the store, not even a dead letter could be kept.
+    What SQLite says and is not known is taken for a fault of the unit: were it one of the store, not even a dead letter
+    could be kept.
     """
     if isinstance(exc, StoreError):
         return exc
@@ -68,6 +74,9 @@ def _classified(exc: Exception, name: str, path: Path) -> StoreError:
     if isinstance(exc, sqlite3.Error) and str(exc).startswith("no such "):
         advice = "misses our tables; restore it from a backup, or move it away to begin anew"
         return StoreUnusable(f"the store {path} {advice} (SQLite: {exc})")
+    if isinstance(exc, Emptied):
+        advice = "was emptied; restore it from a backup, or move it away to begin anew"
+        return StoreUnusable(f"the store {path} {advice}")
     if isinstance(exc, MemoryError | OSError) or (isinstance(exc, sqlite3.Error) and "closed database" in str(exc)):
         return StoreUnavailable(f"the store {path} cannot be used ({type(exc).__name__}: {exc})")
     # Not the text of the error, which may quote what could not be kept.
@@ -75,6 +84,6 @@ def _classified(exc: Exception, name: str, path: Path) -> StoreError:
     for prefix, reason in _OF_THE_UNIT.items():
         if name.startswith(prefix):
             return NotStorable(message, reason=reason)
-    if isinstance(exc, TypeError | ValueError | OverflowError):
+    if isinstance(exc, UnicodeError | OverflowError):
         return NotStorable(message, reason="the store has no form for it")
-    return NotStorable(message)
+    return NotStorable(message) if isinstance(exc, sqlite3.Error) else unforeseen(exc, str(path))

@@ -12,19 +12,41 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..records import Claim, EntryState, Listed, Mark, QueueStats
+from .. import probe
+from ..records import Claim, Committed, CommitVerdict, EntryState, Listed, Mark, QueueStats, Unit
 from ..settings import NewToken
 from . import statements as sql
-from .commit import add_counts, entry_of, insert, json_of, json_of_texts, write_marks
+from .commit import add_counts, commit_units, entry_of, insert, json_of, json_of_texts, next_place, recall, write_marks
 
 
 def nothing(_connection: sqlite3.Connection, _now: float) -> None:
     """To have the file opened."""
 
 
-def prove_writable(connection: sqlite3.Connection, _now: float) -> None:
-    """Write something. To open a file that can only be read fails at nothing else."""
+def prove_writable(connection: sqlite3.Connection, now: float, *, dedupe_seconds: float) -> bool:
+    """
+    Write something, to which a file that can only be read fails, and take back what commits write; returns whether all
+    of it was there.
+    """
+    next_place(connection)
     connection.execute(sql.PROVE_WRITABLE)
+    connection.execute("SAVEPOINT probe")
+
+    def committed(unit: Unit) -> Committed:
+        (answer,) = commit_units(connection, [unit], now, new_token=lambda: probe.TOKEN, dedupe_seconds=dedupe_seconds)
+        return answer
+
+    def owned() -> int:
+        return len(renew_leases(connection, now, claims=claims, lease_seconds=60.0))
+
+    claims = committed(probe.beginning()).leased
+    name = claims[0].entry.id
+    is_kept = owned() == 1 and committed(probe.end_of(claims[0])).verdict is CommitVerdict.COMMITTED
+    is_kept = is_kept and owned() == 0 and not recall(connection, now, keys=[name])
+    is_kept = is_kept and connection.execute(sql.DELETE_ENDED, (name,)).rowcount == 1
+    connection.execute("ROLLBACK TO probe")
+    connection.execute("RELEASE probe")
+    return is_kept
 
 
 def claim_heads(
@@ -39,6 +61,9 @@ def claim_heads(
         claim = Claim(entry=entry, token=new_token(), attempt=attempts + 1, is_takeover=bool(is_leased))
         claims.append(claim)
         leases.append((claim.token, expires_at, claim.attempt, queue, place))
+    if not claims:
+        # An idle process notices it, too.
+        next_place(connection)
     connection.executemany(sql.LEASE_HEAD, leases)
     return claims
 
@@ -111,8 +136,7 @@ def read_page(
 
 def retry_dead(connection: sqlite3.Connection, now: float, *, ids: Sequence[str]) -> int:
     """Put dead entries back at the end of their lanes."""
-    (first_place,) = connection.execute(sql.NEXT_PLACE).fetchone()
-    place = first_place
+    place = first_place = next_place(connection)
     counts: Counter[tuple[str, str]] = Counter()
     for entry_id in ids:
         row = connection.execute(sql.FIND_DEAD, (entry_id,)).fetchone()
@@ -127,7 +151,7 @@ def retry_dead(connection: sqlite3.Connection, now: float, *, ids: Sequence[str]
         place += 1
     connection.execute(sql.SET_NEXT_PLACE, (place,))
     add_counts(connection, counts)
-    return int(place - first_place)
+    return place - first_place
 
 
 def places_of_lanes(
@@ -136,7 +160,7 @@ def places_of_lanes(
     """The places of all rows of *lanes* from *first_place* on, and the next place. Reads each row of the file."""
     values = {"lanes": json_of_texts(lanes), "first_place": first_place}
     places = [place for (place,) in connection.execute(sql.PLACES_OF_LANES, values)]
-    return places, connection.execute(sql.NEXT_PLACE).fetchone()[0]
+    return places, next_place(connection)
 
 
 def forget_lanes(

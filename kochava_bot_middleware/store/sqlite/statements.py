@@ -86,6 +86,8 @@ SET_NEXT_PLACE = "UPDATE places SET next = ?"
 
 PROVE_WRITABLE = "UPDATE places SET next = next"
 
+DELETE_ENDED = "DELETE FROM entries WHERE id = ? AND state = 'done'"
+
 END_ENTRIES = f"""
 UPDATE OR FAIL entries SET state = ?2, attempts = ?3, reason = ?4, detail = ?5, ended_at = ?6,
     body = CASE WHEN ?2 = 'dead' THEN body ELSE x'' END,

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...clock import Clock, SystemClock
-from ...exceptions import StoreUnavailable
+from ...exceptions import NotStorable, StoreUnavailable, StoreUnusable
 from ..plan import recall_storable
+from ..probe import REFUSED
 from ..records import Claim, Committed, EntryState, Listed, Mark, QueueStats, Unit
 from ..settings import NewToken, StoreSettings, unique_tokens
 from . import queries
-from .errors import classify, is_busy
+from .errors import Emptied, classify, is_busy
 from .forks import reading_apart
 from .notifier import SqliteNotifier, socket_folder
 from .reserve import Reserve
@@ -97,12 +98,19 @@ class SqliteStore:
     async def open(self) -> None:
         self._closed = False
         await self.read(queries.nothing)
+        query = partial(queries.prove_writable, dedupe_seconds=self._settings.dedupe_seconds)
+        message = f"the store {self.path} {REFUSED}"
         try:
-            await self._change(queries.prove_writable)
+            is_kept = await self._change(query)
+        except NotStorable as exc:
+            raise StoreUnusable(message) from exc
         except StoreUnavailable as exc:
             # Who waits for another process to end its write is allowed to write.
             if not is_busy(exc.__cause__):
                 raise
+            return
+        if not is_kept:
+            raise StoreUnusable(message)
 
     async def close(self) -> None:
         self._closed = True
@@ -242,7 +250,7 @@ class SqliteStore:
             try:
                 connection.execute("BEGIN")
                 return query(connection, self._clock.now())
-            except sqlite3.Error as exc:
+            except (sqlite3.Error, Emptied) as exc:
                 raise classify(exc, self.path) from exc
 
 
