@@ -114,7 +114,8 @@ class SendTracker:
         context = context_of(attrs.evolve(outgoing, creative=creative_of(outgoing)))
         rewritten, changed, _ = rewrite(whole, links, context)
         # Outside of handling, nothing could be written: this must not wait.
-        if changed and links is app.links and links.names_people and self._recorder.current() is not None:
+        is_handled = self._recorder.current(outgoing.recipient.user_id) is not None
+        if changed and links is app.links and links.names_people and is_handled:
             self._facts.note_links(outgoing, app, _named_in(outgoing))
         return rewritten if has_recipient else {key: rewritten[key] for key in body}
 

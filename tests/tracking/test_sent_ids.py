@@ -195,6 +195,14 @@ async def test_an_id_in_a_link_that_a_handler_rewrote_is_named(smartlinks: Any, 
         assert {key: value} == await named(bot)
 
 
+async def test_an_id_in_a_link_is_named_where_events_of_several_people_are_handled() -> None:
+    """By one call, which rewrites a body for one of them."""
+    bot = tracked_bot(wire=DELETION, smartlinks={**SMARTLINKS, "user_param": "uid"}, events={"automatic": "off"})
+    async with bot.kochava.handling_together([bot.message(), bot.message(user_id="other")]):
+        bot.kochava.rewrite(body_to())
+    assert {"uid": USER_ID} == await named(bot)
+
+
 async def test_a_handler_that_rewrites_a_link_without_an_id_tells_nothing() -> None:
     """Nothing of the person left, and nothing is kept."""
     bot = tracked_bot(wire=DELETION, smartlinks={**SMARTLINKS, "user_param": None}, events={"automatic": "off"})
