@@ -310,7 +310,8 @@ class RedisStore:
             client = await self._connect(self.address)
             name = secrets.token_hex(8)
             # Should the server lose its last second, it gives numbers again, but never a prefix.
-            common = {**self._common, "tokens": self._token_prefix or f"{new_owner()}-"}
+            tokens = f"{new_owner()}-" if self._token_prefix is None else self._token_prefix
+            common = {**self._common, "tokens": tokens}
             session = await open_session(client, self.address, name=name, now=self._now, common=common)
             self._session = session
         finally:
