@@ -19,7 +19,8 @@ from tests.integrations.webhooks import PAGE_ID, signature_of
 
 PERSON = "5551"
 
-NOW = int(time.time() * 1000)
+NOW = int(time.time() * 1000) + 1_800_000
+"""Read and tapped after everything that a test sends, however long after this the test begins."""
 
 
 def webhook(*items: dict[str, Any]) -> bytes:
