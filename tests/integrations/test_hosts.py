@@ -19,7 +19,7 @@ from tests.integrations.webhooks import PAGE_ID, signature_of
 
 PERSON = "5551"
 
-NOW = int(time.time() * 1000) + 1_800_000
+NOW = int(time.time() * 1000) + 4 * 3_600_000
 """Read and tapped after everything that a test sends, however long after this the test begins."""
 
 
