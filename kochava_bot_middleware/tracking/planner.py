@@ -1,0 +1,238 @@
+"""
+Plans recordings: reads the stored state of their people, and asks the callables of the settings.
+
+The state is read only at the end of a handling, and read again when another process changed it in between.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from ..exceptions import TrackingError
+from ..messenger.events import AccountLinkingEvent, DeliveryEvent, Event
+from ..store.records import Committed, Unit
+from ..telemetry.counts import LeftOut
+from .consent import NOT_ASKED
+from .people import Person, call_hook
+from .privacy import Privacy
+from .record_plan import RecordingPlan, comment_marks, greeting_keys, keys_to_read, person_as_known, plan_person
+from .recording import RecordedPerson, Recording
+from .settings import TrackingContext
+from .state import (
+    KnownState,
+    StateKey,
+    greeting_key,
+    page_key,
+    record_entry,
+    sent_from_bytes,
+    sent_to_bytes,
+    suppression_of,
+    values_of,
+    write,
+)
+
+log = logging.getLogger(__name__)
+
+REMEMBERED_MIDS = 1000
+"""Delivered messages that may belong to a send whose person is not known yet, as far as this process saw them."""
+
+PAGE_SEEN_SECONDS = 7 * 86400.0
+"""For how long a Page that sent a delivery event is expected to send more of them."""
+
+
+class RecordingPlanner:
+    """
+    What recordings become, and what was made of them.
+
+    Args:
+        on_recorded: As of `Recorder`.
+    """
+
+    def __init__(
+        self, context: TrackingContext, privacy: Privacy, on_recorded: Callable[[Collection[str]], None]
+    ) -> None:
+        self._context = context
+        self._privacy = privacy
+        self._on_recorded = on_recorded
+        self._delivered: OrderedDict[StateKey, Person] = OrderedDict()
+        self._pages_seen: dict[StateKey, float] = {}
+
+    async def plan(self, recording: Recording) -> RecordingPlan:
+        """What *recording* becomes, given the state that is stored now. Nothing is written or counted."""
+        event = None if recording.without_event else recording.event
+        if not recording.is_complete:
+            if isinstance(event, AccountLinkingEvent):
+                await self._identify_on_linking(recording, event)
+            recording.complete()
+        plan = RecordingPlan()
+        self._plan_greetings(recording, plan)
+        if event is not None:
+            app, now = self._context.apps.of(event.page_id), self._context.clock.now()
+            plan.marks += comment_marks(event, app, prefix=self._context.prefix, now=now)
+        if (page := self._unseen_page(event)) is not None:
+            plan.marks.append(write(page, b"1", expires_after_seconds=PAGE_SEEN_SECONDS))
+        parts = []
+        test_users = self._context.settings.test_users
+        for part in recording.people.values():
+            if part.person.user_id in test_users or (part.joined_to and part.joined_to.person.user_id in test_users):
+                plan.left_out += [LeftOut.TEST_USER] * len(part.events)
+            else:
+                parts.append(part)
+        keys = [key for part in parts for key in keys_to_read(part, _event_of(part, recording))]
+        stored = values_of(keys, await self._context.store.recall(keys)) if keys else {}
+        for part in parts:
+            plan.add(await self._plan_part(part, stored, recording))
+        return plan
+
+    def unit_of(self, plan: RecordingPlan) -> Unit:
+        """What is written of *plan*; what cannot be, or in a dry run, is added to what it leaves out."""
+        appends = []
+        for record in plan.records:
+            if self._context.is_dry_run:
+                log.info("dry_run: %s %s", record.kind, getattr(record, "event_name", ""))
+                plan.left_out.append(LeftOut.DRY_RUN)
+                continue
+            try:
+                appends.append(record_entry(record, self._context.clock.now()))
+            except (TypeError, ValueError) as exc:
+                self._context.incidents.report("record_not_storable", record.kind, reason=type(exc).__name__)
+                plan.left_out.append(LeftOut.NOT_STORABLE)
+        return Unit(appends=[*appends, *plan.timers], marks=plan.marks)
+
+    def count(self, recording: Recording, plan: RecordingPlan | None, committed: Committed | None) -> None:
+        """Count what was recorded and left out."""
+        counts = self._context.counts
+        if committed is not None and (page := self._unseen_page(recording.event)) is not None:
+            self._pages_seen[page] = self._context.clock.now()
+        if recording.left_out:
+            counts.left_out.update(recording.left_out)
+            recording.left_out.clear()
+        if plan is None:
+            return
+        counts.left_out.update(plan.left_out)
+        if recording.is_ignored:
+            counts.left_out[LeftOut.IGNORED] += 1
+        if committed is not None and (plan.records or plan.timers):
+            records = {record.id: record for record in plan.records}
+            new = [records[entry_id] for entry_id in committed.appended if entry_id in records]
+            counts.recorded.update(record.kind for record in new)
+            if committed.set_aside:
+                counts.left_out[LeftOut.NOT_STORABLE] += sum(entry_id in records for entry_id in committed.set_aside)
+            if new or any(timer.id in committed.appended for timer in plan.timers):
+                self._on_recorded({record.queue for record in new})
+
+    async def _identify_on_linking(self, recording: Recording, event: AccountLinkingEvent) -> None:
+        person = recording.person
+        if person is None or event.status != "linked" or event.standby or event.from_page:
+            return
+        identify = self._context.apps.of(person.page_id).identity.identify_on_linking
+        if identify is None:
+            return
+        try:
+            identities = await call_hook(identify, event)
+            if identities:
+                recording.identify(person, identities)
+        except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
+            self._context.incidents.report("identify_on_linking_failed", reason=type(exc).__name__)
+
+    def _plan_greetings(self, recording: Recording, plan: RecordingPlan) -> None:
+        """Greetings to people whose id is not known: give them to those whose delivery came first, keep the others."""
+        prefix = self._context.prefix
+        greetings, recording.greetings = recording.greetings, []
+        for greeting in greetings:
+            app, identified_by, sent = greeting
+            keys = [greeting_key(app.app_id, name, prefix) for name in identified_by]
+            person = next((self._delivered[key] for key in keys if key in self._delivered), None)
+            if person is not None:
+                recording.add_delivered_greeting(person, sent)
+                continue
+            recording.greetings.append(greeting)
+            keep = app.greeting.window_seconds
+            plan.marks += [write(key, sent_to_bytes(sent), expires_after_seconds=keep) for key in keys]
+
+    def _unseen_page(self, event: Event | None) -> StateKey | None:
+        """The key of the fact that the Page of *event* has delivery events; ``None`` but for about once a day."""
+        if not isinstance(event, DeliveryEvent) or event.from_page:
+            return None
+        if not self._context.apps.of(event.page_id).has_greeting:
+            return None
+        key = page_key(event.page_id, self._context.prefix)
+        seen_at = self._pages_seen.get(key, 0.0)
+        return key if self._context.clock.now() - seen_at > PAGE_SEEN_SECONDS / 7 else None
+
+    async def _plan_part(
+        self, part: RecordedPerson, stored: Mapping[StateKey, bytes], recording: Recording
+    ) -> RecordingPlan:
+        suppression = suppression_of(part.suppressed_by(stored))
+        if suppression is not None:
+            return RecordingPlan(left_out=[suppression] * len(part.events))
+        joined_to = part.joined_to
+        if joined_to is not None and (because := joined_to.suppressed_by(stored)) is not None:
+            # They opted out before it was known that this is a reference to them.
+            return RecordingPlan(marks=[write(part.suppression_keys[0], because)])
+        if joined_to is not None and joined_to.answers.suppression is not None:
+            return RecordingPlan()
+        event = _event_of(part, recording)
+        if event is None:
+            part.person = person_as_known(part, stored)
+        keys = greeting_keys(part, event) if part.signals else []
+        unsent = [key for key in keys if sent_from_bytes(stored.get(key)) is None]
+        self._remember_deliveries(part.person, unsent)
+        # Most deliveries concern no greeting.
+        is_only_delivery = unsent == keys and part.is_only_delivery
+        if not is_only_delivery:
+            await self._ask_hooks(part, stored, event)
+        now = self._context.clock.now()
+        planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
+        if is_only_delivery and planned.records:
+            await self._ask_hooks(part, stored, event)
+            planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
+        if LeftOut.NOT_STORABLE in planned.left_out:
+            self._context.incidents.report("record_not_storable", "state", reason="no stored form")
+        return planned
+
+    def _remember_deliveries(self, person: Person, unsent: Sequence[StateKey]) -> None:
+        """A delivery may come before its greeting is recorded, which does not name the person."""
+        for key in unsent:
+            if "mid:" in key[1]:
+                self._delivered[key] = person
+                while len(self._delivered) > REMEMBERED_MIDS:
+                    self._delivered.popitem(last=False)
+
+    async def _ask_hooks(self, part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None) -> None:
+        """Call the callables of the settings, where there are any, once for each person of a recording."""
+        if part.app.has_hooks and part.answers is NOT_ASKED:
+            is_known = bool(KnownState.from_bytes(stored.get(part.keys.known)).first_record)
+            part.answers = await self._privacy.ask(part.app, part.person, event, is_known=is_known)
+
+
+class RecordingContributor:
+    """One recording's part of a commit: planned anew for each try, and counted once."""
+
+    def __init__(self, planner: RecordingPlanner, recording: Recording) -> None:
+        self._planner = planner
+        self._recording = recording
+        self._plan: RecordingPlan | None = None
+
+    async def contribute(self) -> Unit:
+        self._plan = await self._planner.plan(self._recording)
+        return self._planner.unit_of(self._plan)
+
+    def check_storable(self) -> None:
+        """Raise a `TrackingError` when something of the plan has no stored form."""
+        if self._plan is not None and LeftOut.NOT_STORABLE in self._plan.left_out:
+            msg = "it holds something that has no stored form, such as text that is no Unicode"
+            raise TrackingError(msg)
+
+    def committed(self, answer: Committed | None) -> None:
+        """Count what was recorded and left out. Idempotent."""
+        plan, self._plan = self._plan, None
+        self._planner.count(self._recording, plan, answer)
+
+
+def _event_of(part: RecordedPerson, recording: Recording) -> Event | None:
+    """The event being handled, if it is this person's."""
+    event = recording.event
+    return event if event is not None and event.user_id == part.person.user_id else None
