@@ -50,11 +50,20 @@ def client_middleware(kochava: KochavaMiddleware, *, hosts: Collection[str] = GR
             return await handler(request)
 
         async def call(change: Change | None) -> _Answer:
-            if change is not None and change.content is not None:
+            if change is None:
+                return _Answer(await handler(request))
+            url, body = request.url, request.body
+            if change.content is not None:
                 await _replace(request, change.content)
-            if change is not None and change.query is not None:
-                request.url = _with_query(request.url, change.query)
-            return _Answer(await handler(request))
+            if change.query is not None:
+                request.url = _with_query(url, change.query)
+            try:
+                return _Answer(await handler(request))
+            finally:
+                # A middleware around this one may send it again.
+                request.url = url
+                if change.content is not None:
+                    await _replace(request, await body.as_bytes() if body else b"")
 
         return (await sender.send(read, call)).response
 

@@ -172,9 +172,8 @@ def _read(requests: GraphRequests, request: httpx.Request) -> GraphRequest | Non
         return None
     if not requests.may_read(request.method, url.host, url.port, url.path):
         return None
-    return requests.read(
-        url.host, url.path, request.headers.get("content-type"), request.content, url.query.decode("latin-1")
-    )
+    content = b"".join(request.stream)
+    return requests.read(url.host, url.path, request.headers.get("content-type"), content, url.query.decode("latin-1"))
 
 
 def _changed(request: httpx.Request, change: Change | None) -> httpx.Request:
@@ -182,12 +181,16 @@ def _changed(request: httpx.Request, change: Change | None) -> httpx.Request:
         return request
     url, content = request.url, change.content
     if content is None:
-        content = request.content
+        assert isinstance(request.stream, httpx.ByteStream)
+        content = b"".join(request.stream)
         url = url.copy_with(query=(change.query or "").encode())
     headers = [
         (name, str(len(content)).encode() if name.lower() == b"content-length" else value)
         for name, value in request.headers.raw
     ]
-    return httpx.Request(
+    changed = httpx.Request(
         request.method, url, headers=headers, stream=httpx.ByteStream(content), extensions=request.extensions
     )
+    # Transports beneath may look at `content`.
+    changed.read()
+    return changed

@@ -25,7 +25,8 @@ Bot = TypeVar("Bot")
 
 def instrument(bot: Bot, kochava: KochavaMiddleware | SyncKochava) -> Bot:
     """
-    Let what *bot* sends to people pass the middleware: all of its methods that end in ``send_raw``.
+    Let what *bot* sends to people pass the middleware: all of its methods that end in ``send_raw``. To
+    instrument it again changes nothing.
 
     Args:
         bot: A `Bot` of pymessenger, of one of the packages made from it, or of a subclass.
@@ -44,9 +45,12 @@ def instrument(bot: Bot, kochava: KochavaMiddleware | SyncKochava) -> Bot:
         msg = f"{type(bot).__name__} is asynchronous: write `bot.add_middleware(kochava)`"
         raise RegistrationError(msg)
     sender = BlockingSender(kochava)
+    if getattr(send_raw, "kochava", None) is kochava:
+        return bot
 
     def send(payload: Any, *arguments: Any, **options: Any) -> Any:
         return sender.send_body(payload, lambda body: send_raw(body, *arguments, **options))
 
+    send.kochava = kochava  # type: ignore[attr-defined]
     bot.send_raw = send  # type: ignore[attr-defined]
     return bot

@@ -38,7 +38,7 @@ def instrument(
     """
     Let what *session* sends to people pass the middleware, in every thread.
 
-    Its adapters send as before, those too that are mounted later.
+    Its adapters send as before, those too that are mounted later. To instrument it again changes nothing.
 
     Args:
         hosts: The hosts of the Graph API.
@@ -53,11 +53,14 @@ def instrument(
     checked(session, requests.Session, "pass the session that sends, such as `client.session` of fbmessenger")
     sender = BlockingSender(kochava, hosts)
     adapter_of = session.get_adapter
+    if getattr(adapter_of, "kochava", None) is kochava:
+        return session
 
     def get_adapter(url: str) -> BaseAdapter:
         adapter = adapter_of(url)
         return _Adapter(sender, adapter) if sender.requests.has_host(*_host_and_port(url)) else adapter
 
+    get_adapter.kochava = kochava  # type: ignore[attr-defined]
     session.get_adapter = get_adapter  # type: ignore[method-assign]
     return session
 

@@ -38,7 +38,7 @@ class WebhookRoute:
     The address of the webhook within a foreign host.
 
     Args:
-        path: As Facebook requests it; a slash at its end makes no difference.
+        path: As Facebook requests it; slashes at its end or doubled ones make no difference.
         max_body_bytes: A larger body is refused with 413.
     """
 
@@ -46,14 +46,20 @@ class WebhookRoute:
         if not isinstance(path, str) or not path.startswith("/"):
             msg = f'`path` is the path of the webhook, such as "/webhook", got {path!r}'
             raise RegistrationError(msg)
-        self._path = path.rstrip("/")
+        self._path = _plain(path)
         self.max_body_bytes = max_body_bytes
         self.incidents = Incidents(SystemClock(), log)
 
     def matches(self, method: str, path: str, root: str = "") -> bool:
-        """Whether it is a webhook; *root* is the part of *path* at which the host is mounted, if that is known."""
-        path = path.rstrip("/")
-        return method == "POST" and (path == self._path or (root != "" and path == root.rstrip("/") + self._path))
+        """
+        Whether it is a webhook.
+
+        *root* is where the host is mounted, if that is known. Frameworks disagree on whether it is a part of *path*,
+        and routers on doubled slashes; what is taken for a webhook too often is read, and its signature checked.
+        """
+        if method != "POST":
+            return False
+        return self._path in {_plain(path), _plain(f"{root}/{path}")} or _plain(path) == _plain(f"{root}/{self._path}")
 
     def check_length(self, length: int) -> None:
         """
@@ -87,6 +93,10 @@ class WebhookRoute:
     def untracked(self, reason: str) -> None:
         """Note that a webhook cannot be tracked; the endpoint gets it nevertheless."""
         self.incidents.report("tracking_failed", "webhook", reason=reason)
+
+
+def _plain(path: str) -> str:
+    return "/" + "/".join(filter(None, path.split("/")))
 
 
 def endpoint_name(endpoint: Any) -> str | None:

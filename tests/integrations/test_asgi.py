@@ -146,6 +146,7 @@ async def test_an_endpoint_that_fails_fails_as_before(raised: bool) -> None:
         ("/webhook/", "", True),
         ("/api/webhook", "/api", True),
         ("/webhook", "/api", True),
+        ("//webhook", "", True),
         ("/webhooks", "", False),
         ("/api/webhook", "", False),
         ("/", "", False),
@@ -158,6 +159,15 @@ async def test_the_path_is_that_of_the_webhook(path: str, root_path: str, is_tra
     app = KochavaASGIMiddleware(App(), kochava=kochava_on(store))
     await ask(app, scope_of(body, path=path, root_path=root_path), body)
     assert is_tracked == bool(await recorded(store))
+
+
+async def test_the_path_may_have_the_prefix_that_a_proxy_takes_away() -> None:
+    """It is what Facebook requests; the framework tells the prefix apart from the rest."""
+    store = MemoryStore()
+    body = body_of("ann")
+    app = KochavaASGIMiddleware(App(), kochava=kochava_on(store), path="/api/webhook")
+    await ask(app, scope_of(body, path="/webhook", root_path="/api"), body)
+    assert await recorded(store)
 
 
 @pytest.mark.parametrize("path", ["webhook", "", None])

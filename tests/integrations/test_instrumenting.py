@@ -133,6 +133,64 @@ def test_an_answer_that_is_streamed_is_left_to_the_caller(wire: Wire, kochava: S
         assert wire.answer == answer.raw.read(decode_content=True)
 
 
+def test_instrumenting_again_changes_nothing(kochava: SyncKochava) -> None:
+    """However often, so that no chain of layers grows."""
+    session, bot = requests.Session(), Bot("token")
+    instrument(session, kochava)
+    pymessenger.instrument(bot, kochava)
+    first = session.get_adapter, bot.send_raw
+    instrument(session, kochava)
+    pymessenger.instrument(bot, kochava)
+    assert first == (session.get_adapter, bot.send_raw)
+
+
+class Reading(httpx.BaseTransport):
+    """A transport that looks at what it sends, such as to log it."""
+
+    def __init__(self) -> None:
+        self._inner = httpx.HTTPTransport()
+        self.seen: list[bytes] = []
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.seen.append(request.content)
+        return self._inner.handle_request(request)
+
+
+def test_a_transport_of_httpx_may_read_what_it_sends(wire: Wire, kochava: SyncKochava) -> None:
+    """Also beneath two layers, and where the request was made of a stream."""
+    reading = Reading()
+    transport = KochavaTransport(kochava, KochavaTransport(kochava, reading, hosts=wire.hosts), hosts=wire.hosts)
+    content = json.dumps(BODY).encode()
+    host = httpx.URL(wire.url).netloc.decode()
+    headers = {"Host": host, "Content-Type": "application/json", "Content-Length": str(len(content))}
+    request = httpx.Request("POST", f"{wire.url}/me/messages", headers=headers, stream=httpx.ByteStream(content))
+    with httpx.Client(transport=transport) as client:
+        assert 200 == client.send(request).status_code
+    assert wire.taken().body == reading.seen[0]
+    assert b"https://acme.smart.link" in reading.seen[0]
+    assert 1 == kochava.counts.links_rewritten
+
+
+async def test_a_request_of_aiohttp_is_left_as_it_was(wire: Wire) -> None:
+    """For a middleware around it that sends it again."""
+    bodies: list[bytes] = []
+
+    async def again(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        answer = await handler(request)
+        assert not isinstance(request.body, bytes)
+        bodies.append(await request.body.as_bytes())
+        return answer
+
+    async with (
+        KochavaMiddleware.from_dict(SETTINGS) as kochava,
+        aiohttp.ClientSession(middlewares=(again, client_middleware(kochava, hosts=wire.hosts))) as session,
+        session.post(f"{wire.url}/me/messages", json=BODY) as answer,
+    ):
+        assert 200 == answer.status
+    assert [BODY] == [json.loads(body) for body in bodies]
+    assert sent_url(wire).startswith("https://acme.smart.link")
+
+
 def test_two_layers_that_see_one_send_act_once(wire: Wire, kochava: SyncKochava) -> None:
     """pymessenger's bot on an instrumented session, both instrumented twice."""
     session = requests.Session()

@@ -182,6 +182,7 @@ def test_the_status_says_whether_the_events_were_handled(
         ({"PATH_INFO": "/webhook/"}, True),
         ({"SCRIPT_NAME": "/api", "PATH_INFO": "/webhook"}, True),
         ({"SCRIPT_NAME": "/webhook", "PATH_INFO": ""}, True),
+        ({"PATH_INFO": "//webhook"}, True),
         ({"PATH_INFO": "/webhooks"}, False),
         ({"REQUEST_METHOD": "PUT"}, False),
     ],
