@@ -35,6 +35,7 @@ _SPELLED_DOT = re.compile(
 
 _DIGITS = re.compile(r"\d(?:\D*\d){5}")
 _GAP = r"[\W_]{0,3}"
+_DASHES = r"-\u2010-\u2015\u2212"
 _PHONE = re.compile(r"[+(]{0,2}\d[\d\s()./+\u00b7\u2010-\u2015\u2212-]{5,}")
 _UNLABELLED = re.compile(
     # With a country code. A `+` right after a letter or digit is often a blank of a form: more digits are asked for.
@@ -43,9 +44,10 @@ _UNLABELLED = re.compile(
     rf"|(?<![^\W_])(?<![.,:])00[-\s]?[1-9](?:{_GAP}\d){{9,12}}(?![^\W_])"
     rf"|\A\s*\+(?:{_GAP}\d){{6,}}\s*\Z"
     # With an area code set apart.
-    r"|\(\d{2,5}\)[-./\s]{0,2}\d(?:[-./\s]?\d){5,}"
-    r"|(?<![^\W_])(?<![.,:-])\d{3}([-.\s])\d{3}\1\d{4}(?![^\W_])(?![-.]\d)"
-    r"|\A\s*0[1-9]\d{1,4}[\s/]{1,3}\d(?:[-\s/]?\d){4,}\s*\Z"
+    rf"|\(\d{{2,5}}\)[{_DASHES}./\s]{{0,2}}\d(?:[{_DASHES}./\s]?\d){{5,}}"
+    rf"|(?<![^\W_])(?<![.,:-])(?:1[{_DASHES}.\s])?\d{{3}}([{_DASHES}.\s])\d{{3}}\1\d{{4}}(?![^\W_])(?![-.]\d)"
+    rf"|\A\s*0[1-9]\d{{1,4}}[{_DASHES}./\s]{{1,3}}\d(?:[{_DASHES}./\s]?\d){{4,}}\s*\Z"
+    rf"|\A\s*0[1-9](?:[{_DASHES}./\s]\d\d){{4}}\s*\Z"
 )
 _WORDS = (
     "tel|fon(?!t)|mobil|movil|handy|cell(?!ar)|celular|call|sms|gsm|sip|fax|facetime|imessage|viber"

@@ -162,8 +162,9 @@ def person_as_known(part: RecordedPerson, stored: Mapping[StateKey, bytes]) -> P
     if not part.person.is_assumed:
         return part.person
     names = [key for key, values in known.ids.items() if name in values]
-    elsewhere = [attrs.evolve(part.person, channel=channel) for channel in Channel]
-    for person in (part.person, *elsewhere):
+    # The first channel is assumed where none is known, so what is known of another one was certain.
+    for channel in reversed(Channel):
+        person = attrs.evolve(part.person, channel=channel)
         if identity.key_of(person) in names:
             return person
     return part.person

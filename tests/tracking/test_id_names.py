@@ -79,6 +79,16 @@ async def test_a_call_outside_of_handling_uses_the_channel_on_which_the_person_i
     assert expected == found
 
 
+async def test_a_person_who_was_taken_for_one_of_messenger_is_known_by_their_webhook() -> None:
+    """A call before their first webhook assumed the wrong channel; calls after it do not."""
+    bot = tracked_bot()
+    await bot.kochava.track("Early", user_id=USER_ID)
+    await bot.handle(bot.message(channel=Channel.INSTAGRAM))
+    await bot.restarted().kochava.track("Late", user_id=USER_ID)
+    found = [record.device_ids for record in await bot.records() if isinstance(record, Engagement)]
+    assert [{"fb_user_id": USER_ID}, {"ig_user_id": USER_ID}, {"ig_user_id": USER_ID}] == found
+
+
 async def test_a_call_for_a_page_of_which_events_came_uses_its_channel() -> None:
     """Though the person is new."""
     bot = tracked_bot()
