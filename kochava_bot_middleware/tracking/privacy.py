@@ -217,9 +217,9 @@ class Privacy:
             for app_id, app in apps.items():
                 # What a dry run wrote down was never sent.
                 sent = [each.known for each in keys if each.app_id == app_id and not each.prefix]
-                told = [KnownState.from_bytes(stored.get(key)) for key in sent]
-                if app.destination.wire.deletion_url is not None and any(state.ids for state in told):
-                    requests.append(self._deletion(app, names[0], told))
+                states = [KnownState.from_bytes(stored.get(key)) for key in sent]
+                if app.destination.wire.deletion_url is not None and any(state.ids for state in states):
+                    requests.append(self._deletion(app, names[0], states))
             committed = await self._store.commit(Unit(appends=requests, marks=marks))
             if committed.verdict is CommitVerdict.COMMITTED:
                 return names
@@ -265,10 +265,10 @@ class Privacy:
         known = [each.known for each in keys]
         return values_of(known, await self._store.recall(known))
 
-    def _deletion(self, app: App, name: str, told: Sequence[KnownState]) -> Entry:
-        """The request that names what *told* says was sent."""
+    def _deletion(self, app: App, name: str, states: Sequence[KnownState]) -> Entry:
+        """The request that names what *states* says was sent."""
         values: dict[str, list[str]] = {}
-        for state in told:
+        for state in states:
             for key, sent in state.ids.items():
                 values[key] = [*values.get(key, ()), *(value for value in sent if value not in values.get(key, ()))]
         now = self._clock.now()

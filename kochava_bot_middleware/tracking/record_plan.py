@@ -131,7 +131,7 @@ def plan_person(
     )
     if signals and part.app.has_greeting:
         _plan_greetings(part, stored, plan, changes, signals=signals, referral=referral, came_by=came_by, now=now)
-    known = _told(part, known, plan.records)
+    known = _with_ids_sent(part, known, plan.records)
     if known != before and (value := _form_of(known, plan)) is not None:
         key = part.keys.known
         changes.append(change(key, value, stored) if key in stored else create(key, value))
@@ -170,16 +170,16 @@ def person_as_known(part: RecordedPerson, stored: Mapping[StateKey, bytes]) -> P
     return part.person
 
 
-def _told(part: RecordedPerson, known: KnownState, records: Sequence[Record]) -> KnownState:
+def _with_ids_sent(part: RecordedPerson, known: KnownState, records: Sequence[Record]) -> KnownState:
     """The state after *records*: with each id of the person that is in them."""
     if part.person.is_by_reference and not known.is_user_ref:
         known = attrs.evolve(known, is_user_ref=True)
-    known = known.joined(joined.name for joined in part.user_refs).told(part.link_ids)
+    known = known.joined(joined.name for joined in part.user_refs).with_ids(part.link_ids)
     for record in records:
         if isinstance(record, Ping):
-            known = known.told({key: value for key, value in record.params.items() if value == part.keys.name})
+            known = known.with_ids({key: value for key, value in record.params.items() if value == part.keys.name})
         else:
-            known = known.told(ids_sent(record, part.app.destination.wire))
+            known = known.with_ids(ids_sent(record, part.app.destination.wire))
     return known
 
 

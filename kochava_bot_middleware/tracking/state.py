@@ -203,7 +203,7 @@ class KnownState:
     user_refs: tuple[str, ...] = ()
     session_at: float = 0.0
 
-    def told(self, ids: Mapping[str, str]) -> KnownState:
+    def with_ids(self, ids: Mapping[str, str]) -> KnownState:
         """The state after records with these ids."""
         new = {
             name: value

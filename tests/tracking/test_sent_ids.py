@@ -280,7 +280,7 @@ def test_the_memory_of_ids_is_bounded() -> None:
     """So many names, and the newest values of each."""
     state = KnownState()
     for number in range(100):
-        state = state.told({f"key{number}": "v", "customer_id": str(number)})
+        state = state.with_ids({f"key{number}": "v", "customer_id": str(number)})
     assert MOST_SENT_NAMES == len(state.ids)
     assert tuple(str(number) for number in range(100 - MOST_SENT_VALUES, 100)) == state.ids["customer_id"]
     assert state == KnownState.from_bytes(state.to_bytes())
