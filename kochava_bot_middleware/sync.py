@@ -43,8 +43,8 @@ class SyncKochava(HandlerDecorators):
     ends, it delivers what waits, for `KochavaSettings.drain_seconds` at most, and stops. Where the middleware was
     started in an event loop that runs in another thread, as `KochavaMiddleware.sync`, the calls run there.
 
-    Example::
-
+    Example:
+        ```python
         kochava = SyncKochava.from_dict({"kochava_app_id": "kobotdemo1234"})
 
 
@@ -54,6 +54,7 @@ class SyncKochava(HandlerDecorators):
                 with kochava.handling(event):
                     kochava.send(body, call)
             return "EVENT_RECEIVED"
+        ```
     """
 
     def __init__(self, kochava: KochavaMiddleware) -> None:

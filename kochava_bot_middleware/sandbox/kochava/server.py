@@ -94,9 +94,11 @@ class LocalKochava(LocalServer):
 
     def settings(self) -> dict[str, Any]:
         """
-        The settings with which a `KochavaMiddleware` sends everything to this server::
+        The settings with which a `KochavaMiddleware` sends everything to this server:
 
-            KochavaMiddleware.from_dict({"kochava_app_id": "kotest", "store": "memory://", **kochava.settings()})
+        ```python
+        KochavaMiddleware.from_dict({"kochava_app_id": "kotest", "store": "memory://", **kochava.settings()})
+        ```
 
         They include the addresses of a greeting; ``greeting`` given after them replaces these.
         """

@@ -92,9 +92,11 @@ class LocalMessenger(LocalServer):
 
     def settings(self) -> dict[str, Any]:
         """
-        The settings with which a `MessengerBot` belongs to the first Page of this server::
+        The settings with which a `MessengerBot` belongs to the first Page of this server:
 
-            MessengerBot.from_dict(messenger.settings())
+        ```python
+        MessengerBot.from_dict(messenger.settings())
+        ```
         """
         return {
             "page_access_token": next(iter(self._page_tokens)),
