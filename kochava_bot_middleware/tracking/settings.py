@@ -180,6 +180,11 @@ class Apps:
         """The names of all trackers, of whichever Page."""
         return frozenset(name for app in self for name in app.destination.trackers)
 
+    @property
+    def own_keys(self) -> frozenset[str]:
+        """The names of ids of Messenger and Instagram, of whichever Page."""
+        return frozenset().union(*(app.identity.own_keys for app in self))
+
     def of(self, page_id: str | None) -> App:
         """What applies to a Page; the settings at the top apply to every Page without overrides."""
         return self._default if page_id is None else self._of_page.get(page_id, self._default)
