@@ -26,7 +26,7 @@ from .messenger.send_api import AsyncBot
 from .middleware import KochavaMiddleware
 from .sync import SyncKochava
 from .telemetry.counts import Counts
-from .tracking.consent import Consent
+from .tracking.consent import Consent, Drop
 from .tracking.link_provider import LinkProvider
 from .tracking.settings import KochavaSettings, Mode
 
@@ -36,6 +36,7 @@ __all__ = [
     "Channel",
     "Consent",
     "Counts",
+    "Drop",
     "Event",
     "Handling",
     "Kind",
