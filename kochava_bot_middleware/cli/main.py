@@ -40,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 success, 1 not everything succeeded, 2 it could not run.
     """
     _open_closed_streams()
+    if "" not in sys.path:
+        # Settings may name callables in the working directory, where `python -m` looks, too.
+        sys.path.append("")
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What the output's encoding does not have is escaped; an id or address may hold any character.
         sys.stdout.reconfigure(errors="backslashreplace")
