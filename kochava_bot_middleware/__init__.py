@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from .tracking.settings import KochavaSettings, Mode
 
 __all__ = [
-    "AsyncBot", "BotSettings", "Channel", "Consent", "Counts", "Drop", "Event", "Handling", "Kind",
-    "KochavaBotError", "KochavaMiddleware", "KochavaSettings", "LinkProvider", "MessengerBot", "Middleware", "Mode", "NotAWebhook",
+    "AsyncBot", "BotSettings", "Channel", "Consent", "Counts", "Drop", "Event", "Handling", "Kind", "KochavaBotError",
+    "KochavaMiddleware", "KochavaSettings", "LinkProvider", "MessengerBot", "Middleware", "Mode", "NotAWebhook",
     "Outgoing", "RegistrationError", "Reply", "SendError", "SettingsError", "SignatureError", "StandardEvent",
     "StandardKey", "StoreError", "SyncKochava", "TrackingError", "WebhookError", "compose", "current_handling",
     "detached", "events", "parse_webhook",
