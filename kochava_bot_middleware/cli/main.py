@@ -22,6 +22,7 @@ COMMANDS = {
     "worker": "Deliver records, until a signal ends it; any number may run.",
     "store": "Look at the entries of the store, retry or remove them.",
     "trace": "Show what the store holds about one user: entries that wait or died, and what is remembered.",
+    "simulate": "Let simulated users chat with a bot, and sum up what it answered and which links were not tracked.",
     "trigger": "Send a bot one signed webhook, and print what it answers.",
     "parse": "Print the events of webhooks, one line of JSON each.",
     "rewrite": "Print Send API bodies as they would be sent, with SmartLinks.",

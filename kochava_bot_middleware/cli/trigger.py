@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import time
 import uuid
 
@@ -13,15 +12,12 @@ import aiohttp
 from ..exceptions import KochavaBotError
 from ..sandbox.messenger.samples import SAMPLES, SampleContent, sample_webhook
 from ..sandbox.messenger.webhooks import MessengerOptions, headers_of
-from ..settings import ENVIRONMENT_PREFIX
 from .command import GOOD, SOMETHING_WRONG, readable_text
 from .output import one_line
+from .own_bot import LOCAL_WEBHOOK, add_secret_argument, read_secret
 
 USER = "5000000000000001"
 PAGE = "1001"
-URL = "http://127.0.0.1:8080/webhook"
-SECRET_VARIABLE = f"{ENVIRONMENT_PREFIX}__BOT__APP_SECRET"
-
 MOST_SHOWN = 2000
 """Characters of the answer that are printed."""
 
@@ -30,12 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     default = SampleContent(mid="", seconds=0)
     parser.add_argument("kind", metavar="KIND", nargs="?", choices=[*SAMPLES], help="which webhook; --list names all")
-    parser.add_argument("--url", default=URL, type=readable_text, help="where the bot listens (%(default)s)")
-    parser.add_argument(
-        "--app-secret",
-        metavar="SECRET",
-        help=f"signs the webhook; without it the environment variable {SECRET_VARIABLE}, which no process list shows",
-    )
+    parser.add_argument("--url", default=LOCAL_WEBHOOK, type=readable_text, help="where the bot listens (%(default)s)")
+    add_secret_argument(parser)
     parser.add_argument("--user", metavar="ID", type=readable_text, default=USER, help="who wrote (%(default)s)")
     parser.add_argument("--page", metavar="ID", type=readable_text, default=PAGE, help="to which Page (%(default)s)")
     parser.add_argument("--instagram", action="store_true", help="to an Instagram account")
@@ -72,13 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(webhook.raw.decode())
     if arguments.print:
         return GOOD
-    secret = arguments.app_secret or os.environ.get(SECRET_VARIABLE)
-    if not secret:
-        msg = (
-            f"trigger: wanted the app's secret, with which Facebook signs, got none: set {SECRET_VARIABLE} or"
-            " --app-secret to the `app_secret` of the bot's settings"
-        )
-        raise KochavaBotError(msg)
+    secret = read_secret(arguments)
     return asyncio.run(_send(arguments.url, webhook.raw, headers_of(secret, webhook.raw)))
 
 
@@ -92,7 +78,7 @@ async def _send(url: str, body: bytes, headers: dict[str, str]) -> int:
         ):
             answer = await response.read()
     except aiohttp.InvalidURL:
-        msg = f"trigger: --url: wanted an address such as {URL}, got {url!r}"
+        msg = f"trigger: --url: wanted an address such as {LOCAL_WEBHOOK}, got {url!r}"
         raise KochavaBotError(msg) from None
     except TimeoutError:
         print(f"no answer within {seconds:g} s: Facebook would send the webhook again")

@@ -84,7 +84,8 @@ async def test_trigger_without_a_secret_sends_nothing(
     monkeypatch.delenv("KOCHAVA_BOT__BOT__APP_SECRET", raising=False)
     ran = await run("trigger", "read", "--url", url)
     assert (2, []) == (ran.status, bot.bodies)
-    assert "KOCHAVA_BOT__BOT__APP_SECRET or --app-secret" in ran.err
+    assert "--app-secret: wanted" in ran.err
+    assert "KOCHAVA_BOT__BOT__APP_SECRET" in ran.err
 
 
 async def test_trigger_says_when_nobody_listens(run: Run, unused_tcp_port: int) -> None:
