@@ -93,6 +93,10 @@ class SyncKochava(HandlerDecorators):
         """As of `KochavaMiddleware.counts`."""
         return self._kochava.counts
 
+    def added_to(self, host: object) -> None:
+        """As `KochavaMiddleware.added_to`."""
+        self._kochava.added_to(host)
+
     def start(self) -> None:
         """
         Open the store and begin to deliver, rather than at the first call; or again after `stop`.
@@ -119,7 +123,7 @@ class SyncKochava(HandlerDecorators):
 
     def flush(self, *, timeout_seconds: float = 10.0) -> int:
         """As `KochavaMiddleware.flush`."""
-        return self._run("flush", lambda: self._kochava.flush(timeout_seconds=timeout_seconds))
+        return self.run("flush", lambda: self._kochava.flush(timeout_seconds=timeout_seconds))
 
     def parse(self, raw_body: bytes | str | Mapping[str, Any], headers: Mapping[str, str] | None = None) -> list[Event]:
         """As `KochavaMiddleware.parse`."""
@@ -212,7 +216,7 @@ class SyncKochava(HandlerDecorators):
         channel: Channel | str | None = None,
     ) -> None:
         """As `KochavaMiddleware.track`: when it returns, the event is durable."""
-        self._run(
+        self.run(
             "track",
             lambda: self._kochava.track(name, data, user_id=user_id, id=id, page_id=page_id, channel=channel),
         )
@@ -226,7 +230,7 @@ class SyncKochava(HandlerDecorators):
         channel: Channel | str | None = None,
     ) -> None:
         """As `KochavaMiddleware.identify`."""
-        self._run(
+        self.run(
             "identify",
             lambda: self._kochava.identify(identities, user_id=user_id, page_id=page_id, channel=channel),
         )
@@ -251,18 +255,18 @@ class SyncKochava(HandlerDecorators):
 
     def opt_out(self, user_id: str | int) -> None:
         """As `KochavaMiddleware.opt_out`."""
-        self._run("opt_out", lambda: self._kochava.opt_out(user_id))
+        self.run("opt_out", lambda: self._kochava.opt_out(user_id))
 
     def opt_in(self, user_id: str | int) -> None:
         """As `KochavaMiddleware.opt_in`."""
-        self._run("opt_in", lambda: self._kochava.opt_in(user_id))
+        self.run("opt_in", lambda: self._kochava.opt_in(user_id))
 
     def forget(self, user_id: str | int) -> int:
         """As `KochavaMiddleware.forget`."""
-        return self._run("forget", lambda: self._kochava.forget(user_id))
+        return self.run("forget", lambda: self._kochava.forget(user_id))
 
-    def _run(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run a call in the loop, starting what was not started yet."""
+    def run(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine in the loop and wait for its result, starting what was not started yet."""
         return self._run_in(self._loop_for(name), make)
 
     def _run_in(self, loop: asyncio.AbstractEventLoop, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -271,7 +275,7 @@ class SyncKochava(HandlerDecorators):
         return background.run_in(loop, make())
 
     def _never_raising(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
-        """As `_run`, for what must not disturb the handler, in any thread; a failure is one log line a minute."""
+        """As `run`, for what must not disturb the handler, in any thread; a failure is one log line a minute."""
         try:
             return self._run_in(self._loop(name), make)
         except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
@@ -325,9 +329,10 @@ class SyncKochava(HandlerDecorators):
         runtime, settings = self._runtime, self._kochava.settings
         waiting, began = 0, asyncio.get_running_loop().time()
         seconds = settings.drain_seconds
+        await runtime.close_inbox(seconds)
         if settings.mode is Mode.LIVE and settings.worker is WorkerPlace.INSIDE:
             try:
-                waiting = await runtime.flush(seconds)
+                waiting = await runtime.flush(max(0.0, began + seconds - asyncio.get_running_loop().time()))
             except StoreError as exc:
                 log.warning("kochava_stopped: %s", exc)
         await runtime.stop(max(0.0, began + seconds - asyncio.get_running_loop().time()))
