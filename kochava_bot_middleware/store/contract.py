@@ -106,6 +106,13 @@ class Store(Protocol):
     async def find(self, entry_id: str) -> Listed | None:
         """The entry of that id, in whichever queue and state; ``None`` when the id is not, or no longer, known."""
 
+    async def history(self, lanes: Sequence[str], *, limit: int = 1_000) -> list[Listed]:
+        """
+        What became of the entries of *lanes*, in every queue and state, in the order they were appended; of more than
+        *limit* the last ones. Those that are settled are among them for as long as their ids are remembered. Those that
+        were purged or forgotten are not, nor settled ones of the inbox: their rows name no lane.
+        """
+
     async def retry_dead(self, ids: Sequence[str]) -> int:
         """
         Put dead entries back at the end of their lanes, due at once, their attempts counted anew; returns how many.

@@ -75,7 +75,7 @@ class LocalMessenger(LocalServer):
         options: MessengerOptions | None = None,
     ) -> None:
         self._options = options or MessengerOptions()
-        super().__init__(clock=self._options.clock)
+        super().__init__(clock=self._options.clock, port=self._options.port)
         self._numbers = itertools.count(1)
         self.sent: list[SentMessage] = []
         self.refused: list[RefusedCall] = []
