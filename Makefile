@@ -6,8 +6,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pe
 
 .PHONY: demo test check bench docs lint types imports clean
 
+# The page in a browser; without a display, the conversation in the terminal.
 demo: $(VENV)/core
-	@$(BIN)/kochava-bot demo --headless
+	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname)" = Darwin ]; \
+		then $(BIN)/kochava-bot demo; else $(BIN)/kochava-bot demo --headless; fi
 
 test: $(VENV)/test
 	@$(BIN)/python -m pytest -q
