@@ -176,7 +176,7 @@ _IS_LEASED = "(h.token IS NOT NULL AND h.due_at > {now})"
 _LISTED = f"""
 SELECT e.place, coalesce(e.state, CASE WHEN {_IS_LEASED} THEN 'in flight' ELSE 'waiting' END) AS state,
     coalesce(h.attempts, e.attempts), coalesce(h.reason, e.reason), coalesce(h.detail, e.detail),
-    CASE WHEN e.state IS NULL THEN coalesce(h.due_at, e.due_at) END, e.ended_at, h.token, {{entry}}
+    CASE WHEN e.state IS NULL THEN coalesce(h.due_at, nullif(e.due_at, 0)) END, e.ended_at, h.token, {{entry}}
 FROM {{s}}.entries AS e
 LEFT JOIN {{s}}.heads AS h ON e.state IS NULL AND h.queue = e.queue AND h.lane = e.lane AND h.id = e.id
 """
