@@ -19,6 +19,7 @@ from .rewrite import add_rewrite
 from .send_test import add_send_test
 from .store import add_store
 from .trace import add_trace
+from .track import add_track
 from .worker import add_worker
 
 
@@ -84,6 +85,16 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"kochava-bot {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_demo, add_check, add_send_test, add_worker, add_store, add_trace, add_parse, add_rewrite):
+    for add in (
+        add_demo,
+        add_check,
+        add_send_test,
+        add_worker,
+        add_track,
+        add_store,
+        add_trace,
+        add_parse,
+        add_rewrite,
+    ):
         add(commands)
     return parser
