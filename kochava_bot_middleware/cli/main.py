@@ -85,16 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"kochava-bot {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (
-        add_demo,
-        add_check,
-        add_send_test,
-        add_worker,
-        add_track,
-        add_store,
-        add_trace,
-        add_parse,
-        add_rewrite,
-    ):
+    operations = (add_check, add_send_test, add_worker, add_track, add_store, add_trace)
+    for add in (add_demo, *operations, add_parse, add_rewrite):
         add(commands)
     return parser
