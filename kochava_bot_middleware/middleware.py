@@ -38,8 +38,8 @@ class KochavaMiddleware(HandlerDecorators):
     """
     Makes a bot measurable in Kochava.
 
-    Example::
-
+    Example:
+        ```python
         kochava = KochavaMiddleware.from_dict({"kochava_app_id": "kobotdemo1234"})
         bot.add_middleware(kochava)
 
@@ -48,13 +48,16 @@ class KochavaMiddleware(HandlerDecorators):
         @kochava.event("Purchase", data={"currency": "USD", "sum": 100})
         async def buy(event, reply):
             await reply.text("Thank you!")
+        ```
 
-    On a host of your own, with its core alone::
+    On a host of your own, with its core alone:
 
-        async with kochava:
-            for event in kochava.parse(raw_body, headers):
-                async with kochava.handling(event):
-                    await kochava.send(body, call)
+    ```python
+    async with kochava:
+        for event in kochava.parse(raw_body, headers):
+            async with kochava.handling(event):
+                await kochava.send(body, call)
+    ```
 
     Args:
         store: In place of the one that `KochavaSettings.store` names.

@@ -43,7 +43,7 @@ def _blocking(
 
     @functools.wraps(call)
     def method(self: SyncKochava, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._run(call.__name__, lambda: call(self._kochava, *args, **kwargs))
+        return self.run(call.__name__, lambda: call(self._kochava, *args, **kwargs))
 
     return method
 
@@ -66,8 +66,8 @@ class SyncKochava(HandlerDecorators):
     ends, it delivers what waits, for `KochavaSettings.drain_seconds` at most, and stops. Where the middleware was
     started in an event loop that runs in another thread, as `KochavaMiddleware.sync`, the calls run there.
 
-    Example::
-
+    Example:
+        ```python
         kochava = SyncKochava.from_dict({"kochava_app_id": "kobotdemo1234"})
 
 
@@ -77,6 +77,7 @@ class SyncKochava(HandlerDecorators):
                 with kochava.handling(event):
                     kochava.send(body, call)
             return "EVENT_RECEIVED"
+        ```
     """
 
     def __init__(self, kochava: KochavaMiddleware) -> None:
@@ -125,6 +126,7 @@ class SyncKochava(HandlerDecorators):
     opt_out = _blocking(KochavaMiddleware.opt_out)
     opt_in = _blocking(KochavaMiddleware.opt_in)
     forget = _blocking(KochavaMiddleware.forget)
+    added_to = _same(KochavaMiddleware.added_to)
 
     def start(self) -> None:
         """
@@ -219,8 +221,8 @@ class SyncKochava(HandlerDecorators):
             self._never_raising("send", lambda: sends.end(sending, answer))
         return answer
 
-    def _run(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run a call in the loop, starting what was not started yet."""
+    def run(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine in the loop and wait for its result, starting what was not started yet."""
         return self._run_in(self._loop_for(name), make)
 
     def _run_in(self, loop: asyncio.AbstractEventLoop, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -229,7 +231,7 @@ class SyncKochava(HandlerDecorators):
         return background.run_in(loop, make())
 
     def _never_raising(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
-        """As `_run`, for what must not disturb the handler, in any thread; a failure is one log line a minute."""
+        """As `run`, for what must not disturb the handler, in any thread; a failure is one log line a minute."""
         try:
             return self._run_in(self._loop(name), make)
         except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
@@ -283,9 +285,10 @@ class SyncKochava(HandlerDecorators):
         runtime, settings = self._runtime, self._kochava.settings
         waiting, began = 0, asyncio.get_running_loop().time()
         seconds = settings.drain_seconds
+        await runtime.close_inbox(seconds)
         if settings.mode is Mode.LIVE and settings.worker is WorkerPlace.INSIDE:
             try:
-                waiting = await runtime.flush(seconds)
+                waiting = await runtime.flush(max(0.0, began + seconds - asyncio.get_running_loop().time()))
             except StoreError as exc:
                 log.warning("kochava_stopped: %s", exc)
         await runtime.stop(max(0.0, began + seconds - asyncio.get_running_loop().time()))

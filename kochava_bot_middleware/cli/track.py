@@ -19,7 +19,7 @@ from ..middleware import KochavaMiddleware
 from ..telemetry.counts import Counts, LeftOut
 from ..tracking.recording import TrackCall
 from ..tracking.settings import KochavaSettings, Mode, TrackingContext, WorkerPlace
-from .command import GOOD, SOMETHING_WRONG, STANDARD_INPUT, Parsers, add_command, readable_text
+from .command import GOOD, SOMETHING_WRONG, STANDARD_INPUT, readable_text
 from .event_lines import lines_of, opened_twice, time_of
 from .output import progress
 from .settings import add_settings_argument, read_settings
@@ -30,9 +30,8 @@ BATCH = 200
 _OF_ONE = ("name", "user", "device_id", "data", "time", "id", "page", "channel")
 
 
-def add_track(parsers: Parsers) -> None:
-    """Add the command."""
-    parser = add_command(parsers, "track", run, "Record an event, or a file of events, of another program.")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     add_settings_argument(parser)
     parser.add_argument("name", metavar="NAME", nargs="?", type=readable_text, help="name of the event")
     parser.add_argument("--user", metavar="ID", type=readable_text, help="whom it is about")
