@@ -228,19 +228,19 @@ class RecordingPlanner:
     async def _decision(
         self, before_record: Callable[[Record], Any], record: Record
     ) -> Drop | Mapping[str, Any] | None:
-        report, name = self._context.incidents.report, getattr(record, "event_name", record.kind)
+        incidents, name = self._context.incidents, getattr(record, "event_name", record.kind)
         try:
             # It may write into what it is given, and may be asked again about what is the same event.
             decision = await call_hook(before_record, copy.deepcopy(record))
         except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
-            report("before_record_failed", name, reason=type(exc).__name__)
+            incidents.report("before_record_failed", name, reason=type(exc).__name__)
         else:
             if isinstance(decision, Drop):
-                report("record_dropped", name, reason=decision.reason, level=logging.INFO)
+                incidents.report("record_dropped", name, reason=decision.reason, level=logging.INFO)
                 return decision
             if decision is None or (isinstance(decision, Mapping) and isinstance(record, Engagement)):
                 return decision
-            report("before_record_failed", name, reason=f"it answered {kind_of(decision)}")
+            incidents.report("before_record_failed", name, reason=f"it answered {kind_of(decision)}")
         # Its data may be what must not leave; who must not is a matter of `privacy.consent`.
         return {} if isinstance(record, Engagement) else None
 
