@@ -279,7 +279,6 @@ class KochavaMiddleware(HandlerDecorators):
         Raises:
             TrackingError: An argument is no id or channel.
         """
-        channel = channel or self.runtime.core.sends.channel_of(page_id)
         outgoing = outgoing_of(
             body,
             endpoint=endpoint,

@@ -162,7 +162,6 @@ class SyncKochava(HandlerDecorators):
         tracker: str | None = None,
     ) -> T:
         """As `KochavaMiddleware.send`; *call* is a plain function, which is called in the calling thread."""
-        channel = channel or self._runtime.core.sends.channel_of(page_id)
         outgoing = outgoing_of(
             body,
             endpoint=endpoint,
