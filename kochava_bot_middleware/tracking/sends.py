@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 import orjson
 
+from ..arguments import optional_channel, optional_id
 from ..exceptions import RegistrationError
 from ..handling import Handling, current_handling, current_handlings
 from ..kochava.records import GREETING, whole_text
@@ -31,7 +32,6 @@ from .links import AppLinks, Rewritten, context_of, is_routed, rewrite
 from .people import Person, record_id
 from .privacy import Privacy
 from .recorder import Recorder
-from .recording import optional_channel, optional_id
 from .settings import App, TrackingContext
 from .state import reference_name
 
@@ -92,12 +92,12 @@ class SendTracker:
         """*outgoing* with the channel of its Page, else of the event that it answers."""
         if outgoing.channel is not None:
             return outgoing
-        channels = self._recorder.channels
-        channel = channels.known(outgoing.page_id)
-        if channel is None and at_once:
-            self._recorder.in_background(channels.find(outgoing.page_id))
-        elif channel is None:
-            channel = await channels.find(outgoing.page_id)
+        channel = None
+        look = self._recorder.channels.find(outgoing.page_id)
+        if at_once:
+            self._recorder.in_background(look)
+        else:
+            channel = await look
         return attrs.evolve(outgoing, channel=channel or _channel_of(handling))
 
     def rewritten_body(
@@ -129,6 +129,23 @@ class SendTracker:
         if changed and links is app.links and links.names_people and is_handled:
             self._facts.note_links(outgoing, app, _named_in(outgoing))
         return rewritten if has_recipient else {key: rewritten[key] for key in body}
+
+    def outgoing(self, body: Any, *, page_id: object, channel: object, **fields: Any) -> Outgoing:
+        """
+        What `KochavaMiddleware.send` is given, as an `Outgoing`.
+
+        Raises:
+            RegistrationError: *body* is an `Outgoing`.
+            TrackingError: An argument is no id or channel.
+        """
+        if isinstance(body, Outgoing):
+            msg = "`send` takes a Send API body, got an Outgoing: pass its `body`, and its other fields as arguments"
+            raise RegistrationError(msg)
+        page_id, channel = optional_id("page_id", page_id), optional_channel(channel)
+        if page_id is None and (handling := _cause_of(Outgoing(body=body))) is not None:
+            page_id = handling.event.page_id
+        channel = channel or self._recorder.channels.known(page_id)
+        return Outgoing(body=body, page_id=page_id, channel=channel, **fields)
 
     async def begin(self, outgoing: Outgoing, *, at_once: bool = False) -> Sending | None:
         """
@@ -352,23 +369,6 @@ def _named_in(outgoing: Outgoing) -> set[str]:
     if outgoing.endpoint == Endpoint.BATCH:
         named |= {site.user_id for site in iter_links(outgoing.body, endpoint=outgoing.endpoint) if site.user_id}
     return named
-
-
-def outgoing_of(body: Any, *, page_id: object, channel: object, **fields: Any) -> Outgoing:
-    """
-    What `KochavaMiddleware.send` is given, as an `Outgoing`.
-
-    Raises:
-        RegistrationError: *body* is an `Outgoing`.
-        TrackingError: An argument is no id or channel.
-    """
-    if isinstance(body, Outgoing):
-        msg = "`send` takes a Send API body, got an Outgoing: pass its `body`, and its other fields as arguments"
-        raise RegistrationError(msg)
-    page_id = optional_id("page_id", page_id)
-    if page_id is None and (handling := _cause_of(Outgoing(body=body))) is not None:
-        page_id = handling.event.page_id
-    return Outgoing(body=body, page_id=page_id, channel=optional_channel(channel), **fields)
 
 
 def _channel_of(handling: Handling | None) -> Channel:
