@@ -20,6 +20,7 @@ from .kochava.event_builders import StandardEventData
 from .layer import checked_event
 from .messenger.events import Channel, Event
 from .messenger.outgoing import Endpoint, Outgoing
+from .messenger.parsing.webhook import Headers
 from .middleware import KochavaMiddleware
 from .runtime import Runtime
 from .store.contract import Store
@@ -125,7 +126,7 @@ class SyncKochava(HandlerDecorators):
         """As `KochavaMiddleware.flush`."""
         return self.run("flush", lambda: self._kochava.flush(timeout_seconds=timeout_seconds))
 
-    def parse(self, raw_body: bytes | str | Mapping[str, Any], headers: Mapping[str, str] | None = None) -> list[Event]:
+    def parse(self, raw_body: bytes | str | Mapping[str, Any], headers: Headers | None = None) -> list[Event]:
         """As `KochavaMiddleware.parse`."""
         return self._kochava.parse(raw_body, headers)
 
