@@ -37,8 +37,8 @@ class MessengerBot(Handlers):
     """
     A bot: register handlers, add middlewares, serve `app()`.
 
-    Example::
-
+    Example:
+        ```python
         bot = MessengerBot.from_dict({"page_access_token": "…", "app_secret": "…", "verify_token": "…"})
 
 
@@ -48,6 +48,7 @@ class MessengerBot(Handlers):
 
 
         web.run_app(bot.app())
+        ```
     """
 
     def __init__(self, settings: BotSettings, *, clock: Clock | None = None) -> None:

@@ -1,11 +1,12 @@
 """
 Tracks the webhook of an ``aiohttp.web`` application.
 
-Example::
-
+Example:
+    ```python
     app = web.Application()
     app.router.add_post("/webhook", webhook)
     setup(app, kochava)
+    ```
 
 A `MessengerBot` is added to an application with `MessengerBot.add_to`.
 """

@@ -1,14 +1,17 @@
 """
 Tracks the webhook of an ASGI application: FastAPI, Starlette, Litestar, Quart, Django.
 
-Example::
-
+Example:
+    ```python
     app = FastAPI()
     app.add_middleware(KochavaASGIMiddleware, kochava=kochava, path="/webhook")
+    ```
 
-or around any of them::
+or around any of them:
 
-    app = KochavaASGIMiddleware(app, kochava=kochava)
+```python
+app = KochavaASGIMiddleware(app, kochava=kochava)
+```
 """
 
 from __future__ import annotations

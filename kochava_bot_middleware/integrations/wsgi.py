@@ -1,10 +1,11 @@
 """
 Tracks the webhook of a WSGI application: Flask, Django, Bottle, Falcon.
 
-Example::
-
+Example:
+    ```python
     app = Flask(__name__)
     app.wsgi_app = KochavaWSGIMiddleware(app.wsgi_app, kochava=SyncKochava.from_dict(settings))
+    ```
 """
 
 from __future__ import annotations
