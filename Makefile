@@ -26,7 +26,7 @@ types: $(VENV)/dev
 imports: $(VENV)/dev
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/test
+bench: $(VENV)/bench
 	@$(BIN)/python -m benchmarks
 
 # Warnings are errors (`strict` in mkdocs.yml). The variable silences an advertisement.
@@ -47,6 +47,10 @@ $(VENV)/test: $(BIN)/python setup.cfg setup.py
 
 $(VENV)/dev: $(BIN)/python setup.cfg setup.py
 	@$(PIP) --editable '.[test,dev]'
+	@touch $@
+
+$(VENV)/bench: $(BIN)/python setup.cfg setup.py
+	@$(PIP) --editable '.[test,bench]'
 	@touch $@
 
 $(VENV)/docs: $(BIN)/python setup.cfg setup.py

@@ -20,6 +20,7 @@ from kochava_bot_middleware.store.sqlite.store import SqliteStore
 from . import (
     bot_commits,
     delivery,
+    hosts,
     memory,
     parsing,
     rewriting,
@@ -95,6 +96,7 @@ async def measured(most_waiting: int, most_in_servers: int) -> list[Row]:
         "rewriting": lambda: asyncio.to_thread(rewriting_rows),
         "tracking": tracking.rows,
         "webhook": webhook.rows,
+        "hosts": hosts.rows,
         "store_commit": store_commit.rows,
         "bot_commits": bot_commits.rows,
         "delivery": delivery_rows,
