@@ -28,6 +28,8 @@ _SETTINGS = {
     "lock_timeout": "5000",
     # A plan made while the tables were empty would read them whole for as long as it is cached.
     **{f"enable_{kind}": "off" for kind in ("seqscan", "bitmapscan", "hashjoin", "mergejoin")},
+    # Planning takes longer than running, and what is passed in arrays makes no other plan better.
+    "plan_cache_mode": "force_generic_plan",
     "jit": "off",
 }
 
