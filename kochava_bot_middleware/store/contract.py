@@ -5,12 +5,12 @@ A *queue* is a kind of work (``inbox``, ``track``, ``ping``, ``timer``). A *lane
 first entry, the *head*, can be claimed, and the next one only when the head is settled. Lanes never wait for one
 another.
 
-::
-
-    append ──▶ waiting ──claim──▶ in flight ──settle──▶ done      (the row stays without its body, as memory of the id)
-                  ▲                   │      ├────────▶ waiting   (RETRY, RELEASE: due after `retry_after_seconds`)
-                  └── lease lapsed ───┘      ├────────▶ dead      (kept whole, can be listed and retried)
-                                             └────────▶ dropped   (kept without its body, with the reason)
+```text
+append ──▶ waiting ──claim──▶ in flight ──settle──▶ done      (the row stays without its body, as memory of the id)
+              ▲                   │      ├────────▶ waiting   (RETRY, RELEASE: due after `retry_after_seconds`)
+              └── lease lapsed ───┘      ├────────▶ dead      (kept whole, can be listed and retried)
+                                         └────────▶ dropped   (kept without its body, with the reason)
+```
 
 An entry of `Queue.INBOX` that is done or dropped keeps neither lane nor name: its lane names a person, and nobody looks
 for a handled event by that. A dead one keeps both, since it can be retried.
