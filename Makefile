@@ -24,7 +24,7 @@ types: $(VENV)/dev
 imports: $(VENV)/dev
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/test
+bench: $(VENV)/bench
 	@$(BIN)/python -m benchmarks
 
 # Warnings are errors (`strict` in mkdocs.yml). The variable silences an advertisement.
@@ -41,6 +41,10 @@ $(VENV)/core: $(BIN)/python setup.cfg setup.py
 
 $(VENV)/test: $(BIN)/python setup.cfg setup.py
 	@$(PIP) --editable '.[test]'
+	@touch $@
+
+$(VENV)/bench: $(BIN)/python setup.cfg setup.py
+	@$(PIP) --editable '.[test,bench]'
 	@touch $@
 
 $(VENV)/dev: $(BIN)/python setup.cfg setup.py

@@ -214,3 +214,18 @@ async def test_entry_that_is_forgotten_meanwhile_cannot_be_settled(postgres_url:
     interrupted = Interrupted(postgres_url, lambda: store.forget(["ann"], reason="asked", tombstone=TOMBSTONE))
     (answer,) = await interrupted.commit(Unit(settlements=[Settlement(claim=claim, outcome=Outcome.DONE)]))
     assert CommitVerdict.LEASE_LOST is answer.verdict
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+async def test_commit_waits_for_the_disk(postgres_url: str, new_store: NewStore, is_alone: bool) -> None:
+    """What is read need not; that must not go over to what is written."""
+    await new_store(postgres_url)
+    pool = PostgresPool(parse_postgres(postgres_url), None, dedupe_seconds=1_000.0)
+
+    async def work(session: PostgresSession) -> tuple[bool, str]:
+        await commit_units(session, [Unit(appends=[entry("a")])], unique_tokens())
+        return session.is_transaction, await session.value("SELECT current_setting('synchronous_commit')")
+
+    run = pool.run_alone if is_alone else pool.run
+    assert (not is_alone, "on") == await run(work)
+    await pool.close()
