@@ -45,6 +45,10 @@ $(VENV)/test: $(BIN)/python setup.cfg setup.py
 	@$(PIP) --editable '.[test]'
 	@touch $@
 
+$(VENV)/bench: $(BIN)/python setup.cfg setup.py
+	@$(PIP) --editable '.[test,bench]'
+	@touch $@
+
 $(VENV)/dev: $(BIN)/python setup.cfg setup.py
 	@$(PIP) --editable '.[test,dev]'
 	@touch $@
