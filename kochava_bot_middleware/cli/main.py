@@ -16,10 +16,11 @@ from ..exceptions import KochavaBotError, SettingsError
 from .command import ENDED_BY_SIGNAL, NOT_RUN, SOMETHING_WRONG, Run
 
 COMMANDS = {
-    "demo": "Run an example bot against a local Messenger and a local Kochava, and check that nothing is lost.",
+    "demo": "Play a customer of an example bot in the browser, or check in this terminal that nothing is lost.",
     "check": "Show every request and SmartLink of these settings; nothing is sent.",
     "send-test": "Send test events of the user 'kochava-bot-test' to Kochava, and print its verdicts.",
     "worker": "Deliver records, until a signal ends it; any number may run.",
+    "track": "Record an event, or a file of events, of another program.",
     "store": "Look at the entries of the store, retry or remove them.",
     "trace": "Show what the store holds about one user: entries that wait or died, and what is remembered.",
     "simulate": "Let simulated users chat with a bot, and sum up what it answered and which links were not tracked.",
