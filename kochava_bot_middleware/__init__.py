@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from .middleware import KochavaMiddleware
     from .sync import SyncKochava
     from .telemetry.counts import Counts
-    from .tracking.consent import Consent
+    from .tracking.consent import Consent, Drop
     from .tracking.link_provider import LinkProvider
     from .tracking.settings import KochavaSettings, Mode
 
 __all__ = [
-    "AsyncBot", "BotSettings", "Channel", "Consent", "Counts", "Event", "Handling", "Kind", "KochavaBotError",
+    "AsyncBot", "BotSettings", "Channel", "Consent", "Counts", "Drop", "Event", "Handling", "Kind", "KochavaBotError",
     "KochavaMiddleware", "KochavaSettings", "LinkProvider", "MessengerBot", "Middleware", "Mode", "NotAWebhook",
     "Outgoing", "RegistrationError", "Reply", "SendError", "SettingsError", "SignatureError", "StandardEvent",
     "StandardKey", "StoreError", "SyncKochava", "TrackingError", "WebhookError", "compose", "current_handling",
@@ -63,7 +63,7 @@ _MODULES = {
     "middleware": "KochavaMiddleware",
     "sync": "SyncKochava",
     "telemetry.counts": "Counts",
-    "tracking.consent": "Consent",
+    "tracking.consent": "Consent Drop",
     "tracking.link_provider": "LinkProvider",
     "tracking.settings": "KochavaSettings Mode",
 }

@@ -16,12 +16,15 @@ from ..exceptions import KochavaBotError, SettingsError
 from .command import ENDED_BY_SIGNAL, NOT_RUN, SOMETHING_WRONG, Run
 
 COMMANDS = {
-    "demo": "Run an example bot against a local Messenger and a local Kochava, and check that nothing is lost.",
+    "demo": "Play a customer of an example bot in the browser, or check in this terminal that nothing is lost.",
     "check": "Show every request and SmartLink of these settings; nothing is sent.",
     "send-test": "Send test events of the user 'kochava-bot-test' to Kochava, and print its verdicts.",
     "worker": "Deliver records, until a signal ends it; any number may run.",
+    "track": "Record an event, or a file of events, of another program.",
     "store": "Look at the entries of the store, retry or remove them.",
     "trace": "Show what the store holds about one user: entries that wait or died, and what is remembered.",
+    "simulate": "Let simulated users chat with a bot, and sum up what it answered and which links were not tracked.",
+    "trigger": "Send a bot one signed webhook, and print what it answers.",
     "parse": "Print the events of webhooks, one line of JSON each.",
     "rewrite": "Print Send API bodies as they would be sent, with SmartLinks.",
 }
@@ -39,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 success, 1 not everything succeeded, 2 it could not run.
     """
     _open_closed_streams()
+    if "" not in sys.path:
+        # Settings may name callables in the working directory, where `python -m` looks, too.
+        sys.path.append("")
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What the output's encoding does not have is escaped; an id or address may hold any character.
         sys.stdout.reconfigure(errors="backslashreplace")

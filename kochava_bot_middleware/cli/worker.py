@@ -94,7 +94,7 @@ async def _deliver(settings: KochavaSettings, *, host: str, port: int | None) ->
     )
     try:
         await store.open()
-        worker = middleware.make_worker(client)
+        worker = middleware.runtime.make_worker(client)
         if metrics is not None:
             metrics.watch_worker(worker)
         health = Health(store, metrics)

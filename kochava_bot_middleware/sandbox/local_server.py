@@ -1,8 +1,12 @@
-"""What both local servers share: a port of this machine, going down and coming back on it, and faults on demand."""
+"""
+What both local servers share: a port of this machine, going down and coming back on it, faults on demand, and those who
+watch their requests.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
@@ -27,6 +31,38 @@ class ServerFault:
     path: str
 
 
+class PortTaken(OSError):
+    """Another program listens on the wanted port; `free_port` is one that is free."""
+
+    def __init__(self, port: int, free_port: int) -> None:
+        super().__init__(f"port {port} of {LOOPBACK} is taken; {free_port} is free")
+        self.free_port = free_port
+
+
+@attrs.frozen(kw_only=True)
+class Exchange:
+    """
+    One request to a local server, and its answer; faults included.
+
+    Attributes:
+        at: When the request came, in seconds since the epoch.
+        method: HTTP method.
+        path: As sent, with the query.
+        body: Of the request; empty for multipart bodies.
+        status: HTTP status; ``None`` when the connection was reset.
+        answer: Body of the answer.
+        seconds: Until the answer was ready.
+    """
+
+    at: float
+    method: str
+    path: str
+    body: bytes = attrs.field(repr=False)
+    status: int | None
+    answer: bytes = attrs.field(repr=False)
+    seconds: float
+
+
 class LocalServer:
     """
     An HTTP server on 127.0.0.1, used as ``async with``.
@@ -34,17 +70,22 @@ class LocalServer:
     A subclass defines its routes in `application`, which is called again at each `up`; all it remembers is on the
     instance and survives `down`.
 
+    Attributes:
+        watchers: Each is called with every exchange, once its answer is ready.
+
     Args:
         clock: Gives the times of records and makes the waits of `slow`.
+        port: 0 takes a free one.
     """
 
-    def __init__(self, *, clock: Clock) -> None:
+    def __init__(self, *, clock: Clock, port: int = 0) -> None:
         self.clock = clock
+        self.watchers: list[Callable[[Exchange], None]] = []
         self._faults: list[ServerFault] = []
         self._released = asyncio.Event()
         self._runner: web.AppRunner | None = None
         self._placeholder: socket.socket | None = None
-        self._port = 0
+        self._port = port
 
     def application(self) -> web.Application:
         """A new application with the routes of this server."""
@@ -61,7 +102,7 @@ class LocalServer:
         return self._runner is not None
 
     async def start(self) -> None:
-        """Take a free port and listen."""
+        """As `up`, for the first time."""
         await self.up()
 
     async def stop(self) -> None:
@@ -70,15 +111,20 @@ class LocalServer:
         self._free_port()
 
     async def up(self) -> None:
-        """Listen, on the same port as before. Does nothing while up."""
+        """
+        Listen, on the same port as before. Does nothing while up.
+
+        Raises:
+            PortTaken: Another program listens there.
+        """
         if self._runner is not None:
             return
         application = self.application()
-        application.middlewares.insert(0, self._apply_faults)
+        application.middlewares[:0] = [self._watched, self._apply_faults]
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
         self._free_port()
-        listener = _bound(self._port)
+        listener = bind_loopback(self._port)
+        await runner.setup()
         self._port = listener.getsockname()[1]
         await web.SockSite(runner, listener).start()
         self._runner = runner
@@ -95,7 +141,7 @@ class LocalServer:
         runner, self._runner = self._runner, None
         for site in runner.sites:
             await site.stop()
-        self._placeholder = _bound(self._port)
+        self._placeholder = bind_loopback(self._port)
         self.behave()
         await runner.cleanup()
 
@@ -164,6 +210,27 @@ class LocalServer:
         self._released = asyncio.Event()
 
     @web.middleware
+    async def _watched(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not self.watchers:
+            return await handler(request)
+        at, began = self.clock.now(), self.clock.monotonic()
+        body = b"" if request.content_type.startswith("multipart/") else await request.read()
+        response = await handler(request)
+        answer = response.body if isinstance(response, web.Response) else None
+        exchange = Exchange(
+            at=at,
+            method=request.method,
+            path=request.raw_path,
+            body=body,
+            status=response.status if isinstance(response, web.Response) else None,
+            answer=answer if isinstance(answer, bytes) else b"",
+            seconds=self.clock.monotonic() - began,
+        )
+        for watcher in self.watchers:
+            watcher(exchange)
+        return response
+
+    @web.middleware
     async def _apply_faults(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         for fault in self._faults:
             if request.path.startswith(fault.path):
@@ -192,9 +259,17 @@ class LocalServer:
         await self.stop()
 
 
-def _bound(port: int) -> socket.socket:
+def bind_loopback(port: int) -> socket.socket:
+    """A socket of 127.0.0.1 with this port, 0 for a free one, that does not listen yet."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((LOOPBACK, port))
+    try:
+        listener.bind((LOOPBACK, port))
+    except OSError as exc:
+        listener.close()
+        if exc.errno != errno.EADDRINUSE:
+            raise
+        with bind_loopback(0) as free:
+            raise PortTaken(port, free.getsockname()[1]) from None
     listener.setblocking(False)
     return listener
