@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import asyncpg  # type: ignore[import-untyped]
+import asyncpg
 from huey.storage import SqliteStorage  # type: ignore[import-untyped]
 from rich.console import Console
 
