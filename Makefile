@@ -58,10 +58,6 @@ $(VENV)/dev: $(BIN)/python setup.cfg setup.py
 	@$(PIP) --editable '.[test,dev]'
 	@touch $@
 
-$(VENV)/bench: $(BIN)/python setup.cfg setup.py
-	@$(PIP) --editable '.[test,bench]'
-	@touch $@
-
 $(VENV)/docs: $(BIN)/python setup.cfg setup.py
 	@$(PIP) --editable '.[docs]'
 	@touch $@
