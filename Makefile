@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517
 
-.PHONY: demo test check bench lint types imports clean
+.PHONY: demo test check bench lint types imports pictures clean
 
 # The page in a browser; without a display, the conversation in the terminal.
 demo: $(VENV)/core
@@ -28,6 +28,10 @@ imports: $(VENV)/dev
 
 bench: $(VENV)/test
 	@$(BIN)/python -m benchmarks
+
+# Needs Chromium: .ci/chromium installs it.
+pictures: $(VENV)/test
+	@$(BIN)/python -m docs.make_pictures
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
