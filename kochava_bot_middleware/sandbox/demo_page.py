@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import tempfile
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import attrs
@@ -39,6 +40,29 @@ class DemoBotControl:
         return await self.environment.drained(within_seconds=within_seconds)
 
 
+@asynccontextmanager
+async def demo_page(folder: Path, *, port: int = 0) -> AsyncIterator[tuple[DemoEnvironment, PageServer]]:
+    """
+    The demo with its page; the bot is not started yet. All files are in *folder*.
+
+    Raises:
+        PortTaken: Another program listens on *port*.
+    """
+    async with demo_environment(folder, short_leases=True, redelivery_probability=0) as environment:
+        sandbox = Sandbox(
+            messenger=environment.messenger,
+            kochava=environment.kochava,
+            store=environment.store,
+            bot=DemoBotControl(environment=environment),
+            audit=functools.partial(environment.audit, killed=True),
+            opt_out_text=STOP,
+            opt_in_text=START,
+        )
+        async with PageServer(sandbox, port=port) as page:
+            page.commands.add_person()
+            yield environment, page
+
+
 async def serve_demo(*, port: int, announce: Callable[[str], None]) -> None:
     """
     Serve the page until this is cancelled; *announce* gets its address as soon as it can be opened.
@@ -48,18 +72,7 @@ async def serve_demo(*, port: int, announce: Callable[[str], None]) -> None:
         ProcessFailed: The bot did not start.
     """
     with tempfile.TemporaryDirectory(prefix="kochava-bot-demo-") as folder:
-        async with demo_environment(Path(folder), short_leases=True, redelivery_probability=0) as environment:
-            sandbox = Sandbox(
-                messenger=environment.messenger,
-                kochava=environment.kochava,
-                store=environment.store,
-                bot=DemoBotControl(environment=environment),
-                audit=functools.partial(environment.audit, killed=True),
-                opt_out_text=STOP,
-                opt_in_text=START,
-            )
-            async with PageServer(sandbox, port=port) as page:
-                page.commands.add_person()
-                announce(page.url)
-                await environment.start_bot()
-                await asyncio.Event().wait()
+        async with demo_page(Path(folder), port=port) as (environment, page):
+            announce(page.url)
+            await environment.start_bot()
+            await asyncio.Event().wait()

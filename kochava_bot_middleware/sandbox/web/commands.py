@@ -49,6 +49,7 @@ class PageCommands:
         self._state = state
         self._log = log
         self._tasks: set[asyncio.Task[None]] = set()
+        self._acts: set[asyncio.Task[None]] = set()
         self._killing = asyncio.Lock()
         self.by_name: dict[str, Command] = {
             "person": self._new_person,
@@ -91,18 +92,18 @@ class PageCommands:
         return {"user": user}
 
     async def _start(self, arguments: Mapping[str, Any]) -> Answer:
-        self._later(self._person(arguments).gets_started())
+        self._act(self._person(arguments).gets_started())
         return {}
 
     async def _say(self, arguments: Mapping[str, Any]) -> Answer:
-        self._later(self._person(arguments).says(_text(arguments, "text")))
+        self._act(self._person(arguments).says(_text(arguments, "text")))
         return {}
 
     async def _tap(self, arguments: Mapping[str, Any]) -> Answer:
         person, button = self._person(arguments), _object(arguments, "button")
         if button.get("type") != "web_url":
             _text(button, "payload")
-            self._later(person.taps(button))
+            self._act(person.taps(button))
             return {}
         url = _text(button, "url")
         try:
@@ -126,7 +127,7 @@ class PageCommands:
     async def _quick_reply(self, arguments: Mapping[str, Any]) -> Answer:
         reply = _object(arguments, "reply")
         _text(reply, "payload")
-        self._later(self._person(arguments).taps_quick_reply(reply))
+        self._act(self._person(arguments).taps_quick_reply(reply))
         return {}
 
     async def _opt_out(self, arguments: Mapping[str, Any]) -> Answer:
@@ -139,7 +140,7 @@ class PageCommands:
         (state.opted_out.add if goes_out else state.opted_out.discard)(person.user_id)
         name = state.played.get(person.user_id, "The person")
         self._notice(f"{name} {'opts out: nothing more is sent to Kochava' if goes_out else 'opts in again'}")
-        self._later(person.says(text))
+        self._act(person.says(text))
         return {}
 
     async def _switch_kochava(self, arguments: Mapping[str, Any]) -> Answer:
@@ -216,7 +217,9 @@ class PageCommands:
         await self._compare("the kill")
 
     async def _compare(self, cause: str) -> None:
-        """Once nothing waits, say whether anything is missing."""
+        """Once what people did has reached the bot and nothing waits, say whether anything is missing."""
+        while self._acts:
+            await asyncio.wait(self._acts)
         bot, audit = self._sandbox.bot, self._sandbox.audit
         if bot is None or audit is None or not await bot.drained(within_seconds=DRAIN_SECONDS):
             return
@@ -236,13 +239,20 @@ class PageCommands:
         msg = f"nobody has the id {user!r}"
         raise CommandRefused(msg)
 
-    def _later(self, work: Coroutine[Any, Any, Any]) -> None:
+    def _act(self, act: Coroutine[Any, Any, Any]) -> None:
+        """Let a person act; that ends when the bot has answered, which may be after it was started again."""
+        task = self._later(act)
+        self._acts.add(task)
+        task.add_done_callback(self._acts.discard)
+
+    def _later(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[None]:
         async def run() -> None:
             await work
 
         task = asyncio.create_task(run())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _text(arguments: Mapping[str, Any], name: str) -> str:

@@ -80,7 +80,7 @@ class SandboxObservation:
         lines = _compared(before, body)
         detail = {"links": [attrs.asdict(link) for link in links], **lines}
         if not path.endswith("/messages"):
-            self._log.add(EventKind.GRAPH, path.rpartition("/")[2], status=200, path=path, **detail)
+            self._log.add(EventKind.GRAPH, path.rpartition("/")[2].replace("_", " "), status=200, path=path, **detail)
             return
         user, action = answer.get("recipient_id"), body.get("sender_action")
         message = {} if "cut" in lines else body.get("message") or {}
