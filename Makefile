@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517
 
-.PHONY: demo test check bench lint types imports pictures clean
+.PHONY: demo test check bench docs package lint types imports pictures clean
 
 # The page in a browser; without a display, the conversation in the terminal.
 demo: $(VENV)/core
@@ -26,15 +26,25 @@ types: $(VENV)/dev
 imports: $(VENV)/dev
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/test
+bench: $(VENV)/bench
 	@$(BIN)/python -m benchmarks
 
 # Needs Chromium: .ci/chromium installs it.
 pictures: $(VENV)/test
 	@$(BIN)/python -m docs.make_pictures
 
+# Warnings are errors (`strict` in mkdocs.yml). The variable silences an advertisement.
+docs: $(VENV)/docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo 'open site/index.html'
+
+package: $(VENV)/dev
+	@rm -rf build dist
+	@$(BIN)/python -m build --outdir dist . >/dev/null
+	@.ci/smoke $(BIN)/python dist/*.whl dist/*.tar.gz
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist site *.egg-info
 
 $(VENV)/core: $(BIN)/python setup.cfg setup.py
 	@$(PIP) --editable .
@@ -44,8 +54,20 @@ $(VENV)/test: $(BIN)/python setup.cfg setup.py
 	@$(PIP) --editable '.[test]'
 	@touch $@
 
+$(VENV)/bench: $(BIN)/python setup.cfg setup.py
+	@$(PIP) --editable '.[test,bench]'
+	@touch $@
+
 $(VENV)/dev: $(BIN)/python setup.cfg setup.py
 	@$(PIP) --editable '.[test,dev]'
+	@touch $@
+
+$(VENV)/bench: $(BIN)/python setup.cfg setup.py
+	@$(PIP) --editable '.[test,bench]'
+	@touch $@
+
+$(VENV)/docs: $(BIN)/python setup.cfg setup.py
+	@$(PIP) --editable '.[docs]'
 	@touch $@
 
 $(BIN)/python:

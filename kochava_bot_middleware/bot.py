@@ -15,11 +15,12 @@ from .clock import Clock, SystemClock
 from .exceptions import KochavaBotError, RegistrationError
 from .handling import Handling, current_handling, trail_of
 from .inbox.handlers import Handlers
-from .inbox.inbox import Inbox
+from .inbox.inbox import Inbox, warn_if_in_memory
 from .inbox.settings import BotSettings, InboxSettings, PageSettings
 from .inbox.webhook import Webhook, WebhookAnswer
 from .messenger.events import ChangeEvent, Event
 from .messenger.outgoing import Outgoing
+from .messenger.parsing.webhook import Headers
 from .messenger.reply import Reply
 from .messenger.send_api import AsyncBot
 from .settings import from_mapping
@@ -36,8 +37,8 @@ class MessengerBot(Handlers):
     """
     A bot: register handlers, add middlewares, serve `app()`.
 
-    Example::
-
+    Example:
+        ```python
         bot = MessengerBot.from_dict({"page_access_token": "…", "app_secret": "…", "verify_token": "…"})
 
 
@@ -47,6 +48,7 @@ class MessengerBot(Handlers):
 
 
         web.run_app(bot.app())
+        ```
     """
 
     def __init__(self, settings: BotSettings, *, clock: Clock | None = None) -> None:
@@ -158,11 +160,7 @@ class MessengerBot(Handlers):
                 stack.push_async_callback(_stop, middleware)
             if hasattr(middleware, "start"):
                 await middleware.start()
-        if not store.durable:
-            log.warning(
-                "inbox_in_memory: waiting events are lost in a crash; set `store` of KochavaMiddleware to a file, "
-                "such as sqlite:///kochava-bot.db, or add a middleware that provides a durable store"
-            )
+        warn_if_in_memory(store)
         inbox = Inbox(store=store, dispatch=self._dispatch, settings=self.settings.inbox, clock=self._clock)
         stack.push_async_callback(inbox.stop)
         await inbox.start()
@@ -179,7 +177,7 @@ class MessengerBot(Handlers):
         """Answer Facebook's verification GET, for servers other than `app()`."""
         return self._webhook.verify(query)
 
-    async def receive(self, raw_body: bytes, headers: Mapping[str, str]) -> WebhookAnswer:
+    async def receive(self, raw_body: bytes, headers: Headers) -> WebhookAnswer:
         """
         Answer one webhook POST, for servers other than `app()`. The bot must have been started.
 

@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 from ..sandbox.demo import DemoSettings, run_demo
 from ..sandbox.demo_page import serve_demo
 from ..sandbox.kochava.server import LocalKochava
+from ..sandbox.local_server import PortTaken
 from ..sandbox.processes import ProcessFailed
 from ..sandbox.scenario import ScenarioFailed
-from ..sandbox.web.page_server import PortTaken
-from .command import ENDED_BY_SIGNAL, GOOD, NOT_RUN, SOMETHING_WRONG, Parsers, add_command, number_from
+from .command import ENDED_BY_SIGNAL, GOOD, NOT_RUN, SOMETHING_WRONG, number_from
 
 MOST_PEOPLE = 1000
 """All users, both servers and the bot share this machine."""
@@ -30,11 +30,9 @@ MOST_SEED = 2**32
 T = TypeVar("T")
 
 
-def add_demo(parsers: Parsers) -> None:
-    """Add the command."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     default = DemoSettings()
-    summary = "Run an example bot against a local Messenger and a local Kochava, and check that nothing is lost."
-    parser = add_command(parsers, "demo", run, summary)
     parser.add_argument("--port", type=number_from(int, 0, 65535), default=0, help="of the page; 0 takes a free one")
     parser.add_argument("--no-browser", action="store_true", help="print the page's address, and do not open it")
     parser.add_argument("--headless", action="store_true", help="no page: a scripted conversation in this terminal")

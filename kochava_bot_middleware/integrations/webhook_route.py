@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypedDict
 
 from ..clock import SystemClock
 from ..exceptions import NotAWebhook, RegistrationError, SignatureError
+from ..inbox.settings import InboxSettings
 from ..incidents import Incidents
 from ..messenger.events import Event
+from ..messenger.parsing.webhook import Headers
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +22,7 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 BODY_TIMEOUT_SECONDS = 30.0
 """How long a webhook may take to arrive."""
 
-Parse = Callable[[bytes, Mapping[str, str]], list[Event]]
+Parse = Callable[[bytes, Headers], list[Event]]
 """The ``parse`` of a `KochavaMiddleware` or `SyncKochava`."""
 
 
@@ -33,21 +35,47 @@ class RefusedWebhook(Exception):
         self.reason = reason
 
 
+class WebhookOptions(TypedDict, total=False):
+    """The arguments of `WebhookRoute`, which the middleware of each kind of host takes, too."""
+
+    path: str
+    handler: str | None
+    max_body_bytes: int
+    body_timeout_seconds: float
+    store_first: bool | InboxSettings
+
+
 class WebhookRoute:
     """
-    The address of the webhook within a foreign host.
+    The webhook within a foreign host.
 
     Args:
         path: As Facebook requests it; slashes at its end or doubled ones make no difference.
-        max_body_bytes: A larger body is refused with 413.
+        handler: Name of the endpoint, for Kochava; by default what its framework says, if it does.
+        max_body_bytes: A larger webhook is answered 413.
+        body_timeout_seconds: A webhook that does not arrive in this time is answered 408; of WSGI servers, gunicorn and
+            Werkzeug allow it, and it is how long nothing comes.
+        store_first: Store each webhook, answer 200, and call the endpoint from the store, again and again until it
+            answers 2xx. It takes the settings of the inbox in place of ``True``.
     """
 
-    def __init__(self, path: str, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        *,
+        path: str = "/webhook",
+        handler: str | None = None,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        body_timeout_seconds: float = BODY_TIMEOUT_SECONDS,
+        store_first: bool | InboxSettings = False,
+    ) -> None:
         if not isinstance(path, str) or not path.startswith("/"):
             msg = f'`path` is the path of the webhook, such as "/webhook", got {path!r}'
             raise RegistrationError(msg)
         self._path = _plain(path)
+        self.handler = handler
         self.max_body_bytes = max_body_bytes
+        self.body_timeout_seconds = body_timeout_seconds
+        self.store_first = store_first
         self.incidents = Incidents(SystemClock(), log)
 
     def matches(self, method: str, path: str, root: str = "") -> bool:
@@ -71,7 +99,7 @@ class WebhookRoute:
         if length > self.max_body_bytes:
             raise self.refused(413, f"the body is larger than {self.max_body_bytes} bytes")
 
-    def events_of(self, parse: Parse, raw_body: bytes, headers: Mapping[str, str]) -> list[Event]:
+    def events_of(self, parse: Parse, raw_body: bytes, headers: Headers) -> list[Event]:
         """
         The events of a body; of one that is no webhook there are none, and the endpoint says what to answer.
 

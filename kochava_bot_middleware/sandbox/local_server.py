@@ -6,6 +6,7 @@ watch their requests.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
@@ -28,6 +29,14 @@ class ServerFault:
     answer: Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
     times: int | None
     path: str
+
+
+class PortTaken(OSError):
+    """Another program listens on the wanted port; `free_port` is one that is free."""
+
+    def __init__(self, port: int, free_port: int) -> None:
+        super().__init__(f"port {port} of {LOOPBACK} is taken; {free_port} is free")
+        self.free_port = free_port
 
 
 @attrs.frozen(kw_only=True)
@@ -66,16 +75,17 @@ class LocalServer:
 
     Args:
         clock: Gives the times of records and makes the waits of `slow`.
+        port: 0 takes a free one.
     """
 
-    def __init__(self, *, clock: Clock) -> None:
+    def __init__(self, *, clock: Clock, port: int = 0) -> None:
         self.clock = clock
         self.watchers: list[Callable[[Exchange], None]] = []
         self._faults: list[ServerFault] = []
         self._released = asyncio.Event()
         self._runner: web.AppRunner | None = None
         self._placeholder: socket.socket | None = None
-        self._port = 0
+        self._port = port
 
     def application(self) -> web.Application:
         """A new application with the routes of this server."""
@@ -92,7 +102,7 @@ class LocalServer:
         return self._runner is not None
 
     async def start(self) -> None:
-        """Take a free port and listen."""
+        """As `up`, for the first time."""
         await self.up()
 
     async def stop(self) -> None:
@@ -101,15 +111,20 @@ class LocalServer:
         self._free_port()
 
     async def up(self) -> None:
-        """Listen, on the same port as before. Does nothing while up."""
+        """
+        Listen, on the same port as before. Does nothing while up.
+
+        Raises:
+            PortTaken: Another program listens there.
+        """
         if self._runner is not None:
             return
         application = self.application()
         application.middlewares[:0] = [self._watched, self._apply_faults]
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
         self._free_port()
         listener = bind_loopback(self._port)
+        await runner.setup()
         self._port = listener.getsockname()[1]
         await web.SockSite(runner, listener).start()
         self._runner = runner
@@ -250,8 +265,11 @@ def bind_loopback(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((LOOPBACK, port))
-    except OSError:
+    except OSError as exc:
         listener.close()
-        raise
+        if exc.errno != errno.EADDRINUSE:
+            raise
+        with bind_loopback(0) as free:
+            raise PortTaken(port, free.getsockname()[1]) from None
     listener.setblocking(False)
     return listener

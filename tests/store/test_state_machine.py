@@ -195,6 +195,10 @@ class StoreMachine(RuleBasedStateMachine):
     def find(self, entry_id: str) -> None:
         self._both("find", entry_id)
 
+    @rule(lanes=st.lists(LANES, max_size=3), limit=st.integers(1, 4))
+    def history(self, lanes: list[str], limit: int) -> None:
+        self._both("history", lanes, limit=limit)
+
     @invariant()
     def agree(self) -> None:
         if not hasattr(self, "runner"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from ...chain import checked
 from ...exceptions import NotAWebhook, RegistrationError, SignatureError
@@ -29,6 +29,17 @@ from .readers import READERS, CommonFields, inbox_labels, lead_referral
 
 SIGNATURE_HEADER = "X-Hub-Signature-256"
 """The header with the signature. The older header with a SHA-1 is never accepted."""
+
+
+class Headers(Protocol):
+    """The headers of a request. Not every mapping of headers is a `Mapping`, such as that of Flask."""
+
+    def get(self, name: str, /) -> str | None:
+        """The value of a header."""
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        """All of them."""
+
 
 _SIGNATURE = re.compile(r"sha256=([0-9a-f]{64})")
 
@@ -74,7 +85,7 @@ _NO_PAGE = (None, "0")
 """Test events of the developer dashboard have ``"0"`` in place of the Page's id."""
 
 
-def signature_of(headers: Mapping[str, str]) -> str | None:
+def signature_of(headers: Headers) -> str | None:
     """
     The value of `SIGNATURE_HEADER`. Header names have no case, but not every host's mapping knows that.
 
@@ -82,7 +93,6 @@ def signature_of(headers: Mapping[str, str]) -> str | None:
         RegistrationError: *headers* is no mapping, or the value is no text.
     """
     if not hasattr(headers, "get"):
-        # Not every mapping of headers is a `Mapping`, such as that of Flask.
         msg = f"wanted Mapping, got {type(headers).__name__}: pass the headers of the request by name"
         raise RegistrationError(msg)
     value = headers.get(SIGNATURE_HEADER)
@@ -125,6 +135,11 @@ def verify_signature(raw_body: bytes, header: str | None, app_secrets: Sequence[
     if not any(matches):
         msg = "the signature was made with another app secret, or for another body"
         raise SignatureError(msg)
+
+
+def signature_by(app_secret: str, raw_body: bytes, digest: str = "sha256") -> str:
+    """The value that a header with a signature has: `SIGNATURE_HEADER`, or the older one with ``sha1``."""
+    return f"{digest}={hmac.new(app_secret.encode(), raw_body, digest).hexdigest()}"
 
 
 def parse_webhook(body: bytes | str | Mapping[str, Any]) -> list[Event]:
@@ -256,6 +271,17 @@ def parse_item(
         "hop_context": (),
     }
     return _change(item, common) if "field" in item else _messaging_event(item, common)
+
+
+def webhook_of(event: Event) -> dict[str, Any]:
+    """A webhook with this event alone: parsed, it gives the event again."""
+    name = "changes" if "field" in event.raw else "messaging"
+    if event.standby and event.raw.get("field") != "standby":
+        name = "standby"
+    entry: dict[str, Any] = {} if event.page_id is None else {"id": event.page_id}
+    entry["time"] = 0 if event.timestamp is None else int(event.timestamp.timestamp() * 1000)
+    named = next(object_name for object_name, channel in _CHANNELS.items() if channel is event.channel)
+    return {"object": named, "entry": [{**entry, name: [event.raw]}]}
 
 
 def _messaging_event(item: Mapping[str, Any], common: CommonFields) -> Event:

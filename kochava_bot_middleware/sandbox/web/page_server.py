@@ -17,9 +17,7 @@ object of these members:
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
-import socket
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -46,14 +44,6 @@ SAMPLE_EVERY = 2
 """How many readings of the state make one sample of the chart."""
 
 COMMAND_BYTES = 64 * 1024
-
-
-class PortTaken(OSError):
-    """Another program listens on the wanted port; `free_port` is one that is free."""
-
-    def __init__(self, port: int, free_port: int) -> None:
-        super().__init__(f"port {port} of {LOOPBACK} is taken; {free_port} is free")
-        self.free_port = free_port
 
 
 class PageServer:
@@ -96,7 +86,7 @@ class PageServer:
         Raises:
             PortTaken: Another program listens there.
         """
-        listener = _listener(self._port)
+        listener = bind_loopback(self._port)
         self._port = listener.getsockname()[1]
         self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
@@ -190,16 +180,6 @@ class PageServer:
         traceback: TracebackType | None,
     ) -> None:
         await self.stop()
-
-
-def _listener(port: int) -> socket.socket:
-    try:
-        return bind_loopback(port)
-    except OSError as exc:
-        if exc.errno != errno.EADDRINUSE:
-            raise
-        with bind_loopback(0) as free:
-            raise PortTaken(port, free.getsockname()[1]) from None
 
 
 def _object(events: list[str], *, state: str | None, **members: Any) -> bytes:

@@ -10,7 +10,7 @@ from ..plan import Lane, QueuedEntry
 from ..records import Claim, EntryState, Listed, Mark, QueueStats
 from ..settings import NewToken
 from . import statements as sql
-from .commit import add_counts, add_marks, add_new_heads, lock_heads, take_places
+from .commit import add_counts, add_marks, add_new_heads, lock_heads
 from .session import CombinedStatement, PostgresSession, columns, entry_of, from_text
 
 SOME_ROWS = 500
@@ -99,6 +99,11 @@ async def find(session: PostgresSession, entry_id: str) -> Listed | None:
     return _listed(rows[0]) if rows else None
 
 
+async def history(session: PostgresSession, lanes: Sequence[str], limit: int) -> list[Listed]:
+    """See `Store.history`."""
+    return list(map(_listed, reversed(await session.fetch(sql.HISTORY, list(lanes), limit))))
+
+
 async def retry_dead(session: PostgresSession, ids: Sequence[str]) -> int:
     """Put dead entries back at the end of their lanes, in the order of *ids*."""
     await session.fetch(sql.LOCK_UPKEEP)
@@ -108,8 +113,8 @@ async def retry_dead(session: PostgresSession, ids: Sequence[str]) -> int:
         return 0
     lanes = sorted({(entry.queue, entry.lane) for entry in retried})
     now, heads = await lock_heads(session, sql.LOCK_HEADS, *columns(lanes))
-    places, _ = await take_places(session, list(dead))
-    moved = [(entry.id, next(places)) for entry in retried]
+    places = sorted(place for (place,) in await session.fetch(sql.PLACES, len(retried)))
+    moved = [(entry.id, place) for entry, place in zip(retried, places, strict=True)]
     new_heads: dict[Lane, QueuedEntry] = {}
     for entry, (_, place) in zip(retried, moved, strict=True):
         if (entry.queue, entry.lane) not in heads:

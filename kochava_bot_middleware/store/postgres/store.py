@@ -205,6 +205,9 @@ class PostgresStore:
     async def find(self, entry_id: str) -> Listed | None:
         return await self._running().pool.run(queries.find, entry_id)
 
+    async def history(self, lanes: Sequence[str], *, limit: int = 1_000) -> list[Listed]:
+        return await self._running().pool.run(queries.history, lanes, limit)
+
     async def retry_dead(self, ids: Sequence[str]) -> int:
         running = self._running()
         retried = await running.pool.run(queries.retry_dead, ids)
@@ -243,7 +246,7 @@ class PostgresStore:
         pool = PostgresPool(self._address, self._clock, dedupe_seconds=self._dedupe_seconds)
 
         async def commit(units: Sequence[Unit]) -> Sequence[Committed]:
-            return await pool.run(commit_units, units, tokens)
+            return await pool.run_alone(commit_units, units, tokens)
 
         async def look_up(lookups: Sequence[Sequence[tuple[str, str]]]) -> Sequence[Mapping[str, bytes]]:
             keys = list({key for lookup in lookups for _, key in lookup})

@@ -42,7 +42,8 @@ local function listed(place, row)
   end
   local head = head_at(place)
   local leased_until = call('ZSCORE', LEASED .. row[QUEUE], place)
-  local due = leased_until or call('ZSCORE', READY .. row[QUEUE], place) or (row[DUE_AT] and text(row[DUE_AT]))
+  local own_due = (row[DUE_AT] or 0) > 0 and text(row[DUE_AT])
+  local due = leased_until or call('ZSCORE', READY .. row[QUEUE], place) or own_due
   local state = leased_until and tonumber(leased_until) > now and 'in flight' or 'waiting'
   return {place, state, head[2], due, head[3], head[4], false, head[1], fields(row)}
 end
@@ -124,7 +125,9 @@ local rows, seen, places = {}, false, candidates()
 for index = 1, math.min(#places, some) do
   seen = places[index]
   local row = listed(seen, row_at(seen))
-  if row[2] == asked.state or (not asked.state and row[2] ~= 'done') then rows[#rows + 1] = row end
+  local is_done = row[2] == 'done'
+  local is_wanted = not is_done or (asked.done and is_seen(row[9], seen))
+  if row[2] == asked.state or (not asked.state and is_wanted) then rows[#rows + 1] = row end
   if #rows == asked.limit then break end
 end
 return {seen, rows}

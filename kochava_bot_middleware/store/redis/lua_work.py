@@ -98,7 +98,8 @@ local function write(claims, settlements, appends, marks, wish, bytes)
     if is_new(each[1]) then
       flags[index] = '1'
       count(each[2], 'accepted', 1)
-      each[DUE_AT] = now + each[DUE_AT]
+      -- Without a wait it is due when it comes first, also if the clock has been set back by then.
+      if each[DUE_AT] > 0 then each[DUE_AT] = now + each[DUE_AT] end
       each[BODY] = ARGV[bytes + index]
       local head = enqueue(each)
       if head then

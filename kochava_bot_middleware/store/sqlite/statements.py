@@ -172,7 +172,7 @@ _LISTED = f"""
 SELECT e.place AS place, {ENTRY}, CASE WHEN e.state IS NOT NULL THEN e.state
         WHEN heads.leased = 1 AND heads.due_at > :now THEN 'in flight' ELSE 'waiting' END,
     ifnull(heads.attempts, e.attempts), ifnull(heads.reason, e.reason), ifnull(heads.detail, e.detail),
-    CASE WHEN e.state IS NULL THEN ifnull(heads.due_at, e.due_at) END, e.ended_at, heads.token
+    CASE WHEN e.state IS NULL THEN ifnull(heads.due_at, nullif(e.due_at, 0)) END, e.ended_at, heads.token
 """
 _WITH_HEADS = "LEFT JOIN heads ON heads.queue = e.queue AND heads.place = e.place"
 
@@ -198,6 +198,13 @@ WHERE e.lane = :lane AND e.queue = :queue AND e.state IS NULL AND e.place > :aft
 _KEPT = f"""
 {_LISTED} FROM entries AS e INDEXED BY entries_kept {_WITH_HEADS}
 WHERE e.queue = :queue AND e.state IN ('dead', 'dropped') AND e.purged = 0 AND e.place > :after
+"""
+
+HISTORY = f"""
+{_LISTED} FROM entries AS e NOT INDEXED {_WITH_HEADS}
+WHERE e.lane IN (SELECT {text_of("value")} FROM json_each(:lanes)) AND e.purged = 0
+    AND NOT (e.state IS 'done' AND e.ended_at <= :forgotten_at)
+ORDER BY e.place DESC LIMIT :limit
 """
 
 _IS_WAITING = "NOT ifnull(heads.leased = 1 AND heads.due_at > :now, 0)"

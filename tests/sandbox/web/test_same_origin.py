@@ -8,8 +8,9 @@ import aiohttp
 import pytest
 
 from kochava_bot_middleware.sandbox.kochava.server import LocalKochava
+from kochava_bot_middleware.sandbox.local_server import PortTaken
 from kochava_bot_middleware.sandbox.messenger.server import LocalMessenger
-from kochava_bot_middleware.sandbox.web.page_server import PageServer, PortTaken
+from kochava_bot_middleware.sandbox.web.page_server import PageServer
 from kochava_bot_middleware.sandbox.web.sandbox import Sandbox
 
 
