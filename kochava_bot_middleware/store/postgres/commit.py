@@ -8,6 +8,9 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import attrs
+
+from ..day_counts import DayCounts
 from ..plan import CommitPlan, Lane, QueuedEntry, Snapshot, StoredHead
 from ..records import Committed, Condition, Mark, Outcome, Unit
 from ..settings import NewToken
@@ -29,6 +32,7 @@ async def commit_units(session: PostgresSession, units: Sequence[Unit], new_toke
     _add_lanes(writes, plan)
     _add_planned_marks(writes, plan)
     add_counts(writes, plan.counts)
+    add_day_counts(writes, plan.day_counts)
     await writes.run(session)
     return answers
 
@@ -69,6 +73,11 @@ def add_counts(writes: CombinedStatement, counts: Mapping[tuple[str, str], int])
     names = ("accepted", "done", "dead", "dropped")
     rows = [(queue, *(counts.get((queue, name), 0) for name in names)) for queue in {queue for queue, _ in counts}]
     writes.add("counts", sql.ADD_COUNTS, rows)
+
+
+def add_day_counts(writes: CombinedStatement, counts: DayCounts) -> None:
+    """Let counters by day grow."""
+    writes.add("day_counts", sql.ADD_DAY_COUNTS, list(map(attrs.astuple, counts.rows())))
 
 
 async def _read(session: PostgresSession, units: Sequence[Unit]) -> Snapshot:
@@ -119,7 +128,7 @@ async def _successors(
 
 def _add_entries(writes: CombinedStatement, plan: CommitPlan) -> None:
     appended = [
-        (queued.place, e.id, e.queue, e.lane, e.schema, e.created_at, queued.due_at, e.body, e.kind, e.name)
+        (queued.place, e.id, e.queue, e.lane, e.schema, e.created_at, queued.due_at, e.body, e.kind, e.name, e.label)
         for queued in plan.appended
         for e in (queued.entry,)
     ]
