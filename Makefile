@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517
 
-.PHONY: demo test check bench lint types imports clean
+.PHONY: demo test check bench docs lint types imports clean
 
 demo: $(VENV)/core
 	@$(BIN)/kochava-bot demo --headless
@@ -27,8 +27,13 @@ imports: $(VENV)/dev
 bench: $(VENV)/test
 	@$(BIN)/python -m benchmarks
 
+# Warnings are errors (`strict` in mkdocs.yml). The variable silences an advertisement.
+docs: $(VENV)/docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo 'open site/index.html'
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist site *.egg-info
 
 $(VENV)/core: $(BIN)/python setup.cfg setup.py
 	@$(PIP) --editable .
@@ -40,6 +45,10 @@ $(VENV)/test: $(BIN)/python setup.cfg setup.py
 
 $(VENV)/dev: $(BIN)/python setup.cfg setup.py
 	@$(PIP) --editable '.[test,dev]'
+	@touch $@
+
+$(VENV)/docs: $(BIN)/python setup.cfg setup.py
+	@$(PIP) --editable '.[docs]'
 	@touch $@
 
 $(BIN)/python:

@@ -15,7 +15,7 @@ from .clock import Clock, SystemClock
 from .exceptions import KochavaBotError, RegistrationError
 from .handling import Handling, current_handling, trail_of
 from .inbox.handlers import Handlers
-from .inbox.inbox import Inbox
+from .inbox.inbox import Inbox, warn_if_in_memory
 from .inbox.settings import BotSettings, InboxSettings, PageSettings
 from .inbox.webhook import Webhook, WebhookAnswer
 from .messenger.events import ChangeEvent, Event
@@ -36,8 +36,8 @@ class MessengerBot(Handlers):
     """
     A bot: register handlers, add middlewares, serve `app()`.
 
-    Example::
-
+    Example:
+        ```python
         bot = MessengerBot.from_dict({"page_access_token": "…", "app_secret": "…", "verify_token": "…"})
 
 
@@ -47,6 +47,7 @@ class MessengerBot(Handlers):
 
 
         web.run_app(bot.app())
+        ```
     """
 
     def __init__(self, settings: BotSettings, *, clock: Clock | None = None) -> None:
@@ -158,11 +159,7 @@ class MessengerBot(Handlers):
                 stack.push_async_callback(_stop, middleware)
             if hasattr(middleware, "start"):
                 await middleware.start()
-        if not store.durable:
-            log.warning(
-                "inbox_in_memory: waiting events are lost in a crash; set `store` of KochavaMiddleware to a file, "
-                "such as sqlite:///kochava-bot.db, or add a middleware that provides a durable store"
-            )
+        warn_if_in_memory(store)
         inbox = Inbox(store=store, dispatch=self._dispatch, settings=self.settings.inbox, clock=self._clock)
         stack.push_async_callback(inbox.stop)
         await inbox.start()

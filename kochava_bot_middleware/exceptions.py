@@ -1,29 +1,31 @@
 """
 The errors of this package.
 
-A class exists only where a caller reacts differently to it::
+A class exists only where a caller reacts differently to it:
 
-    KochavaBotError
-    ├── SettingsError              fix the settings; every violation is listed
-    ├── RegistrationError          fix the code: a handler, decorator or middleware cannot work that way
-    ├── TrackingError              fix the call: Kochava would refuse the event (raised in strict mode only)
-    ├── WebhookError               refuse the request with `status`
-    │   ├── SignatureError         403
-    │   └── NotAWebhook            400
-    ├── SendError                  Facebook refused a message; `body` is its answer
-    │   ├── WindowClosedError      wait for the person to write again
-    │   ├── PersonUnavailableError send nothing more to this person
-    │   ├── RateLimitedError       wait `retry_after_seconds`
-    │   ├── TokenInvalidError      reconnect the Page
-    │   ├── PermissionDeniedError  ask Facebook for the permission
-    │   ├── TemporarySendError     send again
-    │   ├── DeliveryUnknownError   perhaps sent: decide whether a duplicate is worse than a loss
-    │   └── BadRequestError        fix the message
-    └── StoreError                 the store failed
-        ├── NotStorable            it can never keep this unit, but goes on with others: set the unit aside
-        └── StoreUnavailable       it cannot be reached or written now: repeat
-            └── StoreUnusable      not before somebody repairs it; the message says how
-                └── SchemaTooNew   a newer release wrote it: upgrade
+```text
+KochavaBotError
+├── SettingsError              fix the settings; every violation is listed
+├── RegistrationError          fix the code: a handler, decorator or middleware cannot work that way
+├── TrackingError              fix the call: Kochava would refuse the event (raised in strict mode only)
+├── WebhookError               refuse the request with `status`
+│   ├── SignatureError         403
+│   └── NotAWebhook            400
+├── SendError                  Facebook refused a message; `body` is its answer
+│   ├── WindowClosedError      wait for the person to write again
+│   ├── PersonUnavailableError send nothing more to this person
+│   ├── RateLimitedError       wait `retry_after_seconds`
+│   ├── TokenInvalidError      reconnect the Page
+│   ├── PermissionDeniedError  ask Facebook for the permission
+│   ├── TemporarySendError     send again
+│   ├── DeliveryUnknownError   perhaps sent: decide whether a duplicate is worse than a loss
+│   └── BadRequestError        fix the message
+└── StoreError                 the store failed
+    ├── NotStorable            it can never keep this unit, but goes on with others: set the unit aside
+    └── StoreUnavailable       it cannot be reached or written now: repeat
+        └── StoreUnusable      not before somebody repairs it; the message says how
+            └── SchemaTooNew   a newer release wrote it: upgrade
+```
 """
 
 from __future__ import annotations
@@ -58,7 +60,12 @@ class Violation:
 
 
 class SettingsError(KochavaBotError):
-    """The settings cannot be used. `violations` holds everything that is wrong with them."""
+    """
+    The settings cannot be used; raised when they are read.
+
+    Attributes:
+        violations: Everything that is wrong with them, each a `Violation`.
+    """
 
     def __init__(self, violations: Sequence[Violation]) -> None:
         self.violations = tuple(violations)
@@ -68,15 +75,26 @@ class SettingsError(KochavaBotError):
 
 
 class RegistrationError(KochavaBotError, TypeError):
-    """A handler, decorator or middleware was registered in a way that cannot work."""
+    """
+    The code cannot work that way: a handler, decorator or middleware, or a call from another event loop or thread than
+    that of `start`. The message shows the right way, such as ``kochava.sync``.
+    """
 
 
 class TrackingError(KochavaBotError, ValueError):
-    """An event was refused in strict mode. The message names event, key and reason."""
+    """
+    A call names no person, or its arguments are no ids; in strict mode also data that Kochava would refuse. The message
+    names event, key and reason.
+    """
 
 
 class WebhookError(KochavaBotError):
-    """A request is not a webhook to be handled; `status` is the HTTP status to answer with."""
+    """
+    A request is not a webhook to be handled: refuse it. `MessengerBot` does that itself.
+
+    Attributes:
+        status: The HTTP status to answer with.
+    """
 
     status = 400
 
@@ -129,11 +147,11 @@ class SendError(KochavaBotError):
 
 
 class WindowClosedError(SendError):
-    """The 24 hours since the person's last action are over; only an action of theirs allows replies again."""
+    """The 24 hours since the person's last action are over: wait for the person to write again."""
 
 
 class PersonUnavailableError(SendError):
-    """The person blocked the Page, left Facebook, or is unknown to this Page."""
+    """The person blocked the Page, left Facebook, or is unknown to this Page: stop writing to them."""
 
 
 class RateLimitedError(SendError):
@@ -141,23 +159,26 @@ class RateLimitedError(SendError):
 
 
 class TokenInvalidError(SendError):
-    """The Page access token is invalid or expired."""
+    """The Page access token is invalid or expired: reconnect the Page."""
 
 
 class PermissionDeniedError(SendError):
-    """The app lacks a permission, or the Page is restricted."""
+    """The app lacks a permission, or the Page is restricted: ask Facebook for it."""
 
 
 class TemporarySendError(SendError):
-    """A temporary fault; the message was not delivered."""
+    """A temporary fault, and the message was not delivered: send it again, after `retry_after_seconds` if set."""
 
 
 class DeliveryUnknownError(SendError):
-    """The request was sent, but no usable answer came: the message may have been delivered."""
+    """
+    The request was sent, but no usable answer came: the message may have been delivered. Decide whether a duplicate is
+    worse than none.
+    """
 
 
 class BadRequestError(SendError):
-    """Facebook does not accept this body."""
+    """Facebook does not accept this body: fix the message."""
 
 
 class StoreError(KochavaBotError):
@@ -178,7 +199,12 @@ class NotStorable(StoreError):
 
 
 class StoreUnavailable(StoreError):
-    """The store cannot be reached, or cannot be written within the time allowed. It may work again by itself."""
+    """
+    The store cannot be reached, or cannot be written within the time allowed. It may work again by itself.
+
+    Raised at start, by calls that record something outside of handling, and by all of them after `stop`. Nothing was
+    recorded, or, when the store was slow, perhaps it was: repeat the call with an ``id``, so that it counts once.
+    """
 
 
 class StoreUnusable(StoreUnavailable):
@@ -186,4 +212,4 @@ class StoreUnusable(StoreUnavailable):
 
 
 class SchemaTooNew(StoreUnusable):
-    """A newer release of this package wrote the store. It was not changed."""
+    """A newer release of this package wrote the store, which was not changed: upgrade this one."""

@@ -21,7 +21,7 @@ import attrs
 from .exceptions import KochavaBotError, RegistrationError, SendError, SettingsError
 from .messenger.events import ChangeEvent, Event, Kind
 from .store.contract import Store
-from .store.records import Committed, Unit
+from .store.records import Committed, Entry, Unit
 
 REGISTERED = "__messenger_handler__"
 """Attribute of a function that was registered: a decorator applied on top of it can have no effect any more."""
@@ -48,6 +48,7 @@ class Handling:
     Attributes:
         event: What is handled.
         store: Where the host will write the contributions.
+        entry: The event as an inbox has stored it; ``None`` when nothing has.
         rerun: Whether handlers shall run. False when a process died on the event and it is too old for a reply by
             now: then it is only recorded.
         handler: Name of the handler that matched; ``None`` if none did.
@@ -62,6 +63,7 @@ class Handling:
 
     event: Event
     store: Store
+    entry: Entry | None = None
     rerun: bool = True
     handler: str | None = None
     find_handler: Callable[[], str | None] | None = None

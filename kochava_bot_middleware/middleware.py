@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from .arguments import Id, Ids, optional_id, people_named
 from .chain import awaitable, checked
 from .clock import Clock, SystemClock
 from .core import Core, HandlerName, WebhookCall
-from .delivery.worker import Worker
 from .exceptions import RegistrationError
-from .handling import Handling, detached
-from .kochava.client import RequestSender
+from .handling import Handling
 from .kochava.event_builders import StandardEventData
 from .layer import TrackingLayer, checked_event
 from .messenger.events import Channel, Event
@@ -26,8 +26,8 @@ from .telemetry.counts import Counts
 from .telemetry.observer import Observer
 from .tracking.decorators import HandlerDecorators, name_and_data
 from .tracking.link_provider import LinkProvider
-from .tracking.recording import checked_id, optional_id
-from .tracking.sends import outgoing_of
+from .tracking.privacy import Privacy
+from .tracking.recording import TrackCall
 from .tracking.settings import KochavaSettings
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ class KochavaMiddleware(HandlerDecorators):
     """
     Makes a bot measurable in Kochava.
 
-    Example::
-
+    Example:
+        ```python
         kochava = KochavaMiddleware.from_dict({"kochava_app_id": "kobotdemo1234"})
         bot.add_middleware(kochava)
 
@@ -48,13 +48,16 @@ class KochavaMiddleware(HandlerDecorators):
         @kochava.event("Purchase", data={"currency": "USD", "sum": 100})
         async def buy(event, reply):
             await reply.text("Thank you!")
+        ```
 
-    On a host of your own, with its core alone::
+    On a host of your own, with its core alone:
 
-        async with kochava:
-            for event in kochava.parse(raw_body, headers):
-                async with kochava.handling(event):
-                    await kochava.send(body, call)
+    ```python
+    async with kochava:
+        for event in kochava.parse(raw_body, headers):
+            async with kochava.handling(event):
+                await kochava.send(body, call)
+    ```
 
     Args:
         store: In place of the one that `KochavaSettings.store` names.
@@ -180,15 +183,6 @@ class KochavaMiddleware(HandlerDecorators):
         """
         return await self.runtime.flush(timeout_seconds)
 
-    def make_worker(self, sender: RequestSender) -> Worker:
-        """
-        The worker that delivers this middleware's records; ``kochava-bot worker`` runs one alone.
-
-        Args:
-            sender: What each request goes through, such as a `KochavaClient`. It stays open when the worker stops.
-        """
-        return self.runtime.make_worker(sender)
-
     def parse(self, raw_body: bytes | str | Mapping[str, Any], headers: Mapping[str, str] | None = None) -> list[Event]:
         """
         The events of a webhook, whose signature is checked if `KochavaSettings.app_secret` is set.
@@ -252,7 +246,7 @@ class KochavaMiddleware(HandlerDecorators):
         call: Callable[[Any], Awaitable[Any]],
         *,
         endpoint: str = Endpoint.MESSAGES,
-        page_id: str | int | None = None,
+        page_id: Id | None = None,
         channel: Channel | str | None = None,
         creative: str | None = None,
         greeting: bool = False,
@@ -279,16 +273,9 @@ class KochavaMiddleware(HandlerDecorators):
         Raises:
             TrackingError: An argument is no id or channel.
         """
-        channel = channel or self.runtime.core.sends.channel_of(page_id)
-        outgoing = outgoing_of(
-            body,
-            endpoint=endpoint,
-            page_id=page_id,
-            channel=channel,
-            creative=creative,
-            greeting=greeting,
-            tracker=tracker,
-        )
+        named = {"creative": creative, "greeting": greeting, "tracker": tracker}
+        sends = self.runtime.core.sends
+        outgoing = sends.outgoing(body, endpoint=endpoint, page_id=page_id, channel=channel, **named)
         self.runtime.bind_loop("send")
         return await self.runtime.core.send(outgoing, lambda sent: awaitable(call(sent.body), "call"))
 
@@ -297,9 +284,11 @@ class KochavaMiddleware(HandlerDecorators):
         name: str | StandardEventData,
         data: Any = None,
         *,
-        user_id: str | int | None = None,
-        id: str | int | None = None,  # noqa: A002
-        page_id: str | int | None = None,
+        user_id: Id | None = None,
+        id: Id | None = None,  # noqa: A002
+        time: datetime | float | None = None,
+        device_ids: Ids | None = None,
+        page_id: Id | None = None,
         channel: Channel | str | None = None,
     ) -> None:
         """
@@ -313,28 +302,41 @@ class KochavaMiddleware(HandlerDecorators):
             data: An object or one value.
             user_id: The person it is about; while an event is handled, that event's person by default.
             id: Your own id, such as an order number; repeats are ignored while the first waits and for two days after.
+            time: When it happened, with a time zone or in seconds since the epoch, up to an hour from now; by default
+                when the event being handled happened, else now.
+            device_ids: Further ids of the person by name, such as ``{"adid": "…"}``, which leave as they are. Without
+                `user_id`, outside of handling, the first of them names the person.
             page_id: The Page, outside of handling and only if Pages have apps of their own.
             channel: Where the person is, if not in the event being handled; by default where they or the Page are known
                 to be, else Messenger.
 
         Raises:
-            TrackingError: Nobody is named and no event is being handled; an argument is no id or channel; or, in strict
-                mode, Kochava would refuse it.
+            TrackingError: Nobody is named and no event is being handled; an argument is no id, time or channel; or, in
+                strict mode, Kochava would refuse it.
             StoreError: It is not recorded: the store did not take it in time, or `stop` was called. Never while an
                 event is handled.
         """
         event_name, event_data = name_and_data(name, data)
         core = self.runtime.bind("track")
-        await core.recorder.track(
-            event_name, event_data, track_id=id, user_id=user_id, page_id=page_id, channel=channel
+        call = TrackCall.of(
+            event_name,
+            event_data,
+            context=core.context,
+            user_id=user_id,
+            id=id,
+            time=time,
+            device_ids=device_ids,
+            page_id=page_id,
+            channel=channel,
         )
+        await core.recorder.track(call)
 
     async def identify(
         self,
         identities: Mapping[str, str],
         *,
-        user_id: str | int | None = None,
-        page_id: str | int | None = None,
+        user_id: Id | None = None,
+        page_id: Id | None = None,
         channel: Channel | str | None = None,
     ) -> None:
         """
@@ -356,8 +358,8 @@ class KochavaMiddleware(HandlerDecorators):
         self,
         body: Any,
         *,
-        user_id: str | int | None = None,
-        page_id: str | int | None = None,
+        user_id: Id | None = None,
+        page_id: Id | None = None,
         creative: str | None = None,
         channel: Channel | str | None = None,
     ) -> Any:
@@ -378,7 +380,7 @@ class KochavaMiddleware(HandlerDecorators):
         return self.runtime.core.sends.rewritten_body(body, user_id, page_id, creative, channel)
 
     def entry_link(
-        self, target_url: str, *, ref: str | None = None, creative: str | None = None, page_id: str | int | None = None
+        self, target_url: str, *, ref: str | None = None, creative: str | None = None, page_id: Id | None = None
     ) -> str:
         """The SmartLink for an ad, QR code or e-mail that leads into the bot; see `SmartLinks.entry_link`."""
         page_id = optional_id("page_id", page_id)
@@ -386,40 +388,42 @@ class KochavaMiddleware(HandlerDecorators):
         links = self.runtime.core.context.apps.of(page_id).links
         return links.entry_link(target_url, ref=ref, creative=creative, page_id=page_id)
 
-    def detached(self) -> AbstractContextManager[None]:
-        """Start long-lived tasks within this, so that they do not belong to the event being handled."""
-        return detached()
-
-    async def opt_out(self, user_id: str | int) -> None:
+    async def opt_out(self, user_id: Id | None = None, *, device_ids: Ids | None = None) -> None:
         """
         Send nothing more of a person, what waits included. SmartLinks to them carry no id.
 
-        Raises:
-            TrackingError: `user_id` is no id.
-            StoreError: It could not be written.
-        """
-        await self.runtime.bind("opt_out").privacy.opt_out(checked_id("user_id", user_id))
+        It holds for all ids that were sent of them, also where `track` names them by one of these alone.
 
-    async def opt_in(self, user_id: str | int) -> None:
-        """
-        Take back `opt_out` or `forget`: from now on records of the person are sent again.
+        Args:
+            user_id: The person, unless only *device_ids* are known, as of `track`.
 
         Raises:
-            TrackingError: `user_id` is no id.
+            TrackingError: Nobody is named, or an argument is no id.
             StoreError: It could not be written.
         """
-        await self.runtime.bind("opt_in").privacy.opt_in(checked_id("user_id", user_id))
+        privacy, people = self._people("opt_out", user_id, device_ids)
+        for each in people:
+            await privacy.opt_out(each)
 
-    async def forget(self, user_id: str | int) -> int:
+    async def opt_in(self, user_id: Id | None = None, *, device_ids: Ids | None = None) -> None:
+        """
+        Take back `opt_out` or `forget`, whose arguments and errors it has. Which further ids a forgotten person had is
+        forgotten, too: name those that were sent by themselves.
+        """
+        privacy, people = self._people("opt_in", user_id, device_ids)
+        for each in people:
+            await privacy.opt_in(each)
+
+    async def forget(self, user_id: Id | None = None, *, device_ids: Ids | None = None) -> int:
         """
         Delete all that is kept of a person, send nothing more of them, and ask Kochava's privacy API to delete what it
-        has (when `WireSettings.deletion_url` is set). Only a keyed hash remains, until `opt_in`.
+        has (when `WireSettings.deletion_url` is set). Only keyed hashes remain, until `opt_in`.
 
-        Returns:
-            How many records and events that waited were dropped.
-
-        Raises:
-            TrackingError: `user_id` is no id.
-            StoreError: It could not be written.
+        Arguments and errors are those of `opt_out`. Returns how many records and events that waited were dropped.
         """
-        return await self.runtime.bind("forget").privacy.forget(checked_id("user_id", user_id))
+        privacy, people = self._people("forget", user_id, device_ids)
+        return sum([await privacy.forget(each) for each in people])
+
+    def _people(self, call: str, user_id: object, device_ids: object) -> tuple[Privacy, list[str]]:
+        core = self.runtime.bind(call)
+        return core.privacy, people_named(user_id, device_ids, own_keys=core.context.apps.own_keys)

@@ -14,6 +14,8 @@ from .delivery.attempt import Deliverer
 from .delivery.undelivered import RECORDS_WAIT, UndeliveredWatch, undelivered
 from .delivery.worker import BackgroundWorker, Worker
 from .exceptions import RegistrationError, StoreUnavailable
+from .inbox.inbox import Dispatch, Inbox, warn_if_in_memory
+from .inbox.settings import InboxSettings
 from .kochava.client import KochavaClient, RequestSender
 from .telemetry.observer import GuardedObserver, ObservedClient
 from .telemetry.opentelemetry import Tracing
@@ -41,6 +43,7 @@ class Runtime:
         loop: Where it is used; ``None`` before the first call and after `stop`.
         is_started: Between `start` and `stop`.
         is_stopped: After `stop`, until it is started again.
+        inbox: Of a foreign host whose webhooks are stored first; it stays after `stop`, to refuse what still comes.
     """
 
     def __init__(self, settings: KochavaSettings, clock: Clock, make_core: Callable[[], Core]) -> None:
@@ -55,6 +58,7 @@ class Runtime:
         self.core.recorder.on_recorded = self._recorded
         self.loop: asyncio.AbstractEventLoop | None = None
         self.is_started = self.is_stopped = False
+        self.inbox: Inbox | None = None
         self._worker: BackgroundWorker | None = None
         self._watch: asyncio.Task[None] | None = None
         self._start_stop_lock = asyncio.Lock()
@@ -102,6 +106,7 @@ class Runtime:
             core, settings = self.core, self._settings
             await core.store.open()
             self.is_started, self.is_stopped = True, False
+            self.inbox = None
             core.recorder.is_closed = False
             log.info("kochava_started: records are kept in %s", settings.kept_in)
             core.context.incidents.over(RECORDS_WAIT)
@@ -117,9 +122,23 @@ class Runtime:
             else:
                 self._worker = self._background_worker()
 
+    async def open_inbox(self, dispatch: Dispatch, settings: InboxSettings) -> None:
+        """Begin to handle events that are stored first. Idempotent until the next `start`."""
+        async with self._start_stop_lock:
+            if self.inbox is None and self.is_started:
+                warn_if_in_memory(self.core.store)
+                self.inbox = Inbox(store=self.core.store, dispatch=dispatch, settings=settings, clock=self._clock)
+                await self.inbox.start()
+
+    async def close_inbox(self, deadline_seconds: float | None = None) -> None:
+        """Let the handlers end, and take no more events; see `Inbox.stop`. Idempotent."""
+        if self.inbox is not None:
+            await self.inbox.stop(deadline_seconds)
+
     async def stop(self, drain_seconds: float) -> None:
         """Finish the requests under way, and close the store. Idempotent."""
         self.bind_loop("stop")
+        await self.close_inbox()
         async with self._start_stop_lock:
             self.is_started, self.is_stopped = False, True
             core = self.core

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import Context
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from . import background
+from .arguments import Id
 from .chain import checked
 from .clock import Clock
 from .core import HandlerName, WebhookCall
 from .exceptions import RegistrationError, StoreError
 from .handling import Handling
-from .kochava.event_builders import StandardEventData
 from .layer import checked_event
 from .messenger.events import Channel, Event
 from .messenger.outgoing import Endpoint, Outgoing
@@ -27,12 +28,34 @@ from .telemetry.counts import Counts
 from .telemetry.observer import Observer
 from .tracking.decorators import HandlerDecorators
 from .tracking.link_provider import LinkProvider
-from .tracking.sends import outgoing_of
 from .tracking.settings import Mode, WorkerPlace
 
 log = logging.getLogger(__name__)
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def _blocking(
+    call: Callable[Concatenate[KochavaMiddleware, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[SyncKochava, P], T]:
+    """A method with the arguments and the docstring of *call*, which it waits for."""
+
+    @functools.wraps(call)
+    def method(self: SyncKochava, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.run(call.__name__, lambda: call(self._kochava, *args, **kwargs))
+
+    return method
+
+
+def _same(call: Callable[Concatenate[KochavaMiddleware, P], T]) -> Callable[Concatenate[SyncKochava, P], T]:
+    """A method that is *call*, which waits for nothing."""
+
+    @functools.wraps(call)
+    def method(self: SyncKochava, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return call(self._kochava, *args, **kwargs)
+
+    return method
 
 
 class SyncKochava(HandlerDecorators):
@@ -43,8 +66,8 @@ class SyncKochava(HandlerDecorators):
     ends, it delivers what waits, for `KochavaSettings.drain_seconds` at most, and stops. Where the middleware was
     started in an event loop that runs in another thread, as `KochavaMiddleware.sync`, the calls run there.
 
-    Example::
-
+    Example:
+        ```python
         kochava = SyncKochava.from_dict({"kochava_app_id": "kobotdemo1234"})
 
 
@@ -54,6 +77,7 @@ class SyncKochava(HandlerDecorators):
                 with kochava.handling(event):
                     kochava.send(body, call)
             return "EVENT_RECEIVED"
+        ```
     """
 
     def __init__(self, kochava: KochavaMiddleware) -> None:
@@ -93,6 +117,17 @@ class SyncKochava(HandlerDecorators):
         """As of `KochavaMiddleware.counts`."""
         return self._kochava.counts
 
+    flush = _blocking(KochavaMiddleware.flush)
+    parse = _same(KochavaMiddleware.parse)
+    track = _blocking(KochavaMiddleware.track)
+    identify = _blocking(KochavaMiddleware.identify)
+    rewrite = _same(KochavaMiddleware.rewrite)
+    entry_link = _same(KochavaMiddleware.entry_link)
+    opt_out = _blocking(KochavaMiddleware.opt_out)
+    opt_in = _blocking(KochavaMiddleware.opt_in)
+    forget = _blocking(KochavaMiddleware.forget)
+    added_to = _same(KochavaMiddleware.added_to)
+
     def start(self) -> None:
         """
         Open the store and begin to deliver, rather than at the first call; or again after `stop`.
@@ -116,14 +151,6 @@ class SyncKochava(HandlerDecorators):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
-
-    def flush(self, *, timeout_seconds: float = 10.0) -> int:
-        """As `KochavaMiddleware.flush`."""
-        return self._run("flush", lambda: self._kochava.flush(timeout_seconds=timeout_seconds))
-
-    def parse(self, raw_body: bytes | str | Mapping[str, Any], headers: Mapping[str, str] | None = None) -> list[Event]:
-        """As `KochavaMiddleware.parse`."""
-        return self._kochava.parse(raw_body, headers)
 
     @contextmanager
     def handling(self, event: Event, *, handler: str | None = None) -> Iterator[Handling]:
@@ -155,23 +182,16 @@ class SyncKochava(HandlerDecorators):
         call: Callable[[Any], T],
         *,
         endpoint: str = Endpoint.MESSAGES,
-        page_id: str | int | None = None,
+        page_id: Id | None = None,
         channel: Channel | str | None = None,
         creative: str | None = None,
         greeting: bool = False,
         tracker: str | None = None,
     ) -> T:
         """As `KochavaMiddleware.send`; *call* is a plain function, which is called in the calling thread."""
-        channel = channel or self._runtime.core.sends.channel_of(page_id)
-        outgoing = outgoing_of(
-            body,
-            endpoint=endpoint,
-            page_id=page_id,
-            channel=channel,
-            creative=creative,
-            greeting=greeting,
-            tracker=tracker,
-        )
+        named = {"creative": creative, "greeting": greeting, "tracker": tracker}
+        sends = self._runtime.core.sends
+        outgoing = sends.outgoing(body, endpoint=endpoint, page_id=page_id, channel=channel, **named)
         self._loop_for("send")
         return self.send_blocking(outgoing, call)
 
@@ -201,68 +221,8 @@ class SyncKochava(HandlerDecorators):
             self._never_raising("send", lambda: sends.end(sending, answer))
         return answer
 
-    def track(
-        self,
-        name: str | StandardEventData,
-        data: Any = None,
-        *,
-        user_id: str | int | None = None,
-        id: str | int | None = None,  # noqa: A002
-        page_id: str | int | None = None,
-        channel: Channel | str | None = None,
-    ) -> None:
-        """As `KochavaMiddleware.track`: when it returns, the event is durable."""
-        self._run(
-            "track",
-            lambda: self._kochava.track(name, data, user_id=user_id, id=id, page_id=page_id, channel=channel),
-        )
-
-    def identify(
-        self,
-        identities: Mapping[str, str],
-        *,
-        user_id: str | int | None = None,
-        page_id: str | int | None = None,
-        channel: Channel | str | None = None,
-    ) -> None:
-        """As `KochavaMiddleware.identify`."""
-        self._run(
-            "identify",
-            lambda: self._kochava.identify(identities, user_id=user_id, page_id=page_id, channel=channel),
-        )
-
-    def rewrite(
-        self,
-        body: Any,
-        *,
-        user_id: str | int | None = None,
-        page_id: str | int | None = None,
-        creative: str | None = None,
-        channel: Channel | str | None = None,
-    ) -> Any:
-        """As `KochavaMiddleware.rewrite`."""
-        return self._kochava.rewrite(body, user_id=user_id, page_id=page_id, creative=creative, channel=channel)
-
-    def entry_link(
-        self, target_url: str, *, ref: str | None = None, creative: str | None = None, page_id: str | int | None = None
-    ) -> str:
-        """As `KochavaMiddleware.entry_link`."""
-        return self._kochava.entry_link(target_url, ref=ref, creative=creative, page_id=page_id)
-
-    def opt_out(self, user_id: str | int) -> None:
-        """As `KochavaMiddleware.opt_out`."""
-        self._run("opt_out", lambda: self._kochava.opt_out(user_id))
-
-    def opt_in(self, user_id: str | int) -> None:
-        """As `KochavaMiddleware.opt_in`."""
-        self._run("opt_in", lambda: self._kochava.opt_in(user_id))
-
-    def forget(self, user_id: str | int) -> int:
-        """As `KochavaMiddleware.forget`."""
-        return self._run("forget", lambda: self._kochava.forget(user_id))
-
-    def _run(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run a call in the loop, starting what was not started yet."""
+    def run(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine in the loop and wait for its result, starting what was not started yet."""
         return self._run_in(self._loop_for(name), make)
 
     def _run_in(self, loop: asyncio.AbstractEventLoop, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -271,7 +231,7 @@ class SyncKochava(HandlerDecorators):
         return background.run_in(loop, make())
 
     def _never_raising(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
-        """As `_run`, for what must not disturb the handler, in any thread; a failure is one log line a minute."""
+        """As `run`, for what must not disturb the handler, in any thread; a failure is one log line a minute."""
         try:
             return self._run_in(self._loop(name), make)
         except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
@@ -325,9 +285,10 @@ class SyncKochava(HandlerDecorators):
         runtime, settings = self._runtime, self._kochava.settings
         waiting, began = 0, asyncio.get_running_loop().time()
         seconds = settings.drain_seconds
+        await runtime.close_inbox(seconds)
         if settings.mode is Mode.LIVE and settings.worker is WorkerPlace.INSIDE:
             try:
-                waiting = await runtime.flush(seconds)
+                waiting = await runtime.flush(max(0.0, began + seconds - asyncio.get_running_loop().time()))
             except StoreError as exc:
                 log.warning("kochava_stopped: %s", exc)
         await runtime.stop(max(0.0, began + seconds - asyncio.get_running_loop().time()))

@@ -1,14 +1,15 @@
 """
 Everything needed to test a bot without Facebook, without Kochava, and without waiting.
 
-Example::
-
+Example:
+    ```python
     async with LocalMessenger(app_secret="s", verify_token="v", page_tokens={"t": "1001"}) as messenger:
         bot = MessengerBot.from_dict(messenger.settings())
         ...
         person = messenger.person()
         await person.says("hello")
         assert (await person.next_message()).text == "Hello!"
+    ```
 """
 
 from __future__ import annotations

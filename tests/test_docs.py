@@ -15,7 +15,7 @@ import attrs
 import pytest
 
 from kochava_bot_middleware import BotSettings, Counts, KochavaMiddleware, KochavaSettings, MessengerBot, Reply, events
-from kochava_bot_middleware.cli.main import build_parser
+from kochava_bot_middleware.cli.main import CommandParser, build_parser
 from kochava_bot_middleware.store.address import open_store
 from kochava_bot_middleware.telemetry.prometheus import Metrics
 from kochava_bot_middleware.testing import MemoryStore
@@ -42,6 +42,8 @@ def test_command_named_in_the_text_exists(path: Path) -> None:
                 elif known:
                     assert word in known, code
                     parser = known[word]
+                    if isinstance(parser, CommandParser):
+                        parser.load()
 
 
 def fields_of(cls: Any) -> set[str]:

@@ -77,7 +77,7 @@ async def test_a_worker_sends_through_any_sender() -> None:
         {"kochava_app_id": "kobotdemo1234", "store": "memory://", "worker": "separate"}
     )
     await kochava.start()
-    worker = kochava.make_worker(sender)
+    worker = kochava.runtime.make_worker(sender)
     working = asyncio.create_task(worker.run())
     await kochava.track("Purchase", user_id="5")
     async with asyncio.timeout(20):

@@ -21,7 +21,7 @@ from ..kochava.standard import standard_event_like
 from ..kochava.wire import AddressNotConfigured, WireRequest, build_request
 from ..tracking.greeting import GreetingSettings
 from ..tracking.settings import App, Apps, KochavaSettings, Mode
-from .command import GOOD, Parsers, add_command
+from .command import GOOD
 from .entries import opened
 from .output import one_line, print_table
 from .samples import TEST_USER, SampleKind, app_label, distinct, samples
@@ -40,9 +40,8 @@ Remark: TypeAlias = tuple[str, str]
 """The key of a setting, and what looks wrong with it and what to do."""
 
 
-def add_check(parsers: Parsers) -> None:
-    """Add the command."""
-    parser = add_command(parsers, "check", run, "Show every request and SmartLink of these settings; nothing is sent.")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("file", metavar="FILE", nargs="?", help="the same as --settings")
     parser.add_argument(
         "--store", action="store_true", help="also open the store, and write to it as a bot does when it starts"

@@ -7,11 +7,8 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 from ..settings import describe
-
-Parsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no other name
 
 Run = Callable[[argparse.Namespace], int]
 """Runs a command and returns its exit status. A `KochavaBotError` is printed, and the status is 2."""
@@ -27,13 +24,6 @@ ENDED_BY_SIGNAL = 128
 """What shells add to the number of the signal that ended a program."""
 
 STANDARD_INPUT = "-"
-
-
-def add_command(parsers: Parsers, name: str, run: Run, summary: str) -> argparse.ArgumentParser:
-    """Add a command; returns its parser, for its arguments."""
-    parser = parsers.add_parser(name, help=summary, description=summary)
-    parser.set_defaults(run=run)
-    return parser
 
 
 def number_from(kind: type[float], least: float, most: float, *, exclusive: bool = False) -> Callable[[str], float]:

@@ -15,7 +15,7 @@ from ..sandbox.demo import DemoSettings, run_demo
 from ..sandbox.kochava.server import LocalKochava
 from ..sandbox.processes import ProcessFailed
 from ..sandbox.scenario import ScenarioFailed
-from .command import ENDED_BY_SIGNAL, GOOD, NOT_RUN, SOMETHING_WRONG, Parsers, add_command, number_from
+from .command import ENDED_BY_SIGNAL, GOOD, NOT_RUN, SOMETHING_WRONG, number_from
 
 MOST_PEOPLE = 1000
 """All users, both servers and the bot share this machine."""
@@ -25,11 +25,9 @@ MOST_KILLS = 100
 MOST_SEED = 2**32
 
 
-def add_demo(parsers: Parsers) -> None:
-    """Add the command."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     default = DemoSettings()
-    summary = "Run an example bot against a local Messenger and a local Kochava, and check that nothing is lost."
-    parser = add_command(parsers, "demo", run, summary)
     parser.add_argument("--headless", action="store_true", help="print to this terminal")
     parser.add_argument(
         "--people",

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from .. import __version__
 from ..exceptions import KochavaBotError, SettingsError
-from .check import add_check
 from .command import ENDED_BY_SIGNAL, NOT_RUN, SOMETHING_WRONG, Run
-from .demo import add_demo
-from .parse import add_parse
-from .rewrite import add_rewrite
-from .send_test import add_send_test
-from .store import add_store
-from .trace import add_trace
-from .worker import add_worker
+
+COMMANDS = {
+    "demo": "Run an example bot against a local Messenger and a local Kochava, and check that nothing is lost.",
+    "check": "Show every request and SmartLink of these settings; nothing is sent.",
+    "send-test": "Send test events of the user 'kochava-bot-test' to Kochava, and print its verdicts.",
+    "worker": "Deliver records, until a signal ends it; any number may run.",
+    "store": "Look at the entries of the store, retry or remove them.",
+    "trace": "Show what the store holds about one user: entries that wait or died, and what is remembered.",
+    "simulate": "Let simulated users chat with a bot, and sum up what it answered and which links were not tracked.",
+    "trigger": "Send a bot one signed webhook, and print what it answers.",
+    "parse": "Print the events of webhooks, one line of JSON each.",
+    "rewrite": "Print Send API bodies as they would be sent, with SmartLinks.",
+}
+"""What each command does. Its module, of the same name, has ``add_arguments(parser)`` and, without actions, ``run``."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 success, 1 not everything succeeded, 2 it could not run.
     """
     _open_closed_streams()
+    if "" not in sys.path:
+        # Settings may name callables in the working directory, where `python -m` looks, too.
+        sys.path.append("")
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What the output's encoding does not have is escaped; an id or address may hold any character.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -80,7 +91,22 @@ def build_parser() -> argparse.ArgumentParser:
         prog="kochava-bot", description="Makes a Facebook Messenger or Instagram bot measurable in Kochava."
     )
     parser.add_argument("--version", action="version", version=f"kochava-bot {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_demo, add_check, add_send_test, add_worker, add_store, add_trace, add_parse, add_rewrite):
-        add(commands)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=CommandParser)
+    for name, summary in COMMANDS.items():
+        commands.add_parser(name, help=summary, description=summary)
     return parser
+
+
+class CommandParser(argparse.ArgumentParser):
+    """The parser of one command, whose module is loaded when it is called: one needs much that another does not."""
+
+    def load(self) -> None:
+        """Load the module, and add what the command takes."""
+        module = importlib.import_module(f".{self.prog.rpartition(' ')[2].replace('-', '_')}", __package__)
+        if hasattr(module, "run"):
+            self.set_defaults(run=module.run)
+        module.add_arguments(self)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self.load()
+        return super().parse_known_args(args, namespace)

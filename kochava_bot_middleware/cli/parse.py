@@ -12,7 +12,7 @@ import attrs
 from ..exceptions import NotAWebhook
 from ..messenger.events import Event, UnknownEvent
 from ..messenger.parsing.webhook import parse_webhook
-from .command import Parsers, UnusableFile, add_command, add_files_argument, for_each_file
+from .command import UnusableFile, add_files_argument, for_each_file
 from .output import json_line
 
 _COMMON = ("kind", "channel", "page_id", "user_id", "timestamp", "standby", "key")
@@ -20,9 +20,8 @@ _COMMON = ("kind", "channel", "page_id", "user_id", "timestamp", "standby", "key
 _LEFT_OUT = frozenset({"raw", "attempt", *_COMMON})
 
 
-def add_parse(parsers: Parsers) -> None:
-    """Add the command."""
-    parser = add_command(parsers, "parse", run, "Print the events of webhooks, one line of JSON each.")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     add_files_argument(parser, "webhook bodies")
 
 

@@ -13,16 +13,15 @@ from ..messenger.events import Channel
 from ..messenger.outgoing import Outgoing
 from ..tracking.links import LinkOutcome, context_of, explain, rewrite
 from ..tracking.settings import Apps, Mode
-from .command import Parsers, UnusableFile, add_command, add_files_argument, for_each_file
+from .command import UnusableFile, add_files_argument, for_each_file
 from .output import json_line, one_line
 from .settings import add_settings_argument, read_settings
 
 _HEADS = ("place", "kind", "link", "became")
 
 
-def add_rewrite(parsers: Parsers) -> None:
-    """Add the command."""
-    parser = add_command(parsers, "rewrite", run, "Print Send API bodies as they would be sent, with SmartLinks.")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     add_settings_argument(parser)
     parser.add_argument("--explain", action="store_true", help="also print every link and what became of it")
     parser.add_argument("--page", metavar="ID", help="the Page that sends, if Pages have settings of their own")

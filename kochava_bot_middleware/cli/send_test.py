@@ -16,10 +16,10 @@ from ..kochava.records import Ping, Record
 from ..kochava.verdict import DeliveryResult, Verdict, judge, shown_answer
 from ..kochava.wire import AddressNotConfigured, build_request
 from ..tracking.settings import App, Apps, KochavaSettings, Mode
-from .command import GOOD, SOMETHING_WRONG, Parsers, add_command
+from .command import GOOD, SOMETHING_WRONG
 from .entries import record_name
 from .output import NOTHING, json_line, print_table
-from .samples import TEST_USER, SampleKind, app_label, distinct, samples
+from .samples import SampleKind, app_label, distinct, samples
 from .settings import add_settings_argument, read_settings
 
 NOT_CONFIGURED = "not configured"
@@ -28,10 +28,8 @@ MOST_SHOWN = 200
 """Characters of an answer in the table; JSON has all that was kept of it."""
 
 
-def add_send_test(parsers: Parsers) -> None:
-    """Add the command."""
-    summary = f"Send test events of the user {TEST_USER!r} to Kochava, and print its verdicts."
-    parser = add_command(parsers, "send-test", run, summary)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     add_settings_argument(parser)
     parser.add_argument(
         "--kinds",

@@ -14,7 +14,7 @@ from ..exceptions import KochavaBotError
 from ..store.contract import Store
 from ..store.records import OUTBOX, EntryState, Listed, Queue, QueueStats
 from ..tracking.settings import KochavaSettings
-from .command import GOOD, NOT_RUN, SOMETHING_WRONG, Parsers, add_command, number_from, readable_text
+from .command import GOOD, NOT_RUN, SOMETHING_WRONG, number_from, readable_text
 from .entries import PAGE, body_of, every_entry, fields_of, opened, summary_of, whole_ids
 from .output import NOTHING, json_line, moment, print_table, progress
 from .settings import add_settings_argument, read_settings
@@ -34,16 +34,24 @@ MOST_LISTED = 1_000_000
 MOST_DAYS = 36_500
 
 
-def add_store(parsers: Parsers) -> None:
-    """Add the command with its actions."""
-    summary = "Look at the entries of the store, retry or remove them."
-    actions = parsers.add_parser("store", help=summary, description=summary).add_subparsers(
-        required=True, metavar="ACTION"
-    )
-    stats = _add(actions, "stats", show_stats, "Print how many entries each queue has, by state.")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the actions of the command."""
+    actions = parser.add_subparsers(required=True, metavar="ACTION", parser_class=argparse.ArgumentParser)
+
+    def add(name: str, action: Action, summary: str) -> argparse.ArgumentParser:
+        def run(arguments: argparse.Namespace) -> int:
+            settings = read_settings(arguments.settings)
+            return asyncio.run(action(settings, arguments, SystemClock()))
+
+        added = actions.add_parser(name, help=summary, description=summary)
+        added.set_defaults(run=run)
+        add_settings_argument(added)
+        return added
+
+    stats = add("stats", show_stats, "Print how many entries each queue has, by state.")
     _add_json(stats)
 
-    listing = _add(actions, "list", list_entries, "List entries: ids, names and times, no content.")
+    listing = add("list", list_entries, "List entries: ids, names and times, no content.")
     _add_filters(listing)
     listing.add_argument(
         "--limit",
@@ -57,17 +65,17 @@ def add_store(parsers: Parsers) -> None:
     )
     _add_json(listing)
 
-    show = _add(actions, "show", show_entry, "Show one entry.")
+    show = add("show", show_entry, "Show one entry.")
     show.add_argument("id", type=readable_text, metavar="ID", help="its beginning is enough if no other id begins so")
     show.add_argument("--show-body", action="store_true", help="also show the record itself; of dead ones only")
     _add_json(show)
 
-    retry = _add(actions, "retry", retry_dead, "Put dead records back, to be sent again.")
+    retry = add("retry", retry_dead, "Put dead records back, to be sent again.")
     retry.add_argument("ids", type=readable_text, metavar="ID", nargs="*", help="as of show")
     retry.add_argument("--all", action="store_true", help="all that are dead now")
     retry.add_argument("--queue", metavar="NAME", help=f"with --all: of this queue only: {', '.join(Queue)}")
 
-    purge = _add(actions, "purge", purge_dead, "Remove entries that died or were dropped long ago.")
+    purge = add("purge", purge_dead, "Remove entries that died or were dropped long ago.")
     purge.add_argument(
         "--dead-older-than",
         type=number_from(float, 0, MOST_DAYS),
@@ -76,20 +84,10 @@ def add_store(parsers: Parsers) -> None:
         help="ended so many days ago",
     )
 
-    export = _add(actions, "export", export_entries, "Print entries with their records, one line of JSON each.")
+    export = add("export", export_entries, "Print entries with their records, one line of JSON each.")
     _add_filters(export)
 
-    _add(actions, "init", init_store, "Create the store, or bring it up to this release.")
-
-
-def _add(actions: Parsers, name: str, action: Action, summary: str) -> argparse.ArgumentParser:
-    def run(arguments: argparse.Namespace) -> int:
-        settings = read_settings(arguments.settings)
-        return asyncio.run(action(settings, arguments, SystemClock()))
-
-    parser = add_command(actions, name, run, summary)
-    add_settings_argument(parser)
-    return parser
+    add("init", init_store, "Create the store, or bring it up to this release.")
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:

@@ -23,16 +23,14 @@ from ..tracking.state import (
     suppression_of,
     values_of,
 )
-from .command import GOOD, Parsers, add_command, readable_text
+from .command import GOOD, readable_text
 from .entries import every_entry, fields_of, opened, summary_of
 from .output import NOTHING, iso, json_line, moment, print_table, progress
 from .settings import add_settings_argument, read_settings
 
 
-def add_trace(parsers: Parsers) -> None:
-    """Add the command."""
-    summary = "Show what the store holds about one user: entries that wait or died, and what is remembered."
-    parser = add_command(parsers, "trace", run, summary)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("user_id", type=readable_text, metavar="USER_ID", help="their PSID or Instagram-scoped id")
     add_settings_argument(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")

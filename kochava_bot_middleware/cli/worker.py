@@ -21,7 +21,7 @@ from ..telemetry.observer import GuardedObserver, ObservedClient, ObservedStore,
 from ..telemetry.opentelemetry import Tracing
 from ..telemetry.prometheus import Metrics
 from ..tracking.settings import KochavaSettings, Mode
-from .command import GOOD, Parsers, add_command, host_name, number_from
+from .command import GOOD, host_name, number_from
 from .health import Health, served
 from .settings import add_settings_argument, read_settings
 
@@ -36,9 +36,8 @@ MOST_REQUESTS = 10_000
 """More connections at once than a process may open, as a rule."""
 
 
-def add_worker(parsers: Parsers) -> None:
-    """Add the command."""
-    parser = add_command(parsers, "worker", run, "Deliver records, until a signal ends it; any number may run.")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     add_settings_argument(parser)
     parser.add_argument(
         "--concurrency",
@@ -95,7 +94,7 @@ async def _deliver(settings: KochavaSettings, *, host: str, port: int | None) ->
     )
     try:
         await store.open()
-        worker = middleware.make_worker(client)
+        worker = middleware.runtime.make_worker(client)
         if metrics is not None:
             metrics.watch_worker(worker)
         health = Health(store, metrics)

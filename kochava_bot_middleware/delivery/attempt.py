@@ -223,7 +223,14 @@ class Deliverer:
             event_name=_event_name(record),
         )
         if decision.outcome is Outcome.DONE:
-            return Settled(claim=claim, outcome=Outcome.DONE, record=record, verdict=verdict, seconds=seconds)
+            return Settled(
+                claim=claim,
+                outcome=Outcome.DONE,
+                detail=verdict.detail,
+                record=record,
+                verdict=verdict,
+                seconds=seconds,
+            )
         if decision.outcome is Outcome.DEAD:
             settled = self._dead(claim, record, decision.reason, verdict.detail)
         else:

@@ -26,13 +26,17 @@ from ..queues.claims import Claimed, ConsumerOptions, Work
 from ..queues.commits import CommitRetry
 from ..queues.consumer import Consumer
 from ..store.contract import Store
-from ..store.records import Entry, Lease, Outcome, Queue, Settlement, Unit
+from ..store.records import Claim, Entry, Lease, Outcome, Queue, Settlement, Unit
 from .in_flight import Admission, InFlight, InFlightEvent, WaitLimit
 from .settings import InboxSettings
 
 log = logging.getLogger(__name__)
 
-Dispatch = Callable[[Handling], Awaitable[None]]
+Dispatch = Callable[[Handling], Awaitable[str | None]]
+"""
+Runs what handles one event. ``None``: it is handled, well or not. A text says why it is not: then it is dispatched
+again later, or is dead if `Handling.rerun` was false.
+"""
 
 LONGEST_LEASE = 4.0
 """An event waits no longer than its lease; another process may have one that is so many times as long."""
@@ -58,7 +62,7 @@ class Inbox:
 
     Args:
         store: Where they are kept. A store that is not durable works alike, but a crash loses what waits.
-        dispatch: Runs receive chain and handler for one event. What it raises is logged and counts as handled.
+        dispatch: Handles one event. What it raises is logged and counts as handled.
     """
 
     def __init__(
@@ -99,9 +103,12 @@ class Inbox:
         """Begin to renew leases and to take over events whose process died."""
         self._consumer.start()
 
-    async def accept(self, events: Sequence[Event]) -> None:
+    async def accept(self, events: Sequence[Event], request: Callable[[Event], Any] = lambda _event: None) -> None:
         """
         Make *events* durable and begin to handle them. When this returns, Facebook may be answered 200.
+
+        Args:
+            request: Gives JSON values to be stored with an event; see `request_of`.
 
         Raises:
             StoreUnavailable: They were not taken; Facebook must deliver again.
@@ -112,7 +119,11 @@ class Inbox:
             raise StoreUnavailable(msg)
         by_id = {id_of(event): event for event in events}
         now = self._clock.now()
-        new = [(entry_of(event, now), event) for entry_id, event in by_id.items() if entry_id not in self._in_flight]
+        new = [
+            (entry_of(event, now, request(event)), event)
+            for entry_id, event in by_id.items()
+            if entry_id not in self._in_flight
+        ]
         if not new:
             return
         # An owned task, since a request that is cancelled must not orphan what it stored.
@@ -219,8 +230,8 @@ class Inbox:
                 if current.claimed is not None:
                     self._consumer.begin(current.claimed)
                 handling, outcome, reason = self._read(current)
-                if handling is not None:
-                    await self._handle(handling)
+                if handling is not None and (failure := await self._handle(handling)) is not None:
+                    outcome, reason = Outcome.RETRY if handling.rerun else Outcome.DEAD, failure
             self._in_flight.handled(current)
             await current.stored.wait()
             if before is not None:
@@ -259,18 +270,20 @@ class Inbox:
             return None, Outcome.DEAD, "corrupt inbox entry"
         age = self._clock.now() - current.entry.created_at
         rerun = attempt == 1 or age <= self._settings.rerun_within_seconds
-        handling = Handling(event=event, store=self._store, rerun=rerun, is_let_go=self._is_let_go)
+        handling = Handling(event=event, store=self._store, entry=current.entry, rerun=rerun, is_let_go=self._is_let_go)
         return handling, Outcome.DONE, ""
 
-    async def _handle(self, handling: Handling) -> None:
+    async def _handle(self, handling: Handling) -> str | None:
+        failure = None
         with handling_of(handling):
             try:
-                await self._dispatch(handling)
+                failure = await self._dispatch(handling)
             except BaseException as exc:
                 if handling.is_ended_by(exc):
                     raise
                 log.error("inbox_dispatch_failed: %s", trail_of(exc))
             await handling.go_on()
+        return failure
 
     def _is_let_go(self) -> bool:
         return self._consumer.is_cancelling and is_being_cancelled()
@@ -281,22 +294,27 @@ class Inbox:
             contributors = handling.contributions
             # They know the handling. Were it to know them for longer, only a garbage collection could free both.
             handling.contributors.clear()
-        retry_after = self._settings.lease_seconds if outcome is Outcome.RETRY else None
         while True:
             claim = current.claim
             settlements = []
             if claim is not None:
-                settlements = [Settlement(claim=claim, outcome=outcome, reason=reason, retry_after_seconds=retry_after)]
+                wait = self._retry_after(claim, handling) if outcome is Outcome.RETRY else None
+                settlements = [Settlement(claim=claim, outcome=outcome, reason=reason, retry_after_seconds=wait)]
             asked_at = self._consumer.now()
             committed = await self._commits.settle(contributors, settlements, self._lease())
             if committed is not None:
                 self._consumer.take(committed.leased, asked_at)
                 contributors = ()
-            if claim is None and current.claim is None:
+            if claim is None and current.claim is None and outcome is Outcome.DONE:
                 self._consumer.remember_processed(current.entry.id)
             # While the store was away, the event may have become ours, or ours anew.
             if current.claim is None or (claim is not None and claim.token == current.claim.token):
                 return
+
+    def _retry_after(self, claim: Claim, handling: Handling | None) -> float:
+        longest = self._settings.lease_seconds
+        # What is left to a newer release is not tried here in the meantime.
+        return longest if handling is None else min(2.0 ** min(claim.attempt - 1, 16), longest)
 
     def _lease(self) -> Lease | None:
         # At a shutdown, what follows is left to the next process; if nothing outlives this one, it is handled now.
@@ -305,14 +323,25 @@ class Inbox:
         return self._full_lease
 
 
+def warn_if_in_memory(store: Store) -> None:
+    """Say that what waits in *store* does not outlast the process, if so."""
+    if not store.durable:
+        log.warning(
+            "inbox_in_memory: waiting events are lost in a crash; set `store` of KochavaMiddleware to a file, "
+            "such as sqlite:///kochava-bot.db, or add a middleware that provides a durable store"
+        )
+
+
 def id_of(event: Event) -> str:
     """The entry's id: the same for each delivery of *event*."""
     return f"inbox/{event.key}"
 
 
-def entry_of(event: Event, now: float) -> Entry:
-    """What is stored of *event* at *now*, in seconds since the epoch."""
+def entry_of(event: Event, now: float, request: Any = None) -> Entry:
+    """What is stored of *event* at *now*, in seconds since the epoch, and of the *request* with which it came."""
     item = {"channel": event.channel, "page_id": event.page_id, "standby": event.standby, "item": event.raw}
+    if request is not None:
+        item["request"] = request
     return Entry(
         id=id_of(event),
         queue=Queue.INBOX,
@@ -340,6 +369,11 @@ def event_of(entry: Entry, attempt: int = 1) -> Event:
     except (ValueError, KeyError, TypeError) as exc:
         # The cause may quote the bytes.
         raise CorruptEntry(entry.id) from (exc if isinstance(exc, CorruptEntry) else None)
+
+
+def request_of(entry: Entry) -> Any:
+    """What was stored with an event; ``None`` if nothing was."""
+    return orjson.loads(entry.body).get("request")
 
 
 def _plain(value: Any) -> Any:

@@ -1,11 +1,12 @@
 """
 Tracks the webhook of an ``aiohttp.web`` application.
 
-Example::
-
+Example:
+    ```python
     app = web.Application()
     app.router.add_post("/webhook", webhook)
     setup(app, kochava)
+    ```
 
 A `MessengerBot` is added to an application with `MessengerBot.add_to`.
 """
@@ -44,14 +45,14 @@ def setup(
         body_timeout_seconds: A webhook that takes longer to arrive is answered 408.
     """
     checked(kochava, KochavaMiddleware, "`setup` takes what `KochavaMiddleware.from_dict(…)` gives")
-    route = WebhookRoute(path, max_body_bytes)
+    route = WebhookRoute(path=path, max_body_bytes=max_body_bytes, body_timeout_seconds=body_timeout_seconds)
 
     @web.middleware
     async def track(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not route.matches(request.method, request.path):
             return await handler(request)
         try:
-            raw_body = await _body(request, route, body_timeout_seconds)
+            raw_body = await _body(request, route)
             events = route.events_of(kochava.parse, raw_body, request.headers)
         except RefusedWebhook as exc:
             response = web.Response(status=exc.status, text=exc.reason)
@@ -84,12 +85,12 @@ async def _tracked(
         return response
 
 
-async def _body(request: web.Request, route: WebhookRoute, timeout_seconds: float) -> bytes:
+async def _body(request: web.Request, route: WebhookRoute) -> bytes:
     """The whole body. Not `request.read`, whose limit is that of the application, and which its handler will meet."""
     route.check_length(request.content_length or 0)
     body = bytearray()
     try:
-        async with asyncio.timeout(timeout_seconds):
+        async with asyncio.timeout(route.body_timeout_seconds):
             # Not `request.content`, which the request would remember.
             async for part in request._payload.iter_any():  # noqa: SLF001
                 body += part

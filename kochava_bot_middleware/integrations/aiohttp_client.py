@@ -1,10 +1,11 @@
 """
 The client of aiohttp: what a session sends to people passes the middleware.
 
-Example::
-
+Example:
+    ```python
     async with aiohttp.ClientSession(middlewares=(client_middleware(kochava),)) as session:
         await session.post("https://graph.facebook.com/v26.0/me/messages", json=body)
+    ```
 
 Its links become SmartLinks, and a greeting is watched. Everything else passes byte for byte.
 """

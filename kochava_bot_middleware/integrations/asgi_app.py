@@ -1,10 +1,11 @@
 """
 The webhook of a bot as an ASGI application, served alone or as a route of FastAPI, Starlette, Quart or Litestar.
 
-Example::
-
+Example:
+    ```python
     app = FastAPI(lifespan=lifespan)  # the lifespan awaits bot.start() and bot.stop()
     app.add_route("/webhook", WebhookApp(bot))
+    ```
 
 Add it as a route rather than a mount: a mount serves ``/webhook/`` and redirects ``/webhook``.
 

@@ -1,10 +1,11 @@
 """
 Transports for httpx: what a client sends to people through them passes the middleware.
 
-Example::
-
+Example:
+    ```python
     client = httpx.AsyncClient(transport=AsyncKochavaTransport(kochava))
     await client.post("https://graph.facebook.com/v26.0/me/messages", json=body)
+    ```
 
 Its links become SmartLinks, and a greeting is watched. Everything else passes byte for byte.
 """

@@ -1,10 +1,11 @@
 """
 pymessenger: what a `Bot` sends passes the middleware.
 
-Example::
-
+Example:
+    ```python
     bot = instrument(Bot(PAGE_ACCESS_TOKEN), kochava)
     bot.send_button_message(user_id, "Welcome!", buttons)
+    ```
 
 Its links become SmartLinks, and a greeting is watched. In asyncio, `AsyncBot` has the same methods and waits for
 Facebook without blocking the event loop.

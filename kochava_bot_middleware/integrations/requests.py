@@ -2,10 +2,11 @@
 requests: what a session sends to people passes the middleware. Also for libraries that take a session, such as
 fbmessenger.
 
-Example::
-
+Example:
+    ```python
     session = instrument(requests.Session(), kochava)
     session.post("https://graph.facebook.com/v26.0/me/messages", json=body)
+    ```
 
 Its links become SmartLinks, and a greeting is watched. Everything else passes byte for byte.
 """

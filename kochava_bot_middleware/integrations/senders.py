@@ -13,7 +13,6 @@ from ..messenger.http_request import Change, GraphRequest, GraphRequests
 from ..messenger.outgoing import Outgoing
 from ..middleware import KochavaMiddleware
 from ..sync import SyncKochava
-from ..tracking.sends import outgoing_of
 
 T = TypeVar("T")
 
@@ -68,8 +67,8 @@ class BlockingSender:
 
     def send_body(self, body: Any, call: Callable[[Any], T]) -> T:
         """Call *call* with a body of the Send API; its answer is watched and returned."""
-        channel = self._sync.runtime.core.sends.channel_of(None)
-        return self._send(outgoing_of(body, page_id=None, channel=channel), call)
+        outgoing = self._sync.runtime.core.sends.outgoing(body, page_id=None, channel=None)
+        return self._send(outgoing, call)
 
     def _send(self, outgoing: Outgoing, call: Callable[[Any], T]) -> T:
         if self._async is not None and self._async.runtime.loop is None and _is_in_loop():
@@ -79,8 +78,9 @@ class BlockingSender:
 
 
 def _outgoing(core: Core, request: GraphRequest) -> Outgoing:
-    channel = request.channel or core.sends.channel_of(request.page_id)
-    return outgoing_of(request.body, endpoint=request.endpoint, page_id=request.page_id, channel=channel)
+    return core.sends.outgoing(
+        request.body, endpoint=request.endpoint, page_id=request.page_id, channel=request.channel
+    )
 
 
 def _is_in_loop() -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from ..clock import SystemClock
 from ..exceptions import NotAWebhook, RegistrationError, SignatureError
+from ..inbox.settings import InboxSettings
 from ..incidents import Incidents
 from ..messenger.events import Event
 
@@ -33,21 +34,47 @@ class RefusedWebhook(Exception):
         self.reason = reason
 
 
+class WebhookOptions(TypedDict, total=False):
+    """The arguments of `WebhookRoute`, which the middleware of each kind of host takes, too."""
+
+    path: str
+    handler: str | None
+    max_body_bytes: int
+    body_timeout_seconds: float
+    store_first: bool | InboxSettings
+
+
 class WebhookRoute:
     """
-    The address of the webhook within a foreign host.
+    The webhook within a foreign host.
 
     Args:
         path: As Facebook requests it; slashes at its end or doubled ones make no difference.
-        max_body_bytes: A larger body is refused with 413.
+        handler: Name of the endpoint, for Kochava; by default what its framework says, if it does.
+        max_body_bytes: A larger webhook is answered 413.
+        body_timeout_seconds: A webhook that does not arrive in this time is answered 408; of WSGI servers, gunicorn and
+            Werkzeug allow it, and it is how long nothing comes.
+        store_first: Store each webhook, answer 200, and call the endpoint from the store, again and again until it
+            answers 2xx. It takes the settings of the inbox in place of ``True``.
     """
 
-    def __init__(self, path: str, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        *,
+        path: str = "/webhook",
+        handler: str | None = None,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        body_timeout_seconds: float = BODY_TIMEOUT_SECONDS,
+        store_first: bool | InboxSettings = False,
+    ) -> None:
         if not isinstance(path, str) or not path.startswith("/"):
             msg = f'`path` is the path of the webhook, such as "/webhook", got {path!r}'
             raise RegistrationError(msg)
         self._path = _plain(path)
+        self.handler = handler
         self.max_body_bytes = max_body_bytes
+        self.body_timeout_seconds = body_timeout_seconds
+        self.store_first = store_first
         self.incidents = Incidents(SystemClock(), log)
 
     def matches(self, method: str, path: str, root: str = "") -> bool:

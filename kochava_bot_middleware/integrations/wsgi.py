@@ -1,27 +1,35 @@
 """
 Tracks the webhook of a WSGI application: Flask, Django, Bottle, Falcon.
 
-Example::
-
+Example:
+    ```python
     app = Flask(__name__)
     app.wsgi_app = KochavaWSGIMiddleware(app.wsgi_app, kochava=SyncKochava.from_dict(settings))
+    ```
 """
 
 from __future__ import annotations
 
+import asyncio
 import io
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from contextvars import copy_context
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Unpack
 
 from ..chain import checked
-from ..core import WebhookCall
+from ..daemon_threads import DaemonThreads
 from ..exceptions import KochavaBotError
+from ..handling import Handling
+from ..inbox.inbox import Inbox
+from ..inbox.settings import InboxSettings
 from ..messenger.events import Event
 from ..messenger.parsing.webhook import SIGNATURE_HEADER
 from ..sync import SyncKochava
-from .webhook_route import BODY_TIMEOUT_SECONDS, MAX_BODY_BYTES, RefusedWebhook, WebhookRoute
+from .store_first import ANSWER, EndpointAnswer, StoreFirst
+from .webhook_route import RefusedWebhook, WebhookOptions, WebhookRoute
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -32,7 +40,19 @@ READ_BYTES = 65536
 SOCKETS = ("gunicorn.socket", "werkzeug.socket")
 """Where servers give the connection, which a time-out needs. Others have a time-out of their own."""
 
+THREADS = 8
+"""How many stored webhooks the endpoint gets at a time, unless `InboxSettings` say so."""
+
 _SIGNATURE = "HTTP_" + SIGNATURE_HEADER.upper().replace("-", "_")
+
+_STORED = frozenset({
+    "REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REQUEST_URI", "RAW_URI", "CONTENT_TYPE",
+    "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "REMOTE_ADDR", "wsgi.url_scheme",
+})  # fmt: skip
+"""What is stored of a request beside its headers. Of some servers, the rest has all variables of the process."""
+
+_NOT_STORED = frozenset({"HTTP_PROXY", "HTTP_TRANSFER_ENCODING"})
+"""The first may be such a variable; the second is not true of a body that is stored."""
 
 
 class KochavaWSGIMiddleware:
@@ -42,29 +62,39 @@ class KochavaWSGIMiddleware:
     All is committed before the answer leaves. The first webhook in each process starts *kochava*.
 
     Args:
-        path: Of the webhook.
-        handler: Name of the endpoint, for Kochava; by default what Flask says.
-        max_body_bytes: A larger webhook is answered 413.
-        body_timeout_seconds: A webhook of which nothing comes for so long is answered 408, where the server gives the
-            connection (gunicorn, Werkzeug); other servers have a time-out of their own.
+        options: As of `WebhookRoute`.
     """
 
-    def __init__(
-        self,
-        app: Application,
-        *,
-        kochava: SyncKochava,
-        path: str = "/webhook",
-        handler: str | None = None,
-        max_body_bytes: int = MAX_BODY_BYTES,
-        body_timeout_seconds: float = BODY_TIMEOUT_SECONDS,
-    ) -> None:
+    def __init__(self, app: Application, *, kochava: SyncKochava, **options: Unpack[WebhookOptions]) -> None:
         self._app = app
         right_call = "pass `SyncKochava.from_dict(…)`, or `kochava.sync` of a KochavaMiddleware"
         self._kochava = checked(kochava, SyncKochava, right_call)
-        self._handler = handler
-        self._route = WebhookRoute(path, max_body_bytes)
-        self._body_timeout_seconds = body_timeout_seconds
+        self._route = route = WebhookRoute(**options)
+        self._stored: StoreFirst | None = None
+        self._opened: tuple[Inbox | None, DaemonThreads | None] = None, None
+        if route.store_first:
+            settings = InboxSettings(concurrency=THREADS) if route.store_first is True else route.store_first
+            self._stored = StoreFirst(kochava.runtime, route, settings, self._call)
+            self._inbox_settings = settings
+            kochava.added_to(self)
+
+    def start(self) -> None:
+        """
+        With ``store_first``, handle what a killed process has left; the first webhook does so, too.
+
+        Raises:
+            StoreUnavailable: The store cannot be opened.
+            RegistrationError: This thread runs an event loop.
+        """
+        if self._stored is not None:
+            self._kochava.run("start", self._open)
+
+    async def _open(self) -> None:
+        assert self._stored is not None
+        await self._stored.open()
+        inbox = self._kochava.runtime.inbox
+        if inbox is not self._opened[0]:
+            self._opened = inbox, DaemonThreads(self._inbox_settings.concurrency, "kochava-bot-endpoint")
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
@@ -75,14 +105,48 @@ class KochavaWSGIMiddleware:
             raw_body = self._body(environ)
             headers = {SIGNATURE_HEADER: environ[_SIGNATURE]} if _SIGNATURE in environ else {}
             events = self._route.events_of(self._kochava.parse, raw_body, headers)
+            if events and self._stored is not None:
+                return self._store(events, raw_body, headers[SIGNATURE_HEADER], environ, start_response)
         except RefusedWebhook as exc:
-            return _refuse(exc, start_response)
+            return _answer(exc.status, exc.reason.encode(), start_response)
         environ["wsgi.input"] = io.BytesIO(raw_body)
         return self._tracked(events, environ, start_response) if events else self._app(environ, start_response)
 
+    def _store(
+        self,
+        events: list[Event],
+        raw_body: bytes,
+        signature: str,
+        environ: Environ,
+        start_response: StartResponse,
+    ) -> Iterable[bytes]:
+        async def store() -> None:
+            await self._open()
+            assert self._stored is not None
+            await self._stored.accept(events, raw_body, signature, lambda changed: _stored_of(environ, changed))
+
+        try:
+            self._kochava.run("start", store)
+        except KochavaBotError as exc:
+            raise self._route.refused(503, str(exc)) from None
+        return _answer(200, ANSWER, start_response)
+
+    async def _call(self, request: Mapping[str, Any], handling: Handling, answer: EndpointAnswer) -> None:
+        """Call the endpoint with a stored request, in a thread."""
+        environ = _environ_of(request)
+        handling.find_handler = lambda: self._route.handler or _flask_endpoint(environ)
+        await asyncio.get_running_loop().run_in_executor(
+            self._opened[1], copy_context().run, self._serve, environ, answer
+        )
+
+    def _serve(self, environ: Environ, answer: EndpointAnswer) -> None:
+        whole = WholeAnswer(self._app, environ)
+        answer.status, answer.is_whole = whole.status, True
+        whole.close()
+
     def _tracked(self, events: list[Event], environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         def name() -> str | None:
-            return self._handler or _flask_endpoint(environ)
+            return self._route.handler or _flask_endpoint(environ)
 
         with ExitStack() as stack:
             call = None
@@ -91,8 +155,8 @@ class KochavaWSGIMiddleware:
             except KochavaBotError as exc:
                 self._route.untracked(str(exc))
             answer = WholeAnswer(self._app, environ)
-            if call is not None:
-                _note(answer, call)
+            if call is not None and answer.status is not None:
+                call.answered(answer.status)
         start_response(*answer.start)
         return answer.chunks if answer.is_list else answer
 
@@ -109,7 +173,7 @@ class KochavaWSGIMiddleware:
         before = None if connection is None else connection.gettimeout()
         try:
             if connection is not None:
-                connection.settimeout(self._body_timeout_seconds)
+                connection.settimeout(self._route.body_timeout_seconds)
             return self._read(environ["wsgi.input"], wanted)
         except TimeoutError:
             raise self._route.refused(408, "the body did not arrive in time") from None
@@ -162,15 +226,15 @@ class WholeAnswer:
         if close is not None:
             close()
 
+    @property
+    def status(self) -> int | None:
+        """The number in its status; ``None`` if there is none."""
+        status = str(self.start[0]).partition(" ")[0] if self.start else ""
+        return int(status) if status.isdecimal() else None
+
     def _start_response(self, *start: Any) -> Callable[[bytes], None]:
         self.start = start
         return self.chunks.append
-
-
-def _note(answer: WholeAnswer, call: WebhookCall) -> None:
-    status = str(answer.start[0]).partition(" ")[0] if answer.start else ""
-    if status.isdecimal():
-        call.answered(int(status))
 
 
 def _flask_endpoint(environ: Environ) -> str | None:
@@ -178,8 +242,30 @@ def _flask_endpoint(environ: Environ) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _refuse(refused: RefusedWebhook, start_response: StartResponse) -> list[bytes]:
-    text = refused.reason.encode()
+def _stored_of(environ: Environ, changed: Mapping[str, str]) -> dict[str, str]:
+    """What is stored of a request, some of whose headers are changed."""
+    return {
+        key: changed.get(key.removeprefix("HTTP_").replace("_", "-").lower(), value)
+        for key, value in environ.items()
+        if (key in _STORED or key.startswith("HTTP_")) and key not in _NOT_STORED
+    }
+
+
+def _environ_of(stored: Mapping[str, str]) -> Environ:
+    body = stored["body"].encode()
+    return {
+        **{key: value for key, value in stored.items() if key != "body"},
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.version": (1, 0),
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+
+
+def _answer(status: int, text: bytes, start_response: StartResponse) -> list[bytes]:
     headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(text)))]
-    start_response(f"{refused.status} {HTTPStatus(refused.status).phrase}", headers)
+    start_response(f"{status} {HTTPStatus(status).phrase}", headers)
     return [text]

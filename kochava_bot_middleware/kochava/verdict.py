@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import email.utils
 import enum
+import functools
 import math
 import re
 
@@ -56,7 +57,7 @@ class Verdict:
     Attributes:
         result: The result for the record.
         reason: One constant phrase; empty when delivered.
-        detail: The start of the answer with secrets masked; empty when delivered.
+        detail: The start of the answer with secrets masked; its status alone when delivered.
         floor_seconds: Kochava's ``Retry-After``: how long nothing is sent to the destination. 0 when there is none.
         ambiguous: The record may have been delivered nevertheless.
         server_error: The answer was a 5xx or is not understood, so the cause may be the record or the server: while
@@ -73,7 +74,10 @@ class Verdict:
     too_fast: bool = False
 
 
-DELIVERED = Verdict(result=DeliveryResult.DELIVERED)
+@functools.cache
+def delivered(status: int) -> Verdict:
+    """The verdict on an answer with this status that takes a record."""
+    return Verdict(result=DeliveryResult.DELIVERED, detail=str(status))
 
 
 def judge(
@@ -90,11 +94,11 @@ def judge(
     status = outcome.status
     if settings.success == "explicit" and _is_for_events(kind, settings):
         if _is_explicit_success(outcome):
-            return DELIVERED
+            return delivered(status)
         if 200 <= status < 300:
             return _judge_failure(outcome, settings)
     if queue in PING_QUEUES and 200 <= status < (300 if settings.ping_success == "2xx" else 400):
-        return DELIVERED
+        return delivered(status)
     if 200 <= status < 300:
         return _judge_body(outcome, settings)
     detail = shown_answer(outcome, settings)
@@ -138,7 +142,7 @@ def _is_explicit_success(answer: Answer) -> bool:
 def _judge_failure(answer: Answer, settings: WireSettings) -> Verdict:
     """A 2xx answer that does not say that the record was taken."""
     verdict = _judge_body(answer, settings)
-    return _not_understood(answer, settings) if verdict is DELIVERED else verdict
+    return _not_understood(answer, settings) if verdict.result is DeliveryResult.DELIVERED else verdict
 
 
 def _is_unsigned(kind: str, settings: WireSettings) -> bool:
@@ -149,7 +153,7 @@ def _is_unsigned(kind: str, settings: WireSettings) -> bool:
 
 def _judge_body(answer: Answer, settings: WireSettings) -> Verdict:
     if settings.success == "status":
-        return DELIVERED
+        return delivered(answer.status)
     try:
         body = orjson.loads(answer.start)
     except orjson.JSONDecodeError:
@@ -159,10 +163,10 @@ def _judge_body(answer: Answer, settings: WireSettings) -> Verdict:
         if not answer.complete:
             detail = shown_answer(answer, settings)
             return Verdict(result=DeliveryResult.RETRY, reason="answer broke off", detail=detail, ambiguous=True)
-        return DELIVERED
+        return delivered(answer.status)
     if isinstance(body, dict) and "success" in body and _is_false(body["success"]):
         return _rejected(answer, settings)
-    return DELIVERED
+    return delivered(answer.status)
 
 
 def _rejected(answer: Answer, settings: WireSettings) -> Verdict:

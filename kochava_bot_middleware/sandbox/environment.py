@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from urllib.parse import quote
 
 import attrs
 
+from ..settings import toml_lines
 from ..store.address import open_store
 from ..store.contract import Store
 from ..store.records import OUTBOX, Queue, QueueStats
@@ -120,7 +120,7 @@ async def demo_environment(
         file = folder / "bot.db"
         url = f"sqlite:///{quote(str(file))}"
         table = _settings(messenger, kochava, store=url, short_leases=short_leases, worker=worker)
-        settings.write_text("\n".join(_toml(table)), encoding="utf-8")
+        settings.write_text("\n".join(toml_lines(table)), encoding="utf-8")
         store = open_store(url)
         arguments = ["-m", f"{__package__}.demo_bot", str(settings)]
         try:
@@ -165,12 +165,3 @@ def _settings(
             },
         },
     }
-
-
-def _toml(table: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """Lines of TOML; a JSON string, number or array is one of TOML too."""
-    for name, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _toml(value, f"{path}{name}.")
-        else:
-            yield f"{path}{name} = {json.dumps(value, ensure_ascii=False)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
@@ -27,6 +28,14 @@ class ServerFault:
     path: str
 
 
+class PortTaken(OSError):
+    """Another program listens on the wanted port; `free_port` is one that is free."""
+
+    def __init__(self, port: int, free_port: int) -> None:
+        super().__init__(f"port {port} of {LOOPBACK} is taken; {free_port} is free")
+        self.free_port = free_port
+
+
 class LocalServer:
     """
     An HTTP server on 127.0.0.1, used as ``async with``.
@@ -36,15 +45,16 @@ class LocalServer:
 
     Args:
         clock: Gives the times of records and makes the waits of `slow`.
+        port: 0 takes a free one.
     """
 
-    def __init__(self, *, clock: Clock) -> None:
+    def __init__(self, *, clock: Clock, port: int = 0) -> None:
         self.clock = clock
         self._faults: list[ServerFault] = []
         self._released = asyncio.Event()
         self._runner: web.AppRunner | None = None
         self._placeholder: socket.socket | None = None
-        self._port = 0
+        self._port = port
 
     def application(self) -> web.Application:
         """A new application with the routes of this server."""
@@ -61,7 +71,7 @@ class LocalServer:
         return self._runner is not None
 
     async def start(self) -> None:
-        """Take a free port and listen."""
+        """As `up`, for the first time."""
         await self.up()
 
     async def stop(self) -> None:
@@ -70,15 +80,20 @@ class LocalServer:
         self._free_port()
 
     async def up(self) -> None:
-        """Listen, on the same port as before. Does nothing while up."""
+        """
+        Listen, on the same port as before. Does nothing while up.
+
+        Raises:
+            PortTaken: Another program listens there.
+        """
         if self._runner is not None:
             return
         application = self.application()
         application.middlewares.insert(0, self._apply_faults)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
         self._free_port()
         listener = _bound(self._port)
+        await runner.setup()
         self._port = listener.getsockname()[1]
         await web.SockSite(runner, listener).start()
         self._runner = runner
@@ -195,6 +210,13 @@ class LocalServer:
 def _bound(port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((LOOPBACK, port))
+    try:
+        listener.bind((LOOPBACK, port))
+    except OSError as exc:
+        listener.close()
+        if exc.errno != errno.EADDRINUSE:
+            raise
+        with _bound(0) as free:
+            raise PortTaken(port, free.getsockname()[1]) from None
     listener.setblocking(False)
     return listener

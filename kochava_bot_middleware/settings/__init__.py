@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .sources import ENVIRONMENT_PREFIX, EnvironmentText, from_environment, from_toml, read_environment
+from .sources import ENVIRONMENT_PREFIX, EnvironmentText, from_environment, from_toml, read_environment, toml_lines
 from .structure import from_mapping, setting_paths
 from .validators import (
     InvalidSettings,
@@ -49,4 +49,5 @@ __all__ = [
     "one_word",
     "read_environment",
     "setting_paths",
+    "toml_lines",
 ]

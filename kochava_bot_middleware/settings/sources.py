@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +149,12 @@ def _set(settings: dict[str, Any], path: Sequence[str], text: str) -> bool:
 
 def _copy(mapping: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in mapping.items()}
+
+
+def toml_lines(table: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Lines of TOML; a JSON string, number or array is one of TOML too."""
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from toml_lines(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name} = {json.dumps(value, ensure_ascii=False)}"

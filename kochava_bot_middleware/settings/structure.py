@@ -11,6 +11,7 @@ import collections.abc
 import difflib
 import enum
 import functools
+import importlib
 import math
 import os
 import types
@@ -87,8 +88,8 @@ class _Reader:
             return None
         members = [member for member in get_args(union) if member is not type(None)]
         if isinstance(value, EnvironmentText):
-            # Whatever it is, it is a text as well.
-            members.sort(key=lambda member: member in (str, Secret))
+            # Whatever it is, it is a text as well; and no text that may be one is imported.
+            members.sort(key=lambda member: 2 if _is_callable(member) else member in (str, Secret))
         wanted: list[str] = []
         for member in members:
             try:
@@ -208,8 +209,8 @@ def _mapping_of(value: Any) -> Mapping[Any, Any]:
 
 def _single(value: Any, kind: Any) -> Any:
     """A callable, enum member, secret, text, boolean or number."""
-    if (get_origin(kind) or kind) is collections.abc.Callable:
-        return _checked(value, callable(value), "a callable")
+    if _is_callable(kind):
+        return _callable(value)
     if issubclass(kind, enum.Enum):
         try:
             return kind(text_of(value))
@@ -229,6 +230,23 @@ def _single(value: Any, kind: Any) -> Any:
     if kind is int:
         return _checked(number, is_whole, "a whole number")
     return _checked(number, is_whole or (isinstance(number, float) and math.isfinite(number)), "a number")
+
+
+def _is_callable(kind: Any) -> bool:
+    return (get_origin(kind) or kind) is collections.abc.Callable
+
+
+def _callable(value: Any) -> Any:
+    """A callable, or the one that a text names."""
+    wanted = "a callable, or where it is, such as 'shop.tracking:before_record'"
+    module, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if module and name.isidentifier():
+        try:
+            value = getattr(importlib.import_module(module), name)
+        except Exception as exc:
+            wanted = f"{wanted}, that can be imported ({type(exc).__name__}: {exc})"
+            raise InvalidValue(wanted, value) from exc
+    return _checked(value, callable(value), wanted)
 
 
 def _checked(value: Any, is_right: bool, wanted: str) -> Any:  # noqa: FBT001

@@ -5,12 +5,12 @@ A *queue* is a kind of work (``inbox``, ``track``, ``ping``, ``timer``). A *lane
 first entry, the *head*, can be claimed, and the next one only when the head is settled. Lanes never wait for one
 another.
 
-::
-
-    append ──▶ waiting ──claim──▶ in flight ──settle──▶ done      (the row stays without its body, as memory of the id)
-                  ▲                   │      ├────────▶ waiting   (RETRY, RELEASE: due after `retry_after_seconds`)
-                  └── lease lapsed ───┘      ├────────▶ dead      (kept whole, can be listed and retried)
-                                             └────────▶ dropped   (kept without its body, with the reason)
+```text
+append ──▶ waiting ──claim──▶ in flight ──settle──▶ done      (the row stays without its body, as memory of the id)
+              ▲                   │      ├────────▶ waiting   (RETRY, RELEASE: due after `retry_after_seconds`)
+              └── lease lapsed ───┘      ├────────▶ dead      (kept whole, can be listed and retried)
+                                         └────────▶ dropped   (kept without its body, with the reason)
+```
 
 An entry of `Queue.INBOX` that is done or dropped keeps neither lane nor name: its lane names a person, and nobody looks
 for a handled event by that. A dead one keeps both, since it can be retried.
@@ -120,6 +120,13 @@ class Store(Protocol):
 
     async def find(self, entry_id: str) -> Listed | None:
         """The entry of that id, in whichever queue and state; ``None`` when the id is not, or no longer, known."""
+
+    async def history(self, lanes: Sequence[str], *, limit: int = 1_000) -> list[Listed]:
+        """
+        What became of the entries of *lanes*, in every queue and state, in the order they were appended; of more than
+        *limit* the last ones. Those that are settled are among them for as long as their ids are remembered. Those that
+        were purged or forgotten are not, nor settled ones of the inbox: their rows name no lane.
+        """
 
     async def retry_dead(self, ids: Sequence[str]) -> int:
         """

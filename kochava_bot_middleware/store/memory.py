@@ -159,6 +159,16 @@ class MemoryStore:
         row = self._rows.get(entry_id)
         return None if row is None or row.is_purged or not self._is_seen(entry_id, now) else self._listed(row, now)
 
+    async def history(self, lanes: Sequence[str], *, limit: int = 1_000) -> list[Listed]:
+        now = self._now()
+        found = [
+            row
+            for entry_id, row in self._rows.items()
+            if row.entry.lane in lanes and not row.is_purged and self._is_seen(entry_id, now)
+        ]
+        last = heapq.nlargest(limit, found, key=lambda row: row.place)
+        return [self._listed(row, now) for row in reversed(last)]
+
     async def retry_dead(self, ids: Sequence[str]) -> int:
         now = self._now()
         retried = 0

@@ -66,6 +66,9 @@ class StoreWrapper:
     async def find(self, entry_id: str) -> Listed | None:
         return await self.inner.find(entry_id)
 
+    async def history(self, lanes: Sequence[str], *, limit: int = 1_000) -> list[Listed]:
+        return await self.inner.history(lanes, limit=limit)
+
     async def retry_dead(self, ids: Sequence[str]) -> int:
         return await self.inner.retry_dead(ids)
 

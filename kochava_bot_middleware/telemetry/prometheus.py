@@ -1,12 +1,13 @@
 """
 Prometheus metrics; needs the extra ``metrics``.
 
-Example::
-
+Example:
+    ```python
     metrics = Metrics()
     kochava = KochavaMiddleware.from_dict({...}, observer=metrics)
     metrics.watch(kochava)
     text = await metrics.text(kochava.provide_store())  # for the route /metrics
+    ```
 
 Metrics that are counted are those of this process alone. Those read from the store, ``kochava_bot_store_…``, are the
 same in every process that shares it: take their maximum, not their sum.

@@ -1,4 +1,4 @@
-"""Whether anything may be sent of a person, under which id, and what is sent along."""
+"""What callables of the settings answer: whether anything may be sent of a person, and what of a record."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import attrs
 
 from ..settings import Rule, Secret, at_least, check_rules, kind_of, needed_by, one_of
 from .people import keyed_hash, one_parameter
+
+MOST_REASON_CHARACTERS = 100
 
 
 class Suppression(enum.StrEnum):
@@ -109,6 +111,32 @@ class PrivacySettings:
             return (user_id,)
         hashed = keyed_hash(self.user_id_hash_key.value, user_id)
         return (hashed, user_id) if self.user_id_hash else (user_id, hashed)
+
+
+@attrs.frozen
+class Drop:
+    """
+    What `KochavaSettings.before_record` answers for a record that shall not be stored.
+
+    Attributes:
+        reason: One short constant phrase, which is counted and logged: never anything private.
+
+    Raises:
+        ValueError: `reason` is no such phrase.
+    """
+
+    reason: str
+
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.reason, str) or not self.reason.strip() or len(self.reason) > MOST_REASON_CHARACTERS:
+            wanted = f"a text of 1 to {MOST_REASON_CHARACTERS} characters"
+            msg = f"the reason of a Drop is {wanted}, got {kind_of(self.reason)}"
+            raise ValueError(msg)
+
+    @property
+    def counted_as(self) -> str:
+        """The reason among those of this package."""
+        return f"before_record: {self.reason}"
 
 
 @attrs.frozen(kw_only=True)

@@ -92,15 +92,19 @@ class HandlerDecorators:
 
     def greeting(self, marked_as: Any = None, *, creative: str | None = None, tracker: str | None = None) -> Any:
         """
-        Mark a handler as one that greets: all it sends is one impression once shown, and its first answer a click::
+        Mark a handler as one that greets: all it sends is one impression once shown, and its first answer a click:
 
-            @bot.on_referral
-            @kochava.greeting(tracker="spring")
-            async def greet(event, reply): ...
+        ```python
+        @bot.on_referral
+        @kochava.greeting(tracker="spring")
+        async def greet(event, reply): ...
+        ```
 
-        Or mark a Send API body (or its ``message``), for a send outside of handlers::
+        Or mark a Send API body (or its ``message``), for a send outside of handlers:
 
-            await bot.page().send_raw(kochava.greeting({"recipient": …, "message": …}))
+        ```python
+        await bot.page().send_raw(kochava.greeting({"recipient": …, "message": …}))
+        ```
 
         The mark never leaves, and the body given is not changed.
 

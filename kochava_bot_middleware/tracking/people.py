@@ -38,6 +38,7 @@ class Person:
         is_hashed: `user_id` is the keyed hash under which Kochava knows the person.
         is_by_reference: It is a `user_ref`, and no PSID.
         is_assumed: Nobody said where they are: what was recorded of them before decides.
+        is_by_device_id: No id of Messenger or Instagram is known: `user_id` is as of `name_of_device_id`.
     """
 
     user_id: str
@@ -46,6 +47,7 @@ class Person:
     is_hashed: bool = False
     is_by_reference: bool = False
     is_assumed: bool = False
+    is_by_device_id: bool = False
 
 
 def person_of(event: Event) -> Person | None:
@@ -131,6 +133,11 @@ class IdentitySettings:
     def keys_by_channel(self) -> Mapping[str, str]:
         """The names of PSIDs and Instagram-scoped ids."""
         return {Channel.MESSENGER: self.messenger_device_id_key, Channel.INSTAGRAM: self.instagram_device_id_key}
+
+    @property
+    def own_keys(self) -> frozenset[str]:
+        """The names of ids of Messenger and Instagram."""
+        return frozenset({*self.keys_by_channel.values(), self.user_ref_device_id_key})
 
     def link_key_of(self, person: Person) -> str:
         """The name of the person's own id in identity links."""

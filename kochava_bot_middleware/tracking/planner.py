@@ -6,15 +6,20 @@ The state is read only at the end of a handling, and read again when another pro
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 from ..exceptions import TrackingError
+from ..kochava.records import Engagement, Record
 from ..messenger.events import AccountLinkingEvent, DeliveryEvent, Event
+from ..settings import kind_of
 from ..store.records import Committed, Unit
 from ..telemetry.counts import LeftOut
-from .consent import NOT_ASKED
+from .consent import NOT_ASKED, Drop
 from .people import Person, call_hook
 from .privacy import Privacy
 from .record_plan import RecordingPlan, comment_marks, greeting_keys, keys_to_read, person_as_known, plan_person
@@ -189,6 +194,8 @@ class RecordingPlanner:
         if is_only_delivery and planned.records:
             await self._ask_hooks(part, stored, event)
             planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
+        if await self._decide(part, planned):
+            planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
         if LeftOut.NOT_STORABLE in planned.left_out:
             self._context.incidents.report("record_not_storable", "state", reason="no stored form")
         return planned
@@ -206,6 +213,36 @@ class RecordingPlanner:
         if part.app.has_hooks and part.answers is NOT_ASKED:
             is_known = bool(KnownState.from_bytes(stored.get(part.keys.known)).first_record)
             part.answers = await self._privacy.ask(part.app, part.person, event, is_known=is_known)
+
+    async def _decide(self, part: RecordedPerson, planned: RecordingPlan) -> bool:
+        """Ask `before_record` about the records that it has not seen; returns whether it wants any of them changed."""
+        before_record = self._context.settings.before_record
+        new = [record for record in planned.records if record.id not in part.decisions]
+        if before_record is None or not new:
+            return False
+        # At the same time, so that several that hang take no longer than one.
+        decisions = await asyncio.gather(*(self._decision(before_record, record) for record in new))
+        part.decisions.update(zip((record.id for record in new), decisions, strict=True))
+        return any(decision is not None for decision in decisions)
+
+    async def _decision(
+        self, before_record: Callable[[Record], Any], record: Record
+    ) -> Drop | Mapping[str, Any] | None:
+        report, name = self._context.incidents.report, getattr(record, "event_name", record.kind)
+        try:
+            # It may write into what it is given, and may be asked again about what is the same event.
+            decision = await call_hook(before_record, copy.deepcopy(record))
+        except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
+            report("before_record_failed", name, reason=type(exc).__name__)
+        else:
+            if isinstance(decision, Drop):
+                report("record_dropped", name, reason=decision.reason, level=logging.INFO)
+                return decision
+            if decision is None or (isinstance(decision, Mapping) and isinstance(record, Engagement)):
+                return decision
+            report("before_record_failed", name, reason=f"it answered {kind_of(decision)}")
+        # Its data may be what must not leave; who must not is a matter of `privacy.consent`.
+        return {} if isinstance(record, Engagement) else None
 
 
 class RecordingContributor:

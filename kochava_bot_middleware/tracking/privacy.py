@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from ..arguments import name_of_device_id
 from ..kochava.records import Deletion, Record
 from ..messenger.events import Event
 from ..settings import kind_of
@@ -97,8 +98,9 @@ class Privacy:
             for name in failed:
                 self._context.incidents.report("device_fact_failed", name)
         installs: bool | None = False
-        # Of a reference, only the person behind it can be an install.
-        if app.install.mode != "off" and not is_known and not person.is_by_reference:
+        # Of a reference, only the person behind it can be an install; who is known otherwise need not use the bot.
+        is_in_bot = not (person.is_by_reference or person.is_by_device_id)
+        if app.install.mode != "off" and not is_known and is_in_bot:
             try:
                 installs = await app.install.installs(event, user_id, self._clock.now())
             except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
@@ -127,7 +129,11 @@ class Privacy:
         if isinstance(record, Deletion):
             return None
         # Of a hash, the other name is not known; that it is hashed once more does no harm.
-        suppression = await self._stored(self._settings.names(record.user_id))
+        names = [*self._settings.names(record.user_id)]
+        for key, value in getattr(record, "device_ids", {}).items():
+            if value != record.user_id:
+                names += self._settings.names(name_of_device_id(key, value))
+        suppression = await self._stored(names)
         if suppression is None and self._settings.consent is not None and not self._settings.user_id_hash:
             suppression = await self._remembered_consent(record.user_id)
         # What was not known when the record was made did not keep it from being made.
@@ -167,14 +173,18 @@ class Privacy:
 
     async def opt_out(self, user_id: str) -> None:
         """Send nothing more of a person, what waits included."""
-        for name in await self._names(user_id):
-            await self._store.commit(Unit(marks=[write(self._context.suppression_key(name), b"opted out")]))
+        names = await self._names(user_id)
+        await self._store.commit(
+            Unit(marks=[write(self._context.suppression_key(name), b"opted out") for name in names])
+        )
+        for name in names:
             self._remember(name, Suppression.OPTED_OUT)
 
     async def opt_in(self, user_id: str) -> None:
         """Take an opt-out back; a forgotten person is new again."""
-        for name in await self._names(user_id):
-            await self._store.commit(Unit(marks=[write(self._context.suppression_key(name), None)]))
+        names = await self._names(user_id)
+        await self._store.commit(Unit(marks=[write(self._context.suppression_key(name), None) for name in names]))
+        for name in names:
             self._remembered.pop(name, None)
         self.on_opted_in()
 
@@ -225,15 +235,20 @@ class Privacy:
                 return names
 
     async def _names(self, user_id: str) -> tuple[str, ...]:
-        """The names of a person, that of today first, and those of the references that turned out to be them."""
+        """
+        The names of a person, that of today first, of the references that turned out to be them, and of further ids
+        that were sent of them, under which there may be records without their own.
+        """
         names = [*self._settings.names(user_id)]
         keys = [each for name in names for each in self._keys(name)]
         stored = await self._known(keys)
         for each in keys:
-            user_refs = KnownState.from_bytes(stored.get(each.known)).user_refs
-            for user_ref in user_refs:
+            known = KnownState.from_bytes(stored.get(each.known))
+            for user_ref in known.user_refs:
                 # Beside a hash of the person stand hashes of the references.
                 names += self._settings.names(user_ref) if each.name == user_id else [user_ref]
+            further = [(key, value) for key, values in known.ids.items() for value in values if value not in names]
+            names += [name for one in further for name in self._settings.names(name_of_device_id(*one))]
         return tuple(dict.fromkeys(names))
 
     async def _stored(self, names: Sequence[str]) -> Suppression | None:

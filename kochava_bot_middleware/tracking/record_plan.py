@@ -16,6 +16,7 @@ from ..messenger.events import ChangeEvent, Channel, Event
 from ..store.records import Entry, Mark
 from ..telemetry.counts import LeftOut
 from .automatic_events import referral_facts, with_referral
+from .consent import Drop
 from .funnel import Delivered, DuePing, Elapsed, FunnelState, Greeting, PingStep, Sent, Signal, advance
 from .greeting import ping_of
 from .people import Person, record_id, usertime_of
@@ -105,49 +106,292 @@ def plan_person(
         event: The event being handled, if it is theirs.
         usertime: When the recording's events happened.
     """
-    plan = RecordingPlan()
-    known = before = KnownState.from_bytes(stored.get(part.keys.known))
-    joined: list[Sent] = []
-    for key in greeting_keys(part, event) if part.signals else ():
-        sent = sent_from_bytes(stored.get(key))
-        if sent is not None:
-            joined.append(sent)
-            plan.marks.append(write(key, None))
-    joined.sort(key=lambda sent: sent.at)
-    # Clocks differ: what led to a greeting came before it, whatever they say.
-    own = [sent for sent in joined if event is not None and sent.event == event.key]
-    signals = [*(sent for sent in joined if sent not in own), *part.signals, *own]
-    if part.answers.suppression is not None:
-        plan.left_out += [part.answers.suppression] * len(part.events)
+    return _PersonPlanning(part=part, stored=stored, event=event, usertime=usertime, now=now).planned()
+
+
+@attrs.define(kw_only=True, eq=False)
+class _PersonPlanning:
+    """
+    One call of `plan_person`.
+
+    Attributes:
+        plan: What is planned so far.
+        changes: State changes that must not be written if another process changed what was read.
+        events: The requested ones, but for those that `KochavaSettings.before_record` dropped.
+    """
+
+    part: RecordedPerson
+    stored: Mapping[StateKey, bytes]
+    event: Event | None
+    usertime: int
+    now: float
+    plan: RecordingPlan = attrs.field(factory=RecordingPlan)
+    changes: list[Mark] = attrs.field(factory=list)
+    events: list[RequestedEvent] = attrs.field(factory=list)
+
+    def planned(self) -> RecordingPlan:
+        part, plan, stored = self.part, self.plan, self.stored
+        known = before = KnownState.from_bytes(stored.get(part.keys.known))
+        signals = self._signals() if part.signals else []
+        if part.answers.suppression is not None:
+            plan.left_out += [part.answers.suppression] * len(part.events)
+            return plan
+        self.events = [each for each in part.events if not self._is_dropped(each.id)]
+        came_by = self._referrals()
+        known = self._plan_records(known, came_by)
+        if signals and part.app.has_greeting:
+            self._plan_greetings(signals, came_by)
+        plan.records = [self._decided(record) for record in plan.records if not self._is_dropped(record.id)]
+        known = _with_ids_sent(part, known, plan.records)
+        if known != before and (value := self._form_of(known)) is not None:
+            key = part.keys.known
+            self.changes.append(change(key, value, stored) if key in stored else create(key, value))
+        if self.changes:
+            # A person who is forgotten in between must not come back as a leftover of this plan.
+            plan.marks += [*self.changes, require_absent(part.suppression_keys[0])]
         return plan
-    changes: list[Mark] = []
-    came_by = _referrals(part, stored, plan, changes, event=event, now=now)
-    events = part.app.events
-    referral: Mapping[str, str] = {}
-    if events.attach_referral != "off":
-        referral = came_by.facts(events.attach_referral, since=now - events.referral_seconds)
-    known = _plan_records(
-        part, stored, plan, changes, known=known, event=event, referral=referral, usertime=usertime, now=now
-    )
-    if signals and part.app.has_greeting:
-        _plan_greetings(part, stored, plan, changes, signals=signals, referral=referral, came_by=came_by, now=now)
-    known = _with_ids_sent(part, known, plan.records)
-    if known != before and (value := _form_of(known, plan)) is not None:
-        key = part.keys.known
-        changes.append(change(key, value, stored) if key in stored else create(key, value))
-    if changes:
-        # A person who is forgotten in between must not come back as a leftover of this plan.
-        plan.marks += [*changes, require_absent(part.suppression_keys[0])]
-    return plan
 
+    def _signals(self) -> list[Signal]:
+        """What changes the funnel, greetings included that were sent before the person was known."""
+        joined: list[Sent] = []
+        for key in greeting_keys(self.part, self.event):
+            sent = sent_from_bytes(self.stored.get(key))
+            if sent is not None:
+                joined.append(sent)
+                self.plan.marks.append(write(key, None))
+        joined.sort(key=lambda sent: sent.at)
+        # Clocks differ: what led to a greeting came before it, whatever they say.
+        own = [sent for sent in joined if self.event is not None and sent.event == self.event.key]
+        return [*(sent for sent in joined if sent not in own), *self.part.signals, *own]
 
-def _form_of(state: IdentityState | KnownState | ReferralState | FunnelState, plan: RecordingPlan) -> bytes | None:
-    """The stored form of *state*. One that has none is left out, so that it costs none of the records."""
-    try:
-        return state.to_bytes()
-    except (TypeError, ValueError):
-        plan.left_out.append(LeftOut.NOT_STORABLE)
-        return None
+    def _is_dropped(self, record_id: str) -> bool:
+        decision = self.part.decisions.get(record_id)
+        if isinstance(decision, Drop):
+            self.plan.left_out.append(decision.counted_as)
+            return True
+        return False
+
+    def _decided(self, record: Record) -> Record:
+        """*record* with the data that `KochavaSettings.before_record` gave."""
+        data = self.part.decisions.get(record.id)
+        if data is None or not isinstance(record, Engagement):
+            return record
+        return attrs.evolve(record, event_data=clean_event_data(data, strict=False)[0])
+
+    def _form_of(self, state: IdentityState | KnownState | ReferralState | FunnelState) -> bytes | None:
+        """The stored form of *state*. One that has none is left out, so that it costs none of the records."""
+        try:
+            return state.to_bytes()
+        except (TypeError, ValueError):
+            self.plan.left_out.append(LeftOut.NOT_STORABLE)
+            return None
+
+    def _referrals(self) -> ReferralState:
+        """What led the person here, the event being handled included."""
+        part, stored, settings = self.part, self.stored, self.part.app.events
+        if settings.attach_referral == "off" and not part.app.greeting.no_click_after_refs:
+            return ReferralState()
+        state = before = ReferralState.from_bytes(stored.get(part.keys.referral))
+        others = [joined.referral for joined in part.user_refs]
+        others += [comment_key(part.app.app_id, comment_id, part.keys.prefix) for comment_id in part.comments]
+        for other in (ReferralState.from_bytes(stored.get(key)) for key in others):
+            state = state.with_referral(other.last, other.last_at)
+        for facts, at in part.referrals:
+            state = state.with_referral(facts, at)
+        if self.event is not None:
+            at = self.now if self.event.timestamp is None else self.event.timestamp.timestamp()
+            state = state.with_referral(referral_facts(self.event.referral), at)
+        if state != before and (value := self._form_of(state)) is not None:
+            keep = settings.referral_seconds
+            self.changes.append(change(part.keys.referral, value, stored, expires_after_seconds=keep))
+        return state
+
+    def _facts(self, came_by: ReferralState, usertime: int | None = None) -> Mapping[str, str]:
+        """The referral that goes with what happens now, or happened at *usertime*."""
+        settings = self.part.app.events
+        if settings.attach_referral == "off":
+            return {}
+        at = self.now if usertime is None else usertime
+        # A person may have come after what is recorded late.
+        until = None if usertime is None else usertime + 1
+        return came_by.facts(settings.attach_referral, since=at - settings.referral_seconds, until=until)
+
+    def _plan_records(self, known: KnownState, came_by: ReferralState) -> KnownState:
+        """Install, session, events and identity link, in this order. Returns what is known of the person then."""
+        part, app, events = self.part, self.part.app, self.events
+        before = IdentityState.from_bytes(self.stored.get(part.keys.identities))
+        identities = before.learn(part.identities, kept=app.identity.identities_in_events)
+        known_ids = {
+            key: identities.values[key] for key in app.identity.identities_in_events if key in identities.values
+        }
+        if not known.first_record and (events or app.install.is_entry(self.event)):
+            known = self._plan_first_record(known)
+        sessions = app.events.sessions and not part.person.is_by_reference
+        if sessions and self.event is not None and events and self.now - known.session_at >= SESSION_SECONDS:
+            known = self._plan_session(known)
+        self.plan.records += [self._engagement(requested, came_by, known_ids) for requested in events]
+        links = app.destination.wire.identity_form != "off"
+        if links and identities.pending and (known.first_record or events or not app.identity.wait_for_first_record):
+            self.plan.records.append(self._identity_link(identities.pending))
+            identities = identities.link()
+        if identities != before and (value := self._form_of(identities)) is not None:
+            self.changes.append(change(part.keys.identities, value, self.stored))
+        return known
+
+    def _plan_first_record(self, known: KnownState) -> KnownState:
+        """The install, if there is to be one. Returns what is known of the person then."""
+        part, answers = self.part, self.part.answers
+        if answers.installs is None:
+            return known
+        if answers.installs:
+            at = usertime_of(None if self.event is None else self.event.timestamp, self.now)
+            # What is recorded late did not happen before the install.
+            late = [each.usertime for each in self.events if each.usertime is not None]
+            self.plan.records.append(
+                Install(
+                    id=record_id(part.app.app_id, "install", part.keys.name),
+                    app_id=part.app.app_id,
+                    user_id=part.keys.name,
+                    page_id=part.person.page_id,
+                    usertime=min([at, *late]),
+                    device_ids=part.own_ids,
+                    extra=answers.extra,
+                )
+            )
+        return attrs.evolve(known, first_record="installed" if answers.installs else "seen")
+
+    def _plan_session(self, known: KnownState) -> KnownState:
+        """The session that begins with the person's first event after a day without one. An install counts as one."""
+        part = self.part
+        if not any(isinstance(record, Install) for record in self.plan.records):
+            self.plan.records.append(
+                Session(
+                    id=record_id(part.app.app_id, "session", part.keys.name, self.usertime),
+                    app_id=part.app.app_id,
+                    user_id=part.keys.name,
+                    page_id=part.person.page_id,
+                    usertime=self.usertime,
+                    device_ids=part.own_ids,
+                    extra=part.answers.extra,
+                )
+            )
+        return attrs.evolve(known, session_at=self.now)
+
+    def _engagement(
+        self, requested: RequestedEvent, came_by: ReferralState, known_ids: Mapping[str, str]
+    ) -> Engagement:
+        part, name = self.part, self.part.keys.name
+        data = requested.data
+        if requested.is_named and (referral := self._facts(came_by, requested.usertime)):
+            # A ref is free text of whoever made the link, so it is cleaned like any other data.
+            data, _ = clean_event_data(with_referral(data, referral), strict=False)
+        further = {
+            # Where people are named by a hash, their id leaves under no other name either.
+            key: name if value == part.person.user_id else value
+            for key, value in (*known_ids.items(), *requested.device_ids.items())
+        }
+        own = part.own_ids
+        return Engagement(
+            id=requested.id,
+            app_id=part.app.app_id,
+            user_id=name,
+            page_id=requested.person.page_id,
+            usertime=self.usertime if requested.usertime is None else requested.usertime,
+            event_name=requested.name,
+            event_data=data,
+            # The person's own id comes first, and no identity may replace it.
+            device_ids={**own, **further, **own} if further else own,
+            extra=part.answers.extra,
+        )
+
+    def _identity_link(self, identities: Mapping[str, str]) -> IdentityLink:
+        part, name, extra = self.part, self.part.keys.name, self.part.answers.extra
+        material = [text for pair in sorted(identities.items()) for text in pair]
+        return IdentityLink(
+            id=record_id(part.app.app_id, "identity", name, *material),
+            app_id=part.app.app_id,
+            user_id=name,
+            page_id=part.person.page_id,
+            usertime=int(self.now),
+            device_ids={part.app.identity.link_key_of(part.person): name},
+            identities=dict(identities),
+            extra={key: extra[key] for key in TOP_LEVEL if key in extra},
+        )
+
+    def _plan_greetings(self, signals: Sequence[Signal], came_by: ReferralState) -> None:
+        """Impressions and clicks, and the waits for deliveries."""
+        part, stored = self.part, self.stored
+        if part.keys.funnel not in stored and not any(isinstance(signal, Sent | Delivered) for signal in signals):
+            # What a person does means nothing before there is a greeting.
+            return
+        settings = part.app.greeting
+        expects = self._expects_delivery()
+        before = state = FunnelState.from_bytes(stored.get(part.keys.funnel))
+        for signal in signals:
+            if isinstance(signal, Elapsed) and expects:
+                continue
+            if isinstance(signal, Sent) and not signal.referral:
+                signal = attrs.evolve(signal, referral=self._facts(came_by))
+            state, due = advance(state, signal, window_seconds=settings.window_seconds)
+            for ping in due:
+                self._plan_ping(ping, came_by, signal.at)
+            greeting = state.of(signal.tracker) if isinstance(signal, Sent) else None
+            if greeting is not None and greeting.shown_at is None and not expects:
+                self._plan_wait(greeting)
+        if state != before and (value := self._form_of(state)) is not None:
+            keep = 2 * settings.window_seconds
+            self.changes.append(change(part.keys.funnel, value, stored, expires_after_seconds=keep))
+
+    def _plan_ping(self, ping: DuePing, came_by: ReferralState, at: float) -> None:
+        """The record of a ping, if its tracker has an address for it."""
+        part, settings = self.part, self.part.app.greeting
+        tracker = settings.all_trackers.get(ping.greeting.tracker)
+        is_impression = ping.step is PingStep.IMPRESSION
+        if tracker is None or (tracker.impression_url if is_impression else tracker.click_url) is None:
+            return
+        if ping.step is PingStep.CLICK and came_by.last_at <= at < came_by.last_at + settings.window_seconds:
+            ref = came_by.last.get("ref")
+            if ref is not None and settings.is_entry(ref):
+                self.plan.left_out.append(LeftOut.CLICK_OF_ENTRY_LINK)
+                return
+        self.plan.records.append(
+            ping_of(
+                ping.step,
+                ping.greeting,
+                settings,
+                app_id=part.app.app_id,
+                user_id=part.keys.name,
+                user_key=part.app.identity.key_of(part.person),
+                person=part.person,
+                at=at,
+                device=part.app.device.personal(part.answers.device),
+            )
+        )
+
+    def _plan_wait(self, greeting: Greeting) -> None:
+        """The wait after which a greeting counts as shown."""
+        part = self.part
+        wait_seconds = part.app.greeting.delivery_wait_seconds
+        if wait_seconds is None:
+            return
+        timer = Timer(
+            app_id=part.app.app_id,
+            name=part.keys.name,
+            is_hashed=part.keys.name != part.person.user_id,
+            page_id=part.person.page_id,
+            channel=part.person.channel,
+            greeting=greeting.id,
+            due_at=greeting.sent_at + wait_seconds,
+            is_by_reference=part.person.is_by_reference,
+        )
+        self.plan.timers.append(timer.entry(self.now, prefix=part.keys.prefix))
+
+    def _expects_delivery(self) -> bool:
+        """Whether a delivery event will show that a greeting was shown, so that waiting alone proves nothing."""
+        person, policy = self.part.person, self.part.app.greeting.delivery_events
+        if person.channel is Channel.INSTAGRAM or policy == "absent":
+            return False
+        return policy == "expected" or page_key(person.page_id, self.part.keys.prefix) in self.stored
 
 
 def person_as_known(part: RecordedPerson, stored: Mapping[StateKey, bytes]) -> Person:
@@ -155,6 +399,8 @@ def person_as_known(part: RecordedPerson, stored: Mapping[StateKey, bytes]) -> P
     The person of a call, which says no more than an id: whether that is a reference and, if nobody said where they are,
     under which name it was sent before.
     """
+    if part.person.is_by_device_id:
+        return part.person
     identity, name = part.app.identity, part.keys.name
     known = KnownState.from_bytes(stored.get(part.keys.known))
     if known.is_user_ref:
@@ -181,239 +427,3 @@ def _with_ids_sent(part: RecordedPerson, known: KnownState, records: Sequence[Re
         else:
             known = known.with_ids(ids_sent(record, part.app.destination.wire))
     return known
-
-
-def _referrals(
-    part: RecordedPerson,
-    stored: Mapping[StateKey, bytes],
-    plan: RecordingPlan,
-    changes: list[Mark],
-    *,
-    event: Event | None,
-    now: float,
-) -> ReferralState:
-    """What led the person here, *event* included."""
-    settings = part.app.events
-    if settings.attach_referral == "off" and not part.app.greeting.no_click_after_refs:
-        return ReferralState()
-    state = before = ReferralState.from_bytes(stored.get(part.keys.referral))
-    others = [joined.referral for joined in part.user_refs]
-    others += [comment_key(part.app.app_id, comment_id, part.keys.prefix) for comment_id in part.comments]
-    for other in (ReferralState.from_bytes(stored.get(key)) for key in others):
-        state = state.with_referral(other.last, other.last_at)
-    for facts, at in part.referrals:
-        state = state.with_referral(facts, at)
-    if event is not None:
-        at = now if event.timestamp is None else event.timestamp.timestamp()
-        state = state.with_referral(referral_facts(event.referral), at)
-    if state != before and (value := _form_of(state, plan)) is not None:
-        keep = settings.referral_seconds
-        changes.append(change(part.keys.referral, value, stored, expires_after_seconds=keep))
-    return state
-
-
-def _plan_records(
-    part: RecordedPerson,
-    stored: Mapping[StateKey, bytes],
-    plan: RecordingPlan,
-    changes: list[Mark],
-    *,
-    known: KnownState,
-    event: Event | None,
-    referral: Mapping[str, str],
-    usertime: int,
-    now: float,
-) -> KnownState:
-    """Install, session, events and identity link, in this order. Returns what is known of the person then."""
-    app, keys = part.app, part.keys
-    before = IdentityState.from_bytes(stored.get(keys.identities))
-    identities = before.learn(part.identities, kept=app.identity.identities_in_events)
-    known_ids = {key: identities.values[key] for key in app.identity.identities_in_events if key in identities.values}
-    if not known.first_record and (part.events or app.install.is_entry(event)):
-        known = _plan_first_record(part, plan, known, event, now)
-    extra = part.answers.extra
-    sessions = app.events.sessions and not part.person.is_by_reference
-    if sessions and event is not None and part.events and now - known.session_at >= SESSION_SECONDS:
-        known = _plan_session(part, plan, known, usertime, now)
-    for requested in part.events:
-        plan.records.append(_engagement(part, requested, referral, known_ids, extra, usertime))
-    links = app.destination.wire.identity_form != "off"
-    if links and identities.pending and (known.first_record or part.events or not app.identity.wait_for_first_record):
-        plan.records.append(_identity_link(part, identities.pending, extra, now))
-        identities = identities.link()
-    if identities != before and (value := _form_of(identities, plan)) is not None:
-        changes.append(change(keys.identities, value, stored))
-    return known
-
-
-def _plan_first_record(
-    part: RecordedPerson, plan: RecordingPlan, known: KnownState, event: Event | None, now: float
-) -> KnownState:
-    """The install, if there is to be one. Returns what is known of the person then."""
-    app, name, answers = part.app, part.keys.name, part.answers
-    if answers.installs is None:
-        return known
-    if answers.installs:
-        plan.records.append(
-            Install(
-                id=record_id(app.app_id, "install", name),
-                app_id=app.app_id,
-                user_id=name,
-                page_id=part.person.page_id,
-                usertime=usertime_of(None if event is None else event.timestamp, now),
-                device_ids={app.identity.key_of(part.person): name},
-                extra=answers.extra,
-            )
-        )
-    return attrs.evolve(known, first_record="installed" if answers.installs else "seen")
-
-
-def _plan_session(
-    part: RecordedPerson, plan: RecordingPlan, known: KnownState, usertime: int, now: float
-) -> KnownState:
-    """The session that begins with the person's first event after a day without one. An install counts as one."""
-    app, name = part.app, part.keys.name
-    if not any(isinstance(record, Install) for record in plan.records):
-        plan.records.append(
-            Session(
-                id=record_id(app.app_id, "session", name, usertime),
-                app_id=app.app_id,
-                user_id=name,
-                page_id=part.person.page_id,
-                usertime=usertime,
-                device_ids={app.identity.key_of(part.person): name},
-                extra=part.answers.extra,
-            )
-        )
-    return attrs.evolve(known, session_at=now)
-
-
-def _engagement(
-    part: RecordedPerson,
-    requested: RequestedEvent,
-    referral: Mapping[str, str],
-    known_ids: Mapping[str, str],
-    extra: Mapping[str, object],
-    usertime: int,
-) -> Engagement:
-    app, name = part.app, part.keys.name
-    data = requested.data
-    if requested.is_named and referral:
-        # A ref is free text of whoever made the link, so it is cleaned like any other data.
-        data, _ = clean_event_data(with_referral(data, referral), strict=False)
-    own_ids = {app.identity.key_of(part.person): name}
-    return Engagement(
-        id=requested.id,
-        app_id=app.app_id,
-        user_id=name,
-        page_id=requested.person.page_id,
-        usertime=usertime,
-        event_name=requested.name,
-        event_data=data,
-        # The person's own id comes first, and no identity may replace it.
-        device_ids={**own_ids, **known_ids, **own_ids} if known_ids else own_ids,
-        extra=extra,
-    )
-
-
-def _identity_link(
-    part: RecordedPerson, identities: Mapping[str, str], extra: Mapping[str, object], now: float
-) -> IdentityLink:
-    app, name = part.app, part.keys.name
-    material = [text for pair in sorted(identities.items()) for text in pair]
-    return IdentityLink(
-        id=record_id(app.app_id, "identity", name, *material),
-        app_id=app.app_id,
-        user_id=name,
-        page_id=part.person.page_id,
-        usertime=int(now),
-        device_ids={app.identity.link_key_of(part.person): name},
-        identities=dict(identities),
-        extra={key: extra[key] for key in TOP_LEVEL if key in extra},
-    )
-
-
-def _plan_greetings(
-    part: RecordedPerson,
-    stored: Mapping[StateKey, bytes],
-    plan: RecordingPlan,
-    changes: list[Mark],
-    *,
-    signals: Sequence[Signal],
-    referral: Mapping[str, str],
-    came_by: ReferralState,
-    now: float,
-) -> None:
-    """Impressions and clicks, and the waits for deliveries."""
-    if part.keys.funnel not in stored and not any(isinstance(signal, Sent | Delivered) for signal in signals):
-        # What a person does means nothing before there is a greeting.
-        return
-    settings = part.app.greeting
-    expects = _expects_delivery(part, stored)
-    before = state = FunnelState.from_bytes(stored.get(part.keys.funnel))
-    for signal in signals:
-        if isinstance(signal, Elapsed) and expects:
-            continue
-        if isinstance(signal, Sent) and not signal.referral:
-            signal = attrs.evolve(signal, referral=referral)
-        state, due = advance(state, signal, window_seconds=settings.window_seconds)
-        for ping in due:
-            _plan_ping(part, plan, ping, came_by, signal.at)
-        greeting = state.of(signal.tracker) if isinstance(signal, Sent) else None
-        if greeting is not None and greeting.shown_at is None and not expects:
-            _plan_wait(part, plan, greeting, now)
-    if state != before and (value := _form_of(state, plan)) is not None:
-        keep = 2 * settings.window_seconds
-        changes.append(change(part.keys.funnel, value, stored, expires_after_seconds=keep))
-
-
-def _plan_ping(part: RecordedPerson, plan: RecordingPlan, ping: DuePing, came_by: ReferralState, at: float) -> None:
-    """The record of a ping, if its tracker has an address for it."""
-    settings = part.app.greeting
-    tracker = settings.all_trackers.get(ping.greeting.tracker)
-    if tracker is None or (tracker.impression_url if ping.step is PingStep.IMPRESSION else tracker.click_url) is None:
-        return
-    if ping.step is PingStep.CLICK and came_by.last_at <= at < came_by.last_at + settings.window_seconds:
-        ref = came_by.last.get("ref")
-        if ref is not None and settings.is_entry(ref):
-            plan.left_out.append(LeftOut.CLICK_OF_ENTRY_LINK)
-            return
-    plan.records.append(
-        ping_of(
-            ping.step,
-            ping.greeting,
-            settings,
-            app_id=part.app.app_id,
-            user_id=part.keys.name,
-            user_key=part.app.identity.key_of(part.person),
-            person=part.person,
-            at=at,
-            device=part.app.device.personal(part.answers.device),
-        )
-    )
-
-
-def _plan_wait(part: RecordedPerson, plan: RecordingPlan, greeting: Greeting, now: float) -> None:
-    """The wait after which a greeting counts as shown."""
-    wait_seconds = part.app.greeting.delivery_wait_seconds
-    if wait_seconds is None:
-        return
-    timer = Timer(
-        app_id=part.app.app_id,
-        name=part.keys.name,
-        is_hashed=part.keys.name != part.person.user_id,
-        page_id=part.person.page_id,
-        channel=part.person.channel,
-        greeting=greeting.id,
-        due_at=greeting.sent_at + wait_seconds,
-        is_by_reference=part.person.is_by_reference,
-    )
-    plan.timers.append(timer.entry(now, prefix=part.keys.prefix))
-
-
-def _expects_delivery(part: RecordedPerson, stored: Mapping[StateKey, bytes]) -> bool:
-    """Whether a delivery event will show that a greeting was shown, so that waiting alone proves nothing."""
-    policy = part.app.greeting.delivery_events
-    if part.person.channel is Channel.INSTAGRAM or policy == "absent":
-        return False
-    return policy == "expected" or page_key(part.person.page_id, part.keys.prefix) in stored

@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from ..arguments import name_of_device_id, optional_channel, optional_id
 from ..exceptions import NotStorable, StoreError, StoreUnavailable, TrackingError
 from ..handling import Handling, current_handling, current_handlings
 from ..kochava.event_builders import StandardEventData
@@ -19,7 +20,7 @@ from ..telemetry.counts import LeftOut
 from .people import Person
 from .planner import RecordingContributor, RecordingPlanner
 from .privacy import Privacy
-from .recording import Recording, optional_channel, optional_id
+from .recording import Recording, TrackCall
 from .settings import Mode, TrackingContext
 
 log = logging.getLogger(__name__)
@@ -126,36 +127,49 @@ class Recorder:
             return
         try:
             value = data(recording.event, result) if callable(data) else data
-            recording.track(person, name, value.data if isinstance(value, StandardEventData) else value)
+            value = value.data if isinstance(value, StandardEventData) else value
+            recording.track(person, TrackCall(name=name, data=value))
         except Exception as exc:
             if context.apps.of(person.page_id).events.strict:
                 raise
             context.incidents.report("event_data_failed", name, reason=type(exc).__name__)
-            recording.track(person, name)
+            recording.track(person, TrackCall(name=name))
 
-    async def track(
-        self, name: object, data: Any, *, track_id: object, user_id: object, page_id: object, channel: object
-    ) -> None:
-        """Record a named event, as of `KochavaMiddleware.track`."""
-        if not isinstance(name, str) or not name.strip():
-            msg = f"an event has a name, got {name!r}"
-            raise TrackingError(msg)
-        track_id = optional_id("id", track_id)
-        about = self._about(name, user_id, page_id, channel)
-        if about is not None:
-            recording, person = about
-            recording.track(person, name, data, track_id=track_id)
-            if recording.handling is None:
-                await self._write(recording, "track")
+    async def track(self, *calls: TrackCall) -> None:
+        """Record named events, as of `KochavaMiddleware.track`; those outside of handling in one commit."""
+        if self._context.settings.mode is Mode.OFF:
+            return
+        new = self.new()
+        for call in calls:
+            self.add(call, new)
+        if new.people:
+            await self._write(new, "track")
+
+    def add(self, call: TrackCall, new: Recording) -> None:
+        """
+        Add a named event to the recording of the event being handled; outside of handling, to *new*.
+
+        Raises:
+            TrackingError: As of `KochavaMiddleware.track`.
+        """
+        recording, person = self._about(f"event {call.name!r}", call, new)
+        recording.track(person, call)
 
     async def identify(self, identities: Any, *, user_id: object, page_id: object, channel: object) -> None:
         """Record identities of a person, as of `KochavaMiddleware.identify`."""
-        about = self._about(None, user_id, page_id, channel)
-        if about is not None:
-            recording, person = about
-            recording.identify(person, identities)
-            if recording.handling is None:
-                await self._write(recording, "identify")
+        about = TrackCall(
+            name="",
+            user_id=optional_id("user_id", user_id),
+            page_id=optional_id("page_id", page_id),
+            channel=optional_channel(channel),
+        )
+        if self._context.settings.mode is Mode.OFF:
+            return
+        new = self.new()
+        recording, person = self._about("identities", about, new)
+        recording.identify(person, identities)
+        if recording is new:
+            await self._write(new, "identify")
 
     def report_greeting(self, name: str, problem: str) -> None:
         """Say, once for each handler, that a greeting cannot be counted."""
@@ -273,34 +287,34 @@ class Recorder:
         msg = f"the person's state changed {PLANS} times while it was recorded; repeat the call"
         raise StoreError(msg)
 
-    def _about(
-        self, event_name: str | None, user_id: object, page_id: object, channel: object
-    ) -> tuple[Recording, Person] | None:
-        """Where a call is recorded, and the person it is about; ``None`` when nothing is recorded."""
-        user_id, page_id = optional_id("user_id", user_id), optional_id("page_id", page_id)
-        channel = optional_channel(channel) or self.channel_of(page_id)
-        if self._context.settings.mode is Mode.OFF:
-            return None
-        current = self.current(user_id)
+    def _about(self, what: str, call: TrackCall, new: Recording) -> tuple[Recording, Person]:
+        """Where a call is recorded, *new* outside of handling, and the person it is about."""
+        channel = call.channel or self.channel_of(call.page_id)
+        current = self.current(call.user_id)
         own = None if current is None else current.person
-        if current is not None and own is not None and user_id is None and page_id is None and channel is None:
-            return current, own
-        user_id = user_id or (None if own is None else own.user_id)
+        recording = current or new
+        if own is not None and call.user_id is None and call.page_id is None and channel is None:
+            return recording, own
+        user_id = call.user_id or (None if own is None else own.user_id)
+        page_id = call.page_id or (None if own is None else own.page_id)
+        is_one_of_several = current is None and len(current_handlings()) > 1
+        if user_id is None and call.device_ids and not is_one_of_several:
+            user_id = name_of_device_id(*next(iter(call.device_ids.items())))
+            return recording, Person(
+                user_id=user_id, page_id=page_id, channel=channel or Channel.MESSENGER, is_by_device_id=True
+            )
         if user_id is None:
-            what = "identities" if event_name is None else f"event {event_name!r}"
             why = "no event of a person is being handled"
-            if len(current_handlings()) > 1:
+            if is_one_of_several:
                 why = "events of several people are being handled by one call"
             msg = f"{what}: {why}, so `user_id` must say whom it is about"
             raise TrackingError(msg)
-        page_id = page_id or (None if own is None else own.page_id)
-        if current is not None and own is not None and own.user_id == user_id and channel in (None, own.channel):
-            return current, attrs.evolve(own, page_id=page_id)
+        if own is not None and own.user_id == user_id and channel in (None, own.channel):
+            return recording, attrs.evolve(own, page_id=page_id)
         is_assumed = channel is None
         if channel is None:
             channel = Channel.MESSENGER if own is None or own.page_id != page_id else own.channel
-        person = Person(user_id=user_id, page_id=page_id, channel=channel, is_assumed=is_assumed)
-        return current or self.new(), person
+        return recording, Person(user_id=user_id, page_id=page_id, channel=channel, is_assumed=is_assumed)
 
     def channel_of(self, page_id: str | None) -> Channel | None:
         """The channel on which events of a Page came to this process; ``None`` when there was none."""

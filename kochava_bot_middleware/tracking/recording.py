@@ -1,34 +1,83 @@
-"""
-What one handling, or one call outside of handling, wants recorded. Collecting it never waits.
-
-Here the arguments of calls are checked, too. Ids may be given as whole numbers, since databases keep them so. No
-message repeats an id: it may be in a log.
-"""
+"""What one handling, or one call outside of handling, wants recorded. Collecting it never waits."""
 
 from __future__ import annotations
 
 import functools
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 import attrs
 
+from ..arguments import (
+    checked_device_ids,
+    name_of_device_id,
+    optional_channel,
+    optional_id,
+    optional_time,
+)
 from ..exceptions import TrackingError
 from ..handling import Handling
 from ..kochava.event_data import Severity, clean_event_data, clean_event_name
 from ..kochava.records import Engagement
 from ..messenger.events import Channel, Kind
-from ..settings import describe, kind_of
 from ..telemetry.counts import LeftOut
 from .automatic_events import automatic_event, signal_of
-from .consent import NOT_ASKED, HookAnswers
+from .consent import NOT_ASKED, Drop, HookAnswers
 from .funnel import Delivered, Sent, Signal
 from .people import Person, clean_identities, person_of, record_id, usertime_of
 from .settings import App, TrackingContext
 from .state import Keys, StateKey
+
+
+@attrs.frozen(kw_only=True)
+class TrackCall:
+    """The arguments of `KochavaMiddleware.track`, checked; `usertime` is its ``time`` in whole seconds."""
+
+    name: str
+    data: Any = None
+    user_id: str | None = None
+    track_id: str | None = None
+    usertime: int | None = None
+    device_ids: Mapping[str, str] = attrs.field(factory=dict)
+    page_id: str | None = None
+    channel: Channel | None = None
+
+    @classmethod
+    def of(
+        cls,
+        name: object,
+        data: Any,
+        *,
+        context: TrackingContext,
+        user_id: object = None,
+        id: object = None,  # noqa: A002 - as of `KochavaMiddleware.track`
+        time: object = None,
+        device_ids: object = None,
+        page_id: object = None,
+        channel: object = None,
+    ) -> TrackCall:
+        """
+        Check the arguments.
+
+        Raises:
+            TrackingError: One of them is not what `KochavaMiddleware.track` takes.
+        """
+        if not isinstance(name, str) or not name.strip():
+            msg = f"an event has a name, got {name!r}"
+            raise TrackingError(msg)
+        return cls(
+            name=name,
+            data=data,
+            user_id=optional_id("user_id", user_id),
+            track_id=optional_id("id", id),
+            usertime=optional_time(time, now=context.clock.now()),
+            device_ids=checked_device_ids(device_ids, own_keys=context.apps.own_keys),
+            page_id=optional_id("page_id", page_id),
+            channel=optional_channel(channel),
+        )
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -39,6 +88,8 @@ class RequestedEvent:
     Attributes:
         id_parts: What its id is made from; empty for a random one.
         is_named: The author named it; it carries the person's referral.
+        usertime: When it happened; ``None``: with the recording's event, or now.
+        device_ids: Further ids of the person, by name.
     """
 
     person: Person
@@ -47,6 +98,8 @@ class RequestedEvent:
     id_parts: tuple[str | int | None, ...]
     id: str = ""
     is_named: bool = True
+    usertime: int | None = None
+    device_ids: Mapping[str, str] = attrs.field(factory=dict)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -64,6 +117,7 @@ class RecordedPerson:
         link_ids: By name, the ids in SmartLinks that were sent to them.
         joined_to: The person that this one, who is known by a reference, turned out to be.
         answers: Of the callables, which are called once, however often is planned.
+        decisions: Of `KochavaSettings.before_record`, by id of the record: to drop it, other data, or ``None``.
     """
 
     person: Person
@@ -79,6 +133,16 @@ class RecordedPerson:
     link_ids: dict[str, str] = attrs.field(factory=dict)
     joined_to: RecordedPerson | None = None
     answers: HookAnswers = NOT_ASKED
+    decisions: dict[str, Drop | Mapping[str, Any] | None] = attrs.field(factory=dict)
+
+    def suppress_by(self, keys: Iterable[StateKey]) -> None:
+        """Let them be suppressed under further keys, too."""
+        self.suppression_keys = tuple(dict.fromkeys((*self.suppression_keys, *keys)))
+
+    @property
+    def own_ids(self) -> dict[str, str]:
+        """Their id by name, as it is sent; none where only `device_ids` are known."""
+        return {} if self.person.is_by_device_id else {self.app.identity.key_of(self.person): self.keys.name}
 
     def suppressed_by(self, stored: Mapping[StateKey, bytes]) -> bytes | None:
         """The stored value that says that they are suppressed, if any."""
@@ -141,16 +205,17 @@ class Recording:
         """The person that the event being handled is about, if it names one."""
         return None if self.event is None else person_of(self.event)
 
-    def track(self, person: Person, name: str, data: Any = None, *, track_id: str | None = None) -> None:
+    def track(self, person: Person, call: TrackCall) -> None:
         """
-        Add a named event. One with a *track_id* that came before is a no-op.
+        Add a named event of *person*. One whose `track_id` came before is a no-op.
 
         Raises:
             TrackingError: In strict mode, when Kochava would refuse the event.
         """
         app = self._context.apps.of(person.page_id)
         strict = app.events.strict
-        name, problems = clean_event_name(name, strict=strict)
+        name, problems = clean_event_name(call.name, strict=strict)
+        data = call.data
         for problem in problems:
             self._context.incidents.report("event_name_problem", name, reason=problem.reason)
         if strict:
@@ -158,15 +223,21 @@ class Recording:
         if isinstance(data, Mapping):
             data = self._copied(data, name)
         part = self._part(person, app)
-        if track_id is not None:
-            id_parts: tuple[str | int | None, ...] = app.app_id, "track", name, track_id
+        # Whoever is suppressed under one of their ids is under each that is sent with it.
+        device_names = [one for each in call.device_ids.items() for one in app.privacy.names(name_of_device_id(*each))]
+        part.suppress_by(map(self._context.suppression_key, device_names))
+        if call.track_id is not None:
+            id_parts: tuple[str | int | None, ...] = app.app_id, "track", name, call.track_id
         elif self.event is None:
             id_parts = ()
         else:
             user = part.keys.name
             ordinal = self.ordinals[user, name] = self.ordinals.get((user, name), 0) + 1
             id_parts = app.app_id, Engagement.kind, person.page_id, user, self.event.key, name, ordinal
-        part.events.append(RequestedEvent(person=person, name=name, data=data, id_parts=id_parts))
+        requested = RequestedEvent(
+            person=person, name=name, data=data, id_parts=id_parts, usertime=call.usertime, device_ids=call.device_ids
+        )
+        part.events.append(requested)
 
     def identify(self, person: Person, identities: Any) -> None:
         """
@@ -301,38 +372,3 @@ class Recording:
     def _report_unreadable(self, event_name: str, error: Exception) -> None:
         self._context.incidents.report("event_data_unreadable", event_name, reason=type(error).__name__)
         self.left_out[LeftOut.BAD_KEY] += 1
-
-
-# Arguments of calls
-
-
-def checked_id(name: str, value: object) -> str:
-    """The argument *name* as text; raises a `TrackingError` if it is no id."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if not isinstance(value, str) or not value.strip():
-        got = "an empty text" if isinstance(value, str) else kind_of(value)
-        msg = f"`{name}` is one id, as a text that is not empty or a whole number, got {got}"
-        raise TrackingError(msg)
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        msg = f"`{name}` holds half a character (a lone surrogate), which cannot be stored or sent"
-        raise TrackingError(msg) from None
-    return value
-
-
-def optional_id(name: str, value: object) -> str | None:
-    """As `checked_id`; ``None`` stays."""
-    return None if value is None else checked_id(name, value)
-
-
-def optional_channel(value: object) -> Channel | None:
-    """The argument ``channel``, which may be ``None``; raises a `TrackingError` if there is no such channel."""
-    if value is None:
-        return None
-    channel = next((one for one in Channel if one == value), None)
-    if channel is None:
-        msg = f"`channel` is one of {', '.join(repr(one.value) for one in Channel)}, got {describe(value)}"
-        raise TrackingError(msg)
-    return channel

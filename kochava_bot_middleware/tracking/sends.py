@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 import orjson
 
+from ..arguments import optional_channel, optional_id
 from ..exceptions import RegistrationError
 from ..handling import Handling, current_handling, current_handlings
 from ..kochava.records import GREETING, whole_text
@@ -31,7 +32,6 @@ from .links import AppLinks, Rewritten, context_of, is_routed, rewrite
 from .people import Person, record_id
 from .privacy import Privacy
 from .recorder import Recorder
-from .recording import optional_channel, optional_id
 from .settings import App, TrackingContext
 from .state import reference_name
 
@@ -119,9 +119,22 @@ class SendTracker:
             self._facts.note_links(outgoing, app, _named_in(outgoing))
         return rewritten if has_recipient else {key: rewritten[key] for key in body}
 
-    def channel_of(self, page_id: object) -> Channel | None:
-        """The channel on which events of a Page came to this process; ``None`` when there was none."""
-        return self._recorder.channel_of(optional_id("page_id", page_id))
+    def outgoing(self, body: Any, *, page_id: object, channel: object, **fields: Any) -> Outgoing:
+        """
+        What `KochavaMiddleware.send` is given, as an `Outgoing`.
+
+        Raises:
+            RegistrationError: *body* is an `Outgoing`.
+            TrackingError: An argument is no id or channel.
+        """
+        if isinstance(body, Outgoing):
+            msg = "`send` takes a Send API body, got an Outgoing: pass its `body`, and its other fields as arguments"
+            raise RegistrationError(msg)
+        page_id, channel = optional_id("page_id", page_id), optional_channel(channel)
+        channel = channel or self._recorder.channel_of(page_id)
+        if (handling := _cause_of(Outgoing(body=body))) is not None:
+            page_id, channel = page_id or handling.event.page_id, channel or handling.event.channel
+        return Outgoing(body=body, page_id=page_id, channel=channel or Channel.MESSENGER, **fields)
 
     async def begin(self, outgoing: Outgoing, *, at_once: bool = False) -> Sending | None:
         """
@@ -345,25 +358,6 @@ def _named_in(outgoing: Outgoing) -> set[str]:
     if outgoing.endpoint == Endpoint.BATCH:
         named |= {site.user_id for site in iter_links(outgoing.body, endpoint=outgoing.endpoint) if site.user_id}
     return named
-
-
-def outgoing_of(body: Any, *, page_id: object, channel: object, **fields: Any) -> Outgoing:
-    """
-    What `KochavaMiddleware.send` is given, as an `Outgoing`.
-
-    Raises:
-        RegistrationError: *body* is an `Outgoing`.
-        TrackingError: An argument is no id or channel.
-    """
-    if isinstance(body, Outgoing):
-        msg = "`send` takes a Send API body, got an Outgoing: pass its `body`, and its other fields as arguments"
-        raise RegistrationError(msg)
-    handling = _cause_of(Outgoing(body=body))
-    default = Channel.MESSENGER if handling is None else handling.event.channel
-    page_id = optional_id("page_id", page_id)
-    if page_id is None and handling is not None:
-        page_id = handling.event.page_id
-    return Outgoing(body=body, page_id=page_id, channel=optional_channel(channel) or default, **fields)
 
 
 def _cause_of(outgoing: Outgoing) -> Handling | None:

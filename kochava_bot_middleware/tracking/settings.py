@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -13,6 +13,7 @@ from ..clock import Clock
 from ..delivery.settings import DeliverySettings
 from ..incidents import Incidents
 from ..kochava.destination import Destination, Destinations, WireSettings, app_guid
+from ..kochava.records import Record
 from ..kochava.smartlink_settings import SmartLinkSettings
 from ..settings import InvalidValue, Secret, at_least
 from ..store.address import DEFAULT_ADDRESS, StorePlace, openable, shown
@@ -23,7 +24,7 @@ from .consent import PrivacySettings
 from .greeting import GreetingSettings
 from .link_provider import Catalogue, LinkProvider, LinkProviderSettings
 from .links import AppLinks
-from .people import DeviceSettings, IdentitySettings, InstallSettings, Person
+from .people import DeviceSettings, IdentitySettings, InstallSettings, Person, one_parameter
 from .state import Keys, StateKey, suppression_key
 
 log = logging.getLogger("kochava_bot_middleware.tracking")
@@ -96,6 +97,9 @@ class KochavaSettings:
         pages: Overrides by Page id.
         worker: ``inside`` the bot's process, or ``separate``.
         mode: ``live``, ``dry_run`` or ``off``.
+        before_record: A callable of each record, async or plain (then called in another thread), before it is stored.
+            It answers ``None`` (as it is), a mapping (an event's data, in place of `event_data`) or a `Drop`. When it
+            fails or answers otherwise, that is logged, and an event is recorded without data.
         test_users: Ids of persons for whom the bot works, but nothing is sent.
         commit_timeout_seconds: How long a call waits for the store. After that `track` raises; what was recorded while
             an event was handled goes on in the background, at risk.
@@ -119,6 +123,7 @@ class KochavaSettings:
     pages: Mapping[str, PageOverrides] = attrs.field(factory=dict)
     worker: WorkerPlace = WorkerPlace.INSIDE
     mode: Mode = Mode.LIVE
+    before_record: Callable[[Record], Any] | None = attrs.field(default=None, validator=one_parameter)
     test_users: tuple[str, ...] = ()
     commit_timeout_seconds: float = attrs.field(default=1.0, validator=at_least(0, exclusive=True))
     at_risk_limit: int = attrs.field(default=10_000, validator=at_least(1))
@@ -179,6 +184,11 @@ class Apps:
     def trackers(self) -> frozenset[str]:
         """The names of all trackers, of whichever Page."""
         return frozenset(name for app in self for name in app.destination.trackers)
+
+    @property
+    def own_keys(self) -> frozenset[str]:
+        """The names of ids of Messenger and Instagram, of whichever Page."""
+        return frozenset().union(*(app.identity.own_keys for app in self))
 
     def of(self, page_id: str | None) -> App:
         """What applies to a Page; the settings at the top apply to every Page without overrides."""

@@ -257,10 +257,10 @@ class ReferralState:
             return ReferralState(first=facts, last=facts, first_at=at, last_at=at)
         return attrs.evolve(self, last=facts, last_at=at) if at >= self.last_at else self
 
-    def facts(self, which: str, *, since: float) -> Mapping[str, str]:
-        """The ``first`` or ``last`` one, unless it is older than *since*."""
+    def facts(self, which: str, *, since: float, until: float | None = None) -> Mapping[str, str]:
+        """The ``first`` or ``last`` one, unless it is older than *since* or came after *until*."""
         facts, at = (self.first, self.first_at) if which == "first" else (self.last, self.last_at)
-        return facts if at >= since else {}
+        return facts if at >= since and (until is None or at < until) else {}
 
     def to_bytes(self) -> bytes:
         """The stored form."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kochava_bot_middleware.delivery.retry import Attempts, Decision, Histories, decide
 from kochava_bot_middleware.delivery.settings import DeliverySettings
 from kochava_bot_middleware.exceptions import SettingsError
-from kochava_bot_middleware.kochava.verdict import DELIVERED, DeliveryResult, Verdict
+from kochava_bot_middleware.kochava.verdict import DeliveryResult, Verdict, delivered
 from kochava_bot_middleware.settings import InvalidSettings, from_mapping
 from kochava_bot_middleware.store.records import Outcome
 
@@ -36,7 +36,7 @@ def decided(verdict: Verdict, *, tries: int = 1, age: float = 0.0, **facts: obje
 
 def test_delivered_is_done() -> None:
     """Nothing else to do."""
-    assert Decision(outcome=Outcome.DONE) == decided(DELIVERED)
+    assert Decision(outcome=Outcome.DONE) == decided(delivered(200))
 
 
 def test_rejected_is_dead_with_its_reason() -> None:
@@ -139,7 +139,7 @@ def test_histories_are_bounded_and_end_with_their_records() -> None:
     for number in range(1000):
         histories.note(f"e{number}", FAULT, now=0.0, served_at=None)
     assert 100 == len(histories)
-    histories.note("e999", DELIVERED, now=1.0, served_at=1.0)
+    histories.note("e999", delivered(200), now=1.0, served_at=1.0)
     assert 99 == len(histories)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from kochava_bot_middleware.store.records import OUTBOX, Unit
+from kochava_bot_middleware.store.records import OUTBOX, EntryState, Unit
 from tests.delivery.harness import BUSY, OK, World, body_of, click, entry_of, event, impression
 
 
@@ -17,6 +17,16 @@ async def test_record_is_sent_and_delivered() -> None:
         assert [("u1", 1)] == world.sender.sent
         assert 1 == (await world.stats()).done
         assert 1 == world.worker.counts.delivered
+
+
+async def test_history_of_a_delivered_record_has_the_status_of_the_answer() -> None:
+    """Besides when, and at which attempt."""
+    world = World()
+    async with world.running():
+        await world.append(event(1))
+        await world.clock.advance(0.1)
+        (row,) = await world.store.history([event(1).lane])
+        assert (EntryState.DONE, 1, "200") == (row.state, row.attempts, row.detail)
 
 
 async def test_records_of_one_lane_are_sent_in_the_order_committed() -> None:

@@ -184,7 +184,7 @@ async def serve(plan: ChildPlan) -> None:
             client = KochavaClient(timeout_seconds=kochava.settings.delivery.request_timeout_seconds)
             stack.push_async_callback(client.close)
             sender: RequestSender = ReportingSender(SenderWithPoints(client, points), plan.name, clock)
-            worker = kochava.make_worker(sender)
+            worker = kochava.runtime.make_worker(sender)
             running = asyncio.create_task(worker.run())
             stack.push_async_callback(worker.stop, 5.0)
             running.add_done_callback(lambda _task: end.set())

@@ -174,6 +174,10 @@ class FaultRun:
                 self._arrived.clear()
                 await self._arrived.wait()
 
+    async def until_promised(self, count: int) -> None:
+        """Wait until so many records are promised, while users write: how many are so far depends on the machine."""
+        await self.until(lambda: len(entries.promised(self.messenger.acknowledged)) >= count, within_seconds=60.0)
+
     def on_report(self, words: list[Any]) -> None:
         """Add what a process reports to the steps."""
         if words[0] == EXITED:

@@ -21,15 +21,10 @@ DISK_MEGABYTES = 48
 async def small_disk(tmp_path: Path) -> AsyncIterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
-    if (
-        os.geteuid()
-        or subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={DISK_MEGABYTES}m", "tmpfs", str(folder)],
-            capture_output=True,
-            check=False,
-        ).returncode
-    ):
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MEGABYTES}m", "tmpfs", str(folder)]
+    if os.geteuid() and "CI" not in os.environ:
         pytest.skip("only root can mount a disk for the test")
+    subprocess.run(mount, check=True)
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 

@@ -240,6 +240,10 @@ class StoreMachine(RuleBasedStateMachine):
         for state in ("done", "dead", "dropped"):
             assert counted[state] == getattr(stats, state), state
 
+    @rule(lanes=st.lists(LANES, max_size=3), limit=st.integers(1, 4))
+    def history(self, lanes: list[str], limit: int) -> None:
+        self._both("history", lanes, limit=limit)
+
     @invariant()
     def agree(self) -> None:
         if not hasattr(self, "runner"):

@@ -127,6 +127,11 @@ def verify_signature(raw_body: bytes, header: str | None, app_secrets: Sequence[
         raise SignatureError(msg)
 
 
+def signature_by(app_secret: str, raw_body: bytes, digest: str = "sha256") -> str:
+    """The value that a header with a signature has: `SIGNATURE_HEADER`, or the older one with ``sha1``."""
+    return f"{digest}={hmac.new(app_secret.encode(), raw_body, digest).hexdigest()}"
+
+
 def parse_webhook(body: bytes | str | Mapping[str, Any]) -> list[Event]:
     """
     Read all events of a webhook, in their order.
@@ -256,6 +261,17 @@ def parse_item(
         "hop_context": (),
     }
     return _change(item, common) if "field" in item else _messaging_event(item, common)
+
+
+def webhook_of(event: Event) -> dict[str, Any]:
+    """A webhook with this event alone: parsed, it gives the event again."""
+    name = "changes" if "field" in event.raw else "messaging"
+    if event.standby and event.raw.get("field") != "standby":
+        name = "standby"
+    entry: dict[str, Any] = {} if event.page_id is None else {"id": event.page_id}
+    entry["time"] = 0 if event.timestamp is None else int(event.timestamp.timestamp() * 1000)
+    named = next(object_name for object_name, channel in _CHANNELS.items() if channel is event.channel)
+    return {"object": named, "entry": [{**entry, name: [event.raw]}]}
 
 
 def _messaging_event(item: Mapping[str, Any], common: CommonFields) -> Event:

@@ -48,6 +48,7 @@ class KochavaOptions:
         trackers: Known ``campaign_id`` values; ``None`` accepts any.
         scrub_key: The ``Authentication-Key`` of the privacy API; ``None`` accepts any that is not empty.
         install_first: Whether events of a device without an install are refused.
+        port: Where it listens; 0: any free port.
     """
 
     profile: Profile = "bot"
@@ -55,6 +56,7 @@ class KochavaOptions:
     trackers: Collection[str] | None = None
     scrub_key: str | None = None
     install_first: bool = False
+    port: int = 0
 
 
 class LocalKochava(LocalServer):
@@ -81,22 +83,24 @@ class LocalKochava(LocalServer):
         options: KochavaOptions | None = None,
         clock: Clock | None = None,
     ) -> None:
-        super().__init__(clock=clock or SystemClock())
+        self._options = options or KochavaOptions()
+        super().__init__(clock=clock or SystemClock(), port=self._options.port)
         self.records: list[KochavaRecord] = []
         self.smartlinks = dict(smartlinks or {})
         self.rejections: list[Rejection] = []
         self.ignored_installs: list[KochavaRecord] = []
         self._app_ids = frozenset(app_ids)
-        self._options = options or KochavaOptions()
         self._seen: set[tuple[str, str, str]] = set()
         self._installed: set[tuple[str, str, str]] = set()
         self._arrived = asyncio.Event()
 
     def settings(self) -> dict[str, Any]:
         """
-        The settings with which a `KochavaMiddleware` sends everything to this server::
+        The settings with which a `KochavaMiddleware` sends everything to this server:
 
-            KochavaMiddleware.from_dict({"kochava_app_id": "kotest", "store": "memory://", **kochava.settings()})
+        ```python
+        KochavaMiddleware.from_dict({"kochava_app_id": "kotest", "store": "memory://", **kochava.settings()})
+        ```
 
         They include the addresses of a greeting; ``greeting`` given after them replaces these.
         """

@@ -75,7 +75,7 @@ class LocalMessenger(LocalServer):
         options: MessengerOptions | None = None,
     ) -> None:
         self._options = options or MessengerOptions()
-        super().__init__(clock=self._options.clock)
+        super().__init__(clock=self._options.clock, port=self._options.port)
         self._numbers = itertools.count(1)
         self.sent: list[SentMessage] = []
         self.refused: list[RefusedCall] = []
@@ -92,9 +92,11 @@ class LocalMessenger(LocalServer):
 
     def settings(self) -> dict[str, Any]:
         """
-        The settings with which a `MessengerBot` belongs to the first Page of this server::
+        The settings with which a `MessengerBot` belongs to the first Page of this server:
 
-            MessengerBot.from_dict(messenger.settings())
+        ```python
+        MessengerBot.from_dict(messenger.settings())
+        ```
         """
         return {
             "page_access_token": next(iter(self._page_tokens)),

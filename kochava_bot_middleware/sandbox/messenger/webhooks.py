@@ -38,6 +38,7 @@ class MessengerOptions:
         redelivery: Whether webhooks that were answered 200 are delivered a second time: ``afterwards`` or ``at once``.
         redelivery_probability: Which part of them.
         seed: Of the random choice of those.
+        port: Where the Graph API listens; 0: any free port.
     """
 
     clock: Clock = attrs.field(factory=SystemClock)
@@ -50,6 +51,7 @@ class MessengerOptions:
     redelivery: Literal["never", "afterwards", "at once"] = "never"
     redelivery_probability: float = 1.0
     seed: int = 0
+    port: int = 0
 
 
 @attrs.frozen(kw_only=True)

@@ -118,6 +118,11 @@ async def find(session: PostgresSession, entry_id: str) -> Listed | None:
     return _listed(rows[0]) if rows else None
 
 
+async def history(session: PostgresSession, lanes: Sequence[str], limit: int) -> list[Listed]:
+    """See `Store.history`."""
+    return list(map(_listed, reversed(await session.fetch(sql.HISTORY, list(lanes), limit))))
+
+
 async def retry_dead(session: PostgresSession, ids: Sequence[str]) -> int:
     """Put dead entries back at the end of their lanes, in the order of *ids*."""
     await session.fetch(sql.LOCK_UPKEEP)

@@ -237,6 +237,10 @@ WHERE listed.state = ANY ($5::text[]) ORDER BY 1 LIMIT $3
 """
 """The same of one lane, which has few entries; its further parameters are the lane and the states."""
 
+HISTORY = f"""
+{_LISTED} WHERE e.lane = ANY ($1::text[]) AND NOT e.purged AND {{is_seen}} ORDER BY e.place DESC LIMIT $2
+"""
+
 # What an operator does. Only one process at a time moves dead entries, or they could slip through between two.
 
 LOCK_UPKEEP = "SELECT pg_advisory_xact_lock(hashtextextended('kochava-bot upkeep {s}', 0))"

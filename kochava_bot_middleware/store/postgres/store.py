@@ -211,6 +211,9 @@ class PostgresStore:
     async def find(self, entry_id: str) -> Listed | None:
         return await self._running().pool.run(queries.find, entry_id)
 
+    async def history(self, lanes: Sequence[str], *, limit: int = 1_000) -> list[Listed]:
+        return await self._running().pool.run(queries.history, lanes, limit)
+
     async def retry_dead(self, ids: Sequence[str]) -> int:
         running = self._running()
         retried = await running.pool.run(queries.retry_dead, ids)

@@ -152,7 +152,9 @@ local rows, seen, places = {}, false, candidates()
 for index = 1, math.min(#places, some) do
   seen = places[index]
   local row = listed(seen, row_at(seen))
-  if row[2] == asked.state or (not asked.state and row[2] ~= 'done') then rows[#rows + 1] = row end
+  local is_done = row[2] == 'done'
+  local is_wanted = not is_done or (asked.done and is_seen(row[9], seen))
+  if row[2] == asked.state or (not asked.state and is_wanted) then rows[#rows + 1] = row end
   if #rows == asked.limit then break end
 end
 return {seen, rows}

@@ -164,6 +164,14 @@ def read_page(
     return [_listed(row) for row in connection.execute(statement, values)]
 
 
+def read_history(
+    connection: sqlite3.Connection, now: float, *, lanes: Sequence[str], limit: int, dedupe_seconds: float
+) -> list[Listed]:
+    """The rows of `Store.history`. Reads each row of the file."""
+    values = {"lanes": json_of_texts(lanes), "limit": limit, "now": now, "forgotten_at": now - dedupe_seconds}
+    return [_listed(row) for row in reversed(connection.execute(sql.HISTORY, values).fetchall())]
+
+
 def retry_dead(connection: sqlite3.Connection, now: float, *, ids: Sequence[str]) -> int:
     """Put dead entries back at the end of their lanes."""
     place = first_place = next_place(connection)

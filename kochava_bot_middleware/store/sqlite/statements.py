@@ -209,6 +209,13 @@ _KEPT = f"""
 WHERE e.queue = :queue AND e.state IN ('dead', 'dropped') AND e.purged = 0 AND e.place > :after
 """
 
+HISTORY = f"""
+{_LISTED} FROM entries AS e NOT INDEXED {_WITH_HEADS}
+WHERE e.lane IN (SELECT {text_of("value")} FROM json_each(:lanes)) AND e.purged = 0
+    AND NOT (e.state IS 'done' AND e.ended_at <= :forgotten_at)
+ORDER BY e.place DESC LIMIT :limit
+"""
+
 _IS_WAITING = "NOT ifnull(heads.leased = 1 AND heads.due_at > :now, 0)"
 
 _IN_FLIGHT = f"""

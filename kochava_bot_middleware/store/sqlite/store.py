@@ -188,6 +188,12 @@ class SqliteStore:
         dedupe_seconds = self._settings.dedupe_seconds
         return await self.read(partial(queries.find, entry_id=entry_id, dedupe_seconds=dedupe_seconds))
 
+    async def history(self, lanes: Sequence[str], *, limit: int = 1_000) -> list[Listed]:
+        await self.read(queries.nothing)
+        query = partial(queries.read_history, lanes=lanes, limit=limit, dedupe_seconds=self._settings.dedupe_seconds)
+        # As in `browse`.
+        return await asyncio.to_thread(self._read_apart, query)
+
     async def retry_dead(self, ids: Sequence[str]) -> int:
         notifier = self._running_notifier()
         retried = await self._change(partial(queries.retry_dead, ids=ids), grows=True)
