@@ -96,6 +96,7 @@ async def measured(most_waiting: int, most_in_servers: int) -> list[Row]:
         "tracking": tracking.rows,
         "webhook": webhook.rows,
         "store_commit": store_commit.rows,
+        "day_counts": store_commit.counted_rows,
         "bot_commits": bot_commits.rows,
         "delivery": delivery_rows,
         "workers": lambda: workers.rows(workers.Load()),
