@@ -4,10 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517
 
-.PHONY: demo test check bench docs lint types imports clean
+.PHONY: demo test check bench docs package lint types imports clean
 
+# The page in a browser; without a display, the conversation in the terminal.
 demo: $(VENV)/core
-	@$(BIN)/kochava-bot demo --headless
+	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname)" = Darwin ]; \
+		then $(BIN)/kochava-bot demo; else $(BIN)/kochava-bot demo --headless; fi
 
 test: $(VENV)/test
 	@$(BIN)/python -m pytest -q
@@ -24,13 +26,18 @@ types: $(VENV)/dev
 imports: $(VENV)/dev
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/test
+bench: $(VENV)/bench
 	@$(BIN)/python -m benchmarks
 
 # Warnings are errors (`strict` in mkdocs.yml). The variable silences an advertisement.
 docs: $(VENV)/docs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo 'open site/index.html'
+
+package: $(VENV)/dev
+	@rm -rf build dist
+	@$(BIN)/python -m build --outdir dist . >/dev/null
+	@.ci/smoke $(BIN)/python dist/*.whl dist/*.tar.gz
 
 clean:
 	rm -rf $(VENV) build dist site *.egg-info
@@ -43,8 +50,16 @@ $(VENV)/test: $(BIN)/python setup.cfg setup.py
 	@$(PIP) --editable '.[test]'
 	@touch $@
 
+$(VENV)/bench: $(BIN)/python setup.cfg setup.py
+	@$(PIP) --editable '.[test,bench]'
+	@touch $@
+
 $(VENV)/dev: $(BIN)/python setup.cfg setup.py
 	@$(PIP) --editable '.[test,dev]'
+	@touch $@
+
+$(VENV)/bench: $(BIN)/python setup.cfg setup.py
+	@$(PIP) --editable '.[test,bench]'
 	@touch $@
 
 $(VENV)/docs: $(BIN)/python setup.cfg setup.py

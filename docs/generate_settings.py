@@ -35,8 +35,8 @@ program's, the commands print a warning.
 
 Values are not converted: `"5"` is refused where a number is wanted. One error lists everything that is wrong, with the
 key, what was wanted and what was given. A *required* setting has no default; *none* means that it is not set. A setting
-that is turned off with `None` can be turned off in code only, since TOML has no such value; a *callable*, too, can only
-be given in code.
+that is turned off with `None` can be turned off in code only, since TOML has no such value. A *callable* is given in
+code, or as text by its module and name (`"shop.hooks:consent_of"`), unless a text is a value of the setting, too.
 """
 
 CONTAINERS = (list, tuple, collections.abc.Sequence)

@@ -20,6 +20,7 @@ from .inbox.settings import BotSettings, InboxSettings, PageSettings
 from .inbox.webhook import Webhook, WebhookAnswer
 from .messenger.events import ChangeEvent, Event
 from .messenger.outgoing import Outgoing
+from .messenger.parsing.webhook import Headers
 from .messenger.reply import Reply
 from .messenger.send_api import AsyncBot
 from .settings import from_mapping
@@ -176,7 +177,7 @@ class MessengerBot(Handlers):
         """Answer Facebook's verification GET, for servers other than `app()`."""
         return self._webhook.verify(query)
 
-    async def receive(self, raw_body: bytes, headers: Mapping[str, str]) -> WebhookAnswer:
+    async def receive(self, raw_body: bytes, headers: Headers) -> WebhookAnswer:
         """
         Answer one webhook POST, for servers other than `app()`. The bot must have been started.
 

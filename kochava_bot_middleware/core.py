@@ -13,7 +13,7 @@ from .clock import Clock
 from .handling import Handling, current_handling, current_handlings, handling_of, narrowed_to
 from .messenger.events import Event
 from .messenger.outgoing import Outgoing
-from .messenger.parsing.webhook import iter_webhook, signature_of, verify_signature
+from .messenger.parsing.webhook import Headers, iter_webhook, signature_of, verify_signature
 from .store.contract import Store
 from .telemetry.observer import GuardedObserver, ObservedStore, Observer
 from .tracking.link_provider import LinkProvider
@@ -98,7 +98,7 @@ class Core:
         """Whether nothing is tracked."""
         return self.context.settings.mode is Mode.OFF
 
-    def parse(self, raw_body: bytes | str | Mapping[str, Any], headers: Mapping[str, str] | None) -> list[Event]:
+    def parse(self, raw_body: bytes | str | Mapping[str, Any], headers: Headers | None) -> list[Event]:
         """The events of a webhook, as of `KochavaMiddleware.parse`."""
         secrets = self.context.settings.app_secrets
         if secrets:

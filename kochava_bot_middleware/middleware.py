@@ -19,6 +19,7 @@ from .kochava.event_builders import StandardEventData
 from .layer import TrackingLayer, checked_event
 from .messenger.events import Channel, Event
 from .messenger.outgoing import Endpoint, text_or_none
+from .messenger.parsing.webhook import Headers
 from .runtime import Runtime
 from .settings import from_mapping
 from .store.contract import Store
@@ -183,7 +184,7 @@ class KochavaMiddleware(HandlerDecorators):
         """
         return await self.runtime.flush(timeout_seconds)
 
-    def parse(self, raw_body: bytes | str | Mapping[str, Any], headers: Mapping[str, str] | None = None) -> list[Event]:
+    def parse(self, raw_body: bytes | str | Mapping[str, Any], headers: Headers | None = None) -> list[Event]:
         """
         The events of a webhook, whose signature is checked if `KochavaSettings.app_secret` is set.
 

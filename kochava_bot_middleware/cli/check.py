@@ -198,7 +198,7 @@ def remarks_on(settings: KochavaSettings, apps: Apps, page_ids: Sequence[str] = 
     remarks += _on_pages(settings, page_ids)
     remarks += _on_apps(apps, list(dict.fromkeys([*page_ids, *settings.pages])))
     if settings.privacy.consent is None:
-        text = "not set here, so everybody counts as consenting; it is a callable, to be given in code"
+        text = "not set here, so everybody counts as consenting; it is a callable, such as 'shop.hooks:consent_of'"
         remarks.append(("privacy.consent", text))
     if settings.mode is not Mode.LIVE:
         remarks.append(("mode", f"is {str(settings.mode)!r}: the bot sends nothing"))

@@ -16,10 +16,11 @@ from ..exceptions import KochavaBotError, SettingsError
 from .command import ENDED_BY_SIGNAL, NOT_RUN, SOMETHING_WRONG, Run
 
 COMMANDS = {
-    "demo": "Run an example bot against a local Messenger and a local Kochava, and check that nothing is lost.",
+    "demo": "Play a customer of an example bot in the browser, or check in this terminal that nothing is lost.",
     "check": "Show every request and SmartLink of these settings; nothing is sent.",
     "send-test": "Send test events of the user 'kochava-bot-test' to Kochava, and print its verdicts.",
     "worker": "Deliver records, until a signal ends it; any number may run.",
+    "track": "Record an event, or a file of events, of another program.",
     "store": "Look at the entries of the store, retry or remove them.",
     "report": "Report events, revenue, the funnel, links and deliveries, from the counters by day.",
     "reconcile": "Compare an export of Kochava with what was delivered, by day and event.",

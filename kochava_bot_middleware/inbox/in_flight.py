@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import attrs
 
@@ -32,15 +33,21 @@ class Admission:
         waiter: Done when waiting is over: because this has ended, or because it takes too long.
         has_ended: The store has the events, or will never have them.
         error: Why it will never have them.
+        together: All that are stored in one unit, this one included.
+        task: What stores them.
+        is_given_up: Nobody waits for it any more.
     """
 
-    __slots__ = ("error", "events", "has_ended", "waiter")
+    __slots__ = ("error", "events", "has_ended", "is_given_up", "task", "together", "waiter")
 
     def __init__(self, events: Sequence[tuple[Entry, Event]]) -> None:
         self.events = events
         self.waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.has_ended = False
         self.error: Exception | None = None
+        self.together: Sequence[Admission] = ()
+        self.task: asyncio.Task[Any] | None = None
+        self.is_given_up = False
 
     def end(self, error: Exception | None = None) -> None:
         """The events are stored or, with an *error*, never will be."""

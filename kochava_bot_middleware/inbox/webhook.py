@@ -21,7 +21,7 @@ from ..clock import Clock, SystemClock
 from ..exceptions import StoreError, StoreUnavailable, WebhookError
 from ..incidents import Incidents
 from ..messenger.events import Event
-from ..messenger.parsing.webhook import iter_webhook, signature_of, verify_signature
+from ..messenger.parsing.webhook import Headers, iter_webhook, signature_of, verify_signature
 from ..settings import Secret
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class Webhook:
             return self._refuse(403, "the verify token is missing or wrong")
         return WebhookAnswer(status=200, text=query.get("hub.challenge", ""))
 
-    async def receive(self, raw_body: bytes, headers: Mapping[str, str]) -> WebhookAnswer:
+    async def receive(self, raw_body: bytes, headers: Headers) -> WebhookAnswer:
         """Take one POST. *raw_body* must be the bytes as they came: parsing and dumping breaks the signature."""
         if len(raw_body) > self.max_body_bytes:
             return self.too_large()

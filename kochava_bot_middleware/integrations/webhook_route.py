@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypedDict
 
 from ..clock import SystemClock
@@ -12,6 +12,7 @@ from ..exceptions import NotAWebhook, RegistrationError, SignatureError
 from ..inbox.settings import InboxSettings
 from ..incidents import Incidents
 from ..messenger.events import Event
+from ..messenger.parsing.webhook import Headers
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 BODY_TIMEOUT_SECONDS = 30.0
 """How long a webhook may take to arrive."""
 
-Parse = Callable[[bytes, Mapping[str, str]], list[Event]]
+Parse = Callable[[bytes, Headers], list[Event]]
 """The ``parse`` of a `KochavaMiddleware` or `SyncKochava`."""
 
 
@@ -98,7 +99,7 @@ class WebhookRoute:
         if length > self.max_body_bytes:
             raise self.refused(413, f"the body is larger than {self.max_body_bytes} bytes")
 
-    def events_of(self, parse: Parse, raw_body: bytes, headers: Mapping[str, str]) -> list[Event]:
+    def events_of(self, parse: Parse, raw_body: bytes, headers: Headers) -> list[Event]:
         """
         The events of a body; of one that is no webhook there are none, and the endpoint says what to answer.
 

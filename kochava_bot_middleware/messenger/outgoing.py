@@ -262,7 +262,7 @@ class Outgoing:
         body: The JSON object as the caller gave it: dicts, lists, attrs instances, or JSON text in its members.
         page_id: The Page (or Instagram account) that sends; ``None`` when the bot was created without one and does not
             reply to an event.
-        channel: The platform that delivers it.
+        channel: The platform that delivers it; ``None`` where `kochava.send` was told neither that nor a known Page.
         method: HTTP method; ``DELETE`` removes something, so nothing is shown.
         params: Query parameters, such as ``platform`` of a profile call.
         upload: The file of a multipart request, whose ``recipient`` and ``message`` are in `body`; else ``None``.
@@ -277,7 +277,7 @@ class Outgoing:
     endpoint: str = Endpoint.MESSAGES
     body: Any
     page_id: str | None = None
-    channel: Channel = Channel.MESSENGER
+    channel: Channel | None = None
     method: str = "POST"
     params: Mapping[str, str] = attrs.field(factory=dict)
     upload: Upload | None = None

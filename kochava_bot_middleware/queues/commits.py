@@ -141,15 +141,18 @@ class CommitRetry:
         self._committing: set[asyncio.Task[object]] = set()
         self._given_up: set[asyncio.Task[object]] = set()
 
-    async def commit(self, unit: Unit) -> Committed:
+    async def commit(self, unit: Unit, *, sets_aside: bool = True) -> Committed:
         """
         Commit *unit*, again and again until the store takes it.
 
         What the store can never keep of it is set aside: of an entry a dead letter stays, state entries are left out.
         The rest is written, as several transactions; entries come before the settlements, as their ids count once.
 
+        Args:
+            sets_aside: Whether it is; otherwise nothing is written.
+
         Raises:
-            NotStorable: The store cannot even keep a dead letter.
+            NotStorable: The store can never keep something, or with *sets_aside* not even a dead letter of it.
             StoreUnavailable: It failed and was given up, see `give_up`.
         """
         task = asyncio.current_task()
@@ -161,6 +164,8 @@ class CommitRetry:
             try:
                 return await self._repeat(unit, task)
             except NotStorable as exc:
+                if not sets_aside:
+                    raise
                 return await self._commit_parts(unit, exc, task)
         finally:
             self._given_up.discard(task)

@@ -16,6 +16,7 @@ from .messenger.server import RefusedCall
 from .messenger.webhooks import SentWebhook, WebhookOutcome
 
 GET_STARTED = "GET_STARTED"
+STOP = "STOP"
 IMPRESSION = "Impression"
 CLICK = "Click"
 
@@ -120,6 +121,12 @@ def promised_by(outcomes: Iterable[WebhookOutcome]) -> list[AuditEntry]:
             greeting[webhook.user_id] = IMPRESSION
             entries.append(_ping(webhook.user_id, IMPRESSION))
     return entries
+
+
+def opted_out_in(outcomes: Iterable[WebhookOutcome]) -> set[str]:
+    """The people who ever told the bot to stop: what waited for them then is not sent, and nobody promised it."""
+    stops = (outcome.webhook for outcome in outcomes if outcome.webhook.kind == "message")
+    return {webhook.user_id for webhook in stops if webhook.item["message"].get("text") == STOP}
 
 
 def label_of(webhook: SentWebhook) -> str | None:

@@ -29,6 +29,14 @@ WEBSITE = "https://shop.example/shoes"
 READY = "listening on "
 """The beginning of the line with the address."""
 
+VIDEO = "https://www.facebook.com/exampleshop/videos/10150001"
+
+MENU = [
+    {"type": "web_url", "title": "Show Website", "url": WEBSITE},
+    {"type": "postback", "title": "Watch the video", "payload": "VIDEO"},
+    {"type": "postback", "title": "Talk to us", "payload": "CHAT"},
+]
+
 _BUY = re.compile(r"^BUY:")
 _SIZE = re.compile(r"^SIZE:")
 
@@ -53,6 +61,23 @@ def make_demo_bot(settings: Mapping[str, Any]) -> MessengerBot:
     @bot.on_quick_reply(_SIZE)
     async def size(_event: Event, reply: Reply) -> None:
         await reply.text("We have them in your size.")
+
+    @bot.on_postback("VIDEO")
+    async def video(_event: Event, reply: Reply) -> None:
+        more = {"type": "web_url", "title": "All colours", "url": f"{WEBSITE}/colours"}
+        await reply.media([{"media_type": "video", "url": VIDEO, "buttons": [more]}])
+
+    @bot.on_message("STOP")
+    async def stop(event: Event, reply: Reply) -> None:
+        assert event.user_id is not None
+        await kochava.opt_out(event.user_id)
+        await reply.text("You are not counted any more. Write START to change that.")
+
+    @bot.on_message("START")
+    async def restart(event: Event, reply: Reply) -> None:
+        assert event.user_id is not None
+        await kochava.opt_in(event.user_id)
+        await reply.text("Welcome back!")
 
     @bot.on_postback(_BUY)
     @kochava.event("Purchase", data=_purchase)
@@ -86,7 +111,12 @@ async def serve(bot: MessengerBot) -> None:
     loop.add_reader(sys.stdin.fileno(), _read_end, end)
     runner = web.AppRunner(bot.app(), access_log=None)
     await runner.setup()
+    profile = {
+        "get_started": {"payload": "GET_STARTED"},
+        "persistent_menu": [{"locale": "default", "call_to_actions": MENU}],
+    }
     try:
+        await bot.page().set_messenger_profile(profile)
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         host, port = runner.addresses[0]

@@ -17,7 +17,7 @@ from ..store.address import open_store
 from ..store.contract import Store
 from ..store.records import OUTBOX, Queue, QueueStats
 from ..store.sqlite.notifier import socket_folder
-from .audit import Audit, compare, promised_by, received_in
+from .audit import Audit, compare, opted_out_in, promised_by, received_in
 from .demo_bot import READY
 from .kochava.server import KochavaOptions, LocalKochava
 from .messenger.server import LocalMessenger
@@ -69,11 +69,14 @@ class DemoEnvironment:
             return False
 
     def audit(self, *, killed: bool = False) -> Audit:
-        """Compare what webhooks promised with what Kochava received."""
+        """Compare what webhooks promised with what Kochava received, without the people who ever opted out."""
         messenger, kochava = self.messenger, self.kochava
         abandoned = messenger.abandoned
+        out = opted_out_in((*messenger.acknowledged, *abandoned))
         compared = compare(
-            promised_by(messenger.acknowledged), received_in(kochava.records), uncertain=promised_by(abandoned)
+            promised_by(outcome for outcome in messenger.acknowledged if outcome.webhook.user_id not in out),
+            received_in(record for record in kochava.records if record.user_id() not in out),
+            uncertain=promised_by(abandoned),
         )
         return attrs.evolve(
             compared,
@@ -91,6 +94,7 @@ async def demo_environment(
     seed: int = 0,
     short_leases: bool = False,
     worker: str = "inside",
+    redelivery_probability: float = 0.05,
     new_kochava: Callable[..., LocalKochava] = LocalKochava,
 ) -> AsyncIterator[DemoEnvironment]:
     """
@@ -101,7 +105,7 @@ async def demo_environment(
     options = MessengerOptions(
         # Facebook redelivers some webhooks although they were answered, and retries longer than a restart takes.
         redelivery="afterwards",
-        redelivery_probability=0.05,
+        redelivery_probability=redelivery_probability,
         retry_waits=(0.1,) * 300,
         seed=seed,
     )

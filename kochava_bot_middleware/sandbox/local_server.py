@@ -1,4 +1,7 @@
-"""What both local servers share: a port of this machine, going down and coming back on it, and faults on demand."""
+"""
+What both local servers share: a port of this machine, going down and coming back on it, faults on demand, and those who
+watch their requests.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +39,39 @@ class PortTaken(OSError):
         self.free_port = free_port
 
 
+@attrs.frozen(kw_only=True)
+class Exchange:
+    """
+    One request to a local server, and its answer; faults included.
+
+    Attributes:
+        at: When the request came, in seconds since the epoch.
+        method: HTTP method.
+        path: As sent, with the query.
+        body: Of the request; empty for multipart bodies.
+        status: HTTP status; ``None`` when the connection was reset.
+        answer: Body of the answer.
+        seconds: Until the answer was ready.
+    """
+
+    at: float
+    method: str
+    path: str
+    body: bytes = attrs.field(repr=False)
+    status: int | None
+    answer: bytes = attrs.field(repr=False)
+    seconds: float
+
+
 class LocalServer:
     """
     An HTTP server on 127.0.0.1, used as ``async with``.
 
     A subclass defines its routes in `application`, which is called again at each `up`; all it remembers is on the
     instance and survives `down`.
+
+    Attributes:
+        watchers: Each is called with every exchange, once its answer is ready.
 
     Args:
         clock: Gives the times of records and makes the waits of `slow`.
@@ -50,6 +80,7 @@ class LocalServer:
 
     def __init__(self, *, clock: Clock, port: int = 0) -> None:
         self.clock = clock
+        self.watchers: list[Callable[[Exchange], None]] = []
         self._faults: list[ServerFault] = []
         self._released = asyncio.Event()
         self._runner: web.AppRunner | None = None
@@ -89,10 +120,10 @@ class LocalServer:
         if self._runner is not None:
             return
         application = self.application()
-        application.middlewares.insert(0, self._apply_faults)
+        application.middlewares[:0] = [self._watched, self._apply_faults]
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         self._free_port()
-        listener = _bound(self._port)
+        listener = bind_loopback(self._port)
         await runner.setup()
         self._port = listener.getsockname()[1]
         await web.SockSite(runner, listener).start()
@@ -110,7 +141,7 @@ class LocalServer:
         runner, self._runner = self._runner, None
         for site in runner.sites:
             await site.stop()
-        self._placeholder = _bound(self._port)
+        self._placeholder = bind_loopback(self._port)
         self.behave()
         await runner.cleanup()
 
@@ -179,6 +210,27 @@ class LocalServer:
         self._released = asyncio.Event()
 
     @web.middleware
+    async def _watched(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not self.watchers:
+            return await handler(request)
+        at, began = self.clock.now(), self.clock.monotonic()
+        body = b"" if request.content_type.startswith("multipart/") else await request.read()
+        response = await handler(request)
+        answer = response.body if isinstance(response, web.Response) else None
+        exchange = Exchange(
+            at=at,
+            method=request.method,
+            path=request.raw_path,
+            body=body,
+            status=response.status if isinstance(response, web.Response) else None,
+            answer=answer if isinstance(answer, bytes) else b"",
+            seconds=self.clock.monotonic() - began,
+        )
+        for watcher in self.watchers:
+            watcher(exchange)
+        return response
+
+    @web.middleware
     async def _apply_faults(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         for fault in self._faults:
             if request.path.startswith(fault.path):
@@ -207,7 +259,8 @@ class LocalServer:
         await self.stop()
 
 
-def _bound(port: int) -> socket.socket:
+def bind_loopback(port: int) -> socket.socket:
+    """A socket of 127.0.0.1 with this port, 0 for a free one, that does not listen yet."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -216,7 +269,7 @@ def _bound(port: int) -> socket.socket:
         listener.close()
         if exc.errno != errno.EADDRINUSE:
             raise
-        with _bound(0) as free:
+        with bind_loopback(0) as free:
             raise PortTaken(port, free.getsockname()[1]) from None
     listener.setblocking(False)
     return listener

@@ -331,7 +331,7 @@ class MemoryStore:
             entry=row.entry.as_listed(),
             state=row.state(now),
             attempts=row.attempts,
-            due_at=row.due_at if row.ended is None else None,
+            due_at=(row.due_at or None) if row.ended is None else None,
             reason=row.reason,
             detail=row.detail,
             ended_at=None if row.ended is None else row.ended_at,

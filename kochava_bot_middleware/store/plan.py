@@ -55,6 +55,10 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
+WHEN_FIRST = 0.0
+"""The time at which an entry is due that waits only for those before it in its lane."""
+
+
 @attrs.define(kw_only=True)
 class StoredHead:
     """The first entry of a lane, as it was stored before the units."""
@@ -250,6 +254,7 @@ class CommitPlan:
         lane.head = self.snapshot.successors.get((entry.queue, entry.lane))
         if lane.head is None and lane.behind:
             lane.head = lane.behind.popleft()
+            lane.head.due_at = max(self.snapshot.now, lane.head.due_at)
         return lane.head
 
     def _append(self, entry: Entry) -> QueuedEntry | None:
@@ -263,6 +268,9 @@ class CommitPlan:
         if lane.is_busy:
             if lane.behind is None:
                 lane.behind = deque()
+            if (entry.wait_seconds or 0.0) <= 0:
+                # It is due when it comes first, also if the clock has been set back by then.
+                queued.due_at = WHEN_FIRST
             lane.behind.append(queued)
             return None
         lane.head = queued

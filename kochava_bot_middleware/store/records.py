@@ -318,7 +318,7 @@ class Listed:
         entry: The entry. The body of an inbox entry, and of one that is done or dropped, is empty here.
         state: Where it is.
         attempts: Claims so far.
-        due_at: When it is next due; ``None`` for ended ones.
+        due_at: When it is next due; ``None`` for ended ones, and for what only waits for those before it in its lane.
         reason: Why it was retried, dropped or given up; empty otherwise.
         detail: See `Settlement.detail`.
         ended_at: When it was settled for good; ``None`` before.

@@ -155,7 +155,7 @@ class Counting:
         return counts
 
     def add_links(
-        self, page_id: str | None, channel: Channel, *, now: float, changed: int, left_alone: Mapping[str, int]
+        self, page_id: str | None, channel: Channel | None, *, now: float, changed: int, left_alone: Mapping[str, int]
     ) -> None:
         """Count links of a message; they are written with the next commit of this process."""
         if self._is_on and (changed or left_alone):

@@ -114,7 +114,7 @@ def context_of(
     return LinkContext(
         user_id=outgoing.recipient.user_id,
         page_id=outgoing.page_id,
-        channel=outgoing.channel.value,
+        channel=outgoing.channel,
         handler=handler,
         creative=outgoing.creative,
         ref=ref,

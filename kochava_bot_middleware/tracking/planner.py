@@ -21,6 +21,7 @@ from ..messenger.events import AccountLinkingEvent, DeliveryEvent, Event
 from ..settings import kind_of
 from ..store.records import Committed, DayCount, Unit
 from ..telemetry.counts import LeftOut
+from .channels import PageChannels
 from .consent import NOT_ASKED, Drop
 from .counting import Counting
 from .people import Person, call_hook
@@ -59,10 +60,15 @@ class RecordingPlanner:
     """
 
     def __init__(
-        self, context: TrackingContext, privacy: Privacy, on_recorded: Callable[[Collection[str]], None]
+        self,
+        context: TrackingContext,
+        privacy: Privacy,
+        channels: PageChannels,
+        on_recorded: Callable[[Collection[str]], None],
     ) -> None:
         self._context = context
         self._privacy = privacy
+        self._channels = channels
         self._on_recorded = on_recorded
         self._delivered: OrderedDict[StateKey, Person] = OrderedDict()
         self._pages_seen: dict[StateKey, float] = {}
@@ -81,6 +87,8 @@ class RecordingPlanner:
             plan.marks += comment_marks(event, app, prefix=self._context.prefix, now=now)
         if (page := self._unseen_page(event)) is not None:
             plan.marks.append(write(page, b"1", expires_after_seconds=PAGE_SEEN_SECONDS))
+        if (channel := self._channels.mark(recording.event)) is not None:
+            plan.marks.append(channel)
         parts = []
         test_users = self._context.settings.test_users
         for part in recording.people.values():
@@ -129,8 +137,10 @@ class RecordingPlanner:
     def count(self, recording: Recording, plan: RecordingPlan | None, committed: Committed | None) -> None:
         """Count what was recorded and left out."""
         counts = self._context.counts
-        if committed is not None and (page := self._unseen_page(recording.event)) is not None:
-            self._pages_seen[page] = self._context.clock.now()
+        if committed is not None:
+            self._channels.kept(recording.event)
+            if (page := self._unseen_page(recording.event)) is not None:
+                self._pages_seen[page] = self._context.clock.now()
         if recording.left_out:
             counts.left_out.update(recording.left_out)
             recording.left_out.clear()
@@ -248,19 +258,19 @@ class RecordingPlanner:
     async def _decision(
         self, before_record: Callable[[Record], Any], record: Record
     ) -> Drop | Mapping[str, Any] | None:
-        report, name = self._context.incidents.report, getattr(record, "event_name", record.kind)
+        incidents, name = self._context.incidents, getattr(record, "event_name", record.kind)
         try:
             # It may write into what it is given, and may be asked again about what is the same event.
             decision = await call_hook(before_record, copy.deepcopy(record))
         except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
-            report("before_record_failed", name, reason=type(exc).__name__)
+            incidents.report("before_record_failed", name, reason=type(exc).__name__)
         else:
             if isinstance(decision, Drop):
-                report("record_dropped", name, reason=decision.reason, level=logging.INFO)
+                incidents.report("record_dropped", name, reason=decision.reason, level=logging.INFO)
                 return decision
             if decision is None or (isinstance(decision, Mapping) and isinstance(record, Engagement)):
                 return decision
-            report("before_record_failed", name, reason=f"it answered {kind_of(decision)}")
+            incidents.report("before_record_failed", name, reason=f"it answered {kind_of(decision)}")
         # Its data may be what must not leave; who must not is a matter of `privacy.consent`.
         return {} if isinstance(record, Engagement) else None
 

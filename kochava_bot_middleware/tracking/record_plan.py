@@ -29,6 +29,8 @@ from .state import (
     StateKey,
     Timer,
     change,
+    channel_key,
+    channel_of,
     comment_key,
     create,
     greeting_key,
@@ -83,6 +85,8 @@ def keys_to_read(part: RecordedPerson, event: Event | None) -> list[StateKey]:
     wanted = [*part.suppression_keys, keys.referral, keys.known]
     wanted += [comment_key(part.app.app_id, comment_id, keys.prefix) for comment_id in part.comments]
     wanted += [joined.referral for joined in part.user_refs]
+    if part.person.is_assumed and part.person.page_id is not None:
+        wanted.append(channel_key(part.person.page_id, keys.prefix))
     if part.events or part.identities or part.app.install.is_entry(event):
         wanted.append(keys.identities)
     if part.signals:
@@ -404,7 +408,7 @@ class _PersonPlanning:
 def person_as_known(part: RecordedPerson, stored: Mapping[StateKey, bytes]) -> Person:
     """
     The person of a call, which says no more than an id: whether that is a reference and, if nobody said where they are,
-    under which name it was sent before.
+    under which name it was sent before, or where their Page is.
     """
     if part.person.is_by_device_id:
         return part.person
@@ -420,7 +424,9 @@ def person_as_known(part: RecordedPerson, stored: Mapping[StateKey, bytes]) -> P
         person = attrs.evolve(part.person, channel=channel)
         if identity.key_of(person) in names:
             return person
-    return part.person
+    page_id = part.person.page_id
+    of_page = None if page_id is None else channel_of(stored.get(channel_key(page_id, part.keys.prefix)))
+    return part.person if of_page is None else attrs.evolve(part.person, channel=of_page)
 
 
 def _with_ids_sent(part: RecordedPerson, known: KnownState, records: Sequence[Record]) -> KnownState:

@@ -17,6 +17,7 @@ from ..messenger.events import Channel
 from ..queues.commits import PLANS, CommitRetry
 from ..store.records import CommitVerdict, Settlement, Unit
 from ..telemetry.counts import LeftOut
+from .channels import PageChannels
 from .counting import day_of
 from .people import Person
 from .planner import RecordingContributor, RecordingPlanner
@@ -35,18 +36,18 @@ class Recorder:
     The recordings of one middleware.
 
     Attributes:
-        pages: By channel, the Pages whose events came to this process.
+        channels: Where Pages are.
         on_recorded: Called with the queues of the outbox in which new records are stored; without any when a greeting
             waits for its delivery.
         is_closed: The middleware was stopped.
     """
 
     def __init__(self, context: TrackingContext, privacy: Privacy) -> None:
-        self.pages: dict[Channel, set[str]] = {}
+        self.channels = PageChannels(context.store, context.clock, context.prefix)
         self.on_recorded: Callable[[Collection[str]], None] = lambda _queues: None
         self.is_closed = False
         self._context = context
-        self._planner = RecordingPlanner(context, privacy, self._announce)
+        self._planner = RecordingPlanner(context, privacy, self.channels, self._announce)
         self._committer = CommitRetry(context.store, context.clock)
         self._commits: set[asyncio.Task[None]] = set()
         self._writes: set[asyncio.Task[Any]] = set()
@@ -76,8 +77,7 @@ class Recorder:
         recording: Recording | None = handling.kept.get(self)
         if recording is None:
             recording = handling.kept[self] = Recording(self._context, handling)
-            if handling.event.page_id is not None:
-                self.pages.setdefault(handling.event.channel, set()).add(handling.event.page_id)
+            self.channels.see(handling.event)
         return recording
 
     def join(self, handling: Handling) -> None:
@@ -308,7 +308,7 @@ class Recorder:
 
     def _about(self, what: str, call: TrackCall, new: Recording) -> tuple[Recording, Person]:
         """Where a call is recorded, *new* outside of handling, and the person it is about."""
-        channel = call.channel or self.channel_of(call.page_id)
+        channel = call.channel or self.channels.known(call.page_id)
         current = self.current(call.user_id)
         own = None if current is None else current.person
         recording = current or new
@@ -334,10 +334,6 @@ class Recorder:
         if channel is None:
             channel = Channel.MESSENGER if own is None or own.page_id != page_id else own.channel
         return recording, Person(user_id=user_id, page_id=page_id, channel=channel, is_assumed=is_assumed)
-
-    def channel_of(self, page_id: str | None) -> Channel | None:
-        """The channel on which events of a Page came to this process; ``None`` when there was none."""
-        return next((channel for channel, pages in self.pages.items() if page_id in pages), None)
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._commits.add(task)

@@ -84,10 +84,21 @@ class SendTracker:
         *outgoing* with the Page that sends it. Of a bot that was made without a Page's id, that is the one whose
         webhooks came to this process on the same channel; ``None`` as long as there was none, or more than one.
         """
-        pages = self._recorder.pages.get(outgoing.channel, ())
-        if outgoing.page_id is not None or len(pages) != 1:
+        if outgoing.page_id is not None or outgoing.channel is None:
             return outgoing
-        return attrs.evolve(outgoing, page_id=next(iter(pages)))
+        return attrs.evolve(outgoing, page_id=self._recorder.channels.only_page(outgoing.channel))
+
+    async def _with_channel(self, outgoing: Outgoing, handling: Handling | None, *, at_once: bool) -> Outgoing:
+        """*outgoing* with the channel of its Page, else of the event that it answers."""
+        if outgoing.channel is not None:
+            return outgoing
+        channel = None
+        look = self._recorder.channels.find(outgoing.page_id)
+        if at_once:
+            self._recorder.in_background(look)
+        else:
+            channel = await look
+        return attrs.evolve(outgoing, channel=channel or _channel_of(handling))
 
     def rewritten_body(
         self, body: Any, user_id: object, page_id: object, creative: str | None, channel: object = None
@@ -106,7 +117,7 @@ class SendTracker:
         outgoing = attrs.evolve(
             outgoing,
             channel=optional_channel(channel)
-            or self._recorder.channel_of(page_id)
+            or self._recorder.channels.known(page_id)
             or (Channel.MESSENGER if own_event is None else own_event.channel),
         )
         app = self._context.apps.of(page_id)
@@ -131,10 +142,10 @@ class SendTracker:
             msg = "`send` takes a Send API body, got an Outgoing: pass its `body`, and its other fields as arguments"
             raise RegistrationError(msg)
         page_id, channel = optional_id("page_id", page_id), optional_channel(channel)
-        channel = channel or self._recorder.channel_of(page_id)
-        if (handling := _cause_of(Outgoing(body=body))) is not None:
-            page_id, channel = page_id or handling.event.page_id, channel or handling.event.channel
-        return Outgoing(body=body, page_id=page_id, channel=channel or Channel.MESSENGER, **fields)
+        if page_id is None and (handling := _cause_of(Outgoing(body=body))) is not None:
+            page_id = handling.event.page_id
+        channel = channel or self._recorder.channels.known(page_id)
+        return Outgoing(body=body, page_id=page_id, channel=channel, **fields)
 
     async def begin(self, outgoing: Outgoing, *, at_once: bool = False) -> Sending | None:
         """
@@ -151,7 +162,7 @@ class SendTracker:
                 return None
             sending = sending.outer
         handling = _cause_of(outgoing)
-        outgoing = self.with_page(outgoing)
+        outgoing = self.with_page(await self._with_channel(outgoing, handling, at_once=at_once))
         greeting = current_greeting()
         if greeting is not None and _has_message(outgoing.body):
             greeting.is_sent = True
@@ -276,7 +287,7 @@ class SendTracker:
         )
         if user_id is not None:
             recording = self._recorder.current(user_id) or self._recorder.new()
-            recording.add_signal(Person(user_id=user_id, page_id=outgoing.page_id, channel=outgoing.channel), sent)
+            recording.add_signal(_person_in(outgoing, user_id), sent)
         else:
             identified_by = () if mid is None else (f"mid:{mid}",)
             if recipient.user_ref is not None:
@@ -316,7 +327,7 @@ class SendFacts:
             return
         param = app.links.settings.user_param
         for user_id in named:
-            person = Person(user_id=user_id, page_id=outgoing.page_id, channel=outgoing.channel)
+            person = _person_in(outgoing, user_id)
             key = app.identity.key_of(person) if param in (None, AUTO) else param or ""
             value = app.links.user_id(user_id)
             if self._is_noted((app.app_id, f"{key}={value}")):
@@ -343,7 +354,7 @@ class SendFacts:
         comment_id, user_id = outgoing.recipient.comment_id, answered.get("recipient_id")
         if comment_id is None or not user_id or "error" in answered:
             return
-        person = Person(user_id=str(user_id), page_id=outgoing.page_id, channel=outgoing.channel)
+        person = _person_in(outgoing, str(user_id))
         # Written at once: a comment can be replied to only once, should this process die before the handling ends.
         recording = self._recorder.new()
         event = None if handling is None else handling.event
@@ -365,6 +376,14 @@ def _named_in(outgoing: Outgoing) -> set[str]:
     if outgoing.endpoint == Endpoint.BATCH:
         named |= {site.user_id for site in iter_links(outgoing.body, endpoint=outgoing.endpoint) if site.user_id}
     return named
+
+
+def _channel_of(handling: Handling | None) -> Channel:
+    return Channel.MESSENGER if handling is None else handling.event.channel
+
+
+def _person_in(outgoing: Outgoing, user_id: str) -> Person:
+    return Person(user_id=user_id, page_id=outgoing.page_id, channel=outgoing.channel or Channel.MESSENGER)
 
 
 def _cause_of(outgoing: Outgoing) -> Handling | None:

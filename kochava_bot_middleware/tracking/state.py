@@ -81,6 +81,16 @@ def page_key(page_id: str | None, prefix: str) -> StateKey:
     return page_id or "", f"{prefix}deliveries:{page_id or ''}"
 
 
+def channel_key(page_id: str, prefix: str) -> StateKey:
+    """The key of the channel of a Page, kept where it is another than the first."""
+    return page_id, f"{prefix}channel:{page_id}"
+
+
+def channel_of(stored: bytes | None) -> Channel | None:
+    """Read the value under a `channel_key`; ``None`` when there is none, or it cannot be read."""
+    return next((channel for channel in Channel if stored == channel.encode()), None)
+
+
 def suppression_key(settings: PrivacySettings, app_id: str, name: str) -> StateKey:
     """
     The key of the fact that nothing of a person is sent, made from their id as it leaves.

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from .conftest import Run
 
 
-async def test_demo_without_headless_is_refused(run: Run) -> None:
-    """The error names the option."""
-    ran = await run("demo")
+async def test_taken_port_is_refused_and_a_free_one_named(run: Run) -> None:
+    """The command that is named works."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ran = await run("demo", "--no-browser", f"--port={port}")
     assert (2, "") == (ran.status, ran.out)
-    assert "--headless" in ran.err
+    assert f"port {port} of 127.0.0.1 is taken" in ran.err
+    free = int(ran.err.split("kochava-bot demo --port ")[1])
+    with socket.create_server(("127.0.0.1", free)):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -21,6 +28,7 @@ async def test_demo_without_headless_is_refused(run: Run) -> None:
         ("--people", "a whole number from 1 to 1000"),
         ("--kill", "a whole number from 0 to 100"),
         ("--seed", "a whole number from 0 to 4294967296"),
+        ("--port", "a whole number from 0 to 65535"),
     ],
 )
 @pytest.mark.parametrize("number", ["-1", "1e300", "nan", "inf", "x", "", "9" * 5000])

@@ -14,7 +14,7 @@ import pytest
 from kochava_bot_middleware.inbox.inbox import ALWAYS_LEASED, Inbox
 from kochava_bot_middleware.inbox.settings import InboxSettings
 from kochava_bot_middleware.inbox.webhook import LARGE_BYTES, Webhook, WebhookAnswer
-from kochava_bot_middleware.messenger.events import Event
+from kochava_bot_middleware.messenger.events import Event, Kind
 from kochava_bot_middleware.settings import Secret
 from kochava_bot_middleware.store.records import Queue
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
@@ -217,7 +217,13 @@ async def test_large_in_another_way_is_answered_200(body: Any) -> None:
     assert 200 == (await receive(hook_to(takes), json.dumps(body).encode().ljust(LARGE_BYTES + 1))).status
 
 
-async def test_a_deeply_nested_body_is_refused() -> None:
-    """However large it is."""
-    body = b'{"object":"page","entry":[' + b"[" * 300_000 + b"]" * 300_000 + b"]}"
-    assert 400 == (await receive(hook_to(None), body)).status
+async def test_an_item_that_is_nested_deeply_is_kept() -> None:
+    """However deep it is."""
+    taken: list[Event] = []
+
+    async def takes(events: Sequence[Event]) -> None:
+        taken.extend(events)
+
+    body = b'{"object":"page","entry":[{"messaging":[' + b"[" * 300_000 + b"]" * 300_000 + b"]}]}"
+    assert 200 == (await receive(hook_to(takes), body)).status
+    assert [Kind.UNKNOWN] == [event.kind for event in taken]

@@ -78,6 +78,24 @@ async def test_clock_set_back_keeps_the_order_of_a_lane(delayed: Store, clock: M
     assert {"fresh", "retried", "leased"} == set(await claimed_ids(delayed))
 
 
+async def test_one_sweep_is_enough_for_all_entries_of_a_lane(store: Store, clock: ManualClock) -> None:
+    """What was appended behind others before the clock was set back is due as soon as it is first."""
+    await append(store, *[entry(name) for name in "abc"])
+    clock.advance(-HOUR)
+    await store.sweep(LONGEST)
+    clock.advance(120.0)
+    for name in "abc":
+        claim = await claim_one(store)
+        assert name == claim.entry.id
+        await settle(store, claim)
+
+
+async def test_an_entry_behind_others_has_no_time_of_its_own(store: Store) -> None:
+    """Unless it was appended with a wait."""
+    await append(store, entry("a"), entry("b"), entry("c", wait_seconds=5.0))
+    assert [START, None, START + 5.0] == [row.due_at for row in await store.browse("track")]
+
+
 async def test_claim_after_a_clock_was_set_back_counts_as_any(delayed: Store, clock: ManualClock) -> None:
     """It is an attempt, and it can be settled."""
     await delayed.sweep(LONGEST)

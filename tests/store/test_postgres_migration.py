@@ -20,7 +20,7 @@ async def test_tables_of_the_previous_release_say_what_to_run(postgres_url: str)
     """Opening changes nothing; the error names the command that does."""
     await load_postgres(postgres_url)
     store = PostgresStore(postgres_url)
-    with pytest.raises(StoreUnavailable, match=r"has schema version 1 .*`kochava-bot store init` .* to version 2"):
+    with pytest.raises(StoreUnavailable, match=r"has schema version 1 .*`kochava-bot store init` .* to version 3"):
         await store.open()
     await store.init()
     await store.open()

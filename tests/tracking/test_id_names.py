@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from kochava_bot_middleware.exceptions import StoreUnavailable
 from kochava_bot_middleware.kochava.records import Engagement, IdentityLink, Install, Ping
 from kochava_bot_middleware.messenger.events import Channel
+from kochava_bot_middleware.store.memory import MemoryStore
+from kochava_bot_middleware.store.records import Unit
+from kochava_bot_middleware.store.wrapper import StoreWrapper
+from kochava_bot_middleware.tracking.state import write
 from tests.tracking.tracked_bot import (
     GREETING,
     PAGE_ID,
@@ -22,6 +28,17 @@ from tests.tracking.tracked_bot import (
 )
 
 NAMES = {Channel.MESSENGER: "fb_user_id", Channel.INSTAGRAM: "ig_user_id"}
+
+
+class AwayStore(StoreWrapper):
+    """Cannot be read."""
+
+    asked: tuple[str, ...] = ()
+
+    async def recall(self, keys: Collection[tuple[str, str]]) -> Mapping[str, bytes]:
+        self.asked = (*self.asked, *(key for _, key in keys))
+        msg = "it is away"
+        raise StoreUnavailable(msg)
 
 
 async def everything_of(bot: TrackedBot, channel: Channel) -> list[dict[str, str]]:
@@ -153,3 +170,30 @@ async def test_a_body_that_is_rewritten_in_a_handler_has_the_channel_of_its_pers
 
     await bot.handle(bot.message(channel=Channel.INSTAGRAM), handler)
     assert f"ig_user_id={USER_ID}" in str(rewritten)
+
+
+async def test_the_channel_of_a_page_is_written_once() -> None:
+    """By each process; Messenger, which is assumed, is not written."""
+    bot = tracked_bot()
+    for mid, channel in (("m1", Channel.INSTAGRAM), ("m2", Channel.INSTAGRAM), ("m3", Channel.MESSENGER)):
+        await bot.handle(bot.message(mid=mid, channel=channel))
+    page = (PAGE_ID, f"channel:{PAGE_ID}")
+    assert {page[1]: b"instagram"} == dict(await bot.store.recall([page]))
+    await bot.store.commit(Unit(marks=[write(page, None)]))
+    await bot.handle(bot.message(mid="m4", channel=Channel.INSTAGRAM))
+    assert {} == dict(await bot.store.recall([page]))
+
+
+async def test_a_message_whose_pages_channel_cannot_be_looked_up_is_sent() -> None:
+    """As one of Messenger; the store is not asked again for each."""
+    bot = tracked_bot(store=(store := AwayStore(MemoryStore())), smartlinks=SMARTLINKS)
+    sent: list[Any] = []
+
+    async def post(body: Any) -> Any:
+        sent.append(body)
+        return {}
+
+    for _ in range(2):
+        await bot.kochava.send(body_to(), post, page_id=PAGE_ID)
+    assert 2 == len(sent)
+    assert 1 == sum(f"channel:{PAGE_ID}" in asked for asked in store.asked)

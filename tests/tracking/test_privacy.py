@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kochava_bot_middleware import Consent
+from kochava_bot_middleware import Consent, KochavaMiddleware
 from kochava_bot_middleware.exceptions import StoreUnavailable
 from kochava_bot_middleware.handling import Handling, handling_of
 from kochava_bot_middleware.kochava.records import Deletion, Engagement, Install, Record
@@ -19,6 +19,7 @@ from kochava_bot_middleware.messenger.events import Event
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import CommitVerdict, Entry, EntryState, Queue, Unit
 from kochava_bot_middleware.tracking.privacy import Privacy
+from tests.bot_fakes import make_bot, says
 from tests.fakes import VirtualClock, settle
 from tests.tracking.tracked_bot import (
     GREETING,
@@ -220,6 +221,28 @@ async def test_records_are_sent_again_after_opting_in() -> None:
     await bot.send(body_to())
     assert [None, None] == await gate(bot)
     assert "fb_user_id=u1" in url_of(bot.sent[0])
+
+
+async def test_opting_out_in_a_handler_of_a_bot_applies_to_the_event_being_handled() -> None:
+    """Also where the host commits it with "handled": their state is read after the handler, not with the webhook."""
+    kochava = KochavaMiddleware.from_dict({"kochava_app_id": "koapp", "store": "memory://", "worker": "separate"})
+    bot = make_bot()
+    bot.add_middleware(kochava)
+
+    @bot.on_message("stop")
+    async def stop(event: Any, _reply: Any) -> None:
+        await kochava.opt_out(event.user_id)
+
+    await bot.start()
+    await says(bot, "stop", user="ann")
+    await says(bot, "hello", user="ben")
+    store = kochava.provide_store()
+    while (await store.stats())[Queue.INBOX].done < 2:
+        await asyncio.sleep(0)
+    lanes = {listed.entry.lane for listed in await store.browse(Queue.TRACK)}
+    await bot.stop()
+
+    assert {"koapp/ben"} == lanes
 
 
 async def test_opting_out_in_a_handler_applies_to_the_event_being_handled() -> None:

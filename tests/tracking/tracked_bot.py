@@ -11,7 +11,7 @@ import attrs
 
 from kochava_bot_middleware import KochavaMiddleware
 from kochava_bot_middleware.kochava.records import Engagement, Record, decode
-from kochava_bot_middleware.messenger.events import DeliveryEvent, Event, MessageEvent, PostbackEvent, Referral
+from kochava_bot_middleware.messenger.events import Channel, DeliveryEvent, Event, MessageEvent, PostbackEvent, Referral
 from kochava_bot_middleware.messenger.outgoing import Outgoing
 from kochava_bot_middleware.store.contract import Store
 from kochava_bot_middleware.store.memory import MemoryStore
@@ -115,6 +115,7 @@ class TrackedBot:
         *,
         answer: Mapping[str, Any] | None = None,
         page_id: str | None = PAGE_ID,
+        channel: Channel = Channel.MESSENGER,
         **fields: Any,
     ) -> str:
         """Send *body* through the middleware; returns the id Facebook gave the message."""
@@ -124,7 +125,7 @@ class TrackedBot:
             self.sent.append(outgoing)
             return {"message_id": mid, "recipient_id": outgoing.recipient.user_id} if answer is None else answer
 
-        await self.kochava.chain_layer.send(Outgoing(body=body, page_id=page_id, **fields), graph)
+        await self.kochava.chain_layer.send(Outgoing(body=body, page_id=page_id, channel=channel, **fields), graph)
         return mid
 
     async def records(self, queue: str | None = None) -> list[Record]:

@@ -8,8 +8,9 @@ reader accepts any JSON value and returns one type, or ``None``.
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +28,15 @@ _FIRST_MILLISECONDS = 10**12
 _LAST_SECOND = 253_402_300_799
 """The last second that a `datetime` can hold."""
 
+_DEEPEST = 200
+"""What is nested deeper is kept as text."""
+
+_LONGEST_WHOLE = 300
+"""A longer whole number is kept as text: no number that is stored can hold it."""
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{\]}]', re.DOTALL)
+"""A text, or a bracket outside of texts."""
+
 _MAX_DIGITS = 18
 """Digits of a number given as text; longer text is not a number that the platform sends."""
 
@@ -42,8 +52,10 @@ def decode_json(body: bytes | bytearray | memoryview | str | Mapping[str, Any]) 
     """
     Decode a request body, or copy what a framework decoded, to values that can be encoded as JSON again.
 
+    JSON may hold what those values cannot: such a number, or part that is nested too deeply, becomes its text.
+
     Raises:
-        NotAWebhook: It is not JSON, or nested too deeply.
+        NotAWebhook: It is not JSON.
     """
     try:
         if isinstance(body, (bytearray, memoryview)):
@@ -52,15 +64,15 @@ def decode_json(body: bytes | bytearray | memoryview | str | Mapping[str, Any]) 
             return _copy(body)
         try:
             decoded = orjson.loads(body)
-        except orjson.JSONDecodeError:
+            # Each opening bracket needs a closing one, so the brackets of a short body need not be counted.
+            if len(body) > 2 * _ALWAYS_SHALLOW and _brackets(body) > _ALWAYS_SHALLOW:
+                orjson.dumps(decoded)
+        except (orjson.JSONDecodeError, orjson.JSONEncodeError):
             # A title that was cut within an emoji holds a lone surrogate, which only the lenient decoder reads.
-            return _repaired(json.loads(body.decode() if isinstance(body, bytes) else body))
-        # Each opening bracket needs a closing one, so the brackets of a short body need not be counted.
-        if len(body) > 2 * _ALWAYS_SHALLOW and _brackets(body) > _ALWAYS_SHALLOW:
-            orjson.dumps(decoded)
+            return _lenient(body.decode() if isinstance(body, bytes) else body, _refuse_constant)
     except (ValueError, TypeError, RecursionError):
         # The cause holds the body, which is personal and must not be logged with a traceback.
-        msg = "the body is not JSON, or nested too deep"
+        msg = "the body is not JSON"
         raise NotAWebhook(msg) from None
     return decoded
 
@@ -72,15 +84,51 @@ def _brackets(body: bytes | str) -> int:
 def _copy(decoded: Any) -> Any:
     try:
         return orjson.loads(orjson.dumps(decoded, default=_dict_of))
-    except orjson.JSONEncodeError:
-        return _repaired(decoded)
+    except (orjson.JSONEncodeError, orjson.JSONDecodeError):
+        return _lenient(json.dumps(decoded, ensure_ascii=False, default=_dict_of), str)
 
 
-def _repaired(decoded: Any) -> Any:
-    """What only the lenient encoder can encode: lone surrogates become ``?``, numbers beyond 64 bits are rounded."""
-    repaired = orjson.loads(json.dumps(decoded, ensure_ascii=False, default=_dict_of).encode("utf-8", "replace"))
-    orjson.dumps(repaired)
-    return repaired
+def _lenient(body: str, constant: Callable[[str], Any]) -> Any:
+    """
+    What only the lenient decoder can read: lone surrogates become ``?``, numbers beyond 64 bits are rounded.
+
+    Args:
+        constant: What ``NaN`` and ``Infinity`` become, which are no JSON.
+    """
+    read = json.loads(_shallow(body), parse_int=_whole, parse_float=_real, parse_constant=constant)
+    return orjson.loads(json.dumps(read, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def _whole(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _LONGEST_WHOLE else digits
+
+
+def _real(digits: str) -> float | str:
+    value = float(digits)
+    return digits if math.isinf(value) else value
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _shallow(body: str) -> str:
+    """*body* with each part that is nested too deeply as a text."""
+    if _brackets(body) <= _ALWAYS_SHALLOW:
+        return body
+    parts: list[str] = []
+    depth = kept = start = 0
+    for token in _TOKEN.finditer(body):
+        if token[0] in ("[", "{"):
+            depth += 1
+            if depth == _DEEPEST + 1:
+                start = token.start()
+        elif token[0] in ("]", "}"):
+            if depth == _DEEPEST + 1:
+                parts += body[kept:start], json.dumps(body[start : token.end()])
+                kept = token.end()
+            depth -= 1
+    return "".join([*parts, body[kept:]])
 
 
 def _dict_of(value: Any) -> Any:

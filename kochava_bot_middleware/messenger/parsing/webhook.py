@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from ...chain import checked
 from ...exceptions import NotAWebhook, RegistrationError, SignatureError
@@ -29,6 +29,17 @@ from .readers import READERS, CommonFields, inbox_labels, lead_referral
 
 SIGNATURE_HEADER = "X-Hub-Signature-256"
 """The header with the signature. The older header with a SHA-1 is never accepted."""
+
+
+class Headers(Protocol):
+    """The headers of a request. Not every mapping of headers is a `Mapping`, such as that of Flask."""
+
+    def get(self, name: str, /) -> str | None:
+        """The value of a header."""
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        """All of them."""
+
 
 _SIGNATURE = re.compile(r"sha256=([0-9a-f]{64})")
 
@@ -74,7 +85,7 @@ _NO_PAGE = (None, "0")
 """Test events of the developer dashboard have ``"0"`` in place of the Page's id."""
 
 
-def signature_of(headers: Mapping[str, str]) -> str | None:
+def signature_of(headers: Headers) -> str | None:
     """
     The value of `SIGNATURE_HEADER`. Header names have no case, but not every host's mapping knows that.
 
@@ -82,7 +93,6 @@ def signature_of(headers: Mapping[str, str]) -> str | None:
         RegistrationError: *headers* is no mapping, or the value is no text.
     """
     if not hasattr(headers, "get"):
-        # Not every mapping of headers is a `Mapping`, such as that of Flask.
         msg = f"wanted Mapping, got {type(headers).__name__}: pass the headers of the request by name"
         raise RegistrationError(msg)
     value = headers.get(SIGNATURE_HEADER)

@@ -87,8 +87,8 @@ async def read_call(request: web.Request) -> ReceivedCall:
         body, has_file = await _read_multipart(request)
     elif request.content_type == "application/x-www-form-urlencoded":
         body = dict((await request.post()).items())
-    elif request.can_read_body:
-        body = _read_object(await request.read())
+    elif raw := await request.read():
+        body = _read_object(raw)
     decoded = {name: _decoded(value) for name, value in body.items()}
     return ReceivedCall(
         method=request.method,

@@ -9,7 +9,7 @@ import json
 import random
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import aiohttp
@@ -191,6 +191,7 @@ class WebhookDelivery:
         acknowledged: Answered 200, in the order of their acknowledgement.
         abandoned: Given up after all attempts. The bot may have received them nevertheless.
         answer_seconds: How long each 200 took, from the request to the end of the answer.
+        watchers: Each is called with every webhook of `deliver`: first with ``None``, and with its outcome at the end.
     """
 
     def __init__(self, app_secret: str, options: MessengerOptions) -> None:
@@ -198,6 +199,7 @@ class WebhookDelivery:
         self.acknowledged: list[WebhookOutcome] = []
         self.abandoned: list[WebhookOutcome] = []
         self.answer_seconds: list[float] = []
+        self.watchers: list[Callable[[SentWebhook, WebhookOutcome | None], None]] = []
         self._app_secret = app_secret
         self._options = options
         self._clock = options.clock
@@ -221,10 +223,14 @@ class WebhookDelivery:
         """
         if self.url is None:
             return None
+        for watcher in self.watchers:
+            watcher(webhook, None)
         lock = self._locks.setdefault((webhook.page_id, webhook.user_id), asyncio.Lock())
         async with lock:
             outcome = await self._deliver_now(webhook)
         (self.acknowledged if outcome.acknowledged else self.abandoned).append(outcome)
+        for watcher in self.watchers:
+            watcher(webhook, outcome)
         return outcome
 
     async def _deliver_now(self, webhook: SentWebhook) -> WebhookOutcome:

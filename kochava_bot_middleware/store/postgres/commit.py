@@ -1,11 +1,13 @@
 """
-Many units in one transaction: lock and read once what they depend on, decide in memory, write once what they change.
+Many units together: read once what they depend on, decide in memory, write once what they change.
+
+Each of both is one statement and one round trip. The second one first locks what was read, and fails unless it is still
+the same (`CombinedStatement.run`). What has failed is repeated in a transaction that locks before it reads.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -15,16 +17,11 @@ from ..plan import CommitPlan, Lane, QueuedEntry, Snapshot, StoredHead
 from ..records import Committed, Condition, Mark, Outcome, Unit
 from ..settings import NewToken
 from . import statements as sql
-from .session import CombinedStatement, PostgresSession, columns, entry_of, from_text
+from .session import CombinedStatement, Emptied, PostgresSession, columns, entry_of, from_text
 
 
 async def commit_units(session: PostgresSession, units: Sequence[Unit], new_token: NewToken) -> list[Committed]:
-    """
-    Decide and write all *units*, in order.
-
-    Raises:
-        Raced: Another process changed what the decisions depend on.
-    """
+    """Decide and write all *units*, in order."""
     plan = CommitPlan(await _read(session, units), new_token)
     answers = [plan.decide(unit) for unit in units]
     writes = CombinedStatement()
@@ -33,7 +30,7 @@ async def commit_units(session: PostgresSession, units: Sequence[Unit], new_toke
     _add_planned_marks(writes, plan)
     add_counts(writes, plan.counts)
     add_day_counts(writes, plan.day_counts)
-    await writes.run(session)
+    await writes.run(session, sql.HOLD, *_held(plan))
     return answers
 
 
@@ -48,13 +45,6 @@ async def lock_heads(
         if queue is not None
     }
     return rows[0][0], heads
-
-
-async def take_places(session: PostgresSession, ids: Sequence[str]) -> tuple[Iterator[int], frozenset[str]]:
-    """A new place for each of *ids*, ascending, and those ids that were seen before."""
-    rows = await session.fetch(sql.SEEN, ids)
-    seen = frozenset(id_ for id_, (_, is_seen) in zip(ids, rows, strict=True) if is_seen)
-    return iter(sorted(place for place, _ in rows)), seen
 
 
 def add_new_heads(writes: CombinedStatement, heads: Sequence[QueuedEntry]) -> None:
@@ -81,49 +71,72 @@ def add_day_counts(writes: CombinedStatement, counts: DayCounts) -> None:
 
 
 async def _read(session: PostgresSession, units: Sequence[Unit]) -> Snapshot:
-    appends = [entry for unit in units for entry in unit.appends]
-    settlements = [settlement for unit in units for settlement in unit.settlements]
+    lanes = {(entry.queue, entry.lane): False for unit in units for entry in unit.appends}
+    for unit in units:
+        for settlement in unit.settlements:
+            of_lane = (settlement.claim.entry.queue, settlement.claim.entry.lane)
+            ends = settlement.outcome not in (Outcome.RETRY, Outcome.RELEASE)
+            lanes[of_lane] = ends or lanes.get(of_lane, False)
     marks = [mark for unit in units for mark in unit.marks]
-    lanes = {(e.queue, e.lane) for e in itertools.chain(appends, (s.claim.entry for s in settlements))}
-    now = 0.0
-    heads: Mapping[Lane, StoredHead] = {}
-    if lanes:
-        now, heads = await lock_heads(session, sql.LOCK_HEADS, *columns(sorted(lanes)))
+    checked = {mark.key for mark in marks if mark.condition is not Condition.ALWAYS}
+    by_lane = columns(sorted((*of_lane, ends) for of_lane, ends in lanes.items())) or [[], [], []]
+    if session.is_transaction:
+        await session.fetch(sql.LOCK_HEADS, *by_lane[:2])
+        await session.fetch(sql.LOCK_MARKS, sorted(checked))
+    ids = [entry.id for unit in units for entry in unit.appends]
+    read = sql.READ if session.is_transaction else sql.READ_ALONE
+    return _snapshot(await session.fetch(read, *by_lane, ids, list(checked)))
+
+
+def _snapshot(rows: Sequence[Sequence[Any]]) -> Snapshot:
+    """What the statement `statements.READ` has read."""
+    now: float | None = None
+    heads: dict[Lane, StoredHead] = {}
+    successors: dict[Lane, QueuedEntry] = {}
+    seen: set[str] = set()
+    places: list[int] = []
     values: dict[str, bytes] = {}
-    if not lanes or any(mark.condition is not Condition.ALWAYS for mark in marks):
-        rows = await session.fetch(sql.LOCK_MARKS, sorted({mark.key for mark in marks}))
-        now = now or rows[0][0]
-        values = {
-            from_text(key): value
-            for _, key, value, expires_at in rows
-            if key is not None and (expires_at is None or expires_at > now)
-        }
-    ending = {
-        (s.claim.entry.queue, s.claim.entry.lane)
-        for s in settlements
-        if s.outcome not in (Outcome.RETRY, Outcome.RELEASE)
-    }
-    places: Iterator[int] = iter(())
-    seen: frozenset[str] = frozenset()
-    if appends:
-        places, seen = await take_places(session, [entry.id for entry in appends])
+    for kind, place, moment, *entry in rows:
+        id_, queue, lane, number, _, value, token, _, _ = entry
+        if kind == "now":
+            now = moment
+        elif kind == "head":
+            stored = StoredHead(place=place, id=from_text(id_), token=token, attempts=number)
+            heads[from_text(queue), from_text(lane)] = stored
+        elif kind == "next":
+            queued = QueuedEntry(entry=entry_of(entry), place=place, due_at=moment)
+            successors[queued.entry.queue, queued.entry.lane] = queued
+        elif kind == "mark":
+            values[from_text(id_)] = value
+        else:
+            places.append(place)
+            if kind == "seen":
+                seen.add(from_text(id_))
+    if now is None:
+        raise Emptied
     return Snapshot(
-        now=now,
-        heads=heads,
-        successors=await _successors(session, [(*lane, heads[lane].place) for lane in ending & heads.keys()], now),
-        seen=seen,
-        places=places,
-        values=values,
+        now=now, heads=heads, successors=successors, seen=frozenset(seen), places=iter(sorted(places)), values=values
     )
 
 
-async def _successors(
-    session: PostgresSession, heads: Sequence[tuple[str, str, int]], now: float
-) -> dict[Lane, QueuedEntry]:
-    """What follows the heads, each given with queue, lane and place."""
-    rows = await session.fetch(sql.SUCCESSORS, *columns(heads), now) if heads else ()
-    successors = [QueuedEntry(entry=entry_of(row), place=place, due_at=due_at) for place, due_at, *row in rows]
-    return {(queued.entry.queue, queued.entry.lane): queued for queued in successors}
+def _held(plan: CommitPlan) -> list[Any]:
+    """
+    The arguments of `statements.HOLD`: what must still be as it was read.
+
+    What was appended to needs its head where it was. What is settled needs its token too, and for good also its
+    successor (0: none, -1: any).
+    """
+    lanes: list[tuple[Any, ...]] = []
+    for of_lane, lane in plan.lanes.items():
+        if lane.stored is None or not (lane.is_settled or lane.returned or lane.behind):
+            continue
+        following = None if lane.returned is None else -1
+        if lane.is_settled:
+            successor = plan.snapshot.successors.get(of_lane)
+            following = 0 if successor is None else successor.place
+        lanes.append((*of_lane, lane.stored.place, lane.stored.token, following))
+    values = [(key, value) for key, value in plan.snapshot.values.items() if key in plan.checked_keys]
+    return [*(columns(lanes) or [[]] * 5), *(columns(values) or [[]] * 2), plan.snapshot.now]
 
 
 def _add_entries(writes: CombinedStatement, plan: CommitPlan) -> None:
@@ -154,7 +167,7 @@ def _add_lanes(writes: CombinedStatement, plan: CommitPlan) -> None:
 
 
 def _add_planned_marks(writes: CombinedStatement, plan: CommitPlan) -> None:
-    """A key whose condition was checked while it was absent could not be locked: it must be absent still."""
+    """A key whose condition was checked while it was absent cannot be locked: it must be absent still."""
     now = plan.snapshot.now
     unlocked = plan.checked_keys - plan.snapshot.values.keys()
     of_absent = [mark for key, mark in plan.marks.items() if key in unlocked]

@@ -113,7 +113,7 @@ class PostgresNotifier:
         while self._is_pending:
             self._is_pending = False
             with contextlib.suppress(StoreError):
-                await self._pool.run(PostgresSession.fetch, _NOTIFY, self._channel, self._name)
+                await self._pool.run_alone(PostgresSession.fetch, _NOTIFY, self._channel, self._name)
 
     async def _connect(self) -> None:
         timeout = self._address.timeout_seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import asyncpg  # type: ignore[import-untyped]
@@ -14,7 +14,7 @@ from ...exceptions import NotStorable, StoreUnavailable
 from .address import PostgresAddress
 from .errors import FAILURES, classify
 from .schema import check, emptied
-from .session import PostgresSession, Raced
+from .session import Emptied, PostgresSession
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -22,22 +22,25 @@ T = TypeVar("T")
 ATTEMPTS = 20
 """How often a transaction is begun again after an error that passes."""
 
+_SETTINGS = {
+    # A process that is stopped in the middle must not lock its lanes for ever.
+    "idle_in_transaction_session_timeout": "3000",
+    "lock_timeout": "5000",
+    # A plan made while the tables were empty would read them whole for as long as it is cached.
+    **{f"enable_{kind}": "off" for kind in ("seqscan", "bitmapscan", "hashjoin", "mergejoin")},
+    # Planning takes longer than running, and what is passed in arrays makes no other plan better.
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",
+}
+
 _BEGIN = "; ".join(
-    (
-        "BEGIN ISOLATION LEVEL READ COMMITTED",
-        # A process that is stopped in the middle must not lock its lanes for ever.
-        "SET LOCAL idle_in_transaction_session_timeout TO 3000",
-        "SET LOCAL lock_timeout TO 5000",
-        # A plan made while the tables were empty would read them whole for as long as it is cached.
-        *(f"SET LOCAL enable_{kind} TO off" for kind in ("seqscan", "bitmapscan", "hashjoin", "mergejoin")),
-        "SET LOCAL jit TO off",
-    )
+    ("BEGIN ISOLATION LEVEL READ COMMITTED", *(f"SET LOCAL {name} TO {value}" for name, value in _SETTINGS.items()))
 )
 
 _BEGIN_CHECKED = f"{_BEGIN}; SELECT FROM {{s}}.store_version"
 """Without a round trip more, this notices that somebody emptied the tables. The answer is that of the last command."""
 
-PASSING = (Raced, asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError)
+PASSING = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError)
 """Errors after which the same transaction, begun again, is likely to succeed. Nothing was written."""
 
 
@@ -89,23 +92,40 @@ class PostgresPool:
     ) -> T:
         """Do *work* in a transaction of its own, repeated if it met another transaction."""
         await self.open()
-        return await self._shielded(_BEGIN_CHECKED, work, *args, **kwargs)
+        return await self._shielded((_BEGIN_CHECKED,), work, *args, **kwargs)
+
+    async def run_alone(
+        self, work: Callable[Concatenate[PostgresSession, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """
+        The same, but at first with each statement as a transaction of its own, which saves the round trips that begin
+        and end one. *work* fails then if it meets another transaction; it is repeated in one.
+        """
+        await self.open()
+        # Behind a pooler, even the two messages of one statement stay together only within a transaction.
+        begins = (None, _BEGIN_CHECKED) if self._address.statement_cache else (_BEGIN_CHECKED,)
+        return await self._shielded(begins, work, *args, **kwargs)
 
     async def run_unchecked(
         self, work: Callable[Concatenate[PostgresSession, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """The same, whether or not the tables are there."""
-        return await self._shielded(_BEGIN, work, *args, **kwargs)
+        return await self._shielded((_BEGIN,), work, *args, **kwargs)
 
     async def _shielded(
         self,
-        begin: str,
+        begins: Sequence[str | None],
         work: Callable[Concatenate[PostgresSession, P], Awaitable[T]],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """It is finished even if the caller is cancelled meanwhile."""
-        task = asyncio.get_running_loop().create_task(self._run(begin, work, *args, **kwargs))
+        """
+        It is finished even if the caller is cancelled meanwhile.
+
+        Args:
+            begins: How each attempt begins its transaction, the last one also all further ones; ``None``: with none.
+        """
+        task = asyncio.get_running_loop().create_task(self._run(begins, work, *args, **kwargs))
         self._working.add(task)
         task.add_done_callback(self._worked)
         return await asyncio.shield(task)
@@ -118,7 +138,7 @@ class PostgresPool:
 
     async def _run(
         self,
-        begin: str,
+        begins: Sequence[str | None],
         work: Callable[Concatenate[PostgresSession, P], Awaitable[T]],
         *args: P.args,
         **kwargs: P.kwargs,
@@ -126,7 +146,7 @@ class PostgresPool:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 with _translated(self._address.shown):
-                    async with self._transaction(begin) as session:
+                    async with self._session(begins[min(attempt, len(begins)) - 1]) as session:
                         return await work(session, *args, **kwargs)
             except PASSING as exc:
                 if attempt == ATTEMPTS and isinstance(exc, asyncpg.UniqueViolationError):
@@ -136,17 +156,27 @@ class PostgresPool:
         raise StoreUnavailable(message)
 
     @contextlib.asynccontextmanager
-    async def _transaction(self, begin: str) -> AsyncIterator[PostgresSession]:
+    async def _session(self, begin: str | None) -> AsyncIterator[PostgresSession]:
+        """In a transaction; without *begin*, in none."""
         timeout = self._address.timeout_seconds
         pool = await self._connected()
         connection = await pool.acquire(timeout=timeout)
         try:
             schema = self._address.schema
-            if await connection.execute(begin.replace("{s}", schema)) == "SELECT 0":
-                raise emptied(self._address.shown, schema)
-            now = None if self._clock is None else self._clock.now()
-            yield PostgresSession(connection=connection, schema=schema, now=now, dedupe_seconds=self._dedupe_seconds)
-            await connection.execute("COMMIT")
+            if begin is not None and await connection.execute(begin.replace("{s}", schema)) == "SELECT 0":
+                raise Emptied
+            yield PostgresSession(
+                connection=connection,
+                schema=schema,
+                now=None if self._clock is None else self._clock.now(),
+                dedupe_seconds=self._dedupe_seconds,
+                is_transaction=begin is not None,
+            )
+            if begin is not None:
+                await connection.execute("COMMIT")
+        except Emptied:
+            await _roll_back(connection)
+            raise emptied(self._address.shown, self._address.schema) from None
         except Exception as exc:
             await _roll_back(connection)
             if isinstance(exc, asyncpg.ReadOnlySQLTransactionError):
@@ -173,6 +203,8 @@ class PostgresPool:
                         timeout=address.timeout_seconds,
                         command_timeout=address.timeout_seconds,
                         reset=_leave_as_it_is,
+                        # A pooler knows none of these.
+                        server_settings=_SETTINGS if address.statement_cache else None,
                     )
         return self._pool
 

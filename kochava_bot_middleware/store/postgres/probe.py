@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import asyncpg  # type: ignore[import-untyped]
+
 from .. import probe
 from ..records import Committed, CommitVerdict, Unit
 from .commit import commit_units
 from .queries import recall, renew_leases
-from .session import PostgresSession, Raced
+from .session import PostgresSession
 
 _PROVE_WRITABLE = """
 WITH new_entries AS (INSERT INTO {s}.entries SELECT * FROM {s}.entries WHERE false),
@@ -42,7 +44,7 @@ async def prove_writable(session: PostgresSession) -> bool:
     try:
         is_kept = await _is_kept(session)
         await session.fetch("SET CONSTRAINTS ALL IMMEDIATE")
-    except Raced:
+    except asyncpg.SerializationError:
         # Nobody else has these ids.
         is_kept = False
     await session.fetch("ROLLBACK TO SAVEPOINT probe")

@@ -11,7 +11,7 @@ from ..plan import Lane, QueuedEntry
 from ..records import Claim, DayCount, Entry, EntryState, Listed, Mark, QueueStats
 from ..settings import NewToken
 from . import statements as sql
-from .commit import add_counts, add_day_counts, add_marks, add_new_heads, lock_heads, take_places
+from .commit import add_counts, add_day_counts, add_marks, add_new_heads, lock_heads
 from .session import CombinedStatement, PostgresSession, columns, entry_of, from_text
 
 SOME_ROWS = 500
@@ -137,8 +137,8 @@ async def retry_dead(session: PostgresSession, ids: Sequence[str]) -> int:
         return 0
     lanes = sorted({(entry.queue, entry.lane) for entry in retried})
     now, heads = await lock_heads(session, sql.LOCK_HEADS, *columns(lanes))
-    places, _ = await take_places(session, list(dead))
-    moved = [(entry.id, next(places)) for entry in retried]
+    places = sorted(place for (place,) in await session.fetch(sql.PLACES, len(retried)))
+    moved = [(entry.id, place) for entry, place in zip(retried, places, strict=True)]
     new_heads: dict[Lane, QueuedEntry] = {}
     for entry, (_, place) in zip(retried, moved, strict=True):
         if (entry.queue, entry.lane) not in heads:

@@ -9,6 +9,8 @@ The tables in PostgreSQL, their versions, and the check of both.
     marks       state entries
     counts      by queue, in parts, so that connections do not wait for one another to count; read as their sum
     day_counts  by day; each connection has a part of its own, and a sweep joins the parts of those that ended
+    hold        locks heads and state entries, and fails unless they are still what a commit has read
+    expect      fails unless it is given true
 
 In `entries`, `state` is NULL until an entry is settled; `purged` says that only its id counts. Each partial index is
 for one use (what waits, what is settled, what a sweep or a purge takes away), so that neither millions of settled rows
@@ -108,6 +110,39 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX entries_to_sweep ON {s}.entries (ended_at) WHERE state = 'done' OR purged",
         "CREATE INDEX entries_to_purge ON {s}.entries (ended_at) WHERE state IN ('dead', 'dropped') AND NOT purged",
     ),
+    # No plan of theirs may read a table whole: it would be kept from when the tables were empty.
+    (
+        """
+        CREATE FUNCTION {s}.hold(queues text[], lanes text[], places bigint[], tokens text[], following bigint[],
+        keys text[], vals bytea[], moment float8) RETURNS boolean LANGUAGE plpgsql SET enable_seqscan TO off
+        SET enable_bitmapscan TO off SET enable_hashjoin TO off SET enable_mergejoin TO off SET lock_timeout TO 5000
+        AS $function$ #variable_conflict use_column
+        BEGIN
+            PERFORM FROM unnest(queues, lanes) AS t (queue, lane) JOIN {s}.heads AS h USING (queue, lane)
+            ORDER BY h.queue, h.lane FOR UPDATE OF h;
+            PERFORM FROM {s}.marks AS m WHERE m.key = ANY (keys) ORDER BY m.key FOR UPDATE OF m;
+            -- Each statement sees what was committed before it, and so all that came before the locks.
+            RETURN {s}.expect(NOT EXISTS (
+                SELECT FROM unnest(queues, lanes, places, tokens, following) AS t (queue, lane, place, token, following)
+                LEFT JOIN {s}.heads AS h USING (queue, lane)
+                WHERE h.place IS DISTINCT FROM t.place OR t.following IS NOT NULL AND (
+                    h.token IS DISTINCT FROM t.token OR t.following >= 0 AND t.following <> coalesce((
+                        SELECT e.place FROM {s}.entries AS e WHERE e.lane = t.lane AND e.queue = t.queue
+                        AND e.place > t.place AND coalesce(e.state, '') = '' ORDER BY e.place LIMIT 1), 0))
+            ) AND NOT EXISTS (
+                SELECT FROM unnest(keys, vals) AS t (key, value) LEFT JOIN {s}.marks AS m USING (key)
+                WHERE m.value IS DISTINCT FROM t.value OR m.expires_at <= moment));
+        END $function$
+        """,
+        """
+        CREATE FUNCTION {s}.expect(holds boolean) RETURNS boolean LANGUAGE plpgsql AS $function$
+        BEGIN
+            IF holds IS NOT TRUE THEN RAISE 'another transaction came first' USING ERRCODE = 'serialization_failure';
+            END IF;
+            RETURN true;
+        END $function$
+        """,
+    ),
 )
 """Step N turns version N into N + 1. A step that was released is never changed."""
 
@@ -116,7 +151,8 @@ MIGRATION_SECONDS = 86_400.0
 
 _VERSION = "SELECT version FROM {s}.store_version"
 _VERSION_OF_TABLES = """
-SELECT CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass('{s}.entries')
+SELECT CASE WHEN to_regproc('{s}.hold') IS NOT NULL THEN 3
+    WHEN EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass('{s}.entries')
     AND attname = 'purged' AND NOT attisdropped) THEN 2 ELSE 1 END
 """
 _HAS_VERSION = "SELECT to_regclass('{s}.store_version') IS NOT NULL"

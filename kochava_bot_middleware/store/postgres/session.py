@@ -24,8 +24,8 @@ _ESCAPE = "\x1a"
 _PARAMETER = re.compile(r"\$(\d+)")
 
 
-class Raced(Exception):
-    """Another process changed what a decision depends on: begin the transaction again."""
+class Emptied(Exception):
+    """The row of `store_version` is missing, which is always there."""
 
 
 class PostgresConnection(Protocol):
@@ -43,13 +43,14 @@ class PostgresConnection(Protocol):
 @attrs.frozen(kw_only=True)
 class PostgresSession:
     """
-    Runs statements in a transaction that its maker begins and ends.
+    Runs statements, in a transaction that its maker begins and ends or each as one of its own.
 
     In a statement ``{s}`` stands for the schema, ``{now}`` for the store's time, ``{entry}`` for the columns that
     `entry_of` reads, and ``{is_seen}`` for whether the id of entry ``e`` must not be appended again.
 
     Attributes:
-        connection: In a transaction.
+        connection: What they are sent through.
+        is_transaction: Whether it is in a transaction; otherwise each statement is one of its own.
         schema: Name that needs no quotes.
         now: Wall-clock seconds since the epoch where the store was given a clock; ``None``: the server's clock is used.
         dedupe_seconds: See `StoreSettings`.
@@ -60,6 +61,7 @@ class PostgresSession:
     schema: str
     now: float | None
     dedupe_seconds: float
+    is_transaction: bool = True
     timeout_seconds: float | None = None
 
     async def fetch(self, statement: str, *arguments: Any) -> Sequence[Sequence[Any]]:
@@ -100,20 +102,25 @@ class CombinedStatement:
         if is_checked:
             self._expected[name] = len(rows)
 
-    async def run(self, session: PostgresSession) -> None:
+    async def run(self, session: PostgresSession, condition: str = "true", *arguments: Any) -> None:
         """
-        Write all parts.
+        Write all parts, or nothing. An error that is `pool.PASSING` says that another process came first.
 
-        Raises:
-            Raced: A part did not return all its rows; the transaction is to be rolled back.
+        Args:
+            condition: An expression that is true or fails. It is evaluated before any part: a part runs when its rows
+                are counted, or at the end.
+            arguments: Of the condition, whose parameters are numbered from ``$1``.
         """
         if not self._parts:
             return
-        checked = [f"(SELECT count(*) FROM {name})" for name in self._expected]  # noqa: S608 - names of parts
-        statement = f"WITH {', '.join(self._parts)} SELECT {', '.join(checked) or '1'}"
-        (counts,) = await session.fetch(statement, *self._arguments)
-        if self._expected and list(counts) != list(self._expected.values()):
-            raise Raced
+        condition = _renumbered(condition, len(self._arguments))
+        counts = ", ".join(f"(SELECT count(*) FROM {name})" for name in self._expected)  # noqa: S608 - names of parts
+        expected = f"${len(self._arguments) + len(arguments) + 1}::bigint[]"
+        statement = (
+            f"WITH {', '.join(self._parts)} SELECT {{s}}.expect(first.holds AND ARRAY[{counts}]::bigint[] = {expected})"  # noqa: S608
+            f" FROM (SELECT {condition} AS holds OFFSET 0) AS first"
+        )
+        await session.fetch(statement, *self._arguments, *arguments, list(self._expected.values()))
 
 
 def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:

@@ -23,31 +23,45 @@ WITH locked AS (
 SELECT {now}, locked.* FROM (SELECT) AS one LEFT JOIN locked ON true
 """
 
-LOCK_MARKS = """
-WITH locked AS (
-    SELECT m.key, m.value, m.expires_at FROM {s}.marks AS m WHERE m.key = ANY ($1::text[])
-    ORDER BY m.key FOR UPDATE OF m)
-SELECT {now}, locked.* FROM (SELECT) AS one LEFT JOIN locked ON true
-"""
+LOCK_MARKS = "SELECT FROM {s}.marks AS m WHERE m.key = ANY ($1::text[]) ORDER BY m.key FOR UPDATE OF m"
 
-SEEN = """
-SELECT nextval('{s}.places'), EXISTS (
-    SELECT FROM {s}.entries AS e WHERE e.id = t.id AND {is_seen})
-FROM unnest($1::text[]) WITH ORDINALITY AS t (id, number) ORDER BY t.number
-"""
+PLACES = "SELECT nextval('{s}.places') FROM generate_series(1, $1::integer)"
 
-SUCCESSORS = """
-SELECT e.place, greatest(e.due_at, $4::float8), {entry}
-FROM unnest($1::text[], $2::text[], $3::bigint[]) AS t (queue, lane, place) CROSS JOIN LATERAL (
+_READ = """
+WITH heads AS MATERIALIZED (
+    SELECT h.queue, h.lane, h.place, h.id, h.token, h.attempts, t.ends
+    FROM unnest($1::text[], $2::text[], $3::boolean[]) AS t (queue, lane, ends) JOIN {s}.heads AS h USING (queue, lane))
+SELECT 'now', NULL::bigint, {now}, NULL::text, NULL::text, NULL::text, NULL::integer, NULL::float8, NULL::bytea,
+    {alone}, NULL::text, NULL::text
+FROM {s}.store_version
+UNION ALL
+SELECT 'head', h.place, NULL, h.id, h.queue, h.lane, h.attempts, NULL, NULL, h.token, NULL, NULL FROM heads AS h
+UNION ALL
+SELECT 'next', e.place, greatest(e.due_at, {now}), {entry} FROM heads AS h CROSS JOIN LATERAL (
     SELECT * FROM {s}.entries AS of_lane
-    WHERE of_lane.lane = t.lane AND of_lane.queue = t.queue AND of_lane.place > t.place
+    WHERE of_lane.lane = h.lane AND of_lane.queue = h.queue AND of_lane.place > h.place
         AND coalesce(of_lane.state, '') = ''
     ORDER BY of_lane.place LIMIT 1) AS e
+WHERE h.ends
+UNION ALL
+SELECT CASE WHEN EXISTS (SELECT FROM {s}.entries AS e WHERE e.id = t.id AND {is_seen}) THEN 'seen' ELSE 'new' END,
+    nextval('{s}.places'), NULL, t.id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM unnest($4::text[]) AS t (id)
+UNION ALL
+SELECT 'mark', NULL, NULL, m.key, NULL, NULL, NULL, NULL, m.value, NULL, NULL, NULL
+FROM {s}.marks AS m WHERE m.key = ANY ($5::text[]) AND (m.expires_at IS NULL OR m.expires_at > {now})
 """
 """
 Not ``state IS NULL``, with which a planner without statistics walks through all that waits. ``greatest`` passes over
 NULL, which stands for "at once" in rows from before version 2.
 """
+
+READ = _READ.replace("{alone}", "NULL::text")
+
+READ_ALONE = _READ.replace("{alone}", "set_config('synchronous_commit', 'off', true)")
+"""As a transaction of its own it need not wait for the disk, though it gives places."""
+
+HOLD = "{s}.hold($1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::bytea[], $8::float8)"
 
 # What a commit writes: parts of a `CombinedStatement`.
 
@@ -191,7 +205,7 @@ _IS_LEASED = "(h.token IS NOT NULL AND h.due_at > {now})"
 _LISTED = f"""
 SELECT e.place, coalesce(e.state, CASE WHEN {_IS_LEASED} THEN 'in flight' ELSE 'waiting' END) AS state,
     coalesce(h.attempts, e.attempts), coalesce(h.reason, e.reason), coalesce(h.detail, e.detail),
-    CASE WHEN e.state IS NULL THEN coalesce(h.due_at, e.due_at) END, e.ended_at, h.token, {{entry}}
+    CASE WHEN e.state IS NULL THEN coalesce(h.due_at, nullif(e.due_at, 0)) END, e.ended_at, h.token, {{entry}}
 FROM {{s}}.entries AS e
 LEFT JOIN {{s}}.heads AS h ON e.state IS NULL AND h.queue = e.queue AND h.lane = e.lane AND h.id = e.id
 """

@@ -253,7 +253,7 @@ class PostgresStore:
         pool = PostgresPool(self._address, self._clock, dedupe_seconds=self._dedupe_seconds)
 
         async def commit(units: Sequence[Unit]) -> Sequence[Committed]:
-            return await pool.run(commit_units, units, tokens)
+            return await pool.run_alone(commit_units, units, tokens)
 
         async def look_up(lookups: Sequence[Sequence[tuple[str, str]]]) -> Sequence[Mapping[str, bytes]]:
             keys = list({key for lookup in lookups for _, key in lookup})

@@ -70,7 +70,8 @@ local function listed(place, row)
   end
   local head = head_at(place)
   local leased_until = call('ZSCORE', LEASED .. row[QUEUE], place)
-  local due = leased_until or call('ZSCORE', READY .. row[QUEUE], place) or (row[DUE_AT] and text(row[DUE_AT]))
+  local own_due = (row[DUE_AT] or 0) > 0 and text(row[DUE_AT])
+  local due = leased_until or call('ZSCORE', READY .. row[QUEUE], place) or own_due
   local state = leased_until and tonumber(leased_until) > now and 'in flight' or 'waiting'
   return {place, state, head[2], due, head[3], head[4], false, head[1], fields(row)}
 end

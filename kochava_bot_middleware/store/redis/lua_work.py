@@ -99,7 +99,8 @@ local function write(claims, settlements, appends, marks, wish, bytes, counts)
       flags[index] = '1'
       count(each[QUEUE], 'accepted', 1)
       count_entry(each, 'recorded', 1)
-      each[DUE_AT] = now + each[DUE_AT]
+      -- Without a wait it is due when it comes first, also if the clock has been set back by then.
+      if each[DUE_AT] > 0 then each[DUE_AT] = now + each[DUE_AT] end
       each[BODY] = ARGV[bytes + index]
       local head = enqueue(each)
       if head then

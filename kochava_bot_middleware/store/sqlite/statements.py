@@ -181,7 +181,7 @@ _LISTED = f"""
 SELECT e.place AS place, {ENTRY}, CASE WHEN e.state IS NOT NULL THEN e.state
         WHEN heads.leased = 1 AND heads.due_at > :now THEN 'in flight' ELSE 'waiting' END,
     ifnull(heads.attempts, e.attempts), ifnull(heads.reason, e.reason), ifnull(heads.detail, e.detail),
-    CASE WHEN e.state IS NULL THEN ifnull(heads.due_at, e.due_at) END, e.ended_at, heads.token
+    CASE WHEN e.state IS NULL THEN ifnull(heads.due_at, nullif(e.due_at, 0)) END, e.ended_at, heads.token
 """
 _WITH_HEADS = "LEFT JOIN heads ON heads.queue = e.queue AND heads.place = e.place"
 
