@@ -70,16 +70,17 @@ class PageState:
         }
 
     def sample(self, state: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Keep one more point of the chart; ``None`` without a queue."""
-        queue = state["queue"]
-        if queue is None:
+        """Keep one more point of the chart; ``None`` without a queue, and before the bot was started."""
+        queue, bot = state["queue"], state["bot"]
+        is_running = bot is None or bot["process"] is not None
+        if queue is None or not (is_running or self.samples):
             return None
         sample = {
             "at": self._sandbox.messenger.clock.now(),
             "waiting": queue["waiting"] + queue["in_flight"],
             "delivered": queue["delivered"],
             "kochava": state["kochava"],
-            "bot": state["bot"] is None or state["bot"]["process"] is not None,
+            "bot": is_running,
         }
         self.samples.append(sample)
         return sample
