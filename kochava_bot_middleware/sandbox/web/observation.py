@@ -145,8 +145,8 @@ def _failure(outcome: WebhookOutcome) -> str:
         return f"The bot {answered}: Facebook tries again"
     # messenger.md 1, retry and disabling [WH].
     return (
-        f"The bot {answered}, to the last of {outcome.attempts} attempts. Facebook alerts you after 15 minutes of failure,"
-        " and after an hour sends this Page's webhooks no more until you subscribe again"
+        f"The bot {answered}, to the last of {outcome.attempts} attempts. Facebook alerts you after 15 minutes of"
+        " failure, and after an hour sends this Page's webhooks no more until you subscribe again"
     )
 
 

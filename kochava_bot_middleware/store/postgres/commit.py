@@ -17,7 +17,7 @@ from ..plan import CommitPlan, Lane, QueuedEntry, Snapshot, StoredHead
 from ..records import Committed, Condition, Mark, Outcome, Unit
 from ..settings import NewToken
 from . import statements as sql
-from .session import CombinedStatement, Emptied, PostgresSession, columns, entry_of, from_text
+from .session import CombinedStatement, PostgresSession, TablesEmptied, columns, entry_of, from_text
 
 
 async def commit_units(session: PostgresSession, units: Sequence[Unit], new_token: NewToken) -> list[Committed]:
@@ -113,7 +113,7 @@ def _snapshot(rows: Sequence[Sequence[Any]]) -> Snapshot:
             if kind == "seen":
                 seen.add(from_text(id_))
     if now is None:
-        raise Emptied
+        raise TablesEmptied
     return Snapshot(
         now=now, heads=heads, successors=successors, seen=frozenset(seen), places=iter(sorted(places)), values=values
     )

@@ -24,7 +24,7 @@ _ESCAPE = "\x1a"
 _PARAMETER = re.compile(r"\$(\d+)")
 
 
-class Emptied(Exception):
+class TablesEmptied(Exception):
     """The row of `store_version` is missing, which is always there."""
 
 
