@@ -101,6 +101,7 @@ async def measured(most_waiting: int, most_in_servers: int) -> list[Row]:
         "processor_time": processor_time.rows,
         "hosts": hosts.rows,
         "store_commit": store_commit.rows,
+        "day_counts": store_commit.counted_rows,
         "store_alone": store_alone.rows,
         "bot_commits": bot_commits.rows,
         "delivery": delivery_rows,
