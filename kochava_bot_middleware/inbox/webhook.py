@@ -27,7 +27,7 @@ from ..settings import Secret
 log = logging.getLogger(__name__)
 
 SLICE = 1000
-"""Most events that are parsed and stored at a time. Facebook batches no more than so many."""
+"""Most events of a webhook that are stored at a time. Facebook batches no more than so many."""
 
 LARGE_BYTES = 256 * 1024
 """A larger body is read after the large ones that came before it; most have a kilobyte."""
@@ -52,10 +52,11 @@ class Webhook:
     Receives what Facebook sends.
 
     Args:
-        accept: Takes up to `SLICE` events over; when it returns they are durable.
+        accept: Takes up to `slice_size` events over; when it returns they are durable.
         app_secrets: A signature by any of them is good: several apps, or one whose secret is being changed.
         verify_token: What Facebook must say when the callback is configured.
         max_body_bytes: A larger body is refused with 413.
+        slice_size: Most events that are parsed and stored at a time.
         clock: Time; each reason for a refusal is logged once a minute.
     """
 
@@ -66,6 +67,7 @@ class Webhook:
         app_secrets: Sequence[Secret],
         verify_token: Secret,
         max_body_bytes: int,
+        slice_size: int = SLICE,
         clock: Clock | None = None,
     ) -> None:
         self._accept = accept
@@ -73,6 +75,7 @@ class Webhook:
         self._app_secrets = [secret.value for secret in app_secrets]
         self._verify_token = verify_token
         self.max_body_bytes = max_body_bytes
+        self._slice_size = slice_size
         self._reading_large = asyncio.Lock()
 
     def verify(self, query: Mapping[str, str]) -> WebhookAnswer:
@@ -107,9 +110,9 @@ class Webhook:
     async def _take(self, raw_body: bytes) -> None:
         """Have all events stored. If that fails in between, Facebook delivers them again, and each counts once."""
         events = iter_webhook(raw_body, on_skipped=self._report_skipped)
-        while some := list(itertools.islice(events, SLICE)):
+        while some := list(itertools.islice(events, self._slice_size)):
             await self._accept(some)
-            if len(some) == SLICE:
+            if len(some) == self._slice_size:
                 # What takes none of them does not wait for anything.
                 await asyncio.sleep(0)
 

@@ -23,7 +23,7 @@ from tests.strategies import webhook
 
 CONCURRENCY = 4
 SLICE = 100
-"""Instead of that of the module, so that a few hundred events are many."""
+"""Short, so that a few hundred events are many."""
 
 MANY = 4 * SLICE
 EVERYBODY = [f"p{number}" for number in range(MANY)]
@@ -31,7 +31,8 @@ EVERYBODY = [f"p{number}" for number in range(MANY)]
 
 def hook_to(accept: Any) -> Webhook:
     secret = Secret("app-secret")
-    return Webhook(accept, app_secrets=[secret], verify_token=Secret("verify-me"), max_body_bytes=2**22)
+    verify_token = Secret("verify-me")
+    return Webhook(accept, app_secrets=[secret], verify_token=verify_token, max_body_bytes=2**22, slice_size=SLICE)
 
 
 def receive(hook: Webhook, body: bytes) -> asyncio.Task[WebhookAnswer]:
@@ -58,11 +59,6 @@ class Rig:
 
     async def receive(self, body: bytes) -> WebhookAnswer:
         return await receive(self.hook, body)
-
-
-@pytest.fixture(autouse=True)
-def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kochava_bot_middleware.inbox.webhook.SLICE", SLICE)
 
 
 @pytest.fixture
