@@ -23,6 +23,7 @@ COMMANDS = {
     "track": "Record an event, or a file of events, of another program.",
     "store": "Look at the entries of the store, retry or remove them.",
     "trace": "Show what the store holds about one user: entries that wait or died, and what is remembered.",
+    "sandbox": "Play a customer of a bot of your own in the browser, and watch what it sends.",
     "simulate": "Let simulated users chat with a bot, and sum up what it answered and which links were not tracked.",
     "trigger": "Send a bot one signed webhook, and print what it answers.",
     "parse": "Print the events of webhooks, one line of JSON each.",

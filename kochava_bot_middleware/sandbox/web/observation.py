@@ -13,6 +13,7 @@ from ..kochava.records import RecordKind
 from ..kochava.server import LocalKochava, query_params
 from ..local_server import Exchange
 from ..messenger.server import LocalMessenger
+from ..messenger.users import ACTS
 from ..messenger.webhooks import SentWebhook, WebhookOutcome
 from ..strict_json import NotStrictJson, read_json
 from .page_events import BODY_LIMIT, EventKind, EventLog, cut, shown
@@ -48,7 +49,7 @@ class SandboxObservation:
     def _webhook(self, webhook: SentWebhook, outcome: WebhookOutcome | None) -> None:
         detail: dict[str, Any] = {"mid": webhook.mid, "webhook": webhook.kind}
         if outcome is None:
-            if webhook.kind in ("message", "postback", "referral", "reaction"):
+            if webhook.kind in ACTS:
                 title, act = _act(webhook)
                 self._log.add(EventKind.ACTION, title, user=webhook.user_id, **detail, **act)
             return
@@ -145,8 +146,8 @@ def _failure(outcome: WebhookOutcome) -> str:
         return f"The bot {answered}: Facebook tries again"
     # messenger.md 1, retry and disabling [WH].
     return (
-        f"The bot {answered}, to the last of {outcome.attempts} attempts. Facebook alerts you after 15 minutes of failure,"
-        " and after an hour sends this Page's webhooks no more until you subscribe again"
+        f"The bot {answered}, at the last of {outcome.attempts} attempts. After 15 minutes of this, Facebook sends you"
+        " an alert; after an hour it sends no more webhooks of this Page until you subscribe again"
     )
 
 
