@@ -9,6 +9,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,8 +20,8 @@ from ..clock import Clock
 
 LOOPBACK = "127.0.0.1"
 
-CONTENT = "content"
-"""The key of a request under which its handler leaves what it read the body as, for `Exchange.content`."""
+CONTENT: ContextVar[Mapping[str, Any] | None] = ContextVar("content", default=None)
+"""Set by a handler to what it read the body as, for `Exchange.content`."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -222,6 +223,8 @@ class LocalServer:
         at, began = self.clock.now(), self.clock.monotonic()
         body = b"" if request.content_type.startswith("multipart/") else await request.read()
         failure: web.HTTPException | None = None
+        # A connection's next request is handled in the same context.
+        CONTENT.set(None)
         try:
             response = await handler(request)
         except web.HTTPException as exc:
@@ -233,7 +236,7 @@ class LocalServer:
             method=request.method,
             path=request.raw_path,
             body=body,
-            content=request.get(CONTENT),
+            content=CONTENT.get(),
             status=response.status if isinstance(response, web.Response) else None,
             answer=answer if isinstance(answer, bytes) else b"",
             seconds=self.clock.monotonic() - began,

@@ -206,7 +206,7 @@ class LocalMessenger(LocalServer):
         try:
             call = await read_call(request)
             body = call.body
-            request[CONTENT] = call.content
+            CONTENT.set(call.content)
             return web.json_response(self._serve(call))
         except GraphRefusal as refusal:
             answer = refusal.body(f"A{next(self._numbers):010x}")

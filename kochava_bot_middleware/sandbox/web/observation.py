@@ -22,6 +22,8 @@ from .smartlinks import LinkReader
 ANSWER_LIMIT = 2000
 """Characters of an answer of Kochava that are shown."""
 
+NO_PATH = "there is no such path; each begins with a version, as in /v26.0/me/messages"
+
 _PATHS = {
     "/track/impression": RecordKind.IMPRESSION,
     "/v1/cpi/click": RecordKind.CLICK,
@@ -73,10 +75,11 @@ class SandboxObservation:
         answer = _decoded(exchange.answer)
         if exchange.status != 200:
             error = answer.get("error")
-            reason = str(error.get("message")) if isinstance(error, Mapping) else f"answered {exchange.status}"
-            recipient = (exchange.content or {}).get("recipient")
+            failed = NO_PATH if exchange.status == 404 else f"answered {exchange.status}"
+            reason = str(error.get("message")) if isinstance(error, Mapping) else failed
+            content = exchange.content or {}
+            recipient = content.get("recipient")
             user = recipient.get("id") if isinstance(recipient, Mapping) else None
-            content = exchange.content
             text = shown(content) if content else cut(exchange.body.decode("utf-8", "replace"))
             self._log.add(
                 EventKind.REFUSED,
