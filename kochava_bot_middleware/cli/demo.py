@@ -15,7 +15,7 @@ from ..sandbox.local_server import PortTaken
 from ..sandbox.processes import ProcessFailed
 from ..sandbox.scenario import ScenarioFailed
 from .command import NOT_RUN, SOMETHING_WRONG, number_from
-from .page import add_page_arguments, open_page
+from .page import OpenPage, add_page_arguments, announce, opener
 from .signals import run_until_signalled
 
 MOST_PEOPLE = 1000
@@ -64,20 +64,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the demo; headless, the status is 1 if a record is missing, sent twice or out of order."""
     if not arguments.headless:
-        return _in_browser(arguments)
+        return in_browser(arguments.port, open_page=opener(arguments))
     settings = DemoSettings(
         people=arguments.people, seconds=arguments.seconds, seed=arguments.seed, kills=arguments.kill
     )
     return headless(settings)
 
 
-def _in_browser(arguments: argparse.Namespace) -> int:
-    def announce(url: str) -> None:
-        print(f"The demo is at {url} (Ctrl-C ends it). Nothing leaves this machine.", flush=True)
-        open_page(url, arguments)
-
+def in_browser(port: int, *, open_page: OpenPage | None) -> int:
+    """Serve the page until a signal; returns the exit status."""
     try:
-        return _run(serve_demo(port=arguments.port, announce=announce))
+        return _run(serve_demo(port=port, announce=lambda url: announce("demo", url, open_page)))
     except PortTaken as exc:
         print(f"kochava-bot demo: {exc}: kochava-bot demo --port {exc.free_port}", file=sys.stderr)
         return NOT_RUN

@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import threading
 import webbrowser
+from collections.abc import Callable
 
 from .command import number_from
+
+OpenPage = Callable[[str], object]
+"""Opens an address in a browser."""
 
 PORT = number_from(int, 0, 65535)
 """The type of an argument."""
@@ -18,8 +22,14 @@ def add_page_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-browser", action="store_true", help="print the page's address, and do not open it")
 
 
-def open_page(url: str, arguments: argparse.Namespace) -> None:
-    """Open the page in the browser, unless the arguments say otherwise."""
-    if not arguments.no_browser:
+def opener(arguments: argparse.Namespace) -> OpenPage | None:
+    """What opens the page; ``None`` if it shall not be opened."""
+    return None if arguments.no_browser else webbrowser.open
+
+
+def announce(what: str, url: str, open_page: OpenPage | None) -> None:
+    """Print where the page is, and open it."""
+    print(f"The {what} is at {url} (Ctrl-C ends it).", flush=True)
+    if open_page is not None:
         # It may wait for the browser to end.
-        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+        threading.Thread(target=open_page, args=(url,), daemon=True).start()

@@ -16,7 +16,7 @@ from ..sandbox.own_bot import OwnBot
 from ..sandbox.own_bot_page import own_bot_page, replay, subscribe
 from .output import print_table
 from .own_bot import add_own_bot_arguments, own_bot_of, port_taken, print_settings, print_subscription
-from .page import add_page_arguments, open_page
+from .page import add_page_arguments, announce, opener
 from .signals import run_until_signalled
 from .webhook_file import WebhookRecorder, read_webhooks, recording_file
 
@@ -55,9 +55,8 @@ async def _serve(
         if record is not None:
             messenger.webhooks.watchers.append(WebhookRecorder(record, messenger.clock.now))
         print_settings(bot, messenger, kochava)
-        print(f"The sandbox is at {page.url} (Ctrl-C ends it).", flush=True)
         page.commands.add_person(webhooks[0].user_id if webhooks else None)
-        open_page(page.url, arguments)
+        announce("sandbox", page.url, opener(arguments))
         await subscribe(messenger, page, functools.partial(print_subscription, bot))
         if webhooks:
             _print(await replay(messenger, page, webhooks))

@@ -20,8 +20,8 @@ from ..clock import Clock
 
 LOOPBACK = "127.0.0.1"
 
-CONTENT: ContextVar[Mapping[str, Any] | None] = ContextVar("content", default=None)
-"""Set by a handler to what it read the body as, for `Exchange.content`."""
+CONTENT: ContextVar[Any] = ContextVar("content", default=None)
+"""What the handler of the current request read its body as, for `Exchange.content`."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -223,7 +223,7 @@ class LocalServer:
         at, began = self.clock.now(), self.clock.monotonic()
         body = b"" if request.content_type.startswith("multipart/") else await request.read()
         failure: web.HTTPException | None = None
-        # A connection's next request is handled in the same context.
+        # The requests of one connection share a context.
         CONTENT.set(None)
         try:
             response = await handler(request)

@@ -17,16 +17,15 @@ from .browser import Visit, visit
 from .edges import EDGES, user_profile
 from .graph import NO_MATCHING_USER, WINDOW_CLOSED, GraphRefusal, ReceivedCall, authorize, read_call, refuse_unless
 from .marketing import paid_recipient
-from .page import SandboxPage
+from .page import APP_ID, SandboxPage
 from .rules import RECIPIENT_KEYS, check_send
 from .users import SentMessage, SimulatedUser
-from .webhooks import MessengerOptions, SentWebhook, WebhookDelivery, WebhookOutcome, make_change, make_webhook
+from .webhooks import MessengerOptions, SentWebhook, WebhookArray, WebhookDelivery, WebhookOutcome, make_webhook
 
 # messenger.md 2, window openers [SND]; 3, `tag` [SAPI].
 WINDOW_SECONDS = 24 * 3600
 TAGGED_SECONDS = 7 * 24 * 3600
 COMMENT = "comment_id"
-APP_ID = "1517776481860111"
 
 
 @attrs.frozen(kw_only=True)
@@ -181,7 +180,7 @@ class LocalMessenger(LocalServer):
     async def comment(self, person: SimulatedUser, value: Mapping[str, Any]) -> WebhookOutcome | None:
         """Deliver a comment of *person*, to whom a private reply can then be sent."""
         self.join("comment_id", value["id"], person)
-        return await self.webhooks.deliver(self._change(person, "comments", {"value": value}))
+        return await self.webhooks.deliver(self._webhook(person, "comments", {"value": value}, array="changes"))
 
     async def redeliver_everything(self) -> list[int | None]:
         """Deliver every acknowledged webhook once more, byte for byte, in order; returns the statuses."""
@@ -263,18 +262,9 @@ class LocalMessenger(LocalServer):
         if self._options.deliveries:
             receipt: dict[str, Any] = {"recipient_id": person.user_id, "page_id": page.page_id, "mid": mid}
             receipt |= {"timestamp": int(self.clock.now()), "marketing_message_tracking_id": tracking_id}
-            self.webhooks.deliver_later(self._change(person, "marketing_message_deliveries", receipt))
+            change = self._webhook(person, "marketing_message_deliveries", receipt, array="changes")
+            self.webhooks.deliver_later(change)
         return {"success": True, "marketing_message_tracking_id": tracking_id}
-
-    def _change(self, person: SimulatedUser, field: str, members: Mapping[str, Any]) -> SentWebhook:
-        return make_change(
-            field,
-            members,
-            page_id=person.page_id,
-            user_id=person.user_id,
-            instagram=person.instagram,
-            now=self.clock.now(),
-        )
 
     def _kept(self, sent: SentMessage, page: SandboxPage) -> dict[str, str]:
         payload = sent.payload
@@ -320,7 +310,9 @@ class LocalMessenger(LocalServer):
                 delivery["mids"] = [mid]
             self.webhooks.deliver_later(self._webhook(person, "delivery", {"delivery": delivery}))
 
-    def _webhook(self, person: SimulatedUser, kind: str, content: Mapping[str, Any]) -> SentWebhook:
+    def _webhook(
+        self, person: SimulatedUser, kind: str, content: Mapping[str, Any], *, array: WebhookArray = "messaging"
+    ) -> SentWebhook:
         return make_webhook(
             kind,
             content,
@@ -328,6 +320,7 @@ class LocalMessenger(LocalServer):
             user_id=person.user_id,
             instagram=person.instagram,
             now=self.clock.now(),
+            array=array,
         )
 
 

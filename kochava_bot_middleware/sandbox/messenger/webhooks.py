@@ -21,6 +21,9 @@ from ...clock import Clock, SystemClock
 RETRY_WAITS = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds before each further attempt."""
 
+WebhookArray = Literal["messaging", "changes"]
+"""Where the item of a webhook stands in its entry."""
+
 
 @attrs.frozen(kw_only=True)
 class MessengerOptions:
@@ -151,13 +154,27 @@ def signed_webhook(
 
 
 def make_webhook(
-    kind: str, content: Mapping[str, Any], *, page_id: str, user_id: str, instagram: bool, now: float
+    kind: str,
+    content: Mapping[str, Any],
+    *,
+    page_id: str,
+    user_id: str,
+    instagram: bool,
+    now: float,
+    array: WebhookArray = "messaging",
 ) -> SentWebhook:
-    """A webhook about one user, who is its sender unless it is an echo; *content* are the item's own members."""
+    """
+    A webhook about one user, who is its sender unless it is an echo.
+
+    Args:
+        content: The item's own members.
+        array: Whether the item is one of ``messaging``, or of ``changes``, whose field is *kind*.
+    """
+    at = int(now * 1000)
     page, user = {"id": page_id}, {"id": user_id}
     sender, recipient = (page, user) if kind == "echo" else (user, page)
-    at = int(now * 1000)
-    item = {"sender": sender, "recipient": recipient, "timestamp": at, **content}
+    usual = {"sender": sender, "recipient": recipient, "timestamp": at} if array == "messaging" else {"field": kind}
+    item = {**usual, **content}
     own = content.get("message") or content.get("postback") or {}
     return SentWebhook(
         kind=kind,
@@ -165,22 +182,17 @@ def make_webhook(
         user_id=user_id,
         mid=own.get("mid") if isinstance(own, Mapping) else None,
         item=item,
-        raw=_body([item], page_id, at, instagram=instagram),
+        raw=_body([item], page_id, at, instagram=instagram, array=array),
     )
 
 
-def make_change(
-    field: str, members: Mapping[str, Any], *, page_id: str, user_id: str, instagram: bool, now: float
-) -> SentWebhook:
-    """A webhook with a change about one user; *members* are beside the field."""
-    at = int(now * 1000)
-    item = {"field": field, **members}
-    raw = _body([item], page_id, at, instagram=instagram, array="changes")
-    return SentWebhook(kind=field, page_id=page_id, user_id=user_id, item=item, raw=raw)
-
-
 def _body(
-    items: Sequence[Mapping[str, Any]], page_id: str, at: int, *, instagram: bool, array: str = "messaging"
+    items: Sequence[Mapping[str, Any]],
+    page_id: str,
+    at: int,
+    *,
+    instagram: bool,
+    array: WebhookArray = "messaging",
 ) -> bytes:
     entry = {"id": page_id, "time": at, array: items}
     return facebook_json({"object": "instagram" if instagram else "page", "entry": [entry]})

@@ -43,7 +43,7 @@ class PageState:
         opted_out: Those of them who opted out.
         problem: What is wrong with the address of the bot; ``None`` if nothing is known to be.
         restarts: How often the bot was killed and started again.
-        samples: The newest samples for the chart: ``at``, ``waiting``, ``delivered``, ``kochava``, ``bot``.
+        samples: The newest samples for the chart: ``at``, ``waiting``, ``kochava``, ``bot``.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -81,7 +81,6 @@ class PageState:
         sample = {
             "at": self._sandbox.messenger.clock.now(),
             "waiting": queue["waiting"] + queue["in_flight"],
-            "delivered": queue["delivered"],
             "kochava": state["kochava"],
             "bot": is_running,
         }
@@ -114,7 +113,6 @@ async def _queue(store: Store) -> dict[str, Any] | None:
     inbox = stats.get(Queue.INBOX, QueueStats())
     states = (EntryState.WAITING, EntryState.IN_FLIGHT, EntryState.DEAD)
     return {
-        "accepted": sum(one.accepted for one in outbox),
         "waiting": sum(one.waiting for one in outbox),
         "in_flight": sum(one.in_flight for one in outbox),
         "delivered": sum(one.done for one in outbox),

@@ -6,6 +6,8 @@ import { page } from "./stream.js";
 
 const TILES = [["waiting", "waiting", "waits"], ["in_flight", "in flight", "waits"], ["delivered", "delivered", ""], ["dead", "dead", "died"]];
 
+const QUEUE_FIGURES = { unhandled: "webhook events to be handled", dropped: "left out on purpose" };
+
 const FIGURES = {
   webhooks: "webhooks answered", abandoned: "webhooks given up", messages: "messages sent", events: "events", impressions: "impressions",
   clicks: "clicks", smartlinks: "SmartLink clicks", rejections: "refused by Kochava", refused: "refused by Facebook",
@@ -28,6 +30,7 @@ export function drawOverview() {
   byId("figures").replaceChildren(...Object.entries(FIGURES).map(([key, name]) => term(name, state.figures[key], key)));
   if (!state.queue) return;
   byId("tiles").replaceChildren(...TILES.map(([key, name, more]) => term(name, state.queue[key], key, state.queue[key] ? more : "")));
+  byId("queue-figures").replaceChildren(...Object.entries(QUEUE_FIGURES).map(([key, name]) => term(name, state.queue[key], key)));
   byId("entries").replaceChildren(...state.queue.entries.slice(0, 4).map(entry));
 }
 
@@ -47,7 +50,7 @@ export function drawSwitches(played) {
   const bot = state.bot ? (state.bot.process ? `the bot runs as process ${state.bot.process}` : "the bot is not running") : own;
   byId("health").textContent = connected ? `Live · ${bot}` : "Not connected: the sandbox has ended, or is being started";
   byId("shop-name").textContent = state.bot ? "Example Shop" : "Your bot";
-  byId("shop-state").textContent = state.problem || (state.bot && !state.bot.process) ? "not running" : "Messenger";
+  byId("shop-state").textContent = state.problem || (state.bot && !state.bot.process) ? "not running" : played?.instagram ? "Instagram" : "Messenger";
   const notice = page.events.findLast((event) => event.kind === "notice");
   if (notice) say(notice.title, notice.good);
 }
