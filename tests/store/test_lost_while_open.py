@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]
@@ -15,6 +16,8 @@ from kochava_bot_middleware.exceptions import StoreUnavailable, StoreUnusable
 from kochava_bot_middleware.store.postgres.store import PostgresStore
 from kochava_bot_middleware.store.records import Outcome, Settlement, Unit
 from kochava_bot_middleware.store.redis.store import RedisStore
+from kochava_bot_middleware.store.settings import StoreSettings
+from kochava_bot_middleware.store.sqlite.schema import connect_for_reading
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
 from tests.store.harness import append, claim_one, claimed_ids, entry, mark, put, recalled, settle
 from tests.store.postgres_server import PostgresServer, postgres_store
@@ -114,6 +117,17 @@ async def test_file_that_is_brought_back_is_used_again(sqlite: SqliteStore, path
     path.parent.with_name("moved").rename(path.parent)
     assert ("b",) == (await append(sqlite, entry("b"))).appended
     assert 2 == (await sqlite.stats())["track"].waiting
+
+
+async def test_file_that_was_read_while_a_copy_stood_there_is_used_again(sqlite: SqliteStore, path: Path) -> None:
+    """A read that began right before looks into the copy, and leaves the log of the first file alone."""
+    await append(sqlite, entry("a"))
+    original = path.rename(path.with_name("original.db"))
+    path.write_bytes(original.read_bytes())
+    with closing(connect_for_reading(path, StoreSettings())) as connection:
+        connection.execute("SELECT * FROM entries").fetchall()
+    original.replace(path)
+    assert ("b",) == (await append(sqlite, entry("b"))).appended
 
 
 async def test_no_second_store_is_begun_where_the_first_was(sqlite: SqliteStore, path: Path) -> None:

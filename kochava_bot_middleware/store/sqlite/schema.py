@@ -156,11 +156,11 @@ def connect_for_reading(path: Path, settings: StoreSettings) -> sqlite3.Connecti
         StoreUnavailable: It cannot be opened.
     """
     try:
-        connection = sqlite3.connect(path, timeout=settings.busy_timeout_seconds, isolation_level=None)
+        # At its end, a connection that may write would delete the log if the file has just been replaced by another.
+        uri = f"{path.as_uri()}?mode=ro"
+        return sqlite3.connect(uri, uri=True, timeout=settings.busy_timeout_seconds, isolation_level=None)
     except sqlite3.Error as exc:
         raise classify(exc, path) from exc
-    connection.execute("PRAGMA query_only = ON")
-    return connection
 
 
 def _make_private(path: Path) -> None:
