@@ -31,7 +31,9 @@ EVERYBODY = [f"p{number}" for number in range(MANY)]
 
 def hook_to(accept: Any) -> Webhook:
     secret = Secret("app-secret")
-    return Webhook(accept, app_secrets=[secret], verify_token=Secret("verify-me"), max_body_bytes=2**22)
+    return Webhook(
+        accept, app_secrets=[secret], verify_token=Secret("verify-me"), max_body_bytes=2**22, body_timeout_seconds=60
+    )
 
 
 def receive(hook: Webhook, body: bytes) -> asyncio.Task[WebhookAnswer]:
