@@ -194,7 +194,8 @@ class Deliverer:
         finally:
             if not reported:
                 circuit.abandoned(self.clock.monotonic())
-        self._report(circuit, verdict, claim.entry, subject=f"{request.host} {record.app_id} {claim.entry.queue}")
+        subject = f"{request.host} {record.app_id} {claim.entry.queue}"
+        self._report(circuit, verdict, claim.entry, began=began, subject=subject)
         return self._judged(claim, record, verdict, circuit, seconds=self.clock.monotonic() - began)
 
     async def _may_send(self, claimed: Claimed, record: Record, safeguards: Safeguards) -> bool:
@@ -238,7 +239,7 @@ class Deliverer:
             settled = self._retry(claim, record, wait, verdict.reason, verdict.detail)
         return attrs.evolve(settled, verdict=verdict, seconds=seconds)
 
-    def _report(self, circuit: Circuit, verdict: Verdict, entry: Entry, *, subject: str) -> None:
+    def _report(self, circuit: Circuit, verdict: Verdict, entry: Entry, *, began: float, subject: str) -> None:
         """Report to the circuit what came of a request, and to the log when an outage begins or ends."""
         now = self.clock.monotonic()
         if verdict.result in (DeliveryResult.DELIVERED, DeliveryResult.REJECTED):
@@ -250,10 +251,10 @@ class Deliverer:
             self.incidents.report("credentials_refused", subject, reason=verdict.detail[:3], level=logging.ERROR)
         else:
             if verdict.too_fast:
-                began = circuit.slowed(now, floor_seconds=verdict.floor_seconds)
+                opened = circuit.slowed(now, floor_seconds=verdict.floor_seconds)
             else:
-                began = circuit.failed(now, lane=entry.lane, floor_seconds=verdict.floor_seconds)
-            event = "destination_down" if began or circuit.state is CircuitState.OPEN else "request_failed"
+                opened = circuit.failed(now, lane=entry.lane, began=began, floor_seconds=verdict.floor_seconds)
+            event = "destination_down" if opened or circuit.state is CircuitState.OPEN else "request_failed"
             self.incidents.report(event, subject, reason=verdict.reason)
 
     def _behind_others(self, circuit: Circuit, now: float) -> float:

@@ -157,21 +157,24 @@ class Circuit:
             self._tokens, self._counted_at = 1.0, now
         return True
 
-    def failed(self, now: float, *, lane: str, floor_seconds: float = 0.0) -> bool:
+    def failed(self, now: float, *, lane: str, began: float, floor_seconds: float = 0.0) -> bool:
         """
         A request was not served.
 
         Args:
             lane: Whose record it was. One record that always fails does not prove the destination to be down.
+            began: When it began. If another record was served since then, it proves nothing either.
             floor_seconds: Least time to leave it alone, should it be opened by this.
 
         Returns:
             Whether this began an outage.
         """
         self._under_way -= 1
-        self._failed.add(lane)
-        if self.state is CircuitState.CLOSED and len(self._failed) < self._failures_to_open(now):
-            return False
+        if self.state is CircuitState.CLOSED:
+            if self.served_at is None or self.served_at <= began:
+                self._failed.add(lane)
+            if len(self._failed) < self._failures_to_open(now):
+                return False
         return self._open(now, Cause.DOWN, floor_seconds)
 
     def slowed(self, now: float, *, floor_seconds: float = 0.0) -> bool:

@@ -5,7 +5,8 @@ A text is examined in every form that `text_forms` decodes it to. In doubt it ho
 in a report is better than an address in it.
 
 Digits alone may be an order or an article. They are a number after a ``+`` or ``00``, with an area code set apart, or
-after a word such as ``phone``, ``mobil`` or ``call`` in the same JSON object or pair of a query.
+after a word such as ``phone``, ``mobil`` or ``call`` in the same JSON object or pair of a query. Three digits are one
+as the value of ``tel``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import functools
 import re
 import unicodedata
 
-from .text_forms import forms_of, plain
+from .text_forms import forms_of, plain, plain_letters
 
 MOST_CHARACTERS = 4096
 """A longer text is not examined but held back; Messenger allows 1000 in a payload and 2083 in a ``ref``."""
@@ -22,15 +23,21 @@ MOST_CHARACTERS = 4096
 MOST_EXAMINED = 100_000
 """Characters in all forms of a text together; what can be decoded to more is held back."""
 
+_AT = "(?:at|собака)"
+_DOT = "(?:dot|точка)"
 _AT_SIGN = re.compile(r"[^\s=&:/,;]@\S")
 _MAIL = re.compile(
     r"\w[\"')\]]?\s{0,3}@\s{0,3}(?:[\w-]+\s{0,2}\.\s{0,2}){1,8}[^\W\d_]{2,}"
-    r"|[^\W_][\s_+-]{1,5}at[\s_+-]{1,5}(?:[\w-]+\.){1,8}[^\W\d_]{2,}",
+    rf"|[^\W_][\s_+-]{{1,5}}{_AT}[\s_+-]{{1,5}}(?:[\w-]+\.){{1,8}}[^\W\d_]{{2,}}"
+    # In a `ref`, where neither `@` nor a dot can be written.
+    r"|[^\W_]_(?:40|at_)[^\W_]{2,63}(?:[_-][^\W_]{1,63}){0,4}_(?:com|org|net|info|edu|gov)(?![^\W_])"
+    r"|[^\W_]_40[^\W_]{4,63}_[a-z]{2}(?![^\W_])",
     re.IGNORECASE,
 )
-_SPELLED_AT = re.compile(r"\s{0,3}[(\[{<]\s{0,3}at\s{0,3}[)\]}>]\s{0,3}", re.IGNORECASE)
+_SPELLED_AT = re.compile(rf"\s{{0,3}}[(\[{{<]\s{{0,3}}{_AT}\s{{0,3}}[)\]}}>]\s{{0,3}}", re.IGNORECASE)
 _SPELLED_DOT = re.compile(
-    r"\s{0,3}[(\[{<]\s{0,3}(?:dot|\.)\s{0,3}[)\]}>]\s{0,3}|[\s_+-]{1,5}dot[\s_+-]{1,5}", re.IGNORECASE
+    rf"\s{{0,3}}[(\[{{<]\s{{0,3}}(?:{_DOT}|\.)\s{{0,3}}[)\]}}>]\s{{0,3}}|[\s_+-]{{1,5}}{_DOT}[\s_+-]{{1,5}}",
+    re.IGNORECASE,
 )
 
 _DIGITS = re.compile(r"\d(?:\D*\d){5}")
@@ -53,11 +60,15 @@ _WORDS = (
     "tel|fon(?!t)|mobil|movil|handy|cell(?!ar)|celular|call|sms|gsm|sip|fax|facetime|imessage|viber"
     "|contact|kontakt|rufn"
 )
+_OTHER_SCRIPTS = plain_letters(
+    r"(?<![^\W_])(?:(?:тел|моб|τηλ)(?![^\W_])|телеф|мобил|сотов|факс|звон|контакт|τηλεφ|κινητ)|смартфон|вайбер"
+    "|ватсап|טלפון|נייד|هاتف|جوال|फोन|โทร|전화|휴대폰|携帯"
+)
 _LABEL = (
     rf"(?:(?<![A-Za-z])(?i:{_WORDS}|wa\.me)|(?<![A-Za-z_])(?i:nummer)"
     rf"|(?<=[a-z])(?:{'|'.join(word.capitalize() for word in _WORDS.split('|'))})"
     r"|(?<!(?i:head))(?<!(?i:ear))(?<!(?i:micro))(?<!\b(?i:i))(?<!_(?i:i))(?i:phone)"
-    r"|(?i:telefon|whatsapp|msisdn)|[☎📞📱]|电话|電話|手机)"
+    rf"|(?i:telefon|whatsapp|msisdn|{_OTHER_SCRIPTS})|[☎📞📱]|电话|電話|手机)"
 )
 _LABELLED = re.compile(
     # A value is given to the word, or the number only stands near it, as dates and ids of campaigns do.
@@ -65,6 +76,7 @@ _LABELLED = re.compile(
     rf"|{_LABEL}[^&}}]{{0,60}}?(?<!\d)\d(?:{_GAP}\d){{8,14}}(?!\d)"
     rf"|(?<!\d)\d(?:{_GAP}\d){{8,14}}(?!\d)[^&}}:=]{{0,40}}[:=][^&}}:=]{{0,20}}?{_LABEL}"
 )
+_SHORT = re.compile(rf"(?<![^\W_])(?i:tel|callto|fax|тел)[\"']?\s?[:=][\s\"'+]{{0,3}}\d(?:{_GAP}\d){{2,}}(?!\w)")
 _DATE_OR_UUID = re.compile(
     r"(?<![0-9A-Za-z])[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}(?![0-9A-Za-z])"
     r"|(?<!\d)(?:19|20)\d\d-(?:0\d|1[0-2])-[0-3]\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:[+-]\d\d:?\d\d)?)?(?!\d)"
@@ -101,12 +113,14 @@ def _holds(text: str) -> bool:
 
 
 def _holds_address(text: str) -> bool:
-    if "@" not in text and "at" not in text.lower():
+    if not any(sign in text.lower() for sign in ("@", "_40", "at", "собака")):
         return False
     return _MAIL.search(_SPELLED_DOT.sub(".", _SPELLED_AT.sub("@", text))) is not None
 
 
 def _holds_number(text: str) -> bool:
+    if _SHORT.search(text) is not None:
+        return True
     if _DIGITS.search(text) is None:
         return False
     rest = _DATE_OR_UUID.sub("x", text)

@@ -40,13 +40,18 @@ def plain(text: str) -> str:
             text = html.unescape(unquote(_REPEATED.sub(lambda match: match[0][0], text)))
         if "\\" in text or "%" in text:
             text = _ESCAPE.sub(_character, text)
-        if not text.isascii():
-            text = unicodedata.normalize("NFKD", text).replace("\u3002", ".")
+        text = plain_letters(text)
         if text == before:
             break
-    if not text.isascii():
-        text = "".join([letter for letter in text if unicodedata.category(letter) not in _DROPPED])
-    return text.replace("\0", "")
+    return plain_letters(text).replace("\0", "")
+
+
+def plain_letters(text: str) -> str:
+    """The text with its letters as `plain` writes them."""
+    if text.isascii():
+        return text
+    text = unicodedata.normalize("NFKD", text).replace("\u3002", ".")
+    return "".join([letter for letter in text if unicodedata.category(letter) not in _DROPPED])
 
 
 def _character(match: re.Match[str]) -> str:

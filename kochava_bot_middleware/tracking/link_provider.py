@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import attrs
 
 from ..clock import Clock
 from ..exceptions import KochavaBotError
 from ..incidents import Incidents
-from ..kochava.smartlink_template import LinkTemplate
+from ..kochava.smartlink_template import LinkTemplate, address_of
 from ..settings import at_least
 from ..telemetry.counts import Counts
 
@@ -61,6 +61,11 @@ class ProvidedLink:
 _NO_LINK = ProvidedLink()
 _FAILED = ProvidedLink(failed=True)
 
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+_Place = tuple[str, str, bool]
+"""Host and path of a provided link, and whether the path is whole: before a placeholder it is only the start of one."""
+
 
 class Catalogue:
     """A provider's answers, as far as they are known."""
@@ -80,6 +85,7 @@ class Catalogue:
         self._incidents = incidents
         self._counts = counts
         self._answers: OrderedDict[str, tuple[float, ProvidedLink]] = OrderedDict()
+        self._places: OrderedDict[_Place, None] = OrderedDict()
         self._calls: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(settings.concurrency)
 
@@ -88,9 +94,18 @@ class Catalogue:
         found = self._answers.get(url)
         return None if found is None or found[0] <= self._clock.monotonic() else found[1]
 
+    def has_given(self, url: str) -> bool:
+        """Whether *url* was made from one of the answers, so that it is a SmartLink already."""
+        address = address_of(url) if self._places else None
+        if address is None:
+            return False
+        host, path = address.host, address.path or "/"
+        starts = ((host, path[:end], False) for end in range(1, len(path) + 1))
+        return (host, path, True) in self._places or any(start in self._places for start in starts)
+
     async def prepare(self, urls: Iterable[str]) -> None:
         """Ask for those of *urls* that are not known, and wait no longer than allowed."""
-        wanted = {url for url in urls if self.known(url) is None}
+        wanted = {url for url in urls if self.known(url) is None and (url in self._answers or not self.has_given(url))}
         if not wanted:
             return
         for url in wanted - self._calls.keys():
@@ -124,10 +139,17 @@ class Catalogue:
             self._report_failure(type(exc).__name__)
         finally:
             self._calls.pop(url, None)
-        self._answers[url] = (self._clock.monotonic() + lasts, answer)
-        self._answers.move_to_end(url)
-        while len(self._answers) > self._settings.cache_size:
-            self._answers.popitem(last=False)
+        self._remember(self._answers, url, (self._clock.monotonic() + lasts, answer))
+        template, address = answer.template, address_of(url)
+        # On its own host, an address could not be told from what it becomes.
+        if template is not None and address is not None and template.host != address.host:
+            self._remember(self._places, (template.host, template.path, template.path_is_whole), None)
+
+    def _remember(self, kept: OrderedDict[_Key, _Value], key: _Key, value: _Value) -> None:
+        kept[key] = value
+        kept.move_to_end(key)
+        while len(kept) > self._settings.cache_size:
+            kept.popitem(last=False)
 
 
 class NotASmartLink(KochavaBotError):

@@ -73,11 +73,13 @@ class AppLinks(SmartLinks):
         plan = self._remembered(url)
         answer = None if self.catalogue is None else self.catalogue.known(url)
         if plan not in (NoSmartLink.ALREADY_SMARTLINK, NoSmartLink.SKIPPED, NoSmartLink.UNUSABLE_ADDRESS):
+            address = address_of(url)
+            if answer is not None and answer.template is not None and address is not None:
+                return self.filled(answer.template, url, address)
+            if self.catalogue is not None and self.catalogue.has_given(url):
+                return NoSmartLink.ALREADY_SMARTLINK
             if answer is None or answer.failed:
                 return NoSmartLink.NO_TEMPLATE
-            address = address_of(url)
-            if answer.template is not None and address is not None:
-                return self.filled(answer.template, url, address)
         return plan
 
 

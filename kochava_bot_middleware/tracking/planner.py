@@ -13,14 +13,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+import attrs
+
 from ..exceptions import TrackingError
 from ..kochava.records import Engagement, Record
 from ..messenger.events import AccountLinkingEvent, DeliveryEvent, Event
 from ..settings import kind_of
-from ..store.records import Committed, Unit
+from ..store.records import Committed, DayCount, Unit
 from ..telemetry.counts import LeftOut
 from .channels import PageChannels
 from .consent import NOT_ASKED, Drop
+from .counting import Counting
 from .people import Person, call_hook
 from .privacy import Privacy
 from .record_plan import RecordingPlan, comment_marks, greeting_keys, keys_to_read, person_as_known, plan_person
@@ -108,11 +111,28 @@ class RecordingPlanner:
                 plan.left_out.append(LeftOut.DRY_RUN)
                 continue
             try:
-                appends.append(record_entry(record, self._context.clock.now()))
+                label = self._context.counting.label(record, plan.channels.get(record.id))
+                appends.append(record_entry(record, self._context.clock.now(), label=label))
             except (TypeError, ValueError) as exc:
                 self._context.incidents.report("record_not_storable", record.kind, reason=type(exc).__name__)
                 plan.left_out.append(LeftOut.NOT_STORABLE)
         return Unit(appends=[*appends, *plan.timers], marks=plan.marks)
+
+    def counts_of(self, recording: Recording, plan: RecordingPlan) -> list[DayCount]:
+        """What is counted by day beside the records."""
+        left_out = [*recording.left_out.elements(), *plan.left_out]
+        if recording.is_ignored:
+            left_out.append(LeftOut.IGNORED)
+        if not (left_out or plan.greetings_sent):
+            return []
+        about = recording.person or next((part.person for part in recording.people.values()), None)
+        return self._context.counting.others(
+            None if about is None else about.page_id,
+            None if about is None else about.channel,
+            now=self._context.clock.now(),
+            greetings=plan.greetings_sent,
+            left_out=left_out,
+        )
 
     def count(self, recording: Recording, plan: RecordingPlan | None, committed: Committed | None) -> None:
         """Count what was recorded and left out."""
@@ -258,14 +278,18 @@ class RecordingPlanner:
 class RecordingContributor:
     """One recording's part of a commit: planned anew for each try, and counted once."""
 
-    def __init__(self, planner: RecordingPlanner, recording: Recording) -> None:
+    def __init__(self, planner: RecordingPlanner, recording: Recording, counting: Counting) -> None:
         self._planner = planner
         self._recording = recording
+        self._counting = counting
         self._plan: RecordingPlan | None = None
+        self._links: list[DayCount] = []
 
     async def contribute(self) -> Unit:
         self._plan = await self._planner.plan(self._recording)
-        return self._planner.unit_of(self._plan)
+        unit = self._planner.unit_of(self._plan)
+        self._links += self._counting.take_links()
+        return attrs.evolve(unit, counts=[*self._planner.counts_of(self._recording, self._plan), *self._links])
 
     def check_storable(self) -> None:
         """Raise a `TrackingError` when something of the plan has no stored form."""
@@ -276,6 +300,9 @@ class RecordingContributor:
     def committed(self, answer: Committed | None) -> None:
         """Count what was recorded and left out. Idempotent."""
         plan, self._plan = self._plan, None
+        links, self._links = self._links, []
+        if answer is None:
+            self._counting.give_back(links)
         self._planner.count(self._recording, plan, answer)
 
 

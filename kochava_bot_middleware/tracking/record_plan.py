@@ -56,6 +56,8 @@ class RecordingPlan:
     timers: list[Entry] = attrs.field(factory=list)
     marks: list[Mark] = attrs.field(factory=list)
     left_out: list[str] = attrs.field(factory=list)
+    greetings_sent: int = 0
+    channels: dict[str, Channel] = attrs.field(factory=dict)
 
     def add(self, part: RecordingPlan) -> None:
         """Add the plan of one person."""
@@ -63,6 +65,8 @@ class RecordingPlan:
         self.timers += part.timers
         self.marks += part.marks
         self.left_out += part.left_out
+        self.greetings_sent += part.greetings_sent
+        self.channels |= part.channels
 
 
 def comment_marks(event: Event, app: App, *, prefix: str, now: float) -> list[Mark]:
@@ -150,6 +154,7 @@ class _PersonPlanning:
         if known != before and (value := self._form_of(known)) is not None:
             key = part.keys.known
             self.changes.append(change(key, value, stored) if key in stored else create(key, value))
+        plan.channels = dict.fromkeys((record.id for record in plan.records), part.person.channel)
         if self.changes:
             # A person who is forgotten in between must not come back as a leftover of this plan.
             plan.marks += [*self.changes, require_absent(part.suppression_keys[0])]
@@ -336,7 +341,9 @@ class _PersonPlanning:
                 continue
             if isinstance(signal, Sent) and not signal.referral:
                 signal = attrs.evolve(signal, referral=self._facts(came_by))
+            known = {each.id for each in state.greetings}
             state, due = advance(state, signal, window_seconds=settings.window_seconds)
+            self.plan.greetings_sent += sum(each.id not in known for each in state.greetings)
             for ping in due:
                 self._plan_ping(ping, came_by, signal.at)
             greeting = state.of(signal.tracker) if isinstance(signal, Sent) else None

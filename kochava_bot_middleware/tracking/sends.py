@@ -230,6 +230,13 @@ class SendTracker:
             return outgoing
         self._context.counts.links_rewritten += result.changed
         self._context.counts.links_left_alone.update(result.left_alone)
+        self._context.counting.add_links(
+            outgoing.page_id,
+            outgoing.channel,
+            now=self._context.clock.now(),
+            changed=result.changed,
+            left_alone={str(reason): count for reason, count in result.left_alone.items()},
+        )
         return attrs.evolve(outgoing, body=result.body) if result.changed else outgoing
 
     async def _has_suppressed(self, named: Iterable[str], app: App, *, at_once: bool) -> bool:

@@ -19,7 +19,7 @@ def circuit(*, limit: int = 4, **settings: Any) -> Circuit:
 
 def fail(subject: Circuit, now: float, lane: str) -> bool:
     assert subject.admit(now) is None
-    return subject.failed(now, lane=lane)
+    return subject.failed(now, lane=lane, began=now)
 
 
 def test_it_opens_when_the_records_of_several_users_fail_in_a_row() -> None:
@@ -47,6 +47,17 @@ def test_success_between_failures_keeps_it_closed() -> None:
             assert subject.admit(0.0) is None
             subject.succeeded(0.0)
     assert CircuitState.CLOSED is subject.state
+
+
+@pytest.mark.parametrize(("served_at", "opens"), [(0.0, True), (9.0, False)])
+def test_only_failures_during_which_nobody_was_served_open_it(served_at: float, opens: bool) -> None:
+    """Of a destination that serves others, those that hang prove nothing, however many of them end at once."""
+    subject = circuit(limit=9)
+    assert [None] * 6 == [subject.admit(0.0) for _ in range(6)]
+    subject.succeeded(served_at)
+    for number in range(5):
+        subject.failed(10.0, lane=f"lane{number}", began=0.0)
+    assert opens == subject.is_down
 
 
 def test_while_open_it_names_the_time_of_the_probe() -> None:
@@ -214,7 +225,7 @@ class CircuitMachine(RuleBasedStateMachine):
     @rule(how=st.sampled_from(["succeeded", "failed", "slowed", "refused", "abandoned"]), lane=st.integers(0, 3))
     def end(self, how: str, lane: int) -> None:
         self.under_way -= 1
-        arguments = {"lane": str(lane)} if how == "failed" else {}
+        arguments: dict[str, Any] = {"lane": str(lane), "began": self.now} if how == "failed" else {}
         getattr(self.subject, how)(self.now, **arguments)
 
     @invariant()

@@ -122,6 +122,19 @@ async def test_a_kind_that_hangs_does_not_delay_events_of_others(kind: Callable[
         assert 0.2 > world.worst_wait(is_purchase, 1.0, began)
 
 
+async def test_people_whose_records_hang_do_not_delay_those_of_others_at_one_destination() -> None:
+    """Every second one of a hundred; an event a second. Nobody waits longer than one request may take."""
+    world = SlowWorld()
+    world.slow.is_slow = lambda request: b'"fb_user_id":"h' in (request.body or b"")
+    async with world.running():
+        began = world.clock.monotonic()
+        for number in range(100):
+            await world.append(event(number, user=f"h{number % 50}"), event(number, user=f"u{number % 50}"))
+            await world.clock.advance(2)
+        assert 100 == len(world.slow.answered_at)
+        assert world.worst_wait(lambda _request: True, 2.0, began) < TIMEOUT
+
+
 @pytest.mark.parametrize("answer", [NO_ANSWER, OK])
 @pytest.mark.parametrize("backlog", [40, 2000])
 async def test_an_app_that_hangs_or_is_slow_does_not_delay_the_events_of_another(

@@ -83,6 +83,12 @@ def test_a_detail_is_found_under_up_to_three_encodings(detail: str, encodings: l
         "anna[at]example[.]org",
         "anna (at) example (dot) org",
         "anna_40example_2Eorg",
+        "anna_40example_org",
+        "USER_anna_berg_40mail-server_example_com",
+        "anna_40gmx24_de",
+        "anna_at_example_org",
+        "почта: anna собака example точка ru",
+        "почта=anna(собака)example.org",
         "data_" + base64.b64encode(ADDRESS.encode()).decode(),
         "u/" + base64.b64encode(ADDRESS.encode()).decode(),
         base64.b64encode(b"tel:01701234567").decode(),
@@ -154,6 +160,20 @@ def test_a_number_is_found_by_how_it_is_written(text: str) -> None:
         "<phone>01701234567</phone>",
         "phone%5B%5D=01701234567",
         "📞 01701234567",
+        "тел:01701234567",
+        "тел. 8 701 123 45 67",
+        "ТЕЛ_0170_1234567",
+        "телефон=01701234567",
+        "мобильный: 0170-1234",
+        "τηλ=2101234567",
+        "전화=01012345678",
+        "फ़ोन: 9812345678",
+        "هاتف=0501234567",
+        "tel:7042",
+        "tel:%2B7042",
+        '{"tel":7042}',
+        '{"tel": "70 42"}',
+        "тел=7042",
         "https://wa.me/491701234567",
     ],
 )
@@ -191,6 +211,18 @@ def test_a_number_is_found_by_a_word_near_it(text: str) -> None:
         '{"source":"mobile","order":1234567}',
         "af65fa0f-0039-0009-4714-55967861bdd6",
         "phone_24012345678901234",
+        "SIZE_40cm_de",
+        "SHOES_40EU_RED",
+        "BUY_40_org",
+        "LOOK_at_menu_de",
+        "LOOK_at_com",
+        "HOTEL:7042",
+        "tel:12",
+        "tel=2026x",
+        "тело=1234567",
+        "автомобиль=1234567",
+        "ТЕЛЕВИЗОР_1234567890",
+        "корм для собак",
     ],
 )
 def test_an_ordinary_payload_holds_none(text: str) -> None:
@@ -223,7 +255,9 @@ def test_a_very_long_text_is_held_back_unread() -> None:
     assert not holds_contact_details("x" * MOST_CHARACTERS)
 
 
-@pytest.mark.parametrize("text", ["1", "A", "00 ", "tel:1 ", "+1-", "a at ", "%25", "_", "61", "QUFB", "call "])
+@pytest.mark.parametrize(
+    "text", ["1", "A", "00 ", "tel:1 ", "+1-", "a at ", "%25", "_", "a_40", "_at_a", "tel=", "61", "QUFB", "call "]
+)
 def test_no_text_takes_for_ever(text: str) -> None:
     """It is examined before the answer to a webhook, and a stranger chooses it: there is no exponential case."""
     holds_contact_details((text * MOST_CHARACTERS)[:MOST_CHARACTERS])

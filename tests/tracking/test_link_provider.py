@@ -38,6 +38,12 @@ def shop(provider: LinkProvider, **settings: Any) -> TrackedBot:
     return TrackedBot(settings=settings, clock=plain.clock, store=plain.store, link_provider=provider)
 
 
+def body_with(url: str) -> dict[str, Any]:
+    body = body_to()
+    body["message"]["attachment"]["payload"]["buttons"][0]["url"] = url
+    return body
+
+
 async def test_a_provided_link_carries_the_parameters_too() -> None:
     """As any other SmartLink, with the person's id; the provider is called once while its answer is good."""
     shelf = Shelf(CATALOGUE)
@@ -78,9 +84,7 @@ async def test_a_link_into_messenger_with_a_route_of_its_own_is_asked_for_too() 
     ):
         shelf = Shelf({})
         bot = shop(shelf, smartlinks={"default": "https://acme.smart.link/x?url={url}", **settings})
-        body = body_to()
-        body["message"]["attachment"]["payload"]["buttons"][0]["url"] = "https://m.me/shop"
-        await bot.send(body)
+        await bot.send(body_with("https://m.me/shop"))
         assert asked == shelf.asked
         assert url_of(bot.sent[0]).startswith(begins)
 
@@ -136,10 +140,8 @@ async def test_the_catalogue_is_bounded() -> None:
     """The oldest answer goes first."""
     shelf = Shelf({})
     bot = shop(shelf, link_provider={"cache_size": 1})
-    body = body_to()
     for url in ("https://a.example/", "https://b.example/", "https://a.example/"):
-        body["message"]["attachment"]["payload"]["buttons"][0]["url"] = url
-        await bot.send(body)
+        await bot.send(body_with(url))
     assert 3 == len(shelf.asked)
 
 
@@ -151,6 +153,40 @@ async def test_rewrite_uses_what_is_known() -> None:
     await bot.send(body_to())
     assert "acme.smart.link/shoes7" in str(bot.kochava.rewrite(body_to()))
     assert 1 == len(shelf.asked)
+
+
+@pytest.mark.parametrize("link", ["https://go.acme.example/s7", "https://go.acme.example/to/{path}/{user_id}?u={url}"])
+async def test_a_provided_link_is_not_replaced_again(link: str) -> None:
+    """Whatever its host, by a second layer or `rewrite`; nor is the provider asked for it."""
+    shelf = Shelf({"https://shop.example/shoes": link})
+    bot = shop(shelf, smartlinks=SMARTLINKS)
+    await bot.send(body_to())
+    sent = bot.sent[-1].body
+    assert url_of(bot.sent[-1]).startswith("https://go.acme.example/")
+
+    assert sent == bot.kochava.rewrite(sent)
+    await bot.send(sent)
+
+    assert sent == bot.sent[-1].body
+    assert ["https://shop.example/shoes"] == shelf.asked
+
+
+async def test_other_addresses_of_a_provided_links_host_are_replaced() -> None:
+    """The host may be the shop's own."""
+    shelf = Shelf({"https://shop.example/shoes": "https://acme.example/s7"})
+    bot = shop(shelf, smartlinks=SMARTLINKS)
+    await bot.send(body_to())
+    await bot.send(body_with("https://acme.example/imprint"))
+    assert url_of(bot.sent[-1]).startswith("https://acme.smart.link/")
+
+
+async def test_a_provider_may_give_an_address_on_its_own_host() -> None:
+    """Then the address itself, with another query, is still asked for."""
+    shelf = Shelf({f"https://shop.example/shoes{query}": "https://shop.example/shoes?v=1" for query in ("", "?size=4")})
+    bot = shop(shelf)
+    for url in ("https://shop.example/shoes", "https://shop.example/shoes?size=4"):
+        await bot.send(body_with(url))
+    assert ["https://shop.example/shoes?v=1"] * 2 == [url_of(sent).partition("&")[0] for sent in bot.sent]
 
 
 async def test_an_address_that_cannot_be_encoded_stays() -> None:

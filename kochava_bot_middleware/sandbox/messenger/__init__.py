@@ -42,6 +42,7 @@ SAPI     O/reference/send-api
 SAV      B/send-messages/saving-assets
 SEC      developers.facebook.com/docs/graph-api/guides/secure-requests
 SND      B/send-messages
+STK      B/send-messages/sticker-api
 URL      B/send-messages/buttons/url
 USR      B/identity/user-profile
 UTL      B/send-messages/utility-messages

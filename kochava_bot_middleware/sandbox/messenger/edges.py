@@ -1,4 +1,4 @@
-"""The Graph API's edges of a Page other than messages: profile, menus, uploads, personas, thread control."""
+"""The Graph API's edges of a Page other than messages: profile, menus, uploads, personas, threads, subscription."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .buttons import PROFILE_PROPERTIES, check_menu, check_profile
 from .fields import text, web_url
 from .graph import NO_MATCHING_USER, GraphRefusal, ReceivedCall, refuse_unless
 from .marketing import UNSUBSCRIBE, unsubscribe
-from .page import SandboxPage
+from .page import APP_ID, SandboxPage
 from .rules import check_attachment
 
 Edge = Callable[[ReceivedCall, SandboxPage], dict[str, Any]]
@@ -95,6 +95,18 @@ def thread_control(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
     return {"success": True}
 
 
+def subscribed_apps(call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
+    """Subscribe the app to fields of the Page's webhooks, or list them; every webhook is delivered in any case."""
+    # messenger.md 1, subscription [WH].
+    if call.method == "GET":
+        is_subscribed = bool(page.subscribed_fields)
+        return {"data": [{"id": APP_ID, "subscribed_fields": page.subscribed_fields}] if is_subscribed else []}
+    fields = _names(call.field("subscribed_fields"))
+    refuse_unless(fields, "The parameter subscribed_fields is required")
+    page.subscribed_fields = fields
+    return {"success": True}
+
+
 def _names(fields: Any) -> list[str]:
     if isinstance(fields, str):
         return [name for name in fields.split(",") if name]
@@ -119,5 +131,6 @@ EDGES: dict[tuple[str, str], Edge] = {
     **{(method, "custom_user_settings"): custom_user_settings for method in ("GET", "POST", "DELETE")},
     ("POST", UNSUBSCRIBE): unsubscribe,
     **{(method, "personas"): personas for method in ("GET", "POST")},
+    **{(method, "subscribed_apps"): subscribed_apps for method in ("GET", "POST")},
 }
 """The edges by method and name."""

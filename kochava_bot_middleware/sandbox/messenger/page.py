@@ -10,6 +10,8 @@ import attrs
 
 from .users import SimulatedUser
 
+APP_ID = "1517776481860111"
+
 
 @attrs.define(kw_only=True)
 class SandboxPage:
@@ -35,6 +37,7 @@ class SandboxPage:
     numbers: Iterator[int] = attrs.field(factory=itertools.count)
     order_numbers: set[str] = attrs.field(factory=set)
     thread_owners: dict[str, str | None] = attrs.field(factory=dict)
+    subscribed_fields: list[str] = attrs.field(factory=list)
 
     def new_id(self) -> str:
         """An id for something that the Page creates."""

@@ -36,13 +36,19 @@ def _tag(param: str, value: Any, page: SandboxPage) -> None:
     one_of("HUMAN_AGENT", *(() if page.instagram else ("CUSTOMER_FEEDBACK",)))(param, value, page)
 
 
+def _persona(param: str, value: Any, page: SandboxPage) -> None:
+    # messenger.md 3, `persona_id`; 5, `personas` [PER].
+    identifier(param, value, page)
+    refuse_unless(str(value) in page.personas, f"param {param} must be the id of a persona of this Page.")
+
+
 _ENVELOPE = {
     # messenger.md 3, `messaging_type`, `tag`, `notification_type` [SAPI, UTL].
     "messaging_type": given(one_of("RESPONSE", "UPDATE", "MESSAGE_TAG", "UTILITY")),
     "tag": given(_tag),
     "notification_type": given(one_of("REGULAR", "SILENT_PUSH", "NO_PUSH")),
-    # messenger.md 3, `persona_id`, `reply_to` and `thread_control` [PER, SAPI, CR].
-    "persona_id": given(identifier),
+    "persona_id": given(_persona),
+    # messenger.md 3, `reply_to` and `thread_control` [SAPI, CR].
     "reply_to": given(members({"mid": identifier})),
     "thread_control": given(members({"control_type": one_of("pass", "release")}, {"app_id": given(identifier)})),
 }
@@ -132,8 +138,8 @@ def _attachments(param: str, value: Any, page: SandboxPage) -> None:
     items(10)(param, value, page)
 
 
-# messenger.md 4.26, utility template [UTL].
-_TEMPLATE = members({"name": text(512)}, closed=False)
+# messenger.md 4.26, utility template [UTL]: text that was not approved has no place in it.
+_TEMPLATE = members({"name": text(512)}, dict.fromkeys(("language", "components"), anything))
 
 
 def _template(param: str, value: Any, page: SandboxPage) -> None:
@@ -181,7 +187,7 @@ def _quick_reply(param: str, reply: Any, page: SandboxPage) -> None:
         title(f"{param}[title]", reply.get("title"), page)
 
 
-# messenger.md 3, `message` [SAPI, QR].
+# messenger.md 3, `message` [SAPI, QR]; 1, ids [STK].
 _MESSAGE = members(
     {
         "text": given(_text),
@@ -189,6 +195,7 @@ _MESSAGE = members(
         "quick_replies": given(items(13, _quick_reply)),
         "metadata": given(text(MAXIMUM_METADATA)),
         "template": given(_template),
+        "sticker_id": given(identifier),
     },
-    dict.fromkeys(("attachment", "sticker_id", "is_reusable"), anything),
+    dict.fromkeys(("attachment", "is_reusable"), anything),
 )

@@ -7,8 +7,8 @@ from typing import Any
 
 import attrs
 
-from .server import APP_ID
-from .webhooks import SentWebhook, make_change, make_webhook
+from .page import APP_ID
+from .webhooks import SentWebhook, make_webhook
 
 OTHER_APP_ID = "26390203743090"
 PHOTO = "https://images.example/shoe.png"
@@ -53,7 +53,7 @@ def sample_webhook(
     if kind not in CHANGES:
         return make_webhook(kind, members, **about)
     person = "user" if kind == "inbox_labels" else "from"
-    return make_change(kind, {"value": {person: {"id": user_id}, **members}}, **about)
+    return make_webhook(kind, {"value": {person: {"id": user_id}, **members}}, array="changes", **about)
 
 
 def _message(**more: Any) -> Callable[[SampleContent], dict[str, Any]]:

@@ -7,25 +7,25 @@ import uuid
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import aiohttp
 import attrs
 import yarl
 from aiohttp import web
 
-from ..local_server import LocalServer
+from ..local_server import CONTENT, LocalServer
 from .browser import Visit, visit
 from .edges import EDGES, user_profile
 from .graph import NO_MATCHING_USER, WINDOW_CLOSED, GraphRefusal, ReceivedCall, authorize, read_call, refuse_unless
 from .marketing import paid_recipient
-from .page import SandboxPage
+from .page import APP_ID, SandboxPage
 from .rules import RECIPIENT_KEYS, check_send
 from .users import SentMessage, SimulatedUser
-from .webhooks import MessengerOptions, SentWebhook, WebhookDelivery, WebhookOutcome, make_change, make_webhook
+from .webhooks import MessengerOptions, SentWebhook, WebhookArray, WebhookDelivery, WebhookOutcome, make_webhook
 
 # messenger.md 2, window openers [SND]; 3, `tag` [SAPI].
 WINDOW_SECONDS = 24 * 3600
 TAGGED_SECONDS = 7 * 24 * 3600
 COMMENT = "comment_id"
-APP_ID = "1517776481860111"
 
 
 @attrs.frozen(kw_only=True)
@@ -165,8 +165,9 @@ class LocalMessenger(LocalServer):
             "hub.challenge": challenge,
         }
         url = yarl.URL(self.webhook_url or "").update_query(query)
-        async with self.webhooks.session().get(url, allow_redirects=False) as response:
-            return response.status == 200 and await response.text() == challenge
+        timeout = aiohttp.ClientTimeout(total=self._options.answer_within_seconds)
+        async with self.webhooks.session().get(url, timeout=timeout, allow_redirects=False) as response:
+            return response.status == 200 and await response.read() == challenge.encode()
 
     async def visit(self, url: str) -> Visit:
         """Open *url* in a browser, which follows redirects as long as they stay on local servers."""
@@ -179,7 +180,7 @@ class LocalMessenger(LocalServer):
     async def comment(self, person: SimulatedUser, value: Mapping[str, Any]) -> WebhookOutcome | None:
         """Deliver a comment of *person*, to whom a private reply can then be sent."""
         self.join("comment_id", value["id"], person)
-        return await self.webhooks.deliver(self._change(person, "comments", {"value": value}))
+        return await self.webhooks.deliver(self._webhook(person, "comments", {"value": value}, array="changes"))
 
     async def redeliver_everything(self) -> list[int | None]:
         """Deliver every acknowledged webhook once more, byte for byte, in order; returns the statuses."""
@@ -204,6 +205,7 @@ class LocalMessenger(LocalServer):
         try:
             call = await read_call(request)
             body = call.body
+            CONTENT.set(call.content)
             return web.json_response(self._serve(call))
         except GraphRefusal as refusal:
             answer = refusal.body(f"A{next(self._numbers):010x}")
@@ -235,7 +237,7 @@ class LocalMessenger(LocalServer):
         return edge(call, page)
 
     def _send(self, call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
-        body = {name: value for name, value in call.body.items() if name not in ("access_token", "appsecret_proof")}
+        body = call.content
         check_send(body, page, has_file=call.has_file)
         name = next(name for name in RECIPIENT_KEYS if body["recipient"].get(name))
         person = self._reach(page, name, str(body["recipient"][name]), body)
@@ -253,25 +255,16 @@ class LocalMessenger(LocalServer):
     def _send_paid(self, call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
         person = paid_recipient(call, page, self.clock.now())
         mid, tracking_id = self.next_mid(), str(uuid.uuid4())
-        body = {name: value for name, value in call.body.items() if name not in ("access_token", "appsecret_proof")}
+        body = call.content
         sent = SentMessage(mid=mid, page_id=page.page_id, user_id=person.user_id, body=body, at=self.clock.now())
         self.sent.append(sent)
         person.receive(sent)
         if self._options.deliveries:
             receipt: dict[str, Any] = {"recipient_id": person.user_id, "page_id": page.page_id, "mid": mid}
             receipt |= {"timestamp": int(self.clock.now()), "marketing_message_tracking_id": tracking_id}
-            self.webhooks.deliver_later(self._change(person, "marketing_message_deliveries", receipt))
+            change = self._webhook(person, "marketing_message_deliveries", receipt, array="changes")
+            self.webhooks.deliver_later(change)
         return {"success": True, "marketing_message_tracking_id": tracking_id}
-
-    def _change(self, person: SimulatedUser, field: str, members: Mapping[str, Any]) -> SentWebhook:
-        return make_change(
-            field,
-            members,
-            page_id=person.page_id,
-            user_id=person.user_id,
-            instagram=person.instagram,
-            now=self.clock.now(),
-        )
 
     def _kept(self, sent: SentMessage, page: SandboxPage) -> dict[str, str]:
         payload = sent.payload
@@ -317,7 +310,9 @@ class LocalMessenger(LocalServer):
                 delivery["mids"] = [mid]
             self.webhooks.deliver_later(self._webhook(person, "delivery", {"delivery": delivery}))
 
-    def _webhook(self, person: SimulatedUser, kind: str, content: Mapping[str, Any]) -> SentWebhook:
+    def _webhook(
+        self, person: SimulatedUser, kind: str, content: Mapping[str, Any], *, array: WebhookArray = "messaging"
+    ) -> SentWebhook:
         return make_webhook(
             kind,
             content,
@@ -325,6 +320,7 @@ class LocalMessenger(LocalServer):
             user_id=person.user_id,
             instagram=person.instagram,
             now=self.clock.now(),
+            array=array,
         )
 
 

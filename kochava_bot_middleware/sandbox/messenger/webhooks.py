@@ -21,6 +21,9 @@ from ...clock import Clock, SystemClock
 RETRY_WAITS = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds before each further attempt."""
 
+WebhookArray = Literal["messaging", "changes"]
+"""Where the item of a webhook stands in its entry."""
+
 
 @attrs.frozen(kw_only=True)
 class MessengerOptions:
@@ -84,6 +87,7 @@ class WebhookOutcome:
         attempts: How many requests it took.
         status: HTTP status of the last answer; ``None`` when there was none in time.
         at: When it was acknowledged or abandoned, in seconds since the epoch.
+        again: Whether a further attempt follows, so that this is not the end.
     """
 
     webhook: SentWebhook
@@ -91,6 +95,7 @@ class WebhookOutcome:
     attempts: int
     status: int | None
     at: float
+    again: bool = False
 
 
 def facebook_json(value: Any) -> bytes:
@@ -147,13 +152,27 @@ def signed_webhook(
 
 
 def make_webhook(
-    kind: str, content: Mapping[str, Any], *, page_id: str, user_id: str, instagram: bool, now: float
+    kind: str,
+    content: Mapping[str, Any],
+    *,
+    page_id: str,
+    user_id: str,
+    instagram: bool,
+    now: float,
+    array: WebhookArray = "messaging",
 ) -> SentWebhook:
-    """A webhook about one user, who is its sender unless it is an echo; *content* are the item's own members."""
+    """
+    A webhook about one user, who is its sender unless it is an echo.
+
+    Args:
+        content: The item's own members.
+        array: Whether the item is one of ``messaging``, or of ``changes``, whose field is *kind*.
+    """
+    at = int(now * 1000)
     page, user = {"id": page_id}, {"id": user_id}
     sender, recipient = (page, user) if kind == "echo" else (user, page)
-    at = int(now * 1000)
-    item = {"sender": sender, "recipient": recipient, "timestamp": at, **content}
+    usual = {"sender": sender, "recipient": recipient, "timestamp": at} if array == "messaging" else {"field": kind}
+    item = {**usual, **content}
     own = content.get("message") or content.get("postback") or {}
     return SentWebhook(
         kind=kind,
@@ -161,22 +180,17 @@ def make_webhook(
         user_id=user_id,
         mid=own.get("mid") if isinstance(own, Mapping) else None,
         item=item,
-        raw=_body([item], page_id, at, instagram=instagram),
+        raw=_body([item], page_id, at, instagram=instagram, array=array),
     )
 
 
-def make_change(
-    field: str, members: Mapping[str, Any], *, page_id: str, user_id: str, instagram: bool, now: float
-) -> SentWebhook:
-    """A webhook with a change about one user; *members* are beside the field."""
-    at = int(now * 1000)
-    item = {"field": field, **members}
-    raw = _body([item], page_id, at, instagram=instagram, array="changes")
-    return SentWebhook(kind=field, page_id=page_id, user_id=user_id, item=item, raw=raw)
-
-
 def _body(
-    items: Sequence[Mapping[str, Any]], page_id: str, at: int, *, instagram: bool, array: str = "messaging"
+    items: Sequence[Mapping[str, Any]],
+    page_id: str,
+    at: int,
+    *,
+    instagram: bool,
+    array: WebhookArray = "messaging",
 ) -> bytes:
     entry = {"id": page_id, "time": at, array: items}
     return facebook_json({"object": "instagram" if instagram else "page", "entry": [entry]})
@@ -191,7 +205,8 @@ class WebhookDelivery:
         acknowledged: Answered 200, in the order of their acknowledgement.
         abandoned: Given up after all attempts. The bot may have received them nevertheless.
         answer_seconds: How long each 200 took, from the request to the end of the answer.
-        watchers: Each is called with every webhook of `deliver`: first with ``None``, and with its outcome at the end.
+        watchers: Each is called with every webhook of `deliver`: first with ``None``, then with its outcome after each
+            attempt that failed, and at the end.
     """
 
     def __init__(self, app_secret: str, options: MessengerOptions) -> None:
@@ -214,31 +229,39 @@ class WebhookDelivery:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def deliver(self, webhook: SentWebhook) -> WebhookOutcome | None:
+    async def deliver(self, webhook: SentWebhook, *, again: bool = True) -> WebhookOutcome | None:
         """
         Deliver *webhook* after the user's earlier ones; returns when it is acknowledged or abandoned.
+
+        Args:
+            webhook: Which one.
+            again: Whether it is tried again when it is not answered 200.
 
         Returns:
             The outcome; ``None`` if no `url` is set.
         """
         if self.url is None:
             return None
-        for watcher in self.watchers:
-            watcher(webhook, None)
+        self._tell(webhook, None)
         lock = self._locks.setdefault((webhook.page_id, webhook.user_id), asyncio.Lock())
         async with lock:
-            outcome = await self._deliver_now(webhook)
+            outcome = await self._deliver_now(webhook, self._options.retry_waits if again else ())
         (self.acknowledged if outcome.acknowledged else self.abandoned).append(outcome)
-        for watcher in self.watchers:
-            watcher(webhook, outcome)
+        self._tell(webhook, outcome)
         return outcome
 
-    async def _deliver_now(self, webhook: SentWebhook) -> WebhookOutcome:
+    def _tell(self, webhook: SentWebhook, outcome: WebhookOutcome | None) -> None:
+        for watcher in self.watchers:
+            watcher(webhook, outcome)
+
+    async def _deliver_now(self, webhook: SentWebhook, waits: Sequence[float]) -> WebhookOutcome:
         redelivery = self._options.redelivery
         twice = redelivery != "never" and self._chance.random() < self._options.redelivery_probability
         status: int | None = None
         attempts = 0
-        for wait in (0.0, *self._options.retry_waits):
+        for wait in (0.0, *waits):
+            if attempts:
+                self._tell(webhook, self._outcome(webhook, attempts, status, again=True))
             if wait > 0:
                 await self._clock.sleep(wait)
             copies = 2 if twice and redelivery == "at once" else 1
@@ -250,12 +273,18 @@ class WebhookDelivery:
         if twice and status == 200 and redelivery == "afterwards":
             await self.post(webhook)
             attempts += 1
+        return self._outcome(webhook, attempts, status)
+
+    def _outcome(
+        self, webhook: SentWebhook, attempts: int, status: int | None, *, again: bool = False
+    ) -> WebhookOutcome:
         return WebhookOutcome(
             webhook=webhook,
             acknowledged=status == 200,
             attempts=attempts,
             status=status,
             at=self._clock.now(),
+            again=again,
         )
 
     async def post(self, webhook: SentWebhook) -> int | None:

@@ -14,7 +14,10 @@ from kochava_bot_middleware.sandbox.messenger.page import SandboxPage
 from kochava_bot_middleware.sandbox.messenger.rules import check_send
 
 PAGE = SandboxPage(
-    profile={"whitelisted_domains": ["https://shop.example"]}, attachment_ids={"99"}, order_numbers={"order-1"}
+    profile={"whitelisted_domains": ["https://shop.example"]},
+    attachment_ids={"99"},
+    order_numbers={"order-1"},
+    personas={"1": {}},
 )
 INSTAGRAM = SandboxPage(instagram=True)
 URL_BUTTON = {"type": "web_url", "title": "Show Website", "url": "https://shop.example/"}
@@ -296,6 +299,14 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[int, int | None, str]]] = {
         send({"text": "x"}, thread_control="pass"),
         (100, None, "param thread_control must be an object."),
     ),
+    "persona of another Page": (
+        send({"text": "x"}, persona_id="2"),
+        (100, None, "param persona_id must be the id of a persona of this Page."),
+    ),
+    "sticker of the wrong type": (
+        send({"sticker_id": ["369239263222822"]}),
+        (100, None, "param message[sticker_id] must be a string."),
+    ),
     "persona of the wrong type": (
         send({"text": "x"}, persona_id=["1"]),
         (100, None, "param persona_id must be a string."),
@@ -316,6 +327,14 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[int, int | None, str]]] = {
     "action as utility": (
         {"recipient": {"id": "7"}, "sender_action": "typing_on", **UTILITY},
         (100, None, "param message[template] is required for messaging_type UTILITY."),
+    ),
+    "utility template with text of its own": (
+        send({"template": {"name": "order_update", "text": "Buy!"}}, **UTILITY),
+        (100, None, 'Invalid keys "text" were found in param "message[template]".'),
+    ),
+    "text beside a utility template": (
+        send({**UTILITY_TEMPLATE, "text": "Buy!"}, **UTILITY),
+        (100, None, "param message must have either text or attachment."),
     ),
     "utility template without a name": (
         send({"template": {}}, **UTILITY),

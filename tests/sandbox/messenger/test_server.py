@@ -241,6 +241,18 @@ async def test_personas_and_thread_control(seven: LocalMessenger, client: aiohtt
     assert (200, {"data": [{"thread_owner": {"app_id": "263902037430900"}}]}) == owner
 
 
+async def test_an_app_subscribes_to_fields_of_webhooks(seven: LocalMessenger, client: aiohttp.ClientSession) -> None:
+    """Named in the query or the body."""
+    path = "/v26.0/me/subscribed_apps"
+    assert code(await call(client, seven, path, {})) == (400, 100, None)
+    assert await call(client, seven, f"{path}?subscribed_fields=messages,messaging_postbacks", {}) == (
+        200,
+        {"success": True},
+    )
+    _, listed = await call(client, seven, path, None, method="GET")
+    assert [["messages", "messaging_postbacks"]] == [app["subscribed_fields"] for app in listed["data"]]
+
+
 async def test_an_unknown_edge_is_refused(seven: LocalMessenger, client: aiohttp.ClientSession) -> None:
     """Error 2500."""
     assert code(await call(client, seven, "/v26.0/me/message_creatives")) == (400, 2500, None)
