@@ -345,7 +345,7 @@ def _person_as_known(part: RecordedPerson, stored: Mapping[StateKey, bytes]) -> 
         return part.person
     names = [key for key, values in known.ids.items() if name in values]
     # The first channel is assumed where none is known, so what is known of another one was certain.
-    for channel in reversed(Channel):
+    for channel in reversed(Channel) if names else ():
         person = attrs.evolve(part.person, channel=channel)
         if identity.key_of(person) in names:
             return person
