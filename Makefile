@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517
 
-.PHONY: demo test check bench docs package lint types imports clean
+.PHONY: demo test check bench docs package pictures lint types imports clean
 
 # The page in a browser; without a display, the conversation in the terminal.
 demo: $(VENV)/core
@@ -39,6 +39,10 @@ package: $(VENV)/dev
 	@$(BIN)/python -m build --outdir dist . >/dev/null
 	@.ci/smoke $(BIN)/python dist/*.whl dist/*.tar.gz
 
+# Needs Chromium: .ci/chromium installs it.
+pictures: $(VENV)/test
+	@$(BIN)/python -m docs.make_pictures
+
 clean:
 	rm -rf $(VENV) build dist site *.egg-info
 
@@ -56,10 +60,6 @@ $(VENV)/bench: $(BIN)/python setup.cfg setup.py
 
 $(VENV)/dev: $(BIN)/python setup.cfg setup.py
 	@$(PIP) --editable '.[test,dev]'
-	@touch $@
-
-$(VENV)/bench: $(BIN)/python setup.cfg setup.py
-	@$(PIP) --editable '.[test,bench]'
 	@touch $@
 
 $(VENV)/docs: $(BIN)/python setup.cfg setup.py

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]
-from huey.storage import SqliteStorage  # type: ignore[import-untyped]
+from huey.storage import SqliteStorage
 from rich.console import Console
 
 from kochava_bot_middleware.store.contract import Store

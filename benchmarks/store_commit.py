@@ -22,8 +22,10 @@ from typing import Any
 
 from rich.console import Console
 
+from kochava_bot_middleware.store.day_counts import label_of
 from kochava_bot_middleware.store.records import Entry, Lease, Outcome, Settlement, Unit
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
+from kochava_bot_middleware.tracking.counting import Facts
 
 from .row import Row, table_of
 
@@ -108,17 +110,29 @@ async def bare_rate(folder: Path, schema: tuple[str, ...], callers: int, commits
         loop.stop()
 
 
-def entry(entry_id: str, lane: str) -> Entry:
-    return Entry(id=entry_id, queue="track", lane=lane, created_at=1.0, body=BODY)
+LABELS = tuple(
+    label_of(20_000, Facts("1001", "messenger", "engagement", name, "USD").to_text(), 1_990_000)
+    for name in ("Purchase", "View", "Search", "Rating")
+)
+"""Of entries that are counted by day."""
 
 
-async def store_rate(folder: Path, callers: int, commits: int, *, cycle: bool = False) -> float:
+def entry(entry_id: str, lane: str, label: str = "") -> Entry:
+    return Entry(id=entry_id, queue="track", lane=lane, created_at=time.time(), body=BODY, label=label)
+
+
+async def store_rate(
+    folder: Path, callers: int, commits: int, *, cycle: bool = False, labels: tuple[str, ...] = ("",)
+) -> float:
     """Commits of one entry each; with *cycle* each is leased with its commit and settled by a second one."""
+    next_label = itertools.cycle(labels).__next__
     store = SqliteStore(folder / f"{secrets.token_hex(4)}.db")
     lease = Lease(queue="track", seconds=60.0) if cycle else None
 
     async def commit() -> None:
-        answer = await store.commit(Unit(appends=[entry(secrets.token_hex(16), secrets.token_hex(8))], lease=lease))
+        answer = await store.commit(
+            Unit(appends=[entry(secrets.token_hex(16), secrets.token_hex(8), next_label())], lease=lease)
+        )
         for claim in answer.leased:
             await store.commit(Unit(settlements=[Settlement(claim=claim, outcome=Outcome.DONE)]))
 
@@ -155,13 +169,29 @@ async def rows(rounds: int = 3, commits: int = 20_000, callers: int = 256) -> li
     ]
 
 
+async def counted_rows(rounds: int = 7, commits: int = 10_000, callers: int = 256) -> list[Row]:
+    """What it costs to count by day: processor time of commits, as a part of those that count nothing."""
+
+    async def microseconds(folder: Path, labels: tuple[str, ...]) -> float:
+        began = time.process_time()
+        await store_rate(folder, callers, commits, cycle=True, labels=labels)
+        return (time.process_time() - began) * 1e6 / (2 * commits)
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        pairs = [(await microseconds(folder, LABELS), await microseconds(folder, ("",))) for _ in range(rounds)]
+    what = f"processor time of a commit, {callers} callers: counted by day"
+    return [Row.of_rounds(pairs, what=what, floor="the same, not counted", unit="µs", budget=1.1)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--callers", type=int, default=256)
     parser.add_argument("--commits", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    Console().print(table_of(asyncio.run(rows(arguments.rounds, arguments.commits, arguments.callers))))
+    measured = asyncio.run(rows(arguments.rounds, arguments.commits, arguments.callers))
+    Console().print(table_of([*measured, *asyncio.run(counted_rows(callers=arguments.callers))]))
 
 
 if __name__ == "__main__":

@@ -20,14 +20,13 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 from rich.console import Console
 
 from .row import Row, table_of
 from .webhook_server import SECRET
 
-SERVERS = {"floor": "", "ours": "", "frozen": ", gc.freeze() at the start"}
+SERVERS = {"floor": "", "ours": "", "tuned": ", tune_gc"}
 """And what the rows say of each."""
 
 _numbers = itertools.count(1)
@@ -75,13 +74,12 @@ async def ask(port: int, requests: list[bytes], callers: int) -> tuple[float, fl
 
 
 @asynccontextmanager
-async def server(which: str, folder: Path) -> AsyncIterator[int]:
+async def started(*command: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    """The process of *command*, to which the port where it shall listen is added, and that port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.webhook_server", which, str(folder), str(port)
-    )
+    process = await asyncio.create_subprocess_exec(*command, str(port))
     try:
         while True:
             try:
@@ -90,7 +88,7 @@ async def server(which: str, folder: Path) -> AsyncIterator[int]:
                 break
             except OSError:
                 await asyncio.sleep(0.05)
-        yield port
+        yield process, port
     finally:
         process.kill()
         await process.wait()
@@ -104,7 +102,8 @@ async def rows(rounds: int = 5, size: int = 2_000, callers: int = 64) -> list[Ro
         ports = {}
         for which in SERVERS:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
-            ports[which] = await stack.enter_async_context(server(which, Path(folder)))
+            command = (sys.executable, "-m", "benchmarks.webhook_server", which, folder)
+            _, ports[which] = await stack.enter_async_context(started(*command))
         for number in range(rounds + 1):
             for which, port in ports.items():
                 rate, tail = await ask(port, [request() for _ in range(size)], callers)

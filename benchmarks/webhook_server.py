@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import hashlib
 import hmac
 import logging
@@ -77,11 +76,14 @@ def floor(folder: Path) -> web.Application:
     return app
 
 
-def ours(folder: Path) -> web.Application:
+def ours(folder: Path, *, tune_gc: bool = False, **settings: Any) -> web.Application:
     """A bot whose handler answers nothing, with the middleware; delivery is left to a separate worker."""
-    bot = MessengerBot.from_dict({"page_access_token": "t", "app_secret": SECRET, "verify_token": "v"})
+    bot = MessengerBot.from_dict(
+        {"page_access_token": "t", "app_secret": SECRET, "verify_token": "v", "tune_gc": tune_gc}
+    )
+    store = f"sqlite:///{folder / 'ours.db'}"
     kochava = KochavaMiddleware.from_dict(
-        {"kochava_app_id": "kobench", "store": f"sqlite:///{folder / 'ours.db'}", "worker": "separate"}
+        {"kochava_app_id": "kobench", "store": store, "worker": "separate", **settings}
     )
     bot.add_middleware(kochava)
 
@@ -92,22 +94,15 @@ def ours(folder: Path) -> web.Application:
     return bot.app()
 
 
-def frozen(folder: Path) -> web.Application:
-    """Ours, with what was made by the start left out of garbage collections, as the page on scaling advises."""
-
-    async def freeze(_app: web.Application) -> None:
-        gc.collect()
-        gc.freeze()
-
-    app = ours(folder)
-    app.on_startup.append(freeze)
-    return app
+def tuned(folder: Path) -> web.Application:
+    """Ours, with `BotSettings.tune_gc`."""
+    return ours(folder, tune_gc=True)
 
 
 def main() -> None:
     which, folder, port = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     logging.disable(logging.WARNING)
-    app = {"floor": floor, "ours": ours, "frozen": frozen}[which](folder)
+    app = {"floor": floor, "ours": ours, "tuned": tuned}[which](folder)
     web.run_app(app, host="127.0.0.1", port=port, access_log=None, print=None)
 
 

@@ -6,8 +6,8 @@ A class exists only where a caller reacts differently to it:
 ```text
 KochavaBotError
 ├── SettingsError              fix the settings; every violation is listed
-├── RegistrationError          fix the code: a handler, decorator or middleware cannot work that way
-├── TrackingError              fix the call: Kochava would refuse the event (raised in strict mode only)
+├── RegistrationError          fix the code
+├── TrackingError              fix the call
 ├── WebhookError               refuse the request with `status`
 │   ├── SignatureError         403
 │   └── NotAWebhook            400
@@ -18,12 +18,12 @@ KochavaBotError
 │   ├── TokenInvalidError      reconnect the Page
 │   ├── PermissionDeniedError  ask Facebook for the permission
 │   ├── TemporarySendError     send again
-│   ├── DeliveryUnknownError   perhaps sent: decide whether a duplicate is worse than a loss
+│   ├── DeliveryUnknownError   perhaps sent: risk a duplicate, or a loss
 │   └── BadRequestError        fix the message
 └── StoreError                 the store failed
-    ├── NotStorable            it can never keep this unit, but goes on with others: set the unit aside
-    └── StoreUnavailable       it cannot be reached or written now: repeat
-        └── StoreUnusable      not before somebody repairs it; the message says how
+    ├── NotStorable            not this unit, but others
+    └── StoreUnavailable       not now: repeat
+        └── StoreUnusable      not before it is repaired
             └── SchemaTooNew   a newer release wrote it: upgrade
 ```
 """

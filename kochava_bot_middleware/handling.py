@@ -160,12 +160,13 @@ def _ids_of(event: Event) -> set[str]:
 @contextmanager
 def handling_of(*handlings: Handling) -> Iterator[None]:
     """Make *handlings* the current ones, and close them at the end."""
-    with narrowed_to(*handlings):
-        try:
-            yield
-        finally:
-            for handling in handlings:
-                handling.close()
+    token = _current.set(handlings)
+    try:
+        yield
+    finally:
+        for handling in handlings:
+            handling.close()
+        _current.reset(token)
 
 
 @contextmanager

@@ -54,6 +54,9 @@ class SyncKochava(CallsAtOnce):
     ends, it delivers what waits, for `KochavaSettings.drain_seconds` at most, and stops. Where the middleware was
     started in an event loop that runs in another thread, as `KochavaMiddleware.sync`, the calls run there.
 
+    With the arguments, answers and errors that they have there: ``flush``, ``parse``, ``track``, ``identify``,
+    ``rewrite``, ``entry_link``, ``opt_out``, ``opt_in``, ``forget`` and ``added_to``.
+
     Example:
         ```python
         kochava = SyncKochava.from_dict({"kochava_app_id": "kobotdemo1234"})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -307,3 +309,28 @@ async def test_events_at_risk_are_counted_until_the_store_works() -> None:
     await bot.stop()
 
     assert (200, 1) == (answer.status, at_risk)
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """Python's garbage collector is afterwards as it was before."""
+    thresholds = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
+
+
+@pytest.mark.usefixtures("collector")
+async def test_garbage_collections_are_tuned_when_the_settings_say_so() -> None:
+    """It concerns the whole process, so only then."""
+    thresholds = gc.get_threshold()
+    bot = make_bot()
+    await bot.start()
+    assert (0, thresholds) == (gc.get_freeze_count(), gc.get_threshold())
+    await bot.stop()
+
+    bot = make_bot(tune_gc=True)
+    await bot.start()
+    assert gc.get_freeze_count() > 0
+    assert gc.get_threshold()[0] > thresholds[0]
+    await bot.stop()

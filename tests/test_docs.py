@@ -120,6 +120,8 @@ async def test_metrics_named_in_the_text_exist() -> None:
 
     assert named
     assert named <= known, named - known
+    described = set(re.findall(r"``(kochava_bot_\w+)``", Metrics.__doc__ or ""))
+    assert described == {name for name in known if not name.endswith("_created")}
 
 
 ADDRESS = re.compile(r"(?!https?:)[a-z]+://[^\s…]*")

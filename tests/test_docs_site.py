@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import kochava_bot_middleware
-from tests.docs_pages import DOCS, PAGES, ROOT
+from tests.docs_pages import DOCS, PAGES, ROOT, prose_of
 
 API = sorted((DOCS / "api").glob("*.md"))
 ENTRIES = [entry for page in API for entry in re.findall(r"^::: ([\w.]+)$", page.read_text("utf-8"), re.MULTILINE)]
@@ -29,3 +29,10 @@ def test_every_public_name_has_an_entry_in_the_reference() -> None:
     }
 
     assert {"BotSettings", "KochavaSettings", "Mode", "events"} == missing
+
+
+def test_the_pages_are_short() -> None:
+    """All together, without code blocks and without the page of settings, which is generated."""
+    words = sum(len(re.findall(r"\S*\w\S*", prose_of(page))) for page in PAGES if page.name != "settings.md")
+
+    assert words <= 15_000

@@ -130,8 +130,11 @@ def summary_of(row: Listed) -> str:
     if row.entry.queue == Queue.TIMER:
         timer = Timer.from_bytes(row.entry.body)
         return "wait for a delivery" if timer is not None or not row.entry.body else "unreadable"
-    if row.entry.queue not in OUTBOX or not row.entry.body:
+    if row.entry.queue not in OUTBOX:
         return ""
+    if not row.entry.body:
+        # The kind and the name outlive the body.
+        return f"event {row.entry.name!r}" if row.entry.name else row.entry.kind
     try:
         record = decode(row.entry.body)
     except UnreadableRecord:

@@ -14,7 +14,7 @@ from ..exceptions import KochavaBotError
 from ..sandbox.local_server import PortTaken
 from ..sandbox.messenger.webhooks import MessengerOptions
 from ..sandbox.own_bot import OwnBot, own_bot_servers
-from ..sandbox.script import MOST_PEOPLE, Script, read_script
+from ..sandbox.script import MOST_PEOPLE, ConversationScript, read_script
 from ..sandbox.simulation import Simulation, SimulationResult
 from .command import GOOD, NOT_RUN, SOMETHING_WRONG, number_from
 from .output import NOTHING, one_line, print_table, progress
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     return GOOD if result.is_good else SOMETHING_WRONG
 
 
-def _read(name: str) -> Script:
+def _read(name: str) -> ConversationScript:
     try:
         yaml = importlib.import_module("yaml")
     except ImportError:
@@ -86,7 +86,9 @@ def _read(name: str) -> Script:
     return read_script(decoded)
 
 
-async def _simulate(bot: OwnBot, script: Script | None, arguments: argparse.Namespace) -> SimulationResult | None:
+async def _simulate(
+    bot: OwnBot, script: ConversationScript | None, arguments: argparse.Namespace
+) -> SimulationResult | None:
     """``None`` if the bot's address does not pass the subscription check."""
     options = MessengerOptions(retry_waits=RETRY_WAITS, seed=arguments.seed)
     async with own_bot_servers(bot, options) as (messenger, kochava):

@@ -10,7 +10,7 @@ from typing import Any
 from ..clock import Clock, SystemClock
 from ..kochava.records import GREETING
 from ..store.contract import Store
-from ..store.records import OUTBOX, Listed, Queue
+from ..store.records import Listed, Queue
 from ..tracking.funnel import FunnelState, Greeting
 from ..tracking.settings import Apps, KochavaSettings
 from ..tracking.state import (
@@ -27,6 +27,11 @@ from .command import GOOD, readable_text
 from .entries import every_entry, fields_of, opened, summary_of
 from .output import NOTHING, iso, json_line, moment, print_table, progress
 from .settings import add_settings_argument, read_settings
+
+KEPT = "a delivered record is kept as long as its id, see `store.dedupe_seconds`; a handled event is not"
+
+MOST_SHOWN = 10_000
+"""Entries of a person that are shown; of more, the last ones."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,13 +51,13 @@ def run(arguments: argparse.Namespace) -> int:
         print(json_line({"user_id": user_id, "entries": entries, "marks": marks}))
         return GOOD
     if not rows and not marks:
-        print(f"nothing is kept of {user_id!r}; what was delivered or handled is not kept")
+        print(f"nothing is kept of {user_id!r}; {KEPT}")
         return GOOD
     if rows:
-        heads = ("time", "queue", "state", "what", "attempts", "due", "reason", "answer", "id")
+        heads = ("recorded", "queue", "state", "what", "attempts", "due", "ended", "reason", "answer", "id")
         print_table(heads, map(_cells, rows))
     else:
-        print("no entries; what was delivered or handled is not kept")
+        print(f"no entries; {KEPT}")
     if marks:
         print()
         print_table(("remembered", "what"), ((name, _in_words(facts)) for name, facts in marks.items()))
@@ -73,9 +78,7 @@ async def _trace(
 async def _rows(store: Store, apps: Apps, user_id: str) -> list[Listed]:
     rows: list[Listed] = []
     lanes = dict.fromkeys(f"{app.app_id}/{name}" for app in apps for name in app.privacy.names(user_id))
-    for queue in (*OUTBOX, Queue.TIMER):
-        for lane in lanes:
-            rows += [row async for row in every_entry(store, queue, lane=lane)]
+    rows += await store.history(list(lanes), limit=MOST_SHOWN)
     # A lane of the inbox begins with the Page, which the settings need not name.
     rows += [row async for row in every_entry(store, Queue.INBOX) if row.entry.lane.endswith(f"/{user_id}")]
     return rows
@@ -136,7 +139,9 @@ def _cells(row: Listed) -> tuple[object, ...]:
     entry = row.entry
     due = moment(row.due_at if row.ended_at is None else None)
     what, reason, answer = (text or NOTHING for text in (summary_of(row), row.reason, row.detail))
-    return moment(entry.created_at), entry.queue, str(row.state), what, row.attempts, due, reason, answer, entry.id
+    ended = moment(row.ended_at)
+    recorded, state = moment(entry.created_at), str(row.state)
+    return recorded, entry.queue, state, what, row.attempts, due, ended, reason, answer, entry.id
 
 
 def _in_words(facts: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import attrs
 
@@ -68,8 +68,18 @@ def run(arguments: argparse.Namespace) -> int:
         delivery = attrs.evolve(settings.delivery, concurrency=arguments.concurrency)
         settings = attrs.evolve(settings, delivery=delivery)
     _check(settings)
-    asyncio.run(_deliver(settings, host=arguments.host, port=arguments.port))
+    with asyncio.Runner(loop_factory=_fast_loop_factory()) as runner:
+        runner.run(_deliver(settings, host=arguments.host, port=arguments.port))
     return GOOD
+
+
+def _fast_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """That of uvloop, if it is installed."""
+    try:
+        import uvloop  # noqa: PLC0415 - it may not be installed
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def _check(settings: KochavaSettings) -> None:

@@ -201,10 +201,11 @@ class CommitRetry:
             unit = Unit(
                 appends=[entry for contribution in contributions for entry in contribution.appends],
                 marks=[mark for contribution in contributions for mark in contribution.marks],
+                counts=[each for contribution in contributions for each in contribution.counts],
                 settlements=settlements,
                 lease=lease,
             )
-            if not (unit.appends or unit.marks or unit.settlements):
+            if unit.is_empty:
                 return None
             try:
                 committed = await self.commit(unit)
@@ -295,7 +296,7 @@ class CommitRetry:
         """Whether the store keeps something else, which grows it too and is kept in the same place as *unit*."""
         lanes = [entry.lane for entry in unit.appends] + [end.claim.entry.lane for end in unit.settlements]
         lanes += [mark.lane for mark in unit.marks]
-        probe = Mark(lane=lanes[0], key="probe:", value=b"1", expires_after_seconds=PROBE_SECONDS)
+        probe = Mark(lane=next(iter(lanes), ""), key="probe:", value=b"1", expires_after_seconds=PROBE_SECONDS)
         try:
             await self._store.commit(Unit(marks=[probe]))
         except StoreError:
@@ -306,7 +307,8 @@ class CommitRetry:
         """Write what the store can keep of *unit*, which it refused as a whole, and set the rest aside."""
         answers: list[Committed] = []
         set_aside: list[str] = []
-        is_alone = len(unit.appends) == 1 and not (unit.settlements or unit.marks)
+        rest = attrs.evolve(unit, appends=())
+        is_alone = len(unit.appends) == 1 and rest.is_empty
         for entry in unit.appends:
             try:
                 if is_alone:
@@ -315,8 +317,8 @@ class CommitRetry:
             except NotStorable as exc:
                 await self._keep_letter(entry, exc, task)
                 set_aside.append(entry.id)
-        if unit.settlements or unit.marks:
-            answer = await self._commit_rest(attrs.evolve(unit, appends=()), task)
+        if not rest.is_empty:
+            answer = await self._commit_rest(rest, task)
             if answer.verdict is not CommitVerdict.COMMITTED:
                 return answer
             answers.append(answer)
@@ -337,7 +339,7 @@ class CommitRetry:
         if not unit.settlements:
             return Committed(verdict=CommitVerdict.COMMITTED)
         settlements = [bare(settlement) for settlement in unit.settlements]
-        return await self._repeat(attrs.evolve(unit, settlements=settlements, marks=()), task)
+        return await self._repeat(attrs.evolve(unit, settlements=settlements, marks=(), counts=()), task)
 
     async def _keep_letter(self, entry: Entry, refusal: NotStorable, task: asyncio.Task[object]) -> None:
         """Keep a dead letter of *entry*."""

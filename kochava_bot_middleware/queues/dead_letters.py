@@ -31,6 +31,7 @@ def letter_of(entry: Entry) -> Entry:
         body=b"",
         kind=_plain(entry.kind),
         name=_plain(entry.name),
+        label=entry.label if entry.label.isascii() else "",
     )
 
 

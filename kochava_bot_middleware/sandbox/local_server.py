@@ -9,8 +9,9 @@ import asyncio
 import errno
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import attrs
 from aiohttp import web
@@ -18,6 +19,9 @@ from aiohttp import web
 from ..clock import Clock
 
 LOOPBACK = "127.0.0.1"
+
+CONTENT: ContextVar[Any] = ContextVar("content", default=None)
+"""What the handler of the current request read its body as, for `Exchange.content`."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -32,10 +36,11 @@ class ServerFault:
 
 
 class PortTaken(OSError):
-    """Another program listens on the wanted port; `free_port` is one that is free."""
+    """Another program listens on *port*; `free_port` is one that is free."""
 
     def __init__(self, port: int, free_port: int) -> None:
         super().__init__(f"port {port} of {LOOPBACK} is taken; {free_port} is free")
+        self.port = port
         self.free_port = free_port
 
 
@@ -49,6 +54,7 @@ class Exchange:
         method: HTTP method.
         path: As sent, with the query.
         body: Of the request; empty for multipart bodies.
+        content: What the server read the body as; ``None`` where it does not say.
         status: HTTP status; ``None`` when the connection was reset.
         answer: Body of the answer.
         seconds: Until the answer was ready.
@@ -58,6 +64,7 @@ class Exchange:
     method: str
     path: str
     body: bytes = attrs.field(repr=False)
+    content: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
     status: int | None
     answer: bytes = attrs.field(repr=False)
     seconds: float
@@ -215,19 +222,29 @@ class LocalServer:
             return await handler(request)
         at, began = self.clock.now(), self.clock.monotonic()
         body = b"" if request.content_type.startswith("multipart/") else await request.read()
-        response = await handler(request)
+        failure: web.HTTPException | None = None
+        # The requests of one connection share a context.
+        CONTENT.set(None)
+        try:
+            response = await handler(request)
+        except web.HTTPException as exc:
+            # Such as 404, for a path that there is not.
+            response = failure = exc
         answer = response.body if isinstance(response, web.Response) else None
         exchange = Exchange(
             at=at,
             method=request.method,
             path=request.raw_path,
             body=body,
+            content=CONTENT.get(),
             status=response.status if isinstance(response, web.Response) else None,
             answer=answer if isinstance(answer, bytes) else b"",
             seconds=self.clock.monotonic() - began,
         )
         for watcher in self.watchers:
             watcher(exchange)
+        if failure is not None:
+            raise failure
         return response
 
     @web.middleware

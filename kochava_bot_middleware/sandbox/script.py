@@ -49,38 +49,36 @@ class ScriptStep:
 
 
 @attrs.frozen(kw_only=True)
-class Script:
+class ConversationScript:
     """A conversation that so many *people* have at the same time."""
 
     people: int
     steps: tuple[ScriptStep, ...]
 
 
-class ScriptError(KochavaBotError):
-    """A script that cannot be run; the message names the step, what was wanted and what was got."""
-
-
-def read_script(decoded: Any) -> Script:
+def read_script(decoded: Any) -> ConversationScript:
     """
     A script as decoded from YAML: a list of steps, or an object with ``people`` and ``steps``.
 
     Raises:
-        ScriptError: It is something else.
+        KochavaBotError: It is something else; the message names the step, what was wanted and what was got.
     """
     if not isinstance(decoded, Mapping):
         decoded = {"steps": decoded}
     unknown = [key for key in decoded if key not in ("people", "steps")]
     if unknown:
         msg = f"script: wanted the keys people and steps, got {unknown[0]!r}"
-        raise ScriptError(msg)
+        raise KochavaBotError(msg)
     people, steps = decoded.get("people", 1), decoded.get("steps")
     if type(people) is not int or not 1 <= people <= MOST_PEOPLE:
         msg = f"script: people: wanted a whole number from 1 to {MOST_PEOPLE}, got {people!r}"
-        raise ScriptError(msg)
+        raise KochavaBotError(msg)
     if not isinstance(steps, list) or not 1 <= len(steps) <= MOST_STEPS:
         msg = f"script: steps: wanted a list of 1 to {MOST_STEPS} steps, got {type(steps).__name__}"
-        raise ScriptError(msg)
-    return Script(people=people, steps=tuple(_step(number, step) for number, step in enumerate(steps, start=1)))
+        raise KochavaBotError(msg)
+    return ConversationScript(
+        people=people, steps=tuple(_step(number, step) for number, step in enumerate(steps, start=1))
+    )
 
 
 def _step(number: int, step: Any) -> ScriptStep:
@@ -89,7 +87,7 @@ def _step(number: int, step: Any) -> ScriptStep:
     names = list(step) if isinstance(step, Mapping) else []
     if len(names) != 1 or names[0] not in set(Action):
         msg = f"script: step {number}: wanted one of {', '.join(Action)} with its value, got {step!r}"
-        raise ScriptError(msg)
+        raise KochavaBotError(msg)
     action, value = Action(names[0]), step[names[0]]
     match action:
         case Action.START:
@@ -107,5 +105,5 @@ def _step(number: int, step: Any) -> ScriptStep:
             wanted = "a text"
     if not is_right:
         msg = f"script: step {number}: {action}: wanted {wanted}, got {value!r}"
-        raise ScriptError(msg)
+        raise KochavaBotError(msg)
     return ScriptStep(action=action, value=value)

@@ -14,7 +14,7 @@ import attrs
 
 from .messenger.server import LocalMessenger
 from .messenger.users import SentMessage, SimulatedUser
-from .script import Action, Script, ScriptStep
+from .script import Action, ConversationScript, ScriptStep
 
 ANSWER_SECONDS = 10.0
 """How long a step waits for the message that it needs."""
@@ -76,7 +76,7 @@ class Simulation:
         self._actions = 0
         self._failures: Counter[str] = Counter()
 
-    async def run_script(self, script: Script) -> None:
+    async def run_script(self, script: ConversationScript) -> None:
         """Let all people of *script* have its conversation at the same time."""
         people = [self._messenger.person() for _ in range(script.people)]
         await asyncio.gather(*(self._follow(person, script) for person in people))
@@ -122,7 +122,7 @@ class Simulation:
             untracked=untracked,
         )
 
-    async def _follow(self, person: SimulatedUser, script: Script) -> None:
+    async def _follow(self, person: SimulatedUser, script: ConversationScript) -> None:
         for number, step in enumerate(script.steps, start=1):
             failure = await self._do(person, step)
             self._acted()

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from .records import Claim, Committed, EntryState, Listed, Mark, QueueStats, Unit
+from .records import Claim, Committed, DayCount, EntryState, Listed, Mark, QueueStats, Unit
 
 
 class Store(Protocol):
@@ -86,6 +86,21 @@ class Store(Protocol):
     async def stats(self) -> Mapping[str, QueueStats]:
         """Counts by queue."""
 
+    async def counts(self, *, since: int | None = None, until: int | None = None) -> list[DayCount]:
+        """
+        The counters by day that are not zero, in the order of their day, facts and what.
+
+        They are changed in the transaction that changes what they count, and outlive it: neither `purge`, `forget` nor
+        `sweep` takes anything from them but what is counted otherwise from then on.
+
+        Args:
+            since: The first day; ``None``: the first there is.
+            until: The last day, included; ``None``: the last there is.
+        """
+
+    async def forget_counts(self, before: int) -> None:
+        """Remove the counters of the days before that."""
+
     async def browse(
         self,
         queue: str,
@@ -134,8 +149,8 @@ class Store(Protocol):
 
     async def sweep(self, longest_waits: Mapping[str, float] | None = None) -> None:
         """
-        Remove what has expired: state entries, and rows of settled entries whose ids need not be remembered any more.
-        Cheap; called now and then.
+        Remove what has expired: state entries, and rows of settled entries whose ids need not be remembered any more;
+        and put together what counters of processes that ended are kept apart. Cheap; called now and then.
 
         Args:
             longest_waits: By queue, the longest time in seconds that anything of it waits or is leased. What is due

@@ -11,8 +11,9 @@ import attrs
 
 from ..clock import Clock, SystemClock
 from ..exceptions import StoreUnavailable
+from .day_counts import DayCounts, what_of
 from .plan import CommitPlan, Lane, QueuedEntry, Snapshot, StoredHead
-from .records import Claim, Committed, Entry, EntryState, Listed, Mark, Outcome, QueueStats, Unit
+from .records import Claim, Committed, DayCount, Entry, EntryState, Listed, Mark, Outcome, QueueStats, Unit
 from .settings import NewToken, StoreSettings, unique_tokens
 
 
@@ -67,6 +68,7 @@ class MemoryStore:
         self._lanes: dict[Lane, list[_Row]] = {}
         self._values: dict[str, tuple[bytes, float | None]] = {}
         self._counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._day_counts = DayCounts()
         self._places = itertools.count(1)
         self._closed = False
 
@@ -117,6 +119,14 @@ class MemoryStore:
         now = self._now()
         return {queue: self._queue_stats(queue, counts, now) for queue, counts in self._counts.items()}
 
+    async def counts(self, *, since: int | None = None, until: int | None = None) -> list[DayCount]:
+        self._now()
+        return self._day_counts.between(since, until)
+
+    async def forget_counts(self, before: int) -> None:
+        self._now()
+        self._day_counts.drop_before(before)
+
     async def browse(
         self,
         queue: str,
@@ -166,6 +176,7 @@ class MemoryStore:
             row = self._rows.get(entry_id)
             if row is not None and row.ended is EntryState.DEAD and not row.is_purged:
                 self._counts[row.entry.queue]["dead"] -= 1
+                self._uncount_dead(row)
                 self._append(QueuedEntry(entry=row.entry, place=next(self._places), due_at=now))
                 retried += 1
         return retried
@@ -179,7 +190,7 @@ class MemoryStore:
         ]
         for row in old:
             row.is_purged = True
-            row.entry = attrs.evolve(row.entry, body=b"")
+            row.entry = attrs.evolve(row.entry, body=b"", label="")
         return len(old)
 
     async def forget(self, lanes: Sequence[str], *, reason: str, tombstone: Mark) -> int:
@@ -191,11 +202,13 @@ class MemoryStore:
             if row.ended in (None, EntryState.DEAD):
                 if row.ended is EntryState.DEAD:
                     self._counts[row.entry.queue]["dead"] -= 1
+                    self._uncount_dead(row)
+                self._day_counts.add_entry(row.entry.label, what_of(EntryState.DROPPED, reason=reason))
                 self._lanes.pop((row.entry.queue, row.entry.lane), None)
                 self._end(row, EntryState.DROPPED, reason, "", now)
                 dropped += 1
             row.detail = ""
-            row.entry = attrs.evolve(row.entry, lane="", name="", body=b"")
+            row.entry = attrs.evolve(row.entry, lane="", name="", body=b"", label="")
         self._write_mark(tombstone, now)
         return dropped
 
@@ -258,6 +271,8 @@ class MemoryStore:
         for (queue, name), count in plan.counts.items():
             if name == "accepted":
                 self._counts[queue][name] += count
+        for each in plan.day_counts.rows():
+            self._day_counts.add(each)
 
     def _append(self, queued: QueuedEntry) -> None:
         entry = attrs.evolve(queued.entry, wait_seconds=None)
@@ -271,6 +286,9 @@ class MemoryStore:
         row.reason, row.detail = reason, detail
         if state is not EntryState.DEAD:
             row.entry = row.entry.as_settled()
+
+    def _uncount_dead(self, row: _Row) -> None:
+        self._day_counts.add_entry(row.entry.label, what_of(EntryState.DEAD, reason=row.reason), -1)
 
     def _heads(self, queue: str) -> Iterator[_Row]:
         return (rows[0] for (of_queue, _), rows in self._lanes.items() if of_queue == queue)

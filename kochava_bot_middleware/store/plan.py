@@ -13,7 +13,20 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 import attrs
 
 from ..exceptions import NotStorable
-from .records import Claim, Committed, CommitVerdict, Condition, Entry, Lease, Mark, Outcome, Settlement, Unit
+from .day_counts import RECORDED, DayCounts, what_of
+from .records import (
+    Claim,
+    Committed,
+    CommitVerdict,
+    Condition,
+    Entry,
+    EntryState,
+    Lease,
+    Mark,
+    Outcome,
+    Settlement,
+    Unit,
+)
 from .settings import NewToken
 
 Lane = tuple[str, str]
@@ -151,6 +164,7 @@ class CommitPlan:
         marks: The last change of each state entry, by key.
         checked_keys: Keys whose value a decision depends on.
         counts: By queue and name (``accepted`` or an outcome), how much each count grows.
+        day_counts: The same of the counters by day.
     """
 
     def __init__(self, snapshot: Snapshot, new_token: NewToken) -> None:
@@ -161,6 +175,7 @@ class CommitPlan:
         self.marks: dict[str, Mark] = {}
         self.checked_keys: set[str] = set()
         self.counts: Counter[tuple[str, str]] = Counter()
+        self.day_counts = DayCounts()
         self._new_token = new_token
         self._seen = set(snapshot.seen)
         self._values = dict(snapshot.values)
@@ -183,6 +198,8 @@ class CommitPlan:
                 claimable.append(head)
         for mark in unit.marks:
             self._write_mark(mark)
+        for each in unit.counts:
+            self.day_counts.add(each)
         return Committed(
             verdict=CommitVerdict.COMMITTED,
             appended=tuple(appended),
@@ -229,6 +246,10 @@ class CommitPlan:
         assert lane.stored is not None
         self.settled.append((lane.stored, settlement))
         self.counts[entry.queue, outcome.value] += 1
+        if entry.label:
+            seconds = self.snapshot.now - entry.created_at
+            what = what_of(EntryState(outcome.value), reason=settlement.reason, seconds=seconds)
+            self.day_counts.add_entry(entry.label, what)
         lane.is_settled = True
         lane.head = self.snapshot.successors.get((entry.queue, entry.lane))
         if lane.head is None and lane.behind:
@@ -240,13 +261,14 @@ class CommitPlan:
         """Add an entry; returns it if it is the head of its lane."""
         self._seen.add(entry.id)
         self.counts[entry.queue, "accepted"] += 1
+        self.day_counts.add_entry(entry.label, RECORDED)
         queued = QueuedEntry(entry=entry, place=next(self.snapshot.places), due_at=self._due_at(entry.wait_seconds))
         self.appended.append(queued)
         lane = self._lane(entry)
         if lane.is_busy:
             if lane.behind is None:
                 lane.behind = deque()
-            if not entry.wait_seconds:
+            if (entry.wait_seconds or 0.0) <= 0:
                 # It is due when it comes first, also if the clock has been set back by then.
                 queued.due_at = WHEN_FIRST
             lane.behind.append(queued)

@@ -56,6 +56,8 @@ class Entry:
             entry that is read back: the store keeps the time instead.
         kind: What the entry is, such as ``event``; kept with the id after settlement, and shown in listings.
         name: A name for people, such as the event's; kept likewise. Never anything private.
+        label: As what it is counted, as `day_counts.label_of` makes it; empty: it is not. Kept until it is done,
+            dropped or purged.
     """
 
     id: str
@@ -67,6 +69,7 @@ class Entry:
     wait_seconds: float | None = None
     kind: str = ""
     name: str = ""
+    label: str = ""
 
     def as_listed(self) -> Entry:
         """What may be listed of it: the body of an inbox entry is private."""
@@ -75,8 +78,8 @@ class Entry:
     def as_settled(self) -> Entry:
         """What is kept once it is done or dropped: an inbox entry then names nobody."""
         if self.queue == Queue.INBOX:
-            return attrs.evolve(self, body=b"", lane="", name="")
-        return attrs.evolve(self, body=b"")
+            return attrs.evolve(self, body=b"", label="", lane="", name="")
+        return attrs.evolve(self, body=b"", label="")
 
 
 @attrs.frozen(kw_only=True)
@@ -190,6 +193,25 @@ class Lease:
     seconds: float
 
 
+@attrs.frozen
+class DayCount:
+    """
+    One counter of one day, or what is added to it.
+
+    Attributes:
+        day: Days since 1970-01-01.
+        facts: What is counted, as the one who counts writes it, without NUL characters.
+        what: What became of it; see `day_counts`.
+        amount: Sum of the amounts, in millionths.
+    """
+
+    day: int
+    facts: str
+    what: str
+    count: int = 1
+    amount: int = 0
+
+
 @attrs.frozen(kw_only=True)
 class Unit:
     """
@@ -199,13 +221,20 @@ class Unit:
         appends: New entries, in order. One whose id was seen before is skipped; the rest of the unit goes on.
         settlements: Ends of claims. One whose lease is lost refuses the whole unit.
         marks: Changes of state entries. One whose condition fails refuses the whole unit.
+        counts: What is counted beside the entries, which are counted by their labels.
         lease: Lease the heads this unit makes claimable; ``None`` leaves them to `Store.claim`.
     """
 
     appends: Sequence[Entry] = ()
     settlements: Sequence[Settlement] = ()
     marks: Sequence[Mark] = ()
+    counts: Sequence[DayCount] = ()
     lease: Lease | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self.appends or self.settlements or self.marks or self.counts)
 
 
 class CommitVerdict(enum.Enum):

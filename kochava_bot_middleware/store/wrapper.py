@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from .contract import AnnouncesAppends, Store
-from .records import Claim, Committed, EntryState, Listed, Mark, QueueStats, Unit
+from .records import Claim, Committed, DayCount, EntryState, Listed, Mark, QueueStats, Unit
 
 
 class StoreWrapper:
@@ -45,6 +45,12 @@ class StoreWrapper:
 
     async def stats(self) -> Mapping[str, QueueStats]:
         return await self.inner.stats()
+
+    async def counts(self, *, since: int | None = None, until: int | None = None) -> list[DayCount]:
+        return await self.inner.counts(since=since, until=until)
+
+    async def forget_counts(self, before: int) -> None:
+        await self.inner.forget_counts(before)
 
     async def browse(
         self,

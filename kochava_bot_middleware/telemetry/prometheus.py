@@ -79,6 +79,27 @@ class Metrics:
     """
     An `Observer` that counts and measures.
 
+    - ``kochava_bot_accepted_total`` by queue: entries made durable
+    - ``kochava_bot_delivered_total`` by queue: taken by Kochava, or handled
+    - ``kochava_bot_retried_total``, ``kochava_bot_dead_total``, ``kochava_bot_dropped_total`` by queue, reason:
+      retried, given up, not sent on purpose
+    - ``kochava_bot_commit_seconds``, ``kochava_bot_commit_failures_total``: time of a commit; commits that the
+      store refused
+    - ``kochava_bot_request_seconds`` by host, answer: time of a request to Kochava
+    - ``kochava_bot_delivery_seconds`` by queue: from the creation of a record to its delivery
+    - ``kochava_bot_handling_seconds`` by kind: time of a handler
+    - ``kochava_bot_destination_down`` by host, app, queue: 1 while its circuit is open or it is probed
+    - ``kochava_bot_links_rewritten_total``, ``kochava_bot_links_left_alone_total`` by reason: links rewritten, or
+      left alone
+    - ``kochava_bot_link_provider_failures_total``: a `LinkProvider` failed or was slow
+    - ``kochava_bot_recorded_total``, ``kochava_bot_left_out_total`` by kind; reason: records made, and those left
+      out
+    - ``kochava_bot_at_risk``: commits that are only in memory
+    - ``kochava_bot_store_up``: 1 while the store can be read
+    - ``kochava_bot_store_accepted_total`` by queue: entries ever appended
+    - ``kochava_bot_store_entries`` by queue, state: entries by state
+    - ``kochava_bot_store_oldest_waiting_seconds`` by queue: age of what waits longest
+
     Args:
         clock: Time.
         registry: Where the metrics are registered; ``None`` creates a new one.

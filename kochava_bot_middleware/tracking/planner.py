@@ -17,19 +17,22 @@ import attrs
 
 from ..exceptions import TrackingError
 from ..kochava.records import Engagement, Record
-from ..messenger.events import AccountLinkingEvent, Channel, DeliveryEvent, Event
+from ..messenger.events import AccountLinkingEvent, ChangeEvent, Channel, DeliveryEvent, Event
 from ..settings import kind_of
-from ..store.records import Committed, Unit
+from ..store.records import Committed, DayCount, Mark, Unit
 from ..telemetry.counts import LeftOut
+from .automatic_events import referral_facts
 from .channels import PageChannels
 from .consent import NOT_ASKED, Drop
+from .counting import Counting
 from .people import Person, call_hook
 from .privacy import Privacy
-from .record_plan import RecordingPlan, comment_marks, greeting_keys, plan_person
+from .record_plan import RecordingPlan, greeting_keys, plan_person
 from .recording import RecordedPerson, Recording
-from .settings import TrackingContext
+from .settings import App, TrackingContext
 from .state import (
     KnownState,
+    ReferralState,
     StateKey,
     channel_key,
     channel_of,
@@ -51,6 +54,9 @@ REMEMBERED_MIDS = 1000
 
 PAGE_SEEN_SECONDS = 7 * 86400.0
 """For how long a Page that sent a delivery event is expected to send more of them."""
+
+COMMENT_SECONDS = 8 * 86400.0
+"""For how long the ad of a comment is kept: within seven days of it, a private reply may be sent."""
 
 
 class RecordingPlanner:
@@ -86,7 +92,7 @@ class RecordingPlanner:
         self._plan_greetings(recording, plan)
         if event is not None:
             app, now = self._context.apps.of(event.page_id), self._context.clock.now()
-            plan.marks += comment_marks(event, app, prefix=self._context.prefix, now=now)
+            plan.marks += _comment_marks(event, app, prefix=self._context.prefix, now=now)
         if (page := self._unseen_page(event)) is not None:
             plan.marks.append(write(page, b"1", expires_after_seconds=PAGE_SEEN_SECONDS))
         if (channel := self._channels.mark(recording.event)) is not None:
@@ -113,11 +119,28 @@ class RecordingPlanner:
                 plan.left_out.append(LeftOut.DRY_RUN)
                 continue
             try:
-                appends.append(record_entry(record, self._context.clock.now()))
+                label = self._context.counting.label(record, plan.channels.get(record.id))
+                appends.append(record_entry(record, self._context.clock.now(), label=label))
             except (TypeError, ValueError) as exc:
                 self._context.incidents.report("record_not_storable", record.kind, reason=type(exc).__name__)
                 plan.left_out.append(LeftOut.NOT_STORABLE)
         return Unit(appends=[*appends, *plan.timers], marks=plan.marks)
+
+    def counts_of(self, recording: Recording, plan: RecordingPlan) -> list[DayCount]:
+        """What is counted by day beside the records."""
+        left_out = [*recording.left_out.elements(), *plan.left_out]
+        if recording.is_ignored:
+            left_out.append(LeftOut.IGNORED)
+        if not (left_out or plan.greetings_sent):
+            return []
+        about = recording.person or next((part.person for part in recording.people.values()), None)
+        return self._context.counting.others(
+            None if about is None else about.page_id,
+            None if about is None else about.channel,
+            now=self._context.clock.now(),
+            greetings=plan.greetings_sent,
+            left_out=left_out,
+        )
 
     def count(self, recording: Recording, plan: RecordingPlan | None, committed: Committed | None) -> None:
         """Count what was recorded and left out."""
@@ -263,14 +286,18 @@ class RecordingPlanner:
 class RecordingContributor:
     """One recording's part of a commit: planned anew for each try, and counted once."""
 
-    def __init__(self, planner: RecordingPlanner, recording: Recording) -> None:
+    def __init__(self, planner: RecordingPlanner, recording: Recording, counting: Counting) -> None:
         self._planner = planner
         self._recording = recording
+        self._counting = counting
         self._plan: RecordingPlan | None = None
+        self._links: list[DayCount] = []
 
     async def contribute(self) -> Unit:
         self._plan = await self._planner.plan(self._recording)
-        return self._planner.unit_of(self._plan)
+        unit = self._planner.unit_of(self._plan)
+        self._links += self._counting.take_links()
+        return attrs.evolve(unit, counts=[*self._planner.counts_of(self._recording, self._plan), *self._links])
 
     def check_storable(self) -> None:
         """Raise a `TrackingError` when something of the plan has no stored form."""
@@ -281,6 +308,9 @@ class RecordingContributor:
     def committed(self, answer: Committed | None) -> None:
         """Count what was recorded and left out. Idempotent."""
         plan, self._plan = self._plan, None
+        links, self._links = self._links, []
+        if answer is None:
+            self._counting.give_back(links)
         self._planner.count(self._recording, plan, answer)
 
 
@@ -288,6 +318,16 @@ def _event_of(part: RecordedPerson, recording: Recording) -> Event | None:
     """The event being handled, if it is this person's."""
     event = recording.event
     return event if event is not None and event.user_id == part.person.user_id else None
+
+
+def _comment_marks(event: Event, app: App, *, prefix: str, now: float) -> list[Mark]:
+    """What is kept of a comment: the ad, until the answer to a private reply names the person."""
+    if not isinstance(event, ChangeEvent) or event.comment_id is None or app.events.attach_referral == "off":
+        return []
+    at = now if event.timestamp is None else event.timestamp.timestamp()
+    state = ReferralState().with_referral(referral_facts(event.referral), at)
+    key = comment_key(app.app_id, event.comment_id, prefix)
+    return [write(key, state.to_bytes(), expires_after_seconds=COMMENT_SECONDS)] if state.first else []
 
 
 def _keys_to_read(part: RecordedPerson, event: Event | None) -> list[StateKey]:

@@ -297,7 +297,8 @@ class Privacy:
             former_ids={key: sent[:-1] for key, sent in values.items() if sent[:-1]},
         )
         # Not in the person's own lane, which is about to be emptied.
-        return record_entry(record, now, lane=f"{app.app_id}/deletion/{record.id}")
+        label = self._context.counting.label(record, None)
+        return record_entry(record, now, label=label, lane=f"{app.app_id}/deletion/{record.id}")
 
     async def _inbox_lanes(self, user_ids: Collection[str]) -> list[str]:
         """

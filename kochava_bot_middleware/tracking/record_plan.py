@@ -12,7 +12,7 @@ import attrs
 from ..kochava.event_data import clean_event_data
 from ..kochava.records import TOP_LEVEL, Engagement, IdentityLink, Install, Ping, Record, Session
 from ..kochava.wire import ids_sent
-from ..messenger.events import ChangeEvent, Channel, Event
+from ..messenger.events import Channel, Event
 from ..store.records import Entry, Mark
 from ..telemetry.counts import LeftOut
 from .automatic_events import referral_facts, with_referral
@@ -21,7 +21,6 @@ from .funnel import Delivered, DuePing, Elapsed, FunnelState, Greeting, PingStep
 from .greeting import ping_of
 from .people import record_id, usertime_of
 from .recording import RecordedPerson, RequestedEvent
-from .settings import App
 from .state import (
     IdentityState,
     KnownState,
@@ -39,9 +38,6 @@ from .state import (
     write,
 )
 
-COMMENT_SECONDS = 8 * 86400.0
-"""For how long the ad of a comment is kept: within seven days of it, a private reply may be sent."""
-
 SESSION_SECONDS = 86400.0
 """Kochava attributes at most one session of a device within a day."""
 
@@ -54,6 +50,8 @@ class RecordingPlan:
     timers: list[Entry] = attrs.field(factory=list)
     marks: list[Mark] = attrs.field(factory=list)
     left_out: list[str] = attrs.field(factory=list)
+    greetings_sent: int = 0
+    channels: dict[str, Channel] = attrs.field(factory=dict)
 
     def add(self, part: RecordingPlan) -> None:
         """Add the plan of one person."""
@@ -61,16 +59,8 @@ class RecordingPlan:
         self.timers += part.timers
         self.marks += part.marks
         self.left_out += part.left_out
-
-
-def comment_marks(event: Event, app: App, *, prefix: str, now: float) -> list[Mark]:
-    """What is kept of a comment: the ad, until the answer to a private reply names the person."""
-    if not isinstance(event, ChangeEvent) or event.comment_id is None or app.events.attach_referral == "off":
-        return []
-    at = now if event.timestamp is None else event.timestamp.timestamp()
-    state = ReferralState().with_referral(referral_facts(event.referral), at)
-    key = comment_key(app.app_id, event.comment_id, prefix)
-    return [write(key, state.to_bytes(), expires_after_seconds=COMMENT_SECONDS)] if state.first else []
+        self.greetings_sent += part.greetings_sent
+        self.channels |= part.channels
 
 
 def greeting_keys(part: RecordedPerson, event: Event | None) -> list[StateKey]:
@@ -133,6 +123,7 @@ class _PersonPlanning:
         if known != before and (value := self._form_of(known)) is not None:
             key = part.keys.known
             self.changes.append(change(key, value, stored) if key in stored else create(key, value))
+        plan.channels = dict.fromkeys((record.id for record in plan.records), part.person.channel)
         if self.changes:
             # A person who is forgotten in between must not come back as a leftover of this plan.
             plan.marks += [*self.changes, require_absent(part.suppression_keys[0])]
@@ -319,7 +310,9 @@ class _PersonPlanning:
                 continue
             if isinstance(signal, Sent) and not signal.referral:
                 signal = attrs.evolve(signal, referral=self._facts(came_by))
+            known = {each.id for each in state.greetings}
             state, due = advance(state, signal, window_seconds=settings.window_seconds)
+            self.plan.greetings_sent += sum(each.id not in known for each in state.greetings)
             for ping in due:
                 self._plan_ping(ping, came_by, signal.at)
             greeting = state.of(signal.tracker) if isinstance(signal, Sent) else None

@@ -15,9 +15,10 @@ from ..handling import Handling, current_handling, current_handlings
 from ..kochava.event_builders import StandardEventData
 from ..messenger.events import Channel
 from ..queues.commits import PLANS, CommitRetry
-from ..store.records import CommitVerdict, Settlement
+from ..store.records import CommitVerdict, Settlement, Unit
 from ..telemetry.counts import LeftOut
 from .channels import PageChannels
+from .counting import day_of
 from .people import Person
 from .planner import RecordingContributor, RecordingPlanner
 from .privacy import Privacy
@@ -51,6 +52,7 @@ class Recorder:
         self._commits: set[asyncio.Task[None]] = set()
         self._writes: set[asyncio.Task[Any]] = set()
         self._greetings_reported: set[str] = set()
+        self._forgot_counts_on: int | None = None
 
     def _announce(self, queues: Collection[str]) -> None:
         self.on_recorded(queues)
@@ -80,7 +82,10 @@ class Recorder:
 
     def join(self, handling: Handling) -> None:
         """Make the recording of *handling* a part of its host's commit."""
-        handling.contributors[self] = RecordingContributor(self._planner, self.recording_of(handling))
+        handling.contributors[self] = self._contributor(self.recording_of(handling))
+
+    def _contributor(self, recording: Recording) -> RecordingContributor:
+        return RecordingContributor(self._planner, recording, self._context.counting)
 
     def go_on_after(self, recording: Recording) -> None:
         """What its handling adds from now on is another recording, for *recording* is to be written."""
@@ -219,10 +224,21 @@ class Recorder:
         await self._settle([recording], settlements)
 
     async def _settle(self, recordings: Sequence[Recording], settlements: Sequence[Settlement] = ()) -> None:
-        contributors = [RecordingContributor(self._planner, recording) for recording in recordings]
+        contributors = [
+            RecordingContributor(self._planner, recording, self._context.counting) for recording in recordings
+        ]
         await self._committer.settle(contributors, settlements)
         for contributor in contributors:
             contributor.committed(None)
+        self._forget_old_counts()
+
+    def _forget_old_counts(self) -> None:
+        """Once a day, remove the counters that are older than the settings want."""
+        today = day_of(self._context.clock.now())
+        if today != self._forgot_counts_on:
+            self._forgot_counts_on = today
+            before = today + 1 - self._context.settings.report.retention_days
+            self.in_background(self._context.store.forget_counts(before))
 
     def in_background(self, work: Coroutine[Any, Any, object]) -> None:
         """Do something that a commit may follow from; `drain` waits for it."""
@@ -232,6 +248,8 @@ class Recorder:
 
     async def drain(self, deadline_seconds: float) -> None:
         """Wait for what is at risk; what is not written by then is lost."""
+        if links := self._context.counting.take_links():
+            self.in_background(self._context.store.commit(Unit(counts=links)))
         if self._commits or self._writes:
             await asyncio.wait(self._commits | self._writes, timeout=deadline_seconds)
             lost, self._commits = [task for task in self._commits if not task.done()], set()
@@ -271,12 +289,13 @@ class Recorder:
 
     async def _commit_once(self, recording: Recording) -> None:
         recording.is_open = False
-        contributor = RecordingContributor(self._planner, recording)
+        self._forget_old_counts()
+        contributor = self._contributor(recording)
         for _ in range(PLANS):
             unit = await self._committer.contribution(contributor)
             contributor.check_storable()
             committed = None
-            if unit.appends or unit.marks:
+            if not unit.is_empty:
                 committed = await self._committer.commit(unit)
             if committed is None or committed.verdict is CommitVerdict.COMMITTED:
                 contributor.committed(committed)

@@ -21,6 +21,7 @@ from ..store.contract import Store
 from ..telemetry.counts import Counts
 from .automatic_events import EngagementSettings
 from .consent import PrivacySettings
+from .counting import Counting, ReportSettings
 from .greeting import GreetingSettings
 from .link_provider import Catalogue, LinkProvider, LinkProviderSettings
 from .links import AppLinks
@@ -94,6 +95,7 @@ class KochavaSettings:
         link_provider: How a `LinkProvider` is called, if the middleware is given one.
         wire: The requests to Kochava.
         delivery: How the worker sends.
+        report: What is counted for reports.
         pages: Overrides by Page id.
         worker: ``inside`` the bot's process, or ``separate``.
         mode: ``live``, ``dry_run`` or ``off``.
@@ -120,6 +122,7 @@ class KochavaSettings:
     link_provider: LinkProviderSettings = attrs.field(factory=LinkProviderSettings)
     wire: WireSettings = attrs.field(factory=WireSettings)
     delivery: DeliverySettings = attrs.field(factory=DeliverySettings)
+    report: ReportSettings = attrs.field(factory=ReportSettings)
     pages: Mapping[str, PageOverrides] = attrs.field(factory=dict)
     worker: WorkerPlace = WorkerPlace.INSIDE
     mode: Mode = Mode.LIVE
@@ -263,6 +266,7 @@ class TrackingContext:
             )
         self.apps = Apps(settings, catalogue)
         self.is_dry_run = settings.mode is Mode.DRY_RUN
+        self.counting = Counting(settings.report, is_dry_run=self.is_dry_run)
         self.prefix = DRY_PREFIX if self.is_dry_run else ""
 
     def keys(self, app_id: str, name: str) -> Keys:

@@ -303,7 +303,7 @@ def sent_from_bytes(stored: bytes | None) -> Sent | None:
         return None
 
 
-def record_entry(record: Record, now: float, *, lane: str | None = None) -> Entry:
+def record_entry(record: Record, now: float, *, label: str, lane: str | None = None) -> Entry:
     """The entry of a record; raises a `TypeError` or `ValueError` if it holds something that has no stored form."""
     return Entry(
         id=record.id,
@@ -314,6 +314,7 @@ def record_entry(record: Record, now: float, *, lane: str | None = None) -> Entr
         body=encode(record),
         kind=record.kind,
         name=getattr(record, "event_name", ""),
+        label=label,
     )
 
 

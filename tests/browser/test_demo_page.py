@@ -124,6 +124,7 @@ async def test_nothing_is_sent_about_a_person_who_opted_out(page: Page, demo: De
     await expect(page.get_by_role("button", name="Buy")).to_be_visible()
     assert await demo[0].drained(within_seconds=20)
     assert 2 == len(demo[0].kochava.records)
+    assert demo[0].audit().is_good
 
 
 async def test_second_person_has_a_chat_of_their_own(page: Page) -> None:

@@ -170,7 +170,7 @@ async def test_variable_that_is_nearly_one_of_ours_is_a_warning(
 
 
 @pytest.mark.parametrize(
-    "variable", ["KOCHAVA_REPORT_USER", "KOCHAVA_BOT__SHOP__STORE", "KOCHAVA_BOT__BOT__PAGES__7__X"]
+    "variable", ["KOCHAVA_CONSOLE_USER", "KOCHAVA_BOT__SHOP__STORE", "KOCHAVA_BOT__BOT__PAGES__7__X"]
 )
 async def test_other_variables_are_left_alone(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str

@@ -25,7 +25,7 @@ async def test_trace_shows_one_person_by_time(run: Run, tmp_path: Path) -> None:
     await fill(tmp_path)
     ran = await run("trace", "5", "--settings", write_settings(tmp_path))
     heads, *rows = ran.out.splitlines()
-    assert (0, "time") == (ran.status, heads.split()[0])
+    assert (0, "recorded") == (ran.status, heads.split()[0])
     assert ["inbox/m_1", "ping1", "wait1"] == [row.split()[-1] for row in rows]
     assert "too old" in rows[1]
 

@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from kochava_bot_middleware.cli.demo import headless
+from kochava_bot_middleware.cli.demo import headless, in_browser
 from kochava_bot_middleware.sandbox.demo import DemoSettings
 from kochava_bot_middleware.sandbox.kochava.server import LocalKochava
 
@@ -95,6 +96,24 @@ def test_demo_whose_reader_is_gone_leaves_nothing(tmp_path: Path) -> None:
         assert process.stdout is not None
         process.stdout.close()
         assert (1, "", [], []) == ended(process, tmp_path)
+
+
+def test_demo_with_a_page_opens_its_address_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The page answers when the browser is opened."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    pages: list[str] = []
+
+    def open_page(url: str) -> None:
+        with urllib.request.urlopen(url) as answer:
+            pages.append(answer.read().decode())
+        assert url in capsys.readouterr().out
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert 128 + signal.SIGTERM == in_browser(0, open_page=open_page)
+    assert "/assets/main.js" in pages[0]
+    assert ([], []) == (list(tmp_path.iterdir()), processes_in(tmp_path))
 
 
 class FailingKochava(LocalKochava):

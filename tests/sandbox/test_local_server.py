@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from kochava_bot_middleware.sandbox.kochava.server import LocalKochava
+from kochava_bot_middleware.sandbox.local_server import Exchange
 from tests.fakes import SleepNotingClock
 
 PIXEL = "/track/impression?campaign_id=kogreet&network_id=1"
@@ -129,3 +130,21 @@ async def test_a_reset_request_is_recorded_though_its_answer_is_cut(
         async with client.get(kochava.url + PIXEL) as response:
             await response.read()
     assert len(kochava.impressions) == 1
+
+
+async def test_watcher_sees_each_request_with_its_answer_and_faults(
+    kochava: LocalKochava, client: aiohttp.ClientSession
+) -> None:
+    """A connection that was reset has no status."""
+    seen: list[Exchange] = []
+    kochava.watchers.append(seen.append)
+    async with client.post(f"{kochava.url}/track/json", data=b"x") as response:
+        answer = await response.read()
+    kochava.answer_with(503)
+    await client.get(kochava.url + PIXEL)
+    kochava.reset()
+    with pytest.raises((aiohttp.ClientError, ConnectionError)):
+        async with client.get(kochava.url + PIXEL) as response:
+            await response.read()
+    assert [("POST", 400), ("GET", 503), ("GET", None)] == [(one.method, one.status) for one in seen]
+    assert (b"x", answer, PIXEL) == (seen[0].body, seen[0].answer, seen[1].path)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from kochava_bot_middleware.sandbox.script import Action, Script, ScriptError, ScriptStep, read_script
+from kochava_bot_middleware.exceptions import KochavaBotError
+from kochava_bot_middleware.sandbox.script import Action, ConversationScript, ScriptStep, read_script
 
 
 def test_a_script_is_a_list_of_steps() -> None:
@@ -19,7 +20,7 @@ def test_a_script_is_a_list_of_steps() -> None:
 
 def test_a_script_may_say_how_many_people_there_are() -> None:
     """Each has the conversation."""
-    expected = Script(people=3, steps=(ScriptStep(action=Action.SAY, value="hello"),))
+    expected = ConversationScript(people=3, steps=(ScriptStep(action=Action.SAY, value="hello"),))
     assert expected == read_script({"people": 3, "steps": [{"say": "hello"}]})
 
 
@@ -43,6 +44,6 @@ def test_a_script_may_say_how_many_people_there_are() -> None:
 )
 def test_a_wrong_script_is_refused(decoded: Any, message: str) -> None:
     """The error names the step, what was wanted and what was got."""
-    with pytest.raises(ScriptError) as caught:
+    with pytest.raises(KochavaBotError) as caught:
         read_script(decoded)
     assert message in str(caught.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import tempfile
+from collections import Counter
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,17 +16,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from kochava_bot_middleware.store.contract import Store
+from kochava_bot_middleware.store.day_counts import label_of
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.postgres.store import PostgresStore
 from kochava_bot_middleware.store.records import (
     Claim,
     Committed,
     Condition,
+    DayCount,
     Entry,
     EntryState,
     Lease,
     Mark,
     Outcome,
+    QueueStats,
     Settlement,
     Unit,
 )
@@ -46,6 +50,15 @@ SECONDS = st.integers(0, 8).map(float)
 LONGEST = st.none() | st.dictionaries(QUEUES, st.integers(1, 8).map(float))
 MAYBE_SECONDS = st.none() | st.integers(-5, 20).map(float)
 TEXTS = st.sampled_from(["", "event", "\x00ü"])
+DAYS = st.integers(0, 3)
+AMOUNTS = st.sampled_from([0, 0, 1_990_000, -1, 10**17])
+
+
+def labelled(entry: Entry, day: int, amount: int) -> Entry:
+    """Each entry of `track` is counted, as one of its queue; those of `inbox` are not."""
+    return entry if entry.queue == "inbox" else attrs.evolve(entry, label=label_of(day, entry.queue, amount))
+
+
 ENTRIES = st.builds(
     Entry,
     id=IDS,
@@ -57,6 +70,8 @@ ENTRIES = st.builds(
     kind=TEXTS,
     name=TEXTS,
 )
+LABELLED = st.builds(labelled, ENTRIES, DAYS, AMOUNTS)
+COUNTS = st.builds(DayCount, DAYS, st.sampled_from(["", "event", "ü"]), TEXTS, st.integers(-2, 2), AMOUNTS)
 VALUES = st.sampled_from([b"", b"1", b"2"])
 MARKS = st.builds(
     Mark,
@@ -69,7 +84,13 @@ MARKS = st.builds(
 )
 LEASES = st.none() | st.builds(Lease, queue=QUEUES, seconds=SECONDS)
 SETTLEMENT = st.tuples(st.integers(0, 30), st.sampled_from(Outcome), MAYBE_SECONDS)
-PLANS = st.tuples(st.lists(ENTRIES, max_size=4), st.lists(SETTLEMENT, max_size=2), st.lists(MARKS, max_size=2), LEASES)
+PLANS = st.tuples(
+    st.lists(LABELLED, max_size=4),
+    st.lists(SETTLEMENT, max_size=2),
+    st.lists(MARKS, max_size=2),
+    st.lists(COUNTS, max_size=1),
+    LEASES,
+)
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -81,6 +102,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.runner = asyncio.Runner()
         self.claims: list[Claim] = []
+        self.has_all_counts = True
         self.model = self._store(MemoryStore)
         self.real = self._real()
 
@@ -112,7 +134,7 @@ class StoreMachine(RuleBasedStateMachine):
         return actual
 
     def _unit(self, plan: Any) -> Unit:
-        appends, ends, marks, lease = plan
+        appends, ends, marks, counts, lease = plan
         settlements = [
             Settlement(
                 claim=self.claims[-1 - back % len(self.claims)],
@@ -124,7 +146,7 @@ class StoreMachine(RuleBasedStateMachine):
             for back, outcome, retry_after_seconds in ends
             if self.claims
         ]
-        return Unit(appends=appends, settlements=settlements, marks=marks, lease=lease)
+        return Unit(appends=appends, settlements=settlements, marks=marks, counts=counts, lease=lease)
 
     @rule(plan=PLANS)
     def commit(self, plan: Any) -> None:
@@ -194,6 +216,29 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(entry_id=IDS)
     def find(self, entry_id: str) -> None:
         self._both("find", entry_id)
+
+    @rule(since=st.none() | DAYS, until=st.none() | DAYS)
+    def read_counts(self, since: int | None, until: int | None) -> None:
+        self._both("counts", since=since, until=until)
+
+    @rule(before=DAYS)
+    def forget_counts(self, before: int) -> None:
+        self._both("forget_counts", before)
+        self.has_all_counts = self.has_all_counts and before == 0
+
+    @invariant()
+    def count_exactly(self) -> None:
+        """Whatever happened, the counters by day add up to the counts by queue."""
+        if not hasattr(self, "runner") or not self.has_all_counts:
+            return
+        counted: Counter[str] = Counter()
+        for each in self._both("counts"):
+            if each.facts == "track":
+                counted[each.what.partition(":")[0]] += each.count
+        stats = self._run(self.real.stats()).get("track", QueueStats())
+        assert counted["recorded"] == stats.accepted
+        for state in ("done", "dead", "dropped"):
+            assert counted[state] == getattr(stats, state), state
 
     @rule(lanes=st.lists(LANES, max_size=3), limit=st.integers(1, 4))
     def history(self, lanes: list[str], limit: int) -> None:

@@ -69,6 +69,11 @@ class ReceivedCall:
     has_file: bool = False
     access_token: str = attrs.field(repr=False)
 
+    @property
+    def content(self) -> dict[str, Any]:
+        """The fields without those that authorize the call."""
+        return {name: value for name, value in self.body.items() if name not in ("access_token", "appsecret_proof")}
+
     def field(self, name: str) -> Any:
         """A parameter that may be in the body or the query; ``None`` if it is in neither."""
         return self.body.get(name, self.query.get(name))

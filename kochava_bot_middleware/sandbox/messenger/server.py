@@ -7,11 +7,12 @@ import uuid
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import aiohttp
 import attrs
 import yarl
 from aiohttp import web
 
-from ..local_server import LocalServer
+from ..local_server import CONTENT, LocalServer
 from .browser import Visit, visit
 from .edges import EDGES, user_profile
 from .graph import NO_MATCHING_USER, WINDOW_CLOSED, GraphRefusal, ReceivedCall, authorize, read_call, refuse_unless
@@ -164,8 +165,9 @@ class LocalMessenger(LocalServer):
             "hub.challenge": challenge,
         }
         url = yarl.URL(self.webhook_url or "").update_query(query)
-        async with self.webhooks.session().get(url, allow_redirects=False) as response:
-            return response.status == 200 and await response.text() == challenge
+        timeout = aiohttp.ClientTimeout(total=self._options.answer_within_seconds)
+        async with self.webhooks.session().get(url, timeout=timeout, allow_redirects=False) as response:
+            return response.status == 200 and await response.read() == challenge.encode()
 
     async def visit(self, url: str) -> Visit:
         """Open *url* in a browser, which follows redirects as long as they stay on local servers."""
@@ -203,6 +205,7 @@ class LocalMessenger(LocalServer):
         try:
             call = await read_call(request)
             body = call.body
+            CONTENT.set(call.content)
             return web.json_response(self._serve(call))
         except GraphRefusal as refusal:
             answer = refusal.body(f"A{next(self._numbers):010x}")
@@ -234,7 +237,7 @@ class LocalMessenger(LocalServer):
         return edge(call, page)
 
     def _send(self, call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
-        body = {name: value for name, value in call.body.items() if name not in ("access_token", "appsecret_proof")}
+        body = call.content
         check_send(body, page, has_file=call.has_file)
         name = next(name for name in RECIPIENT_KEYS if body["recipient"].get(name))
         person = self._reach(page, name, str(body["recipient"][name]), body)
@@ -252,7 +255,7 @@ class LocalMessenger(LocalServer):
     def _send_paid(self, call: ReceivedCall, page: SandboxPage) -> dict[str, Any]:
         person = paid_recipient(call, page, self.clock.now())
         mid, tracking_id = self.next_mid(), str(uuid.uuid4())
-        body = {name: value for name, value in call.body.items() if name not in ("access_token", "appsecret_proof")}
+        body = call.content
         sent = SentMessage(mid=mid, page_id=page.page_id, user_id=person.user_id, body=body, at=self.clock.now())
         self.sent.append(sent)
         person.receive(sent)

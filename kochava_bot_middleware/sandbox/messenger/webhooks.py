@@ -87,6 +87,7 @@ class WebhookOutcome:
         attempts: How many requests it took.
         status: HTTP status of the last answer; ``None`` when there was none in time.
         at: When it was acknowledged or abandoned, in seconds since the epoch.
+        again: Whether a further attempt follows, so that this is not the end.
     """
 
     webhook: SentWebhook
@@ -94,6 +95,7 @@ class WebhookOutcome:
     attempts: int
     status: int | None
     at: float
+    again: bool = False
 
 
 def facebook_json(value: Any) -> bytes:
@@ -203,7 +205,8 @@ class WebhookDelivery:
         acknowledged: Answered 200, in the order of their acknowledgement.
         abandoned: Given up after all attempts. The bot may have received them nevertheless.
         answer_seconds: How long each 200 took, from the request to the end of the answer.
-        watchers: Each is called with every webhook of `deliver`: first with ``None``, and with its outcome at the end.
+        watchers: Each is called with every webhook of `deliver`: first with ``None``, then with its outcome after each
+            attempt that failed, and at the end.
     """
 
     def __init__(self, app_secret: str, options: MessengerOptions) -> None:
@@ -226,31 +229,39 @@ class WebhookDelivery:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def deliver(self, webhook: SentWebhook) -> WebhookOutcome | None:
+    async def deliver(self, webhook: SentWebhook, *, again: bool = True) -> WebhookOutcome | None:
         """
         Deliver *webhook* after the user's earlier ones; returns when it is acknowledged or abandoned.
+
+        Args:
+            webhook: Which one.
+            again: Whether it is tried again when it is not answered 200.
 
         Returns:
             The outcome; ``None`` if no `url` is set.
         """
         if self.url is None:
             return None
-        for watcher in self.watchers:
-            watcher(webhook, None)
+        self._tell(webhook, None)
         lock = self._locks.setdefault((webhook.page_id, webhook.user_id), asyncio.Lock())
         async with lock:
-            outcome = await self._deliver_now(webhook)
+            outcome = await self._deliver_now(webhook, self._options.retry_waits if again else ())
         (self.acknowledged if outcome.acknowledged else self.abandoned).append(outcome)
-        for watcher in self.watchers:
-            watcher(webhook, outcome)
+        self._tell(webhook, outcome)
         return outcome
 
-    async def _deliver_now(self, webhook: SentWebhook) -> WebhookOutcome:
+    def _tell(self, webhook: SentWebhook, outcome: WebhookOutcome | None) -> None:
+        for watcher in self.watchers:
+            watcher(webhook, outcome)
+
+    async def _deliver_now(self, webhook: SentWebhook, waits: Sequence[float]) -> WebhookOutcome:
         redelivery = self._options.redelivery
         twice = redelivery != "never" and self._chance.random() < self._options.redelivery_probability
         status: int | None = None
         attempts = 0
-        for wait in (0.0, *self._options.retry_waits):
+        for wait in (0.0, *waits):
+            if attempts:
+                self._tell(webhook, self._outcome(webhook, attempts, status, again=True))
             if wait > 0:
                 await self._clock.sleep(wait)
             copies = 2 if twice and redelivery == "at once" else 1
@@ -262,12 +273,18 @@ class WebhookDelivery:
         if twice and status == 200 and redelivery == "afterwards":
             await self.post(webhook)
             attempts += 1
+        return self._outcome(webhook, attempts, status)
+
+    def _outcome(
+        self, webhook: SentWebhook, attempts: int, status: int | None, *, again: bool = False
+    ) -> WebhookOutcome:
         return WebhookOutcome(
             webhook=webhook,
             acknowledged=status == 200,
             attempts=attempts,
             status=status,
             at=self._clock.now(),
+            again=again,
         )
 
     async def post(self, webhook: SentWebhook) -> int | None:

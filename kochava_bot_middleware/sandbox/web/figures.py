@@ -24,7 +24,6 @@ class SandboxFigures:
         self._messenger = messenger
         self._kochava = kochava
         self._read: dict[str, int] = {}
-        self._redelivered = 0
         self._by_kind = dict.fromkeys(RecordKind, 0)
         self._people: dict[str, set[str]] = {stage: set() for stage in STAGES}
 
@@ -34,8 +33,6 @@ class SandboxFigures:
         messenger, kinds = self._messenger, self._by_kind
         return {
             "webhooks": len(messenger.acknowledged),
-            "redelivered": self._redelivered,
-            "abandoned": len(messenger.abandoned),
             "messages": len(messenger.sent),
             "refused": len(messenger.refused),
             "events": kinds[RecordKind.EVENT],
@@ -53,7 +50,6 @@ class SandboxFigures:
     def _count(self) -> None:
         wrote, saw, stepped, opened, bought = (self._people[stage] for stage in STAGES)
         for outcome in self._new("acknowledged", self._messenger.acknowledged):
-            self._redelivered += outcome.attempts > 1
             if outcome.webhook.kind in ("message", "postback"):
                 wrote.add(outcome.webhook.user_id)
         stages = {RecordKind.IMPRESSION: saw, RecordKind.CLICK: stepped, RecordKind.SMARTLINK_CLICK: opened}

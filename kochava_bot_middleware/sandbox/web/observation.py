@@ -52,6 +52,11 @@ class SandboxObservation:
                 title, act = _act(webhook)
                 self._log.add(EventKind.ACTION, title, user=webhook.user_id, **detail, **act)
             return
+        if outcome.again and outcome.attempts > 1:
+            # The first failure and the end are enough to show.
+            return
+        if not outcome.acknowledged:
+            detail |= {"failure": _failure(outcome), "retried": outcome.again}
         self._log.add(
             EventKind.WEBHOOK,
             f"{webhook.kind} webhook",
@@ -68,12 +73,22 @@ class SandboxObservation:
         if exchange.status != 200:
             error = answer.get("error")
             reason = str(error.get("message")) if isinstance(error, Mapping) else f"answered {exchange.status}"
-            text = cut(exchange.body.decode("utf-8", "replace"))
+            recipient = (exchange.content or {}).get("recipient")
+            user = recipient.get("id") if isinstance(recipient, Mapping) else None
+            content = exchange.content
+            text = shown(content) if content else cut(exchange.body.decode("utf-8", "replace"))
             self._log.add(
-                EventKind.REFUSED, reason, status=exchange.status, good=False, path=path, reason=reason, **text
+                EventKind.REFUSED,
+                reason,
+                user=None if user is None else str(user),
+                status=exchange.status,
+                good=False,
+                path=path,
+                reason=reason,
+                **text,
             )
             return
-        body = _decoded(exchange.body)
+        body = exchange.content or {}
         if exchange.method != "POST":
             return
         before, links = self._links.before(body)
@@ -99,10 +114,11 @@ class SandboxObservation:
         path = exchange.path.partition("?")[0]
         is_ping = exchange.method == "GET"
         params = dict(query_params(exchange.path)) if is_ping else {}
-        body = _decoded(exchange.body) if len(exchange.body) <= BODY_LIMIT else {}
-        text = {"text": "\n".join(f"{name} = {value}" for name, value in params.items())} if is_ping else shown(body)
-        if len(exchange.body) > BODY_LIMIT:
-            text = cut(exchange.body.decode("utf-8", "replace"))
+        body = _decoded(exchange.body)
+        if is_ping:
+            text = cut("\n".join(f"{name} = {value}" for name, value in params.items()))
+        else:
+            text = shown(body) if body else cut(exchange.body.decode("utf-8", "replace"))
         record = _record_kind(path, body, is_smartlink=path in self._kochava.smartlinks)
         data = body.get("data")
         data = data if isinstance(data, dict) else {}
@@ -121,6 +137,18 @@ class SandboxObservation:
             seconds=round(exchange.seconds, 4),
             **text,
         )
+
+
+def _failure(outcome: WebhookOutcome) -> str:
+    """How the bot failed to answer a webhook, and what Facebook does about it."""
+    answered = "gave no answer in time" if outcome.status is None else f"answered {outcome.status}, not 200"
+    if outcome.again:
+        return f"The bot {answered}: Facebook tries again"
+    # messenger.md 1, retry and disabling [WH].
+    return (
+        f"The bot {answered}, to the last of {outcome.attempts} attempts. Facebook alerts you after 15 minutes of"
+        " failure, and after an hour sends this Page's webhooks no more until you subscribe again"
+    )
 
 
 def _verdict(exchange: Exchange) -> tuple[bool, str]:

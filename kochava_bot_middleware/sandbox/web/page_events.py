@@ -34,7 +34,10 @@ class EventKind(enum.StrEnum):
     """A person did something: ``mid``, ``webhook`` (its kind), ``said`` or ``tapped`` or ``opened``."""
 
     WEBHOOK = "webhook"
-    """A webhook was answered or given up: ``mid``, ``webhook``, ``attempts``, [``again``: delivered once more]."""
+    """
+    A webhook was answered, failed for the first time or was given up: ``mid``, ``webhook``, ``attempts``, [``again``:
+    delivered once more], [``failure``: what is wrong, and what Facebook does; ``retried``: whether it is tried again].
+    """
 
     MESSAGE = "message"
     """A call of the Send API was accepted: ``mid``, ``message``, ``links``, ``lines``, [``action``], [``cut``]."""

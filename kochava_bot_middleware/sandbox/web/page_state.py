@@ -42,7 +42,7 @@ class PageState:
         played: Names of the people who are played on the page, by id, in the order in which they came.
         opted_out: Those of them who opted out.
         restarts: How often the bot was killed and started again.
-        samples: The newest samples for the chart: ``at``, ``waiting``, ``delivered``, ``kochava``, ``bot``.
+        samples: The newest samples for the chart: ``at``, ``waiting``, ``kochava``, ``bot``.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -62,7 +62,6 @@ class PageState:
             "kochava": self.switch,
             "bot": None if bot is None else {"process": bot.process_id, "restarts": self.restarts},
             "canOptOut": sandbox.opt_out_text is not None,
-            "webhook": sandbox.messenger.webhook_url,
             "people": [self._person(user, name) for user, name in self.played.items()],
             "queue": None if sandbox.store is None else await _queue(sandbox.store),
             "figures": self._figures.counts(),
@@ -70,16 +69,16 @@ class PageState:
         }
 
     def sample(self, state: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Keep one more point of the chart; ``None`` without a queue."""
-        queue = state["queue"]
-        if queue is None:
+        """Keep one more point of the chart; ``None`` without a queue, and before the bot was started."""
+        queue, bot = state["queue"], state["bot"]
+        is_running = bot is None or bot["process"] is not None
+        if queue is None or not (is_running or self.samples):
             return None
         sample = {
             "at": self._sandbox.messenger.clock.now(),
             "waiting": queue["waiting"] + queue["in_flight"],
-            "delivered": queue["delivered"],
             "kochava": state["kochava"],
-            "bot": state["bot"] is None or state["bot"]["process"] is not None,
+            "bot": is_running,
         }
         self.samples.append(sample)
         return sample
@@ -110,7 +109,6 @@ async def _queue(store: Store) -> dict[str, Any] | None:
     inbox = stats.get(Queue.INBOX, QueueStats())
     states = (EntryState.WAITING, EntryState.IN_FLIGHT, EntryState.DEAD)
     return {
-        "accepted": sum(one.accepted for one in outbox),
         "waiting": sum(one.waiting for one in outbox),
         "in_flight": sum(one.in_flight for one in outbox),
         "delivered": sum(one.done for one in outbox),

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import attrs
+
+from ..day_counts import DayCounts
 from ..plan import CommitPlan, Lane, QueuedEntry, Snapshot, StoredHead
 from ..records import Committed, Condition, Mark, Outcome, Unit
 from ..settings import NewToken
 from . import statements as sql
-from .session import CombinedStatement, Emptied, PostgresSession, columns, entry_of, from_text
+from .session import CombinedStatement, PostgresSession, TablesEmptied, columns, entry_of, from_text
 
 
 async def commit_units(session: PostgresSession, units: Sequence[Unit], new_token: NewToken) -> list[Committed]:
@@ -26,6 +29,7 @@ async def commit_units(session: PostgresSession, units: Sequence[Unit], new_toke
     _add_lanes(writes, plan)
     _add_planned_marks(writes, plan)
     add_counts(writes, plan.counts)
+    add_day_counts(writes, plan.day_counts)
     await writes.run(session, sql.HOLD, *_held(plan))
     return answers
 
@@ -61,6 +65,11 @@ def add_counts(writes: CombinedStatement, counts: Mapping[tuple[str, str], int])
     writes.add("counts", sql.ADD_COUNTS, rows)
 
 
+def add_day_counts(writes: CombinedStatement, counts: DayCounts) -> None:
+    """Let counters by day grow."""
+    writes.add("day_counts", sql.ADD_DAY_COUNTS, list(map(attrs.astuple, counts.rows())))
+
+
 async def _read(session: PostgresSession, units: Sequence[Unit]) -> Snapshot:
     lanes = {(entry.queue, entry.lane): False for unit in units for entry in unit.appends}
     for unit in units:
@@ -88,7 +97,7 @@ def _snapshot(rows: Sequence[Sequence[Any]]) -> Snapshot:
     places: list[int] = []
     values: dict[str, bytes] = {}
     for kind, place, moment, *entry in rows:
-        id_, queue, lane, number, _, value, token, _ = entry
+        id_, queue, lane, number, _, value, token, _, _ = entry
         if kind == "now":
             now = moment
         elif kind == "head":
@@ -104,7 +113,7 @@ def _snapshot(rows: Sequence[Sequence[Any]]) -> Snapshot:
             if kind == "seen":
                 seen.add(from_text(id_))
     if now is None:
-        raise Emptied
+        raise TablesEmptied
     return Snapshot(
         now=now, heads=heads, successors=successors, seen=frozenset(seen), places=iter(sorted(places)), values=values
     )
@@ -132,7 +141,7 @@ def _held(plan: CommitPlan) -> list[Any]:
 
 def _add_entries(writes: CombinedStatement, plan: CommitPlan) -> None:
     appended = [
-        (queued.place, e.id, e.queue, e.lane, e.schema, e.created_at, queued.due_at, e.body, e.kind, e.name)
+        (queued.place, e.id, e.queue, e.lane, e.schema, e.created_at, queued.due_at, e.body, e.kind, e.name, e.label)
         for queued in plan.appended
         for e in (queued.entry,)
     ]

@@ -14,7 +14,7 @@ from ...exceptions import NotStorable, StoreUnavailable
 from .address import PostgresAddress
 from .errors import FAILURES, classify
 from .schema import check, emptied
-from .session import Emptied, PostgresSession
+from .session import PostgresSession, TablesEmptied
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -164,7 +164,7 @@ class PostgresPool:
         try:
             schema = self._address.schema
             if begin is not None and await connection.execute(begin.replace("{s}", schema)) == "SELECT 0":
-                raise Emptied
+                raise TablesEmptied
             yield PostgresSession(
                 connection=connection,
                 schema=schema,
@@ -174,7 +174,7 @@ class PostgresPool:
             )
             if begin is not None:
                 await connection.execute("COMMIT")
-        except Emptied:
+        except TablesEmptied:
             await _roll_back(connection)
             raise emptied(self._address.shown, self._address.schema) from None
         except Exception as exc:

@@ -23,7 +23,10 @@ WITH new_entries AS (INSERT INTO {s}.entries SELECT * FROM {s}.entries WHERE fal
     marks AS (UPDATE {s}.marks SET key = key WHERE false),
     old_marks AS (DELETE FROM {s}.marks WHERE false),
     new_counts AS (INSERT INTO {s}.counts SELECT * FROM {s}.counts WHERE false),
-    counts AS (UPDATE {s}.counts SET part = part WHERE false)
+    counts AS (UPDATE {s}.counts SET part = part WHERE false),
+    new_day_counts AS (INSERT INTO {s}.day_counts SELECT * FROM {s}.day_counts WHERE false),
+    day_counts AS (UPDATE {s}.day_counts SET part = part WHERE false),
+    old_day_counts AS (DELETE FROM {s}.day_counts WHERE false)
 SELECT nextval('{s}.places')
 """
 """Rights are looked at even where no row is meant. The place is written indeed, which a standby cannot do."""

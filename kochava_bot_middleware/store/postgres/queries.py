@@ -6,11 +6,12 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..day_counts import DayCounts, what_of
 from ..plan import Lane, QueuedEntry
-from ..records import Claim, EntryState, Listed, Mark, QueueStats
+from ..records import Claim, DayCount, Entry, EntryState, Listed, Mark, QueueStats
 from ..settings import NewToken
 from . import statements as sql
-from .commit import add_counts, add_marks, add_new_heads, lock_heads
+from .commit import add_counts, add_day_counts, add_marks, add_new_heads, lock_heads
 from .session import CombinedStatement, PostgresSession, columns, entry_of, from_text
 
 SOME_ROWS = 500
@@ -81,6 +82,24 @@ async def read_stats(session: PostgresSession) -> Mapping[str, QueueStats]:
     }
 
 
+async def read_day_counts(session: PostgresSession, since: int | None, until: int | None) -> list[DayCount]:
+    """See `Store.counts`."""
+    rows = await session.fetch(sql.READ_DAY_COUNTS, since, until)
+    counts = (DayCount(day, from_text(facts), from_text(what), n, int(amount)) for day, facts, what, n, amount in rows)
+    return DayCounts(counts).rows()
+
+
+async def forget_day_counts(session: PostgresSession, before: int) -> None:
+    """Remove the counters of earlier days."""
+    await session.fetch(sql.FORGET_DAY_COUNTS, before)
+
+
+async def join_day_counts(session: PostgresSession) -> None:
+    """Put the counters of connections that ended together, unless another process does."""
+    if await session.value(sql.LOCK_DAY_COUNTS):
+        await session.fetch(sql.JOIN_DAY_COUNTS)
+
+
 async def browse(
     session: PostgresSession, queue: str, *, state: EntryState | None, lane: str | None, limit: int, after: str | None
 ) -> list[Listed]:
@@ -107,7 +126,12 @@ async def history(session: PostgresSession, lanes: Sequence[str], limit: int) ->
 async def retry_dead(session: PostgresSession, ids: Sequence[str]) -> int:
     """Put dead entries back at the end of their lanes, in the order of *ids*."""
     await session.fetch(sql.LOCK_UPKEEP)
-    dead = {entry.id: entry for entry in map(entry_of, await session.fetch(sql.LOCK_DEAD, list(ids)))}
+    dead: dict[str, Entry] = {}
+    day_counts = DayCounts()
+    for reason, *row in await session.fetch(sql.LOCK_DEAD, list(ids)):
+        entry = entry_of(row)
+        dead[entry.id] = entry
+        day_counts.add_entry(entry.label, what_of(EntryState.DEAD, reason=from_text(reason)), -1)
     retried = [dead[id_] for id_ in dict.fromkeys(ids) if id_ in dead]
     if not retried:
         return 0
@@ -123,6 +147,7 @@ async def retry_dead(session: PostgresSession, ids: Sequence[str]) -> int:
     writes.add("retried_entries", sql.RETRIED_ENTRIES, moved, now)
     add_new_heads(writes, list(new_heads.values()))
     add_counts(writes, {(queue, "dead"): -count for queue, count in Counter(e.queue for e in retried).items()})
+    add_day_counts(writes, day_counts)
     await writes.run(session)
     return len(retried)
 
@@ -134,12 +159,19 @@ async def forget_lanes(session: PostgresSession, lanes: Sequence[str], reason: s
     now, heads = await lock_heads(session, sql.LOCK_HEADS_OF_LANES, wanted)
     # A lane that was empty when it should have been locked was not locked: what is in it now came later and stays.
     locked = columns(list(heads)) or [[], []]
-    counts: dict[tuple[str, str], int] = {}
-    for queue, dropped, dead in await session.fetch(sql.FORGET, wanted, *locked, reason, now):
-        counts |= {(from_text(queue), "dropped"): dropped, (from_text(queue), "dead"): -dead}
+    counts: Counter[tuple[str, str]] = Counter()
+    day_counts = DayCounts()
+    for queue, state, label, former_reason, count in await session.fetch(sql.FORGET, wanted, *locked, reason, now):
+        counts[from_text(queue), "dropped"] += count
+        day_counts.add_entry(from_text(label), what_of(EntryState.DROPPED, reason=reason), count)
+        if state is not None:
+            counts[from_text(queue), state] -= count
+            what = what_of(EntryState(state), reason=from_text(former_reason))
+            day_counts.add_entry(from_text(label), what, -count)
     writes = CombinedStatement()
     add_marks(writes, [tombstone], now)
     add_counts(writes, counts)
+    add_day_counts(writes, day_counts)
     await writes.run(session)
     return sum(count for (_, name), count in counts.items() if name == "dropped")
 

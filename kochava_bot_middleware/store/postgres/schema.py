@@ -3,13 +3,14 @@ The tables in PostgreSQL, their versions, and the check of both.
 
 ::
 
-    entries   every entry, in the order of `place`; one that is settled keeps its row as the memory of its id
-    heads     the first entry of each lane, its lease and when it is due; a claim searches it, and a commit locks
-              it to change a lane
-    marks     state entries
-    counts    by queue, in parts, so that connections do not wait for one another to count; read as their sum
-    hold      locks heads and state entries, and fails unless they are still what a commit has read
-    expect    fails unless it is given true
+    entries     every entry, in the order of `place`; one that is settled keeps its row as the memory of its id
+    heads       the first entry of each lane, its lease and when it is due; a claim searches it, and a commit locks
+                it to change a lane
+    marks       state entries
+    counts      by queue, in parts, so that connections do not wait for one another to count; read as their sum
+    day_counts  by day; each connection has a part of its own, and a sweep joins the parts of those that ended
+    hold        locks heads and state entries, and fails unless they are still what a commit has read
+    expect      fails unless it is given true
 
 In `entries`, `state` is NULL until an entry is settled; `purged` says that only its id counts. Each partial index is
 for one use (what waits, what is settled, what a sweep or a purge takes away), so that neither millions of settled rows
@@ -79,7 +80,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ALTER TABLE {s}.entries DROP CONSTRAINT entries_pkey, ADD kind text NOT NULL DEFAULT '',
         ADD name text NOT NULL DEFAULT '', ADD state text, ADD purged boolean NOT NULL DEFAULT false,
         ADD attempts integer NOT NULL DEFAULT 0, ADD reason text NOT NULL DEFAULT '',
-        ADD detail text NOT NULL DEFAULT '', ADD ended_at float8
+        ADD detail text NOT NULL DEFAULT '', ADD ended_at float8, ADD label text NOT NULL DEFAULT ''
         """,
         "DROP INDEX {s}.entries_by_lane",
         """
@@ -97,6 +98,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "DROP TABLE {s}.ended, {s}.ids",
         "ALTER TABLE {s}.entries ADD PRIMARY KEY (id)",
+        """
+        CREATE TABLE {s}.day_counts (day integer NOT NULL, facts text COLLATE "C" NOT NULL,
+        what text COLLATE "C" NOT NULL, part integer NOT NULL, count bigint NOT NULL, amount numeric NOT NULL,
+        PRIMARY KEY (day, facts, what, part))
+        WITH (fillfactor = 50, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0)
+        """,
         "CREATE INDEX entries_by_lane ON {s}.entries (lane, queue, place)",
         "CREATE INDEX entries_waiting ON {s}.entries (queue, place) WHERE state IS NULL",
         "CREATE INDEX entries_settled ON {s}.entries (queue, state, place) WHERE state IS NOT NULL AND NOT purged",

@@ -16,7 +16,7 @@ _NOW = "extract(epoch FROM statement_timestamp())::float8"
 The server's clock. Stable within a statement, unlike ``clock_timestamp()``, so that an index can be searched by it.
 """
 
-_ENTRY = "e.id, e.queue, e.lane, e.schema, e.created_at, e.body, e.kind, e.name"
+_ENTRY = "e.id, e.queue, e.lane, e.schema, e.created_at, e.body, e.kind, e.name, e.label"
 
 _IS_SEEN = "(e.state IS NULL OR e.state <> 'done' AND NOT e.purged OR e.ended_at + {dedupe_seconds} > {now})"
 
@@ -24,7 +24,7 @@ _ESCAPE = "\x1a"
 _PARAMETER = re.compile(r"\$(\d+)")
 
 
-class Emptied(Exception):
+class TablesEmptied(Exception):
     """The row of `store_version` is missing, which is always there."""
 
 
@@ -137,7 +137,7 @@ def from_text(text: str) -> str:
 
 def entry_of(row: Sequence[Any]) -> Entry:
     """The entry whose columns a statement has read as ``{entry}``."""
-    entry_id, queue, lane, schema, created_at, body, kind, name = row
+    entry_id, queue, lane, schema, created_at, body, kind, name, label = row
     return Entry(
         id=from_text(entry_id),
         queue=from_text(queue),
@@ -147,6 +147,7 @@ def entry_of(row: Sequence[Any]) -> Entry:
         body=body,
         kind=from_text(kind),
         name=from_text(name),
+        label=from_text(label),
     )
 
 

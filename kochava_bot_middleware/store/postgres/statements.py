@@ -32,10 +32,10 @@ WITH heads AS MATERIALIZED (
     SELECT h.queue, h.lane, h.place, h.id, h.token, h.attempts, t.ends
     FROM unnest($1::text[], $2::text[], $3::boolean[]) AS t (queue, lane, ends) JOIN {s}.heads AS h USING (queue, lane))
 SELECT 'now', NULL::bigint, {now}, NULL::text, NULL::text, NULL::text, NULL::integer, NULL::float8, NULL::bytea,
-    {alone}, NULL::text
+    {alone}, NULL::text, NULL::text
 FROM {s}.store_version
 UNION ALL
-SELECT 'head', h.place, NULL, h.id, h.queue, h.lane, h.attempts, NULL, NULL, h.token, NULL FROM heads AS h
+SELECT 'head', h.place, NULL, h.id, h.queue, h.lane, h.attempts, NULL, NULL, h.token, NULL, NULL FROM heads AS h
 UNION ALL
 SELECT 'next', e.place, greatest(e.due_at, {now}), {entry} FROM heads AS h CROSS JOIN LATERAL (
     SELECT * FROM {s}.entries AS of_lane
@@ -45,10 +45,10 @@ SELECT 'next', e.place, greatest(e.due_at, {now}), {entry} FROM heads AS h CROSS
 WHERE h.ends
 UNION ALL
 SELECT CASE WHEN EXISTS (SELECT FROM {s}.entries AS e WHERE e.id = t.id AND {is_seen}) THEN 'seen' ELSE 'new' END,
-    nextval('{s}.places'), NULL, t.id, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    nextval('{s}.places'), NULL, t.id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM unnest($4::text[]) AS t (id)
 UNION ALL
-SELECT 'mark', NULL, NULL, m.key, NULL, NULL, NULL, NULL, m.value, NULL, NULL
+SELECT 'mark', NULL, NULL, m.key, NULL, NULL, NULL, NULL, m.value, NULL, NULL, NULL
 FROM {s}.marks AS m WHERE m.key = ANY ($5::text[]) AND (m.expires_at IS NULL OR m.expires_at > {now})
 """
 """
@@ -66,12 +66,13 @@ HOLD = "{s}.hold($1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[],
 # What a commit writes: parts of a `CombinedStatement`.
 
 NEW_ENTRIES = """
-INSERT INTO {s}.entries AS e (place, id, queue, lane, schema, created_at, due_at, body, kind, name)
+INSERT INTO {s}.entries AS e (place, id, queue, lane, schema, created_at, due_at, body, kind, name, label)
 SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::float8[], $7::float8[],
-    $8::bytea[], $9::text[], $10::text[]) AS t (place, id) ORDER BY t.id
+    $8::bytea[], $9::text[], $10::text[], $11::text[]) AS t (place, id) ORDER BY t.id
 ON CONFLICT (id) DO UPDATE SET place = excluded.place, queue = excluded.queue, lane = excluded.lane,
     schema = excluded.schema, created_at = excluded.created_at, due_at = excluded.due_at, body = excluded.body,
-    kind = excluded.kind, name = excluded.name, state = NULL, purged = false, attempts = 0, reason = '', detail = '',
+    kind = excluded.kind, name = excluded.name, label = excluded.label,
+    state = NULL, purged = false, attempts = 0, reason = '', detail = '',
     ended_at = NULL
 WHERE NOT {is_seen} RETURNING 1
 """
@@ -80,6 +81,7 @@ WHERE NOT {is_seen} RETURNING 1
 SETTLED_ENTRIES = f"""
 UPDATE {{s}}.entries AS e SET state = t.state, attempts = t.attempts, reason = t.reason, detail = t.detail,
     ended_at = $6::float8, body = CASE WHEN t.state = 'dead' THEN e.body ELSE '' END,
+    label = CASE WHEN t.state = 'dead' THEN e.label ELSE '' END,
     lane = CASE WHEN t.state <> 'dead' AND e.queue = '{Queue.INBOX}' THEN '' ELSE e.lane END,
     name = CASE WHEN t.state <> 'dead' AND e.queue = '{Queue.INBOX}' THEN '' ELSE e.name END
 FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[]) AS t (id, state, attempts, reason, detail)
@@ -143,6 +145,14 @@ ORDER BY t.queue ON CONFLICT (queue, part) DO UPDATE SET accepted = c.accepted +
     done = c.done + excluded.done, dead = c.dead + excluded.dead, dropped = c.dropped + excluded.dropped
 """
 
+ADD_DAY_COUNTS = """
+INSERT INTO {s}.day_counts AS c (day, facts, what, part, count, amount)
+SELECT t.day, t.facts, t.what, pg_backend_pid(), t.count, t.amount
+FROM unnest($1::integer[], $2::text[], $3::text[], $4::bigint[], $5::bigint[]) AS t (day, facts, what, count, amount)
+ORDER BY t.day, t.facts, t.what ON CONFLICT (day, facts, what, part) DO UPDATE
+SET count = c.count + excluded.count, amount = c.amount + excluded.amount
+"""
+
 # Claims.
 
 CLAIM = """
@@ -183,6 +193,11 @@ SELECT c.queue, sum(c.accepted)::bigint, sum(c.done)::bigint, sum(c.dead)::bigin
     (SELECT count(*) FROM {s}.heads AS h WHERE h.queue = c.queue AND h.token IS NOT NULL AND h.due_at > {now}),
     (SELECT e.created_at FROM {s}.entries AS e WHERE e.queue = c.queue AND e.state IS NULL ORDER BY e.place LIMIT 1)
 FROM {s}.counts AS c GROUP BY c.queue
+"""
+
+READ_DAY_COUNTS = """
+SELECT c.day, c.facts, c.what, sum(c.count)::bigint, sum(c.amount) FROM {s}.day_counts AS c
+WHERE ($1::bigint IS NULL OR c.day >= $1) AND ($2::bigint IS NULL OR c.day <= $2) GROUP BY 1, 2, 3
 """
 
 _IS_LEASED = "(h.token IS NOT NULL AND h.due_at > {now})"
@@ -245,7 +260,7 @@ HISTORY = f"""
 LOCK_UPKEEP = "SELECT pg_advisory_xact_lock(hashtextextended('kochava-bot upkeep {s}', 0))"
 
 LOCK_DEAD = """
-SELECT {entry} FROM {s}.entries AS e
+SELECT e.reason, {entry} FROM {s}.entries AS e
 WHERE e.id = ANY ($1::text[]) AND e.state = 'dead' AND NOT e.purged FOR UPDATE OF e
 """
 """Locked, so that no purge removes them meanwhile."""
@@ -268,7 +283,7 @@ SELECT {now}, locked.* FROM (SELECT) AS one LEFT JOIN locked ON true
 
 FORGET = """
 WITH old AS (
-    SELECT e.id, e.state FROM {s}.entries AS e
+    SELECT e.id, e.state, e.label, e.reason FROM {s}.entries AS e
     WHERE e.lane = ANY ($1::text[]) AND (e.state = 'dead' AND NOT e.purged OR e.state IS NULL AND EXISTS (
         SELECT FROM unnest($2::text[], $3::text[]) AS t (queue, lane) WHERE t.queue = e.queue AND t.lane = e.lane))
     FOR UPDATE OF e),
@@ -277,14 +292,15 @@ gone AS (
     WHERE h.queue = t.queue AND h.lane = t.lane RETURNING h.id, h.attempts),
 dropped AS (
     UPDATE {s}.entries AS e SET state = 'dropped', reason = $4, ended_at = $5::float8, lane = '', name = '',
-        detail = '', body = '', attempts = coalesce((SELECT gone.attempts FROM gone WHERE gone.id = e.id), e.attempts)
-    FROM old WHERE e.id = old.id RETURNING e.queue, old.state),
+        label = '', detail = '', body = '',
+        attempts = coalesce((SELECT gone.attempts FROM gone WHERE gone.id = e.id), e.attempts)
+    FROM old WHERE e.id = old.id RETURNING e.queue, old.state, old.label, old.reason),
 blanked AS (
-    UPDATE {s}.entries AS e SET lane = '', name = '', detail = '', body = ''
+    UPDATE {s}.entries AS e SET lane = '', name = '', label = '', detail = '', body = ''
     WHERE e.lane = ANY ($1::text[]) AND (e.state IN ('done', 'dropped') OR e.purged))
-SELECT d.queue, count(*), count(d.state) FROM dropped AS d GROUP BY d.queue
+SELECT d.queue, d.state, d.label, d.reason, count(*) FROM dropped AS d GROUP BY 1, 2, 3, 4
 """
-"""Lanes, locked queues and lanes, reason, time. Answers by queue how many were dropped, and how many of them dead."""
+"""Lanes, locked queues and lanes, reason, time. Answers how many were dropped, by what they were before."""
 
 PURGE = """
 WITH old AS (
@@ -292,10 +308,25 @@ WITH old AS (
     WHERE e.state IN ('dead', 'dropped') AND NOT e.purged AND e.ended_at < {now} - $1::float8
     ORDER BY e.ended_at LIMIT $2 FOR UPDATE SKIP LOCKED),
 gone AS (
-    UPDATE {s}.entries AS e SET purged = true, body = '', name = '', reason = '', detail = ''
+    UPDATE {s}.entries AS e SET purged = true, body = '', name = '', label = '', reason = '', detail = ''
     FROM old WHERE e.id = old.id)
 SELECT count(*) FROM old
 """
+
+FORGET_DAY_COUNTS = "DELETE FROM {s}.day_counts AS c WHERE c.day < $1"
+
+LOCK_DAY_COUNTS = "SELECT pg_try_advisory_xact_lock(hashtextextended('kochava-bot day counts {s}', 0))"
+
+JOIN_DAY_COUNTS = """
+WITH old AS (
+    DELETE FROM {s}.day_counts AS c
+    WHERE c.part <> 0 AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = c.part)
+    RETURNING c.day, c.facts, c.what, c.count, c.amount)
+INSERT INTO {s}.day_counts AS c (day, facts, what, part, count, amount)
+SELECT o.day, o.facts, o.what, 0, sum(o.count), sum(o.amount) FROM old AS o GROUP BY 1, 2, 3
+ON CONFLICT (day, facts, what, part) DO UPDATE SET count = c.count + excluded.count, amount = c.amount + excluded.amount
+"""
+"""What connections that ended have counted becomes one row; part 0 is nobody else's."""
 
 SWEEP = """
 WITH expired_entries AS (

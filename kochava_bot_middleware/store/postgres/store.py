@@ -39,7 +39,7 @@ from ...clock import Clock, SystemClock
 from ...exceptions import NotStorable, StoreUnavailable, StoreUnusable
 from ..plan import recall_storable
 from ..probe import REFUSED
-from ..records import Claim, Committed, CommitVerdict, EntryState, Listed, Mark, QueueStats, Unit
+from ..records import Claim, Committed, CommitVerdict, DayCount, EntryState, Listed, Mark, QueueStats, Unit
 from ..settings import NewToken, StoreSettings, unique_tokens
 from . import queries
 from .address import parse_postgres
@@ -166,7 +166,7 @@ class PostgresStore:
 
     async def commit(self, unit: Unit) -> Committed:
         running = self._running()
-        if not (unit.appends or unit.settlements or unit.marks):
+        if unit.is_empty:
             await running.pool.open()
             return Committed(verdict=CommitVerdict.COMMITTED)
         answer = await running.commits.call(unit)
@@ -190,6 +190,12 @@ class PostgresStore:
 
     async def stats(self) -> Mapping[str, QueueStats]:
         return await self._running().pool.run(queries.read_stats)
+
+    async def counts(self, *, since: int | None = None, until: int | None = None) -> list[DayCount]:
+        return await self._running().pool.run(queries.read_day_counts, since, until)
+
+    async def forget_counts(self, before: int) -> None:
+        await self._running().pool.run(queries.forget_day_counts, before)
 
     async def browse(
         self,
@@ -227,6 +233,7 @@ class PostgresStore:
     async def sweep(self, longest_waits: Mapping[str, float] | None = None) -> None:
         while await self._running().pool.run(queries.sweep_some, longest_waits or {}):
             pass
+        await self._running().pool.run(queries.join_day_counts)
 
     def _running(self) -> _Running:
         if self._closed:

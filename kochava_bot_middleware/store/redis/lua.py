@@ -21,6 +21,9 @@ All keys of one shard begin with the same hash tag, so they are in one slot of a
     marks           key → expiry, a colon, value
     marks_until     keys of marks that expire, by time
     counts          "accepted:QUEUE" and the like → number
+    day_counts      day, facts and what, each behind a NUL → number
+    day_amounts     the same → sum of the amounts, where there are any
+    days            the same, by day
     answer:NONCE    what was answered to a commit, kept for a minute in case the answer got lost
 
 A *place* is the time of appending in microseconds, counted up where that is not unique: 16 digits, so that places
@@ -32,11 +35,15 @@ from __future__ import annotations
 import hashlib
 import re
 
+from ..day_counts import LATENCIES, LONGEST_REASON
+
 SCHEMA = 2
 """The version of what the scripts write."""
 
 SOME_ROWS = 500
 """How many rows a script looks at, so that commits never wait long for it."""
+
+_LATENCIES = "{" + ", ".join(f"'{bound}'" for bound in LATENCIES[:-1]) + "}"
 
 _SHARED = """
 local call, pack, unpack_one = redis.call, cmsgpack.pack, cmsgpack.unpack
@@ -49,11 +56,12 @@ local READY, LEASED, ORDER = prefix .. 'ready:', prefix .. 'leased:', prefix .. 
 local DONE, ENDED = prefix .. 'done:', prefix .. 'ended:'
 local ENDED_TIMES, ENDED_LANES = prefix .. 'ended_at', prefix .. 'ended_lanes'
 local REMEMBERED, COUNTS = prefix .. 'remembered', prefix .. 'counts'
+local DAY_COUNTS, DAY_AMOUNTS, DAYS = prefix .. 'day_counts', prefix .. 'day_amounts', prefix .. 'days'
 local MARKS, MARKS_UNTIL = prefix .. 'marks', prefix .. 'marks_until'
 
 -- The elements of a row; it has those of the second line once it is settled.
-local ID, QUEUE, LANE, SCHEMA, CREATED_AT, DUE_AT, BODY, KIND, NAME = 1, 2, 3, 4, 5, 6, 7, 8, 9
-local STATE, REASON, DETAIL, ENDED_AT, ATTEMPTS = 10, 11, 12, 13, 14
+local ID, QUEUE, LANE, SCHEMA, CREATED_AT, DUE_AT, BODY, KIND, NAME, LABEL = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+local STATE, REASON, DETAIL, ENDED_AT, ATTEMPTS = 11, 12, 13, 14, 15
 
 -- The queue whose bodies are for nobody to read, and whose lanes and names are not kept.
 local INBOX = 'inbox'
@@ -62,7 +70,7 @@ local asked = cjson.decode(ARGV[2])
 
 local function all_names(before)
   local names = {'rows', 'ids', 'heads', 'lanes', 'next', 'ended_at', 'ended_lanes', 'remembered', 'counts', 'marks'}
-  names[#names + 1] = 'marks_until'
+  for _, name in ipairs({'marks_until', 'day_counts', 'day_amounts', 'days'}) do names[#names + 1] = name end
   local queues = {}
   for _, field in ipairs(call('HKEYS', before .. 'counts')) do
     if string.sub(field, 1, 9) == 'accepted:' then queues[string.sub(field, 10)] = true end
@@ -119,6 +127,47 @@ local function count(queue, name, by)
   changes[field] = (changes[field] or 0) + by
 end
 
+-- Counters by day. Amounts travel as texts, since Lua's numbers are not exact beyond 2^53.
+local day_changes = {}
+
+local function count_day(day, facts, what, by, amount)
+  local field = day .. '\0' .. facts .. '\0' .. what
+  day_changes[field] = (day_changes[field] or 0) + by
+  -- A sum beyond 64 bits is refused; that must not end the script.
+  if amount ~= '0' then
+    redis.pcall('HINCRBY', DAY_AMOUNTS, field, amount)
+    call('ZADD', DAYS, day, field)
+  end
+end
+
+-- The same of an entry, if it has a label; `by` is 1 or -1.
+local function count_entry(row, what, by)
+  local day, amount, facts = string.match(row[LABEL], '^(%-?%d+) (%-?%d+) (.*)$')
+  if not day then return end
+  if by < 0 and amount ~= '0' then
+    amount = string.sub(amount, 1, 1) == '-' and string.sub(amount, 2) or '-' .. amount
+  end
+  count_day(day, facts, what, by, amount)
+end
+
+local function write_day_counts()
+  for field, by in pairs(day_changes) do
+    -- What is new has no more than was added to it.
+    if by ~= 0 and call('HINCRBY', DAY_COUNTS, field, by) == by then
+      call('ZADD', DAYS, string.match(field, '^%-?%d+'), field)
+    end
+  end
+  day_changes = {}
+end
+
+local function what_of(state, reason, seconds)
+  if state ~= 'done' then return state .. ':' .. (#reason <= LONGEST_REASON and reason or '') end
+  for _, bound in ipairs(LATENCIES) do
+    if seconds <= tonumber(bound) then return 'done:' .. bound end
+  end
+  return 'done:inf'
+end
+
 -- Changes of indexes that scripts do not read themselves, by command and key: one command for all units of a group.
 local delayed = {ZADD = {}, ZREM = {}}
 
@@ -141,6 +190,7 @@ end
 
 local function write_counters()
   write_delayed()
+  write_day_counts()
   if last_place then call('HSET', META, 'place', string.format('%.0f', last_place)) end
   if last_token then call('HSET', META, 'token', string.format('%.0f', last_token)) end
   for field, by in pairs(changes) do call('HINCRBY', COUNTS, field, by) end
@@ -151,8 +201,8 @@ local function row_at(place)
   local packed = call('HGET', ROWS, place)
   if not packed then return nil end
   local row = unpack_one(packed)
-  -- Version 1 wrote neither.
-  row[KIND], row[NAME] = row[KIND] or '', row[NAME] or ''
+  -- Version 1 wrote none of them.
+  row[KIND], row[NAME], row[LABEL] = row[KIND] or '', row[NAME] or '', row[LABEL] or ''
   return row
 end
 
@@ -215,8 +265,9 @@ end
 -- Keep what is kept of an entry that left its lane.
 local function finish(place, row, state, reason, detail, attempts)
   row[STATE], row[REASON], row[DETAIL], row[ENDED_AT], row[ATTEMPTS] = state, reason, detail, now, attempts
+  count_entry(row, what_of(state, reason, now - row[CREATED_AT]), 1)
   if state ~= 'dead' then
-    row[BODY] = ''
+    row[BODY], row[LABEL] = '', ''
     if row[QUEUE] == INBOX then row[LANE], row[NAME] = '', '' end
   end
   count(row[QUEUE], state, 1)
@@ -277,9 +328,10 @@ local function write_mark(mark, bytes)
 end
 
 local function fields(row)
-  return row[ID], row[QUEUE], row[LANE], text(row[SCHEMA]), text(row[CREATED_AT]), row[BODY], row[KIND], row[NAME]
+  return row[ID], row[QUEUE], row[LANE], text(row[SCHEMA]), text(row[CREATED_AT]), row[BODY], row[KIND], row[NAME],
+    row[LABEL]
 end
-"""
+""".replace("LONGEST_REASON", str(LONGEST_REASON)).replace("LATENCIES", _LATENCIES)
 """Each script is given the time (empty: the server's), what is asked as JSON, and bytes it refers to."""
 
 # A server whose memory is full refuses a script before its first line, unless that line says that it needs no memory.
@@ -310,6 +362,7 @@ if missing then return missing end
 
 -- So are keys of another program.
 local hashes = {rows = 1, ids = 1, heads = 1, lanes = 1, next = 1, counts = 1, marks = 1}
+hashes.day_counts, hashes.day_amounts = 1, 1
 for _, name in ipairs(all_names(prefix)) do
   local kind = call('TYPE', prefix .. name).ok
   if kind ~= 'none' and kind ~= (hashes[name] and 'hash' or 'zset') then

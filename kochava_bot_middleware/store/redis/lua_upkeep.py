@@ -24,6 +24,34 @@ return {counts, queues}
 )
 """All counts; by queue, what is in flight, and place and creation of the head that was appended first."""
 
+DAY = Script(
+    READS,
+    """
+local day = call('ZRANGEBYSCORE', DAYS, asked.since or '-inf', asked['until'] or '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+if not day then return false end
+local fields, counts, amounts = call('ZRANGEBYSCORE', DAYS, day, day), {}, {}
+for index, field in ipairs(fields) do
+  counts[index], amounts[index] = call('HGET', DAY_COUNTS, field), call('HGET', DAY_AMOUNTS, field)
+end
+return {tonumber(day), fields, counts, amounts}
+""",
+)
+"""The counters of the first day among some; nothing if none of these days has any."""
+
+FORGET_DAYS = Script(
+    RUNS_WHEN_FULL,
+    """
+local fields = call('ZRANGEBYSCORE', DAYS, '-inf', '(' .. asked.before, 'LIMIT', 0, asked.some)
+for _, field in ipairs(fields) do
+  call('HDEL', DAY_COUNTS, field)
+  call('HDEL', DAY_AMOUNTS, field)
+  call('ZREM', DAYS, field)
+end
+return #fields
+""",
+)
+"""Remove some counters of earlier days; returns how many."""
+
 PLACE_OF = Script(
     READS,
     """
@@ -146,6 +174,7 @@ for _, id in ipairs(asked.ids) do
     remove_ended(place, row)
     call('ZREM', REMEMBERED, id)
     count(row[QUEUE], 'dead', -1)
+    count_entry(row, what_of('dead', row[REASON]), -1)
     row[DUE_AT] = now
     for column = STATE, ATTEMPTS do row[column] = nil end
     local head = enqueue(row)
@@ -194,6 +223,7 @@ local function blank_settled(lane)
     row[LANE], row[NAME], row[DETAIL] = '', '', ''
     if row[STATE] == 'dead' then
       count(row[QUEUE], 'dead', -1)
+      count_entry(row, what_of('dead', row[REASON]), -1)
       drop(place, row, row[ATTEMPTS])
     else
       call('HSET', ROWS, place, pack(row))

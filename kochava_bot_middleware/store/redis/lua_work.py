@@ -88,7 +88,7 @@ local function is_new(id)
   return true
 end
 
-local function write(claims, settlements, appends, marks, wish, bytes)
+local function write(claims, settlements, appends, marks, wish, bytes, counts)
   local claimable, flags = {}, {}
   for _, each in ipairs(settlements) do
     local place, head = unpack(claims[each[1]])
@@ -97,7 +97,8 @@ local function write(claims, settlements, appends, marks, wish, bytes)
   for index, each in ipairs(appends) do
     if is_new(each[1]) then
       flags[index] = '1'
-      count(each[2], 'accepted', 1)
+      count(each[QUEUE], 'accepted', 1)
+      count_entry(each, 'recorded', 1)
       -- Without a wait it is due when it comes first, also if the clock has been set back by then.
       if each[DUE_AT] > 0 then each[DUE_AT] = now + each[DUE_AT] end
       each[BODY] = ARGV[bytes + index]
@@ -111,6 +112,7 @@ local function write(claims, settlements, appends, marks, wish, bytes)
     end
   end
   for _, mark in ipairs(marks) do write_mark(mark, bytes) end
+  for _, each in ipairs(counts) do count_day(unpack(each)) end
   local leased = {}
   for _, head in ipairs(claimable) do
     if wish and head.row[QUEUE] == wish[1] and head.due <= now then
@@ -132,7 +134,7 @@ local answers, bytes, has_written = {}, 2, false
 for index, unit in ipairs(asked.units) do
   local answer, claims = check(unit[1], unit[3], bytes)
   if not answer and not asked.only_check then
-    answer = write(claims, unit[1], unit[2], unit[3], unit[4], bytes)
+    answer = write(claims, unit[1], unit[2], unit[3], unit[4], bytes, unit[6])
     has_written = true
   end
   answers[index] = answer or {COMMITTED, '', '', {}}

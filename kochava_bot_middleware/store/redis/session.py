@@ -26,7 +26,7 @@ from ...exceptions import SchemaTooNew, StoreUnusable
 from .address import RedisAddress
 from .client import Client
 from .lua import READS, RUNS_WHEN_FULL, SCHEMA, SOME_ROWS, Script
-from .lua_upkeep import BROWSE, FIND, FORGET, PLACE_OF, PURGE, RETRY_DEAD, STATS, SWEEP
+from .lua_upkeep import BROWSE, DAY, FIND, FORGET, FORGET_DAYS, PLACE_OF, PURGE, RETRY_DEAD, STATS, SWEEP
 from .lua_work import CLAIM, COMMIT, NEXT_DUE, RECALL, RENEW
 from .notifier import RedisNotifier
 from .round_trips import RoundTrips
@@ -60,7 +60,7 @@ A write that changes nothing. A replica refuses it, and so does a server where t
 """
 
 _WORK = (COMMIT, CLAIM, RENEW, RECALL, NEXT_DUE)
-_UPKEEP = (STATS, PLACE_OF, FIND, BROWSE, RETRY_DEAD, FORGET, PURGE, SWEEP)
+_UPKEEP = (STATS, DAY, FORGET_DAYS, PLACE_OF, FIND, BROWSE, RETRY_DEAD, FORGET, PURGE, SWEEP)
 _COMMANDS = sorted({command for script in (*_WORK, *_UPKEEP) for command in script.commands})
 
 _RENAME_KEYS = Script(

@@ -18,18 +18,19 @@ import attrs
 
 from ...clock import Clock, SystemClock
 from ...exceptions import StoreUnavailable
+from ..day_counts import DayCounts
 from ..owner import new_owner
 from ..plan import recall_storable
-from ..records import Claim, Committed, CommitVerdict, EntryState, Listed, Mark, QueueStats, Unit
+from ..records import Claim, Committed, CommitVerdict, DayCount, EntryState, Listed, Mark, QueueStats, Unit
 from ..settings import StoreSettings
 from .address import RedisAddress, parse_redis_address
 from .client import Client, connect
 from .lua import SOME_ROWS, Script
-from .lua_upkeep import BROWSE, FIND, FORGET, PLACE_OF, PURGE, RETRY_DEAD, STATS, SWEEP
+from .lua_upkeep import BROWSE, DAY, FIND, FORGET, FORGET_DAYS, PLACE_OF, PURGE, RETRY_DEAD, STATS, SWEEP
 from .lua_work import CLAIM, NEXT_DUE, RECALL, RENEW
 from .round_trips import RoundTrips
 from .session import RedisSession, open_session, prove_writable
-from .units import can_be_refused, claim_of, encode_mark, listed_of, merge, shard_of, split, stats_of
+from .units import can_be_refused, claim_of, day_counts_of, encode_mark, listed_of, merge, shard_of, split, stats_of
 
 _INHERITED: list[RedisSession] = []
 """Connections of a parent process or of an event loop that ended, which must not be touched any more."""
@@ -173,6 +174,15 @@ class RedisStore:
     async def stats(self) -> Mapping[str, QueueStats]:
         return stats_of(await self._read_everywhere(STATS))
 
+    async def counts(self, *, since: int | None = None, until: int | None = None) -> list[DayCount]:
+        shards = await asyncio.gather(*(self._counts_of(shard, since, until) for shard in self._shards))
+        return DayCounts(itertools.chain.from_iterable(shards)).rows()
+
+    async def forget_counts(self, before: int) -> None:
+        for shard in self._shards:
+            while await self._write(FORGET_DAYS, shard, before=before) == SOME_ROWS:
+                pass
+
     async def browse(
         self,
         queue: str,
@@ -273,6 +283,16 @@ class RedisStore:
         ]
         refused = [answer for answer in answers if answer.verdict is not CommitVerdict.COMMITTED]
         return min(refused, key=lambda answer: answer.verdict is not CommitVerdict.LEASE_LOST, default=None)
+
+    async def _counts_of(self, shard: int, since: int | None, until: int | None) -> list[DayCount]:
+        """The counters of a shard; read day by day, so that the server is never busy with them for long."""
+        counts: list[DayCount] = []
+        # Lua has no element that is missing, but it has a false.
+        asked = {"since": False if since is None else since, "until": False if until is None else until}
+        while (day := await self._read(DAY, shard, **asked)) is not None:
+            counts += day_counts_of(day)
+            asked["since"] = day[0] + 1
+        return counts
 
     async def _browse_shard(
         self, shard: int, place: str, limit: int, asked: Mapping[str, object]

@@ -29,7 +29,19 @@ from typing import Any
 import attrs
 import orjson
 
-from ..records import Claim, Committed, CommitVerdict, Condition, Entry, EntryState, Listed, Mark, QueueStats, Unit
+from ..records import (
+    Claim,
+    Committed,
+    CommitVerdict,
+    Condition,
+    DayCount,
+    Entry,
+    EntryState,
+    Listed,
+    Mark,
+    QueueStats,
+    Unit,
+)
 
 _VERDICTS = (CommitVerdict.COMMITTED, CommitVerdict.CONDITION_FAILED, CommitVerdict.LEASE_LOST)
 
@@ -56,12 +68,14 @@ def split(unit: Unit, shards: int) -> dict[int, Unit]:
     touched = dict.fromkeys(shard_of(lane, shards) for lane in lanes)
     if len(touched) <= 1:
         return {next(iter(touched), 0): unit}
+    last = next(reversed(touched))
     parts = {
         shard: attrs.evolve(
             unit,
             appends=[each for each in unit.appends if shard_of(each.lane, shards) == shard],
             settlements=[each for each in unit.settlements if shard_of(each.claim.entry.lane, shards) == shard],
             marks=[each for each in unit.marks if shard_of(each.lane, shards) == shard],
+            counts=unit.counts if shard == last else (),
         )
         for shard in touched
     }
@@ -110,12 +124,13 @@ def encode_unit(unit: Unit) -> tuple[bytes, Sequence[bytes]]:
     ]
     # The script replaces the wait by a time, and the empty element by the body.
     appends = [
-        (e.id, e.queue, e.lane, e.schema, e.created_at, max(0.0, e.wait_seconds or 0.0), "", e.kind, e.name)
+        (e.id, e.queue, e.lane, e.schema, e.created_at, max(0.0, e.wait_seconds or 0.0), "", e.kind, e.name, e.label)
         for e in unit.appends
     ]
     marks = [encode_mark(mark, blobs) for mark in unit.marks]
     lease = False if unit.lease is None else (unit.lease.queue, unit.lease.seconds)
-    return orjson.dumps((settlements, appends, marks, lease, len(blobs))), blobs
+    counts = [(str(each.day), each.facts, each.what, each.count, str(each.amount)) for each in unit.counts]
+    return orjson.dumps((settlements, appends, marks, lease, len(blobs), counts)), blobs
 
 
 def encode_mark(mark: Mark, blobs: list[bytes]) -> tuple[str, float | bool, int | bool, str, int | bool]:
@@ -164,6 +179,16 @@ def listed_of(answer: Sequence[Any]) -> tuple[bytes, Listed]:
     return place, listed
 
 
+def day_counts_of(answer: Sequence[Any]) -> list[DayCount]:
+    """The counters of a day."""
+    day, fields, counts, amounts = answer
+    rows = []
+    for field, count, amount in zip(fields, counts, amounts, strict=True):
+        _, facts, what = field.decode().split("\0", 2)
+        rows.append(DayCount(day, facts, what, int(count or 0), int(amount or 0)))
+    return rows
+
+
 def stats_of(answers: Sequence[Any]) -> Mapping[str, QueueStats]:
     """The counts of every queue that ever accepted something, added up over the shards."""
     counts: Counter[tuple[str, str]] = Counter()
@@ -204,7 +229,7 @@ def _queue_stats(queue: str, counts: Counter[tuple[str, str]], heads: Sequence[t
 
 
 def _entry_of(columns: Sequence[Any]) -> Entry:
-    entry_id, queue, lane, schema, created_at, body, kind, name = columns
+    entry_id, queue, lane, schema, created_at, body, kind, name, label = columns
     return Entry(
         id=entry_id.decode(),
         queue=queue.decode(),
@@ -214,6 +239,7 @@ def _entry_of(columns: Sequence[Any]) -> Entry:
         body=body,
         kind=kind.decode(),
         name=name.decode(),
+        label=label.decode(),
     )
 
 

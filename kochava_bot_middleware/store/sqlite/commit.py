@@ -12,8 +12,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import attrs
 import orjson
 
+from ..day_counts import DayCounts
 from ..plan import CommitPlan, Lane, QueuedEntry, Snapshot, StoredHead
 from ..records import Committed, Condition, Entry, Mark, Unit
 from ..settings import NewToken
@@ -75,6 +77,11 @@ def add_counts(connection: sqlite3.Connection, counts: Mapping[tuple[str, str], 
     insert(connection, sql.COUNTS, rows, sql.ADD_COUNTS)
 
 
+def add_day_counts(connection: sqlite3.Connection, counts: DayCounts) -> None:
+    """Add to the counters by day."""
+    insert(connection, sql.DAY_COUNTS, map(attrs.astuple, counts.rows()), sql.ADD_DAY_COUNTS)
+
+
 def _values_of(keys: Sequence[str], answer: str) -> dict[str, bytes]:
     """The state entries in the answer of a statement that was given *keys*."""
     return {keys[index]: bytes.fromhex(value) for index, value in orjson.loads(answer)}
@@ -82,9 +89,17 @@ def _values_of(keys: Sequence[str], answer: str) -> dict[str, bytes]:
 
 def entry_of(columns: Sequence[Any]) -> Entry:
     """The entry of the columns `statements.ENTRY`."""
-    entry_id, queue, lane, schema, kind, name, created_at, body = columns
+    entry_id, queue, lane, schema, kind, name, label, created_at, body = columns
     return Entry(
-        id=entry_id, queue=queue, lane=lane, schema=schema, kind=kind, name=name, created_at=created_at, body=body
+        id=entry_id,
+        queue=queue,
+        lane=lane,
+        schema=schema,
+        kind=kind,
+        name=name,
+        label=label,
+        created_at=created_at,
+        body=body,
     )
 
 
@@ -149,6 +164,7 @@ def _write(connection: sqlite3.Connection, plan: CommitPlan, lapsed_ids: set[str
     _write_heads(connection, plan)
     write_marks(connection, plan.marks.values(), now)
     add_counts(connection, plan.counts)
+    add_day_counts(connection, plan.day_counts)
 
 
 def _end_entries(connection: sqlite3.Connection, plan: CommitPlan) -> None:
@@ -178,7 +194,7 @@ def _write_heads(connection: sqlite3.Connection, plan: CommitPlan) -> None:
 
 def _entry_row(queued: QueuedEntry) -> tuple[object, ...]:
     entry = queued.entry
-    about = (entry.id, entry.queue, entry.lane, entry.schema, entry.kind, entry.name, entry.created_at)
+    about = (entry.id, entry.queue, entry.lane, entry.schema, entry.kind, entry.name, entry.label, entry.created_at)
     return (queued.place, *about, queued.due_at, entry.body)
 
 

@@ -13,10 +13,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import probe
-from ..records import Claim, Committed, CommitVerdict, EntryState, Listed, Mark, QueueStats, Unit
+from ..day_counts import DayCounts, what_of
+from ..records import Claim, Committed, CommitVerdict, DayCount, EntryState, Listed, Mark, QueueStats, Unit
 from ..settings import NewToken
 from . import statements as sql
-from .commit import add_counts, commit_units, entry_of, insert, json_of, json_of_texts, next_place, recall, write_marks
+from .commit import (
+    add_counts,
+    add_day_counts,
+    commit_units,
+    entry_of,
+    insert,
+    json_of,
+    json_of_texts,
+    next_place,
+    recall,
+    write_marks,
+)
+
+MOST_DAYS = 2**62
+"""Beyond any day."""
 
 
 def nothing(_connection: sqlite3.Connection, _now: float) -> None:
@@ -104,6 +119,21 @@ def read_stats(connection: sqlite3.Connection, now: float) -> Mapping[str, Queue
     return stats
 
 
+def read_day_counts(
+    connection: sqlite3.Connection, _now: float, *, since: int | None, until: int | None
+) -> list[DayCount]:
+    """See `Store.counts`."""
+    between = (-MOST_DAYS if since is None else since, MOST_DAYS if until is None else until)
+    rows = connection.execute(sql.READ_DAY_COUNTS, between)
+    # A sum beyond 64 bits is a float.
+    return DayCounts(DayCount(day, facts, what, n, int(amount)) for day, facts, what, n, amount in rows).rows()
+
+
+def forget_day_counts(connection: sqlite3.Connection, _now: float, *, before: int) -> None:
+    """Remove the counters of earlier days."""
+    connection.execute(sql.DELETE_DAY_COUNTS, (before,))
+
+
 def find(connection: sqlite3.Connection, now: float, *, entry_id: str, dedupe_seconds: float) -> Listed | None:
     """The entry of that id, whichever queue and state it is in."""
     values = {"id": entry_id, "now": now, "forgotten_at": now - dedupe_seconds}
@@ -146,19 +176,22 @@ def retry_dead(connection: sqlite3.Connection, now: float, *, ids: Sequence[str]
     """Put dead entries back at the end of their lanes."""
     place = first_place = next_place(connection)
     counts: Counter[tuple[str, str]] = Counter()
+    day_counts = DayCounts()
     for entry_id in ids:
         row = connection.execute(sql.FIND_DEAD, (entry_id,)).fetchone()
         if row is None:
             continue
-        old_place, queue, lane, created_at = row
+        old_place, queue, lane, created_at, label, reason = row
         is_head = connection.execute(sql.IS_BUSY, (lane, queue)).fetchone() is None
         connection.execute(sql.REVIVE, (place, now, old_place))
         if is_head:
             insert(connection, sql.HEADS, [(queue, place, created_at, 0, now, None, 0, "", "")])
         counts[queue, "dead"] -= 1
+        day_counts.add_entry(label, what_of(EntryState.DEAD, reason=reason), -1)
         place += 1
     connection.execute(sql.SET_NEXT_PLACE, (place,))
     add_counts(connection, counts)
+    add_day_counts(connection, day_counts)
     return place - first_place
 
 
@@ -191,14 +224,18 @@ def forget_lanes(
     places = json_of([*earlier, *later])
     values = {"places": places, "reason": reason, "now": now}
     counts: Counter[tuple[str, str]] = Counter()
-    for queue, state, count in connection.execute(sql.COUNT_UNSENT, values).fetchall():
+    day_counts = DayCounts()
+    for queue, state, label, former_reason, count in connection.execute(sql.COUNT_UNSENT, values).fetchall():
         counts[queue, "dropped"] += count
+        day_counts.add_entry(label, what_of(EntryState.DROPPED, reason=reason), count)
         if state is not None:
             counts[queue, state] -= count
+            day_counts.add_entry(label, what_of(EntryState(state), reason=former_reason), -count)
     connection.execute(sql.DROP_UNSENT, values)
     connection.execute(sql.DELETE_HEADS, (places,))
     connection.execute(sql.BLANK_ENTRIES, values)
     add_counts(connection, counts)
+    add_day_counts(connection, day_counts)
     write_marks(connection, [tombstone], now)
     return sum(count for (_, name), count in counts.items() if name == "dropped")
 

@@ -7,6 +7,7 @@ The SQLite file: its tables, its versions, and how a connection to it is opened.
     heads       the first living entry of each lane, and its lease; the only table a claim searches
     marks       state entries
     counts      by queue, changed in the transaction that changes what they count
+    day_counts  by day, likewise; they outlive it
     places      one row: the next `place`
 """
 
@@ -31,9 +32,10 @@ _ENTRIES = (
     # `state` is NULL while the entry lives. Of a purged row only the id is kept, until it need not be remembered.
     """
     CREATE TABLE entries (place INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, queue TEXT NOT NULL,
-    lane TEXT NOT NULL, schema INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, created_at REAL NOT NULL,
-    due_at REAL NOT NULL, state TEXT, attempts INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '',
-    detail TEXT NOT NULL DEFAULT '', ended_at REAL, purged INTEGER NOT NULL DEFAULT 0, body BLOB NOT NULL)
+    lane TEXT NOT NULL, schema INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
+    label TEXT NOT NULL DEFAULT '', created_at REAL NOT NULL, due_at REAL NOT NULL, state TEXT,
+    attempts INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '', detail TEXT NOT NULL DEFAULT '',
+    ended_at REAL, purged INTEGER NOT NULL DEFAULT 0, body BLOB NOT NULL)
     """,
     # Partial, so that it stays small: an index over all rows would cost each append a page of its own.
     "CREATE INDEX entries_by_lane ON entries (lane, queue) WHERE state IS NULL",
@@ -42,8 +44,14 @@ _ENTRIES = (
     "CREATE INDEX entries_ids_by_time ON entries (ended_at) WHERE (state = 'done' OR purged = 1)",
 )
 
+_DAY_COUNTS = """
+    CREATE TABLE day_counts (day INTEGER NOT NULL, facts TEXT NOT NULL, what TEXT NOT NULL, count INTEGER NOT NULL,
+    amount INTEGER NOT NULL, PRIMARY KEY (day, facts, what)) WITHOUT ROWID
+    """
+
 _NEW_FILE = (
     *_ENTRIES,
+    _DAY_COUNTS,
     """
     CREATE TABLE heads (queue TEXT NOT NULL, place INTEGER NOT NULL, created_at REAL NOT NULL,
     leased INTEGER NOT NULL, due_at REAL NOT NULL, token TEXT, attempts INTEGER NOT NULL,
@@ -66,6 +74,7 @@ _FROM_VERSION_1 = (
     "ALTER TABLE entries RENAME TO old_entries",
     "DROP INDEX entries_by_lane",
     *_ENTRIES,
+    _DAY_COUNTS,
     """
     INSERT INTO entries (place, id, queue, lane, schema, kind, name, created_at, due_at, body)
     SELECT place, id, queue, lane, schema, '', '', created_at, ifnull(due_at, created_at), body

@@ -28,7 +28,7 @@ def insertion(into: str, width: int, size: int, then: str) -> str:
     return f"INSERT OR FAIL INTO {into} SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL {then}"
 
 
-ENTRY = "e.id, e.queue, e.lane, e.schema, e.kind, e.name, e.created_at, e.body"
+ENTRY = "e.id, e.queue, e.lane, e.schema, e.kind, e.name, e.label, e.created_at, e.body"
 """The columns of an `Entry`, always in this order."""
 
 IS_ONLY_AN_ID = "(state = 'done' OR purged = 1)"
@@ -78,7 +78,7 @@ SUCCESSORS = f"SELECT e.place, e.due_at, {ENTRY} FROM entries AS e WHERE e.place
 
 DELETE_ENTRIES = f"DELETE FROM entries WHERE id IN (SELECT {text_of('value')} FROM json_each(?))"
 
-NEW_ENTRIES = "entries (place, id, queue, lane, schema, kind, name, created_at, due_at, body)"
+NEW_ENTRIES = "entries (place, id, queue, lane, schema, kind, name, label, created_at, due_at, body)"
 
 NEXT_PLACE = "SELECT next FROM places"
 
@@ -91,6 +91,7 @@ DELETE_ENDED = "DELETE FROM entries WHERE id = ? AND state = 'done'"
 END_ENTRIES = f"""
 UPDATE OR FAIL entries SET state = ?2, attempts = ?3, reason = ?4, detail = ?5, ended_at = ?6,
     body = CASE WHEN ?2 = 'dead' THEN body ELSE x'' END,
+    label = CASE WHEN ?2 = 'dead' THEN label ELSE '' END,
     lane = CASE WHEN ?2 <> 'dead' AND queue = '{Queue.INBOX}' THEN '' ELSE lane END,
     name = CASE WHEN ?2 <> 'dead' AND queue = '{Queue.INBOX}' THEN '' ELSE name END
 WHERE place IN (SELECT value FROM json_each(?1))
@@ -120,6 +121,12 @@ COUNTS = "counts (queue, accepted, done, dead, dropped)"
 ADD_COUNTS = """
 ON CONFLICT (queue) DO UPDATE SET accepted = accepted + excluded.accepted, done = done + excluded.done,
 dead = dead + excluded.dead, dropped = dropped + excluded.dropped
+"""
+
+DAY_COUNTS = "day_counts (day, facts, what, count, amount)"
+
+ADD_DAY_COUNTS = """
+ON CONFLICT (day, facts, what) DO UPDATE SET count = count + excluded.count, amount = amount + excluded.amount
 """
 
 # Claims.
@@ -163,6 +170,8 @@ def recall(*, escaped: bool) -> str:
 
 
 READ_COUNTS = "SELECT queue, accepted, done, dead, dropped FROM counts"
+
+READ_DAY_COUNTS = "SELECT day, facts, what, count, amount FROM day_counts WHERE day BETWEEN ? AND ?"
 
 IN_FLIGHT = "SELECT COUNT(*) FROM heads WHERE queue = ? AND leased = 1 AND due_at > ?"
 
@@ -239,7 +248,9 @@ def page(state: EntryState | None, *, of_lane: bool) -> str:
 
 # Upkeep.
 
-FIND_DEAD = "SELECT place, queue, lane, created_at FROM entries WHERE id = ? AND state = 'dead' AND purged = 0"
+FIND_DEAD = """
+SELECT place, queue, lane, created_at, label, reason FROM entries WHERE id = ? AND state = 'dead' AND purged = 0
+"""
 
 REVIVE = """
 UPDATE entries SET place = ?1, due_at = ?2, state = NULL, attempts = 0, reason = '', detail = '', ended_at = NULL
@@ -257,7 +268,9 @@ _PLACES = "place IN (SELECT value FROM json_each(:places))"
 
 _UNSENT = "(state IS NULL OR state = 'dead' AND purged = 0)"
 
-COUNT_UNSENT = f"SELECT queue, state, COUNT(*) FROM entries WHERE {_PLACES} AND {_UNSENT} GROUP BY queue, state"
+COUNT_UNSENT = f"""
+SELECT queue, state, label, reason, COUNT(*) FROM entries WHERE {_PLACES} AND {_UNSENT} GROUP BY 1, 2, 3, 4
+"""
 
 DROP_UNSENT = f"""
 UPDATE entries SET state = 'dropped', reason = :reason, ended_at = :now, attempts = CASE WHEN state IS NULL THEN
@@ -266,10 +279,10 @@ UPDATE entries SET state = 'dropped', reason = :reason, ended_at = :now, attempt
 WHERE {_PLACES} AND {_UNSENT}
 """
 
-BLANK_ENTRIES = f"UPDATE entries SET lane = '', name = '', detail = '', body = x'' WHERE {_PLACES}"
+BLANK_ENTRIES = f"UPDATE entries SET lane = '', name = '', label = '', detail = '', body = x'' WHERE {_PLACES}"
 
 PURGE = """
-UPDATE entries SET purged = 1, name = '', detail = '', body = x'' WHERE place IN (
+UPDATE entries SET purged = 1, name = '', label = '', detail = '', body = x'' WHERE place IN (
     SELECT place FROM entries INDEXED BY entries_kept_by_time
     WHERE state IN ('dead', 'dropped') AND purged = 0 AND ended_at < ? LIMIT ?)
 """
@@ -278,6 +291,8 @@ SWEEP_IDS = f"""
 DELETE FROM entries WHERE place IN (
     SELECT place FROM entries INDEXED BY entries_ids_by_time WHERE {IS_ONLY_AN_ID} AND ended_at <= ? LIMIT ?)
 """
+
+DELETE_DAY_COUNTS = "DELETE FROM day_counts WHERE day < ?"
 
 SWEEP_MARKS = """
 DELETE FROM marks WHERE key IN (SELECT key FROM marks WHERE expires_at IS NOT NULL AND expires_at <= ? LIMIT ?)

@@ -20,7 +20,7 @@ from ...clock import Clock, SystemClock
 from ...exceptions import NotStorable, StoreUnavailable, StoreUnusable
 from ..plan import recall_storable
 from ..probe import REFUSED
-from ..records import Claim, Committed, EntryState, Listed, Mark, QueueStats, Unit
+from ..records import Claim, Committed, DayCount, EntryState, Listed, Mark, QueueStats, Unit
 from ..settings import NewToken, StoreSettings, unique_tokens
 from . import queries
 from .errors import Emptied, classify, is_busy
@@ -163,6 +163,12 @@ class SqliteStore:
 
     async def stats(self) -> Mapping[str, QueueStats]:
         return await self.read(queries.read_stats)
+
+    async def counts(self, *, since: int | None = None, until: int | None = None) -> list[DayCount]:
+        return await self.read(partial(queries.read_day_counts, since=since, until=until))
+
+    async def forget_counts(self, before: int) -> None:
+        await self._change(partial(queries.forget_day_counts, before=before))
 
     async def browse(
         self,

@@ -97,6 +97,16 @@ function timelineItem(event) {
   return element("li", { class: event.good ? lane : `${lane} bad` }, time(event.at), element("span", { class: "what" }, text ? text() : event.title));
 }
 
+// An outage repeats one request many times; the timeline has it once, and its success.
+function withoutRepeatedFailures(events) {
+  const failed = new Set();
+  return events.filter((event) => {
+    if (event.kind !== "kochava" || event.good) return true;
+    const key = event.detail.path + event.detail.text;
+    return !failed.has(key) && failed.add(key);
+  });
+}
+
 function belongs(event, user) {
   if (event.kind === "notice") return true;
   if (event.user !== user || event.detail.action) return false;
@@ -115,5 +125,7 @@ export function drawActivity(played) {
   lists.sent.draw(sent, run);
   lists.requests.draw(events.filter((event) => event.kind === "kochava"), run);
   byId("timeline-name").textContent = played?.name ?? "this person";
-  if (played) lists.timeline.draw(events.filter((event) => belongs(event, played.user)), `${run} ${played.user}`);
+  if (!played) return;
+  const own = withoutRepeatedFailures(events.filter((event) => belongs(event, played.user)));
+  lists.timeline.draw(own, `${run} ${played.user}`);
 }

@@ -41,7 +41,7 @@ export function queueChart(samples, width) {
   for (const [of, dead] of [[(sample) => (sample.kochava === "up" ? "" : sample.kochava), ""], [(sample) => (sample.bot ? "" : "bot dead"), " dead"]]) {
     for (const { name, begin, end } of bands(shown, x, of)) {
       const label = dead ? name : `Kochava ${name}`;
-      const fits = Math.min(begin, width - label.length * 6.5);
+      const fits = Math.min(begin, width - label.length * 7);
       shapes.push(shape("rect", { class: `band${dead}`, x: begin, y: 14, width: Math.max(2, end - begin), height: bottom - 14 }));
       shapes.push(shape("text", { class: `band-name${dead}`, x: fits, y: dead ? 26 : 10 }, label));
     }

@@ -6,6 +6,8 @@ import { page } from "./stream.js";
 
 const TILES = [["waiting", "waiting", "waits"], ["in_flight", "in flight", "waits"], ["delivered", "delivered", ""], ["dead", "dead", "died"]];
 
+const QUEUE_FIGURES = { unhandled: "webhook events to be handled", dropped: "left out on purpose" };
+
 const FIGURES = {
   webhooks: "webhooks answered", messages: "messages sent", events: "events", impressions: "impressions",
   clicks: "clicks", smartlinks: "SmartLink clicks", rejections: "refused by Kochava", refused: "refused by Facebook",
@@ -28,6 +30,7 @@ export function drawOverview() {
   byId("figures").replaceChildren(...Object.entries(FIGURES).map(([key, name]) => term(name, state.figures[key], key)));
   if (!state.queue) return;
   byId("tiles").replaceChildren(...TILES.map(([key, name, more]) => term(name, state.queue[key], key, state.queue[key] ? more : "")));
+  byId("queue-figures").replaceChildren(...Object.entries(QUEUE_FIGURES).map(([key, name]) => term(name, state.queue[key], key)));
   byId("entries").replaceChildren(...state.queue.entries.slice(0, 4).map(entry));
 }
 
@@ -36,16 +39,30 @@ function entry({ kind, name, state, attempts, reason }) {
   return element("li", {}, element("strong", {}, name || kind), element("span", {}, state), element("span", {}, [reason, tried].filter(Boolean).join(" · ")));
 }
 
+let shownSwitch = null;
+
+// Only a change is shown, so that a state from before the tap does not undo it.
+function drawKochavaSwitch(value) {
+  if (value === shownSwitch) return;
+  shownSwitch = value;
+  for (const input of document.querySelectorAll("input[name=kochava]")) input.checked = input.value === value;
+}
+
+export function resetKochavaSwitch() {
+  shownSwitch = null;
+  drawKochavaSwitch(page.state.kochava);
+}
+
 export function drawSwitches(played) {
   const { state, connected } = page;
-  for (const input of document.querySelectorAll("input[name=kochava]")) input.checked = input.value === state.kochava;
+  drawKochavaSwitch(state.kochava);
   byId("kill").hidden = state.bot === null;
   byId("kill").disabled = !state.bot?.process;
   byId("opt-out").hidden = !state.canOptOut;
   byId("opt-out").textContent = played ? `Opt ${played.name} ${played.optedOut ? "in" : "out"}` : "Opt out";
   const bot = state.bot && (state.bot.process ? `the bot runs as process ${state.bot.process}` : "the bot is not running");
   byId("health").textContent = connected ? ["Live", bot].filter(Boolean).join(" · ") : "Not connected: the sandbox has ended, or is being started";
-  byId("shop-state").textContent = state.bot && !state.bot.process ? "not running" : "Messenger";
+  byId("shop-state").textContent = state.bot && !state.bot.process ? "not running" : played?.instagram ? "Instagram" : "Messenger";
   const notice = page.events.findLast((event) => event.kind === "notice");
   if (notice) say(notice.title, notice.good);
 }

@@ -39,6 +39,7 @@ export function openTour(number = 0) {
       element("button", { type: "button", class: "plain", onclick: closeTour }, "Close"),
       step ? element("button", { type: "button", onclick: () => openTour(step - 1) }, "Back") : null, next),
   );
+  byId("tour").classList.toggle("low", id === "switches");
   byId("tour").hidden = false;
   point(id);
   if (number) next.focus();
