@@ -118,10 +118,11 @@ class SandboxObservation:
         path = exchange.path.partition("?")[0]
         is_ping = exchange.method == "GET"
         params = dict(query_params(exchange.path)) if is_ping else {}
-        body = _decoded(exchange.body) if len(exchange.body) <= BODY_LIMIT else {}
-        text = {"text": "\n".join(f"{name} = {value}" for name, value in params.items())} if is_ping else shown(body)
-        if len(exchange.body) > BODY_LIMIT:
-            text = cut(exchange.body.decode("utf-8", "replace"))
+        body = _decoded(exchange.body)
+        if is_ping:
+            text = cut("\n".join(f"{name} = {value}" for name, value in params.items()))
+        else:
+            text = shown(body) if body else cut(exchange.body.decode("utf-8", "replace"))
         record = _record_kind(path, body, is_smartlink=path in self._kochava.smartlinks)
         data = body.get("data")
         data = data if isinstance(data, dict) else {}

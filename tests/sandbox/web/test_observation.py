@@ -111,6 +111,16 @@ async def test_request_to_kochava_has_its_verdict(
     assert ("event", "Purchase", "5") == (events[0]["detail"]["record"], events[0]["detail"]["name"], events[0]["user"])
 
 
+async def test_body_that_is_not_json_is_shown_as_it_came(
+    client: aiohttp.ClientSession, kochava: LocalKochava, log: EventLog
+) -> None:
+    """With the reason why Kochava refuses it."""
+    async with client.post(f"{kochava.url}/track/json", data=b"{not json") as answer:
+        await answer.read()
+    (event,) = seen(log, "kochava")
+    assert ("{not json", 400) == (event["detail"]["text"], event["status"])
+
+
 async def test_person_who_writes_is_seen_before_and_after_the_bot_answers(
     messenger: LocalMessenger, log: EventLog
 ) -> None:

@@ -3,7 +3,7 @@
 import { drawActivity } from "./activity.js";
 import { act, closeWebview, drawChat, play, played, showMenu } from "./chat.js";
 import { byId } from "./dom.js";
-import { drawOverview, drawSwitches, say } from "./overview.js";
+import { drawOverview, drawSwitches, resetKochavaSwitch, say } from "./overview.js";
 import { connect, page, schedule } from "./stream.js";
 import { closeTour, startTour } from "./tour.js";
 
@@ -20,7 +20,10 @@ function draw() {
 }
 
 for (const input of document.querySelectorAll("input[name=kochava]")) {
-  input.addEventListener("change", () => act("kochava", { to: input.value }));
+  input.addEventListener("change", async () => {
+    const { error } = await act("kochava", { to: input.value });
+    if (error) resetKochavaSwitch();
+  });
 }
 byId("kill").addEventListener("click", () => act("kill"));
 byId("redeliver").addEventListener("click", () => act("redeliver"));

@@ -39,9 +39,23 @@ function entry({ kind, name, state, attempts, reason }) {
   return element("li", {}, element("strong", {}, name || kind), element("span", {}, state), element("span", {}, [reason, tried].filter(Boolean).join(" · ")));
 }
 
+let shownSwitch = null;
+
+// Only a change is shown, so that a state from before the tap does not undo it.
+function drawKochavaSwitch(value) {
+  if (value === shownSwitch) return;
+  shownSwitch = value;
+  for (const input of document.querySelectorAll("input[name=kochava]")) input.checked = input.value === value;
+}
+
+export function resetKochavaSwitch() {
+  shownSwitch = null;
+  drawKochavaSwitch(page.state.kochava);
+}
+
 export function drawSwitches(played) {
   const { state, connected } = page;
-  for (const input of document.querySelectorAll("input[name=kochava]")) input.checked = input.value === state.kochava;
+  drawKochavaSwitch(state.kochava);
   byId("kill").hidden = state.bot === null;
   byId("kill").disabled = !state.bot?.process;
   byId("opt-out").hidden = !state.canOptOut;
