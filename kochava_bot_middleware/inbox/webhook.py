@@ -27,7 +27,7 @@ from ..settings import Secret
 log = logging.getLogger(__name__)
 
 SLICE = 1000
-"""Most events that are parsed and stored at a time. Facebook batches no more than so many."""
+"""Most events of a webhook that are stored at a time. Facebook batches no more than so many."""
 
 LARGE_BYTES = 256 * 1024
 """A larger body is read after the large ones that came before it; most have a kilobyte."""
@@ -51,14 +51,19 @@ class Webhook:
     """
     Receives what Facebook sends.
 
+    Attributes:
+        slice_size: Most events that are parsed and stored at a time.
+
     Args:
-        accept: Takes up to `SLICE` events over; when it returns they are durable.
+        accept: Takes up to `slice_size` events over; when it returns they are durable.
         app_secrets: A signature by any of them is good: several apps, or one whose secret is being changed.
         verify_token: What Facebook must say when the callback is configured.
         max_body_bytes: A larger body is refused with 413.
         body_timeout_seconds: One that takes longer to arrive is refused with 408.
         clock: Time; each reason for a refusal is logged once a minute.
     """
+
+    slice_size = SLICE
 
     def __init__(
         self,
@@ -123,9 +128,9 @@ class Webhook:
     async def _take(self, raw_body: bytes) -> None:
         """Have all events stored. If that fails in between, Facebook delivers them again, and each counts once."""
         events = iter_webhook(raw_body, on_skipped=self._report_skipped)
-        while some := list(itertools.islice(events, SLICE)):
+        while some := list(itertools.islice(events, self.slice_size)):
             await self._accept(some)
-            if len(some) == SLICE:
+            if len(some) == self.slice_size:
                 # What takes none of them does not wait for anything.
                 await asyncio.sleep(0)
 

@@ -18,7 +18,7 @@ from .report import Report
 from .tables import ReportTable, tables_of
 
 _DRAW = """
-const dark = matchMedia("(prefers-color-scheme: dark)");
+const dark = matchMedia("screen and (prefers-color-scheme: dark)");
 function draw() {
   const text = dark.matches ? "#e6e6e6" : "#222", grid = dark.matches ? "#444" : "#ddd";
   for (const chart of JSON.parse(document.getElementById("charts").textContent)) {
@@ -39,7 +39,7 @@ dark.addEventListener("change", draw);
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #222; --paper: #fff; --line: #ddd; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e6e6; --paper: #181a1b; --line: #444; } }
+@media screen and (prefers-color-scheme: dark) { :root { --ink: #e6e6e6; --paper: #181a1b; --line: #444; } }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 0 auto;
   max-width: 60rem; padding: 1rem; }
 section { break-inside: avoid; margin-block: 2rem; }
@@ -47,7 +47,7 @@ section { break-inside: avoid; margin-block: 2rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
 th:first-child, td:first-child { text-align: left; }
-@media print { body { max-width: none; } }
+@media print { :root { color-scheme: light; } body { max-width: none; } }
 """
 
 

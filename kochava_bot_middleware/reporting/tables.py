@@ -11,6 +11,9 @@ import attrs
 
 from .report import QUANTILES, Report, Totals, money
 
+_STEPS = {"sent": "greetings sent", "shown": "greetings shown", "clicked": "greetings clicked"}
+"""What people read in place of the steps of the funnel."""
+
 
 @attrs.frozen
 class ReportTable:
@@ -39,7 +42,10 @@ def tables_of(report: Report) -> list[ReportTable]:
         ReportTable(
             "Funnel",
             ("step", "count", "of the step before"),
-            [(name, count, "" if rate is None else f"{rate:.1%}") for name, count, rate in total.steps()],
+            [
+                (_STEPS.get(name, name), count, "" if rate is None else f"{rate:.1%}")
+                for name, count, rate in total.steps()
+            ],
             (1,),
         ),
         ReportTable(
@@ -87,7 +93,7 @@ def to_csv(report: Report) -> str:
 
 def _flat(measure: str, value: object, name: str = "") -> list[tuple[str, str, object]]:
     if measure == "funnel" and isinstance(value, list):
-        return [(measure, step["step"], step["count"]) for step in value]
+        return [(measure, _STEPS.get(step["step"], step["step"]), step["count"]) for step in value]
     if isinstance(value, dict):
         return [row for key, each in value.items() for row in _flat(measure, each, f"{name} {key}".strip())]
     return [(measure, _safe(name), "" if value is None else value)]

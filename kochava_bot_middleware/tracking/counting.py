@@ -102,7 +102,7 @@ def amount_of(data: object) -> tuple[int, str]:
     if not isinstance(data, Mapping):
         return 0, ""
     value = next((data[key] for key in REVENUE_KEYS if data.get(key) is not None), None)
-    if value is None or isinstance(value, bool) or not isinstance(value, int | float | str):
+    if not isinstance(value, int | float | str):
         return 0, ""
     try:
         amount = Decimal(str(value))

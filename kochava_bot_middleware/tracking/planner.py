@@ -17,7 +17,7 @@ import attrs
 
 from ..exceptions import TrackingError
 from ..kochava.records import Engagement, Record
-from ..messenger.events import AccountLinkingEvent, DeliveryEvent, Event
+from ..messenger.events import AccountLinkingEvent, Channel, DeliveryEvent, Event
 from ..settings import kind_of
 from ..store.records import Committed, DayCount, Unit
 from ..telemetry.counts import LeftOut
@@ -26,12 +26,15 @@ from .consent import NOT_ASKED, Drop
 from .counting import Counting
 from .people import Person, call_hook
 from .privacy import Privacy
-from .record_plan import RecordingPlan, comment_marks, greeting_keys, keys_to_read, person_as_known, plan_person
+from .record_plan import RecordingPlan, comment_marks, greeting_keys, plan_person
 from .recording import RecordedPerson, Recording
 from .settings import TrackingContext
 from .state import (
     KnownState,
     StateKey,
+    channel_key,
+    channel_of,
+    comment_key,
     greeting_key,
     page_key,
     record_entry,
@@ -96,7 +99,7 @@ class RecordingPlanner:
                 plan.left_out += [LeftOut.TEST_USER] * len(part.events)
             else:
                 parts.append(part)
-        keys = [key for part in parts for key in keys_to_read(part, _event_of(part, recording))]
+        keys = [key for part in parts for key in _keys_to_read(part, _event_of(part, recording))]
         stored = values_of(keys, await self._context.store.recall(keys)) if keys else {}
         for part in parts:
             plan.add(await self._plan_part(part, stored, recording))
@@ -211,7 +214,7 @@ class RecordingPlanner:
             return RecordingPlan()
         event = _event_of(part, recording)
         if event is None:
-            part.person = person_as_known(part, stored)
+            part.person = _person_as_known(part, stored)
         keys = greeting_keys(part, event) if part.signals else []
         unsent = [key for key in keys if sent_from_bytes(stored.get(key)) is None]
         self._remember_deliveries(part.person, unsent)
@@ -310,3 +313,42 @@ def _event_of(part: RecordedPerson, recording: Recording) -> Event | None:
     """The event being handled, if it is this person's."""
     event = recording.event
     return event if event is not None and event.user_id == part.person.user_id else None
+
+
+def _keys_to_read(part: RecordedPerson, event: Event | None) -> list[StateKey]:
+    """The state entries that the plan of one person needs."""
+    keys = part.keys
+    wanted = [*part.suppression_keys, keys.referral, keys.known]
+    wanted += [comment_key(part.app.app_id, comment_id, keys.prefix) for comment_id in part.comments]
+    wanted += [joined.referral for joined in part.user_refs]
+    if part.person.is_assumed and part.person.page_id is not None:
+        wanted.append(channel_key(part.person.page_id, keys.prefix))
+    if part.events or part.identities or part.app.install.is_entry(event):
+        wanted.append(keys.identities)
+    if part.signals:
+        wanted += [keys.funnel, page_key(part.person.page_id, keys.prefix), *greeting_keys(part, event)]
+    return wanted
+
+
+def _person_as_known(part: RecordedPerson, stored: Mapping[StateKey, bytes]) -> Person:
+    """
+    The person of a call, which says no more than an id: whether that is a reference and, if nobody said where they are,
+    under which name it was sent before, or where their Page is.
+    """
+    if part.person.is_by_device_id:
+        return part.person
+    identity, name = part.app.identity, part.keys.name
+    known = KnownState.from_bytes(stored.get(part.keys.known))
+    if known.is_user_ref:
+        return attrs.evolve(part.person, is_by_reference=True)
+    if not part.person.is_assumed:
+        return part.person
+    names = [key for key, values in known.ids.items() if name in values]
+    # The first channel is assumed where none is known, so what is known of another one was certain.
+    for channel in reversed(Channel) if names else ():
+        person = attrs.evolve(part.person, channel=channel)
+        if identity.key_of(person) in names:
+            return person
+    page_id = part.person.page_id
+    of_page = None if page_id is None else channel_of(stored.get(channel_key(page_id, part.keys.prefix)))
+    return part.person if of_page is None else attrs.evolve(part.person, channel=of_page)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, Route, async_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -43,11 +43,19 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def open_page(browser: Browser) -> AsyncIterator[OpenPage]:
-    """Opens an address in a new window: `await open_page(url, size=PHONE, scheme="dark")`."""
+    """
+    Opens an address in a new window: `await open_page(url, size=PHONE, scheme="dark")`. With `alone=True` there is no
+    network, and nothing but that address can be read.
+    """
     errors: list[str] = []
 
     async def open_it(
-        url: str, *, size: tuple[int, int] = DESKTOP, scheme: Scheme = "light", cookies: dict[str, str] | None = None
+        url: str,
+        *,
+        size: tuple[int, int] = DESKTOP,
+        scheme: Scheme = "light",
+        cookies: dict[str, str] | None = None,
+        alone: bool = False,
     ) -> Page:
         width, height = size
         context = await browser.new_context(
@@ -55,6 +63,8 @@ async def open_page(browser: Browser) -> AsyncIterator[OpenPage]:
         )
         if cookies:
             await context.add_cookies([{"name": name, "value": value, "url": url} for name, value in cookies.items()])
+        if alone:
+            await _leave_alone(context, url)
         page = await context.new_page()
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -65,6 +75,14 @@ async def open_page(browser: Browser) -> AsyncIterator[OpenPage]:
     for context in browser.contexts:
         await context.close()
     assert [] == errors
+
+
+async def _leave_alone(context: BrowserContext, url: str) -> None:
+    async def only_the_page(route: Route) -> None:
+        await (route.continue_() if route.request.url == url else route.abort())
+
+    await context.set_offline(True)
+    await context.route("**/*", only_the_page)
 
 
 async def violations(page: Page) -> list[str]:

@@ -20,14 +20,14 @@ from kochava_bot_middleware.sandbox.messenger.users import SimulatedUser
 from kochava_bot_middleware.sandbox.messenger.webhooks import MessengerOptions
 from kochava_bot_middleware.store.address import open_store
 from kochava_bot_middleware.store.contract import Store
-from kochava_bot_middleware.store.records import Outcome, Queue, QueueStats
+from kochava_bot_middleware.store.records import DayCount, Outcome, Queue, QueueStats
 from tests.faults import entries
 from tests.faults.child import SENDER_HEADER, ChildPlan
 from tests.faults.children import Child, Children
 from tests.faults.engines import can_be_written
 from tests.faults.fault_server import FaultServer, Mode, Received
 from tests.faults.forker import EXITED
-from tests.faults.history import EVERYBODY, Finding, History, Step, StepKind, check_counts
+from tests.faults.history import EVERYBODY, Finding, History, Step, StepKind, check_counts, check_day_counts
 from tests.faults.short_settings import settings_of
 
 DRAIN_SECONDS = 40.0
@@ -220,10 +220,11 @@ class FaultRun:
 
         await asyncio.gather(*map(chat, people))
 
-    async def counts(self) -> Mapping[str, QueueStats]:
+    async def counts(self) -> tuple[Mapping[str, QueueStats], list[DayCount]]:
+        """By queue, and by day."""
         store = self.open_store()
         try:
-            return await store.stats()
+            return await store.stats(), await store.counts()
         finally:
             await store.close()
 
@@ -255,7 +256,9 @@ class FaultRun:
             given_up=self.given_up,
             uncertain=entries.promised(self.messenger.abandoned),
         )
-        findings = [*history.findings(), *check_counts(await self.counts(), accepted=self._expected(history))]
+        stats, counts = await self.counts()
+        findings = [*history.findings(), *check_counts(stats, accepted=self._expected(history))]
+        findings += check_day_counts(counts, stats)
         findings += [Finding(promise="given up", entry=entry) for entry in sorted(self.given_up)]
         findings += [Finding(promise="answered", detail=f"{outcome.webhook}") for outcome in self.messenger.abandoned]
         findings += [Finding(promise="accepted by Messenger", detail=f"{call}") for call in self.messenger.refused]

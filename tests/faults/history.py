@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import enum
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
+from kochava_bot_middleware.kochava.records import Click, Engagement, Impression
 from kochava_bot_middleware.sandbox.audit import AuditEntry
-from kochava_bot_middleware.store.records import QueueStats
+from kochava_bot_middleware.store.records import DayCount, Queue, QueueStats
+from kochava_bot_middleware.tracking.counting import Facts
 
 _SHOWN = 12
 """How many findings, and how many steps of a lane, are shown."""
+
+_KINDS = {Queue.TRACK: Engagement.kind, Queue.PING: Impression.kind, Queue.CLICK: Click.kind}
 
 EVERYBODY = "*"
 """The sender of an interruption of all processes."""
@@ -242,3 +246,29 @@ def check_counts(stats: Mapping[str, QueueStats], *, accepted: Mapping[str, int]
         if queue in accepted and counts.waiting + counts.in_flight:
             findings.append(Finding(promise="all is settled", detail=f"{queue}: {counts}"))
     return findings
+
+
+def check_day_counts(counts: Iterable[DayCount], stats: Mapping[str, QueueStats]) -> list[Finding]:
+    """
+    Check that the counters by day add up to the store's counts, and that each greeting that was sent is counted once.
+
+    Args:
+        counts: Of all days.
+        stats: By queue; a greeting that was sent is an impression.
+    """
+    counted: Counter[tuple[str, str]] = Counter()
+    for each in counts:
+        facts = Facts.from_text(each.facts)
+        counted["" if facts is None else facts.kind, each.what.partition(":")[0]] += each.count
+    expected: Counter[tuple[str, str]] = Counter()
+    for queue, kind in _KINDS.items():
+        totals = stats.get(queue, QueueStats())
+        expected[kind, "recorded"] = totals.accepted
+        for what in ("done", "dead", "dropped"):
+            expected[kind, what] = getattr(totals, what)
+    expected["greeting", "sent"] = expected[Impression.kind, "recorded"]
+    return [
+        Finding(promise="counted by day", detail=f"{kind} {what}: {counted[kind, what]}, not {expected[kind, what]}")
+        for kind, what in sorted(counted.keys() | expected.keys())
+        if counted[kind, what] != expected[kind, what]
+    ]

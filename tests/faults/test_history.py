@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from kochava_bot_middleware.sandbox.audit import AuditEntry
-from kochava_bot_middleware.store.records import QueueStats
-from tests.faults.history import Finding, History, Step, StepKind, check_counts
+from kochava_bot_middleware.store.records import DayCount, QueueStats
+from kochava_bot_middleware.tracking.counting import Facts
+from tests.faults.history import Finding, History, Step, StepKind, check_counts, check_day_counts
 
 KINDS = {
     "began": StepKind.BEGAN,
@@ -141,3 +142,23 @@ def test_findings_are_shown_with_their_lane() -> None:
 def test_counts_are_checked(counts: QueueStats, expected: list[str]) -> None:
     """accepted = done + waiting + in flight + dead + dropped, and as many as expected."""
     assert expected == [finding.promise for finding in check_counts({"track": counts}, accepted={"track": 4})]
+
+
+GREETED = [("greeting", "sent"), ("impression", "recorded"), ("impression", "done:0.5")]
+
+
+@pytest.mark.parametrize(
+    ("counted", "expected"),
+    [
+        (GREETED, []),
+        (GREETED[1:], ["greeting sent: 0, not 1"]),
+        (GREETED[:2], ["impression done: 0, not 1"]),
+        ([*GREETED, GREETED[2]], ["impression done: 2, not 1"]),
+        ([*GREETED, ("click", "dead:refused")], ["click dead: 1, not 0"]),
+    ],
+)
+def test_counters_by_day_are_checked(counted: list[tuple[str, str]], expected: list[str]) -> None:
+    """As many of each kind and outcome as the store has, and as many greetings as impressions."""
+    counts = [DayCount(1, Facts("1001", "messenger", kind).to_text(), what) for kind, what in counted]
+    findings = check_day_counts(counts, {"ping": QueueStats(accepted=1, done=1)})
+    assert expected == [finding.detail for finding in findings]

@@ -23,15 +23,19 @@ from tests.strategies import webhook
 
 CONCURRENCY = 4
 SLICE = 100
-"""Instead of that of the module, so that a few hundred events are many."""
+"""Short, so that a few hundred events are many."""
 
 MANY = 4 * SLICE
 EVERYBODY = [f"p{number}" for number in range(MANY)]
 
 
+class SmallSlices(Webhook):
+    slice_size = SLICE
+
+
 def hook_to(accept: Any) -> Webhook:
     secret = Secret("app-secret")
-    return Webhook(
+    return SmallSlices(
         accept, app_secrets=[secret], verify_token=Secret("verify-me"), max_body_bytes=2**22, body_timeout_seconds=60
     )
 
@@ -64,11 +68,6 @@ class Rig:
 
     async def receive(self, body: bytes) -> WebhookAnswer:
         return await receive(self.hook, body)
-
-
-@pytest.fixture(autouse=True)
-def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kochava_bot_middleware.inbox.webhook.SLICE", SLICE)
 
 
 @pytest.fixture

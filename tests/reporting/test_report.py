@@ -85,6 +85,15 @@ def test_rates_are_of_the_step_before() -> None:
     ] == steps
 
 
+def test_steps_of_the_funnel_say_what_they_count() -> None:
+    """In tables and for spreadsheets; the keys of JSON are short."""
+    report = report_of([counted("sent", 8, kind="greeting")], by=ReportBy.DAY)
+    steps = ["greetings sent", "greetings shown", "greetings clicked", "events", "purchases"]
+    assert steps == [row[0] for row in tables_of(report)[0].rows]
+    assert steps == [row[2] for row in csv.reader(io.StringIO(to_csv(report))) if row[:2] == ["total", "funnel"]]
+    assert ["sent", "shown", "clicked", *steps[3:]] == [step["step"] for step in report.as_json()["total"]["funnel"]]
+
+
 def test_revenue_is_exact() -> None:
     """A hundred times ten cents is ten, and a tenth of a cent is kept."""
     sums = total(*[counted("recorded", 1, 100_000)] * 100, counted("done:1", 1, 1_000)).revenue["USD"]

@@ -7,8 +7,12 @@ import { drawOverview, drawSwitches, resetKochavaSwitch, say } from "./overview.
 import { connect, page, schedule } from "./stream.js";
 import { closeTour, startTour } from "./tour.js";
 
+let toured = false;
+
 function draw() {
   if (!page.state) return;
+  if (!toured) startTour();
+  toured = true;
   drawChat();
   drawSwitches(played());
   drawOverview();
@@ -44,5 +48,4 @@ document.addEventListener("keydown", (event) => {
   else if (!byId("tour").hidden) closeTour();
 });
 window.addEventListener("resize", schedule);
-startTour();
 connect(draw);

@@ -9,7 +9,7 @@ const TILES = [["waiting", "waiting", "waits"], ["in_flight", "in flight", "wait
 const QUEUE_FIGURES = { unhandled: "webhook events to be handled", dropped: "left out on purpose" };
 
 const FIGURES = {
-  webhooks: "webhooks answered", messages: "messages sent", events: "events", impressions: "impressions",
+  webhooks: "webhooks answered", abandoned: "webhooks given up", messages: "messages sent", events: "events", impressions: "impressions",
   clicks: "clicks", smartlinks: "SmartLink clicks", rejections: "refused by Kochava", refused: "refused by Facebook",
 };
 
@@ -60,9 +60,11 @@ export function drawSwitches(played) {
   byId("kill").disabled = !state.bot?.process;
   byId("opt-out").hidden = !state.canOptOut;
   byId("opt-out").textContent = played ? `Opt ${played.name} ${played.optedOut ? "in" : "out"}` : "Opt out";
-  const bot = state.bot && (state.bot.process ? `the bot runs as process ${state.bot.process}` : "the bot is not running");
-  byId("health").textContent = connected ? ["Live", bot].filter(Boolean).join(" · ") : "Not connected: the sandbox has ended, or is being started";
-  byId("shop-state").textContent = state.bot && !state.bot.process ? "not running" : played?.instagram ? "Instagram" : "Messenger";
+  const own = state.problem ? "the bot does not pass the subscription check" : `webhooks go to ${state.webhook}`;
+  const bot = state.bot ? (state.bot.process ? `the bot runs as process ${state.bot.process}` : "the bot is not running") : own;
+  byId("health").textContent = connected ? `Live · ${bot}` : "Not connected: the sandbox has ended, or is being started";
+  byId("shop-name").textContent = state.bot ? "Example Shop" : "Your bot";
+  byId("shop-state").textContent = state.problem || (state.bot && !state.bot.process) ? "not running" : played?.instagram ? "Instagram" : "Messenger";
   const notice = page.events.findLast((event) => event.kind === "notice");
   if (notice) say(notice.title, notice.good);
 }
