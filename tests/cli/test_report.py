@@ -129,7 +129,7 @@ async def test_missing_column_names_those_that_are_there(run: Run, tmp_path: Pat
         EXPORT.replace(",", ";"),
         EXPORT.replace(",", "\t"),
         EXPORT.replace("\n", "\r\n"),
-        '"a, b";when;event\n"x";2026-11-27;Purchase\n"y";2026-11-27;Purchase\n',
+        '"a, b, c, d";when;event\n"x";2026-11-27;Purchase\n"y";2026-11-27;Purchase\n',
         'note,when,event\n"two\nlines, and a comma",2026-11-27,Purchase\n\n"""quoted""",2026-11-27,Purchase\n',
         "other,when,event,other\na,2026-11-27,Purchase,b\na,2026-11-27, Purchase ,b\n",
     ],
