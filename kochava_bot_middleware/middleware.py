@@ -23,7 +23,7 @@ from .settings import from_mapping
 from .store.contract import Store
 from .telemetry.observer import Observer
 from .tracking.decorators import name_and_data
-from .tracking.link_provider import LinkProvider
+from .tracking.links.provider import LinkProvider
 from .tracking.privacy import Privacy
 from .tracking.recording import TrackCall
 from .tracking.settings import KochavaSettings

@@ -27,7 +27,7 @@ from ..telemetry.counts import LeftOut
 from .automatic_events import referral_facts
 from .funnel import Sent, offers_of
 from .greeting import creative_of, current_greeting, mark_of, tracker_of
-from .links import AppLinks, Rewritten, context_of, is_routed, rewrite
+from .links.rewriting import AppLinks, Rewritten, context_of, is_routed, rewrite
 from .people import Person, record_id
 from .privacy import Privacy
 from .recorder import Recorder
