@@ -1,24 +1,33 @@
 """
-Writes images/*.png, the pictures of the README and of demo.md, from the demo's page in Chromium.
+Writes images/*.png, the pictures of the README and the docs: the demo's page, and the report of its bot, in Chromium.
 
-Run it after the page changed: make pictures
+Run it after one of them changed: make pictures
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import tempfile
 from pathlib import Path
 
 from playwright.async_api import Page, ViewportSize, async_playwright, expect
 
+from kochava_bot_middleware.reporting.html import to_html
+from kochava_bot_middleware.reporting.report import ReportBy, report_of
 from kochava_bot_middleware.sandbox.demo_page import demo_page
+from kochava_bot_middleware.sandbox.traffic import Traffic
 
 IMAGES = Path(__file__).parent / "images"
 
 CHROMIUM = "/usr/bin/chromium"
 
 SIZE = ViewportSize(width=1280, height=860)
+REPORT_SIZE = ViewportSize(width=820, height=1120)
+
+PEOPLE = 12
+CHAT_SECONDS = 8.0
+"""Enough for a report with something in each part."""
 
 
 async def main() -> None:
@@ -32,6 +41,16 @@ async def main() -> None:
             page = await context.new_page()
             await page.goto(server.url)
             await _story(page)
+            people = [environment.messenger.person() for _ in range(PEOPLE)]
+            chance = random.Random(1)  # noqa: S311 - not for secrets
+            await Traffic(people=people, chance=chance, clock=environment.messenger.clock).chat(CHAT_SECONDS)
+            await environment.drained(within_seconds=30.0)
+            report = report_of(await environment.store.counts(), by=ReportBy.DAY)
+            await page.set_viewport_size(REPORT_SIZE)
+            file = Path(folder) / "report.html"
+            file.write_text(to_html(report), encoding="utf-8")
+            await page.goto(file.as_uri())
+            await page.screenshot(path=IMAGES / "report.png")
             await browser.close()
 
 

@@ -9,23 +9,20 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from .arguments import Id, Ids, optional_id, people_named
+from .arguments import Id, Ids, people_named
 from .chain import awaitable, checked
 from .clock import Clock, SystemClock
 from .core import Core, HandlerName, WebhookCall
-from .exceptions import RegistrationError
 from .handling import Handling
 from .kochava.event_builders import StandardEventData
 from .layer import TrackingLayer, checked_event
 from .messenger.events import Channel, Event
-from .messenger.outgoing import Endpoint, text_or_none
-from .messenger.parsing.webhook import Headers
-from .runtime import Runtime
+from .messenger.outgoing import Endpoint
+from .runtime import CallsAtOnce, Runtime
 from .settings import from_mapping
 from .store.contract import Store
-from .telemetry.counts import Counts
 from .telemetry.observer import Observer
-from .tracking.decorators import HandlerDecorators, name_and_data
+from .tracking.decorators import name_and_data
 from .tracking.link_provider import LinkProvider
 from .tracking.privacy import Privacy
 from .tracking.recording import TrackCall
@@ -35,7 +32,7 @@ if TYPE_CHECKING:
     from .sync import SyncKochava
 
 
-class KochavaMiddleware(HandlerDecorators):
+class KochavaMiddleware(CallsAtOnce):
     """
     Makes a bot measurable in Kochava.
 
@@ -86,11 +83,8 @@ class KochavaMiddleware(HandlerDecorators):
         make_core = functools.partial(
             Core, settings, store=store, clock=clock, link_provider=link_provider, observer=observer
         )
-        self.runtime = runtime = Runtime(settings, clock, make_core)
-        # Not through `self`, which everything that was decorated would keep alive.
-        super().__init__(lambda: runtime.core.recorder)
-        self.chain_layer = TrackingLayer(runtime)
-        self._host: object | None = None
+        super().__init__(Runtime(settings, clock, make_core))
+        self.chain_layer = TrackingLayer(self.runtime)
 
     @classmethod
     def from_dict(
@@ -111,12 +105,6 @@ class KochavaMiddleware(HandlerDecorators):
         settings = from_mapping(KochavaSettings, mapping)
         return cls(settings, store=store, clock=clock, link_provider=link_provider, observer=observer)
 
-    @property
-    def counts(self) -> Counts:
-        """What was recorded, rewritten and left out since this was made."""
-        core = self.runtime.core
-        return core.context.counts.snapshot(at_risk=core.recorder.at_risk)
-
     @functools.cached_property
     def sync(self) -> SyncKochava:
         """The same calls for synchronous code and other threads."""
@@ -124,18 +112,6 @@ class KochavaMiddleware(HandlerDecorators):
         from .sync import SyncKochava  # noqa: PLC0415
 
         return SyncKochava(self)
-
-    def added_to(self, host: object) -> None:
-        """
-        Called by the bot that this is added to.
-
-        Raises:
-            RegistrationError: It serves another bot already; when that one stops, it would close the store of both.
-        """
-        if self._host is not None and self._host is not host:
-            msg = "one KochavaMiddleware serves one bot: make another one of the same settings for this bot"
-            raise RegistrationError(msg)
-        self._host = host
 
     def provide_store(self) -> Store:
         """The store, for the host's inbox: then "handled" and "recorded" are one commit."""
@@ -183,21 +159,6 @@ class KochavaMiddleware(HandlerDecorators):
             StoreUnavailable: The store cannot be read, or `stop` was called.
         """
         return await self.runtime.flush(timeout_seconds)
-
-    def parse(self, raw_body: bytes | str | Mapping[str, Any], headers: Headers | None = None) -> list[Event]:
-        """
-        The events of a webhook, whose signature is checked if `KochavaSettings.app_secret` is set.
-
-        Args:
-            raw_body: The body as it was received. What a framework decoded from it will do if no signature is checked.
-            headers: Of the request.
-
-        Raises:
-            SignatureError: The signature is missing or wrong: answer 403.
-            NotAWebhook: It is no webhook of the Messenger Platform: answer 400.
-            RegistrationError: A signature is to be checked, but *raw_body* is not the bytes that were received.
-        """
-        return self.runtime.core.parse(raw_body, headers)
 
     @asynccontextmanager
     async def handling(self, event: Event, *, handler: str | None = None) -> AsyncIterator[Handling]:
@@ -354,40 +315,6 @@ class KochavaMiddleware(HandlerDecorators):
         """
         core = self.runtime.bind("identify")
         await core.recorder.identify(identities, user_id=user_id, page_id=page_id, channel=channel)
-
-    def rewrite(
-        self,
-        body: Any,
-        *,
-        user_id: Id | None = None,
-        page_id: Id | None = None,
-        creative: str | None = None,
-        channel: Channel | str | None = None,
-    ) -> Any:
-        """
-        The body as it would leave, where `send` cannot be used. Never writes into *body*, and sees no greeting.
-
-        It never waits: of a `LinkProvider`, only what is known already is used, and opt-outs are not looked up. While
-        an event is handled, the ids in these links are kept for a later `forget`; elsewhere they are not.
-
-        Args:
-            body: A Send API body, or its ``message`` alone.
-            user_id: The person it is for, if the body does not say.
-            channel: Where the person is, as of `track`: links name the id by channel.
-
-        Raises:
-            TrackingError: An argument is no id.
-        """
-        return self.runtime.core.sends.rewritten_body(body, user_id, page_id, creative, channel)
-
-    def entry_link(
-        self, target_url: str, *, ref: str | None = None, creative: str | None = None, page_id: Id | None = None
-    ) -> str:
-        """The SmartLink for an ad, QR code or e-mail that leads into the bot; see `SmartLinks.entry_link`."""
-        page_id = optional_id("page_id", page_id)
-        text_or_none("creative", creative)
-        links = self.runtime.core.context.apps.of(page_id).links
-        return links.entry_link(target_url, ref=ref, creative=creative, page_id=page_id)
 
     async def opt_out(self, user_id: Id | None = None, *, device_ids: Ids | None = None) -> None:
         """

@@ -1,4 +1,7 @@
-"""What runs for one middleware in this process: its core and, once started, what delivers."""
+"""
+What runs for one middleware in this process: its core and, once started, what delivers. And the calls that need no
+more than that.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ import asyncio
 import logging
 import os
 import weakref
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
+from .arguments import Id, optional_id
 from .clock import Clock
 from .core import Core
 from .delivery.attempt import Deliverer
@@ -17,8 +22,13 @@ from .exceptions import RegistrationError, StoreUnavailable
 from .inbox.inbox import Dispatch, Inbox, warn_if_in_memory
 from .inbox.settings import InboxSettings
 from .kochava.client import KochavaClient, RequestSender
+from .messenger.events import Channel, Event
+from .messenger.outgoing import text_or_none
+from .messenger.parsing.webhook import Headers
+from .telemetry.counts import Counts
 from .telemetry.observer import GuardedObserver, ObservedClient
 from .telemetry.opentelemetry import Tracing
+from .tracking.decorators import HandlerDecorators
 from .tracking.recording import Recording
 from .tracking.settings import KochavaSettings, Mode, WorkerPlace
 
@@ -43,6 +53,7 @@ class Runtime:
         loop: Where it is used; ``None`` before the first call and after `stop`.
         is_started: Between `start` and `stop`.
         is_stopped: After `stop`, until it is started again.
+        host: The bot or application that it was added to.
         inbox: Of a foreign host whose webhooks are stored first; it stays after `stop`, to refuse what still comes.
     """
 
@@ -50,6 +61,7 @@ class Runtime:
         self._settings = settings
         self._clock = clock
         self._make_core = make_core
+        self.host: object | None = None
         self._begin()
         _RUNTIMES.add(self)
 
@@ -221,3 +233,79 @@ def _begin_anew() -> None:
 
 
 os.register_at_fork(after_in_child=_begin_anew)
+
+
+class CallsAtOnce(HandlerDecorators):
+    """The calls of `KochavaMiddleware` and `SyncKochava` that wait for nothing."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        # Not through `self`, which everything that was decorated would keep alive.
+        super().__init__(lambda: runtime.core.recorder)
+        self.runtime = runtime
+
+    @property
+    def counts(self) -> Counts:
+        """What was recorded, rewritten and left out since this was made."""
+        core = self.runtime.core
+        return core.context.counts.snapshot(at_risk=core.recorder.at_risk)
+
+    def added_to(self, host: object) -> None:
+        """
+        Called by the bot that this is added to.
+
+        Raises:
+            RegistrationError: It serves another bot already; when that one stops, it would close the store of both.
+        """
+        if self.runtime.host is not None and self.runtime.host is not host:
+            msg = "one KochavaMiddleware serves one bot: make another one of the same settings for this bot"
+            raise RegistrationError(msg)
+        self.runtime.host = host
+
+    def parse(self, raw_body: bytes | str | Mapping[str, Any], headers: Headers | None = None) -> list[Event]:
+        """
+        The events of a webhook, whose signature is checked if `KochavaSettings.app_secret` is set.
+
+        Args:
+            raw_body: The body as it was received. What a framework decoded from it will do if no signature is checked.
+            headers: Of the request.
+
+        Raises:
+            SignatureError: The signature is missing or wrong: answer 403.
+            NotAWebhook: It is no webhook of the Messenger Platform: answer 400.
+            RegistrationError: A signature is to be checked, but *raw_body* is not the bytes that were received.
+        """
+        return self.runtime.core.parse(raw_body, headers)
+
+    def rewrite(
+        self,
+        body: Any,
+        *,
+        user_id: Id | None = None,
+        page_id: Id | None = None,
+        creative: str | None = None,
+        channel: Channel | str | None = None,
+    ) -> Any:
+        """
+        The body as it would leave, where `send` cannot be used. Never writes into *body*, and sees no greeting.
+
+        It never waits: of a `LinkProvider`, only what is known already is used, and opt-outs are not looked up. While
+        an event is handled, the ids in these links are kept for a later `forget`; elsewhere they are not.
+
+        Args:
+            body: A Send API body, or its ``message`` alone.
+            user_id: The person it is for, if the body does not say.
+            channel: Where the person is, as of `track`: links name the id by channel.
+
+        Raises:
+            TrackingError: An argument is no id.
+        """
+        return self.runtime.core.sends.rewritten_body(body, user_id, page_id, creative, channel)
+
+    def entry_link(
+        self, target_url: str, *, ref: str | None = None, creative: str | None = None, page_id: Id | None = None
+    ) -> str:
+        """The SmartLink for an ad, QR code or e-mail that leads into the bot; see `SmartLinks.entry_link`."""
+        page_id = optional_id("page_id", page_id)
+        text_or_none("creative", creative)
+        links = self.runtime.core.context.apps.of(page_id).links
+        return links.entry_link(target_url, ref=ref, creative=creative, page_id=page_id)

@@ -22,11 +22,9 @@ from .layer import checked_event
 from .messenger.events import Channel, Event
 from .messenger.outgoing import Endpoint, Outgoing
 from .middleware import KochavaMiddleware
-from .runtime import Runtime
+from .runtime import CallsAtOnce
 from .store.contract import Store
-from .telemetry.counts import Counts
 from .telemetry.observer import Observer
-from .tracking.decorators import HandlerDecorators
 from .tracking.link_provider import LinkProvider
 from .tracking.settings import Mode, WorkerPlace
 
@@ -48,17 +46,7 @@ def _blocking(
     return method
 
 
-def _same(call: Callable[Concatenate[KochavaMiddleware, P], T]) -> Callable[Concatenate[SyncKochava, P], T]:
-    """A method that is *call*, which waits for nothing."""
-
-    @functools.wraps(call)
-    def method(self: SyncKochava, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return call(self._kochava, *args, **kwargs)
-
-    return method
-
-
-class SyncKochava(HandlerDecorators):
+class SyncKochava(CallsAtOnce):
     """
     A `KochavaMiddleware` for Flask, Django, Celery, cron jobs and any thread: the same calls without ``await``.
 
@@ -85,8 +73,7 @@ class SyncKochava(HandlerDecorators):
 
     def __init__(self, kochava: KochavaMiddleware) -> None:
         self._kochava = checked(kochava, KochavaMiddleware, "SyncKochava.from_dict takes a mapping")
-        self._runtime = runtime = kochava.runtime
-        super().__init__(lambda: runtime.core.recorder)
+        super().__init__(kochava.runtime)
 
     @classmethod
     def from_dict(
@@ -110,26 +97,12 @@ class SyncKochava(HandlerDecorators):
             )
         )
 
-    @property
-    def runtime(self) -> Runtime:
-        """As of `KochavaMiddleware.runtime`."""
-        return self._runtime
-
-    @property
-    def counts(self) -> Counts:
-        """As of `KochavaMiddleware.counts`."""
-        return self._kochava.counts
-
     flush = _blocking(KochavaMiddleware.flush)
-    parse = _same(KochavaMiddleware.parse)
     track = _blocking(KochavaMiddleware.track)
     identify = _blocking(KochavaMiddleware.identify)
-    rewrite = _same(KochavaMiddleware.rewrite)
-    entry_link = _same(KochavaMiddleware.entry_link)
     opt_out = _blocking(KochavaMiddleware.opt_out)
     opt_in = _blocking(KochavaMiddleware.opt_in)
     forget = _blocking(KochavaMiddleware.forget)
-    added_to = _same(KochavaMiddleware.added_to)
 
     def start(self) -> None:
         """
@@ -160,24 +133,24 @@ class SyncKochava(HandlerDecorators):
         """As `KochavaMiddleware.handling`, in the calling thread."""
         checked_event(event)
         self._loop_for("handling")
-        with self._runtime.core.handling(event, handler) as (handling, recording):
+        with self.runtime.core.handling(event, handler) as (handling, recording):
             try:
                 yield handling
             finally:
                 if recording is not None:
-                    self._never_raising("handling", lambda: self._runtime.commit(recording))
+                    self._never_raising("handling", lambda: self.runtime.commit(recording))
 
     @contextmanager
     def handling_together(self, events: Sequence[Event], *, handler: HandlerName = None) -> Iterator[WebhookCall]:
         """As `KochavaMiddleware.handling_together`, in the calling thread."""
         events = [checked_event(event) for event in events]
         self._loop_for("handling_together")
-        with self._runtime.core.handling_together(events, handler) as call:
+        with self.runtime.core.handling_together(events, handler) as call:
             try:
                 yield call
             finally:
                 if recordings := call.to_commit():
-                    self._never_raising("handling", lambda: self._runtime.commit(*recordings))
+                    self._never_raising("handling", lambda: self.runtime.commit(*recordings))
 
     def send(
         self,
@@ -193,7 +166,7 @@ class SyncKochava(HandlerDecorators):
     ) -> T:
         """As `KochavaMiddleware.send`; *call* is a plain function, which is called in the calling thread."""
         named = {"creative": creative, "greeting": greeting, "tracker": tracker}
-        sends = self._runtime.core.sends
+        sends = self.runtime.core.sends
         outgoing = sends.outgoing(body, endpoint=endpoint, page_id=page_id, channel=channel, **named)
         self._loop_for("send")
         return self.send_blocking(outgoing, call)
@@ -205,7 +178,7 @@ class SyncKochava(HandlerDecorators):
         In the loop in which the middleware was started, nothing can be awaited: there links name a person only if it
         is known in this process that they may, as of `SendTracker.begin`. Of tracking, nothing is raised.
         """
-        core, is_here = self._runtime.core, self._is_in_own_loop()
+        core, is_here = self.runtime.core, self._is_in_own_loop()
         sends = core.sends
         sending = None
         if not core.is_off:
@@ -229,7 +202,7 @@ class SyncKochava(HandlerDecorators):
         return self._run_in(self._loop_for(name), make)
 
     def _run_in(self, loop: asyncio.AbstractEventLoop, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        if not (self._runtime.is_started or self._runtime.is_stopped):
+        if not (self.runtime.is_started or self.runtime.is_stopped):
             self._begin(loop)
         return background.run_in(loop, make())
 
@@ -239,7 +212,7 @@ class SyncKochava(HandlerDecorators):
             return self._run_in(self._loop(name), make)
         except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
             reason = str(exc) if isinstance(exc, StoreError) else type(exc).__name__
-            self._runtime.core.context.incidents.report("tracking_failed", name, reason=reason)
+            self.runtime.core.context.incidents.report("tracking_failed", name, reason=reason)
             return None
 
     def _loop_for(self, name: str) -> asyncio.AbstractEventLoop:
@@ -257,8 +230,8 @@ class SyncKochava(HandlerDecorators):
         return self._loop(name)
 
     def _loop(self, name: str) -> asyncio.AbstractEventLoop:
-        loop = self._runtime.loop
-        if loop is None or (loop.is_closed() and not self._runtime.is_started):
+        loop = self.runtime.loop
+        if loop is None or (loop.is_closed() and not self.runtime.is_started):
             return background.background_loop()
         if not loop.is_running():
             msg = (
@@ -270,13 +243,13 @@ class SyncKochava(HandlerDecorators):
 
     def _is_in_own_loop(self) -> bool:
         try:
-            return asyncio.get_running_loop() is self._runtime.loop
+            return asyncio.get_running_loop() is self.runtime.loop
         except RuntimeError:
             return False
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         with background.lock():
-            if self._runtime.is_started:
+            if self.runtime.is_started:
                 return
             # In a context of its own: what it starts belongs to no event.
             background.run_in(loop, self._kochava.start(), Context())
@@ -285,7 +258,7 @@ class SyncKochava(HandlerDecorators):
 
     async def _end(self) -> None:
         """Deliver what waits and stop, when the interpreter ends."""
-        runtime, settings = self._runtime, self._kochava.settings
+        runtime, settings = self.runtime, self._kochava.settings
         waiting, began = 0, asyncio.get_running_loop().time()
         seconds = settings.drain_seconds
         await runtime.close_inbox(seconds)

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import functools
-import signal
 import sys
-import threading
-import webbrowser
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 from ..sandbox.demo import DemoSettings, run_demo
 from ..sandbox.demo_page import serve_demo
@@ -18,7 +14,9 @@ from ..sandbox.kochava.server import LocalKochava
 from ..sandbox.local_server import PortTaken
 from ..sandbox.processes import ProcessFailed
 from ..sandbox.scenario import ScenarioFailed
-from .command import ENDED_BY_SIGNAL, GOOD, NOT_RUN, SOMETHING_WRONG, number_from
+from .command import NOT_RUN, SOMETHING_WRONG, number_from
+from .page import OpenPage, add_page_arguments, announce, opener
+from .signals import run_until_signalled
 
 MOST_PEOPLE = 1000
 """All users, both servers and the bot share this machine."""
@@ -27,14 +25,11 @@ MOST_SECONDS = 3600
 MOST_KILLS = 100
 MOST_SEED = 2**32
 
-T = TypeVar("T")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     default = DemoSettings()
-    parser.add_argument("--port", type=number_from(int, 0, 65535), default=0, help="of the page; 0 takes a free one")
-    parser.add_argument("--no-browser", action="store_true", help="print the page's address, and do not open it")
+    add_page_arguments(parser)
     parser.add_argument("--headless", action="store_true", help="no page: a scripted conversation in this terminal")
     parser.add_argument(
         "--people",
@@ -69,24 +64,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the demo; headless, the status is 1 if a record is missing, sent twice or out of order."""
     if not arguments.headless:
-        return in_browser(arguments.port, open_page=None if arguments.no_browser else webbrowser.open)
+        return in_browser(arguments.port, open_page=opener(arguments))
     settings = DemoSettings(
         people=arguments.people, seconds=arguments.seconds, seed=arguments.seed, kills=arguments.kill
     )
     return headless(settings)
 
 
-def in_browser(port: int, *, open_page: Callable[[str], object] | None) -> int:
-    """Serve the page until a signal; *open_page* opens its address. Returns the exit status."""
-
-    def announce(url: str) -> None:
-        print(f"The demo is at {url} (Ctrl-C ends it). Nothing leaves this machine.", flush=True)
-        if open_page is not None:
-            # It may wait for the browser to end.
-            threading.Thread(target=open_page, args=(url,), daemon=True).start()
-
+def in_browser(port: int, *, open_page: OpenPage | None) -> int:
+    """Serve the page until a signal; returns the exit status."""
     try:
-        return _run(serve_demo(port=port, announce=announce))
+        return _run(serve_demo(port=port, announce=lambda url: announce("demo", url, open_page)))
     except PortTaken as exc:
         print(f"kochava-bot demo: {exc}: kochava-bot demo --port {exc.free_port}", file=sys.stderr)
         return NOT_RUN
@@ -98,49 +86,9 @@ def headless(settings: DemoSettings, *, new_kochava: Callable[..., LocalKochava]
 
 
 def _run(demo: Coroutine[Any, Any, bool | None]) -> int:
-    """The exit status of *demo*, which is false if something was wrong. Signals end it only after it has cleaned up."""
+    """Run it; returns the exit status."""
     try:
-        is_good = asyncio.run(_until_signalled(demo))
-    except SignalReceived as exc:
-        return ENDED_BY_SIGNAL + exc.number
+        return run_until_signalled(demo)
     except (ProcessFailed, ScenarioFailed) as exc:
         print(f"kochava-bot demo: {exc}", file=sys.stderr)
         return SOMETHING_WRONG
-    return SOMETHING_WRONG if is_good is False else GOOD
-
-
-class SignalReceived(Exception):
-    """The demo was ended by a signal; its processes have ended, and its folder is removed."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        super().__init__(signal.strsignal(number))
-
-
-async def _until_signalled(work: Coroutine[Any, Any, T]) -> T:
-    """
-    The result of *work*, which the first signal cancels; further ones do not disturb it while it cleans up.
-
-    Raises:
-        SignalReceived: It was cancelled, and has cleaned up.
-    """
-    task = asyncio.create_task(work)
-    received: list[int] = []
-
-    def end(number: int) -> None:
-        if not received:
-            received.append(number)
-            task.cancel()
-
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
-            # `nohup` has it ignored.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                asyncio.get_running_loop().add_signal_handler(number, end, number)
-    try:
-        return await task
-    except (Exception, asyncio.CancelledError):
-        # The signal may have reached the bot, too, so that the work failed first.
-        if received:
-            raise SignalReceived(received[0]) from None
-        raise

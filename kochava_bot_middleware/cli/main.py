@@ -25,6 +25,7 @@ COMMANDS = {
     "report": "Report events, revenue, the funnel, links and deliveries, from the counters by day.",
     "reconcile": "Compare an export of Kochava with what was delivered, by day and event.",
     "trace": "Show what the store holds about one user: the history of their records, and what is remembered.",
+    "sandbox": "Play a customer of a bot of your own in the browser, and watch what it sends.",
     "simulate": "Let simulated users chat with a bot, and sum up what it answered and which links were not tracked.",
     "trigger": "Send a bot one signed webhook, and print what it answers.",
     "parse": "Print the events of webhooks, one line of JSON each.",

@@ -10,17 +10,17 @@ from yarl import URL
 
 from ..exceptions import KochavaBotError
 from ..sandbox.kochava.server import LocalKochava
+from ..sandbox.local_server import PortTaken
 from ..sandbox.messenger.server import LocalMessenger
-from ..sandbox.own_bot import OwnBot, settings_to_paste, subscription_problem
+from ..sandbox.own_bot import OwnBot, settings_to_paste
 from ..settings import ENVIRONMENT_PREFIX
-from .command import number_from, readable_text
+from .command import NOT_RUN, readable_text
+from .page import PORT
 
 SECRET_VARIABLE = f"{ENVIRONMENT_PREFIX}__BOT__APP_SECRET"
 """No process list shows it."""
 
 LOCAL_WEBHOOK = "http://127.0.0.1:8080/webhook"
-
-_PORT = number_from(int, 0, 65535)
 
 
 def add_secret_argument(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +72,7 @@ def add_own_bot_arguments(parser: argparse.ArgumentParser) -> None:
         ("--kochava-port", default.kochava_port, "Kochava"),
     ):
         parser.add_argument(
-            name, type=_PORT, default=port, metavar="N", help=f"of the local {what}; 0: a free one (%(default)s)"
+            name, type=PORT, default=port, metavar="N", help=f"of the local {what}; 0: a free one (%(default)s)"
         )
 
 
@@ -103,12 +103,23 @@ def own_bot_of(arguments: argparse.Namespace) -> OwnBot:
     )
 
 
-async def introduce(bot: OwnBot, messenger: LocalMessenger, kochava: LocalKochava) -> bool:
-    """Print the settings to paste, and whether the bot's address passes the subscription check."""
-    print("Start the bot with these settings; nothing leaves this machine:\n")
+def print_settings(bot: OwnBot, messenger: LocalMessenger, kochava: LocalKochava) -> None:
+    """Print the settings to paste."""
+    print("Start the bot with these settings:\n")
     for line in settings_to_paste(bot, messenger, kochava):
         print(line)
-    problem = await subscription_problem(messenger)
+    sys.stdout.flush()
+
+
+def print_subscription(bot: OwnBot, problem: str | None) -> None:
+    """Print how the subscription check ended."""
     print(problem or f"{bot.webhook_url} answers the subscription check.", file=sys.stderr if problem else sys.stdout)
     sys.stdout.flush()
-    return problem is None
+
+
+def port_taken(command: str, bot: OwnBot, error: PortTaken) -> int:
+    """Say which port is taken, and with which argument another one is; returns the exit status."""
+    options = {bot.graph_port: "--graph-port", bot.kochava_port: "--kochava-port"}
+    remedy = f"{options.get(error.port, '--port')} {error.free_port}"
+    print(f"kochava-bot {command}: {error}: kochava-bot {command} {remedy}", file=sys.stderr)
+    return NOT_RUN

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,12 @@ from typing import Any
 from ..exceptions import KochavaBotError
 from ..sandbox.local_server import PortTaken
 from ..sandbox.messenger.webhooks import MessengerOptions
-from ..sandbox.own_bot import OwnBot, own_bot_servers
+from ..sandbox.own_bot import OwnBot, own_bot_servers, subscription_problem
 from ..sandbox.script import MOST_PEOPLE, ConversationScript, read_script
 from ..sandbox.simulation import Simulation, SimulationResult
 from .command import GOOD, NOT_RUN, SOMETHING_WRONG, number_from
 from .output import NOTHING, one_line, print_table, progress
-from .own_bot import add_own_bot_arguments, introduce, own_bot_of
+from .own_bot import add_own_bot_arguments, own_bot_of, port_taken, print_settings, print_subscription
 
 RETRY_WAITS = (0.2, 1.0)
 """Seconds before each further delivery of a webhook that was not answered 200: few, so that a broken bot shows."""
@@ -31,7 +30,7 @@ MOST_ROWS = 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--script", metavar="FILE", help="YAML: the steps of a conversation (docs/demo.md)")
+    what.add_argument("--script", metavar="FILE", help="YAML: the steps of a conversation (docs/sandbox.md)")
     what.add_argument(
         "--people", type=number_from(int, 1, MOST_PEOPLE), metavar="N", help="so many try what the bot offers"
     )
@@ -58,11 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Simulate; the status is 1 if a webhook was not answered, a call refused or a conversation not completed."""
     script = None if arguments.script is None else _read(arguments.script)
+    bot = own_bot_of(arguments)
     try:
-        result = asyncio.run(_simulate(own_bot_of(arguments), script, arguments))
+        result = asyncio.run(_simulate(bot, script, arguments))
     except PortTaken as exc:
-        print(f"kochava-bot simulate: {exc}", file=sys.stderr)
-        return NOT_RUN
+        return port_taken("simulate", bot, exc)
     if result is None:
         return NOT_RUN
     _print(result)
@@ -92,7 +91,10 @@ async def _simulate(
     """``None`` if the bot's address does not pass the subscription check."""
     options = MessengerOptions(retry_waits=RETRY_WAITS, seed=arguments.seed)
     async with own_bot_servers(bot, options) as (messenger, kochava):
-        if not await introduce(bot, messenger, kochava):
+        print_settings(bot, messenger, kochava)
+        problem = await subscription_problem(messenger)
+        print_subscription(bot, problem)
+        if problem is not None:
             return None
         total = round(arguments.rate * arguments.seconds) if script is None else script.people * len(script.steps)
         with progress("simulating", total) as advance:

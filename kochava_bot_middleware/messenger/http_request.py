@@ -1,13 +1,14 @@
 """
-Requests of any HTTP client to the Graph API: which of them carry what people will see, and what that is.
+Requests of any HTTP client to the Graph API: which carry what people will see, what that is, and what was answered.
 
 Everything else is none of our business: other hosts and paths, streams, uploads, and bodies that are not understood.
 """
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final, Self
 
 import attrs
@@ -133,3 +134,18 @@ class GraphRequests:
             is_form=is_form,
             is_query=not content,
         )
+
+
+async def answer_of(answer: Any) -> Mapping[str, Any]:
+    """Facebook's answer, from what it was decoded to or from the response object of an HTTP client."""
+    status = getattr(answer, "status_code", None) or getattr(answer, "status", None)
+    if isinstance(status, int) and status >= 400:
+        return {"error": {"code": status}}
+    decode = getattr(answer, "json", None)
+    if not isinstance(answer, Mapping) and callable(decode):
+        try:
+            answer = decode()
+            answer = await answer if inspect.isawaitable(answer) else answer
+        except Exception:  # noqa: BLE001 - a response that was not read, or is closed, only says that it was sent
+            return {}
+    return answer if isinstance(answer, Mapping) else {}

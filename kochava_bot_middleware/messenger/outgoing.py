@@ -40,6 +40,10 @@ _RECIPIENT_KEYS: Final = {
 """Members of the ``recipient`` object, by the fields of `Recipient`."""
 
 
+MESSAGE_KEYS = frozenset(("text", "attachment", "attachments", "quick_replies"))
+"""Keys of a message, none of which a Send API body has."""
+
+
 @attrs.frozen(kw_only=True)
 class Recipient:
     """
@@ -88,14 +92,15 @@ class Recipient:
             except orjson.JSONDecodeError:
                 recipient = None
         if not isinstance(recipient, Mapping):
-            return cls(user_id=_text(body.get("psid")))
-        fields = {name: _text(recipient.get(key)) for name, key in _RECIPIENT_KEYS.items()}
+            return cls(user_id=id_text(body.get("psid")))
+        fields = {name: id_text(recipient.get(key)) for name, key in _RECIPIENT_KEYS.items()}
         if not recipient.get("notification_messages_token"):
-            fields["token"] = _text(recipient.get("notification_message_token"))
+            fields["token"] = id_text(recipient.get("notification_message_token"))
         return cls(**fields)
 
 
-def _text(value: Any) -> str | None:
+def id_text(value: Any) -> str | None:
+    """An id as text; ``None`` for none or an empty one."""
     return None if value is None or value == "" else str(value)
 
 
@@ -290,3 +295,25 @@ class Outgoing:
     def recipient(self) -> Recipient:
         """The recipient in the body."""
         return Recipient.of(self.body)
+
+    @property
+    def has_message(self) -> bool:
+        """Whether the body has a message, rather than an action."""
+        return isinstance(self.body, Mapping) and self.body.get("message") is not None
+
+
+def is_same(sent: Any, body: Any) -> bool:
+    """Whether *body* is what *sent* becomes beneath: as an object or as JSON, with members that a sender adds."""
+    try:
+        return bool(_content(sent) == _content(body))
+    except Exception:  # noqa: BLE001 - a body may be anything, even endless
+        return False
+
+
+def _content(body: Any) -> Any:
+    if not isinstance(body, Mapping) or "recipient" not in body:
+        return body
+    message = body.get("message")
+    if isinstance(message, (str, bytes)):
+        message = orjson.loads(message)
+    return Recipient.of(body), message, body.get("sender_action")

@@ -57,12 +57,15 @@ async def own_bot_servers(
     Raises:
         PortTaken: Another program listens on one of the ports.
     """
+    options = options or MessengerOptions()
+    # The bot may remember what an earlier run sent: its ids must not come again.
+    first_number = round(options.clock.now() * 1_000_000)
     messenger = LocalMessenger(
         app_secret=bot.app_secret,
         verify_token=bot.verify_token,
         page_tokens={bot.page_token: bot.page_id},
         instagram_ids=[bot.page_id] if bot.instagram else [],
-        options=attrs.evolve(options or MessengerOptions(), port=bot.graph_port),
+        options=attrs.evolve(options, port=bot.graph_port, first_number=first_number),
     )
     kochava = LocalKochava(
         app_ids=[bot.kochava_app_id],
@@ -102,7 +105,7 @@ async def subscription_problem(messenger: LocalMessenger) -> str | None:
         if await messenger.verify():
             return None
     except (aiohttp.ClientError, TimeoutError, OSError) as exc:
-        why = str(exc) or type(exc).__name__
+        why = "in time" if isinstance(exc, TimeoutError) else str(exc) or type(exc).__name__
         return f"{messenger.webhook_url} does not answer ({why}): start the bot; Facebook would not save this address"
     return (
         f"{messenger.webhook_url} did not answer the subscription check with 200 and nothing but `hub.challenge`:"

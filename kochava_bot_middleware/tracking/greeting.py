@@ -14,8 +14,9 @@ import attrs
 
 from ..handling import Handling, current_handlings
 from ..kochava.destination import TrackerUrls, kochava_url
-from ..kochava.records import GREETING, Click, Impression
+from ..kochava.records import GREETING, Click, Impression, whole_text
 from ..kochava.smartlink_settings import AUTO
+from ..messenger.outgoing import Outgoing
 from ..settings import InvalidValue, at_least, not_empty, one_of
 from .funnel import Greeting, PingStep
 from .people import Person, record_id
@@ -212,6 +213,24 @@ def current_greeting() -> HandlerGreeting | None:
     handlings = current_handlings()
     is_current = greeting is not None and bool(handlings) and all(each in greeting.handlings for each in handlings)
     return greeting if is_current else None
+
+
+def creative_of(outgoing: Outgoing) -> str | None:
+    """Name of the creative: of the send, of the mark on its body, or of the greeting handler."""
+    creative = outgoing.creative or next((each.creative for each in _marks_of(outgoing) if each.creative), None)
+    return creative and whole_text(creative)
+
+
+def tracker_of(outgoing: Outgoing) -> str:
+    """Name of the tracker, as for the creative."""
+    return outgoing.tracker or next((each.tracker for each in _marks_of(outgoing) if each.tracker), GREETING)
+
+
+def _marks_of(outgoing: Outgoing) -> Iterator[GreetingBody | HandlerGreeting]:
+    """What else says of *outgoing* that it is a greeting, the nearest first."""
+    for mark in (mark_of(outgoing.body), current_greeting()):
+        if mark is not None:
+            yield mark
 
 
 def ping_of(

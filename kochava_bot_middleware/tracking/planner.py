@@ -17,21 +17,26 @@ import attrs
 
 from ..exceptions import TrackingError
 from ..kochava.records import Engagement, Record
-from ..messenger.events import AccountLinkingEvent, DeliveryEvent, Event
+from ..messenger.events import AccountLinkingEvent, ChangeEvent, Channel, DeliveryEvent, Event
 from ..settings import kind_of
-from ..store.records import Committed, DayCount, Unit
+from ..store.records import Committed, DayCount, Mark, Unit
 from ..telemetry.counts import LeftOut
+from .automatic_events import referral_facts
 from .channels import PageChannels
 from .consent import NOT_ASKED, Drop
 from .counting import Counting
 from .people import Person, call_hook
 from .privacy import Privacy
-from .record_plan import RecordingPlan, comment_marks, greeting_keys, keys_to_read, person_as_known, plan_person
+from .record_plan import RecordingPlan, greeting_keys, plan_person
 from .recording import RecordedPerson, Recording
-from .settings import TrackingContext
+from .settings import App, TrackingContext
 from .state import (
     KnownState,
+    ReferralState,
     StateKey,
+    channel_key,
+    channel_of,
+    comment_key,
     greeting_key,
     page_key,
     record_entry,
@@ -49,6 +54,9 @@ REMEMBERED_MIDS = 1000
 
 PAGE_SEEN_SECONDS = 7 * 86400.0
 """For how long a Page that sent a delivery event is expected to send more of them."""
+
+COMMENT_SECONDS = 8 * 86400.0
+"""For how long the ad of a comment is kept: within seven days of it, a private reply may be sent."""
 
 
 class RecordingPlanner:
@@ -84,7 +92,7 @@ class RecordingPlanner:
         self._plan_greetings(recording, plan)
         if event is not None:
             app, now = self._context.apps.of(event.page_id), self._context.clock.now()
-            plan.marks += comment_marks(event, app, prefix=self._context.prefix, now=now)
+            plan.marks += _comment_marks(event, app, prefix=self._context.prefix, now=now)
         if (page := self._unseen_page(event)) is not None:
             plan.marks.append(write(page, b"1", expires_after_seconds=PAGE_SEEN_SECONDS))
         if (channel := self._channels.mark(recording.event)) is not None:
@@ -96,7 +104,7 @@ class RecordingPlanner:
                 plan.left_out += [LeftOut.TEST_USER] * len(part.events)
             else:
                 parts.append(part)
-        keys = [key for part in parts for key in keys_to_read(part, _event_of(part, recording))]
+        keys = [key for part in parts for key in _keys_to_read(part, _event_of(part, recording))]
         stored = values_of(keys, await self._context.store.recall(keys)) if keys else {}
         for part in parts:
             plan.add(await self._plan_part(part, stored, recording))
@@ -211,7 +219,7 @@ class RecordingPlanner:
             return RecordingPlan()
         event = _event_of(part, recording)
         if event is None:
-            part.person = person_as_known(part, stored)
+            part.person = _person_as_known(part, stored)
         keys = greeting_keys(part, event) if part.signals else []
         unsent = [key for key in keys if sent_from_bytes(stored.get(key)) is None]
         self._remember_deliveries(part.person, unsent)
@@ -310,3 +318,52 @@ def _event_of(part: RecordedPerson, recording: Recording) -> Event | None:
     """The event being handled, if it is this person's."""
     event = recording.event
     return event if event is not None and event.user_id == part.person.user_id else None
+
+
+def _comment_marks(event: Event, app: App, *, prefix: str, now: float) -> list[Mark]:
+    """What is kept of a comment: the ad, until the answer to a private reply names the person."""
+    if not isinstance(event, ChangeEvent) or event.comment_id is None or app.events.attach_referral == "off":
+        return []
+    at = now if event.timestamp is None else event.timestamp.timestamp()
+    state = ReferralState().with_referral(referral_facts(event.referral), at)
+    key = comment_key(app.app_id, event.comment_id, prefix)
+    return [write(key, state.to_bytes(), expires_after_seconds=COMMENT_SECONDS)] if state.first else []
+
+
+def _keys_to_read(part: RecordedPerson, event: Event | None) -> list[StateKey]:
+    """The state entries that the plan of one person needs."""
+    keys = part.keys
+    wanted = [*part.suppression_keys, keys.referral, keys.known]
+    wanted += [comment_key(part.app.app_id, comment_id, keys.prefix) for comment_id in part.comments]
+    wanted += [joined.referral for joined in part.user_refs]
+    if part.person.is_assumed and part.person.page_id is not None:
+        wanted.append(channel_key(part.person.page_id, keys.prefix))
+    if part.events or part.identities or part.app.install.is_entry(event):
+        wanted.append(keys.identities)
+    if part.signals:
+        wanted += [keys.funnel, page_key(part.person.page_id, keys.prefix), *greeting_keys(part, event)]
+    return wanted
+
+
+def _person_as_known(part: RecordedPerson, stored: Mapping[StateKey, bytes]) -> Person:
+    """
+    The person of a call, which says no more than an id: whether that is a reference and, if nobody said where they are,
+    under which name it was sent before, or where their Page is.
+    """
+    if part.person.is_by_device_id:
+        return part.person
+    identity, name = part.app.identity, part.keys.name
+    known = KnownState.from_bytes(stored.get(part.keys.known))
+    if known.is_user_ref:
+        return attrs.evolve(part.person, is_by_reference=True)
+    if not part.person.is_assumed:
+        return part.person
+    names = [key for key, values in known.ids.items() if name in values]
+    # The first channel is assumed where none is known, so what is known of another one was certain.
+    for channel in reversed(Channel) if names else ():
+        person = attrs.evolve(part.person, channel=channel)
+        if identity.key_of(person) in names:
+            return person
+    page_id = part.person.page_id
+    of_page = None if page_id is None else channel_of(stored.get(channel_key(page_id, part.keys.prefix)))
+    return part.person if of_page is None else attrs.evolve(part.person, channel=of_page)

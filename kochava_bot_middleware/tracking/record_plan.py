@@ -12,16 +12,15 @@ import attrs
 from ..kochava.event_data import clean_event_data
 from ..kochava.records import TOP_LEVEL, Engagement, IdentityLink, Install, Ping, Record, Session
 from ..kochava.wire import ids_sent
-from ..messenger.events import ChangeEvent, Channel, Event
+from ..messenger.events import Channel, Event
 from ..store.records import Entry, Mark
 from ..telemetry.counts import LeftOut
 from .automatic_events import referral_facts, with_referral
 from .consent import Drop
 from .funnel import Delivered, DuePing, Elapsed, FunnelState, Greeting, PingStep, Sent, Signal, advance
 from .greeting import ping_of
-from .people import Person, record_id, usertime_of
+from .people import record_id, usertime_of
 from .recording import RecordedPerson, RequestedEvent
-from .settings import App
 from .state import (
     IdentityState,
     KnownState,
@@ -29,8 +28,6 @@ from .state import (
     StateKey,
     Timer,
     change,
-    channel_key,
-    channel_of,
     comment_key,
     create,
     greeting_key,
@@ -40,9 +37,6 @@ from .state import (
     sent_from_bytes,
     write,
 )
-
-COMMENT_SECONDS = 8 * 86400.0
-"""For how long the ad of a comment is kept: within seven days of it, a private reply may be sent."""
 
 SESSION_SECONDS = 86400.0
 """Kochava attributes at most one session of a device within a day."""
@@ -69,31 +63,6 @@ class RecordingPlan:
         self.channels |= part.channels
 
 
-def comment_marks(event: Event, app: App, *, prefix: str, now: float) -> list[Mark]:
-    """What is kept of a comment: the ad, until the answer to a private reply names the person."""
-    if not isinstance(event, ChangeEvent) or event.comment_id is None or app.events.attach_referral == "off":
-        return []
-    at = now if event.timestamp is None else event.timestamp.timestamp()
-    state = ReferralState().with_referral(referral_facts(event.referral), at)
-    key = comment_key(app.app_id, event.comment_id, prefix)
-    return [write(key, state.to_bytes(), expires_after_seconds=COMMENT_SECONDS)] if state.first else []
-
-
-def keys_to_read(part: RecordedPerson, event: Event | None) -> list[StateKey]:
-    """The state entries that the plan of one person needs."""
-    keys = part.keys
-    wanted = [*part.suppression_keys, keys.referral, keys.known]
-    wanted += [comment_key(part.app.app_id, comment_id, keys.prefix) for comment_id in part.comments]
-    wanted += [joined.referral for joined in part.user_refs]
-    if part.person.is_assumed and part.person.page_id is not None:
-        wanted.append(channel_key(part.person.page_id, keys.prefix))
-    if part.events or part.identities or part.app.install.is_entry(event):
-        wanted.append(keys.identities)
-    if part.signals:
-        wanted += [keys.funnel, page_key(part.person.page_id, keys.prefix), *greeting_keys(part, event)]
-    return wanted
-
-
 def greeting_keys(part: RecordedPerson, event: Event | None) -> list[StateKey]:
     """Keys under which greetings to this person may be stored that were sent without knowing them."""
     names = [f"mid:{mid}" for signal in part.signals if isinstance(signal, Delivered) for mid in signal.mids]
@@ -110,7 +79,7 @@ def plan_person(
     The plan of one person: install, events, identity links and pings.
 
     Args:
-        stored: Those of `keys_to_read` that exist.
+        stored: What of the keys that `planner` reads for them exists.
         event: The event being handled, if it is theirs.
         usertime: When the recording's events happened.
     """
@@ -403,30 +372,6 @@ class _PersonPlanning:
         if person.channel is Channel.INSTAGRAM or policy == "absent":
             return False
         return policy == "expected" or page_key(person.page_id, self.part.keys.prefix) in self.stored
-
-
-def person_as_known(part: RecordedPerson, stored: Mapping[StateKey, bytes]) -> Person:
-    """
-    The person of a call, which says no more than an id: whether that is a reference and, if nobody said where they are,
-    under which name it was sent before, or where their Page is.
-    """
-    if part.person.is_by_device_id:
-        return part.person
-    identity, name = part.app.identity, part.keys.name
-    known = KnownState.from_bytes(stored.get(part.keys.known))
-    if known.is_user_ref:
-        return attrs.evolve(part.person, is_by_reference=True)
-    if not part.person.is_assumed:
-        return part.person
-    names = [key for key, values in known.ids.items() if name in values]
-    # The first channel is assumed where none is known, so what is known of another one was certain.
-    for channel in reversed(Channel):
-        person = attrs.evolve(part.person, channel=channel)
-        if identity.key_of(person) in names:
-            return person
-    page_id = part.person.page_id
-    of_page = None if page_id is None else channel_of(stored.get(channel_key(page_id, part.keys.prefix)))
-    return part.person if of_page is None else attrs.evolve(part.person, channel=of_page)
 
 
 def _with_ids_sent(part: RecordedPerson, known: KnownState, records: Sequence[Record]) -> KnownState:

@@ -6,7 +6,6 @@ User and Page come from the send itself; the handling says only the cause.
 
 from __future__ import annotations
 
-import inspect
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,20 +13,20 @@ from contextvars import ContextVar
 from typing import Any
 
 import attrs
-import orjson
 
 from ..arguments import optional_channel, optional_id
 from ..exceptions import RegistrationError
 from ..handling import Handling, current_handling, current_handlings
-from ..kochava.records import GREETING, whole_text
+from ..kochava.records import GREETING
 from ..kochava.smartlink_settings import AUTO
 from ..messenger.events import ChangeEvent, Channel
+from ..messenger.http_request import answer_of
 from ..messenger.links.body import iter_links
-from ..messenger.outgoing import Endpoint, Outgoing, Recipient
+from ..messenger.outgoing import MESSAGE_KEYS, Endpoint, Outgoing, id_text, is_same
 from ..telemetry.counts import LeftOut
 from .automatic_events import referral_facts
 from .funnel import Sent, offers_of
-from .greeting import GreetingBody, HandlerGreeting, current_greeting, mark_of
+from .greeting import creative_of, current_greeting, mark_of, tracker_of
 from .links import AppLinks, Rewritten, context_of, is_routed, rewrite
 from .people import Person, record_id
 from .privacy import Privacy
@@ -37,9 +36,6 @@ from .state import reference_name
 
 REMEMBERED_PEOPLE = 10_000
 """People whose ids in SmartLinks are stored already, as far as this process knows."""
-
-MESSAGE_KEYS = frozenset(("text", "attachment", "attachments", "quick_replies"))
-"""Keys of a message, none of which a Send API body has."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -98,7 +94,8 @@ class SendTracker:
             self._recorder.in_background(look)
         else:
             channel = await look
-        return attrs.evolve(outgoing, channel=channel or _channel_of(handling))
+        otherwise = Channel.MESSENGER if handling is None else handling.event.channel
+        return attrs.evolve(outgoing, channel=channel or otherwise)
 
     def rewritten_body(
         self, body: Any, user_id: object, page_id: object, creative: str | None, channel: object = None
@@ -158,13 +155,13 @@ class SendTracker:
         """
         outer = sending = _sending.get()
         while sending is not None:
-            if sending.tracker is self and sending.is_open and _is_same(sending.sent.body, outgoing.body):
+            if sending.tracker is self and sending.is_open and is_same(sending.sent.body, outgoing.body):
                 return None
             sending = sending.outer
         handling = _cause_of(outgoing)
         outgoing = self.with_page(await self._with_channel(outgoing, handling, at_once=at_once))
         greeting = current_greeting()
-        if greeting is not None and _has_message(outgoing.body):
+        if greeting is not None and outgoing.has_message:
             greeting.is_sent = True
         sent = await self._rewritten(outgoing, at_once=at_once)
         began_at = self._context.clock.now()
@@ -195,7 +192,7 @@ class SendTracker:
         if not is_greeting and not is_private_reply:
             return
         try:
-            answered = await _decoded(answer)
+            answered = await answer_of(answer)
             if is_private_reply:
                 await self._facts.note_comment(sending, answered)
             if is_greeting:
@@ -256,15 +253,15 @@ class SendTracker:
 
     async def _record_greeting(self, sending: Sending, answered: Mapping[str, Any], app: App) -> None:
         outgoing, began_at, handling = sending.outgoing, sending.began_at, sending.handling
-        if outgoing.endpoint != Endpoint.MESSAGES or not _has_message(outgoing.body) or "error" in answered:
+        if outgoing.endpoint != Endpoint.MESSAGES or not outgoing.has_message or "error" in answered:
             return
         recipient = outgoing.recipient
-        user_id = recipient.user_id or _text(answered.get("recipient_id"))
+        user_id = recipient.user_id or id_text(answered.get("recipient_id"))
         # A paid message has no id yet; its receipts name this one.
-        mid = _text(answered.get("message_id")) or _text(answered.get("marketing_message_tracking_id"))
+        mid = id_text(answered.get("message_id")) or id_text(answered.get("marketing_message_tracking_id"))
         # Of another person than the recipient, the handled event says nothing.
         cause = handling.event if handling is not None and handling.event.user_id == user_id else None
-        tracker = _tracker_of(outgoing)
+        tracker = tracker_of(outgoing)
         if tracker not in app.destination.trackers:
             self._report_unknown_tracker(tracker, outgoing.page_id, app)
             return
@@ -378,10 +375,6 @@ def _named_in(outgoing: Outgoing) -> set[str]:
     return named
 
 
-def _channel_of(handling: Handling | None) -> Channel:
-    return Channel.MESSENGER if handling is None else handling.event.channel
-
-
 def _person_in(outgoing: Outgoing, user_id: str) -> Person:
     return Person(user_id=user_id, page_id=outgoing.page_id, channel=outgoing.channel or Channel.MESSENGER)
 
@@ -395,24 +388,6 @@ def _cause_of(outgoing: Outgoing) -> Handling | None:
     return current_handling(recipient.user_id, recipient.user_ref, recipient.comment_id)
 
 
-def creative_of(outgoing: Outgoing) -> str | None:
-    """Name of the creative: of the send, of the mark on its body, or of the greeting handler."""
-    creative = outgoing.creative or next((each.creative for each in _marks_of(outgoing) if each.creative), None)
-    return creative and whole_text(creative)
-
-
-def _tracker_of(outgoing: Outgoing) -> str:
-    """Name of the tracker, as for the creative."""
-    return outgoing.tracker or next((each.tracker for each in _marks_of(outgoing) if each.tracker), GREETING)
-
-
-def _marks_of(outgoing: Outgoing) -> Iterator[GreetingBody | HandlerGreeting]:
-    """What else says of *outgoing* that it is a greeting, the nearest first."""
-    for mark in (mark_of(outgoing.body), current_greeting()):
-        if mark is not None:
-            yield mark
-
-
 def _rewritten(outgoing: Outgoing, links: AppLinks) -> Rewritten:
     handling = _cause_of(outgoing)
     referral = {} if handling is None else referral_facts(handling.event.referral)
@@ -423,43 +398,3 @@ def _rewritten(outgoing: Outgoing, links: AppLinks) -> Rewritten:
         ad_id=referral.get("ad_id"),
     )
     return rewrite(outgoing.body, links, context, endpoint=outgoing.endpoint)
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None or value == "" else str(value)
-
-
-def _has_message(body: Any) -> bool:
-    return isinstance(body, Mapping) and body.get("message") is not None
-
-
-def _is_same(sent: Any, body: Any) -> bool:
-    """Whether *body* is what *sent* becomes beneath: as an object or as JSON, with members that a sender adds."""
-    try:
-        return bool(_content(sent) == _content(body))
-    except Exception:  # noqa: BLE001 - a body may be anything, even endless
-        return False
-
-
-def _content(body: Any) -> Any:
-    if not isinstance(body, Mapping) or "recipient" not in body:
-        return body
-    message = body.get("message")
-    if isinstance(message, (str, bytes)):
-        message = orjson.loads(message)
-    return Recipient.of(body), message, body.get("sender_action")
-
-
-async def _decoded(answer: Any) -> Mapping[str, Any]:
-    """Facebook's answer, from what it was decoded to or from the response object of an HTTP client."""
-    status = getattr(answer, "status_code", None) or getattr(answer, "status", None)
-    if isinstance(status, int) and status >= 400:
-        return {"error": {"code": status}}
-    decode = getattr(answer, "json", None)
-    if not isinstance(answer, Mapping) and callable(decode):
-        try:
-            answer = decode()
-            answer = await answer if inspect.isawaitable(answer) else answer
-        except Exception:  # noqa: BLE001 - a response that was not read, or is closed, only says that it was sent
-            return {}
-    return answer if isinstance(answer, Mapping) else {}

@@ -76,7 +76,7 @@ class LocalMessenger(LocalServer):
     ) -> None:
         self._options = options or MessengerOptions()
         super().__init__(clock=self._options.clock, port=self._options.port)
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(self._options.first_number)
         self.sent: list[SentMessage] = []
         self.refused: list[RefusedCall] = []
         self.pages = {

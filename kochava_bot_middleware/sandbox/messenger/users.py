@@ -12,6 +12,9 @@ from ...clock import Clock
 from .browser import Visit
 from .webhooks import WebhookOutcome
 
+ACTS = ("message", "postback", "referral", "reaction")
+"""Kinds of webhooks with which a person opens the 24-hour window."""
+
 
 class Platform(Protocol):
     """What a simulated user needs of the local Messenger."""

@@ -42,6 +42,7 @@ class MessengerOptions:
         redelivery_probability: Which part of them.
         seed: Of the random choice of those.
         port: Where the Graph API listens; 0: any free port.
+        first_number: Where ids of people and messages start.
     """
 
     clock: Clock = attrs.field(factory=SystemClock)
@@ -55,6 +56,7 @@ class MessengerOptions:
     redelivery_probability: float = 1.0
     seed: int = 0
     port: int = 0
+    first_number: int = 1
 
 
 @attrs.frozen(kw_only=True)

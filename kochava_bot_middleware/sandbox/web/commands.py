@@ -69,19 +69,21 @@ class PageCommands:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def add_person(self) -> str:
+    def add_person(self, user_id: str | None = None) -> str:
         """
-        A new person, who is played on the page; returns the id.
+        Have a person played on the page, who is new without *user_id*; returns the id.
 
         Raises:
             CommandRefused: There are enough.
         """
         state = self._state
+        if user_id in state.played:
+            return user_id
         if len(state.played) >= len(NAMES):
             msg = f"{len(NAMES)} people are enough"
             raise CommandRefused(msg)
         name = NAMES[len(state.played)]
-        person = self._sandbox.messenger.person(first_name=name)
+        person = self._sandbox.messenger.person(user_id, first_name=name)
         state.played[person.user_id] = name
         self._log.play(person.user_id)
         return person.user_id

@@ -13,6 +13,7 @@ from ..kochava.records import RecordKind
 from ..kochava.server import LocalKochava, query_params
 from ..local_server import Exchange
 from ..messenger.server import LocalMessenger
+from ..messenger.users import ACTS
 from ..messenger.webhooks import SentWebhook, WebhookOutcome
 from ..strict_json import NotStrictJson, read_json
 from .page_events import BODY_LIMIT, EventKind, EventLog, cut, shown
@@ -20,6 +21,8 @@ from .smartlinks import LinkReader
 
 ANSWER_LIMIT = 2000
 """Characters of an answer of Kochava that are shown."""
+
+NO_PATH = "there is no such path; each begins with a version, as in /v26.0/me/messages"
 
 _PATHS = {
     "/track/impression": RecordKind.IMPRESSION,
@@ -48,7 +51,7 @@ class SandboxObservation:
     def _webhook(self, webhook: SentWebhook, outcome: WebhookOutcome | None) -> None:
         detail: dict[str, Any] = {"mid": webhook.mid, "webhook": webhook.kind}
         if outcome is None:
-            if webhook.kind in ("message", "postback", "referral", "reaction"):
+            if webhook.kind in ACTS:
                 title, act = _act(webhook)
                 self._log.add(EventKind.ACTION, title, user=webhook.user_id, **detail, **act)
             return
@@ -72,10 +75,11 @@ class SandboxObservation:
         answer = _decoded(exchange.answer)
         if exchange.status != 200:
             error = answer.get("error")
-            reason = str(error.get("message")) if isinstance(error, Mapping) else f"answered {exchange.status}"
-            recipient = (exchange.content or {}).get("recipient")
+            failed = NO_PATH if exchange.status == 404 else f"answered {exchange.status}"
+            reason = str(error.get("message")) if isinstance(error, Mapping) else failed
+            content = exchange.content or {}
+            recipient = content.get("recipient")
             user = recipient.get("id") if isinstance(recipient, Mapping) else None
-            content = exchange.content
             text = shown(content) if content else cut(exchange.body.decode("utf-8", "replace"))
             self._log.add(
                 EventKind.REFUSED,
@@ -114,10 +118,11 @@ class SandboxObservation:
         path = exchange.path.partition("?")[0]
         is_ping = exchange.method == "GET"
         params = dict(query_params(exchange.path)) if is_ping else {}
-        body = _decoded(exchange.body) if len(exchange.body) <= BODY_LIMIT else {}
-        text = {"text": "\n".join(f"{name} = {value}" for name, value in params.items())} if is_ping else shown(body)
-        if len(exchange.body) > BODY_LIMIT:
-            text = cut(exchange.body.decode("utf-8", "replace"))
+        body = _decoded(exchange.body)
+        if is_ping:
+            text = cut("\n".join(f"{name} = {value}" for name, value in params.items()))
+        else:
+            text = shown(body) if body else cut(exchange.body.decode("utf-8", "replace"))
         record = _record_kind(path, body, is_smartlink=path in self._kochava.smartlinks)
         data = body.get("data")
         data = data if isinstance(data, dict) else {}
@@ -145,8 +150,8 @@ def _failure(outcome: WebhookOutcome) -> str:
         return f"The bot {answered}: Facebook tries again"
     # messenger.md 1, retry and disabling [WH].
     return (
-        f"The bot {answered}, to the last of {outcome.attempts} attempts. Facebook alerts you after 15 minutes of"
-        " failure, and after an hour sends this Page's webhooks no more until you subscribe again"
+        f"The bot {answered}, at the last of {outcome.attempts} attempts. After 15 minutes of this, Facebook sends you"
+        " an alert; after an hour it sends no more webhooks of this Page until you subscribe again"
     )
 
 

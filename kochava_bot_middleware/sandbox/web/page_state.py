@@ -41,6 +41,7 @@ class PageState:
         switch: How Kochava behaves.
         played: Names of the people who are played on the page, by id, in the order in which they came.
         opted_out: Those of them who opted out.
+        problem: What is wrong with the address of the bot; ``None`` if nothing is known to be.
         restarts: How often the bot was killed and started again.
         samples: The newest samples for the chart: ``at``, ``waiting``, ``kochava``, ``bot``.
     """
@@ -49,6 +50,7 @@ class PageState:
         self.switch = KochavaSwitch.UP
         self.played: dict[str, str] = {}
         self.opted_out: set[str] = set()
+        self.problem: str | None = None
         self.restarts = 0
         self.samples: deque[dict[str, Any]] = deque(maxlen=SAMPLES)
         self._sandbox = sandbox
@@ -62,6 +64,8 @@ class PageState:
             "kochava": self.switch,
             "bot": None if bot is None else {"process": bot.process_id, "restarts": self.restarts},
             "canOptOut": sandbox.opt_out_text is not None,
+            "problem": self.problem,
+            "webhook": sandbox.messenger.webhook_url,
             "people": [self._person(user, name) for user, name in self.played.items()],
             "queue": None if sandbox.store is None else await _queue(sandbox.store),
             "figures": self._figures.counts(),

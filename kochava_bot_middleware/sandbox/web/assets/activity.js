@@ -91,7 +91,7 @@ function timelineItem(event) {
     message: () => (detail.links.length ? `${event.title}, ${detail.links.length} ${detail.links.length > 1 ? "links" : "link"} rewritten` : event.title),
     kochava: () => `${RECORDS[detail.record] ?? detail.record} ${detail.name}: ${event.title}`,
     refused: () => `refused by Facebook: ${detail.reason}`,
-    webhook: () => (detail.again ? `the same ${detail.webhook} webhook again` : `${detail.webhook} webhook: ${event.good ? `answered at attempt ${detail.attempts}` : "given up"}`),
+    webhook: () => (detail.again ? `the same ${detail.webhook} webhook again` : `${detail.webhook} webhook: ${event.good ? `answered at attempt ${detail.attempts}` : detail.failure}`),
     visit: () => (detail.error ? `${event.title}: ${detail.error}` : `${event.title} → ${detail.steps.at(-1)}`),
   }[kind];
   return element("li", { class: event.good ? lane : `${lane} bad` }, time(event.at), element("span", { class: "what" }, text ? text() : event.title));

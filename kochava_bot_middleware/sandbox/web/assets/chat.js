@@ -64,7 +64,7 @@ export function drawChat() {
 }
 
 function welcome(name) {
-  return element("p", { class: "welcome" }, element("strong", {}, `You are ${name}, a customer`), "Tap “Get started” below to open the conversation with the shop's bot.");
+  return element("p", { class: "welcome" }, element("strong", {}, `You are ${name}, a customer`), "Tap “Get started” below to open the conversation with the bot.");
 }
 
 function drawPeople() {
@@ -95,8 +95,8 @@ function drawn(event) {
   }
   if (event.kind === "webhook" && ticks.has(detail.mid) && !detail.again) {
     const tick = ticks.get(detail.mid);
-    ticks.delete(detail.mid);
-    tick.textContent = event.good ? (detail.attempts > 1 ? `delivered at attempt ${detail.attempts}` : "delivered") : "not delivered";
+    if (!detail.retried) ticks.delete(detail.mid);
+    tick.textContent = event.good ? (detail.attempts > 1 ? `delivered at attempt ${detail.attempts}` : "delivered") : detail.failure;
     tick.classList.toggle("wait", detail.attempts > 1 || !event.good);
     return [];
   }

@@ -3,12 +3,16 @@
 import { drawActivity } from "./activity.js";
 import { act, closeWebview, drawChat, play, played, showMenu } from "./chat.js";
 import { byId } from "./dom.js";
-import { drawOverview, drawSwitches, say } from "./overview.js";
+import { drawOverview, drawSwitches, resetKochavaSwitch, say } from "./overview.js";
 import { connect, page, schedule } from "./stream.js";
 import { closeTour, startTour } from "./tour.js";
 
+let toured = false;
+
 function draw() {
   if (!page.state) return;
+  if (!toured) startTour();
+  toured = true;
   drawChat();
   drawSwitches(played());
   drawOverview();
@@ -16,7 +20,10 @@ function draw() {
 }
 
 for (const input of document.querySelectorAll("input[name=kochava]")) {
-  input.addEventListener("change", () => act("kochava", { to: input.value }));
+  input.addEventListener("change", async () => {
+    const { error } = await act("kochava", { to: input.value });
+    if (error) resetKochavaSwitch();
+  });
 }
 byId("kill").addEventListener("click", () => act("kill"));
 byId("redeliver").addEventListener("click", () => act("redeliver"));
@@ -41,5 +48,4 @@ document.addEventListener("keydown", (event) => {
   else if (!byId("tour").hidden) closeTour();
 });
 window.addEventListener("resize", schedule);
-startTour();
 connect(draw);

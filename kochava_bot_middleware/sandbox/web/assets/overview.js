@@ -9,7 +9,7 @@ const TILES = [["waiting", "waiting", "waits"], ["in_flight", "in flight", "wait
 const QUEUE_FIGURES = { unhandled: "webhook events to be handled", dropped: "left out on purpose" };
 
 const FIGURES = {
-  webhooks: "webhooks answered", messages: "messages sent", events: "events", impressions: "impressions",
+  webhooks: "webhooks answered", abandoned: "webhooks given up", messages: "messages sent", events: "events", impressions: "impressions",
   clicks: "clicks", smartlinks: "SmartLink clicks", rejections: "refused by Kochava", refused: "refused by Facebook",
 };
 
@@ -39,16 +39,32 @@ function entry({ kind, name, state, attempts, reason }) {
   return element("li", {}, element("strong", {}, name || kind), element("span", {}, state), element("span", {}, [reason, tried].filter(Boolean).join(" · ")));
 }
 
+let shownSwitch = null;
+
+// Only a change is shown, so that a state from before the tap does not undo it.
+function drawKochavaSwitch(value) {
+  if (value === shownSwitch) return;
+  shownSwitch = value;
+  for (const input of document.querySelectorAll("input[name=kochava]")) input.checked = input.value === value;
+}
+
+export function resetKochavaSwitch() {
+  shownSwitch = null;
+  drawKochavaSwitch(page.state.kochava);
+}
+
 export function drawSwitches(played) {
   const { state, connected } = page;
-  for (const input of document.querySelectorAll("input[name=kochava]")) input.checked = input.value === state.kochava;
+  drawKochavaSwitch(state.kochava);
   byId("kill").hidden = state.bot === null;
   byId("kill").disabled = !state.bot?.process;
   byId("opt-out").hidden = !state.canOptOut;
   byId("opt-out").textContent = played ? `Opt ${played.name} ${played.optedOut ? "in" : "out"}` : "Opt out";
-  const bot = state.bot && (state.bot.process ? `the bot runs as process ${state.bot.process}` : "the bot is not running");
-  byId("health").textContent = connected ? ["Live", bot].filter(Boolean).join(" · ") : "Not connected: the sandbox has ended, or is being started";
-  byId("shop-state").textContent = state.bot && !state.bot.process ? "not running" : played?.instagram ? "Instagram" : "Messenger";
+  const own = state.problem ? "the bot does not pass the subscription check" : `webhooks go to ${state.webhook}`;
+  const bot = state.bot ? (state.bot.process ? `the bot runs as process ${state.bot.process}` : "the bot is not running") : own;
+  byId("health").textContent = connected ? `Live · ${bot}` : "Not connected: the sandbox has ended, or is being started";
+  byId("shop-name").textContent = state.bot ? "Example Shop" : "Your bot";
+  byId("shop-state").textContent = state.problem || (state.bot && !state.bot.process) ? "not running" : played?.instagram ? "Instagram" : "Messenger";
   const notice = page.events.findLast((event) => event.kind === "notice");
   if (notice) say(notice.title, notice.good);
 }
