@@ -19,6 +19,7 @@ import attrs
 from ..chain import is_async_callable, takes
 from ..daemon_threads import DaemonThreads
 from ..exceptions import Violation
+from ..handling import ends_task
 from ..messenger.events import Channel, Event, PostbackEvent
 from ..settings import InvalidValue, Rule, check_rules, not_empty, one_of
 
@@ -310,7 +311,7 @@ class InstallSettings:
     async def installs(self, event: Event | None, user_id: str | None, now: float) -> bool:
         """
         Whether the first record of a person, made because of *event*, is preceded by an install. When *user_id* is
-        known only as a hash, it is ``None``, and `known_users` is not called. What that raises is raised.
+        known only as a hash, it is ``None``, and `known_users` is not called. Raises a `HookFailed` if that fails.
         """
         if self.mode != "first_seen":
             return self.is_entry(event)
@@ -318,7 +319,7 @@ class InstallSettings:
             return False
         if self.known_users is None:
             return True
-        return user_id is not None and not await call_hook(self.known_users, user_id)
+        return user_id is not None and not await call_hook(self.known_users, user_id, read=bool)
 
 
 # Callables of the settings
@@ -336,14 +337,47 @@ def _threads(_process: int) -> DaemonThreads:
     return DaemonThreads(8, "kochava-bot-hook")
 
 
-async def call_hook(hook: Callable[..., Any], *arguments: Any) -> Any:
+class HookFailed(Exception):
+    """A callable of the author's raised, or took too long; the text is the name of what it raised."""
+
+
+async def call_hook(
+    hook: Callable[..., Any],
+    *arguments: Any,
+    read: Callable[[Any], Any] = lambda answer: answer,
+    seconds: float = HOOK_SECONDS,
+) -> Any:
     """
-    Call a callable of the settings. A plain one runs in another thread, so that it cannot block the event loop; while
-    it hangs, that thread is lost. What it raises is raised, and a `TimeoutError` when it takes too long.
+    Call a callable of the author's. A plain one runs in another thread, so that it cannot block the event loop; while
+    it hangs, that thread is lost.
+
+    Args:
+        read: Makes of its answer what is returned. An object of the author's may raise when it is read.
+
+    Raises:
+        HookFailed: It raised anything but a KeyboardInterrupt, or took too long. That includes a cancellation which is
+            not one of the running task: let through, it would end the caller without a word.
     """
-    async with asyncio.timeout(HOOK_SECONDS):
-        if is_async_callable(hook):
-            return await hook(*arguments)
-        call = functools.partial(contextvars.copy_context().run, hook, *arguments)
-        answer = await asyncio.get_running_loop().run_in_executor(_threads(os.getpid()), call)
-        return await answer if inspect.isawaitable(answer) else answer
+    try:
+        async with asyncio.timeout(seconds):
+            if is_async_callable(hook):
+                return read(await hook(*arguments))
+            call = functools.partial(contextvars.copy_context().run, _call, hook, *arguments)
+            answer = await asyncio.get_running_loop().run_in_executor(_threads(os.getpid()), call)
+            return read(await answer if inspect.isawaitable(answer) else answer)
+    except (HookFailed, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as exc:
+        if ends_task(exc):
+            raise
+        raise HookFailed(type(exc).__name__) from exc
+
+
+def _call(hook: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a plain callable in its thread: a future takes no StopIteration, and a SystemExit in one ends the loop."""
+    try:
+        return hook(*arguments)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:
+        raise HookFailed(type(exc).__name__) from exc

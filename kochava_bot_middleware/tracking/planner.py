@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 
 from ..exceptions import TrackingError
+from ..kochava.event_data import clean_event_data
 from ..kochava.records import Engagement, Record
 from ..messenger.events import AccountLinkingEvent, Channel, DeliveryEvent, Event
 from ..settings import kind_of
@@ -24,7 +25,7 @@ from ..telemetry.counts import LeftOut
 from .channels import PageChannels
 from .consent import NOT_ASKED, Drop
 from .counting import Counting
-from .people import Person, call_hook
+from .people import HookFailed, Person, call_hook
 from .privacy import Privacy
 from .record_plan import RecordingPlan, comment_marks, greeting_keys, plan_person
 from .recording import RecordedPerson, Recording
@@ -169,11 +170,9 @@ class RecordingPlanner:
         if identify is None:
             return
         try:
-            identities = await call_hook(identify, event)
-            if identities:
-                recording.identify(person, identities)
-        except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
-            self._context.incidents.report("identify_on_linking_failed", reason=type(exc).__name__)
+            await call_hook(identify, event, read=lambda given: recording.identify(person, given) if given else None)
+        except HookFailed as exc:
+            self._context.incidents.report("identify_on_linking_failed", reason=str(exc))
 
     def _plan_greetings(self, recording: Recording, plan: RecordingPlan) -> None:
         """Greetings to people whose id is not known: give them to those whose delivery came first, keep the others."""
@@ -264,9 +263,9 @@ class RecordingPlanner:
         incidents, name = self._context.incidents, getattr(record, "event_name", record.kind)
         try:
             # It may write into what it is given, and may be asked again about what is the same event.
-            decision = await call_hook(before_record, copy.deepcopy(record))
-        except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
-            incidents.report("before_record_failed", name, reason=type(exc).__name__)
+            decision = await call_hook(before_record, copy.deepcopy(record), read=_clean_if_data)
+        except HookFailed as exc:
+            incidents.report("before_record_failed", name, reason=str(exc))
         else:
             if isinstance(decision, Drop):
                 incidents.report("record_dropped", name, reason=decision.reason, level=logging.INFO)
@@ -307,6 +306,11 @@ class RecordingContributor:
         if answer is None:
             self._counting.give_back(links)
         self._planner.count(self._recording, plan, answer)
+
+
+def _clean_if_data(decision: Any) -> Any:
+    """What `before_record` answered; data as they are stored, which no object of the author's can change any more."""
+    return (clean_event_data(decision, strict=False)[0] or {}) if isinstance(decision, Mapping) else decision
 
 
 def _event_of(part: RecordedPerson, recording: Recording) -> Event | None:
