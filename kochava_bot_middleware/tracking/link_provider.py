@@ -11,11 +11,11 @@ import attrs
 
 from ..clock import Clock
 from ..exceptions import KochavaBotError
+from ..hooks import HookFailed, call_hook
 from ..incidents import Incidents
 from ..kochava.smartlink_template import LinkTemplate, address_of
 from ..settings import at_least
 from ..telemetry.counts import Counts
-from .people import HookFailed, call_hook
 
 
 class LinkProvider(Protocol):

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import functools
 import hashlib
 import hmac
-import inspect
 import ipaddress
-import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
 import attrs
 
-from ..chain import is_async_callable, takes
-from ..daemon_threads import DaemonThreads
+from ..chain import takes
 from ..exceptions import Violation
-from ..handling import ends_task
+from ..hooks import call_hook
 from ..messenger.events import Channel, Event, PostbackEvent
 from ..settings import InvalidValue, Rule, check_rules, not_empty, one_of
 
@@ -320,64 +316,3 @@ class InstallSettings:
         if self.known_users is None:
             return True
         return user_id is not None and not await call_hook(self.known_users, user_id, read=bool)
-
-
-# Callables of the settings
-
-HOOK_SECONDS = 2.0
-"""How long a callable of the settings may take, unless its caller allows less."""
-
-
-@functools.cache
-def _threads(_process: int) -> DaemonThreads:
-    """
-    What calls plain callables. A forked process has none of its parent's threads, so it has its own; it is not that of
-    the event loop, since callables that hang must not keep host names from being looked up.
-    """
-    return DaemonThreads(8, "kochava-bot-hook")
-
-
-class HookFailed(Exception):
-    """A callable of the author's raised, or took too long; the text is the name of what it raised."""
-
-
-async def call_hook(
-    hook: Callable[..., Any],
-    *arguments: Any,
-    read: Callable[[Any], Any] = lambda answer: answer,
-    seconds: float = HOOK_SECONDS,
-) -> Any:
-    """
-    Call a callable of the author's. A plain one runs in another thread, so that it cannot block the event loop; while
-    it hangs, that thread is lost.
-
-    Args:
-        read: Makes of its answer what is returned. An object of the author's may raise when it is read.
-
-    Raises:
-        HookFailed: It raised anything but a KeyboardInterrupt, or took too long. That includes a cancellation which is
-            not one of the running task: let through, it would end the caller without a word.
-    """
-    try:
-        async with asyncio.timeout(seconds):
-            if is_async_callable(hook):
-                return read(await hook(*arguments))
-            call = functools.partial(contextvars.copy_context().run, _call, hook, *arguments)
-            answer = await asyncio.get_running_loop().run_in_executor(_threads(os.getpid()), call)
-            return read(await answer if inspect.isawaitable(answer) else answer)
-    except (HookFailed, KeyboardInterrupt, GeneratorExit):
-        raise
-    except BaseException as exc:
-        if ends_task(exc):
-            raise
-        raise HookFailed(type(exc).__name__) from exc
-
-
-def _call(hook: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a plain callable in its thread: a future takes no StopIteration, and a SystemExit in one ends the loop."""
-    try:
-        return hook(*arguments)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as exc:
-        raise HookFailed(type(exc).__name__) from exc

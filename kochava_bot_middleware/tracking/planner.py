@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 
 from ..exceptions import TrackingError
+from ..hooks import HookFailed, HookTime, call_hook
 from ..kochava.event_data import clean_event_data
 from ..kochava.records import Engagement, Record
 from ..messenger.events import AccountLinkingEvent, Channel, DeliveryEvent, Event
@@ -25,7 +26,7 @@ from ..telemetry.counts import LeftOut
 from .channels import PageChannels
 from .consent import NOT_ASKED, Drop
 from .counting import Counting
-from .people import HookFailed, Person, call_hook
+from .people import Person
 from .privacy import Privacy
 from .record_plan import RecordingPlan, comment_marks, greeting_keys, plan_person
 from .recording import RecordedPerson, Recording
@@ -220,13 +221,13 @@ class RecordingPlanner:
         # Most deliveries concern no greeting.
         is_only_delivery = unsent == keys and part.is_only_delivery
         if not is_only_delivery:
-            await self._ask_hooks(part, stored, event)
+            await self._ask_hooks(part, stored, event, recording.hook_time)
         now = self._context.clock.now()
         planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
         if is_only_delivery and planned.records:
-            await self._ask_hooks(part, stored, event)
+            await self._ask_hooks(part, stored, event, recording.hook_time)
             planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
-        if await self._decide(part, planned):
+        if await self._decide(part, planned, recording.hook_time):
             planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
         if LeftOut.NOT_STORABLE in planned.left_out:
             self._context.incidents.report("record_not_storable", "state", reason="no stored form")
@@ -240,20 +241,24 @@ class RecordingPlanner:
                 while len(self._delivered) > REMEMBERED_MIDS:
                     self._delivered.popitem(last=False)
 
-    async def _ask_hooks(self, part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None) -> None:
+    async def _ask_hooks(
+        self, part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None, hook_time: HookTime
+    ) -> None:
         """Call the callables of the settings, where there are any, once for each person of a recording."""
         if part.app.has_hooks and part.answers is NOT_ASKED:
             is_known = bool(KnownState.from_bytes(stored.get(part.keys.known)).first_record)
-            part.answers = await self._privacy.ask(part.app, part.person, event, is_known=is_known)
+            with hook_time.running():
+                part.answers = await self._privacy.ask(part.app, part.person, event, is_known=is_known)
 
-    async def _decide(self, part: RecordedPerson, planned: RecordingPlan) -> bool:
+    async def _decide(self, part: RecordedPerson, planned: RecordingPlan, hook_time: HookTime) -> bool:
         """Ask `before_record` about the records that it has not seen; returns whether it wants any of them changed."""
         before_record = self._context.settings.before_record
         new = [record for record in planned.records if record.id not in part.decisions]
         if before_record is None or not new:
             return False
         # At the same time, so that several that hang take no longer than one.
-        decisions = await asyncio.gather(*(self._decision(before_record, record) for record in new))
+        with hook_time.running():
+            decisions = await asyncio.gather(*(self._decision(before_record, record) for record in new))
         part.decisions.update(zip((record.id for record in new), decisions, strict=True))
         return any(decision is not None for decision in decisions)
 

@@ -14,12 +14,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ..arguments import name_of_device_id
+from ..hooks import HookFailed, call_hook
 from ..kochava.records import Deletion, Record
 from ..messenger.events import Event
 from ..settings import kind_of
 from ..store.records import CommitVerdict, Entry, Queue, Unit
 from .consent import Consent, HookAnswers, Suppression
-from .people import HookFailed, Person, call_hook, device_facts
+from .people import Person, device_facts
 from .settings import DRY_PREFIX, App, TrackingContext
 from .state import Keys, KnownState, StateKey, change, record_entry, suppression_of, values_of, write
 

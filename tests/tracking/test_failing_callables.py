@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from kochava_bot_middleware.hooks import call_hook
 from kochava_bot_middleware.messenger.events import AccountLinkingEvent
-from kochava_bot_middleware.tracking.people import call_hook
 from tests.tracking.tracked_bot import PAGE_ID, USER_ID, TrackedBot, tracked_bot
 
 
