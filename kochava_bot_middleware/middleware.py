@@ -257,7 +257,8 @@ class KochavaMiddleware(CallsAtOnce):
         Record a named event.
 
         While an event is handled, it becomes part of that handling's commit. Elsewhere this call is itself the commit,
-        and returns once the event is durable, or raises, after `KochavaSettings.commit_timeout_seconds` at the latest.
+        and returns once the event is durable, or raises, when the store took `KochavaSettings.commit_timeout_seconds`;
+        what callables of the settings take comes on top.
 
         Args:
             name: As Kochava shall show it, or a built standard event.

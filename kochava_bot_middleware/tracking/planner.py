@@ -16,6 +16,8 @@ from typing import Any
 import attrs
 
 from ..exceptions import TrackingError
+from ..hooks import HookFailed, HookTime, call_hook
+from ..kochava.event_data import clean_event_data
 from ..kochava.records import Engagement, Record
 from ..messenger.events import AccountLinkingEvent, ChangeEvent, Channel, DeliveryEvent, Event
 from ..settings import kind_of
@@ -25,7 +27,7 @@ from .automatic_events import referral_facts
 from .channels import PageChannels
 from .consent import NOT_ASKED, Drop
 from .counting import Counting
-from .people import Person, call_hook
+from .people import Person
 from .privacy import Privacy
 from .record_plan import RecordingPlan, greeting_keys, plan_person
 from .recording import RecordedPerson, Recording
@@ -174,11 +176,9 @@ class RecordingPlanner:
         if identify is None:
             return
         try:
-            identities = await call_hook(identify, event)
-            if identities:
-                recording.identify(person, identities)
-        except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
-            self._context.incidents.report("identify_on_linking_failed", reason=type(exc).__name__)
+            await call_hook(identify, event, read=lambda given: recording.identify(person, given) if given else None)
+        except HookFailed as exc:
+            self._context.incidents.report("identify_on_linking_failed", reason=str(exc))
 
     def _plan_greetings(self, recording: Recording, plan: RecordingPlan) -> None:
         """Greetings to people whose id is not known: give them to those whose delivery came first, keep the others."""
@@ -226,13 +226,13 @@ class RecordingPlanner:
         # Most deliveries concern no greeting.
         is_only_delivery = unsent == keys and part.is_only_delivery
         if not is_only_delivery:
-            await self._ask_hooks(part, stored, event)
+            await self._ask_hooks(part, stored, event, recording.hook_time)
         now = self._context.clock.now()
         planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
         if is_only_delivery and planned.records:
-            await self._ask_hooks(part, stored, event)
+            await self._ask_hooks(part, stored, event, recording.hook_time)
             planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
-        if await self._decide(part, planned):
+        if await self._decide(part, planned, recording.hook_time):
             planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
         if LeftOut.NOT_STORABLE in planned.left_out:
             self._context.incidents.report("record_not_storable", "state", reason="no stored form")
@@ -246,20 +246,24 @@ class RecordingPlanner:
                 while len(self._delivered) > REMEMBERED_MIDS:
                     self._delivered.popitem(last=False)
 
-    async def _ask_hooks(self, part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None) -> None:
+    async def _ask_hooks(
+        self, part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None, hook_time: HookTime
+    ) -> None:
         """Call the callables of the settings, where there are any, once for each person of a recording."""
         if part.app.has_hooks and part.answers is NOT_ASKED:
             is_known = bool(KnownState.from_bytes(stored.get(part.keys.known)).first_record)
-            part.answers = await self._privacy.ask(part.app, part.person, event, is_known=is_known)
+            with hook_time.running():
+                part.answers = await self._privacy.ask(part.app, part.person, event, is_known=is_known)
 
-    async def _decide(self, part: RecordedPerson, planned: RecordingPlan) -> bool:
+    async def _decide(self, part: RecordedPerson, planned: RecordingPlan, hook_time: HookTime) -> bool:
         """Ask `before_record` about the records that it has not seen; returns whether it wants any of them changed."""
         before_record = self._context.settings.before_record
         new = [record for record in planned.records if record.id not in part.decisions]
         if before_record is None or not new:
             return False
         # At the same time, so that several that hang take no longer than one.
-        decisions = await asyncio.gather(*(self._decision(before_record, record) for record in new))
+        with hook_time.running():
+            decisions = await asyncio.gather(*(self._decision(before_record, record) for record in new))
         part.decisions.update(zip((record.id for record in new), decisions, strict=True))
         return any(decision is not None for decision in decisions)
 
@@ -269,9 +273,9 @@ class RecordingPlanner:
         incidents, name = self._context.incidents, getattr(record, "event_name", record.kind)
         try:
             # It may write into what it is given, and may be asked again about what is the same event.
-            decision = await call_hook(before_record, copy.deepcopy(record))
-        except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
-            incidents.report("before_record_failed", name, reason=type(exc).__name__)
+            decision = await call_hook(before_record, copy.deepcopy(record), read=_clean_if_data)
+        except HookFailed as exc:
+            incidents.report("before_record_failed", name, reason=str(exc))
         else:
             if isinstance(decision, Drop):
                 incidents.report("record_dropped", name, reason=decision.reason, level=logging.INFO)
@@ -312,6 +316,11 @@ class RecordingContributor:
         if answer is None:
             self._counting.give_back(links)
         self._planner.count(self._recording, plan, answer)
+
+
+def _clean_if_data(decision: Any) -> Any:
+    """What `before_record` answered; data as they are stored, which no object of the author's can change any more."""
+    return (clean_event_data(decision, strict=False)[0] or {}) if isinstance(decision, Mapping) else decision
 
 
 def _event_of(part: RecordedPerson, recording: Recording) -> Event | None:

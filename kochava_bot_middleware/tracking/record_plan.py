@@ -154,7 +154,7 @@ class _PersonPlanning:
         data = self.part.decisions.get(record.id)
         if data is None or not isinstance(record, Engagement):
             return record
-        return attrs.evolve(record, event_data=clean_event_data(data, strict=False)[0])
+        return attrs.evolve(record, event_data=data or None)
 
     def _form_of(self, state: IdentityState | KnownState | ReferralState | FunnelState) -> bytes | None:
         """The stored form of *state*. One that has none is left out, so that it costs none of the records."""
