@@ -220,3 +220,8 @@ def is_being_cancelled() -> bool:
     """Whether the running task itself is cancelled, rather than something it waited for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def ends_task(error: BaseException) -> bool:
+    """Whether *error* is a cancellation of the running task itself, rather than of something it waited for."""
+    return isinstance(error, asyncio.CancelledError) and is_being_cancelled()

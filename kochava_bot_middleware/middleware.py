@@ -23,7 +23,7 @@ from .settings import from_mapping
 from .store.contract import Store
 from .telemetry.observer import Observer
 from .tracking.decorators import name_and_data
-from .tracking.link_provider import LinkProvider
+from .tracking.links.provider import LinkProvider
 from .tracking.privacy import Privacy
 from .tracking.recording import TrackCall
 from .tracking.settings import KochavaSettings
@@ -257,7 +257,8 @@ class KochavaMiddleware(CallsAtOnce):
         Record a named event.
 
         While an event is handled, it becomes part of that handling's commit. Elsewhere this call is itself the commit,
-        and returns once the event is durable, or raises, after `KochavaSettings.commit_timeout_seconds` at the latest.
+        and returns once the event is durable, or raises, when the store took `KochavaSettings.commit_timeout_seconds`;
+        what callables of the settings take comes on top.
 
         Args:
             name: As Kochava shall show it, or a built standard event.

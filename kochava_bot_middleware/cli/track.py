@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
 import itertools
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from typing import IO
 
@@ -20,7 +20,7 @@ from ..telemetry.counts import Counts, LeftOut
 from ..tracking.recording import TrackCall
 from ..tracking.settings import KochavaSettings, Mode, TrackingContext, WorkerPlace
 from .command import GOOD, SOMETHING_WRONG, STANDARD_INPUT, readable_text
-from .event_lines import lines_of, opened_twice, time_of
+from .event_lines import MADE_ID, lines_of, opened_twice, time_of
 from .output import progress
 from .settings import add_settings_argument, read_settings
 
@@ -87,10 +87,10 @@ def run(arguments: argparse.Namespace) -> int:
         core.recorder.add(event, core.recorder.new())
         return asyncio.run(_record(kochava, [event], 1))
     with opened_twice(arguments.file) as file:
-        total, digest = _check(file, kochava)
-        context = kochava.runtime.core.context
-        events = (line.event(context, digest) for line in lines_of(file))
-        return asyncio.run(_record(kochava, events, total))
+        total, is_timeless = _check(file, kochava)
+        context, earlier = kochava.runtime.core.context, Counter[bytes]()
+        events = (line.event(context, earlier) for line in lines_of(file))
+        return asyncio.run(_record(kochava, events, total, is_timeless=is_timeless))
 
 
 def _event_of(arguments: argparse.Namespace, context: TrackingContext) -> TrackCall:
@@ -118,25 +118,30 @@ def _event_of(arguments: argparse.Namespace, context: TrackingContext) -> TrackC
     )
 
 
-def _check(file: IO[bytes], kochava: KochavaMiddleware) -> tuple[int, bytes]:
-    """How many events a file has, and a digest of it; raises an error for the first line that is none."""
+def _check(file: IO[bytes], kochava: KochavaMiddleware) -> tuple[int, bool]:
+    """
+    How many events a file has, and whether any has neither an id nor a time; raises an error for the first line that is
+    none.
+    """
     core = kochava.runtime.core
-    total, digest = 0, hashlib.blake2b(digest_size=16)
+    total, is_timeless, earlier = 0, False, Counter[bytes]()
     with progress("checking") as advance:
         for line in lines_of(file):
-            event = line.event(core.context, b"")
+            event = line.event(core.context, earlier)
             try:
                 core.recorder.add(event, core.recorder.new())
             except KochavaBotError as exc:
                 msg = f"line {line.number}: {exc}"
                 raise KochavaBotError(msg) from exc
-            digest.update(line.text + b"\n")
             total += 1
+            is_timeless |= event.usertime is None and (event.track_id or "").startswith(MADE_ID)
             advance(1)
-    return total, digest.digest()
+    return total, is_timeless
 
 
-async def _record(kochava: KochavaMiddleware, events: Iterable[TrackCall], total: int) -> int:
+async def _record(
+    kochava: KochavaMiddleware, events: Iterable[TrackCall], total: int, *, is_timeless: bool = False
+) -> int:
     """Record checked events, in commits of many, and print what became of them; returns the exit status."""
     settings, failure, taken = kochava.settings, "", 0
     remaining = iter(events)
@@ -155,19 +160,33 @@ async def _record(kochava: KochavaMiddleware, events: Iterable[TrackCall], total
                 advance(len(batch))
         is_sent_here = settings.mode is Mode.LIVE and settings.worker is WorkerPlace.INSIDE
         waiting = await kochava.flush(timeout_seconds=settings.drain_seconds if is_sent_here else 0)
-    print(f"kochava-bot track: {_what_became_of(taken, total, kochava.counts)}; {_what_waits(waiting, settings)}")
+    repeated = _repeated(taken, kochava.counts)
+    became = _what_became_of(repeated, total, kochava.counts)
+    print(f"kochava-bot track: {became}; {_what_waits(waiting, settings)}")
+    if repeated and is_timeless:
+        said = "equal lines without `id` and `time` are the same events in every file"
+        print(f"kochava-bot track: {said}; if they are new events, give them an `id` or a `time`", file=sys.stderr)
     if failure:
         print(f"kochava-bot track: {failure}", file=sys.stderr)
     return SOMETHING_WRONG if failure else GOOD
 
 
-def _what_became_of(taken: int, total: int, counts: Counts) -> str:
-    recorded = counts.recorded[Engagement.kind]
-    left_out = {reason: number for reason, number in counts.left_out.items() if reason != LeftOut.BAD_KEY}
-    repeated = max(0, taken - recorded - sum(left_out.values()))
-    parts = [f"{recorded} of {total} {'event' if total == 1 else 'events'} recorded"]
-    parts += [f"{repeated} were there before"] if repeated and LeftOut.DRY_RUN not in left_out else []
-    parts += [f"{number} left out ({reason})" for reason, number in sorted(left_out.items())]
+def _repeated(taken: int, counts: Counts) -> int:
+    """How many of the events that were taken had been recorded before; in a dry run, that is not known."""
+    left_out = _left_out(counts)
+    if LeftOut.DRY_RUN in left_out:
+        return 0
+    return max(0, taken - counts.recorded[Engagement.kind] - sum(left_out.values()))
+
+
+def _left_out(counts: Counts) -> dict[str, int]:
+    return {reason: number for reason, number in counts.left_out.items() if reason != LeftOut.BAD_KEY}
+
+
+def _what_became_of(repeated: int, total: int, counts: Counts) -> str:
+    parts = [f"{counts.recorded[Engagement.kind]} of {total} {'event' if total == 1 else 'events'} recorded"]
+    parts += [f"{repeated} were there before"] if repeated else []
+    parts += [f"{number} left out ({reason})" for reason, number in sorted(_left_out(counts).items())]
     return ", ".join(parts)
 
 

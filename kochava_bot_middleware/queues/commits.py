@@ -22,7 +22,7 @@ import attrs
 
 from ..clock import Clock
 from ..exceptions import NotStorable, StoreError, StoreUnavailable, StoreUnusable
-from ..handling import Contributor, trail_of
+from ..handling import Contributor, ends_task, trail_of
 from ..incidents import Incidents
 from ..store.contract import Store
 from ..store.plan import Lane
@@ -375,7 +375,10 @@ class CommitRetry:
         for contributor in tuple(willing):
             try:
                 contributions.append(await self.contribution(contributor))
-            except Exception as exc:  # noqa: BLE001 - a middleware may raise anything
+            except (Exception, asyncio.CancelledError) as exc:
+                # A middleware may raise anything, also that something it waited for was cancelled.
+                if ends_task(exc):
+                    raise
                 log.error("contribution_failed: %s", trail_of(exc))
                 willing.remove(contributor)
         return contributions

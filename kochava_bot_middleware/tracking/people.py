@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import functools
 import hashlib
 import hmac
-import inspect
 import ipaddress
-import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
 import attrs
 
-from ..chain import is_async_callable, takes
-from ..daemon_threads import DaemonThreads
+from ..chain import takes
 from ..exceptions import Violation
+from ..hooks import call_hook
 from ..messenger.events import Channel, Event, PostbackEvent
 from ..settings import InvalidValue, Rule, check_rules, not_empty, one_of
 
@@ -310,7 +307,7 @@ class InstallSettings:
     async def installs(self, event: Event | None, user_id: str | None, now: float) -> bool:
         """
         Whether the first record of a person, made because of *event*, is preceded by an install. When *user_id* is
-        known only as a hash, it is ``None``, and `known_users` is not called. What that raises is raised.
+        known only as a hash, it is ``None``, and `known_users` is not called. Raises a `HookFailed` if that fails.
         """
         if self.mode != "first_seen":
             return self.is_entry(event)
@@ -318,32 +315,4 @@ class InstallSettings:
             return False
         if self.known_users is None:
             return True
-        return user_id is not None and not await call_hook(self.known_users, user_id)
-
-
-# Callables of the settings
-
-HOOK_SECONDS = 2.0
-"""How long a callable of the settings may take, unless its caller allows less."""
-
-
-@functools.cache
-def _threads(_process: int) -> DaemonThreads:
-    """
-    What calls plain callables. A forked process has none of its parent's threads, so it has its own; it is not that of
-    the event loop, since callables that hang must not keep host names from being looked up.
-    """
-    return DaemonThreads(8, "kochava-bot-hook")
-
-
-async def call_hook(hook: Callable[..., Any], *arguments: Any) -> Any:
-    """
-    Call a callable of the settings. A plain one runs in another thread, so that it cannot block the event loop; while
-    it hangs, that thread is lost. What it raises is raised, and a `TimeoutError` when it takes too long.
-    """
-    async with asyncio.timeout(HOOK_SECONDS):
-        if is_async_callable(hook):
-            return await hook(*arguments)
-        call = functools.partial(contextvars.copy_context().run, hook, *arguments)
-        answer = await asyncio.get_running_loop().run_in_executor(_threads(os.getpid()), call)
-        return await answer if inspect.isawaitable(answer) else answer
+        return user_id is not None and not await call_hook(self.known_users, user_id, read=bool)

@@ -16,21 +16,25 @@ from typing import Any
 import attrs
 
 from ..exceptions import TrackingError
+from ..hooks import HookFailed, HookTime, call_hook
+from ..kochava.event_data import clean_event_data
 from ..kochava.records import Engagement, Record
-from ..messenger.events import AccountLinkingEvent, Channel, DeliveryEvent, Event
+from ..messenger.events import AccountLinkingEvent, ChangeEvent, Channel, DeliveryEvent, Event
 from ..settings import kind_of
-from ..store.records import Committed, DayCount, Unit
+from ..store.records import Committed, DayCount, Mark, Unit
 from ..telemetry.counts import LeftOut
+from .automatic_events import referral_facts
 from .channels import PageChannels
 from .consent import NOT_ASKED, Drop
 from .counting import Counting
-from .people import Person, call_hook
+from .people import Person
 from .privacy import Privacy
-from .record_plan import RecordingPlan, comment_marks, greeting_keys, plan_person
+from .record_plan import RecordingPlan, greeting_keys, plan_person
 from .recording import RecordedPerson, Recording
-from .settings import TrackingContext
+from .settings import App, TrackingContext
 from .state import (
     KnownState,
+    ReferralState,
     StateKey,
     channel_key,
     channel_of,
@@ -52,6 +56,9 @@ REMEMBERED_MIDS = 1000
 
 PAGE_SEEN_SECONDS = 7 * 86400.0
 """For how long a Page that sent a delivery event is expected to send more of them."""
+
+COMMENT_SECONDS = 8 * 86400.0
+"""For how long the ad of a comment is kept: within seven days of it, a private reply may be sent."""
 
 
 class RecordingPlanner:
@@ -87,7 +94,7 @@ class RecordingPlanner:
         self._plan_greetings(recording, plan)
         if event is not None:
             app, now = self._context.apps.of(event.page_id), self._context.clock.now()
-            plan.marks += comment_marks(event, app, prefix=self._context.prefix, now=now)
+            plan.marks += _comment_marks(event, app, prefix=self._context.prefix, now=now)
         if (page := self._unseen_page(event)) is not None:
             plan.marks.append(write(page, b"1", expires_after_seconds=PAGE_SEEN_SECONDS))
         if (channel := self._channels.mark(recording.event)) is not None:
@@ -169,11 +176,9 @@ class RecordingPlanner:
         if identify is None:
             return
         try:
-            identities = await call_hook(identify, event)
-            if identities:
-                recording.identify(person, identities)
-        except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
-            self._context.incidents.report("identify_on_linking_failed", reason=type(exc).__name__)
+            await call_hook(identify, event, read=lambda given: recording.identify(person, given) if given else None)
+        except HookFailed as exc:
+            self._context.incidents.report("identify_on_linking_failed", reason=str(exc))
 
     def _plan_greetings(self, recording: Recording, plan: RecordingPlan) -> None:
         """Greetings to people whose id is not known: give them to those whose delivery came first, keep the others."""
@@ -221,13 +226,13 @@ class RecordingPlanner:
         # Most deliveries concern no greeting.
         is_only_delivery = unsent == keys and part.is_only_delivery
         if not is_only_delivery:
-            await self._ask_hooks(part, stored, event)
+            await self._ask_hooks(part, stored, event, recording.hook_time)
         now = self._context.clock.now()
         planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
         if is_only_delivery and planned.records:
-            await self._ask_hooks(part, stored, event)
+            await self._ask_hooks(part, stored, event, recording.hook_time)
             planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
-        if await self._decide(part, planned):
+        if await self._decide(part, planned, recording.hook_time):
             planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
         if LeftOut.NOT_STORABLE in planned.left_out:
             self._context.incidents.report("record_not_storable", "state", reason="no stored form")
@@ -241,20 +246,24 @@ class RecordingPlanner:
                 while len(self._delivered) > REMEMBERED_MIDS:
                     self._delivered.popitem(last=False)
 
-    async def _ask_hooks(self, part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None) -> None:
+    async def _ask_hooks(
+        self, part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None, hook_time: HookTime
+    ) -> None:
         """Call the callables of the settings, where there are any, once for each person of a recording."""
         if part.app.has_hooks and part.answers is NOT_ASKED:
             is_known = bool(KnownState.from_bytes(stored.get(part.keys.known)).first_record)
-            part.answers = await self._privacy.ask(part.app, part.person, event, is_known=is_known)
+            with hook_time.running():
+                part.answers = await self._privacy.ask(part.app, part.person, event, is_known=is_known)
 
-    async def _decide(self, part: RecordedPerson, planned: RecordingPlan) -> bool:
+    async def _decide(self, part: RecordedPerson, planned: RecordingPlan, hook_time: HookTime) -> bool:
         """Ask `before_record` about the records that it has not seen; returns whether it wants any of them changed."""
         before_record = self._context.settings.before_record
         new = [record for record in planned.records if record.id not in part.decisions]
         if before_record is None or not new:
             return False
         # At the same time, so that several that hang take no longer than one.
-        decisions = await asyncio.gather(*(self._decision(before_record, record) for record in new))
+        with hook_time.running():
+            decisions = await asyncio.gather(*(self._decision(before_record, record) for record in new))
         part.decisions.update(zip((record.id for record in new), decisions, strict=True))
         return any(decision is not None for decision in decisions)
 
@@ -264,9 +273,9 @@ class RecordingPlanner:
         incidents, name = self._context.incidents, getattr(record, "event_name", record.kind)
         try:
             # It may write into what it is given, and may be asked again about what is the same event.
-            decision = await call_hook(before_record, copy.deepcopy(record))
-        except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
-            incidents.report("before_record_failed", name, reason=type(exc).__name__)
+            decision = await call_hook(before_record, copy.deepcopy(record), read=_clean_if_data)
+        except HookFailed as exc:
+            incidents.report("before_record_failed", name, reason=str(exc))
         else:
             if isinstance(decision, Drop):
                 incidents.report("record_dropped", name, reason=decision.reason, level=logging.INFO)
@@ -309,10 +318,25 @@ class RecordingContributor:
         self._planner.count(self._recording, plan, answer)
 
 
+def _clean_if_data(decision: Any) -> Any:
+    """What `before_record` answered; data as they are stored, which no object of the author's can change any more."""
+    return (clean_event_data(decision, strict=False)[0] or {}) if isinstance(decision, Mapping) else decision
+
+
 def _event_of(part: RecordedPerson, recording: Recording) -> Event | None:
     """The event being handled, if it is this person's."""
     event = recording.event
     return event if event is not None and event.user_id == part.person.user_id else None
+
+
+def _comment_marks(event: Event, app: App, *, prefix: str, now: float) -> list[Mark]:
+    """What is kept of a comment: the ad, until the answer to a private reply names the person."""
+    if not isinstance(event, ChangeEvent) or event.comment_id is None or app.events.attach_referral == "off":
+        return []
+    at = now if event.timestamp is None else event.timestamp.timestamp()
+    state = ReferralState().with_referral(referral_facts(event.referral), at)
+    key = comment_key(app.app_id, event.comment_id, prefix)
+    return [write(key, state.to_bytes(), expires_after_seconds=COMMENT_SECONDS)] if state.first else []
 
 
 def _keys_to_read(part: RecordedPerson, event: Event | None) -> list[StateKey]:
@@ -345,7 +369,7 @@ def _person_as_known(part: RecordedPerson, stored: Mapping[StateKey, bytes]) -> 
         return part.person
     names = [key for key, values in known.ids.items() if name in values]
     # The first channel is assumed where none is known, so what is known of another one was certain.
-    for channel in reversed(Channel):
+    for channel in reversed(Channel) if names else ():
         person = attrs.evolve(part.person, channel=channel)
         if identity.key_of(person) in names:
             return person

@@ -14,12 +14,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ..arguments import name_of_device_id
+from ..hooks import HookFailed, call_hook
 from ..kochava.records import Deletion, Record
 from ..messenger.events import Event
 from ..settings import kind_of
 from ..store.records import CommitVerdict, Entry, Queue, Unit
 from .consent import Consent, HookAnswers, Suppression
-from .people import Person, call_hook, device_facts
+from .people import Person, device_facts
 from .settings import DRY_PREFIX, App, TrackingContext
 from .state import Keys, KnownState, StateKey, change, record_entry, suppression_of, values_of, write
 
@@ -103,8 +104,8 @@ class Privacy:
         if app.install.mode != "off" and not is_known and is_in_bot:
             try:
                 installs = await app.install.installs(event, user_id, self._clock.now())
-            except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
-                self._context.incidents.report("known_users_failed", reason=type(exc).__name__)
+            except HookFailed as exc:
+                self._context.incidents.report("known_users_failed", reason=str(exc))
                 installs = None
         consent = {} if decision is None else {"gdpr_privacy_consent": decision.as_body()}
         return HookAnswers(device=device, extra={**device, **consent}, installs=installs)
@@ -120,8 +121,8 @@ class Privacy:
                 if answer is not None and not isinstance(answer, (bool, Consent)):
                     self._context.incidents.report("consent_not_understood", reason=f"got {kind_of(answer)}")
                 return answer
-            except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
-                self._context.incidents.report("consent_failed", reason=type(exc).__name__)
+            except HookFailed as exc:
+                self._context.incidents.report("consent_failed", reason=str(exc))
         return None
 
     async def gate(self, record: Record) -> str | None:

@@ -261,7 +261,8 @@ class Recorder:
 
     async def _write(self, recording: Recording, call: str) -> None:
         """
-        Make durable what *call* recorded outside of handling, within the time allowed.
+        Make durable what *call* recorded outside of handling, within the time allowed, which is that of the store: what
+        callables of the settings take comes on top.
 
         Raises:
             StoreUnavailable: The store did not take it in time.
@@ -273,7 +274,7 @@ class Recorder:
         task.add_done_callback(self._forget_write)
         seconds = self._context.settings.commit_timeout_seconds
         try:
-            await asyncio.wait({task}, timeout=seconds)
+            await recording.hook_time.wait_besides(task, seconds)
         except asyncio.CancelledError:
             # The caller is gone, so nobody would repeat it.
             self._keep(task)

@@ -20,6 +20,7 @@ from ..arguments import (
 )
 from ..exceptions import TrackingError
 from ..handling import Handling
+from ..hooks import HookTime
 from ..kochava.event_data import Severity, clean_event_data, clean_event_name
 from ..kochava.records import Engagement
 from ..messenger.events import Channel, Kind
@@ -175,6 +176,7 @@ class Recording:
         is_open: Whether what is added now will still be written.
         is_complete: `complete` was called.
         ordinals: How many events each person has by name.
+        hook_time: What callables of the settings took while it was planned.
         without_event: What the event itself says is left out, since it is written already, or was refused.
     """
 
@@ -191,6 +193,7 @@ class Recording:
         self.is_ignored = False
         self.is_open = True
         self.is_complete = False
+        self.hook_time = HookTime()
         self._began_at = context.clock.now()
         self.without_event = former is not None
         self.ordinals: dict[tuple[str, str], int] = {} if former is None else former.ordinals

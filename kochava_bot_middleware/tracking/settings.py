@@ -23,8 +23,8 @@ from .automatic_events import EngagementSettings
 from .consent import PrivacySettings
 from .counting import Counting, ReportSettings
 from .greeting import GreetingSettings
-from .link_provider import Catalogue, LinkProvider, LinkProviderSettings
-from .links import AppLinks
+from .links.provider import Catalogue, LinkProvider, LinkProviderSettings
+from .links.rewriting import AppLinks
 from .people import DeviceSettings, IdentitySettings, InstallSettings, Person, one_parameter
 from .state import Keys, StateKey, suppression_key
 
@@ -103,8 +103,8 @@ class KochavaSettings:
             It answers ``None`` (as it is), a mapping (an event's data, in place of `event_data`) or a `Drop`. When it
             fails or answers otherwise, that is logged, and an event is recorded without data.
         test_users: Ids of persons for whom the bot works, but nothing is sent.
-        commit_timeout_seconds: How long a call waits for the store. After that `track` raises; what was recorded while
-            an event was handled goes on in the background, at risk.
+        commit_timeout_seconds: How long a call waits for the store; in `track`, what callables take comes on top. After
+            that `track` raises; what was recorded while an event was handled goes on in the background, at risk.
         at_risk_limit: How many such commits are held in memory at most.
         drain_seconds: How long a shutdown waits for requests under way.
     """

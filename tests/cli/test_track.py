@@ -7,6 +7,7 @@ import io
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -159,14 +160,33 @@ async def test_equal_lines_are_two_events_and_count_once_each(run: Run, tmp_path
     assert 3 == len(await recorded(tmp_path))
 
 
-async def test_a_line_without_a_time_is_another_event_in_another_file(run: Run, tmp_path: Path) -> None:
-    """In the same one it counts once."""
+async def test_lines_without_a_time_count_once_though_the_file_has_grown(run: Run, tmp_path: Path) -> None:
+    """At its end or elsewhere."""
+    settings = separate(tmp_path)
+    lines = [{"name": "Renewal", "user_id": user_id} for user_id in ("5", "6", "7", "8")]
+    await run("track", "--from", write_lines(tmp_path, *lines[1:3]), "--settings", settings)
+    ran = await run("track", "--from", write_lines(tmp_path, *lines), "--settings", settings)
+    assert "2 of 4 events recorded, 2 were there before" in ran.out
+    assert ["5", "6", "7", "8"] == sorted(record.user_id for record in await recorded(tmp_path))
+
+
+async def test_repeated_lines_without_a_time_are_said_to_need_one(run: Run, tmp_path: Path) -> None:
+    """They may be meant as events of another day."""
     settings, timeless = separate(tmp_path), {"name": "Renewal", "user_id": "5"}
-    await run("track", "--from", write_lines(tmp_path, timeless), "--settings", settings)
+    first = await run("track", "--from", write_lines(tmp_path, timeless), "--settings", settings)
     again = await run("track", "--from", write_lines(tmp_path, timeless), "--settings", settings)
-    other = await run("track", "--from", write_lines(tmp_path, timeless, line(1)), "--settings", settings)
+    assert ("", 0) == (first.err, again.status)
     assert "0 of 1 event recorded, 1 were there before" in again.out
-    assert "2 of 2 events recorded" in other.out
+    assert "if they are new events, give them an `id` or a `time`" in again.err
+
+
+async def test_repeated_lines_with_a_time_are_not(run: Run, tmp_path: Path) -> None:
+    """Nor those with an id: they are meant as the same events."""
+    settings = separate(tmp_path)
+    path = write_lines(tmp_path, line(1), {"name": "Renewal", "user_id": "5", "id": "r1"})
+    await run("track", "--from", path, "--settings", settings)
+    again = await run("track", "--from", path, "--settings", settings)
+    assert ("", True) == (again.err, "0 of 2 events recorded, 2 were there before" in again.out)
 
 
 @pytest.mark.parametrize(
@@ -245,7 +265,8 @@ def test_lines_are_numbered_as_an_editor_does(texts: list[bytes]) -> None:
 
 
 def events_in(text: str) -> Iterator[TrackCall]:
-    return (each.event(CONTEXT, b"digest") for each in lines_of(io.BytesIO(text.encode())))
+    earlier = Counter[bytes]()
+    return (each.event(CONTEXT, earlier) for each in lines_of(io.BytesIO(text.encode())))
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=12))

@@ -180,6 +180,22 @@ async def test_broken_contributor_costs_neither_the_event_nor_the_others(
     assert SAID not in caplog.text
 
 
+async def test_contributor_that_waits_for_something_cancelled_is_left_out(
+    store: FaultyStore, settler: CommitRetry, claim: Claim, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is no end of the task itself, in which the event would stay in flight."""
+
+    class Waiting(Note):
+        async def contribute(self) -> Unit:
+            raise asyncio.CancelledError
+
+    note = Note("hello", "ann")
+    await settler.settle([Waiting("lost", "ann"), note], done(claim))
+
+    assert (["hello"], 0) == (await notes(store), await waiting(store))
+    assert "contribution_failed: CancelledError" in caplog.text
+
+
 async def test_contribution_the_store_cannot_keep_does_not_stop_the_lane(
     store: FaultyStore, settler: CommitRetry, claim: Claim, caplog: pytest.LogCaptureFixture
 ) -> None:

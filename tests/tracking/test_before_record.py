@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from kochava_bot_middleware import Drop, SettingsError, SyncKochava
+from kochava_bot_middleware.exceptions import StoreUnavailable
 from kochava_bot_middleware.kochava.records import Engagement, IdentityLink, Record
 from kochava_bot_middleware.messenger.events import Event
 from kochava_bot_middleware.settings import from_environment, from_mapping
@@ -31,6 +34,14 @@ class Seen(list[Record]):
     def __call__(self, record: Record) -> Any:
         self.append(record)
         return self.answer
+
+
+class HangingStore(MemoryStore):
+    """A store that takes nothing."""
+
+    async def commit(self, unit: Unit) -> Committed:
+        await asyncio.Event().wait()
+        return await super().commit(unit)
 
 
 def bot_with(before_record: Callable[[Record], Any], **settings: Any) -> TrackedBot:
@@ -212,3 +223,27 @@ def test_a_text_that_is_a_value_for_everybody_is_not_imported() -> None:
     settings = from_mapping(KochavaSettings, read)
     assert ("json:loads", "no_such:1") == (settings.device.device_ver, settings.device.app_version)
     assert raising.__name__ == getattr(settings.before_record, "__name__", "")
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+async def test_its_time_is_not_that_of_the_store(is_plain: bool) -> None:
+    """A call waits for it, however little the store may take."""
+    released = threading.Event()
+
+    def before_record(_record: Record) -> None:
+        released.wait()
+
+    async def async_before_record(_record: Record) -> None:
+        await asyncio.to_thread(released.wait)
+
+    bot = bot_with(before_record if is_plain else async_before_record, commit_timeout_seconds=0.01)
+    asyncio.get_running_loop().call_later(0.05, released.set)
+    await bot.kochava.track("Purchase", user_id=USER_ID)
+    assert ["Purchase"] == await bot.names()
+
+
+async def test_the_time_of_the_store_ends_after_it_was_asked() -> None:
+    """What it took is not given to the store."""
+    bot = tracked_bot(store=HangingStore(), before_record=Seen(), commit_timeout_seconds=0.01)
+    with pytest.raises(StoreUnavailable, match=r"within 0\.01 s"):
+        await bot.kochava.track("Purchase", user_id=USER_ID)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kochava_bot_middleware.tracking.link_provider import LinkProvider
+from kochava_bot_middleware.tracking.links.provider import LinkProvider
 from tests.fakes import settle
 from tests.tracking.tracked_bot import SMARTLINKS, TrackedBot, body_to, tracked_bot, url_of
 
@@ -20,7 +20,7 @@ class Shelf:
     def __init__(self, links: dict[str, Any]) -> None:
         self.links = links
         self.asked: list[str] = []
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self.going_on = asyncio.Event()
         self.going_on.set()
 
@@ -89,11 +89,12 @@ async def test_a_link_into_messenger_with_a_route_of_its_own_is_asked_for_too() 
         assert url_of(bot.sent[0]).startswith(begins)
 
 
-@pytest.mark.parametrize("fault", ["raises", "no address", "no text"])
-async def test_a_failing_provider_leaves_the_address(fault: str) -> None:
+@pytest.mark.parametrize("fault", [LookupError(), asyncio.CancelledError(), SystemExit(3), "no address", 7])
+async def test_a_failing_provider_leaves_the_address(fault: Any) -> None:
     """Counted, and not called again for a while."""
-    shelf = Shelf({"https://shop.example/shoes": {"raises": None, "no address": "shoes7", "no text": 7}[fault]})
-    shelf.error = LookupError() if fault == "raises" else None
+    is_raised = isinstance(fault, BaseException)
+    shelf = Shelf({"https://shop.example/shoes": None if is_raised else fault})
+    shelf.error = fault if is_raised else None
     bot = shop(shelf, smartlinks=SMARTLINKS)
     await bot.send(body_to())
     await bot.send(body_to())

@@ -9,12 +9,13 @@ from typing import Protocol, TypeVar
 
 import attrs
 
-from ..clock import Clock
-from ..exceptions import KochavaBotError
-from ..incidents import Incidents
-from ..kochava.smartlink_template import LinkTemplate, address_of
-from ..settings import at_least
-from ..telemetry.counts import Counts
+from ...clock import Clock
+from ...exceptions import KochavaBotError
+from ...hooks import HookFailed, call_hook
+from ...incidents import Incidents
+from ...kochava.smartlink_template import LinkTemplate, address_of
+from ...settings import at_least
+from ...telemetry.counts import Counts
 
 
 class LinkProvider(Protocol):
@@ -132,11 +133,12 @@ class Catalogue:
     async def _call(self, url: str) -> None:
         answer, lasts = _FAILED, self._settings.failure_seconds
         try:
-            async with self._slots, asyncio.timeout(self._settings.give_up_seconds):
-                answer = _read(await self._provider.smartlink_for(url))
+            async with self._slots:
+                seconds = self._settings.give_up_seconds
+                answer = await call_hook(self._provider.smartlink_for, url, read=_read, seconds=seconds)
             lasts = self._settings.cache_seconds
-        except Exception as exc:  # noqa: BLE001 - the author's code may raise anything
-            self._report_failure(type(exc).__name__)
+        except HookFailed as exc:
+            self._report_failure(str(exc))
         finally:
             self._calls.pop(url, None)
         self._remember(self._answers, url, (self._clock.monotonic() + lasts, answer))
