@@ -1,5 +1,5 @@
 """
-How fast the outbox is delivered, as a part of what a bare aiohttp POST loop manages at the same concurrency.
+How fast the outbox is delivered, and at what processor time, beside a bare aiohttp POST loop at the same concurrency.
 
 Run ``python -m benchmarks.delivery``. The sink is a process of its own and answers after ``--latency-ms``. Both sides
 send the same bodies, in turn, so that what else the machine does hits both.
@@ -13,6 +13,7 @@ import itertools
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -29,18 +30,32 @@ from kochava_bot_middleware.store.sqlite.store import SqliteStore
 from .backlog import check_once, check_order, fill, record
 from .bare_posts import built, destination, post
 from .sink import Sink, sink
+from .workers import Pass
 
 
-async def bare_rate(target: Sink, count: int, concurrency: int) -> float:
-    """Requests a second of a loop with nothing around it."""
+class _Stopwatch:
+    """Measures a pass from now on."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter(), time.process_time()
+
+    def passed(self, count: int) -> Pass:
+        """The pass of *count* records that ends now."""
+        began, processor_began = self._began
+        rate = count / (time.perf_counter() - began)
+        return Pass(rate=rate, sender=(time.process_time() - processor_began) * 1e6 / count)
+
+
+async def bare_pass(target: Sink, count: int, concurrency: int) -> Pass:
+    """By a loop with nothing around it."""
     requests = built((record(number, count) for number in range(1, count + 1)), target.url)
-    began = time.perf_counter()
+    stopwatch = _Stopwatch()
     await post(requests, concurrency)
-    return count / (time.perf_counter() - began)
+    return stopwatch.passed(count)
 
 
-async def worker_rate(store: Store, target: Sink, count: int, concurrency: int, *, users: int) -> float:
-    """Records a second from a full outbox to the last settlement."""
+async def worker_pass(store: Store, target: Sink, count: int, concurrency: int, *, users: int) -> Pass:
+    """By a worker, from a full outbox to the last settlement."""
     await fill(store, count, users)
     await target.hold()
     await target.begin()
@@ -52,10 +67,10 @@ async def worker_rate(store: Store, target: Sink, count: int, concurrency: int, 
         Deliverer(client, Destinations([destination(target.url)]), DeliverySettings(concurrency=concurrency)),
         on_settled=lambda _settled: ended.set() if next(numbers) == count else None,
     )
-    began = time.perf_counter()
+    stopwatch = _Stopwatch()
     running = asyncio.create_task(worker.run())
     await ended.wait()
-    rate = count / (time.perf_counter() - began)
+    measured = stopwatch.passed(count)
     assert worker.counts.delivered == count
     await worker.stop()
     await running
@@ -63,29 +78,37 @@ async def worker_rate(store: Store, target: Sink, count: int, concurrency: int, 
     moves = await target.moves()
     check_once(moves, count)
     check_order(moves, users)
-    return rate
+    return measured
 
 
 async def measure(arguments: argparse.Namespace) -> None:
     cases = {"worker, one event a user": arguments.count, "worker, ten events a user": arguments.count // 10}
-    rates: dict[str, list[float]] = {}
+    passes: dict[str, list[Pass]] = {}
     with tempfile.TemporaryDirectory() as folder:
         async with sink(arguments.latency_ms / 1000) as target:
-            await bare_rate(target, 500, arguments.concurrency)
+            await bare_pass(target, 500, arguments.concurrency)
             for number in range(arguments.rounds):
-                bare = await bare_rate(target, arguments.count, arguments.concurrency)
-                rates.setdefault("bare aiohttp loop", []).append(bare)
+                bare = await bare_pass(target, arguments.count, arguments.concurrency)
+                passes.setdefault("bare aiohttp loop", []).append(bare)
                 for index, (label, users) in enumerate(cases.items()):
                     store = SqliteStore(Path(folder) / f"{number}-{index}.db")
-                    rate = await worker_rate(store, target, arguments.count, arguments.concurrency, users=users)
+                    ours = await worker_pass(store, target, arguments.count, arguments.concurrency, users=users)
                     await store.close()
-                    rates.setdefault(label, []).append(rate)
-    table = Table(f"concurrency {arguments.concurrency}, {arguments.latency_ms:g} ms", "per second", "of the bare loop")
-    floors = rates["bare aiohttp loop"]
-    for label, values in rates.items():
-        ratio = statistics.median(value / floor for value, floor in zip(values, floors, strict=True))
-        table.add_row(label, f"{statistics.median(values):,.0f}", f"{ratio:.2f}")
-    Console().print(table)
+                    passes.setdefault(label, []).append(ours)
+    Console().print(_table(passes, f"concurrency {arguments.concurrency}, {arguments.latency_ms:g} ms"))
+
+
+def _table(passes: Mapping[str, Sequence[Pass]], heading: str) -> Table:
+    table = Table(heading, "per second", "of the bare loop", "CPU a record", "of the bare loop")
+    floors = passes["bare aiohttp loop"]
+    for label, made in passes.items():
+        pairs = list(zip(made, floors, strict=True))
+        rate = statistics.median(one.rate for one in made)
+        sender = statistics.median(one.sender for one in made if one.sender)
+        of_rate = statistics.median(one.rate / floor.rate for one, floor in pairs)
+        of_sender = statistics.median(one.sender / floor.sender for one, floor in pairs if one.sender and floor.sender)
+        table.add_row(label, f"{rate:,.0f}", f"{of_rate:.2f}", f"{sender:.0f} µs", f"{of_sender:.2f}")
+    return table
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from rich.table import Table
 from kochava_bot_middleware.kochava.smartlink import LinkContext, SmartLinks
 from kochava_bot_middleware.kochava.smartlink_settings import SmartLinkSettings
 from kochava_bot_middleware.settings import from_mapping
-from kochava_bot_middleware.tracking.links import rewrite
+from kochava_bot_middleware.tracking.links.rewriting import rewrite
 
 ELEMENTS = 10
 BUTTONS = 3

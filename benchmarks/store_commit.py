@@ -24,10 +24,10 @@ from rich.console import Console
 
 from kochava_bot_middleware.store.day_counts import label_of
 from kochava_bot_middleware.store.records import Entry, Lease, Outcome, Settlement, Unit
-from kochava_bot_middleware.store.sqlite.store import SqliteStore
 from kochava_bot_middleware.tracking.counting import Facts
 
 from .row import Row, table_of
+from .servers import ENGINES, Engine, engine, opened, processor_seconds
 
 BODY = b"x" * 400
 
@@ -122,11 +122,11 @@ def entry(entry_id: str, lane: str, label: str = "") -> Entry:
 
 
 async def store_rate(
-    folder: Path, callers: int, commits: int, *, cycle: bool = False, labels: tuple[str, ...] = ("",)
+    url: str, callers: int, commits: int, *, cycle: bool = False, labels: tuple[str, ...] = ("",)
 ) -> float:
     """Commits of one entry each; with *cycle* each is leased with its commit and settled by a second one."""
     next_label = itertools.cycle(labels).__next__
-    store = SqliteStore(folder / f"{secrets.token_hex(4)}.db")
+    store = await opened(url)
     lease = Lease(queue="track", seconds=60.0) if cycle else None
 
     async def commit() -> None:
@@ -137,7 +137,6 @@ async def store_rate(
             await store.commit(Unit(settlements=[Settlement(claim=claim, outcome=Outcome.DONE)]))
 
     try:
-        await store.open()
         return await rate(commit, callers, commits) * (2 if cycle else 1)
     finally:
         await store.close()
@@ -148,13 +147,13 @@ async def rows(rounds: int = 3, commits: int = 20_000, callers: int = 256) -> li
     floors = {"one plain table": PLAIN, "our tables and indexes": INDEXED}
     bare: dict[str, list[float]] = {label: [] for label in floors}
     ours: dict[str, list[float]] = {"append": [], "append and settle": []}
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, engine("sqlite") as place:
         folder = Path(name)
         for _ in range(rounds):
             for label, schema in floors.items():
                 bare[label].append(await bare_rate(folder, schema, callers, commits))
             for label, rates in ours.items():
-                rates.append(await store_rate(folder, callers, commits, cycle=label != "append"))
+                rates.append(await store_rate(place.fresh_url(), callers, commits, cycle=label != "append"))
     return [
         Row.of_rounds(
             zip(rates, bare[floor], strict=True),
@@ -170,18 +169,26 @@ async def rows(rounds: int = 3, commits: int = 20_000, callers: int = 256) -> li
 
 
 async def counted_rows(rounds: int = 7, commits: int = 10_000, callers: int = 256) -> list[Row]:
-    """What it costs to count by day: processor time of commits, as a part of those that count nothing."""
+    """
+    What it costs to count by day in each store: processor time of commits, the server's included, as a part of those
+    that count nothing.
+    """
 
-    async def microseconds(folder: Path, labels: tuple[str, ...]) -> float:
-        began = time.process_time()
-        await store_rate(folder, callers, commits, cycle=True, labels=labels)
-        return (time.process_time() - began) * 1e6 / (2 * commits)
+    async def microseconds(place: Engine, labels: tuple[str, ...]) -> float:
+        servers = [place.process_id] if place.process_id else []
+        url = place.fresh_url()
+        began, server_began = time.process_time(), processor_seconds(servers) or 0.0
+        await store_rate(url, callers, commits, cycle=True, labels=labels)
+        seconds = time.process_time() - began + (processor_seconds(servers) or 0.0) - server_began
+        return seconds * 1e6 / (2 * commits)
 
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        pairs = [(await microseconds(folder, LABELS), await microseconds(folder, ("",))) for _ in range(rounds)]
-    what = f"processor time of a commit, {callers} callers: counted by day"
-    return [Row.of_rounds(pairs, what=what, floor="the same, not counted", unit="µs", budget=1.1)]
+    rows = []
+    for name in ENGINES:
+        with engine(name) as place:
+            pairs = [(await microseconds(place, LABELS), await microseconds(place, ("",))) for _ in range(rounds)]
+        what = f"processor time of a commit, {callers} callers: counted by day in {name}"
+        rows.append(Row.of_rounds(pairs, what=what, floor="the same, not counted", unit="µs", budget=1.1))
+    return rows
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .sync import SyncKochava
     from .telemetry.counts import Counts
     from .tracking.consent import Consent, Drop
-    from .tracking.link_provider import LinkProvider
+    from .tracking.links.provider import LinkProvider
     from .tracking.settings import KochavaSettings, Mode
 
 __all__ = [
@@ -64,7 +64,7 @@ _MODULES = {
     "sync": "SyncKochava",
     "telemetry.counts": "Counts",
     "tracking.consent": "Consent Drop",
-    "tracking.link_provider": "LinkProvider",
+    "tracking.links.provider": "LinkProvider",
     "tracking.settings": "KochavaSettings Mode",
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}

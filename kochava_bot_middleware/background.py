@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import os
 import selectors
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Executor
-from contextvars import Context
+from concurrent.futures import CancelledError, Executor
+from contextvars import Context, copy_context
 from multiprocessing import parent_process
-from typing import Any, TypeVar, TypeVarTuple, Unpack
+from typing import Any, Generic, TypeVar, TypeVarTuple, Unpack
 
 from .daemon_threads import DaemonThreads
 from .exceptions import StoreUnavailable
@@ -92,6 +94,72 @@ def lock() -> threading.RLock:
     return _process.lock
 
 
+class _Calls:
+    """What other threads want run in one loop: all that is put before it looks needs one wake-up."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[_Call[Any]] = deque()
+        self._is_woken = False
+
+    def put(self, call: _Call[Any]) -> None:
+        """Begin *call* in its loop."""
+        self._waiting.append(call)
+        if self._is_woken:
+            return
+        try:
+            self._is_woken = True
+            call.loop.call_soon_threadsafe(self._begin)
+        except BaseException:
+            # Others would wait for a wake-up that never comes.
+            self._is_woken = False
+            raise
+
+    def _begin(self) -> None:
+        # First, for what is put from now on may be seen or not.
+        self._is_woken = False
+        while self._waiting:
+            self._waiting.popleft().begin()
+
+
+class _Call(Generic[T]):
+    """
+    Work that another thread waits for.
+
+    It ends with a lock: the condition of a `concurrent.futures.Future` would add a tenth to the cost of a ``track``.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], context: Context) -> None:
+        self.loop = loop
+        self._work = work
+        self._context = context
+        self._task: asyncio.Task[T] | None = None
+        self._ended = threading.Lock()
+        self._ended.acquire()
+
+    def begin(self) -> None:
+        self._task = self._context.run(self.loop.create_task, self._work)
+        self._task.add_done_callback(self._end)
+
+    def _end(self, _task: asyncio.Task[T]) -> None:
+        self._ended.release()
+
+    def result(self) -> T:
+        """Wait for the end, and return or raise what the work did."""
+        self._ended.acquire()
+        assert self._task is not None
+        if self._task.cancelled():
+            # Unlike that of asyncio, an error as others are: the thread that waits is not cancelled.
+            raise CancelledError
+        return self._task.result()
+
+    def cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+
+_CALLS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Calls] = weakref.WeakKeyDictionary()
+
+
 def run_in(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], context: Context | None = None) -> T:
     """
     Run *work* in a loop of another thread, and wait for its result.
@@ -99,13 +167,15 @@ def run_in(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], contex
     Args:
         context: What its context variables are; those of the caller by default.
     """
-    submit = asyncio.run_coroutine_threadsafe
-    future = submit(work, loop) if context is None else context.run(submit, work, loop)
+    call = _Call(loop, work, copy_context() if context is None else context)
+    calls = _CALLS.get(loop) or _CALLS.setdefault(loop, _Calls())
     try:
-        return future.result()
+        calls.put(call)
+        return call.result()
     except BaseException:
         # Such as KeyboardInterrupt, while it is still under way.
-        future.cancel()
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(call.cancel)
         raise
 
 

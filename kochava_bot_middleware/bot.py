@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, NoReturn, Self
 
@@ -71,6 +71,7 @@ class MessengerBot(Handlers):
             app_secrets=settings.app_secrets,
             verify_token=settings.verify_token,
             max_body_bytes=settings.max_body_bytes,
+            body_timeout_seconds=settings.body_timeout_seconds,
             clock=self._clock,
         )
 
@@ -196,6 +197,10 @@ class MessengerBot(Handlers):
             checked(raw_body, bytes, "pass the body as it was received, since its signature is of these bytes")
         return await self._webhook.receive(raw_body, headers)
 
+    async def receive_parts(self, parts: AsyncIterable[bytes], headers: Headers) -> WebhookAnswer:
+        """As `receive`, for a body that is still arriving: no more of it is taken than the settings allow."""
+        return await self._webhook.receive_parts(parts, headers)
+
     def app(self, path: str = "/webhook") -> web.Application:
         """An aiohttp application that serves the webhook at *path*, starts the bot and drains it at shutdown."""
         app = web.Application()
@@ -218,18 +223,17 @@ class MessengerBot(Handlers):
 
     async def _post(self, request: web.Request) -> web.Response:
         # Not `request.read`, whose limit is that of the whole application.
-        limit = self.settings.max_body_bytes
-        if (request.content_length or 0) > limit:
+        if (request.content_length or 0) > self.settings.max_body_bytes:
             return _response(self._webhook.too_large())
-        raw_body = bytearray()
         try:
-            async for part in request.content.iter_any():
-                raw_body += part
-                if len(raw_body) > limit:
-                    return _response(self._webhook.too_large())
+            answer = await self.receive_parts(request.content.iter_any(), request.headers)
         except web.RequestPayloadError:
-            return _response(self._webhook.unreadable())
-        return _response(await self.receive(bytes(raw_body), request.headers))
+            answer = self._webhook.unreadable()
+        response = _response(answer)
+        if answer.status == 408:
+            # Not even the rest of the body is waited for.
+            response.force_close()
+        return response
 
     async def _accept(self, events: Sequence[Event]) -> None:
         if self._inbox is None:

@@ -16,7 +16,7 @@ from .messenger.outgoing import Outgoing
 from .messenger.parsing.webhook import Headers, iter_webhook, signature_of, verify_signature
 from .store.contract import Store
 from .telemetry.observer import GuardedObserver, ObservedStore, Observer
-from .tracking.link_provider import LinkProvider
+from .tracking.links.provider import LinkProvider
 from .tracking.privacy import Privacy
 from .tracking.recorder import Recorder
 from .tracking.recording import Recording

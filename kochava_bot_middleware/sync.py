@@ -25,7 +25,7 @@ from .middleware import KochavaMiddleware
 from .runtime import CallsAtOnce
 from .store.contract import Store
 from .telemetry.observer import Observer
-from .tracking.link_provider import LinkProvider
+from .tracking.links.provider import LinkProvider
 from .tracking.settings import Mode, WorkerPlace
 
 log = logging.getLogger(__name__)

@@ -149,6 +149,21 @@ async def test_body_with_a_wrong_content_encoding_is_refused(store: MemoryStore,
     assert {} == dict(await store.stats())
 
 
+async def test_a_half_sent_body_is_dropped_after_a_time_out() -> None:
+    """And so is its connection."""
+    server = TestServer(make_bot(body_timeout_seconds=0.01).app())
+    await server.start_server()
+    assert server.port is not None
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    writer.write(b"POST /webhook HTTP/1.1\r\nHost: bot\r\nContent-Length: 100\r\n\r\n{")
+    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+    writer.close()
+    await server.close()
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"connection: close" in answer.lower()
+
+
 async def test_body_that_decompresses_to_too_much_is_refused(http: ClientSession, url: str) -> None:
     """The limit counts what is held in memory."""
     packed = gzip.compress(b" " * 10_000_000)

@@ -312,14 +312,14 @@ folders = {"data_folder_in": "queue", "data_folder_out": "queue", "control_folde
 app.conf.update(broker_url="filesystem://", broker_transport_options=folders)
 if sys.argv[2:]:
     for number in range(6):
-        parcel_left.delay(user_id=f"555{number}", order_id=f"order-{number % 3}")
+        parcel_left.delay(user_id=f"555{number}", order_id=f"order-{number % 3}", left_at=1767225600.5)
 else:
     app.worker_main(["worker", "--concurrency=2", "--loglevel=ERROR", "--without-gossip", "--without-mingle"])
 """
 
 
 async def test_the_celery_feed_counts_what_its_forks_track(folder: Path, kochava: LocalKochava) -> None:
-    """Two processes; an order that is tracked twice counts once."""
+    """Two processes; an order that is tracked twice counts once, at the time at which it left."""
     print(f"Celery {version('celery')}")
     for name in ("queue", "control"):
         (folder / name).mkdir()
@@ -333,6 +333,7 @@ async def test_the_celery_feed_counts_what_its_forks_track(folder: Path, kochava
         worker.terminate()
         await asyncio.wait_for(worker.wait(), 30)
     assert {f"order-{number}" for number in range(3)} == {event.event_data["order_id"] for event in kochava.events}
+    assert {1767225600} == {event.usertime for event in kochava.events}
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)

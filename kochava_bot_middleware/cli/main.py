@@ -33,6 +33,9 @@ COMMANDS = {
 }
 """What each command does. Its module, of the same name, has ``add_arguments(parser)`` and, without actions, ``run``."""
 
+_LOCAL = ("demo", "sandbox", "simulate", "trigger", "parse", "rewrite")
+"""Those in the package `local`."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """
@@ -106,7 +109,9 @@ class CommandParser(argparse.ArgumentParser):
 
     def load(self) -> None:
         """Load the module, and add what the command takes."""
-        module = importlib.import_module(f".{self.prog.rpartition(' ')[2].replace('-', '_')}", __package__)
+        name = self.prog.rpartition(" ")[2]
+        place = ".local." if name in _LOCAL else "."
+        module = importlib.import_module(place + name.replace("-", "_"), __package__)
         if hasattr(module, "run"):
             self.set_defaults(run=module.run)
         module.add_arguments(self)

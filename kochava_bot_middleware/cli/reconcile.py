@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import csv
+import re
 from collections import Counter
 from datetime import UTC, tzinfo
 from decimal import Decimal, InvalidOperation
@@ -86,11 +87,18 @@ def read_export(path: Path, columns: Columns) -> Counter[DayEvent]:
     """The events of an export by day and name."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
+            separator = separator_of(file.readline())
+            file.seek(0)
+            reader = csv.DictReader(file, delimiter=separator)
             return exported_in(reader, reader.fieldnames or (), columns)
     except (OSError, UnicodeDecodeError, csv.Error) as exc:
         msg = f"{path} cannot be read as CSV: {exc}"
         raise KochavaBotError(msg) from None
+
+
+def separator_of(heads: str) -> str:
+    """Comma, semicolon or tab: whichever is most often between the names of the columns."""
+    return max(",;\t", key=re.sub('"[^"]*"', "", heads).count)
 
 
 async def read_delivered(settings: KochavaSettings, exported: Counter[DayEvent], clock: Clock) -> Counter[DayEvent]:

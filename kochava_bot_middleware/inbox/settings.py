@@ -142,6 +142,7 @@ class BotSettings:
         proxy: Through which it is reached: ``environment`` (the variables ``HTTPS_PROXY``, ``NO_PROXY`` and so on),
             ``none``, or an address such as ``http://user:password@proxy.example:3128``.
         max_body_bytes: A larger webhook is refused with 413.
+        body_timeout_seconds: A webhook that takes longer to arrive is refused with 408.
         inbox: How events are kept and handled.
         tune_gc: When it starts, the bot takes all objects that exist by then out of Python's garbage collections, and
             has these come rarely, which takes a tenth of the CPU time and most pauses away. For processes in which
@@ -157,6 +158,7 @@ class BotSettings:
     graph_url: str = attrs.field(default="https://graph.facebook.com", validator=http_url)
     proxy: str = attrs.field(default=ENVIRONMENT, validator=proxy_setting, repr=without_credentials)
     max_body_bytes: int = attrs.field(default=4 * MEBIBYTE, validator=at_least(1024))
+    body_timeout_seconds: float = attrs.field(default=30.0, validator=at_least(0, exclusive=True))
     inbox: InboxSettings = attrs.field(factory=InboxSettings)
     tune_gc: bool = False
 

@@ -13,7 +13,7 @@ import asyncio
 import hmac
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 
 import attrs
 
@@ -51,14 +51,19 @@ class Webhook:
     """
     Receives what Facebook sends.
 
+    Attributes:
+        slice_size: Most events that are parsed and stored at a time.
+
     Args:
         accept: Takes up to `slice_size` events over; when it returns they are durable.
         app_secrets: A signature by any of them is good: several apps, or one whose secret is being changed.
         verify_token: What Facebook must say when the callback is configured.
         max_body_bytes: A larger body is refused with 413.
-        slice_size: Most events that are parsed and stored at a time.
+        body_timeout_seconds: One that takes longer to arrive is refused with 408.
         clock: Time; each reason for a refusal is logged once a minute.
     """
+
+    slice_size = SLICE
 
     def __init__(
         self,
@@ -67,7 +72,7 @@ class Webhook:
         app_secrets: Sequence[Secret],
         verify_token: Secret,
         max_body_bytes: int,
-        slice_size: int = SLICE,
+        body_timeout_seconds: float,
         clock: Clock | None = None,
     ) -> None:
         self._accept = accept
@@ -75,7 +80,7 @@ class Webhook:
         self._app_secrets = [secret.value for secret in app_secrets]
         self._verify_token = verify_token
         self.max_body_bytes = max_body_bytes
-        self._slice_size = slice_size
+        self._body_timeout_seconds = body_timeout_seconds
         self._reading_large = asyncio.Lock()
 
     def verify(self, query: Mapping[str, str]) -> WebhookAnswer:
@@ -107,12 +112,25 @@ class Webhook:
             return self._refuse(503, "the store cannot keep the event")
         return WebhookAnswer(status=200, text="EVENT_RECEIVED")
 
+    async def receive_parts(self, parts: AsyncIterable[bytes], headers: Headers) -> WebhookAnswer:
+        """Take one POST as its body arrives: no more of it than the limit, and no longer than the time allowed."""
+        raw_body = bytearray()
+        try:
+            async with asyncio.timeout(self._body_timeout_seconds):
+                async for part in parts:
+                    raw_body += part
+                    if len(raw_body) > self.max_body_bytes:
+                        return self.too_large()
+        except TimeoutError:
+            return self._refuse(408, "the body did not arrive in time")
+        return await self.receive(bytes(raw_body), headers)
+
     async def _take(self, raw_body: bytes) -> None:
         """Have all events stored. If that fails in between, Facebook delivers them again, and each counts once."""
         events = iter_webhook(raw_body, on_skipped=self._report_skipped)
-        while some := list(itertools.islice(events, self._slice_size)):
+        while some := list(itertools.islice(events, self.slice_size)):
             await self._accept(some)
-            if len(some) == self._slice_size:
+            if len(some) == self.slice_size:
                 # What takes none of them does not wait for anything.
                 await asyncio.sleep(0)
 

@@ -14,7 +14,7 @@ Served alone, it starts and stops the bot in the lifespan.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -48,18 +48,11 @@ class WebhookApp:
             return self._bot.verify(dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)))
         if scope["method"] != "POST":
             return WebhookAnswer(status=405, text="a webhook accepts GET and POST")
-        limit = self._bot.settings.max_body_bytes
-        body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return WebhookAnswer(status=400, text="the body was cut off")
-            body += message.get("body", b"")
-            # The first byte over the limit is enough to refuse the body.
-            if len(body) > limit or not message.get("more_body", False):
-                break
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        return await self._bot.receive(bytes(body), headers)
+        try:
+            return await self._bot.receive_parts(_parts(receive), headers)
+        except _Disconnected:
+            return WebhookAnswer(status=400, text="the body was cut off")
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -74,7 +67,25 @@ class WebhookApp:
         await send({"type": "lifespan.shutdown.complete"})
 
 
+class _Disconnected(Exception):
+    """The client went away."""
+
+
+async def _parts(receive: Receive) -> AsyncIterator[bytes]:
+    """The body as it arrives."""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Disconnected
+        yield message.get("body", b"")
+        if not message.get("more_body", False):
+            return
+
+
 async def _answer(send: Send, answer: WebhookAnswer) -> None:
     headers = [(b"content-type", b"text/plain; charset=utf-8")]
+    if answer.status in (408, 413):
+        # The rest of the body is not read.
+        headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.text.encode()})

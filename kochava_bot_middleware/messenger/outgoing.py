@@ -40,6 +40,10 @@ _RECIPIENT_KEYS: Final = {
 """Members of the ``recipient`` object, by the fields of `Recipient`."""
 
 
+MESSAGE_KEYS = frozenset(("text", "attachment", "attachments", "quick_replies"))
+"""Keys of a message, none of which a Send API body has."""
+
+
 @attrs.frozen(kw_only=True)
 class Recipient:
     """

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, tzinfo
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 import attrs
 
@@ -16,6 +17,11 @@ from ..tracking.counting import Facts
 from .report import date_of
 
 DayEvent = tuple[date, str]
+
+_WHOLE_NUMBER = re.compile(
+    r"(?P<plain>[0-9]{1,15})(\.0?)?|[0-9]{1,3}(?P<mark>[,.'\u2019\x20\xa0\u202f])[0-9]{3}((?P=mark)[0-9]{3}){0,3}"
+)
+"""Plain, as ``12`` or ``12.0``, or with a mark between thousands: ``1,234`` and ``1.234`` are the same."""
 
 
 @attrs.frozen(kw_only=True)
@@ -49,12 +55,15 @@ def exported_in(rows: Iterable[Mapping[str, str | None]], names: Iterable[str], 
     The events of an export by day, in UTC, and name.
 
     Raises:
-        KochavaBotError: A column is missing, or what is in a row cannot be read.
+        KochavaBotError: A column is missing or there more than once, or what is in a row cannot be read.
     """
     names = list(names)
     for name in (columns.date, columns.event, *(() if columns.count is None else (columns.count,))):
         if name not in names:
             msg = f"the export has no column {name!r}; it has {', '.join(map(repr, names)) or 'none'}"
+            raise KochavaBotError(msg)
+        if names.count(name) > 1:
+            msg = f"the export has {names.count(name)} columns {name!r}: rename all but the one that is meant"
             raise KochavaBotError(msg)
     exported: Counter[DayEvent] = Counter()
     for number, row in enumerate(rows, 2):
@@ -95,24 +104,28 @@ def differences(
 def _day(text: str, columns: Columns, number: int) -> date:
     text = text.strip()
     try:
-        moment = datetime.fromtimestamp(float(text), UTC) if text.isdigit() else datetime.fromisoformat(text)
+        if (day := _day_without_time(text)) is None:
+            moment = datetime.fromtimestamp(int(text), UTC) if text.isdigit() else datetime.fromisoformat(text)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=columns.zone)).astimezone(UTC).date()
     except (OSError, OverflowError, ValueError):
         msg = f"row {number}, column {columns.date!r}: wanted a date or time such as 2026-11-01 13:00, got {text!r}"
         raise KochavaBotError(msg) from None
-    if len(text) == len("2026-11-01") and not text.isdigit():
-        if columns.zone is not UTC:
-            msg = f"row {number}, column {columns.date!r}: a day without a time is one of UTC; leave out --timezone"
-            raise KochavaBotError(msg)
-        return moment.date()
-    return (moment if moment.tzinfo else moment.replace(tzinfo=columns.zone)).astimezone(UTC).date()
+    if columns.zone is not UTC:
+        msg = f"row {number}, column {columns.date!r}: a day without a time is one of UTC; leave out --timezone"
+        raise KochavaBotError(msg)
+    return day
+
+
+def _day_without_time(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def _count(text: str, column: str, number: int) -> int:
-    try:
-        count = Decimal(text.strip().replace(",", ""))
-        if count == count.to_integral_value():
-            return int(count)
-    except (InvalidOperation, OverflowError, ValueError):
-        pass
-    msg = f"row {number}, column {column!r}: wanted a whole number, got {text!r}"
-    raise KochavaBotError(msg)
+    found = _WHOLE_NUMBER.fullmatch(text.strip())
+    if found is None:
+        msg = f"row {number}, column {column!r}: wanted a whole number, got {text!r}"
+        raise KochavaBotError(msg)
+    return int(found["plain"] or "".join(filter(str.isdigit, found[0])))

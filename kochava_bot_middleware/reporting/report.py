@@ -137,13 +137,21 @@ class Totals:
             (self.dead if what == "dead" else self.dropped)[detail or "no reason"] += count
 
     def steps(self) -> list[tuple[str, int, float | None]]:
-        """Each step of the funnel, how many there were, and what part of the step before; ``None`` without one."""
+        """
+        Each step of the funnel, how many there were, and what part of the step before.
+
+        The part is ``None`` where the step before is empty, and of events: a person causes many after one click.
+        """
         steps: list[tuple[str, int, float | None]] = []
-        before = 0
-        for name in ("sent", "shown", "clicked", "events", "purchases"):
-            count = self.funnel[name]
-            steps.append((name, count, round(count / before, 4) if before and steps else None))
-            before = count
+        for name, of in (
+            ("sent", ""),
+            ("shown", "sent"),
+            ("clicked", "shown"),
+            ("events", ""),
+            ("purchases", "events"),
+        ):
+            before = self.funnel[of]
+            steps.append((name, self.funnel[name], round(self.funnel[name] / before, 4) if before else None))
         return steps
 
     def latency(self, percent: int) -> float | None:

@@ -19,20 +19,22 @@ from ..exceptions import TrackingError
 from ..hooks import HookFailed, HookTime, call_hook
 from ..kochava.event_data import clean_event_data
 from ..kochava.records import Engagement, Record
-from ..messenger.events import AccountLinkingEvent, Channel, DeliveryEvent, Event
+from ..messenger.events import AccountLinkingEvent, ChangeEvent, Channel, DeliveryEvent, Event
 from ..settings import kind_of
-from ..store.records import Committed, DayCount, Unit
+from ..store.records import Committed, DayCount, Mark, Unit
 from ..telemetry.counts import LeftOut
+from .automatic_events import referral_facts
 from .channels import PageChannels
 from .consent import NOT_ASKED, Drop
 from .counting import Counting
 from .people import Person
 from .privacy import Privacy
-from .record_plan import RecordingPlan, comment_marks, greeting_keys, plan_person
+from .record_plan import RecordingPlan, greeting_keys, plan_person
 from .recording import RecordedPerson, Recording
-from .settings import TrackingContext
+from .settings import App, TrackingContext
 from .state import (
     KnownState,
+    ReferralState,
     StateKey,
     channel_key,
     channel_of,
@@ -54,6 +56,9 @@ REMEMBERED_MIDS = 1000
 
 PAGE_SEEN_SECONDS = 7 * 86400.0
 """For how long a Page that sent a delivery event is expected to send more of them."""
+
+COMMENT_SECONDS = 8 * 86400.0
+"""For how long the ad of a comment is kept: within seven days of it, a private reply may be sent."""
 
 
 class RecordingPlanner:
@@ -89,7 +94,7 @@ class RecordingPlanner:
         self._plan_greetings(recording, plan)
         if event is not None:
             app, now = self._context.apps.of(event.page_id), self._context.clock.now()
-            plan.marks += comment_marks(event, app, prefix=self._context.prefix, now=now)
+            plan.marks += _comment_marks(event, app, prefix=self._context.prefix, now=now)
         if (page := self._unseen_page(event)) is not None:
             plan.marks.append(write(page, b"1", expires_after_seconds=PAGE_SEEN_SECONDS))
         if (channel := self._channels.mark(recording.event)) is not None:
@@ -324,6 +329,16 @@ def _event_of(part: RecordedPerson, recording: Recording) -> Event | None:
     return event if event is not None and event.user_id == part.person.user_id else None
 
 
+def _comment_marks(event: Event, app: App, *, prefix: str, now: float) -> list[Mark]:
+    """What is kept of a comment: the ad, until the answer to a private reply names the person."""
+    if not isinstance(event, ChangeEvent) or event.comment_id is None or app.events.attach_referral == "off":
+        return []
+    at = now if event.timestamp is None else event.timestamp.timestamp()
+    state = ReferralState().with_referral(referral_facts(event.referral), at)
+    key = comment_key(app.app_id, event.comment_id, prefix)
+    return [write(key, state.to_bytes(), expires_after_seconds=COMMENT_SECONDS)] if state.first else []
+
+
 def _keys_to_read(part: RecordedPerson, event: Event | None) -> list[StateKey]:
     """The state entries that the plan of one person needs."""
     keys = part.keys
@@ -354,7 +369,7 @@ def _person_as_known(part: RecordedPerson, stored: Mapping[StateKey, bytes]) -> 
         return part.person
     names = [key for key, values in known.ids.items() if name in values]
     # The first channel is assumed where none is known, so what is known of another one was certain.
-    for channel in reversed(Channel):
+    for channel in reversed(Channel) if names else ():
         person = attrs.evolve(part.person, channel=channel)
         if identity.key_of(person) in names:
             return person

@@ -12,7 +12,7 @@ import attrs
 from ..kochava.event_data import clean_event_data
 from ..kochava.records import TOP_LEVEL, Engagement, IdentityLink, Install, Ping, Record, Session
 from ..kochava.wire import ids_sent
-from ..messenger.events import ChangeEvent, Channel, Event
+from ..messenger.events import Channel, Event
 from ..store.records import Entry, Mark
 from ..telemetry.counts import LeftOut
 from .automatic_events import referral_facts, with_referral
@@ -21,7 +21,6 @@ from .funnel import Delivered, DuePing, Elapsed, FunnelState, Greeting, PingStep
 from .greeting import ping_of
 from .people import record_id, usertime_of
 from .recording import RecordedPerson, RequestedEvent
-from .settings import App
 from .state import (
     IdentityState,
     KnownState,
@@ -38,9 +37,6 @@ from .state import (
     sent_from_bytes,
     write,
 )
-
-COMMENT_SECONDS = 8 * 86400.0
-"""For how long the ad of a comment is kept: within seven days of it, a private reply may be sent."""
 
 SESSION_SECONDS = 86400.0
 """Kochava attributes at most one session of a device within a day."""
@@ -65,16 +61,6 @@ class RecordingPlan:
         self.left_out += part.left_out
         self.greetings_sent += part.greetings_sent
         self.channels |= part.channels
-
-
-def comment_marks(event: Event, app: App, *, prefix: str, now: float) -> list[Mark]:
-    """What is kept of a comment: the ad, until the answer to a private reply names the person."""
-    if not isinstance(event, ChangeEvent) or event.comment_id is None or app.events.attach_referral == "off":
-        return []
-    at = now if event.timestamp is None else event.timestamp.timestamp()
-    state = ReferralState().with_referral(referral_facts(event.referral), at)
-    key = comment_key(app.app_id, event.comment_id, prefix)
-    return [write(key, state.to_bytes(), expires_after_seconds=COMMENT_SECONDS)] if state.first else []
 
 
 def greeting_keys(part: RecordedPerson, event: Event | None) -> list[StateKey]:

@@ -22,12 +22,12 @@ from ..kochava.smartlink_settings import AUTO
 from ..messenger.events import ChangeEvent, Channel
 from ..messenger.http_request import answer_of
 from ..messenger.links.body import iter_links
-from ..messenger.outgoing import Endpoint, Outgoing, id_text, is_same
+from ..messenger.outgoing import MESSAGE_KEYS, Endpoint, Outgoing, id_text, is_same
 from ..telemetry.counts import LeftOut
 from .automatic_events import referral_facts
 from .funnel import Sent, offers_of
 from .greeting import creative_of, current_greeting, mark_of, tracker_of
-from .links import AppLinks, Rewritten, context_of, is_routed, rewrite
+from .links.rewriting import AppLinks, Rewritten, context_of, is_routed, rewrite
 from .people import Person, record_id
 from .privacy import Privacy
 from .recorder import Recorder
@@ -36,9 +36,6 @@ from .state import reference_name
 
 REMEMBERED_PEOPLE = 10_000
 """People whose ids in SmartLinks are stored already, as far as this process knows."""
-
-MESSAGE_KEYS = frozenset(("text", "attachment", "attachments", "quick_replies"))
-"""Keys of a message, none of which a Send API body has."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -97,9 +94,8 @@ class SendTracker:
             self._recorder.in_background(look)
         else:
             channel = await look
-        if channel is None:
-            channel = Channel.MESSENGER if handling is None else handling.event.channel
-        return attrs.evolve(outgoing, channel=channel)
+        otherwise = Channel.MESSENGER if handling is None else handling.event.channel
+        return attrs.evolve(outgoing, channel=channel or otherwise)
 
     def rewritten_body(
         self, body: Any, user_id: object, page_id: object, creative: str | None, channel: object = None

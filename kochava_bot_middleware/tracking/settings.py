@@ -23,8 +23,8 @@ from .automatic_events import EngagementSettings
 from .consent import PrivacySettings
 from .counting import Counting, ReportSettings
 from .greeting import GreetingSettings
-from .link_provider import Catalogue, LinkProvider, LinkProviderSettings
-from .links import AppLinks
+from .links.provider import Catalogue, LinkProvider, LinkProviderSettings
+from .links.rewriting import AppLinks
 from .people import DeviceSettings, IdentitySettings, InstallSettings, Person, one_parameter
 from .state import Keys, StateKey, suppression_key
 

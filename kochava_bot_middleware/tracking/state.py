@@ -174,7 +174,7 @@ class IdentityState:
 
     def to_bytes(self) -> bytes:
         """The stored form."""
-        return stored_form(attrs.asdict(self))
+        return stored_form(attrs.asdict(self, recurse=False))
 
     @classmethod
     def from_bytes(cls, stored: bytes | None) -> IdentityState:
@@ -235,7 +235,7 @@ class KnownState:
 
     def to_bytes(self) -> bytes:
         """The stored form."""
-        return stored_form(attrs.asdict(self))
+        return stored_form(attrs.asdict(self, recurse=False))
 
     @classmethod
     def from_bytes(cls, stored: bytes | None) -> KnownState:
@@ -274,7 +274,7 @@ class ReferralState:
 
     def to_bytes(self) -> bytes:
         """The stored form."""
-        return stored_form(attrs.asdict(self))
+        return stored_form(attrs.asdict(self, recurse=False))
 
     @classmethod
     def from_bytes(cls, stored: bytes | None) -> ReferralState:
@@ -355,7 +355,7 @@ class Timer:
             queue=Queue.TIMER,
             lane=f"{self.app_id}/{self.name}",
             created_at=now,
-            body=stored_form(attrs.asdict(self)),
+            body=stored_form(attrs.asdict(self, recurse=False)),
             wait_seconds=max(0.0, self.due_at - now),
         )
 

@@ -23,6 +23,8 @@ when,event,n
 2026-11-27T23:30:00+00:00,Purchase,1
 """
 
+BOM = "\ufeff"
+
 COLUMNS = ("--date-column", "when", "--event-column", "event")
 
 
@@ -118,6 +120,81 @@ async def test_missing_column_names_those_that_are_there(run: Run, tmp_path: Pat
     ran = await run("reconcile", export, "--settings", settings, "--date-column", "day", "--event-column", "event")
     assert 2 == ran.status
     assert "no column 'day'; it has 'when', 'event', 'n'" in ran.err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{BOM}{EXPORT}",
+        EXPORT.replace(",", ";"),
+        EXPORT.replace(",", "\t"),
+        EXPORT.replace("\n", "\r\n"),
+        '"a, b, c, d";when;event\n"x";2026-11-27;Purchase\n"y";2026-11-27;Purchase\n',
+        'note,when,event\n"two\nlines, and a comma",2026-11-27,Purchase\n\n"""quoted""",2026-11-27,Purchase\n',
+        "other,when,event,other\na,2026-11-27,Purchase,b\na,2026-11-27, Purchase ,b\n",
+    ],
+    ids=["BOM", "semicolon", "tab", "CRLF", "commas in quotes", "quoted newline", "other column twice"],
+)
+async def test_export_of_any_spreadsheet_is_read(run: Run, tmp_path: Path, settings: Path, text: str) -> None:
+    """Whatever separates its columns, and whatever is in those that do not matter."""
+    await deliver(tmp_path)
+    ran = await run("reconcile", written(tmp_path, text), "--settings", settings, *COLUMNS)
+    assert (0, "nothing differs: 2 events in the export\n") == (ran.status, ran.out), ran.err
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("", "the export has no column 'when'; it has none"),
+        ("when,event\n", "has no events"),
+        ("when,event,event\n2026-11-27,Purchase,Search\n", "the export has 2 columns 'event': rename all but"),
+        ("when|event\n2026-11-27|Purchase\n", "the export has no column 'when'; it has 'when|event'"),
+        ("when,event\n2026-11-27\n,Purchase\n", "row 3, column 'when': wanted a date or time"),
+    ],
+)
+async def test_export_that_cannot_be_compared_is_an_error(
+    run: Run, tmp_path: Path, settings: Path, text: str, error: str
+) -> None:
+    """Status 2, since 1 says that something differs; one line says what is wrong."""
+    await deliver(tmp_path)
+    ran = await run("reconcile", written(tmp_path, text), "--settings", settings, *COLUMNS)
+    assert (2, "", 1) == (ran.status, ran.out, len(ran.err.splitlines()))
+    assert error in ran.err
+
+
+@pytest.mark.parametrize("content", [None, "when,event\n".encode("utf-16"), b"when,event\n\xff,a\n"])
+async def test_file_that_cannot_be_read_is_named(
+    run: Run, tmp_path: Path, settings: Path, content: bytes | None
+) -> None:
+    """It is missing, or not in UTF-8."""
+    await deliver(tmp_path)
+    export = tmp_path / "export.csv"
+    if content is not None:
+        export.write_bytes(content)
+    ran = await run("reconcile", export, "--settings", settings, *COLUMNS)
+    assert 2 == ran.status
+    assert f"{export} cannot be read as CSV" in ran.err
+
+
+@pytest.mark.parametrize(("tolerance", "status"), [("0%", 1), ("24%", 1), ("25%", 0), ("25", 0)])
+async def test_tolerance_is_a_part_of_what_was_delivered(
+    run: Run, tmp_path: Path, settings: Path, tolerance: str, status: int
+) -> None:
+    """Three of four arrived: a quarter is missing."""
+    await deliver(tmp_path, 4)
+    export = written(tmp_path, "when,event,n\n2026-11-27,Purchase,3\n")
+    more = ("--count-column", "n", "--tolerance", tolerance)
+    assert status == (await run("reconcile", export, "--settings", settings, *COLUMNS, *more)).status
+
+
+@pytest.mark.parametrize("more", [("--timezone", "Mars/Olympus"), ("--tolerance", "101%"), ("--tolerance", "some")])
+async def test_argument_that_makes_no_sense_is_an_error(
+    run: Run, tmp_path: Path, settings: Path, more: tuple[str, str]
+) -> None:
+    """It is named with what was wanted."""
+    ran = await run("reconcile", written(tmp_path, EXPORT), "--settings", settings, *COLUMNS, *more)
+    assert 2 == ran.status
+    assert f"got {more[1]!r}" in ran.err
 
 
 @pytest.mark.parametrize("moment", ["27.11.2026", "soon", ""])

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from kochava_bot_middleware import KochavaMiddleware
+from kochava_bot_middleware.store.records import Outcome, Settlement, Unit
 from tests.cli.conftest import APP_ID, Run, write_settings
-from tests.cli.stored import PRIVATE, fill
+from tests.cli.stored import PRIVATE, fill, store_in
 
 
 def middleware_in(folder: Path, **settings: Any) -> KochavaMiddleware:
@@ -112,6 +113,57 @@ async def test_trace_finds_what_was_kept_before_ids_were_sent_as_hashes(run: Run
     shown = json.loads(ran.out)
     assert ["event 'Purchase'"] == [entry["what"] for entry in shown["entries"]]
     assert {"suppressed", f"first record ({APP_ID})", f"sent ({APP_ID})"} == set(shown["marks"])
+
+
+@pytest.mark.parametrize("privacy", [{}, {"user_id_hash": True, "user_id_hash_key": "k"}])
+async def test_trace_finds_a_person_who_is_known_by_a_device_id(
+    run: Run, tmp_path: Path, privacy: dict[str, Any]
+) -> None:
+    """By its kind and value, whether other ids are sent as hashes or not."""
+    middleware = middleware_in(tmp_path, privacy=privacy)
+    await middleware.start()
+    await middleware.track("Purchase", device_ids={"adid": "ab-12"})
+    await middleware.opt_out(device_ids={"adid": "ab-12"})
+    await middleware.stop()
+    settings = write_settings(tmp_path, **{f"privacy.{name}": value for name, value in privacy.items()})
+    shown = json.loads((await run("trace", "adid:ab-12", "--json", "--settings", settings)).out)
+    assert ["event 'Purchase'"] == [entry["what"] for entry in shown["entries"]]
+    assert {"suppressed", f"sent ({APP_ID})"} <= set(shown["marks"])
+
+
+@pytest.mark.parametrize("privacy", [{}, {"user_id_hash": True, "user_id_hash_key": "k"}])
+@pytest.mark.parametrize(
+    ("person", "name"), [({"user_id": "5"}, "5"), ({"device_ids": {"adid": "ab-12"}}, "adid:ab-12")]
+)
+async def test_trace_of_a_forgotten_person_shows_no_record(
+    run: Run, tmp_path: Path, privacy: dict[str, Any], person: dict[str, Any], name: str
+) -> None:
+    """Only that nothing more is recorded of them."""
+    middleware = middleware_in(tmp_path, privacy=privacy)
+    await middleware.start()
+    await middleware.track("Purchase", **person)
+    await middleware.forget(**person)
+    await middleware.stop()
+    settings = write_settings(tmp_path, **{f"privacy.{key}": value for key, value in privacy.items()})
+    shown = json.loads((await run("trace", name, "--json", "--settings", settings)).out)
+    assert ([], {"suppressed": {"because": "forgotten"}}) == (shown["entries"], shown["marks"])
+
+
+async def test_trace_of_a_forgotten_person_shows_nothing_that_was_delivered(run: Run, tmp_path: Path) -> None:
+    """Neither when nor with which answer."""
+    middleware = middleware_in(tmp_path)
+    await middleware.start()
+    await middleware.track("Purchase", user_id="5")
+    async with store_in(tmp_path) as store:
+        (claim,) = await store.claim("track", 1, 60.0)
+        await store.commit(Unit(settlements=[Settlement(claim=claim, outcome=Outcome.DONE, detail="200 fine")]))
+    settings = write_settings(tmp_path)
+    assert "200 fine" in (await run("trace", "5", "--settings", settings)).out
+    await middleware.forget("5")
+    await middleware.stop()
+    ran = await run("trace", "5", "--settings", settings)
+    assert "no entries" in ran.out
+    assert not any(word in ran.out for word in ("Purchase", "200 fine"))
 
 
 async def test_trace_of_an_unknown_person(run: Run, tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ from kochava_bot_middleware.messenger.parsing.webhook import parse_item, parse_w
 from kochava_bot_middleware.sandbox.messenger.webhooks import facebook_json as _facebook_json
 from kochava_bot_middleware.settings import from_mapping
 from kochava_bot_middleware.testing import LocalMessenger, MemoryStore, MessengerOptions, VirtualClock
-from kochava_bot_middleware.tracking.links import context_of, explain
-from kochava_bot_middleware.tracking.links import rewrite as _rewrite
+from kochava_bot_middleware.tracking.links.rewriting import context_of, explain
+from kochava_bot_middleware.tracking.links.rewriting import rewrite as _rewrite
 from kochava_bot_middleware.tracking.settings import App, Apps
 
 from .files import bytes_of, text_of

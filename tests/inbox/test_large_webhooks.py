@@ -29,10 +29,15 @@ MANY = 4 * SLICE
 EVERYBODY = [f"p{number}" for number in range(MANY)]
 
 
+class SmallSlices(Webhook):
+    slice_size = SLICE
+
+
 def hook_to(accept: Any) -> Webhook:
     secret = Secret("app-secret")
-    verify_token = Secret("verify-me")
-    return Webhook(accept, app_secrets=[secret], verify_token=verify_token, max_body_bytes=2**22, slice_size=SLICE)
+    return SmallSlices(
+        accept, app_secrets=[secret], verify_token=Secret("verify-me"), max_body_bytes=2**22, body_timeout_seconds=60
+    )
 
 
 def receive(hook: Webhook, body: bytes) -> asyncio.Task[WebhookAnswer]:
@@ -53,9 +58,13 @@ class Rig:
     def __init__(self, path: Path) -> None:
         self.store = FaultyStore(SqliteStore(path))
         self.counter = Counter()
-        settings = InboxSettings(concurrency=CONCURRENCY, commit_timeout_seconds=0.2, on_store_failure="refuse")
-        self.inbox = Inbox(store=self.store, dispatch=self.counter, settings=settings)
+        self.inbox = self.inbox_that_waits(60.0)
         self.hook = hook_to(self.inbox.accept)
+
+    def inbox_that_waits(self, seconds: float) -> Inbox:
+        """An inbox that refuses what the store does not take in time."""
+        settings = InboxSettings(concurrency=CONCURRENCY, commit_timeout_seconds=seconds, on_store_failure="refuse")
+        return Inbox(store=self.store, dispatch=self.counter, settings=settings)
 
     async def receive(self, body: bytes) -> WebhookAnswer:
         return await receive(self.hook, body)
@@ -129,12 +138,14 @@ async def test_order_of_one_person_is_kept(rig: Rig) -> None:
 async def test_failure_in_between_is_made_good_by_the_next_delivery(rig: Rig) -> None:
     """Facebook delivers all of it again, and each event is handled once."""
     commits = 0
+    impatient = rig.inbox_that_waits(0.01)
 
     async def fails_at_the_third(events: Sequence[Event]) -> None:
         nonlocal commits
         commits += 1
         if commits == 3:
             rig.store.fail()
+            await impatient.accept(events)
         await rig.inbox.accept(events)
 
     refused = await receive(hook_to(fails_at_the_third), FROM_EVERYBODY)

@@ -53,6 +53,7 @@ def hook(taker: Taker, clock: VirtualClock) -> Webhook:
         app_secrets=[Secret("app-secret"), Secret("former-secret")],
         verify_token=Secret("verify-me"),
         max_body_bytes=LIMIT,
+        body_timeout_seconds=60,
         clock=clock,
     )
 

@@ -279,7 +279,7 @@ async def test_a_webhook_that_does_not_arrive_is_dropped_after_a_time_out() -> N
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await wrapped(scope_of(b""), receive, send)
+    await asyncio.wait_for(wrapped(scope_of(b""), receive, send), 20)
     assert (408, b"the body did not arrive in time") == answer_of(sent)
     assert [] == app.bodies
 

@@ -90,6 +90,24 @@ async def test_bad_input_is_refused(request_scope: dict[str, Any], parts: list[b
     assert status == (await ask(make_bot(), request_scope, *parts))[0]
 
 
+async def test_a_half_sent_webhook_is_dropped_after_a_time_out() -> None:
+    """And so is its connection."""
+    parts: list[Message] = [{"type": "http.request", "body": BODY[:10], "more_body": True}]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        if not parts:
+            await asyncio.get_running_loop().create_future()
+        return parts.pop()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await asyncio.wait_for(WebhookApp(make_bot(body_timeout_seconds=0.01))(scope(), receive, send), 20)
+    assert 408 == sent[0]["status"]
+    assert (b"connection", b"close") in sent[0]["headers"]
+
+
 async def test_served_alone_it_starts_and_stops_the_bot(tmp_path: Any) -> None:
     """In the server's lifespan."""
     bot = make_bot()

@@ -6,6 +6,7 @@ import asyncio
 import io
 import socket
 import sys
+import threading
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -279,9 +280,13 @@ def test_a_half_sent_webhook_is_dropped_after_a_time_out(kochava: SyncKochava) -
     app, (ours, theirs) = App(), socket.socketpair()
     with ours, theirs, ours.makefile("rb") as stream:
         theirs.sendall(b"{")
+        # Without a time-out, the body is cut off then.
+        end = threading.Timer(20, theirs.shutdown, [socket.SHUT_RDWR])
+        end.start()
         environ = {**environ_of(body_of("ann")), "wsgi.input": stream, "gunicorn.socket": ours}
         wrapped = KochavaWSGIMiddleware(app, kochava=kochava, body_timeout_seconds=0.01)
         status, _, _ = ask(wrapped, environ)
+        end.cancel()
         assert ("408 Request Timeout", [], None) == (status, app.bodies, ours.gettimeout())
 
 

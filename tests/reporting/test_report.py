@@ -70,18 +70,19 @@ def test_every_report_has_tables_and_csv(counts: list[DayCount], by: ReportBy) -
 
 
 def test_rates_are_of_the_step_before() -> None:
-    """A step after an empty one has no rate."""
+    """A step after an empty one has no rate, and events are no part of the clicks."""
     steps = total(
         counted("sent", 8, kind="greeting"),
         counted("recorded", 4, kind="impression"),
         counted("recorded", 1, kind="click"),
+        counted("recorded", 3, kind="engagement"),
     ).steps()
     assert [
         ("sent", 8, None),
         ("shown", 4, 0.5),
         ("clicked", 1, 0.25),
-        ("events", 0, 0.0),
-        ("purchases", 0, None),
+        ("events", 3, None),
+        ("purchases", 3, 1.0),
     ] == steps
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kochava_bot_middleware.cli.demo import headless
+from kochava_bot_middleware.cli.local.demo import headless
 from kochava_bot_middleware.sandbox.demo import DemoSettings
 from kochava_bot_middleware.sandbox.kochava.records import KochavaRecord
 from kochava_bot_middleware.sandbox.kochava.server import LocalKochava

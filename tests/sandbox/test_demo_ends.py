@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kochava_bot_middleware.cli.demo import headless, in_browser
+from kochava_bot_middleware.cli.local.demo import headless, in_browser
 from kochava_bot_middleware.sandbox.demo import DemoSettings
 from kochava_bot_middleware.sandbox.kochava.server import LocalKochava
 

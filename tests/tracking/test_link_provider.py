@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kochava_bot_middleware.tracking.link_provider import LinkProvider
+from kochava_bot_middleware.tracking.links.provider import LinkProvider
 from tests.fakes import settle
 from tests.tracking.tracked_bot import SMARTLINKS, TrackedBot, body_to, tracked_bot, url_of
 

@@ -18,7 +18,7 @@ from kochava_bot_middleware.messenger.events import Channel
 from kochava_bot_middleware.messenger.links.link import KeepReason, LinkKind
 from kochava_bot_middleware.messenger.outgoing import Outgoing
 from kochava_bot_middleware.settings import from_mapping
-from kochava_bot_middleware.tracking.links import LeftAlone, Rewritten, context_of, explain, rewrite
+from kochava_bot_middleware.tracking.links.rewriting import LeftAlone, Rewritten, context_of, explain, rewrite
 
 DEFAULT = "https://acme.smart.link/ab12cd34e?url={url}"
 SHOP = "https://shop.example/shoes?a=1&b=2#top"

@@ -16,7 +16,7 @@ from kochava_bot_middleware.messenger.outgoing import Outgoing
 from kochava_bot_middleware.store.contract import Store
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import OUTBOX, Committed, EntryState, Outcome, Queue, Settlement, Unit
-from kochava_bot_middleware.tracking.link_provider import LinkProvider
+from kochava_bot_middleware.tracking.links.provider import LinkProvider
 from kochava_bot_middleware.tracking.privacy import Privacy
 from kochava_bot_middleware.tracking.recorder import Recorder
 from kochava_bot_middleware.tracking.settings import TrackingContext

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..exceptions import KochavaBotError
-from ..sandbox.local_server import PortTaken
-from ..sandbox.messenger.webhooks import MessengerOptions
-from ..sandbox.own_bot import OwnBot, own_bot_servers, subscription_problem
-from ..sandbox.script import MOST_PEOPLE, ConversationScript, read_script
-from ..sandbox.simulation import Simulation, SimulationResult
-from .command import GOOD, NOT_RUN, SOMETHING_WRONG, number_from
-from .output import NOTHING, one_line, print_table, progress
+from ...exceptions import KochavaBotError
+from ...sandbox.local_server import PortTaken
+from ...sandbox.messenger.webhooks import MessengerOptions
+from ...sandbox.own_bot import OwnBot, own_bot_servers, subscription_problem
+from ...sandbox.script import MOST_PEOPLE, ConversationScript, read_script
+from ...sandbox.simulation import Simulation, SimulationResult
+from ..command import GOOD, NOT_RUN, SOMETHING_WRONG, number_from
+from ..output import NOTHING, one_line, print_table, progress
 from .own_bot import add_own_bot_arguments, own_bot_of, port_taken, print_settings, print_subscription
 
 RETRY_WAITS = (0.2, 1.0)

@@ -7,15 +7,15 @@ import functools
 import json
 from collections.abc import Iterator, Sequence
 
-from ..kochava.smartlink import SmartLinks
-from ..kochava.smartlink_settings import SmartLinkSettings
-from ..messenger.events import Channel
-from ..messenger.outgoing import Outgoing
-from ..tracking.links import LinkOutcome, context_of, explain, rewrite
-from ..tracking.settings import Apps, Mode
-from .command import UnusableFile, add_files_argument, for_each_file
-from .output import json_line, one_line
-from .settings import add_settings_argument, read_settings
+from ...kochava.smartlink import SmartLinks
+from ...kochava.smartlink_settings import SmartLinkSettings
+from ...messenger.events import Channel
+from ...messenger.outgoing import Outgoing
+from ...tracking.links.rewriting import LinkOutcome, context_of, explain, rewrite
+from ...tracking.settings import Apps, Mode
+from ..command import UnusableFile, add_files_argument, for_each_file
+from ..output import json_line, one_line
+from ..settings import add_settings_argument, read_settings
 
 _HEADS = ("place", "kind", "link", "became")
 

@@ -9,11 +9,11 @@ import uuid
 
 import aiohttp
 
-from ..exceptions import KochavaBotError
-from ..sandbox.messenger.samples import SAMPLES, SampleContent, sample_webhook
-from ..sandbox.messenger.webhooks import MessengerOptions, headers_of
-from .command import GOOD, SOMETHING_WRONG, readable_text
-from .output import one_line
+from ...exceptions import KochavaBotError
+from ...sandbox.messenger.samples import SAMPLES, SampleContent, sample_webhook
+from ...sandbox.messenger.webhooks import MessengerOptions, headers_of
+from ..command import GOOD, SOMETHING_WRONG, readable_text
+from ..output import one_line
 from .own_bot import LOCAL_WEBHOOK, add_secret_argument, read_secret
 
 USER = "5000000000000001"

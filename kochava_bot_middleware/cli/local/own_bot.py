@@ -8,13 +8,13 @@ import sys
 
 from yarl import URL
 
-from ..exceptions import KochavaBotError
-from ..sandbox.kochava.server import LocalKochava
-from ..sandbox.local_server import PortTaken
-from ..sandbox.messenger.server import LocalMessenger
-from ..sandbox.own_bot import OwnBot, settings_to_paste
-from ..settings import ENVIRONMENT_PREFIX
-from .command import NOT_RUN, readable_text
+from ...exceptions import KochavaBotError
+from ...sandbox.kochava.server import LocalKochava
+from ...sandbox.local_server import PortTaken
+from ...sandbox.messenger.server import LocalMessenger
+from ...sandbox.own_bot import OwnBot, settings_to_paste
+from ...settings import ENVIRONMENT_PREFIX
+from ..command import NOT_RUN, readable_text
 from .page import PORT
 
 SECRET_VARIABLE = f"{ENVIRONMENT_PREFIX}__BOT__APP_SECRET"

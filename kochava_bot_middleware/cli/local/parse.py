@@ -9,11 +9,11 @@ from typing import Any
 
 import attrs
 
-from ..exceptions import NotAWebhook
-from ..messenger.events import Event, UnknownEvent
-from ..messenger.parsing.webhook import parse_webhook
-from .command import UnusableFile, add_files_argument, for_each_file
-from .output import json_line
+from ...exceptions import NotAWebhook
+from ...messenger.events import Event, UnknownEvent
+from ...messenger.parsing.webhook import parse_webhook
+from ..command import UnusableFile, add_files_argument, for_each_file
+from ..output import json_line
 
 _COMMON = ("kind", "channel", "page_id", "user_id", "timestamp", "standby", "key")
 

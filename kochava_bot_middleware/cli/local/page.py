@@ -7,7 +7,7 @@ import threading
 import webbrowser
 from collections.abc import Callable
 
-from .command import number_from
+from ..command import number_from
 
 OpenPage = Callable[[str], object]
 """Opens an address in a browser."""

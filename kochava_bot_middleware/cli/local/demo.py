@@ -8,13 +8,13 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from ..sandbox.demo import DemoSettings, run_demo
-from ..sandbox.demo_page import serve_demo
-from ..sandbox.kochava.server import LocalKochava
-from ..sandbox.local_server import PortTaken
-from ..sandbox.processes import ProcessFailed
-from ..sandbox.scenario import ScenarioFailed
-from .command import NOT_RUN, SOMETHING_WRONG, number_from
+from ...sandbox.demo import DemoSettings, run_demo
+from ...sandbox.demo_page import serve_demo
+from ...sandbox.kochava.server import LocalKochava
+from ...sandbox.local_server import PortTaken
+from ...sandbox.processes import ProcessFailed
+from ...sandbox.scenario import ScenarioFailed
+from ..command import NOT_RUN, SOMETHING_WRONG, number_from
 from .page import OpenPage, add_page_arguments, announce, opener
 from .signals import run_until_signalled
 

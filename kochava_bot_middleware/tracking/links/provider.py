@@ -9,13 +9,13 @@ from typing import Protocol, TypeVar
 
 import attrs
 
-from ..clock import Clock
-from ..exceptions import KochavaBotError
-from ..hooks import HookFailed, call_hook
-from ..incidents import Incidents
-from ..kochava.smartlink_template import LinkTemplate, address_of
-from ..settings import at_least
-from ..telemetry.counts import Counts
+from ...clock import Clock
+from ...exceptions import KochavaBotError
+from ...hooks import HookFailed, call_hook
+from ...incidents import Incidents
+from ...kochava.smartlink_template import LinkTemplate, address_of
+from ...settings import at_least
+from ...telemetry.counts import Counts
 
 
 class LinkProvider(Protocol):

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from .command import ENDED_BY_SIGNAL, GOOD, SOMETHING_WRONG
+from ..command import ENDED_BY_SIGNAL, GOOD, SOMETHING_WRONG
 
 T = TypeVar("T")
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any
 
-from ..exceptions import KochavaBotError
-from ..sandbox.messenger.webhooks import SentWebhook, WebhookOutcome
-from ..sandbox.strict_json import NotStrictJson, read_json
-from .event_lines import EventLine, UnusableLine, lines_of
-from .output import iso
+from ...exceptions import KochavaBotError
+from ...sandbox.messenger.webhooks import SentWebhook, WebhookOutcome
+from ...sandbox.strict_json import NotStrictJson, read_json
+from ..event_lines import EventLine, UnusableLine, lines_of
+from ..output import iso
 
 TEXTS = ("kind", "user", "page", "body")
 """The members that are read again. A signature is none of them: it is made anew."""

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import IO
 
-from ..sandbox.local_server import PortTaken
-from ..sandbox.messenger.webhooks import SentWebhook, WebhookOutcome
-from ..sandbox.own_bot import OwnBot
-from ..sandbox.own_bot_page import own_bot_page, replay, subscribe
-from .output import print_table
+from ...sandbox.local_server import PortTaken
+from ...sandbox.messenger.webhooks import SentWebhook, WebhookOutcome
+from ...sandbox.own_bot import OwnBot
+from ...sandbox.own_bot_page import own_bot_page, replay, subscribe
+from ..output import print_table
 from .own_bot import add_own_bot_arguments, own_bot_of, port_taken, print_settings, print_subscription
 from .page import add_page_arguments, announce, opener
 from .signals import run_until_signalled

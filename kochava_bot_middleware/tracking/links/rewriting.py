@@ -8,15 +8,15 @@ from typing import Any, Literal, NamedTuple
 
 import attrs
 
-from ..kochava.smartlink import USER_PARAMS, LinkBuilder, LinkContext, LinkPlan, NoSmartLink, SmartLinks
-from ..kochava.smartlink_settings import SmartLinkSettings
-from ..kochava.smartlink_template import address_of
-from ..messenger.events import Channel
-from ..messenger.links.body import replace_links
-from ..messenger.links.link import KeepReason, Link, LinkKind, Trail, link_of, reason_to_keep
-from ..messenger.links.walk import TextLimit
-from ..messenger.outgoing import Outgoing
-from .link_provider import Catalogue
+from ...kochava.smartlink import USER_PARAMS, LinkBuilder, LinkContext, LinkPlan, NoSmartLink, SmartLinks
+from ...kochava.smartlink_settings import SmartLinkSettings
+from ...kochava.smartlink_template import address_of
+from ...messenger.events import Channel
+from ...messenger.links.body import replace_links
+from ...messenger.links.link import KeepReason, Link, LinkKind, Trail, link_of, reason_to_keep
+from ...messenger.links.walk import TextLimit
+from ...messenger.outgoing import Outgoing
+from .provider import Catalogue
 
 
 class AppLinks(SmartLinks):

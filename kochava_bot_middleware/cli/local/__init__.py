@@ -1,0 +1,1 @@
+"""Commands that need neither Facebook, nor Kochava, nor the bot's store."""

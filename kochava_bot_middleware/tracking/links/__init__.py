@@ -1,0 +1,1 @@
+"""SmartLinks in place of the links of an outgoing body."""
