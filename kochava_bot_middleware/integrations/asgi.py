@@ -169,13 +169,14 @@ class KochavaASGIMiddleware:
         except RegistrationError as exc:
             self._route.untracked(str(exc))
             return False
-        if not (runtime.is_started or runtime.is_stopped) and (self._starting is None or self._starting.done()):
-            is_first, seconds = self._starting is None, self._kochava.settings.commit_timeout_seconds
-            # In a context of its own: what it starts belongs to no request.
-            self._starting = asyncio.create_task(self._start(), context=Context())
+        if not (runtime.is_started or runtime.is_stopped):
+            is_first = self._starting is None
+            if self._starting is None or self._starting.done():
+                # In a context of its own: what it starts belongs to no request.
+                self._starting = asyncio.create_task(self._start(), context=Context())
             if is_first or self._stored is not None:
                 # Without a store, what is recorded waits in memory; the answer waits for the store only once.
-                await asyncio.wait({self._starting}, timeout=seconds)
+                await asyncio.wait({self._starting}, timeout=self._kochava.settings.commit_timeout_seconds)
         if self._stored is not None:
             self._server = self._server or scope
             await self._stored.open()

@@ -41,6 +41,9 @@ SOCKETS = ("gunicorn.socket", "werkzeug.socket")
 """Where servers give the connection, which a time-out needs. Others have a time-out of their own."""
 
 THREADS = 8
+"""Threads in which the endpoint is called; more are started when it is called more often at a time."""
+
+MOST_THREADS = 64
 """How many stored webhooks the endpoint gets at a time, unless `InboxSettings` say so."""
 
 _SIGNATURE = "HTTP_" + SIGNATURE_HEADER.upper().replace("-", "_")
@@ -73,7 +76,7 @@ class KochavaWSGIMiddleware:
         self._stored: StoreFirst | None = None
         self._opened: tuple[Inbox | None, DaemonThreads | None] = None, None
         if route.store_first:
-            settings = InboxSettings(concurrency=THREADS) if route.store_first is True else route.store_first
+            settings = InboxSettings(concurrency=MOST_THREADS) if route.store_first is True else route.store_first
             self._stored = StoreFirst(kochava.runtime, route, settings, self._call)
             self._inbox_settings = settings
             kochava.added_to(self)
@@ -94,7 +97,8 @@ class KochavaWSGIMiddleware:
         await self._stored.open()
         inbox = self._kochava.runtime.inbox
         if inbox is not self._opened[0]:
-            self._opened = inbox, DaemonThreads(self._inbox_settings.concurrency, "kochava-bot-endpoint")
+            most = self._inbox_settings.concurrency
+            self._opened = inbox, DaemonThreads(min(THREADS, most), "kochava-bot-endpoint", most=most)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""

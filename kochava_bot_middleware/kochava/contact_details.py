@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import re
-import unicodedata
 
 from .text_forms import forms_of, plain, plain_letters
 
@@ -92,7 +91,7 @@ def is_phone_number(text: str) -> bool:
 
 def digits_of(text: str) -> str:
     """The digits of a text, in whatever script they are."""
-    return "".join(str(unicodedata.digit(letter)) for letter in plain(text) if letter.isdecimal())
+    return "".join(letter for letter in plain(text) if letter.isdecimal())
 
 
 def holds_contact_details(text: str) -> bool:

@@ -30,7 +30,7 @@ _MIN_INT, _MAX_INT = -(2**63), 2**63 - 1
 _DEEPEST = 20
 _NOT_FINITE = "is not a finite number"
 # Also the text of a Decimal that has no exact float.
-_AMOUNT = re.compile(r"[+-]?\d+(\.\d+)?(E[+-]?\d+)?")
+_AMOUNT = re.compile(r"[+-]?\d+(\.\d+)?(E[+-]?\d+)?", re.ASCII)
 
 
 class Severity(enum.Enum):

@@ -30,8 +30,8 @@ _DROPPED = frozenset({"Cf", "Mn"})
 
 def plain(text: str) -> str:
     """
-    The text without percent-encoding, escapes and entities, its letters without accents and variants of width, and
-    without characters that are not seen.
+    The text without percent-encoding, escapes and entities, its letters without accents and variants of width, its
+    digits in ASCII, and without characters that are not seen.
     """
     for _ in range(MOST_ROUNDS):
         before = text
@@ -51,7 +51,8 @@ def plain_letters(text: str) -> str:
     if text.isascii():
         return text
     text = unicodedata.normalize("NFKD", text).replace("\u3002", ".")
-    return "".join([letter for letter in text if unicodedata.category(letter) not in _DROPPED])
+    seen = [letter for letter in text if unicodedata.category(letter) not in _DROPPED]
+    return "".join([str(unicodedata.digit(letter)) if letter.isdecimal() else letter for letter in seen])
 
 
 def _character(match: re.Match[str]) -> str:

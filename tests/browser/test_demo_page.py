@@ -56,6 +56,7 @@ async def test_story_shows_the_link_before_and_after_and_every_request(page: Pag
     await get_started(page)
     sent, requests = page.locator("#sent-list article").first, page.locator("#request-list article")
     await expect(sent.locator(".link .old")).to_have_text("https://shop.example/shoes")
+    await expect(page.locator("body")).not_to_contain_text("undefined")
     await expect(sent.locator(".link .new")).to_contain_text("https://acme.smart.link/ab12cd34e?url=https%3A%2F%2F")
     await page.get_by_role("button", name="Start Chatting").click()
     await write(page, "Shoes, please")

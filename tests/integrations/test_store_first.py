@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
@@ -321,6 +322,30 @@ async def test_a_stop_waits_for_the_endpoint(host: Host) -> None:
     await host.kochava.stop()
     await host.store.open()
     assert ["Message"] == [name for _, name, _ in await recorded(host.store)]
+
+
+@pytest.mark.parametrize("kind", ["asgi", "wsgi"])
+async def test_webhooks_that_come_while_the_first_one_starts_it_are_stored(kind: str, store: NotingStore) -> None:
+    """On a server that does not start it."""
+    kochava = KochavaMiddleware.from_dict(SETTINGS, store=store)
+    host = Host(kind, Endpoint(), kochava, store, VirtualClock())
+    answers = await asyncio.gather(*(host.post(body_of(f"user{number}")) for number in range(15)))
+    await (kochava.stop() if kind == "asgi" else asyncio.to_thread(kochava.sync.stop))
+    assert [(200, b"EVENT_RECEIVED")] * 15 == answers
+
+
+async def test_endpoint_calls_that_hang_leave_threads_for_others(store: NotingStore, clock: VirtualClock) -> None:
+    """More of them are started when they are needed."""
+    kochava = KochavaMiddleware.from_dict(SETTINGS, store=store, clock=clock)
+    await kochava.start()
+    goes_on = threading.Event()
+    host = Host("wsgi", Endpoint(on_call=goes_on.wait), kochava, store, clock)
+    await host.post(body_of(*(f"user{number}" for number in range(30))))
+    async with asyncio.timeout(20):
+        while len(host.endpoint.requests) < 30:
+            await asyncio.sleep(0.001)
+    goes_on.set()
+    await kochava.stop()
 
 
 class FullStore(MemoryStore):

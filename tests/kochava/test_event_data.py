@@ -154,7 +154,7 @@ def test_currency_none_is_left_out_and_reported() -> None:
 
 
 @pytest.mark.parametrize("key", ["sum", "price"])
-@pytest.mark.parametrize("amount", ["12,50", "free", "", True, [1]])
+@pytest.mark.parametrize("amount", ["12,50", "free", "", "\uff11\uff12", True, [1]])
 def test_amount_that_is_not_a_number_is_kept_and_reported(key: str, amount: Any) -> None:
     """Kochava may still read it, and the purchase counts in any case."""
     clean, (problem,) = clean_event_data({key: amount}, strict=False)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 
-from kochava_bot_middleware.exceptions import SchemaTooNew, SettingsError, StoreUnavailable
+from kochava_bot_middleware.exceptions import SchemaTooNew, SettingsError, StoreUnavailable, StoreUnusable
 from kochava_bot_middleware.store.address import open_store
 from kochava_bot_middleware.store.postgres.address import parse_postgres
 from kochava_bot_middleware.store.postgres.store import PostgresStore
@@ -43,6 +43,31 @@ async def test_database_without_tables_says_what_to_run(postgres_url: str) -> No
         await store.open()
     await store.init()
     await store.open()
+    await store.close()
+
+
+async def store_of_database(encoding: str) -> PostgresStore:
+    name = f"kept_in_{encoding.lower()}"
+    await execute(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0")
+    return PostgresStore(shared_server().url().replace("/postgres?", f"/{name}?"))
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "EUC_JP"])
+async def test_database_that_cannot_keep_all_characters_is_refused(encoding: str) -> None:
+    """What people write would be dead letters. The error says what to do."""
+    store = await store_of_database(encoding)
+    for start in (store.init, store.open):
+        with pytest.raises(StoreUnusable, match=f"has the encoding {encoding}; create one with ENCODING 'UTF8'"):
+            await start()
+    await store.close()
+
+
+async def test_database_that_keeps_characters_as_bytes_is_used() -> None:
+    """It has this encoding where its server was made without a locale."""
+    store = await store_of_database("SQL_ASCII")
+    await store.init()
+    await append(store, entry("\U0001f600 \u4e2d"))
+    assert "\U0001f600 \u4e2d" == (await claim_one(store)).entry.id
     await store.close()
 
 

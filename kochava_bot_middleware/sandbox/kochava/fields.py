@@ -81,7 +81,7 @@ def _is_address(value: Any) -> bool:
 def _is_amount(value: Any) -> bool:
     """A number; also as text, which an amount is that no float represents."""
     if isinstance(value, str):
-        return re.fullmatch(r"-?\d+(\.\d+)?", value) is not None
+        return re.fullmatch(r"-?\d+(\.\d+)?", value, re.ASCII) is not None
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 

@@ -33,6 +33,7 @@ class SandboxFigures:
         messenger, kinds = self._messenger, self._by_kind
         return {
             "webhooks": len(messenger.acknowledged),
+            "abandoned": len(messenger.abandoned),
             "messages": len(messenger.sent),
             "refused": len(messenger.refused),
             "events": kinds[RecordKind.EVENT],

@@ -157,17 +157,21 @@ SELECT CASE WHEN to_regproc('{s}.hold') IS NOT NULL THEN 3
 """
 _HAS_VERSION = "SELECT to_regclass('{s}.store_version') IS NOT NULL"
 _HAS_TABLES = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = to_regnamespace('{s}'))"
+_ENCODING = "SELECT current_setting('server_encoding')"
+_LOSSLESS = ("UTF8", "SQL_ASCII")
+"""Encodings of a database that keep all characters; the second one keeps the bytes as they come."""
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('kochava-bot store init', 0))"
 
 
 async def check(session: PostgresSession, *, shown: str, trusts_server: bool) -> None:
     """
-    Check that the tables are there and are those of this release, and that a commit is durable.
+    Check that the tables are there and are those of this release, and that what is committed is kept as it is.
 
     Raises:
         StoreUnusable: They are not; says what to do.
         SchemaTooNew: A newer release made them.
     """
+    await _refuse_encoding(session, shown)
     version = await _version(session)
     if version is None:
         raise emptied(shown, session.schema)
@@ -188,9 +192,10 @@ async def initialize(session: PostgresSession, *, shown: str) -> None:
     Make the tables, or bring those of an older release up to date. Does nothing where they are as they should be.
 
     Raises:
-        StoreUnusable: The schema holds the tables of another program.
+        StoreUnusable: The schema holds the tables of another program, or the database cannot keep all characters.
         SchemaTooNew: A newer release made them.
     """
+    await _refuse_encoding(session, shown)
     session = attrs.evolve(session, timeout_seconds=MIGRATION_SECONDS)
     await session.fetch(_LOCK)
     version = await _version(session)
@@ -211,6 +216,16 @@ async def initialize(session: PostgresSession, *, shown: str) -> None:
         for statement in step:
             await session.fetch(statement)
     await session.fetch("UPDATE {s}.store_version SET version = $1", len(MIGRATIONS))
+
+
+async def _refuse_encoding(session: PostgresSession, shown: str) -> None:
+    encoding = await session.value(_ENCODING)
+    if encoding not in _LOSSLESS:
+        advice = "create one with ENCODING 'UTF8' TEMPLATE template0, and name it in `store`"
+        message = (
+            f"the store {shown} cannot keep all characters, since its database has the encoding {encoding}; {advice}"
+        )
+        raise StoreUnusable(message)
 
 
 def emptied(shown: str, schema: str) -> StoreUnusable:

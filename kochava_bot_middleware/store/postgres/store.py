@@ -124,7 +124,8 @@ class PostgresStore:
         Make the tables, or bring those of an older release up to date. Rows that are there stay.
 
         Raises:
-            StoreUnavailable: The server cannot be reached, or the schema holds the tables of another program.
+            StoreUnavailable: The server cannot be reached, the schema holds the tables of another program, or the
+                database cannot keep all characters.
             SchemaTooNew: A newer release made them.
         """
         await self._running().pool.run_unchecked(initialize, shown=self._address.shown)
