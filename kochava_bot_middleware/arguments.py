@@ -7,7 +7,7 @@ No message repeats an id: it may be in a log.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import NoReturn, TypeAlias
 
@@ -57,9 +57,13 @@ def optional_channel(value: object) -> Channel | None:
     return channel
 
 
-def optional_time(value: object, *, now: float) -> int | None:
+def optional_time(value: object, *, now: float, known: Iterable[datetime | None] = ()) -> int | None:
     """
     The argument ``time``, which may be ``None``, in whole seconds since the epoch, and not after *now*.
+
+    Args:
+        known: Times of the events being handled. None of them is refused, also where the clock of this machine was set
+            back.
 
     Raises:
         TrackingError: It is no time, has no time zone, or is more than an hour in the future.
@@ -74,7 +78,7 @@ def optional_time(value: object, *, now: float) -> int | None:
         _refuse_time(kind_of(value))
     if isinstance(value, float) and not math.isfinite(value):
         _refuse_time("a number that is not finite")
-    if value > now + AHEAD_SECONDS:
+    if value > now + AHEAD_SECONDS and value > max((each.timestamp() for each in known if each is not None), default=0):
         _refuse_time("one that is more than an hour in the future; give seconds, not milliseconds")
     if value < 0:
         _refuse_time("one before 1970")

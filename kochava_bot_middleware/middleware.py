@@ -265,8 +265,9 @@ class KochavaMiddleware(CallsAtOnce):
             data: An object or one value.
             user_id: The person it is about; while an event is handled, that event's person by default.
             id: Your own id, such as an order number; repeats are ignored while the first waits and for two days after.
-            time: When it happened, with a time zone or in seconds since the epoch, up to an hour from now; by default
-                when the event being handled happened, else now.
+            time: When it happened, with a time zone or in seconds since the epoch; by default when the event being
+                handled happened, else now. What is in the future counts as now; over an hour ahead it is refused,
+                unless the event being handled is not earlier.
             device_ids: Further ids of the person by name, such as ``{"adid": "…"}``, which leave as they are. Without
                 `user_id`, outside of handling, the first of them names the person.
             page_id: The Page, outside of handling and only if Pages have apps of their own.

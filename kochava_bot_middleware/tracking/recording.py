@@ -19,7 +19,7 @@ from ..arguments import (
     optional_time,
 )
 from ..exceptions import TrackingError
-from ..handling import Handling
+from ..handling import Handling, current_handlings
 from ..hooks import HookTime
 from ..kochava.event_data import Severity, clean_event_data, clean_event_name
 from ..kochava.records import Engagement
@@ -74,7 +74,9 @@ class TrackCall:
             data=data,
             user_id=optional_id("user_id", user_id),
             track_id=optional_id("id", id),
-            usertime=optional_time(time, now=context.clock.now()),
+            usertime=optional_time(
+                time, now=context.clock.now(), known=(each.event.timestamp for each in current_handlings())
+            ),
             device_ids=checked_device_ids(device_ids, own_keys=context.apps.own_keys),
             page_id=optional_id("page_id", page_id),
             channel=optional_channel(channel),

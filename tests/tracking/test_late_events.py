@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import attrs
 import pytest
 
 from kochava_bot_middleware import TrackingError
@@ -44,6 +46,25 @@ async def test_an_event_tracked_while_another_is_handled_has_its_own_time() -> N
     await bot.handle(bot.message(), handler)
     times = {record.event_name: record.usertime for record in await bot.records() if isinstance(record, Engagement)}
     assert {"Shipped": now - DAY, "Message": now} == times
+
+
+@pytest.mark.parametrize("form", [lambda moment: moment, datetime.timestamp])
+async def test_the_time_of_the_event_being_handled_is_not_refused(form: Callable[[datetime], Any]) -> None:
+    """Though the clock was set back by hours; then it counts as now, as that of its automatic event."""
+    bot = tracked_bot(events={"automatic": "always"})
+    event = attrs.evolve(bot.message(), timestamp=bot.at() + timedelta(hours=2, microseconds=7000))
+
+    async def handler(event: Event) -> None:
+        assert event.timestamp is not None
+        await bot.kochava.track("Shipped", time=form(event.timestamp))
+        with pytest.raises(TrackingError, match="more than an hour in the future"):
+            await bot.kochava.track("Shipped", time=event.timestamp + timedelta(seconds=1))
+
+    await bot.handle(event, handler)
+    now = int(bot.clock.now())
+    assert [("Message", now), ("Shipped", now)] == sorted(
+        (record.event_name, record.usertime) for record in await bot.records() if isinstance(record, Engagement)
+    )
 
 
 async def test_an_old_event_is_not_given_up_for_its_age() -> None:
