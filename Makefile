@@ -59,7 +59,7 @@ $(VENV)/bench: $(BIN)/python setup.cfg setup.py
 	@touch $@
 
 $(VENV)/dev: $(BIN)/python setup.cfg setup.py
-	@$(PIP) --editable '.[test,dev]'
+	@$(PIP) --editable '.[test,bench,dev]'
 	@touch $@
 
 $(VENV)/docs: $(BIN)/python setup.cfg setup.py

@@ -80,7 +80,7 @@ def to_html(report: Report) -> str:
 <body>
 <main>
 <h1>Report of the bot</h1>
-<p>From {since} to {until}. Days are those of UTC, on which something happened.</p>
+<p>From {since} to {until}. Days are in UTC; a day without events is left out.</p>
 {"".join(_section(number, each) for number, each in enumerate(tables)) or "<p>Nothing was counted.</p>"}
 </main>
 <script type="application/json" id="charts">{charts}</script>
