@@ -14,8 +14,10 @@ import aiohttp
 README = Path(__file__).parent.parent / "README.md"
 
 # The only thing changed is the port, so that the test can run beside anything.
+# A start that hangs shows where, on standard error.
 RUNNER = """
-import functools, sys
+import faulthandler, functools, sys
+faulthandler.dump_traceback_later(50)
 from aiohttp import web
 web.run_app = functools.partial(web.run_app, host="127.0.0.1", port=int(sys.argv[1]))
 exec(compile(open(sys.argv[2]).read(), "README.md", "exec"))
@@ -45,7 +47,7 @@ async def test_the_readme_example_serves_a_webhook_and_stops_cleanly(tmp_path: P
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+        async with asyncio.timeout(60), aiohttp.ClientSession() as session:
             await process.stdout.readline()
             query = {"hub.mode": "subscribe", "hub.verify_token": "...", "hub.challenge": "1158201444"}
             async with session.get(f"http://127.0.0.1:{port}/webhook", params=query) as answer:
