@@ -43,7 +43,7 @@ async def test_the_readme_example_serves_a_webhook_and_stops_cleanly(tmp_path: P
     (tmp_path / "example.py").write_text(example())
     port = free_port()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", RUNNER, str(port), "example.py", cwd=tmp_path, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-u", "-c", RUNNER, str(port), "example.py", cwd=tmp_path, stdout=asyncio.subprocess.PIPE
     )
     try:
         assert process.stdout is not None
