@@ -42,11 +42,11 @@ async def subscribe(messenger: LocalMessenger, page: PageServer, report: Callabl
 
     What is wrong is on the page meanwhile; *report* gets it whenever it changes, and ``None`` at the end.
     """
-    told: str | None = ""
-    while told is not None:
+    reported: str | None = ""
+    while reported is not None:
         problem = await subscription_problem(messenger)
-        if problem != told:
-            told = page.state.problem = problem
+        if problem != reported:
+            reported = page.state.problem = problem
             text = problem or f"{messenger.webhook_url} answers the subscription check"
             page.log.add(EventKind.NOTICE, text, good=problem is None)
             report(problem)

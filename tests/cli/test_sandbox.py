@@ -193,7 +193,7 @@ async def test_recording_goes_on_in_a_file_that_there_is(start: Start, bot: List
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "reported"),
     [
         ("{", "wanted a JSON object with the texts kind, user, page, body, got something else"),
         (json.dumps({**LINE, "user": 77}), "wanted a JSON object with the texts kind, user, page, body"),
@@ -203,7 +203,7 @@ async def test_recording_goes_on_in_a_file_that_there_is(start: Start, bot: List
     ],
 )
 async def test_bad_line_is_named_and_nothing_is_sent(
-    run: Run, bot: ListeningBot, tmp_path: Path, line: str, told: str
+    run: Run, bot: ListeningBot, tmp_path: Path, line: str, reported: str
 ) -> None:
     """One error, also when the lines before it are right."""
     file = tmp_path / "webhooks.jsonl"
@@ -211,23 +211,25 @@ async def test_bad_line_is_named_and_nothing_is_sent(
     async with bot.running():
         ran = await run("sandbox", "--replay", file, "--bot", bot.url, "--app-secret", SECRET, "--no-browser")
     assert (2, "", []) == (ran.status, ran.out, bot.bodies)
-    assert ran.err.startswith(f"kochava-bot: --replay {file}: line 3: {told}")
+    assert ran.err.startswith(f"kochava-bot: --replay {file}: line 3: {reported}")
     assert 1 == len(ran.err.splitlines())
 
 
 @pytest.mark.parametrize(
-    ("option", "name", "told"),
+    ("option", "name", "reported"),
     [
         ("--replay", "none.jsonl", "No such file or directory"),
         ("--replay", "empty.jsonl", "wanted webhooks, one a line, as --record writes them, got none"),
         ("--record", "nowhere/new.jsonl", "No such file or directory"),
     ],
 )
-async def test_file_that_cannot_be_used_is_named(run: Run, tmp_path: Path, option: str, name: str, told: str) -> None:
+async def test_file_that_cannot_be_used_is_named(
+    run: Run, tmp_path: Path, option: str, name: str, reported: str
+) -> None:
     """Nothing is started."""
     (tmp_path / "empty.jsonl").touch()
     ran = await run("sandbox", option, tmp_path / name, "--app-secret", SECRET, "--no-browser")
-    assert (2, "", f"kochava-bot: {option} {tmp_path / name}: {told}\n") == (ran.status, ran.out, ran.err)
+    assert (2, "", f"kochava-bot: {option} {tmp_path / name}: {reported}\n") == (ran.status, ran.out, ran.err)
 
 
 @pytest.mark.parametrize("option", ["--port", "--graph-port", "--kochava-port"])

@@ -142,11 +142,11 @@ async def test_simulate_names_a_free_port_when_one_is_taken(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [("- [", "wanted YAML"), ("- shout", "script: step 1: wanted one of start"), (None, "No such file")],
 )
 async def test_simulate_refuses_a_wrong_script(
-    run: Run, arguments: list[object], tmp_path: Path, text: str | None, told: str
+    run: Run, arguments: list[object], tmp_path: Path, text: str | None, reported: str
 ) -> None:
     """The error names the file or the step."""
     script = tmp_path / "script.yaml"
@@ -154,4 +154,4 @@ async def test_simulate_refuses_a_wrong_script(
         script.write_text(text)
     ran = await run("simulate", "--script", script, *arguments)
     assert ran.status == 2
-    assert told in ran.err
+    assert reported in ran.err

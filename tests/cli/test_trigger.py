@@ -112,15 +112,15 @@ async def test_trigger_lists_the_kinds(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         ([], "trigger: wanted a KIND"),
         (["massage"], "invalid choice: 'massage'"),
         (["read", "--url", "nowhere", "--app-secret", SECRET], "--url: wanted an address such as http://"),
     ],
 )
-async def test_trigger_refuses_wrong_arguments(run: Run, arguments: list[str], told: str) -> None:
+async def test_trigger_refuses_wrong_arguments(run: Run, arguments: list[str], reported: str) -> None:
     """The error says what is wanted."""
     ran = await run("trigger", *arguments)
     assert ran.status == 2
-    assert told in ran.err
+    assert reported in ran.err

@@ -58,18 +58,18 @@ def recorded(*texts: str, user: str = "77") -> list[SentWebhook]:
 async def test_bot_that_starts_later_is_checked_until_it_passes(
     served: Served, bot: RecordingBot, clock: VirtualClock
 ) -> None:
-    """Each second; what is wrong is told once, and is on the page until then."""
+    """Each second; what is wrong is reported once, and is on the page until then."""
     messenger, _, page = served
     await bot.down()
-    told: asyncio.Queue[str | None] = asyncio.Queue()
-    checking = asyncio.create_task(subscribe(messenger, page, told.put_nowait))
-    problem = await told.get()
+    reported: asyncio.Queue[str | None] = asyncio.Queue()
+    checking = asyncio.create_task(subscribe(messenger, page, reported.put_nowait))
+    problem = await reported.get()
     assert problem is not None
     assert "start the bot; Facebook would not save this address" in problem
     assert problem == (await page.state.read())["problem"]
     await bot.up()
     await clock.advance(CHECK_SECONDS)
-    assert await told.get() is None
+    assert await reported.get() is None
     await checking
     assert (await page.state.read())["problem"] is None
     assert [problem, "answers the subscription check"] == [
@@ -85,9 +85,9 @@ def titles(page: PageServer) -> list[str]:
 async def test_wrong_verify_token_is_a_problem_of_the_address(bot: RecordingBot, clock: VirtualClock) -> None:
     """The bot answers 403."""
     async with own_bot_page(own_bot(bot, "other"), options=MessengerOptions(clock=clock)) as (messenger, _, page):
-        told: asyncio.Queue[str | None] = asyncio.Queue()
-        checking = asyncio.create_task(subscribe(messenger, page, told.put_nowait))
-        assert "compare the verify token" in str(await told.get())
+        reported: asyncio.Queue[str | None] = asyncio.Queue()
+        checking = asyncio.create_task(subscribe(messenger, page, reported.put_nowait))
+        assert "compare the verify token" in str(await reported.get())
         checking.cancel()
 
 
