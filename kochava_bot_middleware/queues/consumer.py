@@ -42,8 +42,11 @@ SHORTEST_WAIT_SECONDS = 0.02
 
 LONGEST_BACKOFF_SECONDS = 30.0
 
-LINGER_SECONDS = 0.002
-"""While more is processed anyway, a commit waits this long for further settlements, which makes each one cheaper."""
+LINGER_SECONDS = 0.02
+"""
+While more is processed anyway, a commit waits this long for further settlements: SQLite's costs some 240 µs, whatever is
+in it. With 2 ms a delivered record takes 1.15 times the processor time.
+"""
 
 REMEMBERED = 10_000
 """How many processed entries that were not this process's to settle are remembered."""
