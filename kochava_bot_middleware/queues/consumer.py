@@ -45,8 +45,8 @@ LONGEST_BACKOFF_SECONDS = 30.0
 
 LINGER_SECONDS = 0.02
 """
-While more is processed anyway, a commit waits so long for two settlements for each that is processed at a time. SQLite's
-costs some 240 µs, whatever is in it: with 2 ms a delivered record takes 1.2 times the processor time.
+While more is processed anyway, a commit waits so long for two settlements for each that is processed at a time.
+SQLite's costs some 240 µs, whatever is in it: with 2 ms a delivered record takes 1.2 times the processor time.
 """
 
 REMEMBERED = 10_000
@@ -174,7 +174,8 @@ class Consumer:
         """Hold claims, such as those that a commit leased, and process them."""
         for claimed in self.hold(claims, asked_at):
             if self._options.is_isolated:
-                self.create_task(self._process(claimed), claimed)
+                if not self._options.takes_up(claimed):
+                    self.create_task(self._process(claimed), claimed)
             else:
                 self._ready.append(claimed)
                 if self._running < self._options.concurrency:
@@ -187,12 +188,22 @@ class Consumer:
         try:
             settlement = await work
         finally:
-            self._work_ended(claimed, settlement)
+            self.end(claimed, settlement)
 
     def begin(self, claimed: Claimed) -> None:
         """Work on it begins; from now on a shutdown does not release it."""
         self._leases.begin(claimed)
         self._claim_if_room()
+
+    def end(self, claimed: Claimed, settlement: Settlement | None) -> None:
+        """Work on it has ended; ``None``: it has settled the claim itself, the lease is lost, or it was cut off."""
+        if settlement is not None:
+            self._settle(claimed, settlement)
+        elif claimed.is_begun and self.is_cancelling:
+            self._cut.append(claimed.claim)
+            self._leases.discard(claimed)
+        elif claimed.is_begun or not self.is_stopping:
+            self._let_go(claimed)
 
     async def is_owned(self, claimed: Claimed) -> bool:
         """As `Leases.is_owned`, which may raise `StoreError`; a claim that is not owned is no longer held."""
@@ -286,16 +297,7 @@ class Consumer:
         if error is not None and not isinstance(error, StoreUnavailable):
             log.error("%s_task_failed: %s", self._queue, trail_of(error))
         if claimed is not None:
-            self._work_ended(claimed, None if task.cancelled() or error is not None else task.result())
-
-    def _work_ended(self, claimed: Claimed, settlement: Settlement | None) -> None:
-        if settlement is not None:
-            self._settle(claimed, settlement)
-        elif claimed.is_begun and self.is_cancelling:
-            self._cut.append(claimed.claim)
-            self._leases.discard(claimed)
-        elif claimed.is_begun or not self.is_stopping:
-            self._let_go(claimed)
+            self.end(claimed, None if task.cancelled() or error is not None else task.result())
 
     def _let_go(self, claimed: Claimed) -> None:
         self._leases.discard(claimed)
