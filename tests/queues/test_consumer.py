@@ -227,6 +227,36 @@ async def test_stop_at_its_deadline_leaves_what_was_begun_to_the_next(caplog: py
     assert claim.is_takeover
 
 
+async def test_stop_at_its_deadline_settles_what_has_ended() -> None:
+    """Though it waits to be committed together with others: it must not be processed again."""
+    rig = Rig()
+
+    async def process(claimed: Claimed) -> Settlement | None:
+        if claimed.claim.entry.id != "a":
+            await asyncio.Event().wait()
+        return Settlement(claim=claimed.claim, outcome=Outcome.DONE)
+
+    incidents = Incidents(rig.clock, logging.getLogger("tests"))
+    consumer = Consumer(rig.store, Queue.TRACK, process, rig.options, clock=rig.clock, incidents=incidents)
+    await rig.append(*"abcd")
+    consumer.start()
+    await settle()
+    assert [] == rig.store.units
+    await consumer.stop(0)
+    assert ([("a", True)], 1) == (rig.ended, (await rig.stats()).done)
+
+
+async def test_what_has_ended_waits_for_two_of_each_that_is_processed_at_a_time() -> None:
+    """Then it is committed at once."""
+    rig = Rig(most_held=60)
+    await rig.append(*map(str, range(20)))
+    await rig.start()
+    await rig.clock.advance(0.001)
+    assert 4 == min(len(unit.settlements) for unit in rig.store.units)
+    assert 20 == (await rig.stats()).done
+    await rig.consumer.stop(0)
+
+
 async def test_stop_before_start_and_twice_is_safe(caplog: pytest.LogCaptureFixture) -> None:
     """Whatever the caller had begun."""
     rig = Rig()
