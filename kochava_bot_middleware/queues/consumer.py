@@ -14,7 +14,7 @@ import contextvars
 import functools
 import logging
 from collections import deque
-from collections.abc import Collection, Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any
 
 from ..clock import Clock
@@ -25,17 +25,14 @@ from ..store.contract import Store
 from ..store.records import Claim, CommitVerdict, Lease, Outcome, Settlement, Unit
 from .claims import Claimed, ConsumerOptions, Instant, Leases, Process, Work
 from .dead_letters import bare
-from .pause import Pause
 from .settling import SettlementWriter, StoreWatch
 from .takeover import end_leases_of_the_dead
+from .waits import CANCEL_SECONDS, Pause, cancel, ended_within
 
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 60.0
 """How often the store is asked to remove what has expired."""
-
-CANCEL_SECONDS = 5.0
-"""How long a shutdown waits for what it cancelled, and for the store to take what is released."""
 
 SHORTEST_WAIT_SECONDS = 0.02
 """A due head that cannot be claimed, since another process was faster, must not make a busy loop."""
@@ -132,11 +129,11 @@ class Consumer:
                 log.warning("%s_not_drained: %d entries are left to the next process", self._queue, len(left))
         self.is_cancelling = True
         upkeep, self._upkeep = self._upkeep, []
-        await _cancel([*self._other_tasks(), *upkeep])
+        await cancel([*self._other_tasks(), *upkeep])
         if self._settlements:
             # What waited for further ones is known to have ended.
             group, self._settlements = self._settlements, []
-            await _ended_within(CANCEL_SECONDS, [asyncio.ensure_future(self._commit(group))])
+            await ended_within(CANCEL_SECONDS, [asyncio.ensure_future(self._commit(group))])
         await self._give_back()
 
     def create_task(self, work: Coroutine[Any, Any, Any], claimed: Claimed | None = None) -> asyncio.Task[Any]:
@@ -390,21 +387,6 @@ class Consumer:
         if cut:
             calls.append(asyncio.ensure_future(self._store.renew(cut, 0.0)))
         if calls:
-            done = await _ended_within(CANCEL_SECONDS, calls)
+            done = await ended_within(CANCEL_SECONDS, calls)
             failed = len(calls) - sum(call.exception() is None for call in done)
             log.info("%s_released: %d entries, %d not", self._queue, len(calls) - failed, failed)
-
-
-async def _ended_within(seconds: float, calls: Collection[asyncio.Future[Any]]) -> set[asyncio.Future[Any]]:
-    """Those that end by then; the others are cancelled."""
-    done, pending = await asyncio.wait(calls, timeout=seconds)
-    await _cancel(pending)
-    return done
-
-
-async def _cancel(tasks: Collection[asyncio.Future[Any]]) -> None:
-    """Cancel *tasks*, and wait a while for them to end."""
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
