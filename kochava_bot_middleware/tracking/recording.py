@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import uuid
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -169,11 +167,12 @@ class Recording:
         former: A recording of the same handling, which is written already; this is what comes after it.
 
     Attributes:
+        person: The person that the event being handled is about, if it names one.
         people: Each person's part, by app and name.
         greetings: Greetings to people whose id is not known yet (to a `user_ref`, a comment, or by a token), each with
             its app and what its first answer or delivery will name: ``mid:…``, ``user_ref:…``.
         usertime: When it happened; set by `complete`.
-        left_out: What was left out so far.
+        left_out: What was left out so far, each time by its reason.
         is_ignored: The automatic event is left out.
         is_open: Whether what is added now will still be written.
         is_complete: `complete` was called.
@@ -188,10 +187,11 @@ class Recording:
         self._context = context
         self.handling = handling
         self.event = None if handling is None else handling.event
+        self.person = None if self.event is None else person_of(self.event)
         self.people: dict[tuple[str, str], RecordedPerson] = {}
         self.greetings: list[tuple[App, tuple[str, ...], Sent]] = []
         self.usertime = 0
-        self.left_out: Counter[str] = Counter()
+        self.left_out: list[str] = []
         self.is_ignored = False
         self.is_open = True
         self.is_complete = False
@@ -204,11 +204,6 @@ class Recording:
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
         return self.without_event and not (self.people or self.greetings or self.left_out)
-
-    @functools.cached_property
-    def person(self) -> Person | None:
-        """The person that the event being handled is about, if it names one."""
-        return None if self.event is None else person_of(self.event)
 
     def track(self, person: Person, call: TrackCall) -> None:
         """
@@ -258,7 +253,7 @@ class Recording:
                 msg = f"identity {key!r} {reason}" if key else f"what is given as identities {reason}"
                 raise TrackingError(msg)
             self._context.incidents.report("identity_problem", key or "identities", reason=reason)
-            self.left_out[LeftOut.BAD_KEY] += 1
+            self.left_out.append(LeftOut.BAD_KEY)
         if clean:
             self._part(person, app).identities.update(clean)
 
@@ -294,9 +289,10 @@ class Recording:
         if self.handling is not None and self.person is not None and not self.without_event:
             self._add_event(self.handling, self.person)
         for part in self.people.values():
+            strict = part.app.events.strict
             for requested in part.events:
                 requested.id = record_id(*requested.id_parts) if requested.id_parts else uuid.uuid4().hex
-                requested.data = self._cleaned(requested, strict=part.app.events.strict)
+                requested.data = self._cleaned(requested, strict=strict)
 
     def _add_event(self, handling: Handling, person: Person) -> None:
         """Add the event being handled: its automatic event, its signal, its referral."""
@@ -305,7 +301,7 @@ class Recording:
             # The person did nothing: what the Page read or reacted to says nothing about them.
             return
         # An event tracked for another person does not replace this one's.
-        named = any(
+        named = bool(self.people) and any(
             requested.person.user_id == person.user_id for part in self.people.values() for requested in part.events
         )
         automatic = None
@@ -336,7 +332,7 @@ class Recording:
         part.user_refs.append(joined.keys)
 
     def _part(self, person: Person, app: App) -> RecordedPerson:
-        if self.event is not None and person.user_id in (self.event.user_ref, self.event.joined_user_ref):
+        if (event := self.event) is not None and person.user_id in (event.user_ref, event.joined_user_ref):
             # Whoever named them, perhaps before the event itself was added.
             person = attrs.evolve(person, is_by_reference=True)
         names = app.names_of(person)
@@ -371,9 +367,9 @@ class Recording:
             subject = f"{event.name}.{problem.key}" if problem.key else f"{event.name}: its data"
             self._context.incidents.report("event_data_problem", subject, reason=problem.reason)
             if problem.severity is Severity.DROPPED:
-                self.left_out[LeftOut.BAD_KEY] += 1
+                self.left_out.append(LeftOut.BAD_KEY)
         return data
 
     def _report_unreadable(self, event_name: str, error: Exception) -> None:
         self._context.incidents.report("event_data_unreadable", event_name, reason=type(error).__name__)
-        self.left_out[LeftOut.BAD_KEY] += 1
+        self.left_out.append(LeftOut.BAD_KEY)
