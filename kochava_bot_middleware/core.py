@@ -21,7 +21,7 @@ from .tracking.privacy import Privacy
 from .tracking.recorder import Recorder
 from .tracking.recording import Recording
 from .tracking.sends import SendTracker
-from .tracking.settings import KochavaSettings, Mode, TrackingContext
+from .tracking.settings import KochavaSettings, TrackingContext
 from .tracking.timers import GreetingTimers
 
 HandlerName = str | Callable[[], str | None] | None
@@ -96,7 +96,7 @@ class Core:
     @property
     def is_off(self) -> bool:
         """Whether nothing is tracked."""
-        return self.context.settings.mode is Mode.OFF
+        return self.context.is_off
 
     def parse(self, raw_body: bytes | str | Mapping[str, Any], headers: Headers | None) -> list[Event]:
         """The events of a webhook, as of `KochavaMiddleware.parse`."""

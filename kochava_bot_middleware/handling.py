@@ -130,7 +130,7 @@ def current_handling(*ids: str | None) -> Handling | None:
     if not handlings:
         return None
     handling = handlings[0] if len(handlings) == 1 else _one_of(handlings, ids)
-    if handling is not None:
+    if handling is not None and handling.find_handler is not None:
         handling.name_handler()
     return handling
 

@@ -89,7 +89,8 @@ class Runtime:
             RegistrationError: It is in use in another event loop.
             StoreUnavailable: It was stopped.
         """
-        self.bind_loop(call)
+        if self.loop is not asyncio.get_running_loop():
+            self.bind_loop(call)
         if self.is_stopped:
             msg = f"`{call}` after `stop`, which closed the store: it is not recorded; call `start` first"
             raise StoreUnavailable(msg)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import enum
+import functools
 import math
 import re
 import uuid
@@ -74,16 +75,22 @@ def clean_event_name(name: str, *, strict: bool) -> tuple[str, tuple[Problem, ..
 
     A leading underscore seems to mark Kochava's own names (``_install``), but is not forbidden by the documentation.
     """
+    clean, problems = _clean_name(name)
+    if strict:
+        for problem in problems:
+            if problem.severity is Severity.WRONG:
+                msg = f"event {clean!r}: {problem.reason}"
+                raise TrackingError(msg)
+    return clean, problems
+
+
+@functools.lru_cache(maxsize=1024)
+def _clean_name(name: str) -> tuple[str, tuple[Problem, ...]]:
     clean = name if name.isascii() else name.encode("utf-8", "replace").decode()
-    reason = None
     if clean != name:
-        reason = "its name contains a lone surrogate"
-    elif (meant := standard_event_like(name)) is not None:
+        return clean, (Problem(key="", reason="its name contains a lone surrogate", severity=Severity.WRONG),)
+    if (meant := standard_event_like(name)) is not None:
         reason = f"Kochava knows its standard events by their exact names: write {str(meant)!r}, or choose another name"
-    if reason is not None:
-        if strict:
-            msg = f"event {clean!r}: {reason}"
-            raise TrackingError(msg)
         return clean, (Problem(key="", reason=reason, severity=Severity.WRONG),)
     if name.startswith("_") and name != StandardEvent.DEEPLINK:
         reason = "its name begins with an underscore, as Kochava's own do"

@@ -22,8 +22,8 @@ from .counting import day_of
 from .people import Person
 from .planner import RecordingContributor, RecordingPlanner
 from .privacy import Privacy
-from .recording import Recording, TrackCall
-from .settings import Mode, TrackingContext
+from .recording import Recording, RequestedEvent
+from .settings import TrackingContext
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class Recorder:
     def track_result(self, name: str, data: Any, result: Any) -> None:
         """Record a named event after a function that is called while an event is handled; see `HandlerDecorators`."""
         context = self._context
-        if context.settings.mode is Mode.OFF:
+        if context.is_off:
             return
         recording = self.current()
         person = None if recording is None else recording.person
@@ -133,48 +133,35 @@ class Recorder:
         try:
             value = data(recording.event, result) if callable(data) else data
             value = value.data if isinstance(value, StandardEventData) else value
-            recording.track(person, TrackCall(name=name, data=value))
+            recording.track(person, RequestedEvent(name=name, data=value))
         except Exception as exc:
             if context.apps.of(person.page_id).events.strict:
                 raise
             context.incidents.report("event_data_failed", name, reason=type(exc).__name__)
-            recording.track(person, TrackCall(name=name))
+            recording.track(person, RequestedEvent(name=name))
 
-    async def track(self, *calls: TrackCall) -> None:
-        """Record named events, as of `KochavaMiddleware.track`; those outside of handling in one commit."""
-        if self._context.settings.mode is Mode.OFF:
-            return
-        new = self.new()
-        for call in calls:
-            self.add(call, new)
-        if new.people:
-            await self._write(new, "track")
-
-    def add(self, call: TrackCall, new: Recording) -> None:
+    def track(self, event: RequestedEvent, new: Recording | None = None) -> Recording:
         """
-        Add a named event to the recording of the event being handled; outside of handling, to *new*.
+        Add a named event to the recording of the event being handled; outside of handling to *new*, or a new one, which
+        is then to be written.
 
         Raises:
             TrackingError: As of `KochavaMiddleware.track`.
         """
-        recording, person = self._about(f"event {call.name!r}", call, new)
-        recording.track(person, call)
+        recording = self.current(event.user_id) or new or self.new()
+        recording.track(self._person(recording, event.user_id, event.page_id, event.channel, event), event)
+        return recording
 
     async def identify(self, identities: Any, *, user_id: object, page_id: object, channel: object) -> None:
         """Record identities of a person, as of `KochavaMiddleware.identify`."""
-        about = TrackCall(
-            name="",
-            user_id=optional_id("user_id", user_id),
-            page_id=optional_id("page_id", page_id),
-            channel=optional_channel(channel),
-        )
-        if self._context.settings.mode is Mode.OFF:
+        user_id, page_id = optional_id("user_id", user_id), optional_id("page_id", page_id)
+        channel = optional_channel(channel)
+        if self._context.is_off:
             return
-        new = self.new()
-        recording, person = self._about("identities", about, new)
-        recording.identify(person, identities)
-        if recording is new:
-            await self._write(new, "identify")
+        recording = self.current(user_id) or self.new()
+        recording.identify(self._person(recording, user_id, page_id, channel), identities)
+        if recording.handling is None:
+            await self.write(recording, "identify")
 
     def report_greeting(self, name: str, problem: str) -> None:
         """Say, once for each handler, that a greeting cannot be counted."""
@@ -259,7 +246,7 @@ class Recorder:
                 log.error("tracking_lost_at_risk: %d", len(lost))
             await asyncio.gather(*lost, return_exceptions=True)
 
-    async def _write(self, recording: Recording, call: str) -> None:
+    async def write(self, recording: Recording, call: str) -> None:
         """
         Make durable what *call* recorded outside of handling, within the time allowed, which is that of the store: what
         callables of the settings take comes on top.
@@ -307,34 +294,39 @@ class Recorder:
         msg = f"the person's state changed {PLANS} times while it was recorded; repeat the call"
         raise StoreError(msg)
 
-    def _about(self, what: str, call: TrackCall, new: Recording) -> tuple[Recording, Person]:
-        """Where a call is recorded, *new* outside of handling, and the person it is about."""
-        channel = call.channel or self.channels.known(call.page_id)
-        current = self.current(call.user_id)
-        own = None if current is None else current.person
-        recording = current or new
-        if own is not None and call.user_id is None and call.page_id is None and channel is None:
-            return recording, own
-        user_id = call.user_id or (None if own is None else own.user_id)
-        page_id = call.page_id or (None if own is None else own.page_id)
-        is_one_of_several = current is None and len(current_handlings()) > 1
-        if user_id is None and call.device_ids and not is_one_of_several:
-            user_id = name_of_device_id(*next(iter(call.device_ids.items())))
-            return recording, Person(
-                user_id=user_id, page_id=page_id, channel=channel or Channel.MESSENGER, is_by_device_id=True
-            )
+    def _person(
+        self,
+        recording: Recording,
+        user_id: str | None,
+        page_id: str | None,
+        channel: Channel | None,
+        event: RequestedEvent | None = None,
+    ) -> Person:
+        """The person that a call is about, which records *event*, or identities."""
+        own = recording.person
+        if own is not None and user_id is page_id is channel is None:
+            return own
+        channel = channel or self.channels.known(page_id)
+        user_id = user_id or (None if own is None else own.user_id)
+        page_id = page_id or (None if own is None else own.page_id)
+        is_one_of_several = recording.handling is None and len(current_handlings()) > 1
+        if user_id is None and event is not None and event.device_ids and not is_one_of_several:
+            user_id = name_of_device_id(*next(iter(event.device_ids.items())))
+            channel = channel or Channel.MESSENGER
+            return Person(user_id=user_id, page_id=page_id, channel=channel, is_by_device_id=True)
         if user_id is None:
             why = "no event of a person is being handled"
             if is_one_of_several:
                 why = "events of several people are being handled by one call"
+            what = "identities" if event is None else f"event {event.name!r}"
             msg = f"{what}: {why}, so `user_id` must say whom it is about"
             raise TrackingError(msg)
         if own is not None and own.user_id == user_id and channel in (None, own.channel):
-            return recording, attrs.evolve(own, page_id=page_id)
+            return attrs.evolve(own, page_id=page_id)
         is_assumed = channel is None
         if channel is None:
             channel = Channel.MESSENGER if own is None or own.page_id != page_id else own.channel
-        return recording, Person(user_id=user_id, page_id=page_id, channel=channel, is_assumed=is_assumed)
+        return Person(user_id=user_id, page_id=page_id, channel=channel, is_assumed=is_assumed)
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._commits.add(task)

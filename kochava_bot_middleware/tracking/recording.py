@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -30,19 +31,38 @@ from .people import Person, clean_identities, person_of, record_id, usertime_of
 from .settings import App, TrackingContext
 from .state import Keys, StateKey
 
+NO_IDS: Mapping[str, str] = MappingProxyType({})
+"""Of the many events that are given no further ids."""
 
-@attrs.frozen(kw_only=True)
-class TrackCall:
-    """The arguments of `KochavaMiddleware.track`, checked; `usertime` is its ``time`` in whole seconds."""
+
+@attrs.define(kw_only=True, eq=False)
+class RequestedEvent:
+    """
+    An event before it is a record. `data` becomes a copy when it is added to a recording, and clean when that ends.
+
+    Attributes:
+        user_id: Whom `KochavaMiddleware.track` names, like `page_id` and `channel`.
+        track_id: The author's own id of it.
+        usertime: When it happened, in whole seconds; ``None``: with the recording's event, or now.
+        device_ids: Further ids of the person, by name.
+        is_named: The author named it; it carries the person's referral. Else it is the automatic event.
+        person: It is about them; set, like what follows, by the recording.
+        ordinal: Which of the person's events of this name it is, while an event is handled.
+        id: Of its record.
+    """
 
     name: str
     data: Any = None
     user_id: str | None = None
     track_id: str | None = None
     usertime: int | None = None
-    device_ids: Mapping[str, str] = attrs.field(factory=dict)
+    device_ids: Mapping[str, str] = NO_IDS
     page_id: str | None = None
     channel: Channel | None = None
+    is_named: bool = True
+    person: Person = attrs.field(init=False)
+    ordinal: int = attrs.field(init=False)
+    id: str = attrs.field(init=False)
 
     @classmethod
     def of(
@@ -57,16 +77,18 @@ class TrackCall:
         device_ids: object = None,
         page_id: object = None,
         channel: object = None,
-    ) -> TrackCall:
+    ) -> RequestedEvent:
         """
-        Check the arguments.
+        Check the arguments of `KochavaMiddleware.track`.
 
         Raises:
-            TrackingError: One of them is not what `KochavaMiddleware.track` takes.
+            TrackingError: One of them is not what it takes.
         """
         if not isinstance(name, str) or not name.strip():
             msg = f"an event has a name, got {name!r}"
             raise TrackingError(msg)
+        if user_id is id is time is device_ids is page_id is channel is None:
+            return cls(name=name, data=data)
         return cls(
             name=name,
             data=data,
@@ -79,28 +101,6 @@ class TrackCall:
             page_id=optional_id("page_id", page_id),
             channel=optional_channel(channel),
         )
-
-
-@attrs.define(kw_only=True, eq=False)
-class RequestedEvent:
-    """
-    An event before it is a record: its `id` and its clean `data` are set by `Recording.complete`.
-
-    Attributes:
-        id_parts: What its id is made from; empty for a random one.
-        is_named: The author named it; it carries the person's referral.
-        usertime: When it happened; ``None``: with the recording's event, or now.
-        device_ids: Further ids of the person, by name.
-    """
-
-    person: Person
-    name: str
-    data: Any
-    id_parts: tuple[str | int | None, ...]
-    id: str = ""
-    is_named: bool = True
-    usertime: int | None = None
-    device_ids: Mapping[str, str] = attrs.field(factory=dict)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -189,6 +189,7 @@ class Recording:
         self.event = None if handling is None else handling.event
         self.person = None if self.event is None else person_of(self.event)
         self.people: dict[tuple[str, str], RecordedPerson] = {}
+        self._own_part: RecordedPerson | None = None
         self.greetings: list[tuple[App, tuple[str, ...], Sent]] = []
         self.usertime = 0
         self.left_out: list[str] = []
@@ -205,7 +206,7 @@ class Recording:
         """Whether there is nothing to write."""
         return self.without_event and not (self.people or self.greetings or self.left_out)
 
-    def track(self, person: Person, call: TrackCall) -> None:
+    def track(self, person: Person, event: RequestedEvent) -> None:
         """
         Add a named event of *person*. One whose `track_id` came before is a no-op.
 
@@ -214,30 +215,24 @@ class Recording:
         """
         app = self._context.apps.of(person.page_id)
         strict = app.events.strict
-        name, problems = clean_event_name(call.name, strict=strict)
-        data = call.data
+        event.name, problems = clean_event_name(event.name, strict=strict)
         for problem in problems:
-            self._context.incidents.report("event_name_problem", name, reason=problem.reason)
+            self._context.incidents.report("event_name_problem", event.name, reason=problem.reason)
         if strict:
-            clean_event_data(data, strict=True, event_name=name)
-        if isinstance(data, Mapping):
-            data = self._copied(data, name)
+            clean_event_data(event.data, strict=True, event_name=event.name)
+        if type(event.data) is dict or isinstance(event.data, Mapping):
+            event.data = self._copied(event.data, event.name)
+        event.person = person
         part = self._part(person, app)
-        # Whoever is suppressed under one of their ids is under each that is sent with it.
-        device_names = [one for each in call.device_ids.items() for one in app.privacy.names(name_of_device_id(*each))]
-        part.suppress_by(map(self._context.suppression_key, device_names))
-        if call.track_id is not None:
-            id_parts: tuple[str | int | None, ...] = app.app_id, "track", name, call.track_id
-        elif self.event is None:
-            id_parts = ()
-        else:
-            user = part.keys.name
-            ordinal = self.ordinals[user, name] = self.ordinals.get((user, name), 0) + 1
-            id_parts = app.app_id, Engagement.kind, person.page_id, user, self.event.key, name, ordinal
-        requested = RequestedEvent(
-            person=person, name=name, data=data, id_parts=id_parts, usertime=call.usertime, device_ids=call.device_ids
-        )
-        part.events.append(requested)
+        part.events.append(event)
+        if event.device_ids:
+            # Whoever is suppressed under one of their ids is under each that is sent with it.
+            device_names = (name_of_device_id(*each) for each in event.device_ids.items())
+            names = [one for each in device_names for one in app.privacy.names(each)]
+            part.suppress_by(map(self._context.suppression_key, names))
+        if event.track_id is None and self.event is not None:
+            counted = part.keys.name, event.name
+            event.ordinal = self.ordinals[counted] = self.ordinals.get(counted, 0) + 1
 
     def identify(self, person: Person, identities: Any) -> None:
         """
@@ -291,8 +286,19 @@ class Recording:
         for part in self.people.values():
             strict = part.app.events.strict
             for requested in part.events:
-                requested.id = record_id(*requested.id_parts) if requested.id_parts else uuid.uuid4().hex
+                requested.id = self._id_of(requested, part)
                 requested.data = self._cleaned(requested, strict=strict)
+
+    def _id_of(self, requested: RequestedEvent, part: RecordedPerson) -> str:
+        """The same when an event is delivered and handled again; random for what is no event's, and has no own id."""
+        app_id, page_id, name = part.app.app_id, requested.person.page_id, requested.name
+        if requested.track_id is not None:
+            return record_id(app_id, "track", name, requested.track_id)
+        if self.event is None:
+            return uuid.uuid4().hex
+        if not requested.is_named:
+            return record_id(app_id, "automatic", page_id, self.event.key)
+        return record_id(app_id, Engagement.kind, page_id, part.keys.name, self.event.key, name, requested.ordinal)
 
     def _add_event(self, handling: Handling, person: Person) -> None:
         """Add the event being handled: its automatic event, its signal, its referral."""
@@ -311,8 +317,8 @@ class Recording:
             )
         if automatic is not None:
             name, data = automatic
-            id_parts = app.app_id, "automatic", person.page_id, event.key
-            requested = RequestedEvent(person=person, name=name, data=data, id_parts=id_parts, is_named=False)
+            requested = RequestedEvent(name=name, data=data, is_named=False)
+            requested.person = person
             self._part(person, app).events.append(requested)
         signal = signal_of(event, self._began_at) if app.has_greeting else None
         if signal is not None:
@@ -332,6 +338,13 @@ class Recording:
         part.user_refs.append(joined.keys)
 
     def _part(self, person: Person, app: App) -> RecordedPerson:
+        if person is not self.person:
+            return self._part_of(person, app)
+        if self._own_part is None:
+            self._own_part = self._part_of(person, app)
+        return self._own_part
+
+    def _part_of(self, person: Person, app: App) -> RecordedPerson:
         if (event := self.event) is not None and person.user_id in (event.user_ref, event.joined_user_ref):
             # Whoever named them, perhaps before the event itself was added.
             person = attrs.evolve(person, is_by_reference=True)

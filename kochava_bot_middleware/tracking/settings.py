@@ -248,6 +248,7 @@ class TrackingContext:
 
     Attributes:
         is_dry_run: Records are logged in place of being stored.
+        is_off: Nothing is recorded, and links stay as they are.
         prefix: What the keys of state entries begin with: in a dry run, they leave no traces in what counts later.
     """
 
@@ -266,6 +267,7 @@ class TrackingContext:
             )
         self.apps = Apps(settings, catalogue)
         self.is_dry_run = settings.mode is Mode.DRY_RUN
+        self.is_off = settings.mode is Mode.OFF
         self.counting = Counting(settings.report, is_dry_run=self.is_dry_run)
         self.prefix = DRY_PREFIX if self.is_dry_run else ""
 

@@ -14,7 +14,7 @@ from kochava_bot_middleware.tracking.consent import HookAnswers, Suppression
 from kochava_bot_middleware.tracking.funnel import Sent
 from kochava_bot_middleware.tracking.people import Person
 from kochava_bot_middleware.tracking.record_plan import RecordingPlan, plan_person
-from kochava_bot_middleware.tracking.recording import RecordedPerson, Recording, TrackCall
+from kochava_bot_middleware.tracking.recording import RecordedPerson, Recording, RequestedEvent
 from kochava_bot_middleware.tracking.settings import KochavaSettings, TrackingContext
 from tests.fakes import VirtualClock
 
@@ -30,7 +30,7 @@ def recorded(**settings: Any) -> RecordedPerson:
     )
     recording = Recording(context)
     recording.identify(ANN, {"customer_id": "C-17"})
-    recording.track(ANN, TrackCall(name="Purchase", data={"sum": 1}))
+    recording.track(ANN, RequestedEvent(name="Purchase", data={"sum": 1}))
     recording.complete()
     (part,) = recording.people.values()
     return part
