@@ -10,7 +10,7 @@ import asyncio
 import copy
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import attrs
@@ -29,7 +29,7 @@ from .consent import NOT_ASKED, Drop
 from .counting import Counting
 from .people import Person
 from .privacy import Privacy
-from .record_plan import RecordingPlan, greeting_keys, plan_person, reads_referral
+from .record_plan import RecordingPlan, greeting_keys, joined_plans, plan_person, reads_referral
 from .recording import RecordedPerson, Recording
 from .settings import App, TrackingContext
 from .state import (
@@ -90,19 +90,14 @@ class RecordingPlanner:
             if isinstance(event, AccountLinkingEvent):
                 await self._identify_on_linking(recording, event)
             recording.complete()
-        plan = RecordingPlan()
-        if recording.greetings:
-            self._plan_greetings(recording, plan)
-        if event is not None:
-            self._plan_marks(event, plan)
-        if (channel := self._channels.mark(recording.event)) is not None:
-            plan.marks.append(channel)
-        parts = self._parts(recording, plan)
-        keys = [key for part in parts for key in _keys_to_read(part, _event_of(part, recording))]
-        stored = values_of(keys, await self._context.store.recall(keys)) if keys else {}
+        marks = self._marks_of(recording, event)
+        parts = recording.people.values()
+        keys: list[StateKey] = []
         for part in parts:
-            plan.add(await self._plan_part(part, stored, recording))
-        return plan
+            keys += _keys_to_read(part, _event_of(part, recording))
+        stored = values_of(keys, await self._context.store.recall(keys)) if keys else {}
+        plans = [await self._plan_part(part, stored, recording) for part in parts]
+        return joined_plans(plans, marks)
 
     def entries_of(self, plan: RecordingPlan) -> list[Entry]:
         """What is appended of *plan*; what cannot be, or in a dry run, is added to what it leaves out."""
@@ -176,9 +171,22 @@ class RecordingPlanner:
         except HookFailed as exc:
             self._context.incidents.report("identify_on_linking_failed", reason=str(exc))
 
-    def _plan_greetings(self, recording: Recording, plan: RecordingPlan) -> None:
+    def _marks_of(self, recording: Recording, event: Event | None) -> list[Mark]:
+        """What is kept for others than the people of *recording*."""
+        marks = self._marks_of_greetings(recording) if recording.greetings else []
+        if isinstance(event, ChangeEvent):
+            app, now = self._context.apps.of(event.page_id), self._context.clock.now()
+            marks += _comment_marks(event, app, prefix=self._context.prefix, now=now)
+        if (page := self._unseen_page(event)) is not None:
+            marks.append(write(page, b"1", expires_after_seconds=PAGE_SEEN_SECONDS))
+        if (channel := self._channels.mark(recording.event)) is not None:
+            marks.append(channel)
+        return marks
+
+    def _marks_of_greetings(self, recording: Recording) -> list[Mark]:
         """Greetings to people whose id is not known: give them to those whose delivery came first, keep the others."""
         prefix = self._context.prefix
+        marks: list[Mark] = []
         greetings, recording.greetings = recording.greetings, []
         for greeting in greetings:
             app, identified_by, sent = greeting
@@ -189,28 +197,8 @@ class RecordingPlanner:
                 continue
             recording.greetings.append(greeting)
             keep = app.greeting.window_seconds
-            plan.marks += [write(key, sent_to_bytes(sent), expires_after_seconds=keep) for key in keys]
-
-    def _plan_marks(self, event: Event, plan: RecordingPlan) -> None:
-        """What is kept of *event* for others than its person."""
-        if isinstance(event, ChangeEvent):
-            app, now = self._context.apps.of(event.page_id), self._context.clock.now()
-            plan.marks += _comment_marks(event, app, prefix=self._context.prefix, now=now)
-        if (page := self._unseen_page(event)) is not None:
-            plan.marks.append(write(page, b"1", expires_after_seconds=PAGE_SEEN_SECONDS))
-
-    def _parts(self, recording: Recording, plan: RecordingPlan) -> list[RecordedPerson]:
-        """The people of *recording*, but for test users."""
-        test_users = self._context.settings.test_users
-        if not test_users:
-            return list(recording.people.values())
-        parts = []
-        for part in recording.people.values():
-            if part.person.user_id in test_users or (part.joined_to and part.joined_to.person.user_id in test_users):
-                plan.left_out += [LeftOut.TEST_USER] * len(part.events)
-            else:
-                parts.append(part)
-        return parts
+            marks += [write(key, sent_to_bytes(sent), expires_after_seconds=keep) for key in keys]
+        return marks
 
     def _unseen_page(self, event: Event | None) -> StateKey | None:
         """The key of the fact that the Page of *event* has delivery events; ``None`` but for about once a day."""
@@ -225,58 +213,75 @@ class RecordingPlanner:
     async def _plan_part(
         self, part: RecordedPerson, stored: Mapping[StateKey, bytes], recording: Recording
     ) -> RecordingPlan:
-        suppression = suppression_of(part.suppressed_by(stored))
-        if suppression is not None:
-            return RecordingPlan(left_out=[suppression] * len(part.events))
-        joined_to = part.joined_to
-        if joined_to is not None and (because := joined_to.suppressed_by(stored)) is not None:
-            # They opted out before it was known that this is a reference to them.
-            return RecordingPlan(marks=[write(part.suppression_keys[0], because)])
-        if joined_to is not None and joined_to.answers.suppression is not None:
-            return RecordingPlan()
+        if (left_out := self._left_out(part, stored)) is not None:
+            return left_out
         event = _event_of(part, recording)
         if event is None:
             part.person = _person_as_known(part, stored)
-        keys = greeting_keys(part, event) if part.signals else []
-        unsent = [key for key in keys if sent_from_bytes(stored.get(key)) is None]
-        self._remember_deliveries(part.person, unsent)
-        # Most deliveries concern no greeting.
-        is_only_delivery = unsent == keys and part.is_only_delivery
-        if not is_only_delivery:
+        is_only_delivery = bool(part.signals) and self._remember_deliveries(part, stored, event)
+        has_hooks = part.app.has_hooks and part.answers is NOT_ASKED
+        if has_hooks and not is_only_delivery:
             await self._ask_hooks(part, stored, event, recording.hook_time)
         now = self._context.clock.now()
         planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
-        if is_only_delivery and planned.records:
+        if has_hooks and is_only_delivery and planned.records:
             await self._ask_hooks(part, stored, event, recording.hook_time)
             planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
-        if await self._decide(part, planned, recording.hook_time):
+        before_record = self._context.settings.before_record
+        if before_record is not None and await self._decide(before_record, part, planned, recording.hook_time):
             planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
         if LeftOut.NOT_STORABLE in planned.left_out:
             self._context.incidents.report("record_not_storable", "state", reason="no stored form")
         return planned
 
-    def _remember_deliveries(self, person: Person, unsent: Sequence[StateKey]) -> None:
-        """A delivery may come before its greeting is recorded, which does not name the person."""
+    def _left_out(self, part: RecordedPerson, stored: Mapping[StateKey, bytes]) -> RecordingPlan | None:
+        """The plan of a person of whom nothing is recorded; ``None`` for others."""
+        joined_to, test_users = part.joined_to, self._context.settings.test_users
+        if test_users and (
+            part.person.user_id in test_users or (joined_to is not None and joined_to.person.user_id in test_users)
+        ):
+            return RecordingPlan(left_out=[LeftOut.TEST_USER] * len(part.events))
+        if (suppression := suppression_of(part.suppressed_by(stored))) is not None:
+            return RecordingPlan(left_out=[suppression] * len(part.events))
+        if joined_to is None:
+            return None
+        if (because := joined_to.suppressed_by(stored)) is not None:
+            # They opted out before it was known that this is a reference to them.
+            return RecordingPlan(marks=[write(part.suppression_keys[0], because)])
+        return None if joined_to.answers.suppression is None else RecordingPlan()
+
+    def _remember_deliveries(self, part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None) -> bool:
+        """
+        A delivery may come before its greeting is recorded, which does not name the person. Returns whether there is
+        nothing but deliveries of what is no greeting, as most are.
+        """
+        keys = greeting_keys(part, event)
+        unsent = [key for key in keys if sent_from_bytes(stored.get(key)) is None]
         for key in unsent:
             if "mid:" in key[1]:
-                self._delivered[key] = person
+                self._delivered[key] = part.person
                 while len(self._delivered) > REMEMBERED_MIDS:
                     self._delivered.popitem(last=False)
+        return unsent == keys and part.is_only_delivery
 
     async def _ask_hooks(
         self, part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None, hook_time: HookTime
     ) -> None:
-        """Call the callables of the settings, where there are any, once for each person of a recording."""
-        if part.app.has_hooks and part.answers is NOT_ASKED:
-            is_known = bool(KnownState.from_bytes(stored.get(part.keys.known)).first_record)
-            with hook_time.running():
-                part.answers = await self._privacy.ask(part.app, part.person, event, is_known=is_known)
+        """Call the callables of the settings, once for each person of a recording."""
+        is_known = bool(KnownState.from_bytes(stored.get(part.keys.known)).first_record)
+        with hook_time.running():
+            part.answers = await self._privacy.ask(part.app, part.person, event, is_known=is_known)
 
-    async def _decide(self, part: RecordedPerson, planned: RecordingPlan, hook_time: HookTime) -> bool:
-        """Ask `before_record` about the records that it has not seen; returns whether it wants any of them changed."""
-        before_record = self._context.settings.before_record
+    async def _decide(
+        self,
+        before_record: Callable[[Record], Any],
+        part: RecordedPerson,
+        planned: RecordingPlan,
+        hook_time: HookTime,
+    ) -> bool:
+        """Ask about the records that it has not seen; returns whether it wants any of them changed."""
         new = [record for record in planned.records if record.id not in part.decisions]
-        if before_record is None or not new:
+        if not new:
             return False
         # At the same time, so that several that hang take no longer than one.
         with hook_time.running():

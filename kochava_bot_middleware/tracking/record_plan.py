@@ -61,14 +61,19 @@ class RecordingPlan:
     greetings_sent: int = 0
     channels: list[Channel] = attrs.field(factory=list)
 
-    def add(self, part: RecordingPlan) -> None:
-        """Add the plan of one person."""
-        self.records += part.records
-        self.timers += part.timers
-        self.marks += part.marks
-        self.left_out += part.left_out
-        self.greetings_sent += part.greetings_sent
-        self.channels += part.channels
+
+def joined_plans(parts: Sequence[RecordingPlan], marks: Sequence[Mark]) -> RecordingPlan:
+    """One plan of those of the people, which are used up, and of *marks*, which come first."""
+    plan = parts[0] if parts else RecordingPlan()
+    plan.marks[:0] = marks
+    for part in parts[1:]:
+        plan.records += part.records
+        plan.timers += part.timers
+        plan.marks += part.marks
+        plan.left_out += part.left_out
+        plan.greetings_sent += part.greetings_sent
+        plan.channels += part.channels
+    return plan
 
 
 def greeting_keys(part: RecordedPerson, event: Event | None) -> list[StateKey]:

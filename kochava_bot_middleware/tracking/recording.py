@@ -147,7 +147,10 @@ class RecordedPerson:
 
     def suppressed_by(self, stored: Mapping[StateKey, bytes]) -> bytes | None:
         """The stored value that says that they are suppressed, if any."""
-        return next((stored[key] for key in self.suppression_keys if key in stored), None)
+        for key in self.suppression_keys:
+            if key in stored:
+                return stored[key]
+        return None
 
     @property
     def is_only_delivery(self) -> bool:
