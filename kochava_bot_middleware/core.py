@@ -83,6 +83,7 @@ class Core:
         observer: Observer | None,
     ) -> None:
         self.observer: Observer | None = None
+        self._app_secrets = [secret.value for secret in settings.app_secrets]
         self.store: Store = store or settings.kept_in.make(clock)
         if observer is not None:
             self.observer = GuardedObserver(observer, clock)
@@ -100,10 +101,9 @@ class Core:
 
     def parse(self, raw_body: bytes | str | Mapping[str, Any], headers: Headers | None) -> list[Event]:
         """The events of a webhook, as of `KochavaMiddleware.parse`."""
-        secrets = self.context.settings.app_secrets
-        if secrets:
+        if self._app_secrets:
             raw_body = checked(raw_body, bytes, "pass the body as it was received: its signature is of these bytes")
-            verify_signature(raw_body, signature_of(headers or {}), [secret.value for secret in secrets])
+            verify_signature(raw_body, signature_of(headers or {}), self._app_secrets)
         report = self.context.incidents.report
         return list(iter_webhook(raw_body, on_skipped=lambda part: report("webhook_part_skipped", part)))
 
