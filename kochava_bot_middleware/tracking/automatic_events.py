@@ -176,10 +176,11 @@ def _facts(event: Event, *, handler: str | None, handled: bool) -> dict[str, Any
     if handler is not None:
         facts["handler"] = handler
     facts["handled"] = handled
-    if isinstance(event, MessageEvent) and event.attachments:
+    if not isinstance(event, MessageEvent):
+        facts.update(_figures(event))
+    elif event.attachments:
         types = (attachment.type for attachment in event.attachments)
         facts["attachment_types"] = ",".join(sorted({kind if kind in ATTACHMENT_TYPES else "other" for kind in types}))
-    facts.update(_figures(event))
     if event.referral is not None:
         facts.update(referral_data(referral_facts(event.referral)))
     return facts

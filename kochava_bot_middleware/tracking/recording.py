@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from types import MappingProxyType
@@ -148,7 +147,10 @@ class RecordedPerson:
 
     def suppressed_by(self, stored: Mapping[StateKey, bytes]) -> bytes | None:
         """The stored value that says that they are suppressed, if any."""
-        return next((stored[key] for key in self.suppression_keys if key in stored), None)
+        for key in self.suppression_keys:
+            if key in stored:
+                return stored[key]
+        return None
 
     @property
     def is_only_delivery(self) -> bool:
@@ -173,7 +175,7 @@ class Recording:
         greetings: Greetings to people whose id is not known yet (to a `user_ref`, a comment, or by a token), each with
             its app and what its first answer or delivery will name: ``mid:…``, ``user_ref:…``.
         usertime: When it happened; set by `complete`.
-        left_out: What was left out so far.
+        left_out: What was left out so far, each time by its reason.
         is_ignored: The automatic event is left out.
         is_open: Whether what is added now will still be written.
         is_complete: `complete` was called.
@@ -193,7 +195,7 @@ class Recording:
         self._own_part: RecordedPerson | None = None
         self.greetings: list[tuple[App, tuple[str, ...], Sent]] = []
         self.usertime = 0
-        self.left_out: Counter[str] = Counter()
+        self.left_out: list[str] = []
         self.is_ignored = False
         self.is_open = True
         self.is_complete = False
@@ -249,7 +251,7 @@ class Recording:
                 msg = f"identity {key!r} {reason}" if key else f"what is given as identities {reason}"
                 raise TrackingError(msg)
             self._context.incidents.report("identity_problem", key or "identities", reason=reason)
-            self.left_out[LeftOut.BAD_KEY] += 1
+            self.left_out.append(LeftOut.BAD_KEY)
         if clean:
             self._part(person, app).identities.update(clean)
 
@@ -285,9 +287,10 @@ class Recording:
         if self.handling is not None and self.person is not None and not self.without_event:
             self._add_event(self.handling, self.person)
         for part in self.people.values():
+            strict = part.app.events.strict
             for requested in part.events:
                 requested.id = self._id_of(requested, part)
-                requested.data = self._cleaned(requested, strict=part.app.events.strict)
+                requested.data = self._cleaned(requested, strict=strict)
 
     def _id_of(self, requested: RequestedEvent, part: RecordedPerson) -> str:
         """The same when an event is delivered and handled again; random for what is no event's, and has no own id."""
@@ -307,7 +310,7 @@ class Recording:
             # The person did nothing: what the Page read or reacted to says nothing about them.
             return
         # An event tracked for another person does not replace this one's.
-        named = any(
+        named = bool(self.people) and any(
             requested.person.user_id == person.user_id for part in self.people.values() for requested in part.events
         )
         automatic = None
@@ -345,7 +348,7 @@ class Recording:
         return self._own_part
 
     def _part_of(self, person: Person, app: App) -> RecordedPerson:
-        if self.event is not None and person.user_id in (self.event.user_ref, self.event.joined_user_ref):
+        if (event := self.event) is not None and person.user_id in (event.user_ref, event.joined_user_ref):
             # Whoever named them, perhaps before the event itself was added.
             person = attrs.evolve(person, is_by_reference=True)
         names = app.names_of(person)
@@ -380,9 +383,9 @@ class Recording:
             subject = f"{event.name}.{problem.key}" if problem.key else f"{event.name}: its data"
             self._context.incidents.report("event_data_problem", subject, reason=problem.reason)
             if problem.severity is Severity.DROPPED:
-                self.left_out[LeftOut.BAD_KEY] += 1
+                self.left_out.append(LeftOut.BAD_KEY)
         return data
 
     def _report_unreadable(self, event_name: str, error: Exception) -> None:
         self._context.incidents.report("event_data_unreadable", event_name, reason=type(error).__name__)
-        self.left_out[LeftOut.BAD_KEY] += 1
+        self.left_out.append(LeftOut.BAD_KEY)

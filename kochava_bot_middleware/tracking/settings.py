@@ -147,7 +147,13 @@ class KochavaSettings:
 
 @attrs.frozen(kw_only=True)
 class App:
-    """What applies to one Page, ready to use; `anonymous_links` are its SmartLinks without people's ids."""
+    """
+    What applies to one Page, ready to use.
+
+    Attributes:
+        anonymous_links: Its SmartLinks without people's ids.
+        has_hooks: Whether the settings have anything to ask about a person.
+    """
 
     app_id: str
     links: AppLinks
@@ -160,10 +166,10 @@ class App:
     privacy: PrivacySettings
     destination: Destination
     has_greeting: bool
+    has_hooks: bool = attrs.field(init=False)
 
-    @property
-    def has_hooks(self) -> bool:
-        """Whether the settings have anything to ask about a person."""
+    @has_hooks.default
+    def _has_hooks(self) -> bool:
         return self.privacy.consent is not None or self.device.is_given or self.install.mode != "off"
 
     def name_of(self, person: Person) -> str:
