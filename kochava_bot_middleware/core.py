@@ -71,6 +71,7 @@ class Core:
 
     Attributes:
         observer: Called at handlings, requests and commits.
+        is_off: Nothing is tracked.
     """
 
     def __init__(
@@ -89,15 +90,11 @@ class Core:
             self.observer = GuardedObserver(observer, clock)
             self.store = ObservedStore(self.store, self.observer, clock)
         self.context = TrackingContext(settings, store=self.store, clock=clock, link_provider=link_provider)
+        self.is_off = self.context.is_off
         self.privacy = Privacy(self.context)
         self.recorder = Recorder(self.context, self.privacy)
         self.sends = SendTracker(self.context, self.privacy, self.recorder)
         self.timers = GreetingTimers(self.context, self.recorder)
-
-    @property
-    def is_off(self) -> bool:
-        """Whether nothing is tracked."""
-        return self.context.is_off
 
     def parse(self, raw_body: bytes | str | Mapping[str, Any], headers: Headers | None) -> list[Event]:
         """The events of a webhook, as of `KochavaMiddleware.parse`."""
