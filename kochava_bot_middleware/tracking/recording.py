@@ -46,6 +46,7 @@ class RequestedEvent:
         usertime: When it happened, in whole seconds; ``None``: with the recording's event, or now.
         device_ids: Further ids of the person, by name.
         is_named: The author named it; it carries the person's referral. Else it is the automatic event.
+        is_clean: `data` is clean already.
         person: It is about them; set, like what follows, by the recording.
         ordinal: Which of the person's events of this name it is, while an event is handled.
         id: Of its record.
@@ -60,6 +61,7 @@ class RequestedEvent:
     page_id: str | None = None
     channel: Channel | None = None
     is_named: bool = True
+    is_clean: bool = False
     person: Person = attrs.field(init=False)
     ordinal: int = attrs.field(init=False)
     id: str = attrs.field(init=False)
@@ -290,7 +292,8 @@ class Recording:
             strict = part.app.events.strict
             for requested in part.events:
                 requested.id = self._id_of(requested, part)
-                requested.data = self._cleaned(requested, strict=strict)
+                if not requested.is_clean:
+                    requested.data = self._cleaned(requested, strict=strict)
 
     def _id_of(self, requested: RequestedEvent, part: RecordedPerson) -> str:
         """The same when an event is delivered and handled again; random for what is no event's, and has no own id."""
@@ -319,8 +322,8 @@ class Recording:
                 event, handler=handling.handler, handled=handling.handled, settings=app.events, named=named
             )
         if automatic is not None:
-            name, data = automatic
-            requested = RequestedEvent(name=name, data=data, is_named=False)
+            name, data, is_clean = automatic
+            requested = RequestedEvent(name=name, data=data, is_named=False, is_clean=is_clean)
             requested.person = person
             self._part(person, app).events.append(requested)
         signal = signal_of(event, self._began_at) if app.has_greeting else None
