@@ -117,6 +117,20 @@ class Core:
         await self.sends.end(sending, answer)
         return answer
 
+    def joins_host(self) -> bool:
+        """
+        Make what is done from now on a part of the commit of the host, which handles one event; False where there is
+        more to do, see `handling`.
+        """
+        handlings = current_handlings()
+        if len(handlings) != 1 or self.observer is not None or self.is_off:
+            return False
+        (handling,) = handlings
+        if handling.store is not self.store or self.recorder.current() is not None:
+            return False
+        self.recorder.join(handling)
+        return True
+
     @contextmanager
     def handling(
         self, event: Event, handler: str | None = None, *, is_current: bool = False

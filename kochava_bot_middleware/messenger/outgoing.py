@@ -93,6 +93,9 @@ class Recipient:
                 recipient = None
         if not isinstance(recipient, Mapping):
             return cls(user_id=id_text(body.get("psid")))
+        if len(recipient) == 1 and "id" in recipient:
+            # Nearly all are, and the recipient of a send is read several times.
+            return cls(user_id=id_text(recipient["id"]))
         fields = {name: id_text(recipient.get(key)) for name, key in _RECIPIENT_KEYS.items()}
         if not recipient.get("notification_messages_token"):
             fields["token"] = id_text(recipient.get("notification_message_token"))

@@ -182,22 +182,20 @@ class App:
 
 
 class Apps:
-    """The app of each Page."""
+    """
+    The app of each Page.
+
+    Attributes:
+        trackers: The names of all trackers, of whichever Page.
+        own_keys: The names of ids of Messenger and Instagram, of whichever Page.
+    """
 
     def __init__(self, settings: KochavaSettings, catalogue: Catalogue | None = None) -> None:
         self._catalogue = catalogue
         self._default = _app(settings, None, PageOverrides(), catalogue)
         self._of_page = {page_id: _app(settings, page_id, page, catalogue) for page_id, page in settings.pages.items()}
-
-    @property
-    def trackers(self) -> frozenset[str]:
-        """The names of all trackers, of whichever Page."""
-        return frozenset(name for app in self for name in app.destination.trackers)
-
-    @property
-    def own_keys(self) -> frozenset[str]:
-        """The names of ids of Messenger and Instagram, of whichever Page."""
-        return frozenset().union(*(app.identity.own_keys for app in self))
+        self.trackers = frozenset(name for app in self for name in app.destination.trackers)
+        self.own_keys: frozenset[str] = frozenset().union(*(app.identity.own_keys for app in self))
 
     def of(self, page_id: str | None) -> App:
         """What applies to a Page; the settings at the top apply to every Page without overrides."""
