@@ -286,7 +286,7 @@ class RecordingPlanner:
         # At the same time, so that several that hang take no longer than one.
         with hook_time.running():
             decisions = await asyncio.gather(*(self._decision(before_record, record) for record in new))
-        part.decisions.update(zip((record.id for record in new), decisions, strict=True))
+        part.decisions = {**part.decisions, **dict(zip([record.id for record in new], decisions, strict=True))}
         return any(decision is not None for decision in decisions)
 
     async def _decision(

@@ -87,11 +87,10 @@ def greeting_keys(part: RecordedPerson, event: Event | None) -> list[StateKey]:
 
 def reads_referral(part: RecordedPerson, event: Event | None) -> bool:
     """Whether it matters, or changes, what led this person here."""
-    if part.app.events.attach_referral == "off" and not part.app.greeting.no_click_after_refs:
+    comes_here = part.referrals or part.comments or part.user_refs or (event is not None and event.referral is not None)
+    if not (comes_here or part.signals or any(requested.is_named for requested in part.events)):
         return False
-    if part.signals or part.referrals or part.comments or part.user_refs:
-        return True
-    return (event is not None and event.referral is not None) or any(requested.is_named for requested in part.events)
+    return part.app.events.attach_referral != "off" or bool(part.app.greeting.no_click_after_refs)
 
 
 def plan_person(
@@ -124,9 +123,9 @@ class _PersonPlanning:
     event: Event | None
     usertime: int
     now: float
-    plan: RecordingPlan = attrs.field(factory=RecordingPlan)
-    changes: list[Mark] = attrs.field(factory=list)
-    events: list[RequestedEvent] = attrs.field(factory=list)
+    plan: RecordingPlan = attrs.field(factory=RecordingPlan, init=False)
+    changes: list[Mark] = attrs.field(factory=list, init=False)
+    events: list[RequestedEvent] = attrs.field(init=False)
 
     def planned(self) -> RecordingPlan:
         part, plan, stored = self.part, self.plan, self.stored
