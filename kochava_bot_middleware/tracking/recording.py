@@ -29,7 +29,7 @@ from .consent import NOT_ASKED, Drop, HookAnswers
 from .funnel import Delivered, Sent, Signal
 from .people import Person, clean_identities, person_of, record_id, usertime_of
 from .settings import App, TrackingContext
-from .state import Keys, StateKey
+from .state import Keys, StateKey, comment_key
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -153,6 +153,15 @@ class RecordedPerson:
             if key in stored:
                 return stored[key]
         return None
+
+    @property
+    def further_referral_keys(self) -> list[StateKey]:
+        """Of the state entries that may say what led them here, beside their own."""
+        keys = [joined.referral for joined in self.user_refs] if self.user_refs else []
+        if self.comments:
+            prefix = self.keys.prefix
+            keys += [comment_key(self.app.app_id, comment_id, prefix) for comment_id in self.comments]
+        return keys
 
     @property
     def is_only_delivery(self) -> bool:
@@ -331,13 +340,13 @@ class Recording:
             requested = RequestedEvent(name=name, data=data, is_named=False, is_clean=is_clean)
             requested.person = person
             self._part(person, app).events.append(requested)
+        elif event.referral is not None or event.is_by_reference or app.install.is_entry(event):
+            self._part(person, app)
         signal = signal_of(event, self._began_at) if app.has_greeting else None
         if signal is not None:
             # It was there before anything that its handler sent.
             part = self._part(person, app)
             part.signals = [signal, *part.signals]
-        if event.referral is not None or event.is_by_reference or app.install.is_entry(event):
-            self._part(person, app)
         if event.joined_user_ref is not None and not event.standby:
             self._join(person, event.joined_user_ref, app)
 
