@@ -69,12 +69,15 @@ class _Group:
 
     async def join(self, unit: Unit) -> Committed | None:
         """Add *unit*, if it can be part of the whole; returns what became of the whole, as far as it concerns it."""
-        # Conditions look at what was before the unit, so two changes of one state entry cannot be one.
-        keys = {mark.key for mark in unit.marks}
-        if len(self.units) >= MOST_JOINED or unit.lease != self._lease or not keys.isdisjoint(self._keys):
+        if len(self.units) >= MOST_JOINED or unit.lease is not self._lease:
             return None
+        if unit.marks:
+            # Conditions look at what was before the unit, so two changes of one state entry cannot be one.
+            keys = {mark.key for mark in unit.marks}
+            if not keys.isdisjoint(self._keys):
+                return None
+            self._keys |= keys
         self.units.append(unit)
-        self._keys |= keys
         waiter: asyncio.Future[Committed | None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         committed = await waiter
@@ -99,10 +102,13 @@ class _Group:
 
 def _part_of(committed: Committed, unit: Unit, *, is_first: bool = False) -> Committed:
     """What of the answer concerns *unit*; the first one's has what was leased."""
-    repeated = tuple(entry.id for entry in unit.appends if entry.id in committed.repeated)
+    appended, repeated = [entry.id for entry in unit.appends], []
+    if committed.repeated:
+        repeated = [entry_id for entry_id in appended if entry_id in committed.repeated]
+        appended = [entry_id for entry_id in appended if entry_id not in repeated]
     return Committed(
         verdict=committed.verdict,
-        appended=tuple(entry.id for entry in unit.appends if entry.id not in repeated),
-        repeated=repeated,
+        appended=tuple(appended),
+        repeated=tuple(repeated),
         leased=committed.leased if is_first else (),
     )
