@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from ..clock import time_digits
 from ..messenger.events import Channel, Event
 from ..messenger.parsing.webhook import parse_item
 from ..store.records import Entry, Queue
@@ -19,8 +20,8 @@ class CorruptEntry(ValueError):
 
 
 def id_of(event: Event) -> str:
-    """The entry's id: the same for each delivery of *event*."""
-    return f"inbox/{event.key}"
+    """The entry's id: the same for each delivery of *event*, whose time is that of what happened."""
+    return f"inbox/{time_digits(event.timestamp)}/{event.key}"
 
 
 def entry_of(event: Event, now: float, request: Any = None) -> Entry:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..arguments import (
     optional_id,
     optional_time,
 )
+from ..clock import time_digits
 from ..exceptions import TrackingError
 from ..handling import Handling, current_handlings
 from ..hooks import HookTime
@@ -315,10 +316,13 @@ class Recording:
         if requested.track_id is not None:
             return record_id(app_id, "track", name, requested.track_id)
         if self.event is None:
-            return uuid.uuid4().hex
+            return time_digits(datetime.fromtimestamp(self.usertime, UTC)) + uuid.uuid4().hex
+        digits = time_digits(self.event.timestamp)
         if not requested.is_named:
-            return record_id(app_id, "automatic", page_id, self.event.key)
-        return record_id(app_id, Engagement.kind, page_id, part.keys.name, self.event.key, name, requested.ordinal)
+            return digits + record_id(app_id, "automatic", page_id, self.event.key)
+        return digits + record_id(
+            app_id, Engagement.kind, page_id, part.keys.name, self.event.key, name, requested.ordinal
+        )
 
     def _add_event(self, handling: Handling, person: Person) -> None:
         """Add the event being handled: its automatic event, its signal, its referral."""

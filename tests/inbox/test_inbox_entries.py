@@ -28,6 +28,16 @@ def test_event_comes_back_as_it_was(name: str, about: str, page_id: str | None) 
     assert (event, event.key) == (again, again.key)
 
 
+def test_ids_of_later_events_sort_later() -> None:
+    """So what is stored together is on few pages of an index, however much is stored."""
+    items = [{**ITEMS["message"], "timestamp": 1_700_000_000_000 + number} for number in range(5)]
+    for number, item in enumerate(items):
+        item["message"] = {"mid": f"m_{number}", "text": "hello"}
+    ids = [id_of(event) for item in items for event in parse_webhook(webhook(item))]
+
+    assert sorted(ids) == ids
+
+
 @pytest.mark.parametrize("name", ["message", "postback"])
 def test_standby_comes_back(name: str) -> None:
     """Else a handler would answer in a thread that another app owns."""

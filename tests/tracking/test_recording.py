@@ -160,6 +160,32 @@ async def test_ids_are_the_same_when_an_event_is_handled_again() -> None:
     assert first == [record.id for record in await bot.records()]
 
 
+@pytest.mark.parametrize("named", [True, False])
+async def test_ids_of_later_events_sort_later(named: bool) -> None:
+    """So what is stored together is on few pages of an index, however much is stored."""
+    bot = tracked_bot()
+
+    async def handler(_event: Event) -> None:
+        if named:
+            await bot.kochava.track("Bid")
+
+    for _ in range(5):
+        await bot.handle(bot.message(), handler)
+        await bot.clock.advance(0.002)
+    ids = [record.id for record in await bot.records()]
+    assert sorted(ids) == ids
+
+
+async def test_ids_of_later_calls_outside_of_handling_sort_later() -> None:
+    """Likewise, by the second of the call."""
+    bot = tracked_bot()
+    for _ in range(5):
+        await bot.kochava.track("Bid", user_id=USER_ID)
+        await bot.clock.advance(1)
+    ids = [record.id for record in await bot.records()]
+    assert sorted(ids) == ids
+
+
 async def test_a_task_that_outlives_the_handling_commits_by_itself() -> None:
     """It belongs to no event any more, so it names the person."""
     bot = tracked_bot()
