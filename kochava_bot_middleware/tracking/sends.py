@@ -27,7 +27,7 @@ from ..telemetry.counts import LeftOut
 from .automatic_events import referral_facts
 from .funnel import Sent, offers_of
 from .greeting import creative_of, current_greeting, mark_of, tracker_of
-from .links.rewriting import AppLinks, Rewritten, context_of, is_routed, rewrite
+from .links.rewriting import AppLinks, Rewritten, context_of, has_no_links, is_routed, rewrite
 from .people import Person, record_id
 from .privacy import Privacy
 from .recorder import Recorder
@@ -205,7 +205,7 @@ class SendTracker:
     async def _rewritten(self, outgoing: Outgoing, *, at_once: bool) -> Outgoing:
         """*outgoing* with SmartLinks, or as it is when something goes wrong."""
         app = self._context.apps.of(outgoing.page_id)
-        if not app.links.is_active:
+        if not app.links.is_active or has_no_links(outgoing.body, app.links):
             return outgoing
         try:
             if app.links.catalogue is not None:
