@@ -29,7 +29,7 @@ from .consent import NOT_ASKED, Drop
 from .counting import Counting
 from .people import Person
 from .privacy import Privacy
-from .record_plan import RecordingPlan, greeting_keys, joined_plans, plan_person, reads_referral
+from .record_plan import RecordingPlan, greeting_keys, joined_plans, plan_person
 from .recording import RecordedPerson, Recording
 from .settings import App, TrackingContext
 from .state import (
@@ -286,7 +286,7 @@ class RecordingPlanner:
         # At the same time, so that several that hang take no longer than one.
         with hook_time.running():
             decisions = await asyncio.gather(*(self._decision(before_record, record) for record in new))
-        part.decisions.update(zip((record.id for record in new), decisions, strict=True))
+        part.decisions = {**part.decisions, **dict(zip([record.id for record in new], decisions, strict=True))}
         return any(decision is not None for decision in decisions)
 
     async def _decision(
@@ -367,10 +367,8 @@ def _keys_to_read(part: RecordedPerson, event: Event | None) -> list[StateKey]:
     """The state entries that the plan of one person needs."""
     keys = part.keys
     wanted = [*part.suppression_keys, keys.known]
-    if reads_referral(part, event):
-        wanted.append(keys.referral)
-        wanted += [comment_key(part.app.app_id, comment_id, keys.prefix) for comment_id in part.comments]
-        wanted += [joined.referral for joined in part.user_refs]
+    if part.app.uses_referrals and _concerns_referral(part, event):
+        wanted += [keys.referral, *part.further_referral_keys]
     if part.person.is_assumed and part.person.page_id is not None:
         wanted.append(channel_key(part.person.page_id, keys.prefix))
     if part.events or part.identities or part.app.install.is_entry(event):
@@ -378,6 +376,13 @@ def _keys_to_read(part: RecordedPerson, event: Event | None) -> list[StateKey]:
     if part.signals:
         wanted += [keys.funnel, page_key(part.person.page_id, keys.prefix), *greeting_keys(part, event)]
     return wanted
+
+
+def _concerns_referral(part: RecordedPerson, event: Event | None) -> bool:
+    """Whether it matters, or changes, what led this person here."""
+    if part.signals or part.referrals or part.comments or part.user_refs:
+        return True
+    return (event is not None and event.referral is not None) or any(requested.is_named for requested in part.events)
 
 
 def _person_as_known(part: RecordedPerson, stored: Mapping[StateKey, bytes]) -> Person:

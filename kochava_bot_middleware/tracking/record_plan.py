@@ -29,7 +29,6 @@ from .state import (
     StateKey,
     Timer,
     change,
-    comment_key,
     create,
     greeting_key,
     page_key,
@@ -85,15 +84,6 @@ def greeting_keys(part: RecordedPerson, event: Event | None) -> list[StateKey]:
     return [greeting_key(part.app.app_id, name, part.keys.prefix) for name in names]
 
 
-def reads_referral(part: RecordedPerson, event: Event | None) -> bool:
-    """Whether it matters, or changes, what led this person here."""
-    if part.app.events.attach_referral == "off" and not part.app.greeting.no_click_after_refs:
-        return False
-    if part.signals or part.referrals or part.comments or part.user_refs:
-        return True
-    return (event is not None and event.referral is not None) or any(requested.is_named for requested in part.events)
-
-
 def plan_person(
     part: RecordedPerson, stored: Mapping[StateKey, bytes], *, event: Event | None, usertime: int, now: float
 ) -> RecordingPlan:
@@ -124,9 +114,9 @@ class _PersonPlanning:
     event: Event | None
     usertime: int
     now: float
-    plan: RecordingPlan = attrs.field(factory=RecordingPlan)
-    changes: list[Mark] = attrs.field(factory=list)
-    events: list[RequestedEvent] = attrs.field(factory=list)
+    plan: RecordingPlan = attrs.field(factory=RecordingPlan, init=False)
+    changes: list[Mark] = attrs.field(factory=list, init=False)
+    events: list[RequestedEvent] = attrs.field(init=False)
 
     def planned(self) -> RecordingPlan:
         part, plan, stored = self.part, self.plan, self.stored
@@ -138,7 +128,7 @@ class _PersonPlanning:
         self.events = part.events
         if part.decisions:
             self.events = [each for each in part.events if not self._is_dropped(each.id)]
-        came_by = self._referrals() if reads_referral(part, self.event) else NO_REFERRAL
+        came_by = self._referrals()
         known = self._plan_records(known, came_by)
         if signals and part.app.has_greeting:
             self._plan_greetings(signals, came_by)
@@ -191,19 +181,20 @@ class _PersonPlanning:
 
     def _referrals(self) -> ReferralState:
         """What led the person here, the event being handled included."""
-        part, stored, settings = self.part, self.stored, self.part.app.events
+        part, stored = self.part, self.stored
+        if not part.app.uses_referrals:
+            return NO_REFERRAL
         state = before = ReferralState.from_bytes(stored.get(part.keys.referral))
-        others = [joined.referral for joined in part.user_refs]
-        others += [comment_key(part.app.app_id, comment_id, part.keys.prefix) for comment_id in part.comments]
-        for other in (ReferralState.from_bytes(stored.get(key)) for key in others):
+        for key in part.further_referral_keys:
+            other = ReferralState.from_bytes(stored.get(key))
             state = state.with_referral(other.last, other.last_at)
         for facts, at in part.referrals:
             state = state.with_referral(facts, at)
-        if self.event is not None:
+        if self.event is not None and self.event.referral is not None:
             at = self.now if self.event.timestamp is None else self.event.timestamp.timestamp()
             state = state.with_referral(referral_facts(self.event.referral), at)
         if state is not before and state != before and (value := self._form_of(state)) is not None:
-            keep = settings.referral_seconds
+            keep = part.app.events.referral_seconds
             self.changes.append(change(part.keys.referral, value, stored, expires_after_seconds=keep))
         return state
 

@@ -153,6 +153,7 @@ class App:
     Attributes:
         anonymous_links: Its SmartLinks without people's ids.
         has_hooks: Whether the settings have anything to ask about a person.
+        uses_referrals: Whether it matters what led a person here.
     """
 
     app_id: str
@@ -167,10 +168,15 @@ class App:
     destination: Destination
     has_greeting: bool
     has_hooks: bool = attrs.field(init=False)
+    uses_referrals: bool = attrs.field(init=False)
 
     @has_hooks.default
     def _has_hooks(self) -> bool:
         return self.privacy.consent is not None or self.device.is_given or self.install.mode != "off"
+
+    @uses_referrals.default
+    def _uses_referrals(self) -> bool:
+        return self.events.attach_referral != "off" or bool(self.greeting.no_click_after_refs)
 
     def name_of(self, person: Person) -> str:
         """The id under which Kochava knows *person*."""
