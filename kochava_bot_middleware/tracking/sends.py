@@ -7,9 +7,8 @@ User and Page come from the send itself; the handling says only the cause.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar, Token
 from typing import Any
 
 import attrs
@@ -41,7 +40,7 @@ REMEMBERED_PEOPLE = 10_000
 @attrs.define(kw_only=True, eq=False)
 class Sending:
     """
-    A send under way.
+    A send. Within its context it is with its sender, where its message is not tracked again.
 
     Attributes:
         tracker: Which middleware's it is.
@@ -60,6 +59,14 @@ class Sending:
     handling: Handling | None
     outer: Sending | None = None
     is_open: bool = True
+    _token: Token[Sending | None] = attrs.field(init=False)
+
+    def __enter__(self) -> None:
+        self._token = _sending.set(self)
+
+    def __exit__(self, *_error: object) -> None:
+        self.is_open = False
+        _sending.reset(self._token)
 
 
 _sending: ContextVar[Sending | None] = ContextVar("kochava_bot_sending", default=None)
@@ -166,16 +173,6 @@ class SendTracker:
         sent = await self._rewritten(outgoing, at_once=at_once)
         began_at = self._context.clock.now()
         return Sending(tracker=self, outgoing=outgoing, sent=sent, began_at=began_at, handling=handling, outer=outer)
-
-    @contextmanager
-    def under_way(self, sending: Sending) -> Iterator[None]:
-        """While *sending* is with its sender, its message is not tracked again."""
-        token = _sending.set(sending)
-        try:
-            yield
-        finally:
-            sending.is_open = False
-            _sending.reset(token)
 
     def end_later(self, sending: Sending, answer: Any) -> None:
         """As `end`, in the background of the running loop."""
