@@ -109,7 +109,7 @@ class Core:
         sending = None if self.is_off else await self.sends.begin(outgoing)
         if sending is None:
             return await call(outgoing)
-        with self.sends.under_way(sending):
+        with sending:
             answer = await call(sending.sent)
         await self.sends.end(sending, answer)
         return answer

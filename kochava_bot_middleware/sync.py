@@ -189,7 +189,7 @@ class SyncKochava(CallsAtOnce):
             )
         if sending is None:
             return call(outgoing.body)
-        with sends.under_way(sending):
+        with sending:
             answer = call(sending.sent.body)
         if is_here:
             sends.end_later(sending, answer)

@@ -7,9 +7,8 @@ User and Page come from the send itself; the handling says only the cause.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar, Token
 from typing import Any
 
 import attrs
@@ -27,7 +26,7 @@ from ..telemetry.counts import LeftOut
 from .automatic_events import referral_facts
 from .funnel import Sent, offers_of
 from .greeting import creative_of, current_greeting, mark_of, tracker_of
-from .links.rewriting import AppLinks, Rewritten, context_of, is_routed, rewrite
+from .links.rewriting import AppLinks, Rewritten, context_of, has_no_links, is_routed, rewrite
 from .people import Person, record_id
 from .privacy import Privacy
 from .recorder import Recorder
@@ -41,7 +40,7 @@ REMEMBERED_PEOPLE = 10_000
 @attrs.define(kw_only=True, eq=False)
 class Sending:
     """
-    A send under way.
+    A send. Within its context it is with its sender, where its message is not tracked again.
 
     Attributes:
         tracker: Which middleware's it is.
@@ -60,6 +59,14 @@ class Sending:
     handling: Handling | None
     outer: Sending | None = None
     is_open: bool = True
+    _token: Token[Sending | None] = attrs.field(init=False)
+
+    def __enter__(self) -> None:
+        self._token = _sending.set(self)
+
+    def __exit__(self, *_error: object) -> None:
+        self.is_open = False
+        _sending.reset(self._token)
 
 
 _sending: ContextVar[Sending | None] = ContextVar("kochava_bot_sending", default=None)
@@ -167,16 +174,6 @@ class SendTracker:
         began_at = self._context.clock.now()
         return Sending(tracker=self, outgoing=outgoing, sent=sent, began_at=began_at, handling=handling, outer=outer)
 
-    @contextmanager
-    def under_way(self, sending: Sending) -> Iterator[None]:
-        """While *sending* is with its sender, its message is not tracked again."""
-        token = _sending.set(sending)
-        try:
-            yield
-        finally:
-            sending.is_open = False
-            _sending.reset(token)
-
     def end_later(self, sending: Sending, answer: Any) -> None:
         """As `end`, in the background of the running loop."""
         self._recorder.in_background(self.end(sending, answer))
@@ -205,7 +202,7 @@ class SendTracker:
     async def _rewritten(self, outgoing: Outgoing, *, at_once: bool) -> Outgoing:
         """*outgoing* with SmartLinks, or as it is when something goes wrong."""
         app = self._context.apps.of(outgoing.page_id)
-        if not app.links.is_active:
+        if not app.links.is_active or has_no_links(outgoing.body, app.links):
             return outgoing
         try:
             if app.links.catalogue is not None:
