@@ -150,12 +150,12 @@ class RecordingPlanner:
             counts.left_out[LeftOut.IGNORED] += 1
         if committed is None:
             return
-        new = [record for record in plan.records if record.id in committed.appended]
+        records = {record.id: record for record in plan.records}
+        new = [records[entry_id] for entry_id in committed.appended if entry_id in records]
         for record in new:
             counts.recorded[record.kind] += 1
         if committed.set_aside:
-            set_aside = sum(record.id in committed.set_aside for record in plan.records)
-            counts.left_out[LeftOut.NOT_STORABLE] += set_aside
+            counts.left_out[LeftOut.NOT_STORABLE] += sum(entry_id in records for entry_id in committed.set_aside)
         if new or any(timer.id in committed.appended for timer in plan.timers):
             self._on_recorded({record.queue for record in new})
 
