@@ -91,7 +91,7 @@ class RecordingPlanner:
                 await self._identify_on_linking(recording, event)
             recording.complete()
         marks = self._marks_of(recording, event)
-        parts = recording.people.values()
+        parts = list(recording.people.values())
         keys: list[StateKey] = []
         for part in parts:
             keys += _keys_to_read(part, _event_of(part, recording))
