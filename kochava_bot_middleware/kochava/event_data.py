@@ -29,6 +29,7 @@ from .standard import (
 
 _MIN_INT, _MAX_INT = -(2**63), 2**63 - 1
 _DEEPEST = 20
+_LONGEST_REMEMBERED = 100
 _NOT_FINITE = "is not a finite number"
 # Also the text of a Decimal that has no exact float.
 _AMOUNT = re.compile(r"[+-]?\d+(\.\d+)?(E[+-]?\d+)?", re.ASCII)
@@ -75,7 +76,7 @@ def clean_event_name(name: str, *, strict: bool) -> tuple[str, tuple[Problem, ..
 
     A leading underscore seems to mark Kochava's own names (``_install``), but is not forbidden by the documentation.
     """
-    clean, problems = _clean_name(name)
+    clean, problems = _clean_name_again(name) if len(name) <= _LONGEST_REMEMBERED else _clean_name(name)
     if strict:
         for problem in problems:
             if problem.severity is Severity.WRONG:
@@ -84,7 +85,6 @@ def clean_event_name(name: str, *, strict: bool) -> tuple[str, tuple[Problem, ..
     return clean, problems
 
 
-@functools.lru_cache(maxsize=1024)
 def _clean_name(name: str) -> tuple[str, tuple[Problem, ...]]:
     clean = name if name.isascii() else name.encode("utf-8", "replace").decode()
     if clean != name:
@@ -96,6 +96,10 @@ def _clean_name(name: str) -> tuple[str, tuple[Problem, ...]]:
         reason = "its name begins with an underscore, as Kochava's own do"
         return clean, (Problem(key="", reason=reason, severity=Severity.DOUBTFUL),)
     return clean, ()
+
+
+_clean_name_again = functools.lru_cache(maxsize=1024)(_clean_name)
+"""Names are few, and come again and again."""
 
 
 def clean_event_data(data: Any, *, strict: bool, event_name: str = "") -> tuple[Any, tuple[Problem, ...]]:

@@ -44,7 +44,7 @@ class NoSmartLink(enum.StrEnum):
     """A raw part of the address would end or change what the template itself says."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class LinkContext:
     """
     Values of the placeholders of a message; ``None`` or empty when unknown.

@@ -44,7 +44,7 @@ MESSAGE_KEYS = frozenset(("text", "attachment", "attachments", "quick_replies"))
 """Keys of a message, none of which a Send API body has."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class Recipient:
     """
     The recipient of a body; at most one of the fields is set. All ``None``: a call for the whole Page.
@@ -258,7 +258,7 @@ def _name(_instance: Any, attribute: Any, value: object) -> None:
     text_or_none(attribute.name, value)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class Outgoing:
     """
     What a send middleware is given. Change it with `attrs.evolve`; never write into `body`.

@@ -221,9 +221,12 @@ def _shares_its_element(holder: Mapping[str, Any]) -> bool:
     if not isinstance(buttons, (list, tuple)):
         return False
     for button in buttons:
-        if type(button) is dict and button.get("type") == "web_url":
-            continue
-        members = members_of(button) or {}
-        if value_of(members.get("type")) == "element_share" and not members.get("share_contents"):
+        if type(button) is dict:
+            members: Mapping[str, Any] = button
+            button_type = button.get("type")
+        else:
+            members = members_of(button) or {}
+            button_type = value_of(members.get("type"))
+        if button_type == "element_share" and not members.get("share_contents"):
             return True
     return False

@@ -237,9 +237,17 @@ class SqliteWriter:
         return results
 
     def _results_of_batch(self, connection: sqlite3.Connection, batch: Sequence[_Operation]) -> list[_Result]:
-        recalls = [operation for operation in batch if isinstance(operation, _Recall)]
+        recalls: list[_Recall] = []
+        writes: list[_Write] = []
+        reads: list[_Task] = []
+        for operation in batch:
+            if isinstance(operation, _Recall):
+                recalls.append(operation)
+            elif operation.writes:
+                writes.append(operation)
+            elif isinstance(operation, _Task):
+                reads.append(operation)
         results = self._recall(connection, recalls) if recalls else []
-        writes = [operation for operation in batch if not isinstance(operation, _Recall) and operation.writes]
         if not self._reserve.is_held and not self._reserve.restore():
             # What is left of the disk is for what empties the store.
             needed = f"{self._reserve.needed_bytes >> 20} MB"
@@ -257,7 +265,6 @@ class SqliteWriter:
                 else:
                     # One of them is the cause; alone, the others go through.
                     results += [self._transact_alone(connection, operation) for operation in writes]
-        reads = [operation for operation in batch if isinstance(operation, _Task) and not operation.writes]
         return results + [self._read(connection, read) for read in reads]
 
     def _recall(self, connection: sqlite3.Connection, recalls: Sequence[_Recall]) -> list[_Result]:
@@ -293,8 +300,10 @@ class SqliteWriter:
                 connection, units, now, new_token=self.new_token, dedupe_seconds=self._settings.dedupe_seconds
             )
             results = [(commit.future, answer, None) for commit, answer in zip(commits, answers, strict=True)]
-        tasks = [operation for operation in writes if isinstance(operation, _Task)]
-        return results + [(task.future, task.query(connection, now), None) for task in tasks]
+        for operation in writes:
+            if isinstance(operation, _Task):
+                results.append((operation.future, operation.query(connection, now), None))
+        return results
 
     def _transact_alone(self, connection: sqlite3.Connection, operation: _Write) -> _Result:
         try:
@@ -355,12 +364,11 @@ class SqliteWriter:
             self._watch.closed()
 
 
-def _return(results: Iterable[_Result]) -> None:
+def _return(results: Sequence[_Result]) -> None:
     """Set the futures, with one call to each event loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Result]] = {}
-    for result in results:
-        by_loop.setdefault(result[0].get_loop(), []).append(result)
-    for loop, of_loop in by_loop.items():
+    loops = {future.get_loop() for future, _, _ in results}
+    for loop in loops:
+        of_loop = results if len(loops) == 1 else [result for result in results if result[0].get_loop() is loop]
         # In a loop that was closed nobody waits any more.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(_resolve, of_loop)
