@@ -382,7 +382,13 @@ def _concerns_referral(part: RecordedPerson, event: Event | None) -> bool:
     """Whether it matters, or changes, what led this person here."""
     if part.signals or part.referrals or part.comments or part.user_refs:
         return True
-    return (event is not None and event.referral is not None) or any(requested.is_named for requested in part.events)
+    if event is not None and event.referral is not None:
+        return True
+    # A generator costs more than all else here: 2 % of the planning of an event.
+    for requested in part.events:  # noqa: SIM110
+        if requested.is_named:
+            return True
+    return False
 
 
 def _person_as_known(part: RecordedPerson, stored: Mapping[StateKey, bytes]) -> Person:
