@@ -173,8 +173,9 @@ def _clean_mapping(data: Mapping[Any, Any], problems: list[Problem]) -> dict[str
 
 
 _VALUE_CHECKED = frozenset({"currency", *REVENUE_KEYS})
+
 _OWN_KEYS = set[str]()
-"""Keys that were looked at before: they are not Kochava's, and not meant to be."""
+"""Keys that came before, of which neither the spelling nor the value is to be checked."""
 
 _MOST_OWN_KEYS = 1000
 _LONGEST_OWN_KEY = 60

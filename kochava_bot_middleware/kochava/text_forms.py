@@ -131,7 +131,7 @@ def _from_base64(run: str) -> bytes:
 def _from_base32(run: str) -> bytes:
     whole = run[: len(run) - (len(run) % 8 in (1, 3, 6))]
     bits = 5 * len(whole)
-    # As `base64.b32decode`, which takes four times as long.
+    # As `base64.b32decode`, which takes three times as long.
     return (int(whole.translate(_DIGITS_OF_32), 32) >> bits % 8).to_bytes(bits // 8, "big")
 
 

@@ -91,7 +91,7 @@ class RecordingPlanner:
                 await self._identify_on_linking(recording, event)
             recording.complete()
         marks = self._marks_of(recording, event)
-        parts = recording.people.values()
+        parts = list(recording.people.values())
         keys: list[StateKey] = []
         for part in parts:
             keys += _keys_to_read(part, _event_of(part, recording))
@@ -150,12 +150,12 @@ class RecordingPlanner:
             counts.left_out[LeftOut.IGNORED] += 1
         if committed is None:
             return
-        new = [record for record in plan.records if record.id in committed.appended]
+        records = {record.id: record for record in plan.records}
+        new = [records[entry_id] for entry_id in committed.appended if entry_id in records]
         for record in new:
             counts.recorded[record.kind] += 1
         if committed.set_aside:
-            set_aside = sum(record.id in committed.set_aside for record in plan.records)
-            counts.left_out[LeftOut.NOT_STORABLE] += set_aside
+            counts.left_out[LeftOut.NOT_STORABLE] += sum(entry_id in records for entry_id in committed.set_aside)
         if new or any(timer.id in committed.appended for timer in plan.timers):
             self._on_recorded({record.queue for record in new})
 
@@ -382,7 +382,13 @@ def _concerns_referral(part: RecordedPerson, event: Event | None) -> bool:
     """Whether it matters, or changes, what led this person here."""
     if part.signals or part.referrals or part.comments or part.user_refs:
         return True
-    return (event is not None and event.referral is not None) or any(requested.is_named for requested in part.events)
+    if event is not None and event.referral is not None:
+        return True
+    # A generator costs more than all else here: 2 % of the planning of an event.
+    for requested in part.events:  # noqa: SIM110
+        if requested.is_named:
+            return True
+    return False
 
 
 def _person_as_known(part: RecordedPerson, stored: Mapping[StateKey, bytes]) -> Person:

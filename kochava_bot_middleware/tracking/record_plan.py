@@ -325,15 +325,15 @@ class _PersonPlanning:
                 continue
             if isinstance(signal, Sent) and not signal.referral:
                 signal = attrs.evolve(signal, referral=self._facts(came_by))
-            known = {each.id for each in state.greetings}
+            greetings = state.greetings
             state, due = advance(state, signal, window_seconds=settings.window_seconds)
-            self.plan.greetings_sent += sum(each.id not in known for each in state.greetings)
             for ping in due:
                 self._plan_ping(ping, came_by, signal.at)
-            greeting = state.of(signal.tracker) if isinstance(signal, Sent) else None
-            if greeting is not None and greeting.shown_at is None and not expects:
-                self._plan_wait(greeting)
-        if state != before and (value := self._form_of(state)) is not None:
+            if isinstance(signal, Sent) and (greeting := state.of(signal.tracker)) is not None:
+                self.plan.greetings_sent += all(each.id != greeting.id for each in greetings)
+                if greeting.shown_at is None and not expects:
+                    self._plan_wait(greeting)
+        if state is not before and state != before and (value := self._form_of(state)) is not None:
             keep = 2 * settings.window_seconds
             self.changes.append(change(part.keys.funnel, value, stored, expires_after_seconds=keep))
 

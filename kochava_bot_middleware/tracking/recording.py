@@ -374,13 +374,13 @@ class Recording:
             # Whoever named them, perhaps before the event itself was added.
             person = attrs.evolve(person, is_by_reference=True)
         names = app.names_of(person)
-        name = names[0]
-        part = self.people.get((app.app_id, name))
+        key = app.app_id, names[0]
+        part = self.people.get(key)
         if part is None:
-            part = self.people[app.app_id, name] = RecordedPerson(
+            part = self.people[key] = RecordedPerson(
                 person=person,
                 app=app,
-                keys=self._context.keys(app.app_id, name),
+                keys=self._context.keys(*key),
                 suppression_keys=tuple(map(self._context.suppression_key, names)),
             )
         elif part.person.is_assumed and not person.is_assumed:

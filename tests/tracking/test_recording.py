@@ -124,6 +124,18 @@ async def test_the_same_id_twice_is_a_no_op(outside: bool) -> None:
     assert 2 == len(await bot.records())
 
 
+async def test_the_same_id_twice_in_a_handling_counts_once() -> None:
+    """In metrics, as in the store."""
+    bot = tracked_bot(events={"automatic": "off"})
+
+    async def pay(_event: Event) -> None:
+        for _ in range(2):
+            await bot.kochava.track("Purchase", id="order-881")
+
+    await bot.handle(bot.message(), pay)
+    assert {"engagement": 1} == bot.kochava.counts.recorded
+
+
 async def test_the_same_name_twice_in_a_handling_is_two_events() -> None:
     """Each has an id of its own, since both happened."""
     bot = tracked_bot()
