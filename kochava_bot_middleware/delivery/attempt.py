@@ -70,9 +70,18 @@ class Route:
 
     wire: WireSettings
     circuit: Circuit
-    places: Places
     share: ShareName
     subject: str
+
+
+@attrs.define(kw_only=True)
+class Prepared:
+    """A record that is to be sent."""
+
+    claimed: Claimed
+    record: Record
+    request: WireRequest
+    route: Route
 
 
 class Deliverer:
@@ -122,10 +131,22 @@ class Deliverer:
         """
         return 1.5 * max(longest_wait_seconds(self.settings), self._put_off_until - self.clock.monotonic())
 
+    def prepare(self, claimed: Claimed, safeguards: Safeguards) -> Prepared | Settled | None:
+        """
+        What is to be sent for a claim, or why nothing is; ``None`` when the store must be asked first, see `attempt`.
+        """
+        claim = claimed.claim
+        if (claim.is_takeover and self._gives_up_any) or safeguards.may_wait(claim.entry):
+            return None
+        try:
+            return self._prepared(claimed, _read(claim.entry))
+        except Exception as exc:  # noqa: BLE001 - see _failed
+            return self._failed(claim, exc)
+
     async def attempt(self, claimed: Claimed, safeguards: Safeguards) -> Settled | None:
         """
-        Work on one claim; ``None`` when its lease is lost, or when it is left to lapse. Raises nothing but for
-        cancellation.
+        Work on one claim, whatever there is to be asked or waited for; ``None`` when its lease is lost, or when it is
+        left to lapse. Raises nothing but for cancellation.
         """
         claim = claimed.claim
         entry = claim.entry
@@ -141,18 +162,26 @@ class Deliverer:
                 # Whatever the store would have said must not be overlooked: another claim asks it again.
                 self.incidents.report("store_failed", entry.queue)
                 return None
-            destination = self._destinations.resolve(record)
-            if destination is not None:
-                return await self._send(destination, claimed, record, safeguards)
-        except UnreadableRecord as exc:
-            self.incidents.report("record_unreadable", entry.queue, level=logging.ERROR)
-            return self._dead(claimed.claim, None, "unreadable record", str(exc))
-        except UnknownRecord as exc:
-            return self._left(claimed.claim, None, "unknown kind of record", str(exc))
-        except Exception as exc:  # noqa: BLE001 - whatever it is, the record must not be lost nor the worker end
-            return self._crashed(claimed.claim, exc)
-        detail = f"no settings here for a {record.kind} of app {record.app_id}, page {record.page_id}"
-        return self._left(claimed.claim, record, "unknown destination", detail)
+            prepared = self._prepared(claimed, record)
+        except Exception as exc:  # noqa: BLE001 - see _failed
+            return self._failed(claim, exc)
+        if isinstance(prepared, Settled):
+            return prepared
+        places, share = self.places[entry.queue], prepared.route.share
+        seconds = await places.take(share)
+        if seconds is not None:
+            return None if places.is_closed else self.released(claim, record, seconds)
+        try:
+            return await self.send(prepared, safeguards)
+        finally:
+            places.give_back(share)
+
+    async def send(self, prepared: Prepared, safeguards: Safeguards) -> Settled | None:
+        """Send what has a place; ``None`` and errors as in `attempt`."""
+        try:
+            return await self._send(prepared, safeguards)
+        except Exception as exc:  # noqa: BLE001 - see _failed
+            return self._failed(prepared.claimed.claim, exc)
 
     def is_given_up_unknown(self, record: Record) -> bool:
         """Whether *record* is given up, not sent again, when it is not known whether it arrived."""
@@ -164,27 +193,22 @@ class Deliverer:
         is_noted = settlement.record is not None and self.is_given_up_unknown(settlement.record)
         return end_of_begun(settlement.claim) if is_noted else ()
 
-    async def _send(
-        self, destination: Destination, claimed: Claimed, record: Record, safeguards: Safeguards
-    ) -> Settled | None:
+    def _prepared(self, claimed: Claimed, record: Record) -> Prepared | Settled:
         claim = claimed.claim
-        if isinstance(record, Ping) and self._age(claim.entry) >= self.settings.ping_max_age_seconds:
+        entry = claim.entry
+        destination = self._destinations.resolve(record)
+        if destination is None:
+            detail = f"no settings here for a {record.kind} of app {record.app_id}, page {record.page_id}"
+            return self._left(claim, record, "unknown destination", detail)
+        if isinstance(record, Ping) and self._age(entry) >= self.settings.ping_max_age_seconds:
             return self._dead(claim, record, TOO_OLD)
         request = build_request(record, destination)
-        route = self._route(request.host, destination, record, claim.entry.queue)
-        places = route.places
-        seconds = await places.take(route.share)
-        if seconds is not None:
-            return None if places.is_closed else self._released(claim, record, seconds)
-        try:
-            return await self._send_in_place(request, route, claimed, record, safeguards)
-        finally:
-            places.give_back(route.share)
+        route = self._route(request.host, destination, record, entry.queue)
+        return Prepared(claimed=claimed, record=record, request=request, route=route)
 
-    async def _send_in_place(
-        self, request: WireRequest, route: Route, claimed: Claimed, record: Record, safeguards: Safeguards
-    ) -> Settled | None:
-        claim, circuit, clock = claimed.claim, route.circuit, self.clock
+    async def _send(self, prepared: Prepared, safeguards: Safeguards) -> Settled | None:
+        claimed, record, route, clock = prepared.claimed, prepared.record, prepared.route, self.clock
+        claim, circuit = claimed.claim, route.circuit
         again = circuit.admit(clock.monotonic())
         if again is not None:
             return self._postponed(claim, record, circuit, again)
@@ -200,7 +224,7 @@ class Deliverer:
             except (StoreError, TimeoutError) as exc:
                 return self._unchecked(claim, record, exc)
             began = clock.monotonic()
-            outcome = await self._sender.send(request)
+            outcome = await self._sender.send(prepared.request)
             verdict = judge(outcome, queue=claim.entry.queue, settings=route.wire, now=clock.now(), kind=record.kind)
             reported = True
         finally:
@@ -217,7 +241,6 @@ class Deliverer:
             route = self._routes[key] = Route(
                 wire=destination.wire,
                 circuit=self.circuits.circuit(Target(host=host, app_id=record.app_id, queue=queue)),
-                places=self.places[queue],
                 share=ShareName(host=host, app_id=record.app_id, kind=record.kind),
                 subject=f"{host} {record.app_id} {queue}",
             )
@@ -300,9 +323,9 @@ class Deliverer:
     def _behind_another(self, claim: Claim, record: Record, seconds: float) -> Settled:
         if self._age(claim.entry) >= self._max_age(claim.entry):
             return self._dead(claim, record, TOO_OLD)
-        return self._released(claim, record, seconds)
+        return self.released(claim, record, seconds)
 
-    def _released(self, claim: Claim, record: Record, seconds: float) -> Settled:
+    def released(self, claim: Claim, record: Record, seconds: float) -> Settled:
         """Nothing is sent, and the claim does not count."""
         self._put_off_until = max(self._put_off_until, self.clock.monotonic() + seconds)
         return Settled(claim=claim, outcome=Outcome.RELEASE, retry_after_seconds=seconds, record=record)
@@ -317,7 +340,13 @@ class Deliverer:
         wait = self.settings.unknown_wait_seconds * self._rng.uniform(0.5, 1.0)
         return self._retry(claim, record, wait, reason, detail)
 
-    def _crashed(self, claim: Claim, exc: Exception) -> Settled:
+    def _failed(self, claim: Claim, exc: Exception) -> Settled:
+        """Whatever it is, the record must not be lost, nor the worker end."""
+        if isinstance(exc, UnreadableRecord):
+            self.incidents.report("record_unreadable", claim.entry.queue, level=logging.ERROR)
+            return self._dead(claim, None, "unreadable record", str(exc))
+        if isinstance(exc, UnknownRecord):
+            return self._left(claim, None, "unknown kind of record", str(exc))
         where = _place_of(exc)
         self.incidents.report("attempt_crashed", where, level=logging.ERROR)
         if self._age(claim.entry) >= self._max_age(claim.entry):
