@@ -18,14 +18,17 @@ from .clock import Clock
 from .core import HandlerName, WebhookCall
 from .exceptions import RegistrationError, StoreError
 from .handling import Handling
+from .kochava.event_builders import StandardEventData
 from .layer import checked_event
 from .messenger.events import Channel, Event
 from .messenger.outgoing import Endpoint, Outgoing
 from .middleware import KochavaMiddleware
-from .runtime import CallsAtOnce
+from .runtime import CallsAtOnce, Runtime
 from .store.contract import Store
 from .telemetry.observer import Observer
+from .tracking.decorators import name_and_data
 from .tracking.links.provider import LinkProvider
+from .tracking.recording import RequestedEvent
 from .tracking.settings import Mode, WorkerPlace
 
 log = logging.getLogger(__name__)
@@ -44,6 +47,29 @@ def _blocking(
         return self.run(call.__name__, lambda: call(self._kochava, *args, **kwargs))
 
     return method
+
+
+def _begun(
+    call: Callable[Concatenate[KochavaMiddleware, P], Coroutine[Any, Any, None]],
+    begin: Callable[..., asyncio.Future[None] | None],
+) -> Callable[Concatenate[SyncKochava, P], None]:
+    """As `_blocking`, but the loop calls *begin* with the same arguments: its future needs no task for a coroutine."""
+
+    @functools.wraps(call)
+    def method(self: SyncKochava, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        loop = self._loop_for(call.__name__)
+        self._start_in(loop)
+        background.call_in(loop, functools.partial(begin, self.runtime, *args, **kwargs))
+
+    return method
+
+
+def _begin_track(
+    runtime: Runtime, name: str | StandardEventData, data: Any = None, **about: Any
+) -> asyncio.Future[None] | None:
+    event_name, event_data = name_and_data(name, data)
+    core = runtime.bind("track")
+    return core.begin_track(RequestedEvent.of(event_name, event_data, context=core.context, **about))
 
 
 class SyncKochava(CallsAtOnce):
@@ -98,7 +124,7 @@ class SyncKochava(CallsAtOnce):
         )
 
     flush = _blocking(KochavaMiddleware.flush)
-    track = _blocking(KochavaMiddleware.track)
+    track = _begun(KochavaMiddleware.track, _begin_track)
     identify = _blocking(KochavaMiddleware.identify)
     opt_out = _blocking(KochavaMiddleware.opt_out)
     opt_in = _blocking(KochavaMiddleware.opt_in)
@@ -202,9 +228,13 @@ class SyncKochava(CallsAtOnce):
         return self._run_in(self._loop_for(name), make)
 
     def _run_in(self, loop: asyncio.AbstractEventLoop, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        self._start_in(loop)
+        return background.run_in(loop, make())
+
+    def _start_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start it, unless it was started or stopped."""
         if not (self.runtime.is_started or self.runtime.is_stopped):
             self._begin(loop)
-        return background.run_in(loop, make())
 
     def _never_raising(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
         """As `run`, for what must not disturb the handler, in any thread; a failure is one log line a minute."""
