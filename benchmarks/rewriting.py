@@ -103,11 +103,11 @@ def main() -> None:
     arguments = parser.parse_args()
     rows: dict[str, tuple[str, Callable[[], tuple[float, float]]]] = {
         f"{seen} addresses of {len(pattern.format(100_000))} characters": (
-            "0.5" if seen == "known" else "2",
+            budget,
             lambda pattern=pattern, seen=seen: template_row(pattern, arguments.calls, seen=seen == "known"),  # type: ignore[misc]
         )
-        for pattern in (LONG, SHORT)
-        for seen in ("new", "known")
+        for pattern, budgets in ((LONG, ("1.2", "0.25")), (SHORT, ("1.5", "0.5")))
+        for seen, budget in zip(("new", "known"), budgets, strict=True)
     }
     rows["text message (floor: a copy of it)"] = "5", lambda: text_row(arguments.calls)
     table = Table("what", "µs", "floor µs", "ratio", "budget", title="Rewriting an outgoing body")

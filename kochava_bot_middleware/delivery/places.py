@@ -29,7 +29,7 @@ RETURNS_PER_SECOND: Final = 200.0
 """How many records of one share are claimed in vain at most, however many of them wait."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, cache_hash=True)
 class ShareName:
     """Whose share it is: one destination, for one app and one kind of record."""
 
@@ -128,8 +128,11 @@ class Places:
 
     def _next(self) -> _Share | None:
         """The share whose turn it is: of those that wait and have room, the one with the fewest places."""
-        shares = [share for share in self._shares.values() if share.waiting and self._has_room(share)]
-        return min(shares, key=lambda share: share.under_way, default=None)
+        found = None
+        for share in self._shares.values():
+            if share.waiting and (found is None or share.under_way < found.under_way) and self._has_room(share):
+                found = share
+        return found
 
     async def _expire(self) -> None:
         """Send away who has waited too long, as long as anyone waits."""

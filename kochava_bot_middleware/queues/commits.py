@@ -15,6 +15,7 @@ What follows from an error of a store is decided here, whichever engine it is:
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Sequence
 
@@ -28,6 +29,7 @@ from ..store.contract import Store
 from ..store.plan import Lane
 from ..store.records import Committed, CommitVerdict, Entry, Lease, Mark, Outcome, Settlement, Unit
 from .dead_letters import bare, letter_of
+from .joined_units import JoinedUnits
 
 log = logging.getLogger(__name__)
 
@@ -135,6 +137,7 @@ class CommitRetry:
         self.failure = SLOW
         self._incidents = Incidents(clock, log)
         self._locks = LaneLocks()
+        self._joined = JoinedUnits(functools.partial(self.commit, sets_aside=False))
         self._is_retrying = False
         self._waiters: list[asyncio.Future[None]] = []
         self._waiting = 0
@@ -207,8 +210,11 @@ class CommitRetry:
             )
             if unit.is_empty:
                 return None
+            committed = None
+            if plans == 1 and settlements and self.failing_since is None:
+                committed = await self._joined.commit(unit)
             try:
-                committed = await self.commit(unit)
+                committed = committed or await self.commit(unit)
             except NotStorable as exc:
                 if not willing:
                     raise

@@ -27,6 +27,7 @@ from ..store.contract import Store
 from ..store.records import Claim, Committed, CommitVerdict, Lease, Outcome, Settlement, Unit
 from .claims import Claimed, ConsumerOptions, Instant, Leases, Process, Work
 from .dead_letters import bare
+from .pause import Pause
 from .takeover import end_leases_of_the_dead
 
 log = logging.getLogger(__name__)
@@ -42,8 +43,11 @@ SHORTEST_WAIT_SECONDS = 0.02
 
 LONGEST_BACKOFF_SECONDS = 30.0
 
-LINGER_SECONDS = 0.002
-"""While more is processed anyway, a commit waits this long for further settlements, which makes each one cheaper."""
+LINGER_SECONDS = 0.02
+"""
+While more is processed anyway, a commit waits so long until there is a settlement for each that is processed at a time.
+SQLite's costs some 240 µs, whatever is in it: with 2 ms a delivered record takes 1.15 times the processor time.
+"""
 
 REMEMBERED = 10_000
 """How many processed entries that were not this process's to settle are remembered."""
@@ -87,7 +91,8 @@ class Consumer:
         self._is_woken = False
         self._has_taken_over = False
         self._cut: list[Claim] = []
-        self._sleeping: asyncio.Future[None] | None = None
+        self._pause = Pause(clock)
+        self._gathering = Pause(clock)
         self._claiming: asyncio.Task[Any] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._upkeep: list[asyncio.Task[None]] = []
@@ -105,8 +110,7 @@ class Consumer:
     def wake(self) -> None:
         """Claim now rather than at the next poll: something was appended."""
         self._is_woken = True
-        if self._sleeping is not None:
-            self._sleeping.cancel()
+        self._pause.end()
 
     async def stop(self, deadline_seconds: float) -> None:
         """
@@ -219,12 +223,7 @@ class Consumer:
     async def _sleep(self, seconds: float) -> None:
         """Let *seconds* pass, unless woken; a wake-up that came before ends the wait at once."""
         if seconds > 0 and not self._is_woken:
-            self._sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
-            try:
-                await asyncio.wait({self._sleeping})
-            finally:
-                self._sleeping.cancel()
-                self._sleeping = None
+            await self._pause.wait(seconds)
         self._is_woken = False
 
     async def _claim(self) -> float:
@@ -304,6 +303,8 @@ class Consumer:
     def _settle(self, claimed: Claimed, settlement: Settlement) -> None:
         self.begin(claimed)
         self._settlements.append((claimed, settlement))
+        if len(self._settlements) >= self._options.concurrency:
+            self._gathering.end()
         if not self._is_settling:
             self._is_settling = True
             self.create_task(self._commit_settlements())
@@ -313,8 +314,8 @@ class Consumer:
         concurrency = self._options.concurrency
         try:
             while self._settlements:
-                if self._leases.unbegun and not self.is_stopping and len(self._settlements) <= concurrency:
-                    await self._clock.sleep(LINGER_SECONDS)
+                if self._leases.unbegun and not self.is_stopping and len(self._settlements) < concurrency:
+                    await self._gathering.wait(LINGER_SECONDS)
                 group, self._settlements = self._settlements[: 4 * concurrency], self._settlements[4 * concurrency :]
                 await self._commit(group)
         finally:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -30,10 +29,9 @@ from .consent import NOT_ASKED, Drop, HookAnswers
 from .funnel import Delivered, Sent, Signal
 from .people import Person, clean_identities, person_of, record_id, usertime_of
 from .settings import App, TrackingContext
-from .state import Keys, StateKey
+from .state import Keys, StateKey, comment_key
 
-NO_IDS: Mapping[str, str] = MappingProxyType({})
-"""Of the many events that are given no further ids."""
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -47,6 +45,7 @@ class RequestedEvent:
         usertime: When it happened, in whole seconds; ``None``: with the recording's event, or now.
         device_ids: Further ids of the person, by name.
         is_named: The author named it; it carries the person's referral. Else it is the automatic event.
+        is_clean: `data` is clean already.
         person: It is about them; set, like what follows, by the recording.
         ordinal: Which of the person's events of this name it is, while an event is handled.
         id: Of its record.
@@ -57,10 +56,11 @@ class RequestedEvent:
     user_id: str | None = None
     track_id: str | None = None
     usertime: int | None = None
-    device_ids: Mapping[str, str] = NO_IDS
+    device_ids: Mapping[str, str] = NOTHING
     page_id: str | None = None
     channel: Channel | None = None
     is_named: bool = True
+    is_clean: bool = False
     person: Person = attrs.field(init=False)
     ordinal: int = attrs.field(init=False)
     id: str = attrs.field(init=False)
@@ -127,15 +127,16 @@ class RecordedPerson:
     keys: Keys
     suppression_keys: tuple[StateKey, ...]
     events: list[RequestedEvent] = attrs.field(factory=list)
-    identities: dict[str, str] = attrs.field(factory=dict)
-    signals: list[Signal] = attrs.field(factory=list)
-    user_refs: list[Keys] = attrs.field(factory=list)
-    comments: list[str] = attrs.field(factory=list)
-    referrals: list[tuple[Mapping[str, str], float]] = attrs.field(factory=list)
-    link_ids: dict[str, str] = attrs.field(factory=dict)
+    # Most people have none of these, so they share what is empty.
+    identities: Mapping[str, str] = NOTHING
+    signals: Sequence[Signal] = ()
+    user_refs: Sequence[Keys] = ()
+    comments: Sequence[str] = ()
+    referrals: Sequence[tuple[Mapping[str, str], float]] = ()
+    link_ids: Mapping[str, str] = NOTHING
     joined_to: RecordedPerson | None = None
     answers: HookAnswers = NOT_ASKED
-    decisions: dict[str, Drop | Mapping[str, Any] | None] = attrs.field(factory=dict)
+    decisions: Mapping[str, Drop | Mapping[str, Any] | None] = NOTHING
 
     def suppress_by(self, keys: Iterable[StateKey]) -> None:
         """Let them be suppressed under further keys, too."""
@@ -148,7 +149,19 @@ class RecordedPerson:
 
     def suppressed_by(self, stored: Mapping[StateKey, bytes]) -> bytes | None:
         """The stored value that says that they are suppressed, if any."""
-        return next((stored[key] for key in self.suppression_keys if key in stored), None)
+        for key in self.suppression_keys:
+            if key in stored:
+                return stored[key]
+        return None
+
+    @property
+    def further_referral_keys(self) -> list[StateKey]:
+        """Of the state entries that may say what led them here, beside their own."""
+        keys = [joined.referral for joined in self.user_refs] if self.user_refs else []
+        if self.comments:
+            prefix = self.keys.prefix
+            keys += [comment_key(self.app.app_id, comment_id, prefix) for comment_id in self.comments]
+        return keys
 
     @property
     def is_only_delivery(self) -> bool:
@@ -173,7 +186,7 @@ class Recording:
         greetings: Greetings to people whose id is not known yet (to a `user_ref`, a comment, or by a token), each with
             its app and what its first answer or delivery will name: ``mid:…``, ``user_ref:…``.
         usertime: When it happened; set by `complete`.
-        left_out: What was left out so far.
+        left_out: What was left out so far, each time by its reason.
         is_ignored: The automatic event is left out.
         is_open: Whether what is added now will still be written.
         is_complete: `complete` was called.
@@ -193,7 +206,7 @@ class Recording:
         self._own_part: RecordedPerson | None = None
         self.greetings: list[tuple[App, tuple[str, ...], Sent]] = []
         self.usertime = 0
-        self.left_out: Counter[str] = Counter()
+        self.left_out: list[str] = []
         self.is_ignored = False
         self.is_open = True
         self.is_complete = False
@@ -249,33 +262,38 @@ class Recording:
                 msg = f"identity {key!r} {reason}" if key else f"what is given as identities {reason}"
                 raise TrackingError(msg)
             self._context.incidents.report("identity_problem", key or "identities", reason=reason)
-            self.left_out[LeftOut.BAD_KEY] += 1
+            self.left_out.append(LeftOut.BAD_KEY)
         if clean:
-            self._part(person, app).identities.update(clean)
+            part = self._part(person, app)
+            part.identities = {**part.identities, **clean}
 
     def add_signal(self, person: Person, signal: Signal) -> None:
         """Add something that changes the person's funnel."""
         app = self._context.apps.of(person.page_id)
         if app.has_greeting:
-            self._part(person, app).signals.append(signal)
+            part = self._part(person, app)
+            part.signals = [*part.signals, signal]
 
     def add_delivered_greeting(self, person: Person, sent: Sent) -> None:
         """Add a greeting whose person is known by now, since its delivery came first."""
         part = self._part(person, self._context.apps.of(person.page_id))
-        part.signals[:0] = [sent, Delivered(at=sent.at, mids=[sent.mid or ""])]
+        part.signals = [sent, Delivered(at=sent.at, mids=[sent.mid or ""]), *part.signals]
 
     def add_referral(self, person: Person, facts: Mapping[str, str], moment: datetime | None) -> None:
         """Add where a person came from, which the event being handled does not say of them."""
         at = self._began_at if moment is None else moment.timestamp()
-        self._part(person, self._context.apps.of(person.page_id)).referrals.append((facts, at))
+        part = self._part(person, self._context.apps.of(person.page_id))
+        part.referrals = [*part.referrals, (facts, at)]
 
     def add_comment(self, person: Person, comment_id: str) -> None:
         """Add that a comment is a person's, as the answer to a private reply says."""
-        self._part(person, self._context.apps.of(person.page_id)).comments.append(comment_id)
+        part = self._part(person, self._context.apps.of(person.page_id))
+        part.comments = [*part.comments, comment_id]
 
     def add_link_id(self, person: Person, name: str, value: str) -> None:
         """Add an id that a SmartLink to a person has."""
-        self._part(person, self._context.apps.of(person.page_id)).link_ids[name] = value
+        part = self._part(person, self._context.apps.of(person.page_id))
+        part.link_ids = {**part.link_ids, name: value}
 
     def complete(self) -> None:
         """Clean what was added, and add what the event itself says: at the end, since no handler should wait for it."""
@@ -285,9 +303,11 @@ class Recording:
         if self.handling is not None and self.person is not None and not self.without_event:
             self._add_event(self.handling, self.person)
         for part in self.people.values():
+            strict = part.app.events.strict
             for requested in part.events:
                 requested.id = self._id_of(requested, part)
-                requested.data = self._cleaned(requested, strict=part.app.events.strict)
+                if not requested.is_clean:
+                    requested.data = self._cleaned(requested, strict=strict)
 
     def _id_of(self, requested: RequestedEvent, part: RecordedPerson) -> str:
         """The same when an event is delivered and handled again; random for what is no event's, and has no own id."""
@@ -307,7 +327,7 @@ class Recording:
             # The person did nothing: what the Page read or reacted to says nothing about them.
             return
         # An event tracked for another person does not replace this one's.
-        named = any(
+        named = bool(self.people) and any(
             requested.person.user_id == person.user_id for part in self.people.values() for requested in part.events
         )
         automatic = None
@@ -316,16 +336,17 @@ class Recording:
                 event, handler=handling.handler, handled=handling.handled, settings=app.events, named=named
             )
         if automatic is not None:
-            name, data = automatic
-            requested = RequestedEvent(name=name, data=data, is_named=False)
+            name, data, is_clean = automatic
+            requested = RequestedEvent(name=name, data=data, is_named=False, is_clean=is_clean)
             requested.person = person
             self._part(person, app).events.append(requested)
+        elif event.referral is not None or event.is_by_reference or app.install.is_entry(event):
+            self._part(person, app)
         signal = signal_of(event, self._began_at) if app.has_greeting else None
         if signal is not None:
             # It was there before anything that its handler sent.
-            self._part(person, app).signals.insert(0, signal)
-        if event.referral is not None or event.is_by_reference or app.install.is_entry(event):
-            self._part(person, app)
+            part = self._part(person, app)
+            part.signals = [signal, *part.signals]
         if event.joined_user_ref is not None and not event.standby:
             self._join(person, event.joined_user_ref, app)
 
@@ -333,9 +354,9 @@ class Recording:
         """Link a reference, under which Kochava may know the person, with the person's id."""
         part = self._part(person, app)
         joined = self._part(attrs.evolve(person, user_id=user_ref, is_by_reference=True), app)
-        joined.identities[app.identity.key_of(person)] = part.keys.name
+        joined.identities = {**joined.identities, app.identity.key_of(person): part.keys.name}
         joined.joined_to = part
-        part.user_refs.append(joined.keys)
+        part.user_refs = [*part.user_refs, joined.keys]
 
     def _part(self, person: Person, app: App) -> RecordedPerson:
         if person is not self.person:
@@ -345,7 +366,7 @@ class Recording:
         return self._own_part
 
     def _part_of(self, person: Person, app: App) -> RecordedPerson:
-        if self.event is not None and person.user_id in (self.event.user_ref, self.event.joined_user_ref):
+        if (event := self.event) is not None and person.user_id in (event.user_ref, event.joined_user_ref):
             # Whoever named them, perhaps before the event itself was added.
             person = attrs.evolve(person, is_by_reference=True)
         names = app.names_of(person)
@@ -380,9 +401,9 @@ class Recording:
             subject = f"{event.name}.{problem.key}" if problem.key else f"{event.name}: its data"
             self._context.incidents.report("event_data_problem", subject, reason=problem.reason)
             if problem.severity is Severity.DROPPED:
-                self.left_out[LeftOut.BAD_KEY] += 1
+                self.left_out.append(LeftOut.BAD_KEY)
         return data
 
     def _report_unreadable(self, event_name: str, error: Exception) -> None:
         self._context.incidents.report("event_data_unreadable", event_name, reason=type(error).__name__)
-        self.left_out[LeftOut.BAD_KEY] += 1
+        self.left_out.append(LeftOut.BAD_KEY)

@@ -246,6 +246,7 @@ async def test_it_waits_for_one_that_found_no_place(rig: Rig) -> None:
     await rig.works_again()
     await rig.inbox.start()
     await rig.clock.advance(3)
+    await settle(3 * ALWAYS_LEASED)
     assert ["one", "two"] == [text for text in rig.counter.ended if text in ("one", "two")]
 
 

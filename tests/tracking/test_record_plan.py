@@ -103,7 +103,7 @@ def test_state_without_stored_form_costs_no_record() -> None:
     """It is left out, and counted."""
     part = recorded(greeting={"impression_url": "https://imp.kochava.test/track/impression?campaign_id=kogreet"})
     creative: Any = object()
-    part.signals.append(Sent(at=1_800_000_000.0, mid="m", greeting="g", creative=creative))
+    part.signals = [Sent(at=1_800_000_000.0, mid="m", greeting="g", creative=creative)]
     plan = planned(part)
     assert (["engagement", "identity_link"], [LeftOut.NOT_STORABLE]) == (
         [record.kind for record in plan.records],
