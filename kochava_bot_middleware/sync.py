@@ -13,6 +13,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from . import background
 from .arguments import Id
+from .background import Begin
 from .chain import checked
 from .clock import Clock
 from .core import HandlerName, WebhookCall
@@ -57,9 +58,7 @@ def _begun(
 
     @functools.wraps(call)
     def method(self: SyncKochava, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        loop = self._loop_for(call.__name__)
-        self._start_in(loop)
-        background.call_in(loop, functools.partial(begin, self.runtime, *args, **kwargs))
+        self._call_in(self._loop_for(call.__name__), functools.partial(begin, self.runtime, *args, **kwargs))
 
     return method
 
@@ -164,7 +163,7 @@ class SyncKochava(CallsAtOnce):
                 yield handling
             finally:
                 if recording is not None:
-                    self._never_raising("handling", lambda: self.runtime.commit(recording))
+                    self._never_raising("handling", lambda: self.runtime.begin_commit(recording))
 
     @contextmanager
     def handling_together(self, events: Sequence[Event], *, handler: HandlerName = None) -> Iterator[WebhookCall]:
@@ -176,7 +175,7 @@ class SyncKochava(CallsAtOnce):
                 yield call
             finally:
                 if recordings := call.to_commit():
-                    self._never_raising("handling", lambda: self.runtime.commit(*recordings))
+                    self._never_raising("handling", lambda: self.runtime.begin_commit(*recordings))
 
     def send(
         self,
@@ -211,7 +210,7 @@ class SyncKochava(CallsAtOnce):
             sending = (
                 _at_once(sends.begin(outgoing, at_once=True))
                 if is_here
-                else self._never_raising("send", lambda: sends.begin(outgoing))
+                else self._never_raising("send", lambda: asyncio.create_task(sends.begin(outgoing)))
             )
         if sending is None:
             return call(outgoing.body)
@@ -220,26 +219,23 @@ class SyncKochava(CallsAtOnce):
         if is_here:
             sends.end_later(sending, answer)
         else:
-            self._never_raising("send", lambda: sends.end(sending, answer))
+            self._never_raising("send", lambda: asyncio.create_task(sends.end(sending, answer)))
         return answer
 
     def run(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run a coroutine in the loop and wait for its result, starting what was not started yet."""
-        return self._run_in(self._loop_for(name), make)
+        return cast(T, self._call_in(self._loop_for(name), lambda: asyncio.create_task(make())))
 
-    def _run_in(self, loop: asyncio.AbstractEventLoop, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        self._start_in(loop)
-        return background.run_in(loop, make())
-
-    def _start_in(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Start it, unless it was started or stopped."""
+    def _call_in(self, loop: asyncio.AbstractEventLoop, begin: Begin[T]) -> T | None:
+        """As of `background`, starting what was not started yet."""
         if not (self.runtime.is_started or self.runtime.is_stopped):
             self._begin(loop)
+        return background.call_in(loop, begin)
 
-    def _never_raising(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
-        """As `run`, for what must not disturb the handler, in any thread; a failure is one log line a minute."""
+    def _never_raising(self, name: str, begin: Begin[T]) -> T | None:
+        """As `_call_in`, for what must not disturb the handler, in any thread; a failure is one log line a minute."""
         try:
-            return self._run_in(self._loop(name), make)
+            return self._call_in(self._loop(name), begin)
         except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
             reason = str(exc) if isinstance(exc, StoreError) else type(exc).__name__
             self.runtime.core.context.incidents.report("tracking_failed", name, reason=reason)

@@ -178,16 +178,11 @@ class Recorder:
 
     async def commit(self, *recordings: Recording) -> None:
         """Make recordings durable, waiting no longer than allowed; it goes on in the background if need be."""
-        task = self.begin_commit(*recordings)
-        if task is None:
-            return
-        await asyncio.wait({task}, timeout=self._context.settings.commit_timeout_seconds)
-        if not task.done():
-            reason = f"not stored yet, only in memory until the store works: {self._committer.failure}"
-            self._context.incidents.report("tracking_at_risk", reason=reason)
+        if (waiter := self.begin_commit(*recordings)) is not None:
+            await waiter
 
-    def begin_commit(self, *recordings: Recording) -> asyncio.Task[None] | None:
-        """Make recordings durable in the background; ``None`` when they are lost."""
+    def begin_commit(self, *recordings: Recording) -> asyncio.Future[None] | None:
+        """As `commit`, whose end the future is; ``None`` when they are lost."""
         for recording in recordings:
             recording.is_open = False
         if self.is_closed:
@@ -201,7 +196,18 @@ class Recorder:
             return None
         task = asyncio.create_task(self._settle_all(recordings))
         self._keep(task)
-        return task
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        limit = loop.call_later(self._context.settings.commit_timeout_seconds, self._leave_at_risk, waiter)
+        task.add_done_callback(lambda _task: None if waiter.done() else waiter.set_result(None))
+        waiter.add_done_callback(lambda _waiter: limit.cancel())
+        return waiter
+
+    def _leave_at_risk(self, waiter: asyncio.Future[None]) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+            reason = f"not stored yet, only in memory until the store works: {self._committer.failure}"
+            self._context.incidents.report("tracking_at_risk", reason=reason)
 
     async def _settle_all(self, recordings: Sequence[Recording]) -> None:
         for unit in units_of(recordings):
