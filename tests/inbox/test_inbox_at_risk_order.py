@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kochava_bot_middleware.handling import Handling
-from kochava_bot_middleware.inbox.inbox import ALWAYS_LEASED, Inbox, entry_of
+from kochava_bot_middleware.inbox.inbox import ALWAYS_LEASED, Inbox
 from kochava_bot_middleware.inbox.settings import InboxSettings
+from kochava_bot_middleware.inbox.stored_event import entry_of
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Claim, Committed, Outcome, Queue, Settlement, Unit
 from tests.fakes import VirtualClock, settle

@@ -8,7 +8,7 @@ import attrs
 import orjson
 import pytest
 
-from kochava_bot_middleware.inbox.inbox import CorruptEntry, entry_of, event_of, id_of
+from kochava_bot_middleware.inbox.stored_event import CorruptEntry, entry_of, event_of, id_of
 from kochava_bot_middleware.messenger.parsing.webhook import parse_webhook
 from tests.strategies import ITEMS, webhook
 
