@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
@@ -19,7 +20,7 @@ from .telemetry.observer import GuardedObserver, ObservedStore, Observer
 from .tracking.links.provider import LinkProvider
 from .tracking.privacy import Privacy
 from .tracking.recorder import Recorder
-from .tracking.recording import Recording
+from .tracking.recording import Recording, RequestedEvent
 from .tracking.sends import SendTracker
 from .tracking.settings import KochavaSettings, TrackingContext
 from .tracking.timers import GreetingTimers
@@ -103,6 +104,13 @@ class Core:
             verify_signature(raw_body, signature_of(headers or {}), self._app_secrets)
         report = self.context.incidents.report
         return list(iter_webhook(raw_body, on_skipped=lambda part: report("webhook_part_skipped", part)))
+
+    def begin_track(self, event: RequestedEvent) -> asyncio.Future[None] | None:
+        """Record *event*, as of `Recorder.begin_write`; ``None`` when it is a part of the commit of a handling."""
+        if self.is_off:
+            return None
+        recording = self.recorder.track(event)
+        return self.recorder.begin_write(recording, "track") if recording.handling is None else None
 
     async def send(self, outgoing: Outgoing, call: Next[Outgoing, Any]) -> Any:
         """Rewrite the links of *outgoing*, await ``call(outgoing)``, and watch its answer, which is returned."""

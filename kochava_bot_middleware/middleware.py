@@ -293,11 +293,8 @@ class KochavaMiddleware(CallsAtOnce):
             page_id=page_id,
             channel=channel,
         )
-        if core.is_off:
-            return
-        recording = core.recorder.track(event)
-        if recording.handling is None:
-            await core.recorder.write(recording, "track")
+        if (written := core.begin_track(event)) is not None:
+            await written
 
     async def identify(
         self,

@@ -178,7 +178,7 @@ async def _write(batch: Iterable[RequestedEvent], core: Core) -> None:
     recording = core.recorder.new()
     for event in batch:
         core.recorder.track(event, recording)
-    await core.recorder.write(recording, "track")
+    await core.recorder.begin_write(recording, "track")
 
 
 def _repeated(taken: int, counts: Counts) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -161,7 +162,7 @@ class Recorder:
         recording = self.current(user_id) or self.new()
         recording.identify(self._person(recording, user_id, page_id, channel), identities)
         if recording.handling is None:
-            await self.write(recording, "identify")
+            await self.begin_write(recording, "identify")
 
     def report_greeting(self, name: str, problem: str) -> None:
         """Say, once for each handler, that a greeting cannot be counted."""
@@ -177,16 +178,11 @@ class Recorder:
 
     async def commit(self, *recordings: Recording) -> None:
         """Make recordings durable, waiting no longer than allowed; it goes on in the background if need be."""
-        task = self.begin_commit(*recordings)
-        if task is None:
-            return
-        await asyncio.wait({task}, timeout=self._context.settings.commit_timeout_seconds)
-        if not task.done():
-            reason = f"not stored yet, only in memory until the store works: {self._committer.failure}"
-            self._context.incidents.report("tracking_at_risk", reason=reason)
+        if (waiter := self.begin_commit(*recordings)) is not None:
+            await waiter
 
-    def begin_commit(self, *recordings: Recording) -> asyncio.Task[None] | None:
-        """Make recordings durable in the background; ``None`` when they are lost."""
+    def begin_commit(self, *recordings: Recording) -> asyncio.Future[None] | None:
+        """As `commit`, whose end the future is; ``None`` when they are lost."""
         for recording in recordings:
             recording.is_open = False
         if self.is_closed:
@@ -200,7 +196,18 @@ class Recorder:
             return None
         task = asyncio.create_task(self._settle_all(recordings))
         self._keep(task)
-        return task
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        limit = loop.call_later(self._context.settings.commit_timeout_seconds, self._leave_at_risk, waiter)
+        task.add_done_callback(lambda _task: None if waiter.done() else waiter.set_result(None))
+        waiter.add_done_callback(lambda _waiter: limit.cancel())
+        return waiter
+
+    def _leave_at_risk(self, waiter: asyncio.Future[None]) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+            reason = f"not stored yet, only in memory until the store works: {self._committer.failure}"
+            self._context.incidents.report("tracking_at_risk", reason=reason)
 
     async def _settle_all(self, recordings: Sequence[Recording]) -> None:
         for unit in units_of(recordings):
@@ -246,34 +253,54 @@ class Recorder:
                 log.error("tracking_lost_at_risk: %d", len(lost))
             await asyncio.gather(*lost, return_exceptions=True)
 
-    async def write(self, recording: Recording, call: str) -> None:
+    def begin_write(self, recording: Recording, call: str) -> asyncio.Future[None]:
         """
-        Make durable what *call* recorded outside of handling, within the time allowed, which is that of the store: what
-        callables of the settings take comes on top.
+        Make durable what *call* recorded outside of handling. Its caller gets the future, which may be cancelled. It is
+        done within the time allowed, which is that of the store: what callables of the settings take comes on top.
 
-        Raises:
+        It has the errors:
             StoreUnavailable: The store did not take it in time.
             StoreError: The store can never keep it.
             TrackingError: It has no stored form.
         """
-        task = asyncio.create_task(self._commit_once(recording))
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(self._write(recording, answer))
         self._writes.add(task)
-        task.add_done_callback(self._forget_write)
+        task.add_done_callback(partial(self._written, answer))
         seconds = self._context.settings.commit_timeout_seconds
-        try:
-            await recording.hook_time.wait_besides(task, seconds)
-        except asyncio.CancelledError:
+        limit = recording.hook_time.call_later(seconds, partial(self._give_up, task, answer, call))
+        answer.add_done_callback(partial(self._answered, task, limit))
+        return answer
+
+    async def _write(self, recording: Recording, answer: asyncio.Future[None]) -> None:
+        await self._commit_once(recording)
+        # A turn of the loop earlier than what is called when the task has ended.
+        if not answer.done():
+            answer.set_result(None)
+
+    def _written(self, answer: asyncio.Future[None], task: asyncio.Task[None]) -> None:
+        self._writes.discard(task)
+        if task.cancelled():
+            answer.cancel()
+        elif (error := task.exception()) is not None and not answer.done():
+            answer.set_exception(error)
+
+    def _answered(self, task: asyncio.Task[None], limit: asyncio.TimerHandle, answer: asyncio.Future[None]) -> None:
+        limit.cancel()
+        if answer.cancelled():
             # The caller is gone, so nobody would repeat it.
             self._keep(task)
-            raise
-        if not task.done():
-            self._committer.give_up(task)
-            msg = (
-                f"`{call}`: the store did not take it within {seconds:g} s ({self._committer.failure}); "
-                "repeat the call when the store works, with the same `id` so that it counts once"
-            )
-            raise StoreUnavailable(msg)
-        task.result()
+
+    def _give_up(self, task: asyncio.Task[None], answer: asyncio.Future[None], call: str) -> None:
+        if answer.done() or task.done():
+            return
+        self._committer.give_up(task)
+        seconds = self._context.settings.commit_timeout_seconds
+        msg = (
+            f"`{call}`: the store did not take it within {seconds:g} s ({self._committer.failure}); "
+            "repeat the call when the store works, with the same `id` so that it counts once"
+        )
+        answer.set_exception(StoreUnavailable(msg))
 
     async def _commit_once(self, recording: Recording) -> None:
         recording.is_open = False
