@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
+from functools import lru_cache
 
 from .records import DayCount, EntryState
 
@@ -26,6 +27,13 @@ _BOUNDS = tuple(map(float, LATENCIES))
 def label_of(day: int, facts: str, amount: int = 0) -> str:
     """The label of an entry."""
     return f"{day} {amount} {facts}"
+
+
+@lru_cache(maxsize=1024)
+def _parts_of(label: str) -> tuple[int, int, str]:
+    """Day, amount and facts. Few labels are counted again and again."""
+    day, amount, facts = label.split(" ", 2)
+    return int(day), int(amount), facts
 
 
 def what_of(state: EntryState, *, reason: str, seconds: float = 0.0) -> str:
@@ -55,8 +63,8 @@ class DayCounts:
     def add_entry(self, label: str, what: str, by: int = 1) -> None:
         """Count *by* entries of that label; of one without a label, nothing is counted."""
         if label:
-            day, amount, facts = label.split(" ", 2)
-            self._add((int(day), facts, what), by, by * int(amount))
+            day, amount, facts = _parts_of(label)
+            self._add((day, facts, what), by, by * amount)
 
     def _add(self, key: tuple[int, str, str], count: int, amount: int) -> None:
         counted, summed = self._sums.get(key, (0, 0))
@@ -74,4 +82,8 @@ class DayCounts:
 
     def rows(self) -> list[DayCount]:
         """Those that are not zero, always in the same order."""
-        return [DayCount(*key, *sums) for key, sums in sorted(self._sums.items()) if sums != (0, 0)]
+        return [DayCount(*change) for change in self.changes()]
+
+    def changes(self) -> list[tuple[int, str, str, int, int]]:
+        """The same as `rows`, each as its day, facts, what, count and amount."""
+        return [(*key, *sums) for key, sums in sorted(self._sums.items()) if sums != (0, 0)]

@@ -55,6 +55,9 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
+ENDED = {Outcome.DONE: EntryState.DONE, Outcome.DEAD: EntryState.DEAD, Outcome.DROPPED: EntryState.DROPPED}
+"""The state of an entry that was settled for good."""
+
 WHEN_FIRST = 0.0
 """The time at which an entry is due that waits only for those before it in its lane."""
 
@@ -88,7 +91,7 @@ class QueuedEntry:
     attempts: int = 0
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class ReturnedHead:
     """
     A head whose claim ended with a retry or a release.
@@ -124,13 +127,8 @@ class LaneChange:
     head: QueuedEntry | None = None
     behind: deque[QueuedEntry] | None = None
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether something is in the lane."""
-        return self.head is not None or (self.stored is not None and not self.is_settled)
 
-
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Snapshot:
     """
     What the decisions depend on, read in the transaction that writes them.
@@ -185,7 +183,11 @@ class CommitPlan:
         refusal = self._refusal(unit)
         if refusal is not None:
             return refusal
-        claimable = [head for settlement in unit.settlements if (head := self._settle(settlement)) is not None]
+        claimable: list[QueuedEntry] = []
+        for settlement in unit.settlements:
+            head = self._settle(settlement)
+            if head is not None:
+                claimable.append(head)
         appended: list[str] = []
         repeated: list[str] = []
         for entry in unit.appends:
@@ -204,7 +206,7 @@ class CommitPlan:
             verdict=CommitVerdict.COMMITTED,
             appended=tuple(appended),
             repeated=tuple(repeated),
-            leased=() if unit.lease is None else tuple(self._lease(claimable, unit.lease)),
+            leased=() if unit.lease is None or not claimable else self._lease(claimable, unit.lease),
         )
 
     def _refusal(self, unit: Unit) -> Committed | None:
@@ -244,12 +246,12 @@ class CommitPlan:
             )
             return None
         assert lane.stored is not None
+        state = ENDED[outcome]
         self.settled.append((lane.stored, settlement))
-        self.counts[entry.queue, outcome.value] += 1
+        self.counts[entry.queue, state] += 1
         if entry.label:
             seconds = self.snapshot.now - entry.created_at
-            what = what_of(EntryState(outcome.value), reason=settlement.reason, seconds=seconds)
-            self.day_counts.add_entry(entry.label, what)
+            self.day_counts.add_entry(entry.label, what_of(state, reason=settlement.reason, seconds=seconds))
         lane.is_settled = True
         lane.head = self.snapshot.successors.get((entry.queue, entry.lane))
         if lane.head is None and lane.behind:
@@ -261,20 +263,21 @@ class CommitPlan:
         """Add an entry; returns it if it is the head of its lane."""
         self._seen.add(entry.id)
         self.counts[entry.queue, "accepted"] += 1
-        self.day_counts.add_entry(entry.label, RECORDED)
+        if entry.label:
+            self.day_counts.add_entry(entry.label, RECORDED)
         queued = QueuedEntry(entry=entry, place=next(self.snapshot.places), due_at=self._due_at(entry.wait_seconds))
         self.appended.append(queued)
         lane = self._lane(entry)
-        if lane.is_busy:
-            if lane.behind is None:
-                lane.behind = deque()
-            if (entry.wait_seconds or 0.0) <= 0:
-                # It is due when it comes first, also if the clock has been set back by then.
-                queued.due_at = WHEN_FIRST
-            lane.behind.append(queued)
-            return None
-        lane.head = queued
-        return queued
+        if lane.head is None and (lane.stored is None or lane.is_settled):
+            lane.head = queued
+            return queued
+        if lane.behind is None:
+            lane.behind = deque()
+        if (entry.wait_seconds or 0.0) <= 0:
+            # It is due when it comes first, also if the clock has been set back by then.
+            queued.due_at = WHEN_FIRST
+        lane.behind.append(queued)
+        return None
 
     def _lane(self, entry: Entry) -> LaneChange:
         key = (entry.queue, entry.lane)
@@ -284,7 +287,7 @@ class CommitPlan:
         return lane
 
     def _due_at(self, wait_seconds: float | None) -> float:
-        return self.snapshot.now + max(0.0, wait_seconds or 0.0)
+        return self.snapshot.now + max(0.0, wait_seconds) if wait_seconds else self.snapshot.now
 
     def _write_mark(self, mark: Mark) -> None:
         self.marks[mark.key] = mark
@@ -293,11 +296,13 @@ class CommitPlan:
         else:
             self._values[mark.key] = mark.value
 
-    def _lease(self, claimable: Sequence[QueuedEntry], lease: Lease) -> Iterator[Claim]:
+    def _lease(self, claimable: Sequence[QueuedEntry], lease: Lease) -> tuple[Claim, ...]:
         now = self.snapshot.now
+        claims: list[Claim] = []
         for head in claimable:
-            if head.entry.queue == lease.queue and head.due_at <= now:
+            if head.due_at <= now and head.entry.queue == lease.queue:
                 head.token = self._new_token()
                 head.attempts = 1
                 head.due_at = now + lease.seconds
-                yield Claim(entry=head.entry, token=head.token, attempt=1)
+                claims.append(Claim(entry=head.entry, token=head.token, attempt=1))
+        return tuple(claims)

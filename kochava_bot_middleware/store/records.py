@@ -1,4 +1,9 @@
-"""The records of a store: what waits, what is claimed, and the one atomic unit that changes it."""
+"""
+The records of a store: what waits, what is claimed, and the one atomic unit that changes it.
+
+What is made for each event is not frozen, since a frozen record costs two to three times as much to make. Nobody
+changes a record that was handed over.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +45,7 @@ OUTBOX = (Queue.TRACK, Queue.INSTALL, Queue.LINK, Queue.PING, Queue.CLICK, Queue
 """What is sent to Kochava."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Entry:
     """
     One piece of work. The store never looks into `body`.
@@ -82,7 +87,7 @@ class Entry:
         return attrs.evolve(self, body=b"", label="")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Claim:
     """
     The right to work on one entry for as long as the lease lasts. The holder measures that time from before it asked.
@@ -119,7 +124,7 @@ class Outcome(enum.Enum):
     """Must not be sent (consent, opt-out, forgotten). The body is erased, the reason kept."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Settlement:
     """
     The end of a claim.
@@ -152,7 +157,7 @@ class Condition(enum.Enum):
     """Only if the stored value equals `Mark.expected` (``None``: only if there is none)."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Mark:
     """
     A change of one state entry, a small keyed value: funnel state, known identities, opt-outs.
@@ -212,7 +217,7 @@ class DayCount:
     amount: int = 0
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Unit:
     """
     What is written together or not at all.
@@ -251,7 +256,7 @@ class CommitVerdict(enum.Enum):
     """
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Committed:
     """
     The answer to `Store.commit`. Unless `verdict` is `COMMITTED`, nothing was written.

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import attrs
-
 from ..day_counts import DayCounts
 from ..plan import CommitPlan, Lane, QueuedEntry, Snapshot, StoredHead
 from ..records import Committed, Condition, Mark, Outcome, Unit
@@ -67,7 +65,7 @@ def add_counts(writes: CombinedStatement, counts: Mapping[tuple[str, str], int])
 
 def add_day_counts(writes: CombinedStatement, counts: DayCounts) -> None:
     """Let counters by day grow."""
-    writes.add("day_counts", sql.ADD_DAY_COUNTS, list(map(attrs.astuple, counts.rows())))
+    writes.add("day_counts", sql.ADD_DAY_COUNTS, counts.changes())
 
 
 async def _read(session: PostgresSession, units: Sequence[Unit]) -> Snapshot:

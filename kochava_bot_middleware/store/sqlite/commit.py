@@ -16,8 +16,8 @@ import attrs
 import orjson
 
 from ..day_counts import DayCounts
-from ..plan import CommitPlan, Lane, QueuedEntry, Snapshot, StoredHead
-from ..records import Committed, Condition, Entry, Mark, Unit
+from ..plan import ENDED, CommitPlan, Lane, QueuedEntry, Snapshot, StoredHead
+from ..records import Committed, Condition, Entry, EntryState, Mark, Unit
 from ..settings import NewToken
 from . import statements as sql
 from .errors import Emptied
@@ -33,24 +33,28 @@ def commit_units(
     connection: sqlite3.Connection, units: Sequence[Unit], now: float, *, new_token: NewToken, dedupe_seconds: float
 ) -> list[Committed]:
     """Commit *units*, in order, within the transaction of the caller."""
-    snapshot, lapsed_ids = _read(connection, units, now, dedupe_seconds)
+    snapshot, leftovers = _read(connection, units, now, dedupe_seconds)
     plan = CommitPlan(snapshot, new_token)
     answers = [plan.decide(unit) for unit in units]
-    _write(connection, plan, lapsed_ids)
+    _write(connection, plan, leftovers)
     return answers
 
 
 def write_marks(connection: sqlite3.Connection, marks: Iterable[Mark], now: float) -> None:
     """Set and delete state entries, whatever the conditions."""
-    marks = list(marks)
-    rows = [
-        (mark.key, mark.value, None if mark.expires_after_seconds is None else now + mark.expires_after_seconds)
-        for mark in marks
-        if mark.value is not None
-    ]
-    insert(connection, sql.MARKS, rows, sql.REPLACE_MARK)
-    if len(rows) < len(marks):
-        connection.executemany(sql.DELETE_MARK, [(mark.key,) for mark in marks if mark.value is None])
+    rows: list[tuple[str, bytes, float | None]] = []
+    deleted: list[str] = []
+    for mark in marks:
+        if mark.value is None:
+            deleted.append(mark.key)
+        else:
+            after = mark.expires_after_seconds
+            rows.append((mark.key, mark.value, None if after is None else now + after))
+    if rows:
+        insert(connection, sql.MARKS, rows, sql.REPLACE_MARK)
+    if deleted:
+        passed = json_of_texts(deleted)
+        connection.execute(sql.delete_marks(escaped=is_escaped(passed)), (passed,))
 
 
 def next_place(connection: sqlite3.Connection) -> int:
@@ -79,7 +83,7 @@ def add_counts(connection: sqlite3.Connection, counts: Mapping[tuple[str, str], 
 
 def add_day_counts(connection: sqlite3.Connection, counts: DayCounts) -> None:
     """Add to the counters by day."""
-    insert(connection, sql.DAY_COUNTS, map(attrs.astuple, counts.rows()), sql.ADD_DAY_COUNTS)
+    insert(connection, sql.DAY_COUNTS, counts.changes(), sql.ADD_DAY_COUNTS)
 
 
 def _values_of(keys: Sequence[str], answer: str) -> dict[str, bytes]:
@@ -103,19 +107,29 @@ def entry_of(columns: Sequence[Any]) -> Entry:
     )
 
 
+@attrs.define
+class _Leftovers:
+    """
+    What is known of rows that count as absent.
+
+    Attributes:
+        ids: Of stored entries that need not be remembered any more.
+        absent_keys: Of state entries that have a condition, those of which there is no row, expired or not.
+    """
+
+    ids: set[str]
+    absent_keys: set[str]
+
+
 def _read(
     connection: sqlite3.Connection, units: Sequence[Unit], now: float, dedupe_seconds: float
-) -> tuple[Snapshot, set[str]]:
-    """What the units depend on, and the ids of stored entries that need not be remembered any more."""
-    ids = [entry.id for unit in units for entry in unit.appends]
-    settled = {(end.claim.entry.queue, end.claim.entry.lane) for unit in units for end in unit.settlements}
-    lanes: defaultdict[str, list[str]] = defaultdict(list)
-    for queue, lane in settled.union((entry.queue, entry.lane) for unit in units for entry in unit.appends):
-        lanes[str(queue)].append(lane)  # orjson takes no member of an enum as a key
-    keys = list({mark.key for unit in units for mark in unit.marks if mark.condition is not Condition.ALWAYS})
+) -> tuple[Snapshot, _Leftovers]:
+    """What the units depend on."""
+    ids, settled, lanes, absent_keys = _dependencies(units)
+    keys = list(absent_keys)
     passed = (json_of_texts(ids), json_of_groups(lanes), json_of_texts(keys))
     statement = sql.snapshot(escaped=is_escaped(*passed))
-    stored, stored_heads, values, next_place = connection.execute(
+    stored, stored_heads, stored_marks, next_place = connection.execute(
         statement, (*passed, now, now - dedupe_seconds)
     ).fetchone()
     if next_place is None:
@@ -131,15 +145,42 @@ def _read(
         heads[of_lane] = StoredHead(place=place, id=entry_id, token=token, attempts=attempts)
         if next_in_lane is not None and of_lane in settled:
             following[next_in_lane] = of_lane
+    values: dict[str, bytes] = {}
+    for index, value, is_expired in orjson.loads(stored_marks):
+        absent_keys.discard(keys[index])
+        if not is_expired:
+            values[keys[index]] = bytes.fromhex(value)
     snapshot = Snapshot(
         now=now,
         heads=heads,
         successors=_successors(connection, following, now) if following else {},
         seen=frozenset(seen),
         places=itertools.count(next_place),
-        values=_values_of(keys, values),
+        values=values,
     )
-    return snapshot, lapsed
+    return snapshot, _Leftovers(lapsed, absent_keys)
+
+
+def _dependencies(units: Sequence[Unit]) -> tuple[list[str], set[Lane], dict[str, list[str]], set[str]]:
+    """The ids that are appended, the lanes that something is settled in, all lanes by queue, and the checked keys."""
+    ids: list[str] = []
+    settled: set[Lane] = set()
+    appended: set[Lane] = set()
+    keys: set[str] = set()
+    for unit in units:
+        for settlement in unit.settlements:
+            entry = settlement.claim.entry
+            settled.add((entry.queue, entry.lane))
+        for entry in unit.appends:
+            ids.append(entry.id)
+            appended.add((entry.queue, entry.lane))
+        for mark in unit.marks:
+            if mark.condition is not Condition.ALWAYS:
+                keys.add(mark.key)
+    lanes: defaultdict[str, list[str]] = defaultdict(list)
+    for queue, lane in settled | appended:
+        lanes[str(queue)].append(lane)  # orjson takes no member of an enum as a key
+    return ids, settled, lanes, keys
 
 
 def _successors(connection: sqlite3.Connection, lanes: Mapping[int, Lane], now: float) -> Mapping[Lane, QueuedEntry]:
@@ -151,10 +192,9 @@ def _successors(connection: sqlite3.Connection, lanes: Mapping[int, Lane], now: 
     }
 
 
-def _write(connection: sqlite3.Connection, plan: CommitPlan, lapsed_ids: set[str]) -> None:
-    now = plan.snapshot.now
+def _write(connection: sqlite3.Connection, plan: CommitPlan, leftovers: _Leftovers) -> None:
     if plan.appended:
-        repeated = lapsed_ids.intersection(queued.entry.id for queued in plan.appended) if lapsed_ids else ()
+        repeated = leftovers.ids and leftovers.ids.intersection(queued.entry.id for queued in plan.appended)
         if repeated:
             connection.execute(sql.DELETE_ENTRIES, (json_of_texts(repeated),))
         insert(connection, sql.NEW_ENTRIES, map(_entry_row, plan.appended))
@@ -162,16 +202,18 @@ def _write(connection: sqlite3.Connection, plan: CommitPlan, lapsed_ids: set[str
     if plan.settled:
         _end_entries(connection, plan)
     _write_heads(connection, plan)
-    write_marks(connection, plan.marks.values(), now)
+    absent_keys = leftovers.absent_keys
+    marks = [mark for mark in plan.marks.values() if mark.value is not None or mark.key not in absent_keys]
+    write_marks(connection, marks, plan.snapshot.now)
     add_counts(connection, plan.counts)
     add_day_counts(connection, plan.day_counts)
 
 
 def _end_entries(connection: sqlite3.Connection, plan: CommitPlan) -> None:
     """End heads, with one statement for all that end alike."""
-    places: defaultdict[tuple[str, int, str, str], list[int]] = defaultdict(list)
+    places: defaultdict[tuple[EntryState, int, str, str], list[int]] = defaultdict(list)
     for head, settlement in plan.settled:
-        end = (settlement.outcome.value, head.attempts, settlement.reason, settlement.detail)
+        end = (ENDED[settlement.outcome], head.attempts, settlement.reason, settlement.detail)
         places[end].append(head.place)
     for end, ended in places.items():
         connection.execute(sql.END_ENTRIES, (json_of(ended), *end, plan.snapshot.now))

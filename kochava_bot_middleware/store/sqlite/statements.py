@@ -43,7 +43,7 @@ def snapshot(*, escaped: bool) -> str:
     The statement that reads what a group of units depends on: the ids ?1, the heads of the lanes ?2 (by queue) and what
     follows them, the state entries ?3, and the next place.
 
-    Ids and keys are answered by their index, lanes by their queue and index.
+    Ids and keys are answered by their index, lanes by their queue and index. Expired state entries are among them.
 
     Args:
         escaped: Whether there may be escaped texts in what is passed; without them it is much cheaper.
@@ -65,9 +65,8 @@ def snapshot(*, escaped: bool) -> str:
             WHERE lane = {lane} AND queue = {queue} AND state IS NULL ORDER BY place LIMIT 1)
         CROSS JOIN entries AS own ON own.place = heads.place
     ), (
-        SELECT json_group_array(json_array(keys.key, hex(marks.value)))
+        SELECT json_group_array(json_array(keys.key, hex(marks.value), ifnull(expires_at <= ?4, 0)))
         FROM json_each(?3) AS keys CROSS JOIN marks ON marks.key = {key}
-        WHERE expires_at IS NULL OR expires_at > ?4
     ), (
         SELECT next FROM places
     )
@@ -114,7 +113,12 @@ MARKS = "marks (key, value, expires_at)"
 
 REPLACE_MARK = "ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at"
 
-DELETE_MARK = "DELETE FROM marks WHERE key = ?"
+
+@cache
+def delete_marks(*, escaped: bool) -> str:
+    """The statement that deletes the state entries ?1."""
+    return f"DELETE FROM marks WHERE key IN (SELECT {text_of('value', escaped=escaped)} FROM json_each(?1))"
+
 
 COUNTS = "counts (queue, accepted, done, dead, dropped)"
 
