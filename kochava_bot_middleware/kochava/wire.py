@@ -31,7 +31,7 @@ class AddressNotConfigured(KochavaBotError):
     """The settings have no address for a record: its tracker or the deletion API is not configured."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class WireRequest:
     """
     One complete request. Its repr shows only method and host, since the rest may be private.
