@@ -153,7 +153,7 @@ async def rows(rounds: int = 7, handlings: int = 200, seconds: float = 1.0) -> l
         async with middleware(f"sqlite:///{Path(folder) / 'late.db'}") as kochava:
             late = [(await busy_lateness(kochava, seconds), await lateness(seconds)) for _ in range(min(rounds, 3))]
     return [
-        Row.of_rounds(calls, what="track() while handling", floor="build and dump the same dict", unit="µs", budget=10),
+        Row.of_rounds(calls, what="track() while handling", floor="build and dump the same dict", unit="µs", budget=6),
         Row.of_rounds(
             late, what=f"p99 lateness of a 2 ms tick at {PER_SECOND} events/s", floor="the same tick, idle", unit="ms"
         ),

@@ -121,7 +121,7 @@ async def rows(rounds: int = 5, size: int = 2_000, callers: int = 64) -> list[Ro
                 what=f"webhooks, {callers} callers{note}",
                 floor=bare,
                 unit="/s",
-                budget=0.6,
+                budget=0.5,
                 at_most=False,
             ),
             Row.of_rounds(
@@ -129,7 +129,7 @@ async def rows(rounds: int = 5, size: int = 2_000, callers: int = 64) -> list[Ro
                 what=f"p99 of a webhook's answer{note}",
                 floor=bare,
                 unit="ms",
-                budget=2,
+                budget=1.5,
             ),
         ]
     return found

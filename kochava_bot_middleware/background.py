@@ -13,14 +13,18 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Executor
 from contextvars import Context, copy_context
+from functools import partial
 from multiprocessing import parent_process
-from typing import Any, Generic, TypeVar, TypeVarTuple, Unpack
+from typing import Any, Generic, TypeVar, TypeVarTuple, Unpack, cast
 
 from .daemon_threads import DaemonThreads
 from .exceptions import StoreUnavailable
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+
+Begin = Callable[[], asyncio.Future[T] | None]
+"""Begins something in an event loop; ``None`` when it has ended at once."""
 
 THREADS = 4
 """How many look up host names and read from the store for one loop."""
@@ -123,38 +127,48 @@ class _Calls:
 
 class _Call(Generic[T]):
     """
-    Work that another thread waits for.
+    Something that another thread waits for.
 
     It ends with a lock: the condition of a `concurrent.futures.Future` would add a tenth to the cost of a ``track``.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], context: Context) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, begin: Begin[T], context: Context) -> None:
         self.loop = loop
-        self._work = work
+        self._begin = begin
         self._context = context
-        self._task: asyncio.Task[T] | None = None
+        self._future: asyncio.Future[T] | None = None
+        self._error: BaseException | None = None
         self._ended = threading.Lock()
         self._ended.acquire()
 
     def begin(self) -> None:
-        self._task = self._context.run(self.loop.create_task, self._work)
-        self._task.add_done_callback(self._end)
+        try:
+            self._future = self._context.run(self._begin)
+        except BaseException as exc:  # noqa: BLE001 - the caller gets it
+            self._error = exc
+        if self._future is None:
+            self._ended.release()
+        else:
+            self._future.add_done_callback(self._end)
 
-    def _end(self, _task: asyncio.Task[T]) -> None:
+    def _end(self, _future: asyncio.Future[T]) -> None:
         self._ended.release()
 
-    def result(self) -> T:
-        """Wait for the end, and return or raise what the work did."""
+    def result(self) -> T | None:
+        """Wait for the end, and return or raise what the future has."""
         self._ended.acquire()
-        assert self._task is not None
-        if self._task.cancelled():
+        if self._error is not None:
+            raise self._error
+        if self._future is None:
+            return None
+        if self._future.cancelled():
             # Unlike that of asyncio, an error as others are: the thread that waits is not cancelled.
             raise CancelledError
-        return self._task.result()
+        return self._future.result()
 
     def cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        if self._future is not None:
+            self._future.cancel()
 
 
 _CALLS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Calls] = weakref.WeakKeyDictionary()
@@ -167,7 +181,12 @@ def run_in(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], contex
     Args:
         context: What its context variables are; those of the caller by default.
     """
-    call = _Call(loop, work, copy_context() if context is None else context)
+    return cast(T, call_in(loop, partial(loop.create_task, work), context))
+
+
+def call_in(loop: asyncio.AbstractEventLoop, begin: Begin[T], context: Context | None = None) -> T | None:
+    """As `run_in`, for what *begin* begins when it is called in the loop, if anything."""
+    call = _Call(loop, begin, copy_context() if context is None else context)
     calls = _CALLS.get(loop) or _CALLS.setdefault(loop, _Calls())
     try:
         calls.put(call)

@@ -225,8 +225,13 @@ class MessengerBot(Handlers):
         # Not `request.read`, whose limit is that of the whole application.
         if (request.content_length or 0) > self.settings.max_body_bytes:
             return _response(self._webhook.too_large())
+        content = request.content
         try:
-            answer = await self.receive_parts(request.content.iter_any(), request.headers)
+            if content.is_eof():
+                # It came with its headers, as it usually does.
+                answer = await self.receive(content.read_nowait(), request.headers)
+            else:
+                answer = await self.receive_parts(content.iter_any(), request.headers)
         except web.RequestPayloadError:
             answer = self._webhook.unreadable()
         response = _response(answer)

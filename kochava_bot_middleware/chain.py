@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from types import CoroutineType
 from typing import Any, Protocol, TypeVar
 
 from .exceptions import RegistrationError
@@ -121,7 +122,7 @@ def awaitable(answer: Awaitable[R], name: str = "call_next") -> Awaitable[R]:
     Raises:
         RegistrationError: It cannot be awaited.
     """
-    if not inspect.isawaitable(answer):
+    if type(answer) is not CoroutineType and not inspect.isawaitable(answer):
         msg = f"wanted a `{name}` that is `async def`, or returns an awaitable; it returned {type(answer).__name__}"
         raise RegistrationError(msg)
     return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import datetime
 from typing import Protocol
 
 
@@ -26,3 +27,13 @@ class SystemClock:
     now = staticmethod(time.time)
     monotonic = staticmethod(time.monotonic)
     sleep = staticmethod(asyncio.sleep)
+
+
+def time_digits(moment: datetime | None) -> str:
+    """
+    A time in milliseconds, as 11 hexadecimal digits; empty without one.
+
+    Ids that begin with it are neighbours in a store's index, so that those of one commit are on few of its pages: with
+    84,000 events in SQLite, a commit writes a quarter of the bytes.
+    """
+    return "" if moment is None else f"{int(moment.timestamp() * 1000):011x}"

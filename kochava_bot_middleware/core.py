@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
@@ -19,9 +20,9 @@ from .telemetry.observer import GuardedObserver, ObservedStore, Observer
 from .tracking.links.provider import LinkProvider
 from .tracking.privacy import Privacy
 from .tracking.recorder import Recorder
-from .tracking.recording import Recording
+from .tracking.recording import Recording, RequestedEvent
 from .tracking.sends import SendTracker
-from .tracking.settings import KochavaSettings, Mode, TrackingContext
+from .tracking.settings import KochavaSettings, TrackingContext
 from .tracking.timers import GreetingTimers
 
 HandlerName = str | Callable[[], str | None] | None
@@ -71,6 +72,7 @@ class Core:
 
     Attributes:
         observer: Called at handlings, requests and commits.
+        is_off: Nothing is tracked.
     """
 
     def __init__(
@@ -83,39 +85,56 @@ class Core:
         observer: Observer | None,
     ) -> None:
         self.observer: Observer | None = None
+        self._app_secrets = [secret.value for secret in settings.app_secrets]
         self.store: Store = store or settings.kept_in.make(clock)
         if observer is not None:
             self.observer = GuardedObserver(observer, clock)
             self.store = ObservedStore(self.store, self.observer, clock)
         self.context = TrackingContext(settings, store=self.store, clock=clock, link_provider=link_provider)
+        self.is_off = self.context.is_off
         self.privacy = Privacy(self.context)
         self.recorder = Recorder(self.context, self.privacy)
         self.sends = SendTracker(self.context, self.privacy, self.recorder)
         self.timers = GreetingTimers(self.context, self.recorder)
 
-    @property
-    def is_off(self) -> bool:
-        """Whether nothing is tracked."""
-        return self.context.settings.mode is Mode.OFF
-
     def parse(self, raw_body: bytes | str | Mapping[str, Any], headers: Headers | None) -> list[Event]:
         """The events of a webhook, as of `KochavaMiddleware.parse`."""
-        secrets = self.context.settings.app_secrets
-        if secrets:
+        if self._app_secrets:
             raw_body = checked(raw_body, bytes, "pass the body as it was received: its signature is of these bytes")
-            verify_signature(raw_body, signature_of(headers or {}), [secret.value for secret in secrets])
+            verify_signature(raw_body, signature_of(headers or {}), self._app_secrets)
         report = self.context.incidents.report
         return list(iter_webhook(raw_body, on_skipped=lambda part: report("webhook_part_skipped", part)))
+
+    def begin_track(self, event: RequestedEvent) -> asyncio.Future[None] | None:
+        """Record *event*, as of `Recorder.begin_write`; ``None`` when it is a part of the commit of a handling."""
+        if self.is_off:
+            return None
+        recording = self.recorder.track(event)
+        return self.recorder.begin_write(recording, "track") if recording.handling is None else None
 
     async def send(self, outgoing: Outgoing, call: Next[Outgoing, Any]) -> Any:
         """Rewrite the links of *outgoing*, await ``call(outgoing)``, and watch its answer, which is returned."""
         sending = None if self.is_off else await self.sends.begin(outgoing)
         if sending is None:
             return await call(outgoing)
-        with self.sends.under_way(sending):
+        with sending:
             answer = await call(sending.sent)
         await self.sends.end(sending, answer)
         return answer
+
+    def joins_host(self) -> bool:
+        """
+        Make what is done from now on a part of the commit of the host, which handles one event; False where there is
+        more to do, see `handling`.
+        """
+        handlings = current_handlings()
+        if len(handlings) != 1 or self.observer is not None or self.is_off:
+            return False
+        (handling,) = handlings
+        if handling.store is not self.store or self.recorder.current() is not None:
+            return False
+        self.recorder.join(handling)
+        return True
 
     @contextmanager
     def handling(

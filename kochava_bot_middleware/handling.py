@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -130,7 +130,7 @@ def current_handling(*ids: str | None) -> Handling | None:
     if not handlings:
         return None
     handling = handlings[0] if len(handlings) == 1 else _one_of(handlings, ids)
-    if handling is not None:
+    if handling is not None and handling.find_handler is not None:
         handling.name_handler()
     return handling
 
@@ -157,40 +157,47 @@ def _ids_of(event: Event) -> set[str]:
     return {name for name in ids if name is not None}
 
 
-@contextmanager
-def handling_of(*handlings: Handling) -> Iterator[None]:
+class _Within:
+    """
+    Has *handlings* as the current ones. Not made by `contextlib.contextmanager`, since each event enters one.
+
+    Args:
+        closes: Whether they end with it.
+    """
+
+    __slots__ = ("_closes", "_handlings", "_token")
+
+    def __init__(self, handlings: Sequence[Handling], *, closes: bool = False) -> None:
+        self._handlings = handlings
+        self._closes = closes
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._handlings)
+
+    def __exit__(self, *_exc_info: object) -> None:
+        if self._closes:
+            for handling in self._handlings:
+                handling.close()
+        _current.reset(self._token)
+
+
+def handling_of(*handlings: Handling) -> AbstractContextManager[None]:
     """Make *handlings* the current ones, and close them at the end."""
-    token = _current.set(handlings)
-    try:
-        yield
-    finally:
-        for handling in handlings:
-            handling.close()
-        _current.reset(token)
+    return _Within(handlings, closes=True)
 
 
-@contextmanager
-def narrowed_to(*handlings: Handling) -> Iterator[None]:
+def narrowed_to(*handlings: Handling) -> AbstractContextManager[None]:
     """Make *handlings* the current ones, which somebody else closes."""
-    token = _current.set(handlings)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+    return _Within(handlings)
 
 
-@contextmanager
-def detached() -> Iterator[None]:
+def detached() -> AbstractContextManager[None]:
     """
     Run code, and start tasks, that do not belong to the event being handled.
 
     A scheduler that is created inside a handler and outlives it should be created within this.
     """
-    token = _current.set(())
-    try:
-        yield
-    finally:
-        _current.reset(token)
+    return _Within(())
 
 
 _SAFE_TEXTS = (KochavaBotError, RegistrationError, SettingsError)

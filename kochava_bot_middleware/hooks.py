@@ -94,15 +94,16 @@ class HookTime:
             self._seconds += loop.time() - began
             ended.set_result(None)
 
-    async def wait_besides(self, task: asyncio.Task[Any], seconds: float) -> None:
-        """Return when *task*, in which the hooks run, has ended, or has taken *seconds* besides them."""
+    def call_later(self, seconds: float, call: Callable[[], object]) -> asyncio.TimerHandle:
+        """As of an event loop, but after *seconds* besides the hooks; the handle takes it back until these are over."""
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        while not task.done():
-            if self._ended is not None:
-                await asyncio.wait({task, self._ended}, return_when=asyncio.FIRST_COMPLETED)
-                continue
-            left = began + self._seconds + seconds - loop.time()
-            if left <= 0:
-                return
-            await asyncio.wait({task}, timeout=left)
+        return loop.call_later(seconds, self._call_if_over, loop.time() + seconds, call)
+
+    def _call_if_over(self, ends_at: float, call: Callable[[], object]) -> None:
+        loop = asyncio.get_running_loop()
+        if self._ended is not None:
+            self._ended.add_done_callback(lambda _ended: self._call_if_over(ends_at, call))
+        elif (left := ends_at + self._seconds - loop.time()) > 0:
+            loop.call_later(left, self._call_if_over, ends_at, call)
+        else:
+            call()

@@ -22,7 +22,10 @@ class TrackingLayer:
         if core.is_off:
             return await awaitable(call_next(event))
         self._runtime.bind_loop("receive")
-        with core.handling(checked_event(event), is_current=True) as (_, recording):
+        event = checked_event(event)
+        if core.joins_host():
+            return await awaitable(call_next(event))
+        with core.handling(event, is_current=True) as (_, recording):
             try:
                 return await awaitable(call_next(event))
             finally:

@@ -25,7 +25,7 @@ from .telemetry.observer import Observer
 from .tracking.decorators import name_and_data
 from .tracking.links.provider import LinkProvider
 from .tracking.privacy import Privacy
-from .tracking.recording import TrackCall
+from .tracking.recording import RequestedEvent
 from .tracking.settings import KochavaSettings
 
 if TYPE_CHECKING:
@@ -282,7 +282,7 @@ class KochavaMiddleware(CallsAtOnce):
         """
         event_name, event_data = name_and_data(name, data)
         core = self.runtime.bind("track")
-        call = TrackCall.of(
+        event = RequestedEvent.of(
             event_name,
             event_data,
             context=core.context,
@@ -293,7 +293,8 @@ class KochavaMiddleware(CallsAtOnce):
             page_id=page_id,
             channel=channel,
         )
-        await core.recorder.track(call)
+        if (written := core.begin_track(event)) is not None:
+            await written
 
     async def identify(
         self,

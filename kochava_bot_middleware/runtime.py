@@ -89,7 +89,8 @@ class Runtime:
             RegistrationError: It is in use in another event loop.
             StoreUnavailable: It was stopped.
         """
-        self.bind_loop(call)
+        if self.loop is not asyncio.get_running_loop():
+            self.bind_loop(call)
         if self.is_stopped:
             msg = f"`{call}` after `stop`, which closed the store: it is not recorded; call `start` first"
             raise StoreUnavailable(msg)
@@ -185,8 +186,12 @@ class Runtime:
 
     async def commit(self, *recordings: Recording) -> None:
         """Write what was recorded while events were handled. Never raises: the handler has nothing to do with it."""
-        if recordings:
-            await self.core.recorder.commit(*recordings)
+        if (waiter := self.begin_commit(*recordings)) is not None:
+            await waiter
+
+    def begin_commit(self, *recordings: Recording) -> asyncio.Future[None] | None:
+        """As `commit`; ``None`` when there is nothing to wait for."""
+        return self.core.recorder.begin_commit(*recordings) if recordings else None
 
     def make_worker(self, sender: RequestSender) -> Worker:
         """A worker that delivers the records through *sender*."""

@@ -13,19 +13,23 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
 from . import background
 from .arguments import Id
+from .background import Begin
 from .chain import checked
 from .clock import Clock
 from .core import HandlerName, WebhookCall
 from .exceptions import RegistrationError, StoreError
 from .handling import Handling
+from .kochava.event_builders import StandardEventData
 from .layer import checked_event
 from .messenger.events import Channel, Event
 from .messenger.outgoing import Endpoint, Outgoing
 from .middleware import KochavaMiddleware
-from .runtime import CallsAtOnce
+from .runtime import CallsAtOnce, Runtime
 from .store.contract import Store
 from .telemetry.observer import Observer
+from .tracking.decorators import name_and_data
 from .tracking.links.provider import LinkProvider
+from .tracking.recording import RequestedEvent
 from .tracking.settings import Mode, WorkerPlace
 
 log = logging.getLogger(__name__)
@@ -44,6 +48,27 @@ def _blocking(
         return self.run(call.__name__, lambda: call(self._kochava, *args, **kwargs))
 
     return method
+
+
+def _begun(
+    call: Callable[Concatenate[KochavaMiddleware, P], Coroutine[Any, Any, None]],
+    begin: Callable[..., asyncio.Future[None] | None],
+) -> Callable[Concatenate[SyncKochava, P], None]:
+    """As `_blocking`, but the loop calls *begin* with the same arguments: its future needs no task for a coroutine."""
+
+    @functools.wraps(call)
+    def method(self: SyncKochava, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        self._call_in(self._loop_for(call.__name__), functools.partial(begin, self.runtime, *args, **kwargs))
+
+    return method
+
+
+def _begin_track(
+    runtime: Runtime, name: str | StandardEventData, data: Any = None, **about: Any
+) -> asyncio.Future[None] | None:
+    event_name, event_data = name_and_data(name, data)
+    core = runtime.bind("track")
+    return core.begin_track(RequestedEvent.of(event_name, event_data, context=core.context, **about))
 
 
 class SyncKochava(CallsAtOnce):
@@ -98,7 +123,7 @@ class SyncKochava(CallsAtOnce):
         )
 
     flush = _blocking(KochavaMiddleware.flush)
-    track = _blocking(KochavaMiddleware.track)
+    track = _begun(KochavaMiddleware.track, _begin_track)
     identify = _blocking(KochavaMiddleware.identify)
     opt_out = _blocking(KochavaMiddleware.opt_out)
     opt_in = _blocking(KochavaMiddleware.opt_in)
@@ -138,7 +163,7 @@ class SyncKochava(CallsAtOnce):
                 yield handling
             finally:
                 if recording is not None:
-                    self._never_raising("handling", lambda: self.runtime.commit(recording))
+                    self._never_raising("handling", lambda: self.runtime.begin_commit(recording))
 
     @contextmanager
     def handling_together(self, events: Sequence[Event], *, handler: HandlerName = None) -> Iterator[WebhookCall]:
@@ -150,7 +175,7 @@ class SyncKochava(CallsAtOnce):
                 yield call
             finally:
                 if recordings := call.to_commit():
-                    self._never_raising("handling", lambda: self.runtime.commit(*recordings))
+                    self._never_raising("handling", lambda: self.runtime.begin_commit(*recordings))
 
     def send(
         self,
@@ -185,31 +210,32 @@ class SyncKochava(CallsAtOnce):
             sending = (
                 _at_once(sends.begin(outgoing, at_once=True))
                 if is_here
-                else self._never_raising("send", lambda: sends.begin(outgoing))
+                else self._never_raising("send", lambda: asyncio.create_task(sends.begin(outgoing)))
             )
         if sending is None:
             return call(outgoing.body)
-        with sends.under_way(sending):
+        with sending:
             answer = call(sending.sent.body)
         if is_here:
             sends.end_later(sending, answer)
         else:
-            self._never_raising("send", lambda: sends.end(sending, answer))
+            self._never_raising("send", lambda: asyncio.create_task(sends.end(sending, answer)))
         return answer
 
     def run(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run a coroutine in the loop and wait for its result, starting what was not started yet."""
-        return self._run_in(self._loop_for(name), make)
+        return cast(T, self._call_in(self._loop_for(name), lambda: asyncio.create_task(make())))
 
-    def _run_in(self, loop: asyncio.AbstractEventLoop, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    def _call_in(self, loop: asyncio.AbstractEventLoop, begin: Begin[T]) -> T | None:
+        """As of `background`, starting what was not started yet."""
         if not (self.runtime.is_started or self.runtime.is_stopped):
             self._begin(loop)
-        return background.run_in(loop, make())
+        return background.call_in(loop, begin)
 
-    def _never_raising(self, name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
-        """As `run`, for what must not disturb the handler, in any thread; a failure is one log line a minute."""
+    def _never_raising(self, name: str, begin: Begin[T]) -> T | None:
+        """As `_call_in`, for what must not disturb the handler, in any thread; a failure is one log line a minute."""
         try:
-            return self._run_in(self._loop(name), make)
+            return self._call_in(self._loop(name), begin)
         except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
             reason = str(exc) if isinstance(exc, StoreError) else type(exc).__name__
             self.runtime.core.context.incidents.report("tracking_failed", name, reason=reason)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kochava_bot_middleware.background import run_in
+from kochava_bot_middleware.background import call_in, run_in
 
 
 @pytest.fixture
@@ -44,6 +44,24 @@ def test_work_that_is_cancelled_is_an_error_of_its_call(loop: asyncio.AbstractEv
 
     with pytest.raises(concurrent.futures.CancelledError):
         run_in(loop, cancelled())
+
+
+def test_what_cannot_be_begun_is_an_error_of_its_call(loop: asyncio.AbstractEventLoop) -> None:
+    """Even what would end the loop, which serves others."""
+
+    def begin() -> None:
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        call_in(loop, begin)
+    assert 4 == run_in(loop, double(2))
+
+
+def test_nothing_is_waited_for_where_nothing_was_begun(loop: asyncio.AbstractEventLoop) -> None:
+    """Such as a call that became part of a handling's commit."""
+    called: list[asyncio.AbstractEventLoop] = []
+    assert call_in(loop, lambda: called.append(asyncio.get_running_loop())) is None
+    assert [loop] == called
 
 
 def test_no_call_waits_for_a_loop_that_is_closed() -> None:

@@ -12,7 +12,7 @@ import pytest
 from kochava_bot_middleware.bot import MessengerBot
 from kochava_bot_middleware.exceptions import KochavaBotError
 from kochava_bot_middleware.handling import current_handling
-from kochava_bot_middleware.inbox.inbox import entry_of
+from kochava_bot_middleware.inbox.stored_event import entry_of
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Lease, Queue, Unit
 from tests.bot_fakes import Named, Silent, StoreOwner, deliver, make_bot, says, signature, webhook_body

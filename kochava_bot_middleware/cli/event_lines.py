@@ -17,7 +17,7 @@ import orjson
 
 from ..exceptions import KochavaBotError, TrackingError
 from ..settings import kind_of
-from ..tracking.recording import TrackCall
+from ..tracking.recording import RequestedEvent
 from ..tracking.settings import TrackingContext
 from .command import STANDARD_INPUT
 
@@ -44,7 +44,7 @@ class EventLine:
     number: int
     text: bytes
 
-    def event(self, context: TrackingContext, earlier: Counter[bytes]) -> TrackCall:
+    def event(self, context: TrackingContext, earlier: Counter[bytes]) -> RequestedEvent:
         """
         The event of the line. Where it has no ``id``, one is made from its text and the number of equal lines before
         it, and from nothing else: so a file of which a part was recorded, or that has grown, can be recorded again.
@@ -68,7 +68,7 @@ class EventLine:
             if given.get("id") is None:
                 given["id"] = self._made_id(earlier)
             given["time"] = time_of(given.get("time"))
-            return TrackCall.of(given.pop("name", None), given.pop("data", None), context=context, **given)
+            return RequestedEvent.of(given.pop("name", None), given.pop("data", None), context=context, **given)
         except orjson.JSONDecodeError as exc:
             reason = f"wanted a JSON object, got what is no JSON ({exc.msg}, column {exc.colno})"
         except TrackingError as exc:

@@ -12,12 +12,13 @@ from typing import IO
 
 import orjson
 
+from ..core import Core
 from ..exceptions import KochavaBotError, NotStorable, SettingsError, StoreError, Violation
 from ..kochava.records import Engagement
 from ..messenger.events import Channel
 from ..middleware import KochavaMiddleware
 from ..telemetry.counts import Counts, LeftOut
-from ..tracking.recording import TrackCall
+from ..tracking.recording import RequestedEvent
 from ..tracking.settings import KochavaSettings, Mode, TrackingContext, WorkerPlace
 from .command import GOOD, SOMETHING_WRONG, STANDARD_INPUT, readable_text
 from .event_lines import MADE_ID, lines_of, opened_twice, time_of
@@ -84,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.file is None:
         core = kochava.runtime.core
         event = _event_of(arguments, core.context)
-        core.recorder.add(event, core.recorder.new())
+        core.recorder.track(event)
         return asyncio.run(_record(kochava, [event], 1))
     with opened_twice(arguments.file) as file:
         total, is_timeless = _check(file, kochava)
@@ -93,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
         return asyncio.run(_record(kochava, events, total, is_timeless=is_timeless))
 
 
-def _event_of(arguments: argparse.Namespace, context: TrackingContext) -> TrackCall:
+def _event_of(arguments: argparse.Namespace, context: TrackingContext) -> RequestedEvent:
     """The event that is described by arguments."""
     data, time = arguments.data, arguments.time
     try:
@@ -105,7 +106,7 @@ def _event_of(arguments: argparse.Namespace, context: TrackingContext) -> TrackC
         time = None if time is None else float(time)
     except ValueError:
         time = time_of(time)
-    return TrackCall.of(
+    return RequestedEvent.of(
         arguments.name,
         data,
         context=context,
@@ -129,7 +130,7 @@ def _check(file: IO[bytes], kochava: KochavaMiddleware) -> tuple[int, bool]:
         for line in lines_of(file):
             event = line.event(core.context, earlier)
             try:
-                core.recorder.add(event, core.recorder.new())
+                core.recorder.track(event)
             except KochavaBotError as exc:
                 msg = f"line {line.number}: {exc}"
                 raise KochavaBotError(msg) from exc
@@ -140,7 +141,7 @@ def _check(file: IO[bytes], kochava: KochavaMiddleware) -> tuple[int, bool]:
 
 
 async def _record(
-    kochava: KochavaMiddleware, events: Iterable[TrackCall], total: int, *, is_timeless: bool = False
+    kochava: KochavaMiddleware, events: Iterable[RequestedEvent], total: int, *, is_timeless: bool = False
 ) -> int:
     """Record checked events, in commits of many, and print what became of them; returns the exit status."""
     settings, failure, taken = kochava.settings, "", 0
@@ -149,7 +150,7 @@ async def _record(
         with progress("recording", total) as advance:
             while batch := list(itertools.islice(remaining, BATCH)):
                 try:
-                    await kochava.runtime.core.recorder.track(*batch)
+                    await _write(batch, kochava.runtime.core)
                 except NotStorable as exc:
                     # The rest of the batch is written.
                     failure = str(exc)
@@ -169,6 +170,15 @@ async def _record(
     if failure:
         print(f"kochava-bot track: {failure}", file=sys.stderr)
     return SOMETHING_WRONG if failure else GOOD
+
+
+async def _write(batch: Iterable[RequestedEvent], core: Core) -> None:
+    if core.is_off:
+        return
+    recording = core.recorder.new()
+    for event in batch:
+        core.recorder.track(event, recording)
+    await core.recorder.begin_write(recording, "track")
 
 
 def _repeated(taken: int, counts: Counts) -> int:

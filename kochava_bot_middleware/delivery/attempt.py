@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,7 +12,7 @@ from ..clock import Clock, SystemClock
 from ..exceptions import StoreError
 from ..incidents import Incidents
 from ..kochava.client import RequestSender
-from ..kochava.destination import Destination, Destinations
+from ..kochava.destination import Destination, Destinations, WireSettings
 from ..kochava.records import (
     PING_QUEUES,
     SCHEMA,
@@ -28,6 +27,7 @@ from ..kochava.verdict import DeliveryResult, Verdict, judge
 from ..kochava.wire import WireRequest, build_request
 from ..queues.claims import Claimed
 from ..store.records import OUTBOX, Claim, Entry, Mark, Outcome, Settlement
+from ..time_limit import TimeLimit
 from .circuit import Cause, Circuit, Circuits, CircuitState, Target, targets_of
 from .places import Places, ShareName
 from .retry import PERHAPS_DELIVERED, TOO_OLD, Histories, decide, longest_wait_seconds, wait_seconds
@@ -57,6 +57,31 @@ class Settled(Settlement):
     record: Record | None = None
     verdict: Verdict | None = None
     seconds: float = 0.0
+
+
+@attrs.frozen(kw_only=True)
+class Route:
+    """
+    What is the same for all records of one kind to one destination and host, looked up for the first of them.
+
+    Attributes:
+        subject: What the log calls it.
+    """
+
+    wire: WireSettings
+    circuit: Circuit
+    share: ShareName
+    subject: str
+
+
+@attrs.define(kw_only=True)
+class Prepared:
+    """A record that is to be sent."""
+
+    claimed: Claimed
+    record: Record
+    request: WireRequest
+    route: Route
 
 
 class Deliverer:
@@ -90,6 +115,9 @@ class Deliverer:
         self._sender = sender
         self._destinations = destinations
         self._gate = gate
+        self._gives_up_any = self.settings.gives_up_any
+        self._gate_limit = TimeLimit(self.settings.gate_timeout_seconds)
+        self._routes: dict[tuple[str, str, str | None, str], Route] = {}
         self._histories = Histories()
         self._put_off_until = self.clock.monotonic()
 
@@ -103,17 +131,29 @@ class Deliverer:
         """
         return 1.5 * max(longest_wait_seconds(self.settings), self._put_off_until - self.clock.monotonic())
 
+    def prepare(self, claimed: Claimed, safeguards: Safeguards) -> Prepared | Settled | None:
+        """
+        What is to be sent for a claim, or why nothing is; ``None`` when the store must be asked first, see `attempt`.
+        """
+        claim = claimed.claim
+        if (claim.is_takeover and self._gives_up_any) or safeguards.may_wait(claim.entry):
+            return None
+        try:
+            return self._prepared(claimed, _read(claim.entry))
+        except Exception as exc:  # noqa: BLE001 - see _failed
+            return self._failed(claim, exc)
+
     async def attempt(self, claimed: Claimed, safeguards: Safeguards) -> Settled | None:
         """
-        Work on one claim; ``None`` when its lease is lost, or when it is left to lapse. Raises nothing but for
-        cancellation.
+        Work on one claim, whatever there is to be asked or waited for; ``None`` when its lease is lost, or when it is
+        left to lapse. Raises nothing but for cancellation.
         """
         claim = claimed.claim
         entry = claim.entry
         try:
             record = _read(entry)
             try:
-                if self.is_given_up_unknown(record) and await safeguards.was_begun(claim):
+                if claim.is_takeover and self.is_given_up_unknown(record) and await safeguards.was_begun(claim):
                     detail = "the process that sent it ended before its answer was stored"
                     return self._dead(claim, record, PERHAPS_DELIVERED, detail)
                 if (seconds := await safeguards.wait_seconds(claim, self._age(entry))) is not None:
@@ -122,22 +162,30 @@ class Deliverer:
                 # Whatever the store would have said must not be overlooked: another claim asks it again.
                 self.incidents.report("store_failed", entry.queue)
                 return None
-            destination = self._destinations.resolve(record)
-            if destination is not None:
-                return await self._send(destination, claimed, record, safeguards)
-        except UnreadableRecord as exc:
-            self.incidents.report("record_unreadable", entry.queue, level=logging.ERROR)
-            return self._dead(claimed.claim, None, "unreadable record", str(exc))
-        except UnknownRecord as exc:
-            return self._left(claimed.claim, None, "unknown kind of record", str(exc))
-        except Exception as exc:  # noqa: BLE001 - whatever it is, the record must not be lost nor the worker end
-            return self._crashed(claimed.claim, exc)
-        detail = f"no settings here for a {record.kind} of app {record.app_id}, page {record.page_id}"
-        return self._left(claimed.claim, record, "unknown destination", detail)
+            prepared = self._prepared(claimed, record)
+        except Exception as exc:  # noqa: BLE001 - see _failed
+            return self._failed(claim, exc)
+        if isinstance(prepared, Settled):
+            return prepared
+        places, share = self.places[entry.queue], prepared.route.share
+        seconds = await places.take(share)
+        if seconds is not None:
+            return None if places.is_closed else self.released(claim, record, seconds)
+        try:
+            return await self.send(prepared, safeguards)
+        finally:
+            places.give_back(share)
+
+    async def send(self, prepared: Prepared, safeguards: Safeguards) -> Settled | None:
+        """Send what has a place; ``None`` and errors as in `attempt`."""
+        try:
+            return await self._send(prepared, safeguards)
+        except Exception as exc:  # noqa: BLE001 - see _failed
+            return self._failed(prepared.claimed.claim, exc)
 
     def is_given_up_unknown(self, record: Record) -> bool:
         """Whether *record* is given up, not sent again, when it is not known whether it arrived."""
-        return self.settings.gives_up_unknown(_event_name(record))
+        return self._gives_up_any and self.settings.gives_up_unknown(_event_name(record))
 
     def marks_of(self, settlement: Settlement) -> Sequence[Mark]:
         """What is to be written together with a settlement: that its request is under way no more."""
@@ -145,58 +193,58 @@ class Deliverer:
         is_noted = settlement.record is not None and self.is_given_up_unknown(settlement.record)
         return end_of_begun(settlement.claim) if is_noted else ()
 
-    async def _send(
-        self, destination: Destination, claimed: Claimed, record: Record, safeguards: Safeguards
-    ) -> Settled | None:
+    def _prepared(self, claimed: Claimed, record: Record) -> Prepared | Settled:
         claim = claimed.claim
-        if isinstance(record, Ping) and self._age(claim.entry) >= self.settings.ping_max_age_seconds:
+        entry = claim.entry
+        destination = self._destinations.resolve(record)
+        if destination is None:
+            detail = f"no settings here for a {record.kind} of app {record.app_id}, page {record.page_id}"
+            return self._left(claim, record, "unknown destination", detail)
+        if isinstance(record, Ping) and self._age(entry) >= self.settings.ping_max_age_seconds:
             return self._dead(claim, record, TOO_OLD)
         request = build_request(record, destination)
-        places = self.places[claim.entry.queue]
-        share = ShareName(host=request.host, app_id=record.app_id, kind=record.kind)
-        seconds = await places.take(share)
-        if seconds is not None:
-            return None if places.is_closed else self._released(claim, record, seconds)
-        try:
-            return await self._send_in_place(request, destination, claimed, record, safeguards)
-        finally:
-            places.give_back(share)
+        route = self._route(request.host, destination, record, entry.queue)
+        return Prepared(claimed=claimed, record=record, request=request, route=route)
 
-    async def _send_in_place(
-        self,
-        request: WireRequest,
-        destination: Destination,
-        claimed: Claimed,
-        record: Record,
-        safeguards: Safeguards,
-    ) -> Settled | None:
-        claim = claimed.claim
-        circuit = self.circuits.circuit(Target(host=request.host, app_id=record.app_id, queue=claim.entry.queue))
-        again = circuit.admit(self.clock.monotonic())
+    async def _send(self, prepared: Prepared, safeguards: Safeguards) -> Settled | None:
+        claimed, record, route, clock = prepared.claimed, prepared.record, prepared.route, self.clock
+        claim, circuit = claimed.claim, route.circuit
+        again = circuit.admit(clock.monotonic())
         if again is not None:
             return self._postponed(claim, record, circuit, again)
         safeguards.begin(claimed)
         reported = False
         try:
             try:
-                reason = await self._forbidden(record)
+                reason = None if self._gate is None else await self._forbidden(self._gate, record)
                 if reason is not None:
                     return Settled(claim=claim, outcome=Outcome.DROPPED, record=record, reason=reason)
                 if not await self._may_send(claimed, record, safeguards):
                     return None
             except (StoreError, TimeoutError) as exc:
                 return self._unchecked(claim, record, exc)
-            began = self.clock.monotonic()
-            outcome = await self._sender.send(request)
-            wire, now = destination.wire, self.clock.now()
-            verdict = judge(outcome, queue=claim.entry.queue, settings=wire, now=now, kind=record.kind)
+            began = clock.monotonic()
+            outcome = await self._sender.send(prepared.request)
+            verdict = judge(outcome, queue=claim.entry.queue, settings=route.wire, now=clock.now(), kind=record.kind)
             reported = True
         finally:
             if not reported:
-                circuit.abandoned(self.clock.monotonic())
-        subject = f"{request.host} {record.app_id} {claim.entry.queue}"
-        self._report(circuit, verdict, claim.entry, began=began, subject=subject)
-        return self._judged(claim, record, verdict, circuit, seconds=self.clock.monotonic() - began)
+                circuit.abandoned(clock.monotonic())
+        ended = clock.monotonic()
+        self._report(route, verdict, claim.entry, began=began, ended=ended)
+        return self._judged(claim, record, verdict, circuit, began=began, ended=ended)
+
+    def _route(self, host: str, destination: Destination, record: Record, queue: str) -> Route:
+        key = (host, record.app_id, destination.page_id, record.kind)
+        route = self._routes.get(key)
+        if route is None:
+            route = self._routes[key] = Route(
+                wire=destination.wire,
+                circuit=self.circuits.circuit(Target(host=host, app_id=record.app_id, queue=queue)),
+                share=ShareName(host=host, app_id=record.app_id, kind=record.kind),
+                subject=f"{host} {record.app_id} {queue}",
+            )
+        return route
 
     async def _may_send(self, claimed: Claimed, record: Record, safeguards: Safeguards) -> bool:
         if self.is_given_up_unknown(record):
@@ -206,17 +254,17 @@ class Deliverer:
         # Last of all, since the process may be stopped while the store answers.
         return await safeguards.is_owned(claimed)
 
-    async def _forbidden(self, record: Record) -> str | None:
-        if self._gate is None:
-            return None
-        async with asyncio.timeout(self.settings.gate_timeout_seconds):
-            return await self._gate(record)
+    async def _forbidden(self, gate: Gate, record: Record) -> str | None:
+        with self._gate_limit.work():
+            return await gate(record)
 
-    def _judged(self, claim: Claim, record: Record, verdict: Verdict, circuit: Circuit, *, seconds: float) -> Settled:
-        now, entry = self.clock.monotonic(), claim.entry
+    def _judged(
+        self, claim: Claim, record: Record, verdict: Verdict, circuit: Circuit, *, began: float, ended: float
+    ) -> Settled:
+        entry, seconds = claim.entry, ended - began
         decision = decide(
             verdict,
-            history=self._histories.note(entry.id, verdict, now=now, served_at=circuit.served_at),
+            history=self._histories.note(entry.id, verdict, now=ended, served_at=circuit.served_at),
             age_seconds=self._age(entry),
             max_age_seconds=self._max_age(entry),
             settings=self.settings,
@@ -235,25 +283,25 @@ class Deliverer:
         if decision.outcome is Outcome.DEAD:
             settled = self._dead(claim, record, decision.reason, verdict.detail)
         else:
-            wait = max(decision.seconds, self._behind_others(circuit, now))
+            wait = max(decision.seconds, self._behind_others(circuit, ended))
             settled = self._retry(claim, record, wait, verdict.reason, verdict.detail)
         return attrs.evolve(settled, verdict=verdict, seconds=seconds)
 
-    def _report(self, circuit: Circuit, verdict: Verdict, entry: Entry, *, began: float, subject: str) -> None:
+    def _report(self, route: Route, verdict: Verdict, entry: Entry, *, began: float, ended: float) -> None:
         """Report to the circuit what came of a request, and to the log when an outage begins or ends."""
-        now = self.clock.monotonic()
+        circuit, subject = route.circuit, route.subject
         if verdict.result in (DeliveryResult.DELIVERED, DeliveryResult.REJECTED):
-            if circuit.succeeded(now):
+            if circuit.succeeded(ended):
                 self.incidents.over("destination_down", subject)
                 self.incidents.over("credentials_refused", subject)
         elif verdict.result is DeliveryResult.REFUSED:
-            circuit.refused(now)
+            circuit.refused(ended)
             self.incidents.report("credentials_refused", subject, reason=verdict.detail[:3], level=logging.ERROR)
         else:
             if verdict.too_fast:
-                opened = circuit.slowed(now, floor_seconds=verdict.floor_seconds)
+                opened = circuit.slowed(ended, floor_seconds=verdict.floor_seconds)
             else:
-                opened = circuit.failed(now, lane=entry.lane, began=began, floor_seconds=verdict.floor_seconds)
+                opened = circuit.failed(ended, lane=entry.lane, began=began, floor_seconds=verdict.floor_seconds)
             event = "destination_down" if opened or circuit.state is CircuitState.OPEN else "request_failed"
             self.incidents.report(event, subject, reason=verdict.reason)
 
@@ -275,9 +323,9 @@ class Deliverer:
     def _behind_another(self, claim: Claim, record: Record, seconds: float) -> Settled:
         if self._age(claim.entry) >= self._max_age(claim.entry):
             return self._dead(claim, record, TOO_OLD)
-        return self._released(claim, record, seconds)
+        return self.released(claim, record, seconds)
 
-    def _released(self, claim: Claim, record: Record, seconds: float) -> Settled:
+    def released(self, claim: Claim, record: Record, seconds: float) -> Settled:
         """Nothing is sent, and the claim does not count."""
         self._put_off_until = max(self._put_off_until, self.clock.monotonic() + seconds)
         return Settled(claim=claim, outcome=Outcome.RELEASE, retry_after_seconds=seconds, record=record)
@@ -292,7 +340,13 @@ class Deliverer:
         wait = self.settings.unknown_wait_seconds * self._rng.uniform(0.5, 1.0)
         return self._retry(claim, record, wait, reason, detail)
 
-    def _crashed(self, claim: Claim, exc: Exception) -> Settled:
+    def _failed(self, claim: Claim, exc: Exception) -> Settled:
+        """Whatever it is, the record must not be lost, nor the worker end."""
+        if isinstance(exc, UnreadableRecord):
+            self.incidents.report("record_unreadable", claim.entry.queue, level=logging.ERROR)
+            return self._dead(claim, None, "unreadable record", str(exc))
+        if isinstance(exc, UnknownRecord):
+            return self._left(claim, None, "unknown kind of record", str(exc))
         where = _place_of(exc)
         self.incidents.report("attempt_crashed", where, level=logging.ERROR)
         if self._age(claim.entry) >= self._max_age(claim.entry):

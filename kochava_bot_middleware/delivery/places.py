@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 import attrs
@@ -29,7 +30,14 @@ RETURNS_PER_SECOND: Final = 200.0
 """How many records of one share are claimed in vain at most, however many of them wait."""
 
 
-@attrs.frozen(kw_only=True)
+Waiter = Callable[[float | None], bool]
+"""
+Is told ``None`` when it has a place, to be given back, else in how many seconds to come again. Returns whether it still
+waits.
+"""
+
+
+@attrs.frozen(kw_only=True, cache_hash=True)
 class ShareName:
     """Whose share it is: one destination, for one app and one kind of record."""
 
@@ -41,7 +49,7 @@ class ShareName:
 @attrs.define(eq=False)
 class _Share:
     under_way: int = 0
-    waiting: deque[tuple[float, asyncio.Future[float | None]]] = attrs.field(factory=deque)
+    waiting: deque[tuple[float, Waiter]] = attrs.field(factory=deque)
     slow_until: float = float("-inf")
     next_return: float = float("-inf")
 
@@ -62,6 +70,20 @@ class Places:
         self._expiring: asyncio.Task[None] | None = None
         self.is_closed = False
 
+    def enter(self, name: ShareName, waiter: Waiter) -> None:
+        """Give *waiter* a place, at once or within a moment, or send it away."""
+        share = self._share(name)
+        if not share.waiting and self._has_room(share):
+            self._give(share, waiter)
+            return
+        now = self._clock.monotonic()
+        if self.is_closed or (now < share.slow_until and len(share.waiting) >= max(1, self._most // 4)):
+            waiter(self.return_after(name, LONGEST_WAIT_SECONDS))
+            return
+        share.waiting.append((now, waiter))
+        if self._expiring is None:
+            self._expiring = asyncio.create_task(self._expire())
+
     async def take(self, name: ShareName) -> float | None:
         """
         Take a place, waiting for a moment if need be.
@@ -69,17 +91,15 @@ class Places:
         Returns:
             ``None`` when there is one, to be given back; else in how many seconds to come again.
         """
-        share = self._share(name)
-        if self._has_room(share) and not share.waiting:
-            self._give(share)
-            return None
-        now = self._clock.monotonic()
-        if self.is_closed or (now < share.slow_until and len(share.waiting) >= max(1, self._most // 4)):
-            return self.return_after(name, LONGEST_WAIT_SECONDS)
         given: asyncio.Future[float | None] = asyncio.get_running_loop().create_future()
-        share.waiting.append((now, given))
-        if self._expiring is None:
-            self._expiring = asyncio.create_task(self._expire())
+
+        def answer(seconds: float | None) -> bool:
+            if given.done():
+                return False
+            given.set_result(seconds)
+            return True
+
+        self.enter(name, answer)
         try:
             return await given
         except asyncio.CancelledError:
@@ -92,10 +112,8 @@ class Places:
         self._share(name).under_way -= 1
         self._free += 1
         while (share := self._next()) is not None:
-            _, given = share.waiting.popleft()
-            if not given.done():
-                self._give(share)
-                given.set_result(None)
+            _, waiter = share.waiting.popleft()
+            self._give(share, waiter)
 
     def return_after(self, name: ShareName, seconds: float) -> float:
         """When to come again with a record that must wait at least so long, given how many of its share do."""
@@ -122,14 +140,20 @@ class Places:
         is_last = self._free == 1 and share.under_way > 0
         return share.under_way < min(self._most, TIMES_THE_FREE * self._free) and not is_last
 
-    def _give(self, share: _Share) -> None:
+    def _give(self, share: _Share, waiter: Waiter) -> None:
         share.under_way += 1
         self._free -= 1
+        if not waiter(None):
+            share.under_way -= 1
+            self._free += 1
 
     def _next(self) -> _Share | None:
         """The share whose turn it is: of those that wait and have room, the one with the fewest places."""
-        shares = [share for share in self._shares.values() if share.waiting and self._has_room(share)]
-        return min(shares, key=lambda share: share.under_way, default=None)
+        found = None
+        for share in self._shares.values():
+            if share.waiting and (found is None or share.under_way < found.under_way) and self._has_room(share):
+                found = share
+        return found
 
     async def _expire(self) -> None:
         """Send away who has waited too long, as long as anyone waits."""
@@ -145,8 +169,6 @@ class Places:
         """Those that came before so and so; whether there were any."""
         was_any = False
         while share.waiting and share.waiting[0][0] <= came_before:
-            _, given = share.waiting.popleft()
-            if not given.done():
-                given.set_result(self.return_after(name, LONGEST_WAIT_SECONDS))
-                was_any = True
+            _, waiter = share.waiting.popleft()
+            was_any |= waiter(self.return_after(name, LONGEST_WAIT_SECONDS))
         return was_any

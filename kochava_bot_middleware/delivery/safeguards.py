@@ -50,6 +50,12 @@ class Safeguards:
         self.is_owned = is_owned
         self.begin = begin
 
+    def may_wait(self, entry: Entry) -> bool:
+        """Whether `wait_seconds` has to ask the store."""
+        if entry.queue == Queue.TRACK:
+            return self._has_installs and entry.lane not in self._installed
+        return entry.queue in (Queue.LINK, Queue.CLICK)
+
     async def wait_seconds(self, claim: Claim, age_seconds: float) -> float | None:
         """
         In how many seconds to ask again, if something of the person must be sent first.

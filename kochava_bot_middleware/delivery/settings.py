@@ -97,6 +97,11 @@ class DeliverySettings:
         """The length of a lease, in seconds."""
         return LEASE_FACTOR * self.request_timeout_seconds if self.lease_seconds is None else self.lease_seconds
 
+    @property
+    def gives_up_any(self) -> bool:
+        """Whether there are records that are given up when it is not known whether they arrived."""
+        return "dead" in (self.on_ambiguous_default, *self.on_ambiguous.values())
+
     def gives_up_unknown(self, event_name: str) -> bool:
         """Whether a record is given up when it is not known whether it arrived."""
         return self.on_ambiguous.get(event_name, self.on_ambiguous_default) == "dead"

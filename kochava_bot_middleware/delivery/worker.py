@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Callable, Iterable
 
 import attrs
 
 from ..kochava.client import KochavaClient
-from ..queues.claims import Claimed, ConsumerOptions
-from ..queues.consumer import Consumer
 from ..store.contract import AnnouncesAppends, Store
 from ..store.records import OUTBOX, CommitVerdict, Outcome, Queue, Settlement
 from .attempt import Deliverer, Settled
 from .circuit import Target
-from .safeguards import Safeguards
-
-AHEAD = 6
-"""How many records are held for each request that may be under way: some wait for it, some for their commit."""
+from .queue_worker import QueueWorker
 
 
 @attrs.define(kw_only=True)
@@ -69,10 +63,11 @@ class Worker:
         self._deliverer = deliverer
         self._on_settled = on_settled
         self.counts = DeliveryCounts()
-        self._consumers = {queue: self._consumer(queue) for queue in OUTBOX}
-        self._safeguards = {
-            queue: Safeguards(store, has_installs=has_installs, is_owned=consumer.is_owned, begin=consumer.begin)
-            for queue, consumer in self._consumers.items()
+        self._consumers = {
+            queue: QueueWorker(
+                store, queue, deliverer, has_installs=has_installs, on_ended=self._ended, on_lost=self._lost
+            ).consumer
+            for queue in OUTBOX
         }
         self._is_stopped = False
         self._stopped = asyncio.Event()
@@ -118,33 +113,8 @@ class Worker:
         """Each destination, and whether it is left alone."""
         return [(target, circuit.is_down) for target, circuit in self._deliverer.circuits.all().items()]
 
-    def _consumer(self, queue: Queue) -> Consumer:
-        deliverer, settings = self._deliverer, self._deliverer.settings
-        return Consumer(
-            self._store,
-            queue,
-            functools.partial(self._deliver, queue),
-            ConsumerOptions(
-                concurrency=settings.concurrency,
-                most_held=AHEAD * settings.concurrency,
-                lease_seconds=settings.lease,
-                work_seconds=settings.request_timeout_seconds,
-                is_isolated=True,
-                poll_seconds=settings.poll_seconds,
-                longest_wait_seconds=deliverer.longest_wait_seconds,
-                room=lambda most: deliverer.circuits.room(queue, deliverer.clock.monotonic(), most),
-                marks=deliverer.marks_of,
-                on_ended=self._ended,
-            ),
-            clock=deliverer.clock,
-            incidents=deliverer.incidents,
-        )
-
-    async def _deliver(self, queue: Queue, claimed: Claimed) -> Settled | None:
-        settled = await self._deliverer.attempt(claimed, self._safeguards[queue])
-        if settled is None and not self._is_stopped:
-            self.counts.lost += 1
-        return settled
+    def _lost(self) -> None:
+        self.counts.lost += 1
 
     def _ended(self, settlement: Settlement, verdict: CommitVerdict) -> None:
         """Count a settlement, and pass it on if it was committed."""

@@ -100,8 +100,8 @@ class Flag:
 
     __slots__ = ("_event", "_is_set")
 
-    def __init__(self) -> None:
-        self._is_set = False
+    def __init__(self, *, is_set: bool = False) -> None:
+        self._is_set = is_set
         self._event: asyncio.Event | None = None
 
     def is_set(self) -> bool:
@@ -121,6 +121,9 @@ class Flag:
         if self._event is None:
             self._event = asyncio.Event()
         await self._event.wait()
+
+
+ALREADY = Flag(is_set=True)
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -148,8 +151,8 @@ class InFlightEvent:
     after: InFlightEvent | None = None
     is_begun: bool = False
     is_handled: bool = False
-    ready: Flag = attrs.field(factory=Flag)
-    stored: Flag = attrs.field(factory=Flag)
+    ready: Flag = ALREADY
+    stored: Flag = ALREADY
     ended: Flag = attrs.field(factory=Flag)
 
     @property
@@ -204,7 +207,7 @@ class InFlight:
         if entry.id in self._by_id:
             return None
         before = self._tails.get(entry.lane) or self._heads.get(entry.lane)
-        added = InFlightEvent(entry=entry, event=event, before=before)
+        added = InFlightEvent(entry=entry, event=event, before=before, ready=Flag(), stored=Flag())
         if before is not None:
             before.after = added
         if (before is None or before.is_handled) and entry.lane not in self._waiting:

@@ -14,14 +14,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import attrs
-import orjson
 
 from ..clock import Clock, SystemClock
 from ..exceptions import StoreError, StoreUnavailable
 from ..handling import Contributor, Handling, handling_of, is_being_cancelled, trail_of
 from ..incidents import Incidents
-from ..messenger.events import Channel, Event
-from ..messenger.parsing.webhook import parse_item
+from ..messenger.events import Event
 from ..queues.claims import Claimed, ConsumerOptions, Instant, Work
 from ..queues.commits import CommitRetry
 from ..queues.consumer import Consumer
@@ -29,6 +27,7 @@ from ..store.contract import Store
 from ..store.records import Claim, Committed, Entry, Lease, Outcome, Queue, Settlement, Unit
 from .in_flight import Admission, InFlight, InFlightEvent, WaitLimit
 from .settings import InboxSettings
+from .stored_event import SCHEMA, CorruptEntry, entry_of, event_of, id_of
 
 log = logging.getLogger(__name__)
 
@@ -50,13 +49,6 @@ neither those of others nor the memory.
 
 MOST_TOGETHER = 100
 """Most webhooks whose events are stored in one unit."""
-
-SCHEMA = 1
-"""Version of the stored form of an event. An entry of a newer one is left to the release that wrote it."""
-
-
-class CorruptEntry(ValueError):
-    """A stored event cannot be read."""
 
 
 class Inbox:
@@ -271,7 +263,8 @@ class Inbox:
                 if handling is not None and (failure := await self._handle(handling)) is not None:
                     outcome, reason = Outcome.RETRY if handling.rerun else Outcome.DEAD, failure
             self._in_flight.handled(current)
-            await current.stored.wait()
+            if not current.stored.is_set():
+                await current.stored.wait()
             if before is not None:
                 # Its settlement may lease this event to us, and what it records comes first.
                 await before.ended.wait()
@@ -373,51 +366,3 @@ def warn_if_in_memory(store: Store) -> None:
             "inbox_in_memory: waiting events are lost in a crash; set `store` of KochavaMiddleware to a file, "
             "such as sqlite:///kochava-bot.db, or add a middleware that provides a durable store"
         )
-
-
-def id_of(event: Event) -> str:
-    """The entry's id: the same for each delivery of *event*."""
-    return f"inbox/{event.key}"
-
-
-def entry_of(event: Event, now: float, request: Any = None) -> Entry:
-    """What is stored of *event* at *now*, in seconds since the epoch, and of the *request* with which it came."""
-    item = {"channel": event.channel, "page_id": event.page_id, "standby": event.standby, "item": event.raw}
-    if request is not None:
-        item["request"] = request
-    return Entry(
-        id=id_of(event),
-        queue=Queue.INBOX,
-        # What concerns no person needs no order, so each such event has a lane of its own.
-        lane=f"{event.page_id}/{event.user_id or event.key}",
-        schema=SCHEMA,
-        created_at=now,
-        body=orjson.dumps(item, default=_plain),
-    )
-
-
-def event_of(entry: Entry, attempt: int = 1) -> Event:
-    """
-    The event that was stored as *entry*.
-
-    Raises:
-        CorruptEntry: The bytes are not what `entry_of` writes.
-    """
-    try:
-        stored = orjson.loads(entry.body)
-        item, page_id, standby = stored["item"], stored["page_id"], stored["standby"]
-        if not (isinstance(item, dict) and isinstance(page_id, str | None) and isinstance(standby, bool)):
-            raise CorruptEntry(entry.id)
-        return parse_item(item, channel=Channel(stored["channel"]), page_id=page_id, standby=standby, attempt=attempt)
-    except (ValueError, KeyError, TypeError) as exc:
-        # The cause may quote the bytes.
-        raise CorruptEntry(entry.id) from (exc if isinstance(exc, CorruptEntry) else None)
-
-
-def request_of(entry: Entry) -> Any:
-    """What was stored with an event; ``None`` if nothing was."""
-    return orjson.loads(entry.body).get("request")
-
-
-def _plain(value: Any) -> Any:
-    return dict(value) if hasattr(value, "keys") else str(value)

@@ -47,6 +47,9 @@ class WebhookAnswer:
     text: str
 
 
+RECEIVED = WebhookAnswer(status=200, text="EVENT_RECEIVED")
+
+
 class Webhook:
     """
     Receives what Facebook sends.
@@ -110,7 +113,7 @@ class Webhook:
         except StoreError:
             # Its text may quote what it could not keep.
             return self._refuse(503, "the store cannot keep the event")
-        return WebhookAnswer(status=200, text="EVENT_RECEIVED")
+        return RECEIVED
 
     async def receive_parts(self, parts: AsyncIterable[bytes], headers: Headers) -> WebhookAnswer:
         """Take one POST as its body arrives: no more of it than the limit, and no longer than the time allowed."""
@@ -130,9 +133,10 @@ class Webhook:
         events = iter_webhook(raw_body, on_skipped=self._report_skipped)
         while some := list(itertools.islice(events, self.slice_size)):
             await self._accept(some)
-            if len(some) == self.slice_size:
-                # What takes none of them does not wait for anything.
-                await asyncio.sleep(0)
+            if len(some) < self.slice_size:
+                return
+            # What takes none of them does not wait for anything.
+            await asyncio.sleep(0)
 
     def _report_skipped(self, part: str) -> None:
         self._incidents.report("webhook_part_skipped", part)

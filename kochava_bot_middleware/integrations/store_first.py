@@ -11,8 +11,8 @@ import orjson
 
 from ..exceptions import RegistrationError, StoreError
 from ..handling import Handling, trail_of
-from ..inbox.inbox import request_of
 from ..inbox.settings import InboxSettings
+from ..inbox.stored_event import request_of
 from ..inbox.webhook import SLICE
 from ..messenger.events import Event
 from ..messenger.parsing.webhook import SIGNATURE_HEADER, signature_by, webhook_of

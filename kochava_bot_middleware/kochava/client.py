@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from typing import Protocol
 
@@ -10,6 +11,7 @@ import attrs
 from yarl import URL
 
 from ..proxies import ENVIRONMENT, Proxies
+from ..time_limit import LimitedWork, TimeLimit
 from .wire import WireRequest
 
 READ_BYTES = 65_536
@@ -68,6 +70,7 @@ class KochavaClient:
 
     def __init__(self, *, timeout_seconds: float = 10.0, proxy: str = ENVIRONMENT) -> None:
         self._timeout_seconds = timeout_seconds
+        self._time_limit = TimeLimit(timeout_seconds)
         self._proxies = Proxies(proxy)
         self._session: aiohttp.ClientSession | None = None
 
@@ -75,23 +78,30 @@ class KochavaClient:
         session = self._session if self._session is not None else self._open()
         try:
             url = URL(request.url, encoded=True)
-            async with session.request(
-                request.method,
-                url,
-                headers=request.headers,
-                data=request.body,
-                allow_redirects=False,
-                proxy=self._proxies.address_for(url),
-            ) as response:
-                if response.status == _WANTS_CREDENTIALS:
-                    return Failure(reason=_PROXY_REFUSED, ambiguous=False)
-                start, complete = await _read_start(response)
-                return Answer(
-                    status=response.status,
-                    start=start,
-                    complete=complete,
-                    retry_after=response.headers.get("Retry-After", "")[:100] or None,
+            with self._time_limit.work() as work:
+                response = await session.request(
+                    request.method,
+                    url,
+                    headers=request.headers,
+                    data=request.body,
+                    allow_redirects=False,
+                    proxy=self._proxies.address_for(url),
                 )
+                content = response.content
+                if content.is_eof():
+                    # The usual answer, which came at once. Its connection is free again.
+                    start, complete = content.read_nowait(READ_BYTES), True
+                else:
+                    async with response:
+                        start, complete = await _read_start(response, work)
+            if response.status == _WANTS_CREDENTIALS:
+                return Failure(reason=_PROXY_REFUSED, ambiguous=False)
+            return Answer(
+                status=response.status,
+                start=start,
+                complete=complete,
+                retry_after=response.headers.get("Retry-After", "")[:100] or None,
+            )
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as exc:
             return _failure(exc)
 
@@ -103,8 +113,9 @@ class KochavaClient:
 
     def _open(self) -> aiohttp.ClientSession:
         session = aiohttp.ClientSession(
-            # Half of the time for connecting, so that the error shows whether the request was sent.
-            timeout=aiohttp.ClientTimeout(total=self._timeout_seconds, connect=self._timeout_seconds / 2),
+            # Half of the time for connecting, so that the error shows whether the request was sent. `TimeLimit` ends
+            # the whole: aiohttp's own timer costs a tenth of a request.
+            timeout=aiohttp.ClientTimeout(total=None, connect=self._timeout_seconds / 2),
             # The worker limits concurrency; a wait for a free connection would count as a failure.
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -116,7 +127,7 @@ class KochavaClient:
         return session
 
 
-async def _read_start(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
+async def _read_start(response: aiohttp.ClientResponse, work: LimitedWork) -> tuple[bytes, bool]:
     """The start of the body, and whether it is complete. What is read to its end leaves its connection for others."""
     chunks: list[bytes] = []
     length = 0
@@ -128,6 +139,10 @@ async def _read_start(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
             chunks.append(chunk)
             length += len(chunk)
     except (aiohttp.ClientError, TimeoutError, OSError):
+        return b"".join(chunks), False
+    except asyncio.CancelledError:
+        if not work.is_late:
+            raise
         return b"".join(chunks), False
     response.close()
     return b"".join(chunks)[:READ_BYTES], True

@@ -75,6 +75,7 @@ _LABELLED = re.compile(
     rf"|{_LABEL}[^&}}]{{0,60}}?(?<!\d)\d(?:{_GAP}\d){{8,14}}(?!\d)"
     rf"|(?<!\d)\d(?:{_GAP}\d){{8,14}}(?!\d)[^&}}:=]{{0,40}}[:=][^&}}:=]{{0,20}}?{_LABEL}"
 )
+_DIGITS_IN_A_ROW = re.compile(rf"\d(?:{_GAP}\d){{5}}")
 _SHORT = re.compile(rf"(?<![^\W_])(?i:tel|callto|fax|тел)[\"']?\s?[:=][\s\"'+]{{0,3}}\d(?:{_GAP}\d){{2,}}(?!\w)")
 _DATE_OR_UUID = re.compile(
     r"(?<![0-9A-Za-z])[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}(?![0-9A-Za-z])"
@@ -123,4 +124,7 @@ def _holds_number(text: str) -> bool:
     if _DIGITS.search(text) is None:
         return False
     rest = _DATE_OR_UUID.sub("x", text)
-    return _LABELLED.search(rest) is not None or _UNLABELLED.search(_COORDINATES.sub("x", rest)) is not None
+    # Each number after a word has these, which are looked for twenty times as fast as the word.
+    if _DIGITS_IN_A_ROW.search(rest) is not None and _LABELLED.search(rest) is not None:
+        return True
+    return _UNLABELLED.search(_COORDINATES.sub("x", rest)) is not None

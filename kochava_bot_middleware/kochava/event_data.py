@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import enum
+import functools
 import math
 import re
 import uuid
@@ -28,6 +29,7 @@ from .standard import (
 
 _MIN_INT, _MAX_INT = -(2**63), 2**63 - 1
 _DEEPEST = 20
+_LONGEST_REMEMBERED = 100
 _NOT_FINITE = "is not a finite number"
 # Also the text of a Decimal that has no exact float.
 _AMOUNT = re.compile(r"[+-]?\d+(\.\d+)?(E[+-]?\d+)?", re.ASCII)
@@ -74,21 +76,30 @@ def clean_event_name(name: str, *, strict: bool) -> tuple[str, tuple[Problem, ..
 
     A leading underscore seems to mark Kochava's own names (``_install``), but is not forbidden by the documentation.
     """
+    clean, problems = _clean_name_again(name) if len(name) <= _LONGEST_REMEMBERED else _clean_name(name)
+    if strict:
+        for problem in problems:
+            if problem.severity is Severity.WRONG:
+                msg = f"event {clean!r}: {problem.reason}"
+                raise TrackingError(msg)
+    return clean, problems
+
+
+def _clean_name(name: str) -> tuple[str, tuple[Problem, ...]]:
     clean = name if name.isascii() else name.encode("utf-8", "replace").decode()
-    reason = None
     if clean != name:
-        reason = "its name contains a lone surrogate"
-    elif (meant := standard_event_like(name)) is not None:
+        return clean, (Problem(key="", reason="its name contains a lone surrogate", severity=Severity.WRONG),)
+    if (meant := standard_event_like(name)) is not None:
         reason = f"Kochava knows its standard events by their exact names: write {str(meant)!r}, or choose another name"
-    if reason is not None:
-        if strict:
-            msg = f"event {clean!r}: {reason}"
-            raise TrackingError(msg)
         return clean, (Problem(key="", reason=reason, severity=Severity.WRONG),)
     if name.startswith("_") and name != StandardEvent.DEEPLINK:
         reason = "its name begins with an underscore, as Kochava's own do"
         return clean, (Problem(key="", reason=reason, severity=Severity.DOUBTFUL),)
     return clean, ()
+
+
+_clean_name_again = functools.lru_cache(maxsize=1024)(_clean_name)
+"""Names are few, and come again and again."""
 
 
 def clean_event_data(data: Any, *, strict: bool, event_name: str = "") -> tuple[Any, tuple[Problem, ...]]:
@@ -100,7 +111,9 @@ def clean_event_data(data: Any, *, strict: bool, event_name: str = "") -> tuple[
     tuples lists. Keys whose value is ``None`` are left out. *event_name* is for the message of the error.
     """
     problems: list[Problem] = []
-    clean = _clean_mapping(data, problems) if isinstance(data, Mapping) else _clean_scalar(data, problems)
+    # An abstract class is asked ten times as slowly as a dict is recognised.
+    is_mapping = type(data) is dict or isinstance(data, Mapping)
+    clean = _clean_mapping(data, problems) if is_mapping else _clean_scalar(data, problems)
     if strict:
         for problem in problems:
             if problem.severity is not Severity.DOUBTFUL:
@@ -150,6 +163,25 @@ def _clean_mapping(data: Mapping[Any, Any], problems: list[Problem]) -> dict[str
         if isinstance(plain, dict):
             problems.append(Problem(key=name, reason="is nested", severity=Severity.DOUBTFUL))
         clean[name] = plain
+    if not _OWN_KEYS.issuperset(clean):
+        _check_standard_keys(clean, problems)
+    if len(clean) > MANY_KEYS:
+        reason = f"has {len(clean)} keys, over {MANY_KEYS}"
+        problems.append(Problem(key="", reason=reason, severity=Severity.DOUBTFUL))
+    _shrink(clean, problems)
+    return clean or None
+
+
+_VALUE_CHECKED = frozenset({"currency", *REVENUE_KEYS})
+
+_OWN_KEYS = set[str]()
+"""Keys that came before, of which neither the spelling nor the value is to be checked."""
+
+_MOST_OWN_KEYS = 1000
+_LONGEST_OWN_KEY = 60
+
+
+def _check_standard_keys(clean: Mapping[str, Any], problems: list[Problem]) -> None:
     if "currency" in clean and not is_currency(clean["currency"]):
         problems.append(Problem(key="currency", reason="is not a code of ISO 4217", severity=Severity.WRONG))
     problems += [
@@ -157,16 +189,14 @@ def _clean_mapping(data: Mapping[Any, Any], problems: list[Problem]) -> dict[str
         for key in REVENUE_KEYS
         if key in clean and not _is_amount(clean[key])
     ]
-    problems += [
-        Problem(key=_shown(key), reason=f"is not the standard key {str(meant)!r}", severity=Severity.WRONG)
-        for key in clean
-        if (meant := standard_key_like(key)) is not None
-    ]
-    if len(clean) > MANY_KEYS:
-        reason = f"has {len(clean)} keys, over {MANY_KEYS}"
-        problems.append(Problem(key="", reason=reason, severity=Severity.DOUBTFUL))
-    _shrink(clean, problems)
-    return clean or None
+    for key in clean:
+        if key in _OWN_KEYS:
+            continue
+        if (meant := standard_key_like(key)) is not None:
+            reason = f"is not the standard key {str(meant)!r}"
+            problems.append(Problem(key=_shown(key), reason=reason, severity=Severity.WRONG))
+        elif key not in _VALUE_CHECKED and len(_OWN_KEYS) < _MOST_OWN_KEYS and len(key) <= _LONGEST_OWN_KEY:
+            _OWN_KEYS.add(key)
 
 
 def _is_amount(value: Any) -> bool:
@@ -179,7 +209,7 @@ def _is_plain(value: Any) -> bool:
     kind = type(value)
     if kind is str:
         return bool(value.isascii())
-    return (kind is int and _MIN_INT <= value <= _MAX_INT) or kind is bool
+    return kind is bool or (kind is int and _MIN_INT <= value <= _MAX_INT)
 
 
 def _shrink(clean: dict[str, Any], problems: list[Problem]) -> None:

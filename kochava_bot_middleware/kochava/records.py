@@ -34,7 +34,7 @@ class UnknownRecord(KochavaBotError):
     """A valid record of a kind or schema of a newer release; another worker can send it."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Record:
     """
     Base class of all records.
@@ -62,7 +62,7 @@ class Record:
         return f"{self.app_id}/{self.user_id}"
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Engagement(Record):
     """
     A post-install event (``action: event``).
@@ -82,7 +82,7 @@ class Engagement(Record):
     extra: Mapping[str, Any] = attrs.field(factory=dict)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Install(Record):
     """
     The first contact with a person (``action: install``).
@@ -99,7 +99,7 @@ class Install(Record):
     extra: Mapping[str, Any] = attrs.field(factory=dict)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Session(Record):
     """
     The person is active again (``action: session``).
@@ -115,7 +115,7 @@ class Session(Record):
     extra: Mapping[str, Any] = attrs.field(factory=dict)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class IdentityLink(Record):
     """
     Links the person's id in this bot with ids from elsewhere.
@@ -138,7 +138,7 @@ GREETING: Final = "greeting"
 """Name of the tracker of greetings for which none is named."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Ping(Record):
     """
     A request to a tracking URL; base class of `Impression` and `Click`.
@@ -154,14 +154,14 @@ class Ping(Record):
     params: Mapping[str, str] = attrs.field(factory=dict)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Impression(Ping):
     """The greeting was shown."""
 
     kind: ClassVar[str] = "impression"
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Click(Ping):
     """The person continued from the greeting into the bot."""
 
@@ -169,7 +169,7 @@ class Click(Ping):
     queue: ClassVar[str] = "click"
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Deletion(Record):
     """
     A request to Kochava's privacy API to delete the data of a person.

@@ -44,7 +44,7 @@ class NoSmartLink(enum.StrEnum):
     """A raw part of the address would end or change what the template itself says."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class LinkContext:
     """
     Values of the placeholders of a message; ``None`` or empty when unknown.
@@ -90,11 +90,18 @@ class LinkPlan(NamedTuple):
 
 
 class Param(NamedTuple):
-    """A parameter of all SmartLinks, from the settings."""
+    """
+    A parameter of all SmartLinks, from the settings.
+
+    Attributes:
+        placeholders: Their names.
+        varies: It may differ from link to link of one message.
+    """
 
     name: str
     parts: tuple[Part, ...]
-    is_fixed: bool
+    placeholders: tuple[str, ...]
+    varies: bool
 
 
 _encoded_again = functools.lru_cache(maxsize=1024)(encoded)
@@ -116,11 +123,7 @@ class LinkBuilder:
         self._params = params
         self._plan = plan
         self._user_id = user_id
-        self._varies = any(
-            isinstance(part, Placeholder) and part.name in ("template", "title", "index")
-            for param in params
-            for part in param.parts
-        )
+        self._varies = any(param.varies for param in params)
         self._suffixes: dict[LinkTemplate, str] = {}
         self._shared_suffixes: dict[LinkTemplate, str] = {}
 
@@ -134,7 +137,7 @@ class LinkBuilder:
     ) -> str | NoSmartLink:
         """The SmartLink for *url*, or why there is none; a *shared* one does not contain the user's id."""
         plan = self._plan(url)
-        if isinstance(plan, NoSmartLink):
+        if not isinstance(plan, LinkPlan):
             return plan
         source, head, open_head, tail, parts = plan
         if parts or self._varies:
@@ -183,15 +186,16 @@ def _text(value: object) -> str:
 def param_of(name: str, text: str) -> Param:
     """Read a parameter of the settings."""
     parts = parts_of(text, CONTEXT_PLACEHOLDERS, wanted="a parameter")
-    return Param(name, parts, all(isinstance(part, str) for part in parts))
+    placeholders = tuple(part.name for part in parts if isinstance(part, Placeholder))
+    return Param(name, parts, placeholders, not {"template", "title", "index"}.isdisjoint(placeholders))
 
 
 def _query(params: tuple[Param, ...], taken: frozenset[str], values: dict[str, str]) -> str:
     fields = []
-    for name, parts, is_fixed in params:
+    for name, parts, placeholders, _ in params:
         if name in taken:
             continue
-        if is_fixed or any(isinstance(part, Placeholder) and values[part.name] for part in parts):
+        if not placeholders or any(map(values.get, placeholders)):
             text = "".join([part if isinstance(part, str) else values[part.name] for part in parts])
             fields.append(f"{_encoded_again(name)}={_encoded_again(text)}")
     return "&".join(fields)

@@ -272,6 +272,13 @@ def _frame(parts: tuple[Part, ...]) -> tuple[str, str] | None:
     return None
 
 
+_USUAL = re.compile(r"[%:/?=&A-Za-z0-9_.~-]*")
+
+
 def encoded(value: str) -> str:
     """Percent-encode all but the unreserved characters of RFC 3986."""
-    return quote(value, safe="")
+    if _USUAL.fullmatch(value) is None:
+        return quote(value, safe="")
+    # Nearly all addresses have no other characters. It takes half the time of `quote`.
+    value = value.replace("%", "%25").replace(":", "%3A").replace("/", "%2F")
+    return value.replace("?", "%3F").replace("=", "%3D").replace("&", "%26")

@@ -5,10 +5,11 @@ hexadecimal digits, in any order and any number of times.
 
 from __future__ import annotations
 
-import base64
+import binascii
 import html
 import quopri
 import re
+import string
 import unicodedata
 from collections.abc import Callable, Iterator
 from urllib.parse import unquote
@@ -123,20 +124,25 @@ _READABLE = re.compile(r"[^\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd]{6,}")
 
 
 def _from_base64(run: str) -> bytes:
-    whole = run[: len(run) - (len(run) % 4 == 1)].translate(_URL_SAFE)
-    return base64.b64decode(whole + "=" * (-len(whole) % 4))
+    whole = run[: len(run) - (len(run) % 4 == 1)].replace("-", "+").replace("_", "/")
+    return binascii.a2b_base64(whole + "=" * (-len(whole) % 4))
 
 
 def _from_base32(run: str) -> bytes:
     whole = run[: len(run) - (len(run) % 8 in (1, 3, 6))]
-    return base64.b32decode(whole + "=" * (-len(whole) % 8), casefold=True)
+    bits = 5 * len(whole)
+    # As `base64.b32decode`, which takes three times as long.
+    return (int(whole.translate(_DIGITS_OF_32), 32) >> bits % 8).to_bytes(bits // 8, "big")
 
 
 def _from_hexadecimal(run: str) -> bytes:
     return bytes.fromhex(run[: len(run) // 2 * 2])
 
 
-_URL_SAFE = str.maketrans("-_", "+/")
+_DIGITS_OF_32 = str.maketrans(
+    string.ascii_uppercase + string.ascii_lowercase + "234567",
+    2 * (string.digits + string.ascii_uppercase)[:26] + "QRSTUV",
+)
 _UNDERSCORE = re.compile(r"_(?=40|2[BE])", re.IGNORECASE)
 _EQUALS_DIGITS = re.compile(r"=(?=(?!40)\d{4})")
 _QUOTED_PRINTABLE = re.compile(r"=[0-9A-Fa-f]{2}")

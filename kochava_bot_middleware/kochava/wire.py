@@ -184,16 +184,18 @@ def _deletion(url: str, record: Deletion, wire: WireSettings) -> WireRequest:
     return WireRequest(method="POST", url=url, headers=headers, body=orjson.dumps({"device_ids": ids}))
 
 
-def ids_sent(record: Record, wire: WireSettings) -> dict[str, str]:
+def ids_sent(record: Record, wire: WireSettings) -> Mapping[str, str]:
     """The ids of the person, by name, that the request for *record* has; not the parameters of a ping."""
-    device_id = str(getattr(record, "extra", {}).get("kochava_device_id", record.user_id))
-    has_device_id = wire.profile == "s2s" or wire.identity_form == "action"
     match record:
         case Engagement() | Install() | Session():
-            given = "kochava_device_id" in record.extra or isinstance(record, Session)
-            return {**record.device_ids, **({"kochava_device_id": device_id} if has_device_id or given else {})}
+            device_id = record.extra.get("kochava_device_id")
+            has_device_id = wire.profile == "s2s" or wire.identity_form == "action" or isinstance(record, Session)
+            if device_id is None and not has_device_id:
+                return record.device_ids
+            return {**record.device_ids, "kochava_device_id": str(record.user_id if device_id is None else device_id)}
         case IdentityLink() if wire.identity_form == "action":
-            return {"kochava_device_id": device_id, **record.identities}
+            device_id = record.extra.get("kochava_device_id", record.user_id)
+            return {"kochava_device_id": str(device_id), **record.identities}
         case IdentityLink():
             return {**record.device_ids, **record.identities}
         case _:

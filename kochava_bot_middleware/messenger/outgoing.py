@@ -44,7 +44,7 @@ MESSAGE_KEYS = frozenset(("text", "attachment", "attachments", "quick_replies"))
 """Keys of a message, none of which a Send API body has."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class Recipient:
     """
     The recipient of a body; at most one of the fields is set. All ``None``: a call for the whole Page.
@@ -93,6 +93,9 @@ class Recipient:
                 recipient = None
         if not isinstance(recipient, Mapping):
             return cls(user_id=id_text(body.get("psid")))
+        if len(recipient) == 1 and "id" in recipient:
+            # Nearly all are, and the recipient of a send is read several times.
+            return cls(user_id=id_text(recipient["id"]))
         fields = {name: id_text(recipient.get(key)) for name, key in _RECIPIENT_KEYS.items()}
         if not recipient.get("notification_messages_token"):
             fields["token"] = id_text(recipient.get("notification_message_token"))
@@ -255,7 +258,7 @@ def _name(_instance: Any, attribute: Any, value: object) -> None:
     text_or_none(attribute.name, value)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class Outgoing:
     """
     What a send middleware is given. Change it with `attrs.evolve`; never write into `body`.

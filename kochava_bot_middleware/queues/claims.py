@@ -62,6 +62,8 @@ class ConsumerOptions:
         is_isolated: Process each claim in a task, and so in a context, of its own, beginning with the synchronous part
             of the process at once. Then the process bounds how many are processed at a time, and says when it begins
             with one (`Consumer.begin`).
+        takes_up: Asked first for each claim of an isolated consumer: whether it works on it without a task of its own,
+            and says when it ends (`Consumer.end`).
         room: Given how many claims are wanted, returns how many are worth making now, and in how many seconds to ask
             again. ``None``: any number.
         marks: Given a settlement that a process returned, the state changes to commit with it.
@@ -76,6 +78,7 @@ class ConsumerOptions:
     longest_wait_seconds: Callable[[], float]
     work_seconds: float | None = None
     is_isolated: bool = False
+    takes_up: Callable[[Claimed], bool] = lambda _claimed: False
     room: Callable[[int], tuple[int, float]] | None = None
     marks: Callable[[Settlement], Sequence[Mark]] = lambda _settlement: ()
     on_ended: Callable[[Settlement, CommitVerdict], None] = lambda _settlement, _verdict: None

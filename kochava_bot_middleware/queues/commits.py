@@ -15,6 +15,7 @@ What follows from an error of a store is decided here, whichever engine it is:
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Sequence
 
@@ -25,9 +26,10 @@ from ..exceptions import NotStorable, StoreError, StoreUnavailable, StoreUnusabl
 from ..handling import Contributor, ends_task, trail_of
 from ..incidents import Incidents
 from ..store.contract import Store
-from ..store.plan import Lane
 from ..store.records import Committed, CommitVerdict, Entry, Lease, Mark, Outcome, Settlement, Unit
 from .dead_letters import bare, letter_of
+from .joined_units import JoinedUnits
+from .lane_locks import LaneLocks
 
 log = logging.getLogger(__name__)
 
@@ -57,68 +59,6 @@ PLANS = 20
 succeeded, so this is reached only when something is broken."""
 
 
-class LaneLock:
-    """
-    The locks of some lanes, held together or waited for.
-
-    Attributes:
-        lanes: Which lanes.
-        blocked_by: How many of them another one holds.
-    """
-
-    __slots__ = ("_acquired", "blocked_by", "lanes")
-
-    def __init__(self, lanes: set[Lane]) -> None:
-        self.lanes = lanes
-        self.blocked_by = 0
-        self._acquired: asyncio.Future[None] | None = None
-
-    async def acquired(self) -> None:
-        """Return once all are held."""
-        if self.blocked_by:
-            self._acquired = asyncio.get_running_loop().create_future()
-            await self._acquired
-
-    def unblock(self) -> None:
-        """One more is held."""
-        self.blocked_by -= 1
-        if not self.blocked_by and self._acquired is not None and not self._acquired.done():
-            self._acquired.set_result(None)
-
-
-class LaneLocks:
-    """Locks of lanes, given in the order in which they were requested."""
-
-    def __init__(self) -> None:
-        self._requests: dict[Lane, list[LaneLock]] = {}
-
-    def __len__(self) -> int:
-        return len(self._requests)
-
-    def request(self, lanes: set[Lane]) -> LaneLock:
-        """Request the locks of *lanes*, all at once, so that no two requests can wait for each other."""
-        lock = LaneLock(lanes)
-        for lane in lanes:
-            requests = self._requests.get(lane)
-            if requests is None:
-                self._requests[lane] = [lock]
-            else:
-                requests.append(lock)
-                lock.blocked_by += 1
-        return lock
-
-    def release(self, lock: LaneLock) -> None:
-        """Give the locks to those that wait; also when they were only waited for."""
-        for lane in lock.lanes:
-            requests = self._requests[lane]
-            was_held = requests[0] is lock
-            requests.remove(lock)
-            if not requests:
-                del self._requests[lane]
-            elif was_held:
-                requests[0].unblock()
-
-
 class CommitRetry:
     """
     Commits units, for as long as it takes.
@@ -135,6 +75,7 @@ class CommitRetry:
         self.failure = SLOW
         self._incidents = Incidents(clock, log)
         self._locks = LaneLocks()
+        self._joined = JoinedUnits(functools.partial(self.commit, sets_aside=False))
         self._is_retrying = False
         self._waiters: list[asyncio.Future[None]] = []
         self._waiting = 0
@@ -207,8 +148,11 @@ class CommitRetry:
             )
             if unit.is_empty:
                 return None
+            committed = None
+            if plans == 1 and settlements and self.failing_since is None:
+                committed = await self._joined.commit(unit)
             try:
-                committed = await self.commit(unit)
+                committed = committed or await self.commit(unit)
             except NotStorable as exc:
                 if not willing:
                     raise

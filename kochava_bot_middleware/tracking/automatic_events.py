@@ -5,19 +5,22 @@ the greeting.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import attrs
 
 from ..exceptions import Violation
 from ..kochava.contact_details import digits_of, holds_contact_details, is_phone_number
+from ..kochava.event_data import clean_event_data
 from ..kochava.standard import is_currency, standard_event_like
 from ..messenger.events import (
     AccountLinkingEvent,
     ChangeEvent,
+    Channel,
     DeliveryEvent,
     Event,
     FeedbackQuestion,
@@ -143,10 +146,18 @@ class EngagementSettings:
         check_rules(self)
 
 
+class AutomaticEvent(NamedTuple):
+    """An event that is recorded by itself; `is_clean`: its data are as `clean_event_data` gives them."""
+
+    name: str
+    data: Mapping[str, Any]
+    is_clean: bool
+
+
 def automatic_event(
     event: Event, *, handler: str | None, handled: bool, settings: EngagementSettings, named: bool = False
-) -> tuple[str, dict[str, Any]] | None:
-    """Name and data of the event that *event* gives by itself, or ``None``; *named*: there is a named one beside it."""
+) -> AutomaticEvent | None:
+    """The event that *event* gives by itself, or ``None``; *named*: there is a named one beside it."""
     if settings.automatic == "off" or (named and settings.automatic == "unless_named"):
         return None
     if event.user_id is None or event.standby:
@@ -154,7 +165,12 @@ def automatic_event(
     name = _name(event, settings)
     if name is None:
         return None
-    return name, _facts(event, handler=handler, handled=handled)
+    payload = _payload(event)
+    if payload is not None:
+        payload = payload[:PAYLOAD_LENGTH]
+    facts, is_clean = _usual_facts(event.kind, event.channel, payload, handler, handled)
+    further = _further_facts(event)
+    return AutomaticEvent(name, {**facts, **further} if further else facts, is_clean and not further)
 
 
 def _name(event: Event, settings: EngagementSettings) -> str | None:
@@ -168,21 +184,29 @@ def _name(event: Event, settings: EngagementSettings) -> str | None:
     return settings.names[kind] if kind in settings.names else DEFAULT_NAMES.get(kind)
 
 
-def _facts(event: Event, *, handler: str | None, handled: bool) -> dict[str, Any]:
-    facts: dict[str, Any] = {"kind": str(event.kind), "channel": str(event.channel)}
-    payload = _payload(event)
-    if payload is not None:
-        facts["postback_payload"] = payload[:PAYLOAD_LENGTH]
-    if handler is not None:
-        facts["handler"] = handler
-    facts["handled"] = handled
-    if isinstance(event, MessageEvent) and event.attachments:
+@functools.lru_cache(maxsize=1024)
+def _usual_facts(
+    kind: Kind,
+    channel: Channel,
+    payload: str | None,
+    handler: str | None,
+    handled: bool,  # noqa: FBT001 - a part of the key
+) -> tuple[Mapping[str, Any], bool]:
+    """What each event says, clean if that was without a problem: few, which come again and again."""
+    said = {"kind": str(kind), "channel": str(channel), "postback_payload": payload, "handler": handler}
+    facts = {**{name: value for name, value in said.items() if value is not None}, "handled": handled}
+    clean, problems = clean_event_data(facts, strict=False)
+    return (facts, False) if problems else (clean, True)
+
+
+def _further_facts(event: Event) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    if not isinstance(event, MessageEvent):
+        facts = _figures(event)
+    elif event.attachments:
         types = (attachment.type for attachment in event.attachments)
         facts["attachment_types"] = ",".join(sorted({kind if kind in ATTACHMENT_TYPES else "other" for kind in types}))
-    facts.update(_figures(event))
-    if event.referral is not None:
-        facts.update(referral_data(referral_facts(event.referral)))
-    return facts
+    return facts if event.referral is None else {**facts, **referral_data(referral_facts(event.referral))}
 
 
 def _figures(event: Event) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import defaultdict
 
 from ..clock import Clock
 from ..exceptions import StoreError
@@ -32,15 +33,15 @@ class PageChannels:
         self._clock = clock
         self._prefix = prefix
         self._channels: dict[str, Channel] = {}
-        self._seen: dict[Channel, set[str]] = {}
+        self._seen = defaultdict[Channel, set[str]](set)
         self._kept: set[str] = set()
         self._asked: dict[str, float] = {}
 
     def see(self, event: Event) -> None:
         """Note the Page of an event that came to this process."""
-        if event.page_id is not None:
+        if event.page_id is not None and event.page_id not in (pages := self._seen[event.channel]):
+            pages.add(event.page_id)
             self._channels.setdefault(event.page_id, event.channel)
-            self._seen.setdefault(event.channel, set()).add(event.page_id)
 
     def known(self, page_id: str | None) -> Channel | None:
         """The channel of a Page, as far as this process knows it."""

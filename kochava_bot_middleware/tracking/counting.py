@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 
@@ -99,9 +99,13 @@ def _text_of(*facts: str) -> str:
 
 def amount_of(data: object) -> tuple[int, str]:
     """The amount in the data of an event, in millionths, and its currency; 0 and an empty text where there is none."""
-    if not isinstance(data, Mapping):
+    if not isinstance(data, dict):
         return 0, ""
-    value = next((data[key] for key in REVENUE_KEYS if data.get(key) is not None), None)
+    for key in REVENUE_KEYS:
+        if (value := data.get(key)) is not None:
+            break
+    else:
+        return 0, ""
     if not isinstance(value, int | float | str):
         return 0, ""
     try:
@@ -120,7 +124,7 @@ class Counting:
 
     def __init__(self, settings: ReportSettings, *, is_dry_run: bool) -> None:
         self._is_on = settings.retention_days > 0 and not is_dry_run
-        self._names: dict[str, set[str]] = {}
+        self._names = defaultdict[str, set[str]](set)
         self._names_day = 0
         self._links: Counter[DayCount] = Counter()
 
@@ -130,8 +134,7 @@ class Counting:
             return ""
         day = day_of(record.usertime)
         self._begin_day(day)
-        amount, currency = 0, ""
-        name = ""
+        name, amount, currency = "", 0, ""
         if isinstance(record, Engagement):
             name = self._bounded("event", record.event_name)
             amount, currency = amount_of(record.event_data)
@@ -181,7 +184,7 @@ class Counting:
         self, page_id: str | None, channel: Channel | None, kind: str, name: str = "", currency: str = ""
     ) -> str:
         page = self._bounded("page", page_id or "")
-        return Facts(page, "" if channel is None else channel.value, kind, name, currency).to_text()
+        return _text_of(page, channel or "", kind, name, currency)
 
     def _begin_day(self, day: int) -> None:
         if day > self._names_day:
@@ -189,7 +192,7 @@ class Counting:
             self._names.clear()
 
     def _bounded(self, sort: str, name: str) -> str:
-        known = self._names.setdefault(sort, set())
+        known = self._names[sort]
         if name not in known:
             if len(name) > LONGEST_NAME or len(known) >= MOST_NAMES:
                 return OTHER

@@ -50,7 +50,7 @@ class Offer:
     title: str = ""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Sent:
     """
     A message of a greeting was accepted by Facebook.
@@ -76,7 +76,7 @@ class Sent:
     event: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Delivered:
     """
     Messages reached the person, or were read.
@@ -91,7 +91,7 @@ class Delivered:
     watermark: float | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Acted:
     """
     The person did something, such as to tap a button or to write a message.
@@ -110,7 +110,7 @@ class Acted:
     is_message: bool = False
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Elapsed:
     """The time has passed after which a greeting that Facebook took counts as shown."""
 
@@ -128,7 +128,7 @@ class PingStep(enum.StrEnum):
     CLICK = "click"
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Greeting:
     """
     The greeting of one person and tracker: what was sent, shown and clicked.
@@ -180,7 +180,7 @@ class DuePing(NamedTuple):
     greeting: Greeting
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class FunnelState:
     """
     What is known of one person's greetings.

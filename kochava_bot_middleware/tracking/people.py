@@ -23,7 +23,7 @@ REMEMBERED_HASHES = 10_000
 """Each event of a person needs the same hash."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Person:
     """
     The person a record is about.
@@ -61,7 +61,7 @@ def person_of(event: Event) -> Person | None:
 
 def record_id(*parts: str | int | None) -> str:
     """A stable id: the same parts give the same id, in every process and after every restart."""
-    material = "\x1f".join("" if part is None else str(part) for part in parts)
+    material = "\x1f".join(["" if part is None else str(part) for part in parts])
     return hashlib.blake2b(material.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
@@ -124,7 +124,7 @@ class IdentitySettings:
         """The name of the person's own id, wherever it is sent."""
         if person.is_by_reference:
             return self.user_ref_device_id_key
-        return self.keys_by_channel[person.channel]
+        return self.messenger_device_id_key if person.channel is Channel.MESSENGER else self.instagram_device_id_key
 
     @property
     def keys_by_channel(self) -> Mapping[str, str]:

@@ -10,7 +10,7 @@ import asyncio
 import copy
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import attrs
@@ -21,7 +21,7 @@ from ..kochava.event_data import clean_event_data
 from ..kochava.records import Engagement, Record
 from ..messenger.events import AccountLinkingEvent, ChangeEvent, Channel, DeliveryEvent, Event
 from ..settings import kind_of
-from ..store.records import Committed, DayCount, Mark, Unit
+from ..store.records import Committed, DayCount, Entry, Mark, Unit
 from ..telemetry.counts import LeftOut
 from .automatic_events import referral_facts
 from .channels import PageChannels
@@ -29,12 +29,12 @@ from .consent import NOT_ASKED, Drop
 from .counting import Counting
 from .people import Person
 from .privacy import Privacy
-from .record_plan import RecordingPlan, greeting_keys, plan_person
+from .record_plan import RecordingPlan, greeting_keys, joined_plans, plan_person
 from .recording import RecordedPerson, Recording
 from .settings import App, TrackingContext
 from .state import (
+    NO_REFERRAL,
     KnownState,
-    ReferralState,
     StateKey,
     channel_key,
     channel_of,
@@ -90,47 +90,35 @@ class RecordingPlanner:
             if isinstance(event, AccountLinkingEvent):
                 await self._identify_on_linking(recording, event)
             recording.complete()
-        plan = RecordingPlan()
-        self._plan_greetings(recording, plan)
-        if event is not None:
-            app, now = self._context.apps.of(event.page_id), self._context.clock.now()
-            plan.marks += _comment_marks(event, app, prefix=self._context.prefix, now=now)
-        if (page := self._unseen_page(event)) is not None:
-            plan.marks.append(write(page, b"1", expires_after_seconds=PAGE_SEEN_SECONDS))
-        if (channel := self._channels.mark(recording.event)) is not None:
-            plan.marks.append(channel)
-        parts = []
-        test_users = self._context.settings.test_users
-        for part in recording.people.values():
-            if part.person.user_id in test_users or (part.joined_to and part.joined_to.person.user_id in test_users):
-                plan.left_out += [LeftOut.TEST_USER] * len(part.events)
-            else:
-                parts.append(part)
-        keys = [key for part in parts for key in _keys_to_read(part, _event_of(part, recording))]
-        stored = values_of(keys, await self._context.store.recall(keys)) if keys else {}
+        marks = self._marks_of(recording, event)
+        parts = list(recording.people.values())
+        keys: list[StateKey] = []
         for part in parts:
-            plan.add(await self._plan_part(part, stored, recording))
-        return plan
+            keys += _keys_to_read(part, _event_of(part, recording))
+        stored = values_of(keys, await self._context.store.recall(keys)) if keys else {}
+        plans = [await self._plan_part(part, stored, recording) for part in parts]
+        return joined_plans(plans, marks)
 
-    def unit_of(self, plan: RecordingPlan) -> Unit:
-        """What is written of *plan*; what cannot be, or in a dry run, is added to what it leaves out."""
-        appends = []
-        for record in plan.records:
-            if self._context.is_dry_run:
+    def entries_of(self, plan: RecordingPlan) -> list[Entry]:
+        """What is appended of *plan*; what cannot be, or in a dry run, is added to what it leaves out."""
+        context = self._context
+        now = context.clock.now()
+        entries = []
+        for record, channel in zip(plan.records, plan.channels, strict=True):
+            if context.is_dry_run:
                 log.info("dry_run: %s %s", record.kind, getattr(record, "event_name", ""))
                 plan.left_out.append(LeftOut.DRY_RUN)
                 continue
             try:
-                label = self._context.counting.label(record, plan.channels.get(record.id))
-                appends.append(record_entry(record, self._context.clock.now(), label=label))
+                entries.append(record_entry(record, now, label=context.counting.label(record, channel)))
             except (TypeError, ValueError) as exc:
-                self._context.incidents.report("record_not_storable", record.kind, reason=type(exc).__name__)
+                context.incidents.report("record_not_storable", record.kind, reason=type(exc).__name__)
                 plan.left_out.append(LeftOut.NOT_STORABLE)
-        return Unit(appends=[*appends, *plan.timers], marks=plan.marks)
+        return entries + plan.timers
 
     def counts_of(self, recording: Recording, plan: RecordingPlan) -> list[DayCount]:
         """What is counted by day beside the records."""
-        left_out = [*recording.left_out.elements(), *plan.left_out]
+        left_out = recording.left_out + plan.left_out
         if recording.is_ignored:
             left_out.append(LeftOut.IGNORED)
         if not (left_out or plan.greetings_sent):
@@ -156,17 +144,20 @@ class RecordingPlanner:
             recording.left_out.clear()
         if plan is None:
             return
-        counts.left_out.update(plan.left_out)
+        if plan.left_out:
+            counts.left_out.update(plan.left_out)
         if recording.is_ignored:
             counts.left_out[LeftOut.IGNORED] += 1
-        if committed is not None and (plan.records or plan.timers):
-            records = {record.id: record for record in plan.records}
-            new = [records[entry_id] for entry_id in committed.appended if entry_id in records]
-            counts.recorded.update(record.kind for record in new)
-            if committed.set_aside:
-                counts.left_out[LeftOut.NOT_STORABLE] += sum(entry_id in records for entry_id in committed.set_aside)
-            if new or any(timer.id in committed.appended for timer in plan.timers):
-                self._on_recorded({record.queue for record in new})
+        if committed is None:
+            return
+        records = {record.id: record for record in plan.records}
+        new = [records[entry_id] for entry_id in committed.appended if entry_id in records]
+        for record in new:
+            counts.recorded[record.kind] += 1
+        if committed.set_aside:
+            counts.left_out[LeftOut.NOT_STORABLE] += sum(entry_id in records for entry_id in committed.set_aside)
+        if new or any(timer.id in committed.appended for timer in plan.timers):
+            self._on_recorded({record.queue for record in new})
 
     async def _identify_on_linking(self, recording: Recording, event: AccountLinkingEvent) -> None:
         person = recording.person
@@ -180,9 +171,22 @@ class RecordingPlanner:
         except HookFailed as exc:
             self._context.incidents.report("identify_on_linking_failed", reason=str(exc))
 
-    def _plan_greetings(self, recording: Recording, plan: RecordingPlan) -> None:
+    def _marks_of(self, recording: Recording, event: Event | None) -> list[Mark]:
+        """What is kept for others than the people of *recording*."""
+        marks = self._marks_of_greetings(recording) if recording.greetings else []
+        if isinstance(event, ChangeEvent):
+            app, now = self._context.apps.of(event.page_id), self._context.clock.now()
+            marks += _comment_marks(event, app, prefix=self._context.prefix, now=now)
+        if (page := self._unseen_page(event)) is not None:
+            marks.append(write(page, b"1", expires_after_seconds=PAGE_SEEN_SECONDS))
+        if (channel := self._channels.mark(recording.event)) is not None:
+            marks.append(channel)
+        return marks
+
+    def _marks_of_greetings(self, recording: Recording) -> list[Mark]:
         """Greetings to people whose id is not known: give them to those whose delivery came first, keep the others."""
         prefix = self._context.prefix
+        marks: list[Mark] = []
         greetings, recording.greetings = recording.greetings, []
         for greeting in greetings:
             app, identified_by, sent = greeting
@@ -193,7 +197,8 @@ class RecordingPlanner:
                 continue
             recording.greetings.append(greeting)
             keep = app.greeting.window_seconds
-            plan.marks += [write(key, sent_to_bytes(sent), expires_after_seconds=keep) for key in keys]
+            marks += [write(key, sent_to_bytes(sent), expires_after_seconds=keep) for key in keys]
+        return marks
 
     def _unseen_page(self, event: Event | None) -> StateKey | None:
         """The key of the fact that the Page of *event* has delivery events; ``None`` but for about once a day."""
@@ -208,63 +213,80 @@ class RecordingPlanner:
     async def _plan_part(
         self, part: RecordedPerson, stored: Mapping[StateKey, bytes], recording: Recording
     ) -> RecordingPlan:
-        suppression = suppression_of(part.suppressed_by(stored))
-        if suppression is not None:
-            return RecordingPlan(left_out=[suppression] * len(part.events))
-        joined_to = part.joined_to
-        if joined_to is not None and (because := joined_to.suppressed_by(stored)) is not None:
-            # They opted out before it was known that this is a reference to them.
-            return RecordingPlan(marks=[write(part.suppression_keys[0], because)])
-        if joined_to is not None and joined_to.answers.suppression is not None:
-            return RecordingPlan()
+        if (left_out := self._left_out(part, stored)) is not None:
+            return left_out
         event = _event_of(part, recording)
         if event is None:
             part.person = _person_as_known(part, stored)
-        keys = greeting_keys(part, event) if part.signals else []
-        unsent = [key for key in keys if sent_from_bytes(stored.get(key)) is None]
-        self._remember_deliveries(part.person, unsent)
-        # Most deliveries concern no greeting.
-        is_only_delivery = unsent == keys and part.is_only_delivery
-        if not is_only_delivery:
+        is_only_delivery = bool(part.signals) and self._remember_deliveries(part, stored, event)
+        has_hooks = part.app.has_hooks and part.answers is NOT_ASKED
+        if has_hooks and not is_only_delivery:
             await self._ask_hooks(part, stored, event, recording.hook_time)
         now = self._context.clock.now()
         planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
-        if is_only_delivery and planned.records:
+        if has_hooks and is_only_delivery and planned.records:
             await self._ask_hooks(part, stored, event, recording.hook_time)
             planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
-        if await self._decide(part, planned, recording.hook_time):
+        before_record = self._context.settings.before_record
+        if before_record is not None and await self._decide(before_record, part, planned, recording.hook_time):
             planned = plan_person(part, stored, event=event, usertime=recording.usertime, now=now)
         if LeftOut.NOT_STORABLE in planned.left_out:
             self._context.incidents.report("record_not_storable", "state", reason="no stored form")
         return planned
 
-    def _remember_deliveries(self, person: Person, unsent: Sequence[StateKey]) -> None:
-        """A delivery may come before its greeting is recorded, which does not name the person."""
+    def _left_out(self, part: RecordedPerson, stored: Mapping[StateKey, bytes]) -> RecordingPlan | None:
+        """The plan of a person of whom nothing is recorded; ``None`` for others."""
+        joined_to, test_users = part.joined_to, self._context.settings.test_users
+        if test_users and (
+            part.person.user_id in test_users or (joined_to is not None and joined_to.person.user_id in test_users)
+        ):
+            return RecordingPlan(left_out=[LeftOut.TEST_USER] * len(part.events))
+        if (suppression := suppression_of(part.suppressed_by(stored))) is not None:
+            return RecordingPlan(left_out=[suppression] * len(part.events))
+        if joined_to is None:
+            return None
+        if (because := joined_to.suppressed_by(stored)) is not None:
+            # They opted out before it was known that this is a reference to them.
+            return RecordingPlan(marks=[write(part.suppression_keys[0], because)])
+        return None if joined_to.answers.suppression is None else RecordingPlan()
+
+    def _remember_deliveries(self, part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None) -> bool:
+        """
+        A delivery may come before its greeting is recorded, which does not name the person. Returns whether there is
+        nothing but deliveries of what is no greeting, as most are.
+        """
+        keys = greeting_keys(part, event)
+        unsent = [key for key in keys if sent_from_bytes(stored.get(key)) is None]
         for key in unsent:
             if "mid:" in key[1]:
-                self._delivered[key] = person
+                self._delivered[key] = part.person
                 while len(self._delivered) > REMEMBERED_MIDS:
                     self._delivered.popitem(last=False)
+        return unsent == keys and part.is_only_delivery
 
     async def _ask_hooks(
         self, part: RecordedPerson, stored: Mapping[StateKey, bytes], event: Event | None, hook_time: HookTime
     ) -> None:
-        """Call the callables of the settings, where there are any, once for each person of a recording."""
-        if part.app.has_hooks and part.answers is NOT_ASKED:
-            is_known = bool(KnownState.from_bytes(stored.get(part.keys.known)).first_record)
-            with hook_time.running():
-                part.answers = await self._privacy.ask(part.app, part.person, event, is_known=is_known)
+        """Call the callables of the settings, once for each person of a recording."""
+        is_known = bool(KnownState.from_bytes(stored.get(part.keys.known)).first_record)
+        with hook_time.running():
+            part.answers = await self._privacy.ask(part.app, part.person, event, is_known=is_known)
 
-    async def _decide(self, part: RecordedPerson, planned: RecordingPlan, hook_time: HookTime) -> bool:
-        """Ask `before_record` about the records that it has not seen; returns whether it wants any of them changed."""
-        before_record = self._context.settings.before_record
+    async def _decide(
+        self,
+        before_record: Callable[[Record], Any],
+        part: RecordedPerson,
+        planned: RecordingPlan,
+        hook_time: HookTime,
+    ) -> bool:
+        """Ask about the records that it has not seen; returns whether it wants any of them changed."""
         new = [record for record in planned.records if record.id not in part.decisions]
-        if before_record is None or not new:
+        if not new:
             return False
         # At the same time, so that several that hang take no longer than one.
         with hook_time.running():
             decisions = await asyncio.gather(*(self._decision(before_record, record) for record in new))
-        part.decisions.update(zip((record.id for record in new), decisions, strict=True))
+        part.decisions = {**part.decisions, **dict(zip([record.id for record in new], decisions, strict=True))}
         return any(decision is not None for decision in decisions)
 
     async def _decision(
@@ -298,10 +320,12 @@ class RecordingContributor:
         self._links: list[DayCount] = []
 
     async def contribute(self) -> Unit:
-        self._plan = await self._planner.plan(self._recording)
-        unit = self._planner.unit_of(self._plan)
+        self._plan = plan = await self._planner.plan(self._recording)
+        appends = self._planner.entries_of(plan)
         self._links += self._counting.take_links()
-        return attrs.evolve(unit, counts=[*self._planner.counts_of(self._recording, self._plan), *self._links])
+        return Unit(
+            appends=appends, marks=plan.marks, counts=self._planner.counts_of(self._recording, plan) + self._links
+        )
 
     def check_storable(self) -> None:
         """Raise a `TrackingError` when something of the plan has no stored form."""
@@ -313,7 +337,7 @@ class RecordingContributor:
         """Count what was recorded and left out. Idempotent."""
         plan, self._plan = self._plan, None
         links, self._links = self._links, []
-        if answer is None:
+        if answer is None and links:
             self._counting.give_back(links)
         self._planner.count(self._recording, plan, answer)
 
@@ -329,12 +353,12 @@ def _event_of(part: RecordedPerson, recording: Recording) -> Event | None:
     return event if event is not None and event.user_id == part.person.user_id else None
 
 
-def _comment_marks(event: Event, app: App, *, prefix: str, now: float) -> list[Mark]:
+def _comment_marks(event: ChangeEvent, app: App, *, prefix: str, now: float) -> list[Mark]:
     """What is kept of a comment: the ad, until the answer to a private reply names the person."""
-    if not isinstance(event, ChangeEvent) or event.comment_id is None or app.events.attach_referral == "off":
+    if event.comment_id is None or app.events.attach_referral == "off":
         return []
     at = now if event.timestamp is None else event.timestamp.timestamp()
-    state = ReferralState().with_referral(referral_facts(event.referral), at)
+    state = NO_REFERRAL.with_referral(referral_facts(event.referral), at)
     key = comment_key(app.app_id, event.comment_id, prefix)
     return [write(key, state.to_bytes(), expires_after_seconds=COMMENT_SECONDS)] if state.first else []
 
@@ -342,9 +366,9 @@ def _comment_marks(event: Event, app: App, *, prefix: str, now: float) -> list[M
 def _keys_to_read(part: RecordedPerson, event: Event | None) -> list[StateKey]:
     """The state entries that the plan of one person needs."""
     keys = part.keys
-    wanted = [*part.suppression_keys, keys.referral, keys.known]
-    wanted += [comment_key(part.app.app_id, comment_id, keys.prefix) for comment_id in part.comments]
-    wanted += [joined.referral for joined in part.user_refs]
+    wanted = [*part.suppression_keys, keys.known]
+    if part.app.uses_referrals and _concerns_referral(part, event):
+        wanted += [keys.referral, *part.further_referral_keys]
     if part.person.is_assumed and part.person.page_id is not None:
         wanted.append(channel_key(part.person.page_id, keys.prefix))
     if part.events or part.identities or part.app.install.is_entry(event):
@@ -352,6 +376,19 @@ def _keys_to_read(part: RecordedPerson, event: Event | None) -> list[StateKey]:
     if part.signals:
         wanted += [keys.funnel, page_key(part.person.page_id, keys.prefix), *greeting_keys(part, event)]
     return wanted
+
+
+def _concerns_referral(part: RecordedPerson, event: Event | None) -> bool:
+    """Whether it matters, or changes, what led this person here."""
+    if part.signals or part.referrals or part.comments or part.user_refs:
+        return True
+    if event is not None and event.referral is not None:
+        return True
+    # A generator costs more than all else here: 2 % of the planning of an event.
+    for requested in part.events:  # noqa: SIM110
+        if requested.is_named:
+            return True
+    return False
 
 
 def _person_as_known(part: RecordedPerson, stored: Mapping[StateKey, bytes]) -> Person:

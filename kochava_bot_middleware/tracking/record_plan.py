@@ -22,13 +22,13 @@ from .greeting import ping_of
 from .people import record_id, usertime_of
 from .recording import RecordedPerson, RequestedEvent
 from .state import (
+    NO_REFERRAL,
     IdentityState,
     KnownState,
     ReferralState,
     StateKey,
     Timer,
     change,
-    comment_key,
     create,
     greeting_key,
     page_key,
@@ -44,23 +44,35 @@ SESSION_SECONDS = 86400.0
 
 @attrs.define(kw_only=True)
 class RecordingPlan:
-    """What a recording becomes: records in the order in which Kochava wants them, and why others are left out."""
+    """
+    What a recording becomes.
+
+    Attributes:
+        records: In the order in which Kochava wants them.
+        channels: Of the person of each record.
+        left_out: Why others are left out.
+    """
 
     records: list[Record] = attrs.field(factory=list)
     timers: list[Entry] = attrs.field(factory=list)
     marks: list[Mark] = attrs.field(factory=list)
     left_out: list[str] = attrs.field(factory=list)
     greetings_sent: int = 0
-    channels: dict[str, Channel] = attrs.field(factory=dict)
+    channels: list[Channel] = attrs.field(factory=list)
 
-    def add(self, part: RecordingPlan) -> None:
-        """Add the plan of one person."""
-        self.records += part.records
-        self.timers += part.timers
-        self.marks += part.marks
-        self.left_out += part.left_out
-        self.greetings_sent += part.greetings_sent
-        self.channels |= part.channels
+
+def joined_plans(parts: Sequence[RecordingPlan], marks: Sequence[Mark]) -> RecordingPlan:
+    """One plan of those of the people, which are used up, and of *marks*, which come first."""
+    plan = parts[0] if parts else RecordingPlan()
+    plan.marks[:0] = marks
+    for part in parts[1:]:
+        plan.records += part.records
+        plan.timers += part.timers
+        plan.marks += part.marks
+        plan.left_out += part.left_out
+        plan.greetings_sent += part.greetings_sent
+        plan.channels += part.channels
+    return plan
 
 
 def greeting_keys(part: RecordedPerson, event: Event | None) -> list[StateKey]:
@@ -102,9 +114,9 @@ class _PersonPlanning:
     event: Event | None
     usertime: int
     now: float
-    plan: RecordingPlan = attrs.field(factory=RecordingPlan)
-    changes: list[Mark] = attrs.field(factory=list)
-    events: list[RequestedEvent] = attrs.field(factory=list)
+    plan: RecordingPlan = attrs.field(factory=RecordingPlan, init=False)
+    changes: list[Mark] = attrs.field(factory=list, init=False)
+    events: list[RequestedEvent] = attrs.field(init=False)
 
     def planned(self) -> RecordingPlan:
         part, plan, stored = self.part, self.plan, self.stored
@@ -113,17 +125,20 @@ class _PersonPlanning:
         if part.answers.suppression is not None:
             plan.left_out += [part.answers.suppression] * len(part.events)
             return plan
-        self.events = [each for each in part.events if not self._is_dropped(each.id)]
+        self.events = part.events
+        if part.decisions:
+            self.events = [each for each in part.events if not self._is_dropped(each.id)]
         came_by = self._referrals()
         known = self._plan_records(known, came_by)
         if signals and part.app.has_greeting:
             self._plan_greetings(signals, came_by)
-        plan.records = [self._decided(record) for record in plan.records if not self._is_dropped(record.id)]
+        if part.decisions:
+            plan.records = [self._decided(record) for record in plan.records if not self._is_dropped(record.id)]
         known = _with_ids_sent(part, known, plan.records)
-        if known != before and (value := self._form_of(known)) is not None:
+        if known is not before and known != before and (value := self._form_of(known)) is not None:
             key = part.keys.known
             self.changes.append(change(key, value, stored) if key in stored else create(key, value))
-        plan.channels = dict.fromkeys((record.id for record in plan.records), part.person.channel)
+        plan.channels = [part.person.channel] * len(plan.records)
         if self.changes:
             # A person who is forgotten in between must not come back as a leftover of this plan.
             plan.marks += [*self.changes, require_absent(part.suppression_keys[0])]
@@ -166,21 +181,20 @@ class _PersonPlanning:
 
     def _referrals(self) -> ReferralState:
         """What led the person here, the event being handled included."""
-        part, stored, settings = self.part, self.stored, self.part.app.events
-        if settings.attach_referral == "off" and not part.app.greeting.no_click_after_refs:
-            return ReferralState()
+        part, stored = self.part, self.stored
+        if not part.app.uses_referrals:
+            return NO_REFERRAL
         state = before = ReferralState.from_bytes(stored.get(part.keys.referral))
-        others = [joined.referral for joined in part.user_refs]
-        others += [comment_key(part.app.app_id, comment_id, part.keys.prefix) for comment_id in part.comments]
-        for other in (ReferralState.from_bytes(stored.get(key)) for key in others):
+        for key in part.further_referral_keys:
+            other = ReferralState.from_bytes(stored.get(key))
             state = state.with_referral(other.last, other.last_at)
         for facts, at in part.referrals:
             state = state.with_referral(facts, at)
-        if self.event is not None:
+        if self.event is not None and self.event.referral is not None:
             at = self.now if self.event.timestamp is None else self.event.timestamp.timestamp()
             state = state.with_referral(referral_facts(self.event.referral), at)
-        if state != before and (value := self._form_of(state)) is not None:
-            keep = settings.referral_seconds
+        if state is not before and state != before and (value := self._form_of(state)) is not None:
+            keep = part.app.events.referral_seconds
             self.changes.append(change(part.keys.referral, value, stored, expires_after_seconds=keep))
         return state
 
@@ -198,10 +212,9 @@ class _PersonPlanning:
         """Install, session, events and identity link, in this order. Returns what is known of the person then."""
         part, app, events = self.part, self.part.app, self.events
         before = IdentityState.from_bytes(self.stored.get(part.keys.identities))
-        identities = before.learn(part.identities, kept=app.identity.identities_in_events)
-        known_ids = {
-            key: identities.values[key] for key in app.identity.identities_in_events if key in identities.values
-        }
+        kept = app.identity.identities_in_events
+        identities = before.learn(part.identities, kept=kept)
+        known_ids = {key: identities.values[key] for key in kept if key in identities.values} if kept else {}
         if not known.first_record and (events or app.install.is_entry(self.event)):
             known = self._plan_first_record(known)
         sessions = app.events.sessions and not part.person.is_by_reference
@@ -209,10 +222,10 @@ class _PersonPlanning:
             known = self._plan_session(known)
         self.plan.records += [self._engagement(requested, came_by, known_ids) for requested in events]
         links = app.destination.wire.identity_form != "off"
-        if links and identities.pending and (known.first_record or events or not app.identity.wait_for_first_record):
+        if identities.pending and links and (known.first_record or events or not app.identity.wait_for_first_record):
             self.plan.records.append(self._identity_link(identities.pending))
             identities = identities.link()
-        if identities != before and (value := self._form_of(identities)) is not None:
+        if identities is not before and identities != before and (value := self._form_of(identities)) is not None:
             self.changes.append(change(part.keys.identities, value, self.stored))
         return known
 
@@ -263,12 +276,15 @@ class _PersonPlanning:
         if requested.is_named and (referral := self._facts(came_by, requested.usertime)):
             # A ref is free text of whoever made the link, so it is cleaned like any other data.
             data, _ = clean_event_data(with_referral(data, referral), strict=False)
-        further = {
-            # Where people are named by a hash, their id leaves under no other name either.
-            key: name if value == part.person.user_id else value
-            for key, value in (*known_ids.items(), *requested.device_ids.items())
-        }
-        own = part.own_ids
+        own = device_ids = part.own_ids
+        if known_ids or requested.device_ids:
+            further = {
+                # Where people are named by a hash, their id leaves under no other name either.
+                key: name if value == part.person.user_id else value
+                for key, value in (*known_ids.items(), *requested.device_ids.items())
+            }
+            # The person's own id comes first, and no identity may replace it.
+            device_ids = {**own, **further, **own}
         return Engagement(
             id=requested.id,
             app_id=part.app.app_id,
@@ -277,8 +293,7 @@ class _PersonPlanning:
             usertime=self.usertime if requested.usertime is None else requested.usertime,
             event_name=requested.name,
             event_data=data,
-            # The person's own id comes first, and no identity may replace it.
-            device_ids={**own, **further, **own} if further else own,
+            device_ids=device_ids,
             extra=part.answers.extra,
         )
 
@@ -310,15 +325,15 @@ class _PersonPlanning:
                 continue
             if isinstance(signal, Sent) and not signal.referral:
                 signal = attrs.evolve(signal, referral=self._facts(came_by))
-            known = {each.id for each in state.greetings}
+            greetings = state.greetings
             state, due = advance(state, signal, window_seconds=settings.window_seconds)
-            self.plan.greetings_sent += sum(each.id not in known for each in state.greetings)
             for ping in due:
                 self._plan_ping(ping, came_by, signal.at)
-            greeting = state.of(signal.tracker) if isinstance(signal, Sent) else None
-            if greeting is not None and greeting.shown_at is None and not expects:
-                self._plan_wait(greeting)
-        if state != before and (value := self._form_of(state)) is not None:
+            if isinstance(signal, Sent) and (greeting := state.of(signal.tracker)) is not None:
+                self.plan.greetings_sent += all(each.id != greeting.id for each in greetings)
+                if greeting.shown_at is None and not expects:
+                    self._plan_wait(greeting)
+        if state is not before and state != before and (value := self._form_of(state)) is not None:
             keep = 2 * settings.window_seconds
             self.changes.append(change(part.keys.funnel, value, stored, expires_after_seconds=keep))
 
@@ -378,7 +393,10 @@ def _with_ids_sent(part: RecordedPerson, known: KnownState, records: Sequence[Re
     """The state after *records*: with each id of the person that is in them."""
     if part.person.is_by_reference and not known.is_user_ref:
         known = attrs.evolve(known, is_user_ref=True)
-    known = known.joined(joined.name for joined in part.user_refs).with_ids(part.link_ids)
+    if part.user_refs:
+        known = known.joined(joined.name for joined in part.user_refs)
+    if part.link_ids:
+        known = known.with_ids(part.link_ids)
     for record in records:
         if isinstance(record, Ping):
             known = known.with_ids({key: value for key, value in record.params.items() if value == part.keys.name})

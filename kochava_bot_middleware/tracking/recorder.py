@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -22,8 +23,8 @@ from .counting import day_of
 from .people import Person
 from .planner import RecordingContributor, RecordingPlanner
 from .privacy import Privacy
-from .recording import Recording, TrackCall
-from .settings import Mode, TrackingContext
+from .recording import Recording, RequestedEvent
+from .settings import TrackingContext
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ class Recorder:
     def track_result(self, name: str, data: Any, result: Any) -> None:
         """Record a named event after a function that is called while an event is handled; see `HandlerDecorators`."""
         context = self._context
-        if context.settings.mode is Mode.OFF:
+        if context.is_off:
             return
         recording = self.current()
         person = None if recording is None else recording.person
@@ -133,48 +134,35 @@ class Recorder:
         try:
             value = data(recording.event, result) if callable(data) else data
             value = value.data if isinstance(value, StandardEventData) else value
-            recording.track(person, TrackCall(name=name, data=value))
+            recording.track(person, RequestedEvent(name=name, data=value))
         except Exception as exc:
             if context.apps.of(person.page_id).events.strict:
                 raise
             context.incidents.report("event_data_failed", name, reason=type(exc).__name__)
-            recording.track(person, TrackCall(name=name))
+            recording.track(person, RequestedEvent(name=name))
 
-    async def track(self, *calls: TrackCall) -> None:
-        """Record named events, as of `KochavaMiddleware.track`; those outside of handling in one commit."""
-        if self._context.settings.mode is Mode.OFF:
-            return
-        new = self.new()
-        for call in calls:
-            self.add(call, new)
-        if new.people:
-            await self._write(new, "track")
-
-    def add(self, call: TrackCall, new: Recording) -> None:
+    def track(self, event: RequestedEvent, new: Recording | None = None) -> Recording:
         """
-        Add a named event to the recording of the event being handled; outside of handling, to *new*.
+        Add a named event to the recording of the event being handled; outside of handling to *new*, or a new one, which
+        is then to be written.
 
         Raises:
             TrackingError: As of `KochavaMiddleware.track`.
         """
-        recording, person = self._about(f"event {call.name!r}", call, new)
-        recording.track(person, call)
+        recording = self.current(event.user_id) or new or self.new()
+        recording.track(self._person(recording, event.user_id, event.page_id, event.channel, event), event)
+        return recording
 
     async def identify(self, identities: Any, *, user_id: object, page_id: object, channel: object) -> None:
         """Record identities of a person, as of `KochavaMiddleware.identify`."""
-        about = TrackCall(
-            name="",
-            user_id=optional_id("user_id", user_id),
-            page_id=optional_id("page_id", page_id),
-            channel=optional_channel(channel),
-        )
-        if self._context.settings.mode is Mode.OFF:
+        user_id, page_id = optional_id("user_id", user_id), optional_id("page_id", page_id)
+        channel = optional_channel(channel)
+        if self._context.is_off:
             return
-        new = self.new()
-        recording, person = self._about("identities", about, new)
-        recording.identify(person, identities)
-        if recording is new:
-            await self._write(new, "identify")
+        recording = self.current(user_id) or self.new()
+        recording.identify(self._person(recording, user_id, page_id, channel), identities)
+        if recording.handling is None:
+            await self.begin_write(recording, "identify")
 
     def report_greeting(self, name: str, problem: str) -> None:
         """Say, once for each handler, that a greeting cannot be counted."""
@@ -190,16 +178,11 @@ class Recorder:
 
     async def commit(self, *recordings: Recording) -> None:
         """Make recordings durable, waiting no longer than allowed; it goes on in the background if need be."""
-        task = self.begin_commit(*recordings)
-        if task is None:
-            return
-        await asyncio.wait({task}, timeout=self._context.settings.commit_timeout_seconds)
-        if not task.done():
-            reason = f"not stored yet, only in memory until the store works: {self._committer.failure}"
-            self._context.incidents.report("tracking_at_risk", reason=reason)
+        if (waiter := self.begin_commit(*recordings)) is not None:
+            await waiter
 
-    def begin_commit(self, *recordings: Recording) -> asyncio.Task[None] | None:
-        """Make recordings durable in the background; ``None`` when they are lost."""
+    def begin_commit(self, *recordings: Recording) -> asyncio.Future[None] | None:
+        """As `commit`, whose end the future is; ``None`` when they are lost."""
         for recording in recordings:
             recording.is_open = False
         if self.is_closed:
@@ -213,7 +196,18 @@ class Recorder:
             return None
         task = asyncio.create_task(self._settle_all(recordings))
         self._keep(task)
-        return task
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        limit = loop.call_later(self._context.settings.commit_timeout_seconds, self._leave_at_risk, waiter)
+        task.add_done_callback(lambda _task: None if waiter.done() else waiter.set_result(None))
+        waiter.add_done_callback(lambda _waiter: limit.cancel())
+        return waiter
+
+    def _leave_at_risk(self, waiter: asyncio.Future[None]) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+            reason = f"not stored yet, only in memory until the store works: {self._committer.failure}"
+            self._context.incidents.report("tracking_at_risk", reason=reason)
 
     async def _settle_all(self, recordings: Sequence[Recording]) -> None:
         for unit in units_of(recordings):
@@ -259,34 +253,54 @@ class Recorder:
                 log.error("tracking_lost_at_risk: %d", len(lost))
             await asyncio.gather(*lost, return_exceptions=True)
 
-    async def _write(self, recording: Recording, call: str) -> None:
+    def begin_write(self, recording: Recording, call: str) -> asyncio.Future[None]:
         """
-        Make durable what *call* recorded outside of handling, within the time allowed, which is that of the store: what
-        callables of the settings take comes on top.
+        Make durable what *call* recorded outside of handling. Its caller gets the future, which may be cancelled. It is
+        done within the time allowed, which is that of the store: what callables of the settings take comes on top.
 
-        Raises:
+        It has the errors:
             StoreUnavailable: The store did not take it in time.
             StoreError: The store can never keep it.
             TrackingError: It has no stored form.
         """
-        task = asyncio.create_task(self._commit_once(recording))
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(self._write(recording, answer))
         self._writes.add(task)
-        task.add_done_callback(self._forget_write)
+        task.add_done_callback(partial(self._written, answer))
         seconds = self._context.settings.commit_timeout_seconds
-        try:
-            await recording.hook_time.wait_besides(task, seconds)
-        except asyncio.CancelledError:
+        limit = recording.hook_time.call_later(seconds, partial(self._give_up, task, answer, call))
+        answer.add_done_callback(partial(self._answered, task, limit))
+        return answer
+
+    async def _write(self, recording: Recording, answer: asyncio.Future[None]) -> None:
+        await self._commit_once(recording)
+        # A turn of the loop earlier than what is called when the task has ended.
+        if not answer.done():
+            answer.set_result(None)
+
+    def _written(self, answer: asyncio.Future[None], task: asyncio.Task[None]) -> None:
+        self._writes.discard(task)
+        if task.cancelled():
+            answer.cancel()
+        elif (error := task.exception()) is not None and not answer.done():
+            answer.set_exception(error)
+
+    def _answered(self, task: asyncio.Task[None], limit: asyncio.TimerHandle, answer: asyncio.Future[None]) -> None:
+        limit.cancel()
+        if answer.cancelled():
             # The caller is gone, so nobody would repeat it.
             self._keep(task)
-            raise
-        if not task.done():
-            self._committer.give_up(task)
-            msg = (
-                f"`{call}`: the store did not take it within {seconds:g} s ({self._committer.failure}); "
-                "repeat the call when the store works, with the same `id` so that it counts once"
-            )
-            raise StoreUnavailable(msg)
-        task.result()
+
+    def _give_up(self, task: asyncio.Task[None], answer: asyncio.Future[None], call: str) -> None:
+        if answer.done() or task.done():
+            return
+        self._committer.give_up(task)
+        seconds = self._context.settings.commit_timeout_seconds
+        msg = (
+            f"`{call}`: the store did not take it within {seconds:g} s ({self._committer.failure}); "
+            "repeat the call when the store works, with the same `id` so that it counts once"
+        )
+        answer.set_exception(StoreUnavailable(msg))
 
     async def _commit_once(self, recording: Recording) -> None:
         recording.is_open = False
@@ -307,34 +321,39 @@ class Recorder:
         msg = f"the person's state changed {PLANS} times while it was recorded; repeat the call"
         raise StoreError(msg)
 
-    def _about(self, what: str, call: TrackCall, new: Recording) -> tuple[Recording, Person]:
-        """Where a call is recorded, *new* outside of handling, and the person it is about."""
-        channel = call.channel or self.channels.known(call.page_id)
-        current = self.current(call.user_id)
-        own = None if current is None else current.person
-        recording = current or new
-        if own is not None and call.user_id is None and call.page_id is None and channel is None:
-            return recording, own
-        user_id = call.user_id or (None if own is None else own.user_id)
-        page_id = call.page_id or (None if own is None else own.page_id)
-        is_one_of_several = current is None and len(current_handlings()) > 1
-        if user_id is None and call.device_ids and not is_one_of_several:
-            user_id = name_of_device_id(*next(iter(call.device_ids.items())))
-            return recording, Person(
-                user_id=user_id, page_id=page_id, channel=channel or Channel.MESSENGER, is_by_device_id=True
-            )
+    def _person(
+        self,
+        recording: Recording,
+        user_id: str | None,
+        page_id: str | None,
+        channel: Channel | None,
+        event: RequestedEvent | None = None,
+    ) -> Person:
+        """The person that a call is about, which records *event*, or identities."""
+        own = recording.person
+        if own is not None and user_id is page_id is channel is None:
+            return own
+        channel = channel or self.channels.known(page_id)
+        user_id = user_id or (None if own is None else own.user_id)
+        page_id = page_id or (None if own is None else own.page_id)
+        is_one_of_several = recording.handling is None and len(current_handlings()) > 1
+        if user_id is None and event is not None and event.device_ids and not is_one_of_several:
+            user_id = name_of_device_id(*next(iter(event.device_ids.items())))
+            channel = channel or Channel.MESSENGER
+            return Person(user_id=user_id, page_id=page_id, channel=channel, is_by_device_id=True)
         if user_id is None:
             why = "no event of a person is being handled"
             if is_one_of_several:
                 why = "events of several people are being handled by one call"
+            what = "identities" if event is None else f"event {event.name!r}"
             msg = f"{what}: {why}, so `user_id` must say whom it is about"
             raise TrackingError(msg)
         if own is not None and own.user_id == user_id and channel in (None, own.channel):
-            return recording, attrs.evolve(own, page_id=page_id)
+            return attrs.evolve(own, page_id=page_id)
         is_assumed = channel is None
         if channel is None:
             channel = Channel.MESSENGER if own is None or own.page_id != page_id else own.channel
-        return recording, Person(user_id=user_id, page_id=page_id, channel=channel, is_assumed=is_assumed)
+        return Person(user_id=user_id, page_id=page_id, channel=channel, is_assumed=is_assumed)
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._commits.add(task)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import uuid
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -18,6 +17,7 @@ from ..arguments import (
     optional_id,
     optional_time,
 )
+from ..clock import time_digits
 from ..exceptions import TrackingError
 from ..handling import Handling, current_handlings
 from ..hooks import HookTime
@@ -30,21 +30,41 @@ from .consent import NOT_ASKED, Drop, HookAnswers
 from .funnel import Delivered, Sent, Signal
 from .people import Person, clean_identities, person_of, record_id, usertime_of
 from .settings import App, TrackingContext
-from .state import Keys, StateKey
+from .state import Keys, StateKey, comment_key
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-@attrs.frozen(kw_only=True)
-class TrackCall:
-    """The arguments of `KochavaMiddleware.track`, checked; `usertime` is its ``time`` in whole seconds."""
+@attrs.define(kw_only=True, eq=False)
+class RequestedEvent:
+    """
+    An event before it is a record. `data` becomes a copy when it is added to a recording, and clean when that ends.
+
+    Attributes:
+        user_id: Whom `KochavaMiddleware.track` names, like `page_id` and `channel`.
+        track_id: The author's own id of it.
+        usertime: When it happened, in whole seconds; ``None``: with the recording's event, or now.
+        device_ids: Further ids of the person, by name.
+        is_named: The author named it; it carries the person's referral. Else it is the automatic event.
+        is_clean: `data` is clean already.
+        person: It is about them; set, like what follows, by the recording.
+        ordinal: Which of the person's events of this name it is, while an event is handled.
+        id: Of its record.
+    """
 
     name: str
     data: Any = None
     user_id: str | None = None
     track_id: str | None = None
     usertime: int | None = None
-    device_ids: Mapping[str, str] = attrs.field(factory=dict)
+    device_ids: Mapping[str, str] = NOTHING
     page_id: str | None = None
     channel: Channel | None = None
+    is_named: bool = True
+    is_clean: bool = False
+    person: Person = attrs.field(init=False)
+    ordinal: int = attrs.field(init=False)
+    id: str = attrs.field(init=False)
 
     @classmethod
     def of(
@@ -59,16 +79,18 @@ class TrackCall:
         device_ids: object = None,
         page_id: object = None,
         channel: object = None,
-    ) -> TrackCall:
+    ) -> RequestedEvent:
         """
-        Check the arguments.
+        Check the arguments of `KochavaMiddleware.track`.
 
         Raises:
-            TrackingError: One of them is not what `KochavaMiddleware.track` takes.
+            TrackingError: One of them is not what it takes.
         """
         if not isinstance(name, str) or not name.strip():
             msg = f"an event has a name, got {name!r}"
             raise TrackingError(msg)
+        if user_id is id is time is device_ids is page_id is channel is None:
+            return cls(name=name, data=data)
         return cls(
             name=name,
             data=data,
@@ -81,28 +103,6 @@ class TrackCall:
             page_id=optional_id("page_id", page_id),
             channel=optional_channel(channel),
         )
-
-
-@attrs.define(kw_only=True, eq=False)
-class RequestedEvent:
-    """
-    An event before it is a record: its `id` and its clean `data` are set by `Recording.complete`.
-
-    Attributes:
-        id_parts: What its id is made from; empty for a random one.
-        is_named: The author named it; it carries the person's referral.
-        usertime: When it happened; ``None``: with the recording's event, or now.
-        device_ids: Further ids of the person, by name.
-    """
-
-    person: Person
-    name: str
-    data: Any
-    id_parts: tuple[str | int | None, ...]
-    id: str = ""
-    is_named: bool = True
-    usertime: int | None = None
-    device_ids: Mapping[str, str] = attrs.field(factory=dict)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -128,15 +128,16 @@ class RecordedPerson:
     keys: Keys
     suppression_keys: tuple[StateKey, ...]
     events: list[RequestedEvent] = attrs.field(factory=list)
-    identities: dict[str, str] = attrs.field(factory=dict)
-    signals: list[Signal] = attrs.field(factory=list)
-    user_refs: list[Keys] = attrs.field(factory=list)
-    comments: list[str] = attrs.field(factory=list)
-    referrals: list[tuple[Mapping[str, str], float]] = attrs.field(factory=list)
-    link_ids: dict[str, str] = attrs.field(factory=dict)
+    # Most people have none of these, so they share what is empty.
+    identities: Mapping[str, str] = NOTHING
+    signals: Sequence[Signal] = ()
+    user_refs: Sequence[Keys] = ()
+    comments: Sequence[str] = ()
+    referrals: Sequence[tuple[Mapping[str, str], float]] = ()
+    link_ids: Mapping[str, str] = NOTHING
     joined_to: RecordedPerson | None = None
     answers: HookAnswers = NOT_ASKED
-    decisions: dict[str, Drop | Mapping[str, Any] | None] = attrs.field(factory=dict)
+    decisions: Mapping[str, Drop | Mapping[str, Any] | None] = NOTHING
 
     def suppress_by(self, keys: Iterable[StateKey]) -> None:
         """Let them be suppressed under further keys, too."""
@@ -149,7 +150,19 @@ class RecordedPerson:
 
     def suppressed_by(self, stored: Mapping[StateKey, bytes]) -> bytes | None:
         """The stored value that says that they are suppressed, if any."""
-        return next((stored[key] for key in self.suppression_keys if key in stored), None)
+        for key in self.suppression_keys:
+            if key in stored:
+                return stored[key]
+        return None
+
+    @property
+    def further_referral_keys(self) -> list[StateKey]:
+        """Of the state entries that may say what led them here, beside their own."""
+        keys = [joined.referral for joined in self.user_refs] if self.user_refs else []
+        if self.comments:
+            prefix = self.keys.prefix
+            keys += [comment_key(self.app.app_id, comment_id, prefix) for comment_id in self.comments]
+        return keys
 
     @property
     def is_only_delivery(self) -> bool:
@@ -169,11 +182,12 @@ class Recording:
         former: A recording of the same handling, which is written already; this is what comes after it.
 
     Attributes:
+        person: The person that the event being handled is about, if it names one.
         people: Each person's part, by app and name.
         greetings: Greetings to people whose id is not known yet (to a `user_ref`, a comment, or by a token), each with
             its app and what its first answer or delivery will name: ``mid:…``, ``user_ref:…``.
         usertime: When it happened; set by `complete`.
-        left_out: What was left out so far.
+        left_out: What was left out so far, each time by its reason.
         is_ignored: The automatic event is left out.
         is_open: Whether what is added now will still be written.
         is_complete: `complete` was called.
@@ -188,10 +202,12 @@ class Recording:
         self._context = context
         self.handling = handling
         self.event = None if handling is None else handling.event
+        self.person = None if self.event is None else person_of(self.event)
         self.people: dict[tuple[str, str], RecordedPerson] = {}
+        self._own_part: RecordedPerson | None = None
         self.greetings: list[tuple[App, tuple[str, ...], Sent]] = []
         self.usertime = 0
-        self.left_out: Counter[str] = Counter()
+        self.left_out: list[str] = []
         self.is_ignored = False
         self.is_open = True
         self.is_complete = False
@@ -205,12 +221,7 @@ class Recording:
         """Whether there is nothing to write."""
         return self.without_event and not (self.people or self.greetings or self.left_out)
 
-    @functools.cached_property
-    def person(self) -> Person | None:
-        """The person that the event being handled is about, if it names one."""
-        return None if self.event is None else person_of(self.event)
-
-    def track(self, person: Person, call: TrackCall) -> None:
+    def track(self, person: Person, event: RequestedEvent) -> None:
         """
         Add a named event of *person*. One whose `track_id` came before is a no-op.
 
@@ -219,30 +230,24 @@ class Recording:
         """
         app = self._context.apps.of(person.page_id)
         strict = app.events.strict
-        name, problems = clean_event_name(call.name, strict=strict)
-        data = call.data
+        event.name, problems = clean_event_name(event.name, strict=strict)
         for problem in problems:
-            self._context.incidents.report("event_name_problem", name, reason=problem.reason)
+            self._context.incidents.report("event_name_problem", event.name, reason=problem.reason)
         if strict:
-            clean_event_data(data, strict=True, event_name=name)
-        if isinstance(data, Mapping):
-            data = self._copied(data, name)
+            clean_event_data(event.data, strict=True, event_name=event.name)
+        if type(event.data) is dict or isinstance(event.data, Mapping):
+            event.data = self._copied(event.data, event.name)
+        event.person = person
         part = self._part(person, app)
-        # Whoever is suppressed under one of their ids is under each that is sent with it.
-        device_names = [one for each in call.device_ids.items() for one in app.privacy.names(name_of_device_id(*each))]
-        part.suppress_by(map(self._context.suppression_key, device_names))
-        if call.track_id is not None:
-            id_parts: tuple[str | int | None, ...] = app.app_id, "track", name, call.track_id
-        elif self.event is None:
-            id_parts = ()
-        else:
-            user = part.keys.name
-            ordinal = self.ordinals[user, name] = self.ordinals.get((user, name), 0) + 1
-            id_parts = app.app_id, Engagement.kind, person.page_id, user, self.event.key, name, ordinal
-        requested = RequestedEvent(
-            person=person, name=name, data=data, id_parts=id_parts, usertime=call.usertime, device_ids=call.device_ids
-        )
-        part.events.append(requested)
+        part.events.append(event)
+        if event.device_ids:
+            # Whoever is suppressed under one of their ids is under each that is sent with it.
+            device_names = (name_of_device_id(*each) for each in event.device_ids.items())
+            names = [one for each in device_names for one in app.privacy.names(each)]
+            part.suppress_by(map(self._context.suppression_key, names))
+        if event.track_id is None and self.event is not None:
+            counted = part.keys.name, event.name
+            event.ordinal = self.ordinals[counted] = self.ordinals.get(counted, 0) + 1
 
     def identify(self, person: Person, identities: Any) -> None:
         """
@@ -258,33 +263,38 @@ class Recording:
                 msg = f"identity {key!r} {reason}" if key else f"what is given as identities {reason}"
                 raise TrackingError(msg)
             self._context.incidents.report("identity_problem", key or "identities", reason=reason)
-            self.left_out[LeftOut.BAD_KEY] += 1
+            self.left_out.append(LeftOut.BAD_KEY)
         if clean:
-            self._part(person, app).identities.update(clean)
+            part = self._part(person, app)
+            part.identities = {**part.identities, **clean}
 
     def add_signal(self, person: Person, signal: Signal) -> None:
         """Add something that changes the person's funnel."""
         app = self._context.apps.of(person.page_id)
         if app.has_greeting:
-            self._part(person, app).signals.append(signal)
+            part = self._part(person, app)
+            part.signals = [*part.signals, signal]
 
     def add_delivered_greeting(self, person: Person, sent: Sent) -> None:
         """Add a greeting whose person is known by now, since its delivery came first."""
         part = self._part(person, self._context.apps.of(person.page_id))
-        part.signals[:0] = [sent, Delivered(at=sent.at, mids=[sent.mid or ""])]
+        part.signals = [sent, Delivered(at=sent.at, mids=[sent.mid or ""]), *part.signals]
 
     def add_referral(self, person: Person, facts: Mapping[str, str], moment: datetime | None) -> None:
         """Add where a person came from, which the event being handled does not say of them."""
         at = self._began_at if moment is None else moment.timestamp()
-        self._part(person, self._context.apps.of(person.page_id)).referrals.append((facts, at))
+        part = self._part(person, self._context.apps.of(person.page_id))
+        part.referrals = [*part.referrals, (facts, at)]
 
     def add_comment(self, person: Person, comment_id: str) -> None:
         """Add that a comment is a person's, as the answer to a private reply says."""
-        self._part(person, self._context.apps.of(person.page_id)).comments.append(comment_id)
+        part = self._part(person, self._context.apps.of(person.page_id))
+        part.comments = [*part.comments, comment_id]
 
     def add_link_id(self, person: Person, name: str, value: str) -> None:
         """Add an id that a SmartLink to a person has."""
-        self._part(person, self._context.apps.of(person.page_id)).link_ids[name] = value
+        part = self._part(person, self._context.apps.of(person.page_id))
+        part.link_ids = {**part.link_ids, name: value}
 
     def complete(self) -> None:
         """Clean what was added, and add what the event itself says: at the end, since no handler should wait for it."""
@@ -294,9 +304,25 @@ class Recording:
         if self.handling is not None and self.person is not None and not self.without_event:
             self._add_event(self.handling, self.person)
         for part in self.people.values():
+            strict = part.app.events.strict
             for requested in part.events:
-                requested.id = record_id(*requested.id_parts) if requested.id_parts else uuid.uuid4().hex
-                requested.data = self._cleaned(requested, strict=part.app.events.strict)
+                requested.id = self._id_of(requested, part)
+                if not requested.is_clean:
+                    requested.data = self._cleaned(requested, strict=strict)
+
+    def _id_of(self, requested: RequestedEvent, part: RecordedPerson) -> str:
+        """The same when an event is delivered and handled again; random for what is no event's, and has no own id."""
+        app_id, page_id, name = part.app.app_id, requested.person.page_id, requested.name
+        if requested.track_id is not None:
+            return record_id(app_id, "track", name, requested.track_id)
+        if self.event is None:
+            return time_digits(datetime.fromtimestamp(self.usertime, UTC)) + uuid.uuid4().hex
+        digits = time_digits(self.event.timestamp)
+        if not requested.is_named:
+            return digits + record_id(app_id, "automatic", page_id, self.event.key)
+        return digits + record_id(
+            app_id, Engagement.kind, page_id, part.keys.name, self.event.key, name, requested.ordinal
+        )
 
     def _add_event(self, handling: Handling, person: Person) -> None:
         """Add the event being handled: its automatic event, its signal, its referral."""
@@ -305,7 +331,7 @@ class Recording:
             # The person did nothing: what the Page read or reacted to says nothing about them.
             return
         # An event tracked for another person does not replace this one's.
-        named = any(
+        named = bool(self.people) and any(
             requested.person.user_id == person.user_id for part in self.people.values() for requested in part.events
         )
         automatic = None
@@ -314,16 +340,17 @@ class Recording:
                 event, handler=handling.handler, handled=handling.handled, settings=app.events, named=named
             )
         if automatic is not None:
-            name, data = automatic
-            id_parts = app.app_id, "automatic", person.page_id, event.key
-            requested = RequestedEvent(person=person, name=name, data=data, id_parts=id_parts, is_named=False)
+            name, data, is_clean = automatic
+            requested = RequestedEvent(name=name, data=data, is_named=False, is_clean=is_clean)
+            requested.person = person
             self._part(person, app).events.append(requested)
+        elif event.referral is not None or event.is_by_reference or app.install.is_entry(event):
+            self._part(person, app)
         signal = signal_of(event, self._began_at) if app.has_greeting else None
         if signal is not None:
             # It was there before anything that its handler sent.
-            self._part(person, app).signals.insert(0, signal)
-        if event.referral is not None or event.is_by_reference or app.install.is_entry(event):
-            self._part(person, app)
+            part = self._part(person, app)
+            part.signals = [signal, *part.signals]
         if event.joined_user_ref is not None and not event.standby:
             self._join(person, event.joined_user_ref, app)
 
@@ -331,22 +358,29 @@ class Recording:
         """Link a reference, under which Kochava may know the person, with the person's id."""
         part = self._part(person, app)
         joined = self._part(attrs.evolve(person, user_id=user_ref, is_by_reference=True), app)
-        joined.identities[app.identity.key_of(person)] = part.keys.name
+        joined.identities = {**joined.identities, app.identity.key_of(person): part.keys.name}
         joined.joined_to = part
-        part.user_refs.append(joined.keys)
+        part.user_refs = [*part.user_refs, joined.keys]
 
     def _part(self, person: Person, app: App) -> RecordedPerson:
-        if self.event is not None and person.user_id in (self.event.user_ref, self.event.joined_user_ref):
+        if person is not self.person:
+            return self._part_of(person, app)
+        if self._own_part is None:
+            self._own_part = self._part_of(person, app)
+        return self._own_part
+
+    def _part_of(self, person: Person, app: App) -> RecordedPerson:
+        if (event := self.event) is not None and person.user_id in (event.user_ref, event.joined_user_ref):
             # Whoever named them, perhaps before the event itself was added.
             person = attrs.evolve(person, is_by_reference=True)
         names = app.names_of(person)
-        name = names[0]
-        part = self.people.get((app.app_id, name))
+        key = app.app_id, names[0]
+        part = self.people.get(key)
         if part is None:
-            part = self.people[app.app_id, name] = RecordedPerson(
+            part = self.people[key] = RecordedPerson(
                 person=person,
                 app=app,
-                keys=self._context.keys(app.app_id, name),
+                keys=self._context.keys(*key),
                 suppression_keys=tuple(map(self._context.suppression_key, names)),
             )
         elif part.person.is_assumed and not person.is_assumed:
@@ -371,9 +405,9 @@ class Recording:
             subject = f"{event.name}.{problem.key}" if problem.key else f"{event.name}: its data"
             self._context.incidents.report("event_data_problem", subject, reason=problem.reason)
             if problem.severity is Severity.DROPPED:
-                self.left_out[LeftOut.BAD_KEY] += 1
+                self.left_out.append(LeftOut.BAD_KEY)
         return data
 
     def _report_unreadable(self, event_name: str, error: Exception) -> None:
         self._context.incidents.report("event_data_unreadable", event_name, reason=type(error).__name__)
-        self.left_out[LeftOut.BAD_KEY] += 1
+        self.left_out.append(LeftOut.BAD_KEY)

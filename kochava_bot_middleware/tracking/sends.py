@@ -7,9 +7,8 @@ User and Page come from the send itself; the handling says only the cause.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar, Token
 from typing import Any
 
 import attrs
@@ -22,12 +21,12 @@ from ..kochava.smartlink_settings import AUTO
 from ..messenger.events import ChangeEvent, Channel
 from ..messenger.http_request import answer_of
 from ..messenger.links.body import iter_links
-from ..messenger.outgoing import MESSAGE_KEYS, Endpoint, Outgoing, id_text, is_same
+from ..messenger.outgoing import MESSAGE_KEYS, Endpoint, Outgoing, Recipient, id_text, is_same
 from ..telemetry.counts import LeftOut
 from .automatic_events import referral_facts
 from .funnel import Sent, offers_of
 from .greeting import creative_of, current_greeting, mark_of, tracker_of
-from .links.rewriting import AppLinks, Rewritten, context_of, is_routed, rewrite
+from .links.rewriting import AppLinks, Rewritten, context_of, has_no_links, is_routed, rewrite
 from .people import Person, record_id
 from .privacy import Privacy
 from .recorder import Recorder
@@ -41,7 +40,7 @@ REMEMBERED_PEOPLE = 10_000
 @attrs.define(kw_only=True, eq=False)
 class Sending:
     """
-    A send under way.
+    A send. Within its context it is with its sender, where its message is not tracked again.
 
     Attributes:
         tracker: Which middleware's it is.
@@ -60,6 +59,14 @@ class Sending:
     handling: Handling | None
     outer: Sending | None = None
     is_open: bool = True
+    _token: Token[Sending | None] = attrs.field(init=False)
+
+    def __enter__(self) -> None:
+        self._token = _sending.set(self)
+
+    def __exit__(self, *_error: object) -> None:
+        self.is_open = False
+        _sending.reset(self._token)
 
 
 _sending: ContextVar[Sending | None] = ContextVar("kochava_bot_sending", default=None)
@@ -109,7 +116,7 @@ class SendTracker:
         has_recipient = user_id is None or not isinstance(body, Mapping) or "recipient" in body
         whole = body if has_recipient else {**body, "recipient": {"id": user_id}}
         outgoing = Outgoing(body=whole, page_id=page_id, creative=creative)
-        event = None if (handling := _cause_of(outgoing)) is None else handling.event
+        event = None if (handling := _cause_of(whole)) is None else handling.event
         own_event = event if event is not None and event.user_id == outgoing.recipient.user_id else None
         outgoing = attrs.evolve(
             outgoing,
@@ -119,7 +126,7 @@ class SendTracker:
         )
         app = self._context.apps.of(page_id)
         links = app.links if own_event is None or not own_event.is_by_reference else app.anonymous_links
-        context = context_of(attrs.evolve(outgoing, creative=creative_of(outgoing)))
+        context = context_of(outgoing, creative=creative_of(outgoing))
         rewritten, changed, _ = rewrite(whole, links, context)
         # Outside of handling, nothing could be written: this must not wait.
         is_handled = self._recorder.current(outgoing.recipient.user_id) is not None
@@ -139,7 +146,7 @@ class SendTracker:
             msg = "`send` takes a Send API body, got an Outgoing: pass its `body`, and its other fields as arguments"
             raise RegistrationError(msg)
         page_id, channel = optional_id("page_id", page_id), optional_channel(channel)
-        if page_id is None and (handling := _cause_of(Outgoing(body=body))) is not None:
+        if page_id is None and (handling := _cause_of(body)) is not None:
             page_id = handling.event.page_id
         channel = channel or self._recorder.channels.known(page_id)
         return Outgoing(body=body, page_id=page_id, channel=channel, **fields)
@@ -158,7 +165,7 @@ class SendTracker:
             if sending.tracker is self and sending.is_open and is_same(sending.sent.body, outgoing.body):
                 return None
             sending = sending.outer
-        handling = _cause_of(outgoing)
+        handling = _cause_of(outgoing.body)
         outgoing = self.with_page(await self._with_channel(outgoing, handling, at_once=at_once))
         greeting = current_greeting()
         if greeting is not None and outgoing.has_message:
@@ -166,16 +173,6 @@ class SendTracker:
         sent = await self._rewritten(outgoing, at_once=at_once)
         began_at = self._context.clock.now()
         return Sending(tracker=self, outgoing=outgoing, sent=sent, began_at=began_at, handling=handling, outer=outer)
-
-    @contextmanager
-    def under_way(self, sending: Sending) -> Iterator[None]:
-        """While *sending* is with its sender, its message is not tracked again."""
-        token = _sending.set(sending)
-        try:
-            yield
-        finally:
-            sending.is_open = False
-            _sending.reset(token)
 
     def end_later(self, sending: Sending, answer: Any) -> None:
         """As `end`, in the background of the running loop."""
@@ -185,8 +182,9 @@ class SendTracker:
         """Record what was sent when it is a greeting, and whose comment it answers."""
         outgoing = sending.outgoing
         app = self._context.apps.of(outgoing.page_id)
-        is_marked = outgoing.greeting or outgoing.tracker is not None or mark_of(outgoing.body) is not None
-        is_watched = app.has_greeting or outgoing.tracker not in (None, *self._context.apps.trackers)
+        tracker = outgoing.tracker
+        is_marked = outgoing.greeting or tracker is not None or mark_of(outgoing.body) is not None
+        is_watched = app.has_greeting or (tracker is not None and tracker not in self._context.apps.trackers)
         is_greeting = is_watched and (is_marked or current_greeting() is not None)
         is_private_reply = app.events.attach_referral != "off" and outgoing.recipient.comment_id is not None
         if not is_greeting and not is_private_reply:
@@ -204,7 +202,7 @@ class SendTracker:
     async def _rewritten(self, outgoing: Outgoing, *, at_once: bool) -> Outgoing:
         """*outgoing* with SmartLinks, or as it is when something goes wrong."""
         app = self._context.apps.of(outgoing.page_id)
-        if not app.links.is_active:
+        if not app.links.is_active or has_no_links(outgoing.body, app.links):
             return outgoing
         try:
             if app.links.catalogue is not None:
@@ -224,6 +222,8 @@ class SendTracker:
                     self._facts.note_links(outgoing, app, named)
         except Exception as exc:  # noqa: BLE001 - tracking never harms the bot
             self._context.incidents.report("links_not_rewritten", reason=type(exc).__name__)
+            return outgoing
+        if not (result.changed or result.left_alone):
             return outgoing
         self._context.counts.links_rewritten += result.changed
         self._context.counts.links_left_alone.update(result.left_alone)
@@ -379,20 +379,21 @@ def _person_in(outgoing: Outgoing, user_id: str) -> Person:
     return Person(user_id=user_id, page_id=outgoing.page_id, channel=outgoing.channel or Channel.MESSENGER)
 
 
-def _cause_of(outgoing: Outgoing) -> Handling | None:
-    """The event that *outgoing* answers, if one is being handled."""
+def _cause_of(body: Any) -> Handling | None:
+    """The event that a body answers, if one is being handled."""
     if len(current_handlings()) <= 1:
         # Whoever it is sent to.
         return current_handling()
-    recipient = outgoing.recipient
+    recipient = Recipient.of(body)
     return current_handling(recipient.user_id, recipient.user_ref, recipient.comment_id)
 
 
 def _rewritten(outgoing: Outgoing, links: AppLinks) -> Rewritten:
-    handling = _cause_of(outgoing)
+    handling = _cause_of(outgoing.body)
     referral = {} if handling is None else referral_facts(handling.event.referral)
     context = context_of(
-        attrs.evolve(outgoing, creative=creative_of(outgoing)),
+        outgoing,
+        creative=creative_of(outgoing),
         handler=None if handling is None else handling.handler,
         ref=referral.get("ref"),
         ad_id=referral.get("ad_id"),

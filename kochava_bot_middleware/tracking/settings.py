@@ -147,7 +147,14 @@ class KochavaSettings:
 
 @attrs.frozen(kw_only=True)
 class App:
-    """What applies to one Page, ready to use; `anonymous_links` are its SmartLinks without people's ids."""
+    """
+    What applies to one Page, ready to use.
+
+    Attributes:
+        anonymous_links: Its SmartLinks without people's ids.
+        has_hooks: Whether the settings have anything to ask about a person.
+        uses_referrals: Whether it matters what led a person here.
+    """
 
     app_id: str
     links: AppLinks
@@ -160,11 +167,16 @@ class App:
     privacy: PrivacySettings
     destination: Destination
     has_greeting: bool
+    has_hooks: bool = attrs.field(init=False)
+    uses_referrals: bool = attrs.field(init=False)
 
-    @property
-    def has_hooks(self) -> bool:
-        """Whether the settings have anything to ask about a person."""
+    @has_hooks.default
+    def _has_hooks(self) -> bool:
         return self.privacy.consent is not None or self.device.is_given or self.install.mode != "off"
+
+    @uses_referrals.default
+    def _uses_referrals(self) -> bool:
+        return self.events.attach_referral != "off" or bool(self.greeting.no_click_after_refs)
 
     def name_of(self, person: Person) -> str:
         """The id under which Kochava knows *person*."""
@@ -176,22 +188,20 @@ class App:
 
 
 class Apps:
-    """The app of each Page."""
+    """
+    The app of each Page.
+
+    Attributes:
+        trackers: The names of all trackers, of whichever Page.
+        own_keys: The names of ids of Messenger and Instagram, of whichever Page.
+    """
 
     def __init__(self, settings: KochavaSettings, catalogue: Catalogue | None = None) -> None:
         self._catalogue = catalogue
         self._default = _app(settings, None, PageOverrides(), catalogue)
         self._of_page = {page_id: _app(settings, page_id, page, catalogue) for page_id, page in settings.pages.items()}
-
-    @property
-    def trackers(self) -> frozenset[str]:
-        """The names of all trackers, of whichever Page."""
-        return frozenset(name for app in self for name in app.destination.trackers)
-
-    @property
-    def own_keys(self) -> frozenset[str]:
-        """The names of ids of Messenger and Instagram, of whichever Page."""
-        return frozenset().union(*(app.identity.own_keys for app in self))
+        self.trackers = frozenset(name for app in self for name in app.destination.trackers)
+        self.own_keys: frozenset[str] = frozenset().union(*(app.identity.own_keys for app in self))
 
     def of(self, page_id: str | None) -> App:
         """What applies to a Page; the settings at the top apply to every Page without overrides."""
@@ -248,6 +258,7 @@ class TrackingContext:
 
     Attributes:
         is_dry_run: Records are logged in place of being stored.
+        is_off: Nothing is recorded, and links stay as they are.
         prefix: What the keys of state entries begin with: in a dry run, they leave no traces in what counts later.
     """
 
@@ -266,6 +277,7 @@ class TrackingContext:
             )
         self.apps = Apps(settings, catalogue)
         self.is_dry_run = settings.mode is Mode.DRY_RUN
+        self.is_off = settings.mode is Mode.OFF
         self.counting = Counting(settings.report, is_dry_run=self.is_dry_run)
         self.prefix = DRY_PREFIX if self.is_dry_run else ""
 

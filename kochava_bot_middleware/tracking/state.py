@@ -45,14 +45,14 @@ class Keys:
         self.app_id = app_id
         self.name = name
         self.prefix = prefix
-        self.lane = f"{app_id}/{name}"
-        self.funnel: StateKey = (self.lane, f"{prefix}funnel:{app_id}:{name}")
+        self.lane = lane = f"{app_id}/{name}"
+        self.funnel: StateKey = (lane, f"{prefix}funnel:{app_id}:{name}")
         """The greeting that was shown, if any."""
-        self.referral: StateKey = (self.lane, f"{prefix}referral:{app_id}:{name}")
+        self.referral: StateKey = (lane, f"{prefix}referral:{app_id}:{name}")
         """Where they came from."""
-        self.identities: StateKey = (self.lane, f"{prefix}identities:{app_id}:{name}")
+        self.identities: StateKey = (lane, f"{prefix}identities:{app_id}:{name}")
         """What was linked."""
-        self.known: StateKey = (self.lane, f"{prefix}known:{app_id}:{name}")
+        self.known: StateKey = (lane, f"{prefix}known:{app_id}:{name}")
         """What Kochava was told of them."""
 
     @property
@@ -180,7 +180,7 @@ class IdentityState:
     def from_bytes(cls, stored: bytes | None) -> IdentityState:
         """Read the stored form; what is missing or not readable is a fresh state."""
         if stored is None:
-            return cls()
+            return NO_IDENTITIES
         try:
             fields = orjson.loads(stored)
             fields["linked"] = {key: tuple(digests) for key, digests in fields["linked"].items()}
@@ -193,7 +193,10 @@ def _digest(value: str) -> str:
     return hashlib.blake2b(value.encode(), digest_size=12).hexdigest()
 
 
-@attrs.frozen(kw_only=True)
+NO_IDENTITIES = IdentityState()
+
+
+@attrs.define(kw_only=True)
 class KnownState:
     """
     What Kochava was told of a person.
@@ -244,8 +247,11 @@ class KnownState:
             return cls()
         try:
             fields = orjson.loads(stored)
-            fields["ids"] = {name: tuple(values) for name, values in fields["ids"].items()}
-            return cls(**{**fields, "user_refs": tuple(fields["user_refs"])})
+            ids = fields["ids"]
+            for name, values in ids.items():
+                ids[name] = tuple(values)
+            fields["user_refs"] = tuple(fields["user_refs"])
+            return cls(**fields)
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
             return cls(first_record="seen")
 
@@ -280,11 +286,14 @@ class ReferralState:
     def from_bytes(cls, stored: bytes | None) -> ReferralState:
         """Read the stored form; what is missing or not readable is a fresh state."""
         if stored is None:
-            return cls()
+            return NO_REFERRAL
         try:
             return cls(**orjson.loads(stored))
         except (orjson.JSONDecodeError, TypeError):
-            return cls()
+            return NO_REFERRAL
+
+
+NO_REFERRAL = ReferralState()
 
 
 def sent_to_bytes(sent: Sent) -> bytes:

@@ -22,7 +22,7 @@ from kochava_bot_middleware.cli.track import BATCH
 from kochava_bot_middleware.kochava.records import Engagement, decode
 from kochava_bot_middleware.sandbox.kochava.server import LocalKochava
 from kochava_bot_middleware.store.memory import MemoryStore
-from kochava_bot_middleware.tracking.recording import TrackCall
+from kochava_bot_middleware.tracking.recording import RequestedEvent
 from tests.tracking.tracked_bot import tracked_bot
 
 from .conftest import Run, write_settings
@@ -264,7 +264,7 @@ def test_lines_are_numbered_as_an_editor_does(texts: list[bytes]) -> None:
     assert {number: text.strip() for number, text in enumerate(without_mark, 1) if text.strip()} == found
 
 
-def events_in(text: str) -> Iterator[TrackCall]:
+def events_in(text: str) -> Iterator[RequestedEvent]:
     earlier = Counter[bytes]()
     return (each.event(CONTEXT, earlier) for each in lines_of(io.BytesIO(text.encode())))
 

@@ -14,8 +14,9 @@ import pytest
 
 from kochava_bot_middleware.exceptions import StoreUnavailable
 from kochava_bot_middleware.handling import Handling
-from kochava_bot_middleware.inbox.inbox import SCHEMA, Inbox, entry_of
+from kochava_bot_middleware.inbox.inbox import Inbox
 from kochava_bot_middleware.inbox.settings import InboxSettings
+from kochava_bot_middleware.inbox.stored_event import SCHEMA, entry_of
 from kochava_bot_middleware.messenger.events import Event
 from kochava_bot_middleware.store.contract import Store
 from kochava_bot_middleware.store.memory import MemoryStore

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kochava_bot_middleware.handling import Handling
-from kochava_bot_middleware.inbox.inbox import ALWAYS_LEASED, Inbox, entry_of
+from kochava_bot_middleware.inbox.inbox import ALWAYS_LEASED, Inbox
 from kochava_bot_middleware.inbox.settings import InboxSettings
+from kochava_bot_middleware.inbox.stored_event import entry_of
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Claim, Committed, Outcome, Queue, Settlement, Unit
 from tests.fakes import VirtualClock, settle
@@ -246,6 +247,7 @@ async def test_it_waits_for_one_that_found_no_place(rig: Rig) -> None:
     await rig.works_again()
     await rig.inbox.start()
     await rig.clock.advance(3)
+    await settle(3 * ALWAYS_LEASED)
     assert ["one", "two"] == [text for text in rig.counter.ended if text in ("one", "two")]
 
 

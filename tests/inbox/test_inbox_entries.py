@@ -8,7 +8,7 @@ import attrs
 import orjson
 import pytest
 
-from kochava_bot_middleware.inbox.inbox import CorruptEntry, entry_of, event_of, id_of
+from kochava_bot_middleware.inbox.stored_event import CorruptEntry, entry_of, event_of, id_of
 from kochava_bot_middleware.messenger.parsing.webhook import parse_webhook
 from tests.strategies import ITEMS, webhook
 
@@ -26,6 +26,16 @@ def test_event_comes_back_as_it_was(name: str, about: str, page_id: str | None) 
     again = event_of(entry_of(event, 1.0))
 
     assert (event, event.key) == (again, again.key)
+
+
+def test_ids_of_later_events_sort_later() -> None:
+    """So what is stored together is on few pages of an index, however much is stored."""
+    items = [{**ITEMS["message"], "timestamp": 1_700_000_000_000 + number} for number in range(5)]
+    for number, item in enumerate(items):
+        item["message"] = {"mid": f"m_{number}", "text": "hello"}
+    ids = [id_of(event) for item in items for event in parse_webhook(webhook(item))]
+
+    assert sorted(ids) == ids
 
 
 @pytest.mark.parametrize("name", ["message", "postback"])

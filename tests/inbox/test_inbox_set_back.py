@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 import attrs
 import pytest
 
-from kochava_bot_middleware.inbox.inbox import SCHEMA, Inbox, entry_of
+from kochava_bot_middleware.inbox.inbox import Inbox
 from kochava_bot_middleware.inbox.settings import InboxSettings
+from kochava_bot_middleware.inbox.stored_event import SCHEMA, entry_of
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Lease, Queue, Unit
 from tests.fakes import ServersClock, VirtualClock

@@ -10,8 +10,9 @@ import pytest
 
 from kochava_bot_middleware.exceptions import StoreUnavailable
 from kochava_bot_middleware.handling import Handling
-from kochava_bot_middleware.inbox.inbox import Inbox, entry_of
+from kochava_bot_middleware.inbox.inbox import Inbox
 from kochava_bot_middleware.inbox.settings import InboxSettings
+from kochava_bot_middleware.inbox.stored_event import entry_of
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Lease, Outcome, Queue, Settlement, Unit
 from tests.fakes import VirtualClock, settle

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from kochava_bot_middleware.inbox.inbox import Inbox, entry_of
+from kochava_bot_middleware.inbox.inbox import Inbox
 from kochava_bot_middleware.inbox.settings import InboxSettings
+from kochava_bot_middleware.inbox.stored_event import entry_of
 from kochava_bot_middleware.store.contract import Store
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Claim, Lease, Queue, Unit

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from kochava_bot_middleware.exceptions import NotStorable, StoreUnavailable
-from kochava_bot_middleware.inbox.inbox import Inbox, id_of
+from kochava_bot_middleware.inbox.inbox import Inbox
 from kochava_bot_middleware.inbox.settings import InboxSettings
+from kochava_bot_middleware.inbox.stored_event import id_of
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import Committed, EntryState, Queue, Unit
 from tests.fakes import VirtualClock

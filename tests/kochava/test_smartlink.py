@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from hypothesis import given
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from kochava_bot_middleware.exceptions import SettingsError
 from kochava_bot_middleware.kochava.smartlink import LinkContext, NoSmartLink, SmartLinks
 from kochava_bot_middleware.kochava.smartlink_settings import SmartLinkSettings
+from kochava_bot_middleware.kochava.smartlink_template import encoded
 from kochava_bot_middleware.settings import Secret, from_mapping
 
 DEFAULT = "https://acme.smart.link/ab12cd34e?url={url}"
@@ -35,6 +36,11 @@ def query(link: str | None) -> dict[str, list[str]]:
     """The query of a SmartLink, decoded."""
     assert link is not None
     return parse_qs(urlsplit(link).query, keep_blank_values=True)
+
+
+@given(st.text(st.sampled_from("aZ09-._~%:/?=&+# ;,@é\n")) | st.text())
+def test_all_but_the_unreserved_characters_is_percent_encoded(text: str) -> None:
+    assert encoded(text) == quote(text, safe="")
 
 
 def test_default_parameters_follow_the_address() -> None:

@@ -126,6 +126,12 @@ def test_key_does_not_depend_on_the_attempt() -> None:
     assert event.key == attrs.evolve(event, attempt=2).key
 
 
+def test_event_made_of_another_has_a_key_of_its_own() -> None:
+    """Also when the other one's key is known already."""
+    event = MessageEvent(mid="m")
+    assert event.key != attrs.evolve(event, mid="n").key == MessageEvent(mid="n").key
+
+
 def test_known_key_is_stable_over_releases() -> None:
     """Stores keep keys across upgrades, so they must not change with the code."""
     assert "message:a8472060a1794817273060328e2fba91" == key(ITEMS["message"])

@@ -8,7 +8,8 @@ import logging
 import pytest
 
 from kochava_bot_middleware.exceptions import NotStorable, SchemaTooNew, StoreError, StoreUnavailable, StoreUnusable
-from kochava_bot_middleware.queues.commits import LONGEST_PAUSE_SECONDS, CommitRetry, LaneLocks
+from kochava_bot_middleware.queues.commits import LONGEST_PAUSE_SECONDS, CommitRetry
+from kochava_bot_middleware.queues.lane_locks import LaneLocks
 from kochava_bot_middleware.store.memory import MemoryStore
 from kochava_bot_middleware.store.records import CommitVerdict, Entry, Queue, Unit
 from tests.fakes import VirtualClock, settle

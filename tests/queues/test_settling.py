@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kochava_bot_middleware.exceptions import StoreUnavailable
-from kochava_bot_middleware.inbox.inbox import entry_of
+from kochava_bot_middleware.inbox.stored_event import entry_of
 from kochava_bot_middleware.queues.commits import LONGEST_PAUSE_SECONDS, PLANS, CommitRetry
 from kochava_bot_middleware.store.contract import Store
 from kochava_bot_middleware.store.memory import MemoryStore

@@ -40,11 +40,16 @@ from kochava_bot_middleware.messenger.events import (
     ResponseFeedbackEvent,
 )
 from kochava_bot_middleware.settings import from_mapping
-from kochava_bot_middleware.tracking.automatic_events import DEFAULT_NAMES, EngagementSettings, automatic_event
+from kochava_bot_middleware.tracking.automatic_events import (
+    DEFAULT_NAMES,
+    AutomaticEvent,
+    EngagementSettings,
+    automatic_event,
+)
 from kochava_bot_middleware.tracking.people import IdentitySettings, Person, record_id, usertime_of
 
 
-def automatic(event: Event, **more: Any) -> tuple[str, dict[str, Any]] | None:
+def automatic(event: Event, **more: Any) -> AutomaticEvent | None:
     options = {"handler": "greet", "handled": True, "settings": EngagementSettings(), **more}
     return automatic_event(event, **options)
 

@@ -18,7 +18,14 @@ from kochava_bot_middleware.messenger.events import Channel
 from kochava_bot_middleware.messenger.links.link import KeepReason, LinkKind
 from kochava_bot_middleware.messenger.outgoing import Outgoing
 from kochava_bot_middleware.settings import from_mapping
-from kochava_bot_middleware.tracking.links.rewriting import LeftAlone, Rewritten, context_of, explain, rewrite
+from kochava_bot_middleware.tracking.links.rewriting import (
+    LeftAlone,
+    Rewritten,
+    context_of,
+    explain,
+    has_no_links,
+    rewrite,
+)
 
 DEFAULT = "https://acme.smart.link/ab12cd34e?url={url}"
 SHOP = "https://shop.example/shoes?a=1&b=2#top"
@@ -93,6 +100,28 @@ def test_rewriting_again_changes_nothing() -> None:
 
     assert once.body is twice.body
     assert {NoSmartLink.ALREADY_SMARTLINK: 1} == twice.left_alone
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"text": f"See {SHOP}", "quick_replies": [{"content_type": "text", "title": "Yes", "payload": SHOP}]},
+        {"text": f"See {SHOP}", "attachment": template("button", buttons=[button()])["message"]["attachment"]},
+        {"attachment": {"type": "image", "payload": {"url": SHOP}}},
+        {},
+    ],
+)
+def test_only_plain_text_is_known_to_have_no_links(message: dict[str, Any]) -> None:
+    """What else there is may hold one."""
+    assert not has_no_links({"recipient": {"id": "42"}, "message": message}, LINKS)
+
+
+def test_plain_text_has_links_only_where_the_settings_look_for_them() -> None:
+    """Nearly all messages are plain text, for which nothing else is asked."""
+    body = {"recipient": {"id": "42"}, "message": {"text": f"See {SHOP}"}}
+    assert has_no_links(body, LINKS)
+    assert (body, 0, {}) == rewrite(body, LINKS, GREET)
+    assert not has_no_links(body, smartlinks(text_links=True))
 
 
 def test_outcomes_name_each_link_and_its_reason() -> None:

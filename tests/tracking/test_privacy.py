@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +36,7 @@ from tests.tracking.tracked_bot import (
 )
 
 DELETION = {"deletion_url": "https://nng.kochava.test/accounts/1/apps/2/privacy/scrub", "deletion_key": "key"}
+SAID_AT_ONCE = (("stop", "ann"), ("are you there?", "ann"), ("good morning", "ben"))
 CONSENT = Consent(ad_user_data=True, ad_personalization=False)
 
 
@@ -223,9 +225,13 @@ async def test_records_are_sent_again_after_opting_in() -> None:
     assert "fb_user_id=u1" in url_of(bot.sent[0])
 
 
-async def test_opting_out_in_a_handler_of_a_bot_applies_to_the_event_being_handled() -> None:
-    """Also where the host commits it with "handled": their state is read after the handler, not with the webhook."""
-    kochava = KochavaMiddleware.from_dict({"kochava_app_id": "koapp", "store": "memory://", "worker": "separate"})
+@pytest.mark.parametrize("address", ["memory://", "sqlite:///{folder}/bot.db"])
+async def test_opting_out_in_a_handler_of_a_bot_applies_to_the_event_being_handled(
+    address: str, tmp_path: Path
+) -> None:
+    """Their state is read when their handler has ended, not with the webhook; so what came with it is not recorded."""
+    store = address.format(folder=tmp_path)
+    kochava = KochavaMiddleware.from_dict({"kochava_app_id": "koapp", "store": store, "worker": "separate"})
     bot = make_bot()
     bot.add_middleware(kochava)
 
@@ -233,16 +239,19 @@ async def test_opting_out_in_a_handler_of_a_bot_applies_to_the_event_being_handl
     async def stop(event: Any, _reply: Any) -> None:
         await kochava.opt_out(event.user_id)
 
+    async def until_handled(count: int) -> None:
+        while (await kochava.provide_store().stats())[Queue.INBOX].done < count:
+            await asyncio.sleep(0)
+
     await bot.start()
-    await says(bot, "stop", user="ann")
-    await says(bot, "hello", user="ben")
-    store = kochava.provide_store()
-    while (await store.stats())[Queue.INBOX].done < 2:
-        await asyncio.sleep(0)
-    lanes = {listed.entry.lane for listed in await store.browse(Queue.TRACK)}
+    await says(bot, "hello", user="ann")
+    await until_handled(1)
+    await asyncio.gather(*(says(bot, text, user=user) for text, user in SAID_AT_ONCE))
+    await until_handled(1 + len(SAID_AT_ONCE))
+    lanes = [listed.entry.lane for listed in await kochava.provide_store().browse(Queue.TRACK)]
     await bot.stop()
 
-    assert {"koapp/ben"} == lanes
+    assert ["koapp/ann", "koapp/ben"] == sorted(lanes)
 
 
 async def test_opting_out_in_a_handler_applies_to_the_event_being_handled() -> None:

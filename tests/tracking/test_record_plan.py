@@ -14,7 +14,7 @@ from kochava_bot_middleware.tracking.consent import HookAnswers, Suppression
 from kochava_bot_middleware.tracking.funnel import Sent
 from kochava_bot_middleware.tracking.people import Person
 from kochava_bot_middleware.tracking.record_plan import RecordingPlan, plan_person
-from kochava_bot_middleware.tracking.recording import RecordedPerson, Recording, TrackCall
+from kochava_bot_middleware.tracking.recording import RecordedPerson, Recording, RequestedEvent
 from kochava_bot_middleware.tracking.settings import KochavaSettings, TrackingContext
 from tests.fakes import VirtualClock
 
@@ -30,7 +30,7 @@ def recorded(**settings: Any) -> RecordedPerson:
     )
     recording = Recording(context)
     recording.identify(ANN, {"customer_id": "C-17"})
-    recording.track(ANN, TrackCall(name="Purchase", data={"sum": 1}))
+    recording.track(ANN, RequestedEvent(name="Purchase", data={"sum": 1}))
     recording.complete()
     (part,) = recording.people.values()
     return part
@@ -103,7 +103,7 @@ def test_state_without_stored_form_costs_no_record() -> None:
     """It is left out, and counted."""
     part = recorded(greeting={"impression_url": "https://imp.kochava.test/track/impression?campaign_id=kogreet"})
     creative: Any = object()
-    part.signals.append(Sent(at=1_800_000_000.0, mid="m", greeting="g", creative=creative))
+    part.signals = [Sent(at=1_800_000_000.0, mid="m", greeting="g", creative=creative)]
     plan = planned(part)
     assert (["engagement", "identity_link"], [LeftOut.NOT_STORABLE]) == (
         [record.kind for record in plan.records],

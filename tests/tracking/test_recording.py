@@ -124,6 +124,18 @@ async def test_the_same_id_twice_is_a_no_op(outside: bool) -> None:
     assert 2 == len(await bot.records())
 
 
+async def test_the_same_id_twice_in_a_handling_counts_once() -> None:
+    """In metrics, as in the store."""
+    bot = tracked_bot(events={"automatic": "off"})
+
+    async def pay(_event: Event) -> None:
+        for _ in range(2):
+            await bot.kochava.track("Purchase", id="order-881")
+
+    await bot.handle(bot.message(), pay)
+    assert {"engagement": 1} == bot.kochava.counts.recorded
+
+
 async def test_the_same_name_twice_in_a_handling_is_two_events() -> None:
     """Each has an id of its own, since both happened."""
     bot = tracked_bot()
@@ -158,6 +170,32 @@ async def test_ids_are_the_same_when_an_event_is_handled_again() -> None:
     await again.handle(attrs.evolve(message, attempt=2), other_order)
     assert 3 == len(set(first))
     assert first == [record.id for record in await bot.records()]
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_ids_of_later_events_sort_later(named: bool) -> None:
+    """So what is stored together is on few pages of an index, however much is stored."""
+    bot = tracked_bot()
+
+    async def handler(_event: Event) -> None:
+        if named:
+            await bot.kochava.track("Bid")
+
+    for _ in range(5):
+        await bot.handle(bot.message(), handler)
+        await bot.clock.advance(0.002)
+    ids = [record.id for record in await bot.records()]
+    assert sorted(ids) == ids
+
+
+async def test_ids_of_later_calls_outside_of_handling_sort_later() -> None:
+    """Likewise, by the second of the call."""
+    bot = tracked_bot()
+    for _ in range(5):
+        await bot.kochava.track("Bid", user_id=USER_ID)
+        await bot.clock.advance(1)
+    ids = [record.id for record in await bot.records()]
+    assert sorted(ids) == ids
 
 
 async def test_a_task_that_outlives_the_handling_commits_by_itself() -> None:

@@ -10,7 +10,7 @@ import attrs
 from .base import Event, Kind
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class GamePlayEvent(Event):
     """
     A person finished a round of an Instant Game.
@@ -36,7 +36,7 @@ class GamePlayEvent(Event):
     payload: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class ResponseFeedbackEvent(Event):
     """
     A person rated one message of the bot.
@@ -78,7 +78,7 @@ class FeedbackScreen:
     questions: tuple[FeedbackQuestion, ...] = ()
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class MessagingFeedbackEvent(Event):
     """A person filled in a customer feedback template."""
 
@@ -101,7 +101,7 @@ class InformationScreen:
     responses: Mapping[str, str | None] = attrs.field(factory=dict, repr=False)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class CustomerInformationEvent(Event):
     """A person filled in a structured information template."""
 
@@ -110,7 +110,7 @@ class CustomerInformationEvent(Event):
     screens: tuple[InformationScreen, ...] = ()
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class OrderEvent(Event):
     """
     A person sent a cart.
@@ -126,7 +126,7 @@ class OrderEvent(Event):
     note: str | None = attrs.field(default=None, repr=False)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class CouponEvent(Event):
     """
     A person revealed the code of a coupon.
@@ -142,7 +142,7 @@ class CouponEvent(Event):
     coupon_code: str | None = attrs.field(default=None, repr=False)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class FormEvent(Event):
     """
     A person submitted an instant form.
@@ -156,7 +156,7 @@ class FormEvent(Event):
     id: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class PaymentEvent(Event):
     """
     A person paid (removed from the platform).
@@ -178,7 +178,7 @@ class PaymentEvent(Event):
     shipping_option_id: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class CheckoutUpdateEvent(Event):
     """
     A person chose a shipping address, for which the bot replied with prices (removed from the platform).
@@ -194,7 +194,7 @@ class CheckoutUpdateEvent(Event):
     shipping_address: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class PreCheckoutEvent(Event):
     """
     A person is about to pay (removed from the platform).
@@ -212,7 +212,7 @@ class PreCheckoutEvent(Event):
     amount: Mapping[str, Any] = attrs.field(factory=dict)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class BrandedCameraEvent(Event):
     """
     A person used a camera effect of the Page (removed from the platform).

@@ -66,7 +66,7 @@ class ReplyTo:
     story: Story | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class ContentEvent(Event):
     """
     Base class of messages from a person and echoes of messages from the Page.
@@ -91,7 +91,7 @@ class ContentEvent(Event):
         return self.sticker_id is not None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class MessageEvent(ContentEvent):
     """
     A message from a person.
@@ -115,14 +115,14 @@ class MessageEvent(ContentEvent):
         return None if self.mid is None else (self.mid,)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class QuickReplyEvent(MessageEvent):
     """A tap on a quick reply; `text` is its title."""
 
     kind: ClassVar[Kind] = Kind.QUICK_REPLY
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class EchoEvent(ContentEvent):
     """
     A message from the Page to the person in `user_id`.
@@ -145,7 +145,7 @@ class EchoEvent(ContentEvent):
         return None if self.mid is None else (self.mid, self.is_deleted)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class PostbackEvent(Event):
     """
     A tap on a postback button, get-started, a menu item or an ice breaker. `referral` is set for a first contact.
@@ -166,7 +166,7 @@ class PostbackEvent(Event):
         return None if self.mid is None else (self.mid,)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class MessageDeletedEvent(Event):
     """
     A person deleted a message.
@@ -183,7 +183,7 @@ class MessageDeletedEvent(Event):
         return None if self.mid is None else (self.mid,)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class MessageUnsupportedEvent(Event):
     """
     A person sent something that the platform does not show to apps.
@@ -200,7 +200,7 @@ class MessageUnsupportedEvent(Event):
         return None if self.mid is None else (self.mid,)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class MessageEditEvent(Event):
     """
     A person edited a message.
@@ -222,7 +222,7 @@ class MessageEditEvent(Event):
         return None if self.mid is None or self.num_edit is None else (self.mid, self.num_edit)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class DeliveryEvent(Event):
     """
     A delivery receipt: messages of the Page reached the person's device. Not on Instagram.
@@ -241,7 +241,7 @@ class DeliveryEvent(Event):
         return None if self.watermark is None else (self._sender, self.watermark, self.mids)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class ReadEvent(Event):
     """
     The person read messages of the Page.
@@ -260,7 +260,7 @@ class ReadEvent(Event):
         return None if self.watermark is None and self.mid is None else (self._sender, self.watermark, self.mid)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class ReactionEvent(Event):
     """
     The person reacted to a message, or removed the reaction.

@@ -19,7 +19,7 @@ class LeadAnswer:
     answer: str | None = attrs.field(default=None, repr=False)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class ReferralEvent(Event):
     """
     A person returned to an existing thread through the link or ad in `referral`.
@@ -33,7 +33,7 @@ class ReferralEvent(Event):
     lead: tuple[LeadAnswer, ...] = ()
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class OptinEvent(Event):
     """
     A person opted in to messages, or opted out.
@@ -71,7 +71,7 @@ class OptinEvent(Event):
     user_token_status: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class AccountLinkingEvent(Event):
     """
     A person logged in to an account of the business, or logged out.
@@ -87,7 +87,7 @@ class AccountLinkingEvent(Event):
     authorization_code: str | None = attrs.field(default=None, repr=False)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class PolicyEnforcementEvent(Event):
     """
     The platform warned, blocked or unblocked the Page; there is no person.
@@ -103,7 +103,7 @@ class PolicyEnforcementEvent(Event):
     reason: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class AppRolesEvent(Event):
     """
     The roles of apps in the former handover protocol changed; there is no person.
@@ -117,7 +117,7 @@ class AppRolesEvent(Event):
     roles: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class ThreadControlEvent(Event):
     """
     Base class of events about the app that controls a thread.
@@ -129,7 +129,7 @@ class ThreadControlEvent(Event):
     metadata: str | None = attrs.field(default=None, repr=False)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class PassThreadControlEvent(ThreadControlEvent):
     """
     An app passed control to another.
@@ -145,7 +145,7 @@ class PassThreadControlEvent(ThreadControlEvent):
     new_owner_app_id: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class TakeThreadControlEvent(ThreadControlEvent):
     """
     An app took control.
@@ -161,7 +161,7 @@ class TakeThreadControlEvent(ThreadControlEvent):
     new_owner_app_id: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class RequestThreadControlEvent(ThreadControlEvent):
     """
     An app requests control.
@@ -175,7 +175,7 @@ class RequestThreadControlEvent(ThreadControlEvent):
     requested_owner_app_id: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class MessageRequestEvent(Event):
     """
     A person found by customer matching accepted messages of the Page (removed from the platform).
@@ -189,7 +189,7 @@ class MessageRequestEvent(Event):
     answer: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class InboxLabelsEvent(Event):
     """
     A label was added to a person, or removed.

@@ -218,7 +218,10 @@ def person(party: Any) -> str | None:
     """The id of a ``sender`` or ``recipient``: ``id``, or the ``user_ref`` of a plugin."""
     if not isinstance(party, dict):
         return None
-    return identifier(party.get("id")) or identifier(party.get("user_ref"))
+    user_id = party.get("id")
+    if type(user_id) is str and user_id:
+        return user_id
+    return identifier(user_id) or identifier(party.get("user_ref"))
 
 
 def reference(party: Any) -> str | None:

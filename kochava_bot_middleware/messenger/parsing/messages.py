@@ -22,21 +22,21 @@ from .readers import CommonFields
 
 _MAX_DEGREES = 360
 
-_PLAIN = {"mid", "text", "seq"}
+_PLAIN = frozenset({"mid", "text", "seq"})
 """The members of a plain text message, for which no others need to be read."""
 
 
 def message(value: dict[str, Any], common: CommonFields) -> Event:
     """A message from a person."""
+    mid = identifier(value.get("mid"))
+    if _PLAIN.issuperset(value):
+        return MessageEvent(**common, mid=mid, text=text(value.get("text")))
     if "referral" in value:
         common["referral"] = referral(value["referral"]) or common["referral"]
-    mid = identifier(value.get("mid"))
     if flag(value.get("is_deleted")):
         return MessageDeletedEvent(**common, mid=mid)
     if flag(value.get("is_unsupported")):
         return MessageUnsupportedEvent(**common, mid=mid)
-    if value.keys() <= _PLAIN:
-        return MessageEvent(**common, mid=mid, text=text(value.get("text")))
     tap, nlp = value.get("quick_reply"), value.get("nlp")
     return (QuickReplyEvent if isinstance(tap, dict) else MessageEvent)(
         **common,

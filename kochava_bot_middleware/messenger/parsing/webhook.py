@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hmac
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -96,6 +97,8 @@ def signature_of(headers: Headers) -> str | None:
         msg = f"wanted Mapping, got {type(headers).__name__}: pass the headers of the request by name"
         raise RegistrationError(msg)
     value = headers.get(SIGNATURE_HEADER)
+    if isinstance(value, str):
+        return value
     if value is None:
         value = next((text for key, text in headers.items() if str(key).lower() == SIGNATURE_HEADER.lower()), None)
     return value if value is None else checked(value, str, "decode the names and values of the headers")
@@ -118,8 +121,7 @@ def verify_signature(raw_body: bytes, header: str | None, app_secrets: Sequence[
             says which, and contains neither signature nor body.
     """
     secrets = [app_secrets] if isinstance(app_secrets, str) else app_secrets
-    keys = [secret.encode() for secret in secrets if secret]
-    if not keys:
+    if not any(secrets):
         msg = "no app secret is set, so no webhook can be trusted"
         raise SignatureError(msg)
     if header is None:
@@ -129,12 +131,21 @@ def verify_signature(raw_body: bytes, header: str | None, app_secrets: Sequence[
     if form is None:
         msg = f"the {SIGNATURE_HEADER} header is not 'sha256=' and 64 lower-case hexadecimal digits"
         raise SignatureError(msg)
-    given = bytes.fromhex(form[1])
-    # Unlike `hmac.digest`, this does not release the GIL, which a busy event loop would have to wait for.
-    matches = [hmac.compare_digest(hmac.new(key, raw_body, "sha256").digest(), given) for key in keys]
-    if not any(matches):
-        msg = "the signature was made with another app secret, or for another body"
-        raise SignatureError(msg)
+    for secret in secrets:
+        if secret:
+            # Unlike `hmac.digest`, this does not release the GIL, which a busy event loop would have to wait for.
+            made = _keyed(secret).copy()
+            made.update(raw_body)
+            if hmac.compare_digest(made.hexdigest(), form[1]):
+                return
+    msg = "the signature was made with another app secret, or for another body"
+    raise SignatureError(msg)
+
+
+@functools.lru_cache(maxsize=64)
+def _keyed(app_secret: str) -> hmac.HMAC:
+    """The part of a signature that depends only on the secret, a third of the time of making one."""
+    return hmac.new(app_secret.encode(), digestmod="sha256")
 
 
 def signature_by(app_secret: str, raw_body: bytes, digest: str = "sha256") -> str:
@@ -201,13 +212,17 @@ def _events(found: Iterable[tuple[Channel, list[Any]]], on_skipped: Callable[[st
     for channel, entries in found:
         for entry in entries:
             if isinstance(entry, dict):
-                yield from _events_of_entry(entry, channel, on_skipped)
+                page_id = identifier(entry.get("id"))
+                for item, standby in _items(entry, on_skipped):
+                    yield parse_item(item, channel=channel, page_id=page_id, standby=standby)
             else:
                 on_skipped("entry that is no object")
 
 
-def _events_of_entry(entry: dict[str, Any], channel: Channel, on_skipped: Callable[[str], None]) -> Iterator[Event]:
-    page_id, hops = identifier(entry.get("id")), entry.get("hop_context")
+def _items(entry: dict[str, Any], on_skipped: Callable[[str], None]) -> list[tuple[dict[str, Any], bool]]:
+    """The items of an entry, and whether another app controls their thread."""
+    found: list[tuple[dict[str, Any], bool]] = []
+    hops = entry.get("hop_context")
     if isinstance(hops, list):
         # Each item carries them, so many items and many hops would be too many together.
         hops = hops[:_MOST_HOPS]
@@ -222,10 +237,10 @@ def _events_of_entry(entry: dict[str, Any], channel: Channel, on_skipped: Callab
             raw = item if isinstance(item, dict) else {"item": item}
             if hops is not None and name != "changes":
                 raw = {"hop_context": hops, **raw}
-            yield parse_item(raw, channel=channel, page_id=page_id, standby=standby)
-    if not entry.keys() <= _USUAL_MEMBERS:
-        for raw in _other_items(entry, on_skipped):
-            yield parse_item(raw, channel=channel, page_id=page_id)
+            found.append((raw, standby))
+    if not _USUAL_MEMBERS.issuperset(entry):
+        found += [(raw, False) for raw in _other_items(entry, on_skipped)]
+    return found
 
 
 def _other_items(entry: dict[str, Any], on_skipped: Callable[[str], None]) -> Iterator[dict[str, Any]]:
@@ -296,8 +311,10 @@ def _messaging_event(item: Mapping[str, Any], common: CommonFields) -> Event:
     if "hop_context" in item:
         common["hop_context"] = hop_context(item["hop_context"])
     if isinstance(message, dict):
-        common["from_page"] = common["from_page"] or flag(message.get("is_echo"))
-        return (messages.echo if common["from_page"] else messages.message)(message, common)
+        if common["from_page"] or ("is_echo" in message and flag(message["is_echo"])):
+            common["from_page"] = True
+            return messages.echo(message, common)
+        return messages.message(message, common)
     for key, reader in READERS.items():
         if key in item and isinstance(value := item[key], dict):
             return reader(value, common)

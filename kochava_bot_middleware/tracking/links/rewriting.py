@@ -110,7 +110,12 @@ class Rewritten(NamedTuple):
 
 
 def context_of(
-    outgoing: Outgoing, *, handler: str | None = None, ref: str | None = None, ad_id: str | None = None
+    outgoing: Outgoing,
+    *,
+    creative: str | None = None,
+    handler: str | None = None,
+    ref: str | None = None,
+    ad_id: str | None = None,
 ) -> LinkContext:
     """What the SmartLinks of one send carry: user and Page from the send itself, the rest is its cause."""
     return LinkContext(
@@ -118,10 +123,18 @@ def context_of(
         page_id=outgoing.page_id,
         channel=outgoing.channel,
         handler=handler,
-        creative=outgoing.creative,
+        creative=creative or outgoing.creative,
         ref=ref,
         ad_id=ad_id,
     )
+
+
+def has_no_links(body: Any, links: SmartLinks) -> bool:
+    """Whether a body is plain text, as most messages are, in which nothing is to be replaced."""
+    if links.text_links or type(body) is not dict:
+        return False
+    message = body.get("message")
+    return type(message) is dict and len(message) == 1 and "text" in message
 
 
 def rewrite(
@@ -138,17 +151,9 @@ def rewrite(
         endpoint: Last part of the Graph path.
         every_place: Also include addresses that nobody taps (pictures, media, payloads).
     """
-    if type(body) is dict and not links.text_links and not every_place:
-        # Most messages are plain text, for which nothing needs to be walked.
-        message = body.get("message")
-        if type(message) is dict and len(message) == 1 and "text" in message:
-            return tuple.__new__(Rewritten, (body, 0, _NOTHING_LEFT))
     rewriting = _Rewriting(links, context)
     changed_body = rewriting.run(body, endpoint=endpoint, every_place=every_place)
     return Rewritten(changed_body, rewriting.changed, rewriting.left_alone)
-
-
-_NOTHING_LEFT: Mapping[LeftAlone, int] = Counter()
 
 
 def explain(
@@ -210,7 +215,8 @@ class _Rewriting:
             self._user_id = user_id
             self._make = self._links.builder(attrs.evolve(self._context, user_id=user_id)).make
         made = self._make(url, template, title, index, shared)
-        if isinstance(made, NoSmartLink):
+        # `isinstance` asks the metaclass of an enum, which takes as long as the rest of this.
+        if type(made) is NoSmartLink:
             return self._left(made)
         if extensions and not made.startswith("https://"):
             return self._left(KeepReason.MESSENGER_EXTENSIONS)
