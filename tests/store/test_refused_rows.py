@@ -23,6 +23,7 @@ from tests.store.postgres_server import postgres_store, shared_server
         "UPDATE ON entries",
         "INSERT ON heads",
         "INSERT ON marks",
+        "UPDATE ON counts",
         "DELETE ON marks",
         "DELETE ON heads",
     ],

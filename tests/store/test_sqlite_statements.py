@@ -7,8 +7,10 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 
+from kochava_bot_middleware.store.records import Condition
 from kochava_bot_middleware.store.sqlite.commit import MOST_ROWS, insert, json_of_groups, json_of_texts
 from kochava_bot_middleware.store.sqlite.statements import text_of
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
@@ -94,4 +96,17 @@ async def test_simultaneous_recalls_get_their_own_marks(tmp_path: Path) -> None:
     await put(store, *(mark(key, value) for key, value in values.items()))
     found = await asyncio.gather(*(recalled(store, key, "mark:none") for key in values))
     assert [{key: value} for key, value in values.items()] == found
+    await store.close()
+
+
+async def test_simultaneous_changes_of_a_state_entry_leave_the_last_one(tmp_path: Path) -> None:
+    """Whether the first of them found it absent, expired or there."""
+    store = SqliteStore(tmp_path / "store.db")
+    await put(store, mark("expired", b"0", expires_after_seconds=0), mark("there", b"0"))
+    for key, before in (("absent", None), ("expired", None), ("there", b"0")):
+        first = mark(key, b"1", condition=Condition.IF_EQUAL, expected=before)
+        await asyncio.gather(put(store, first), put(store, mark(key, None)))
+        assert {} == await recalled(store, key)
+        await asyncio.gather(put(store, mark(key, None)), put(store, attrs.evolve(first, expected=None)))
+        assert {key: b"1"} == await recalled(store, key)
     await store.close()

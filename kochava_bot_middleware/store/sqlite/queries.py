@@ -44,7 +44,7 @@ def prove_writable(connection: sqlite3.Connection, now: float, *, dedupe_seconds
     of it was there.
     """
     next_place(connection)
-    connection.execute(sql.PROVE_WRITABLE)
+    is_counted = connection.execute(sql.PROVE_WRITABLE).rowcount == 1
     connection.execute("SAVEPOINT probe")
 
     def committed(unit: Unit) -> Committed:
@@ -56,7 +56,7 @@ def prove_writable(connection: sqlite3.Connection, now: float, *, dedupe_seconds
 
     claims = committed(probe.beginning()).leased
     name = claims[0].entry.id
-    is_kept = owned() == 1 and committed(probe.end_of(claims[0])).verdict is CommitVerdict.COMMITTED
+    is_kept = is_counted and owned() == 1 and committed(probe.end_of(claims[0])).verdict is CommitVerdict.COMMITTED
     is_kept = is_kept and owned() == 0 and not recall(connection, now, keys=[name])
     is_kept = is_kept and connection.execute(sql.DELETE_ENDED, (name,)).rowcount == 1
     connection.execute("ROLLBACK TO probe")
@@ -187,9 +187,9 @@ def retry_dead(connection: sqlite3.Connection, now: float, *, ids: Sequence[str]
         if is_head:
             insert(connection, sql.HEADS, [(queue, place, created_at, 0, now, None, 0, "", "")])
         counts[queue, "dead"] -= 1
+        counts[queue, "retried"] += 1
         day_counts.add_entry(label, what_of(EntryState.DEAD, reason=reason), -1)
         place += 1
-    connection.execute(sql.SET_NEXT_PLACE, (place,))
     add_counts(connection, counts)
     add_day_counts(connection, day_counts)
     return place - first_place

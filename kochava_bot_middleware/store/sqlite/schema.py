@@ -6,9 +6,8 @@ The SQLite file: its tables, its versions, and how a connection to it is opened.
     entries     everything appended, in order of `place`; a settled entry keeps its row, without its body
     heads       the first living entry of each lane, and its lease; the only table a claim searches
     marks       state entries
-    counts      by queue, changed in the transaction that changes what they count
+    counts      by queue, changed in the transaction that changes what they count; they say the next `place`, too
     day_counts  by day, likewise; they outlive it
-    places      one row: the next `place`
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from .errors import classify, is_busy
 APPLICATION_ID = 0x4B426F74
 """Marks the file as ours (``KBot``), so that another program's database is never touched."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _ENTRIES = (
     # `state` is NULL while the entry lives. Of a purged row only the id is kept, until it need not be remembered.
@@ -61,12 +60,23 @@ _NEW_FILE = (
     "CREATE INDEX heads_by_due ON heads (queue, leased, due_at)",
     "CREATE TABLE marks (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires_at REAL) WITHOUT ROWID",
     "CREATE INDEX marks_by_time ON marks (expires_at) WHERE expires_at IS NOT NULL",
+    # What is accepted or retried gets a place, so the last place is the sum of these.
     """
     CREATE TABLE counts (queue TEXT PRIMARY KEY, accepted INTEGER NOT NULL, done INTEGER NOT NULL,
-    dead INTEGER NOT NULL, dropped INTEGER NOT NULL) WITHOUT ROWID
+    dead INTEGER NOT NULL, dropped INTEGER NOT NULL, retried INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID
     """,
-    "CREATE TABLE places (next INTEGER NOT NULL)",
-    "INSERT INTO places VALUES (1)",
+    # A row that every file has, so that one which was emptied is noticed.
+    "INSERT INTO counts VALUES ('', 0, 0, 0, 0, 0)",
+)
+
+_FROM_VERSION_2 = (
+    # Version 2 had the next place in a table of its own.
+    "ALTER TABLE counts ADD COLUMN retried INTEGER NOT NULL DEFAULT 0",
+    "INSERT OR IGNORE INTO counts VALUES ('', 0, 0, 0, 0, 0)",
+    """
+    UPDATE counts SET retried = (SELECT next FROM places) - 1 - (SELECT SUM(accepted) FROM counts) WHERE queue = ''
+    """,
+    "DROP TABLE places",
 )
 
 _FROM_VERSION_1 = (
@@ -95,9 +105,10 @@ _FROM_VERSION_1 = (
     "DROP TABLE old_entries",
     "DROP TABLE ended",
     "DROP TABLE remembered",
+    *_FROM_VERSION_2,
 )
 
-_MIGRATIONS = {0: _NEW_FILE, 1: _FROM_VERSION_1}
+_MIGRATIONS = {0: _NEW_FILE, 1: _FROM_VERSION_1, 2: _FROM_VERSION_2}
 """What brings a file of each version to the present one."""
 
 

@@ -34,6 +34,8 @@ ENTRY = "e.id, e.queue, e.lane, e.schema, e.kind, e.name, e.label, e.created_at,
 IS_ONLY_AN_ID = "(state = 'done' OR purged = 1)"
 """Of a row: nothing but the id is to be kept, and only for as long as ids are remembered."""
 
+NEXT_PLACE = "SELECT 1 + SUM(accepted + retried) FROM counts"
+
 # A group of commits.
 
 
@@ -68,7 +70,7 @@ def snapshot(*, escaped: bool) -> str:
         SELECT json_group_array(json_array(keys.key, hex(marks.value), ifnull(expires_at <= ?4, 0)))
         FROM json_each(?3) AS keys CROSS JOIN marks ON marks.key = {key}
     ), (
-        SELECT next FROM places
+        {NEXT_PLACE}
     )
     """
 
@@ -79,11 +81,7 @@ DELETE_ENTRIES = f"DELETE FROM entries WHERE id IN (SELECT {text_of('value')} FR
 
 NEW_ENTRIES = "entries (place, id, queue, lane, schema, kind, name, label, created_at, due_at, body)"
 
-NEXT_PLACE = "SELECT next FROM places"
-
-SET_NEXT_PLACE = "UPDATE places SET next = ?"
-
-PROVE_WRITABLE = "UPDATE places SET next = next"
+PROVE_WRITABLE = "UPDATE counts SET accepted = accepted WHERE queue = ''"
 
 DELETE_ENDED = "DELETE FROM entries WHERE id = ? AND state = 'done'"
 
@@ -120,11 +118,11 @@ def delete_marks(*, escaped: bool) -> str:
     return f"DELETE FROM marks WHERE key IN (SELECT {text_of('value', escaped=escaped)} FROM json_each(?1))"
 
 
-COUNTS = "counts (queue, accepted, done, dead, dropped)"
+COUNTS = "counts (queue, accepted, done, dead, dropped, retried)"
 
 ADD_COUNTS = """
 ON CONFLICT (queue) DO UPDATE SET accepted = accepted + excluded.accepted, done = done + excluded.done,
-dead = dead + excluded.dead, dropped = dropped + excluded.dropped
+dead = dead + excluded.dead, dropped = dropped + excluded.dropped, retried = retried + excluded.retried
 """
 
 DAY_COUNTS = "day_counts (day, facts, what, count, amount)"
@@ -173,7 +171,7 @@ def recall(*, escaped: bool) -> str:
     """
 
 
-READ_COUNTS = "SELECT queue, accepted, done, dead, dropped FROM counts"
+READ_COUNTS = "SELECT queue, accepted, done, dead, dropped FROM counts WHERE accepted > 0"
 
 READ_DAY_COUNTS = "SELECT day, facts, what, count, amount FROM day_counts WHERE day BETWEEN ? AND ?"
 

@@ -47,9 +47,13 @@ def expected() -> dict[str, Any]:
     return found
 
 
-def load_sqlite(path: Path) -> None:
-    """Write the SQLite file to *path*."""
-    path.write_bytes(gzip.decompress((FOLDER / "sqlite.db.gz").read_bytes()))
+def load_sqlite(path: Path, version: int = 1) -> None:
+    """
+    Write the SQLite file to *path*: of version 1, or the one that the release of another version made of it. Since
+    version 2 it also has a counter of day 20000: 3 times ``recorded`` of ``facts``, with the amount 1.5.
+    """
+    name = "sqlite.db.gz" if version == 1 else f"sqlite_{version}.db.gz"
+    path.write_bytes(gzip.decompress((FOLDER / name).read_bytes()))
 
 
 async def load_postgres(url: str) -> None:

@@ -41,13 +41,13 @@ class Opened:
         return tokens
 
 
-@pytest.fixture(params=["sqlite", "postgres", "redis", "redis_3_shards"])
+@pytest.fixture(params=["sqlite", "sqlite_2", "postgres", "redis", "redis_3_shards"])
 async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Opened]:
     """The store that the previous release wrote, opened by this one."""
     clock = FixedClock(EXPECTED["read_at"])
     store: Store
-    if request.param == "sqlite":
-        load_sqlite(tmp_path / "store.db")
+    if request.param in ("sqlite", "sqlite_2"):
+        load_sqlite(tmp_path / "store.db", version=2 if request.param == "sqlite_2" else 1)
         store = SqliteStore(tmp_path / "store.db", clock=clock)
     elif request.param == "postgres":
         url = shared_server().url()
@@ -57,7 +57,7 @@ async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         url = fresh_url("&shards=3" if request.param == "redis_3_shards" else "")
         await load_redis(url)
         store = RedisStore(url, clock=clock)
-    yield Opened(request.param, clock, Adapter(store))
+    yield Opened(request.param.removesuffix("_2"), clock, Adapter(store))
     await store.close()
 
 
