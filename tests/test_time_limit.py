@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from kochava_bot_middleware.time_limit import LimitedWork, TimeLimit
+from kochava_bot_middleware.clock import LimitedWork, TimeLimit
 
 SHORT = 0.02
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import attrs
 
-from ..clock import Clock, SystemClock
+from ..clock import Clock, SystemClock, TimeLimit
 from ..exceptions import StoreError
 from ..incidents import Incidents
 from ..kochava.client import RequestSender
@@ -27,7 +27,6 @@ from ..kochava.verdict import DeliveryResult, Verdict, judge
 from ..kochava.wire import WireRequest, build_request
 from ..queues.claims import Claimed
 from ..store.records import OUTBOX, Claim, Entry, Mark, Outcome, Settlement
-from ..time_limit import TimeLimit
 from .circuit import Cause, Circuit, Circuits, CircuitState, Target, targets_of
 from .places import Places, ShareName
 from .retry import PERHAPS_DELIVERED, TOO_OLD, Histories, decide, longest_wait_seconds, wait_seconds

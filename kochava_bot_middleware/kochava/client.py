@@ -10,8 +10,8 @@ import aiohttp
 import attrs
 from yarl import URL
 
+from ..clock import LimitedWork, TimeLimit
 from ..proxies import ENVIRONMENT, Proxies
-from ..time_limit import LimitedWork, TimeLimit
 from .wire import WireRequest
 
 READ_BYTES = 65_536
