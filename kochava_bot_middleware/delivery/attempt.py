@@ -60,7 +60,7 @@ class Settled(Settlement):
 
 
 @attrs.frozen(kw_only=True)
-class Route:
+class RecordRoute:
     """
     What is the same for all records of one kind to one destination and host, looked up for the first of them.
 
@@ -81,7 +81,7 @@ class Prepared:
     claimed: Claimed
     record: Record
     request: WireRequest
-    route: Route
+    route: RecordRoute
 
 
 class Deliverer:
@@ -117,7 +117,7 @@ class Deliverer:
         self._gate = gate
         self._gives_up_any = self.settings.gives_up_any
         self._gate_limit = TimeLimit(self.settings.gate_timeout_seconds)
-        self._routes: dict[tuple[str, str, str | None, str], Route] = {}
+        self._routes: dict[tuple[str, str, str | None, str], RecordRoute] = {}
         self._histories = Histories()
         self._put_off_until = self.clock.monotonic()
 
@@ -234,11 +234,11 @@ class Deliverer:
         self._report(route, verdict, claim.entry, began=began, ended=ended)
         return self._judged(claim, record, verdict, circuit, began=began, ended=ended)
 
-    def _route(self, host: str, destination: Destination, record: Record, queue: str) -> Route:
+    def _route(self, host: str, destination: Destination, record: Record, queue: str) -> RecordRoute:
         key = (host, record.app_id, destination.page_id, record.kind)
         route = self._routes.get(key)
         if route is None:
-            route = self._routes[key] = Route(
+            route = self._routes[key] = RecordRoute(
                 wire=destination.wire,
                 circuit=self.circuits.circuit(Target(host=host, app_id=record.app_id, queue=queue)),
                 share=ShareName(host=host, app_id=record.app_id, kind=record.kind),
@@ -287,7 +287,7 @@ class Deliverer:
             settled = self._retry(claim, record, wait, verdict.reason, verdict.detail)
         return attrs.evolve(settled, verdict=verdict, seconds=seconds)
 
-    def _report(self, route: Route, verdict: Verdict, entry: Entry, *, began: float, ended: float) -> None:
+    def _report(self, route: RecordRoute, verdict: Verdict, entry: Entry, *, began: float, ended: float) -> None:
         """Report to the circuit what came of a request, and to the log when an outage begins or ends."""
         circuit, subject = route.circuit, route.subject
         if verdict.result in (DeliveryResult.DELIVERED, DeliveryResult.REJECTED):

@@ -21,7 +21,7 @@ _WANTS_CREDENTIALS = 407
 _PROXY_REFUSED = "refused by the proxy"
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Answer:
     """
     The answer to a request.

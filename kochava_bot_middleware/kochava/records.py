@@ -258,7 +258,8 @@ def decode(body: bytes) -> Record:
         msg = f"kind {kind[:40]!r} of schema {schema} is not known to this release; upgrade this worker"
         raise UnknownRecord(msg)
     for name, value in stored.items():
-        if name not in _VALIDATORS or not _VALIDATORS[name](value):
+        is_valid = _VALIDATORS.get(name)
+        if is_valid is None or not is_valid(value):
             msg = f"a stored {kind} record is corrupt: {name[:40]!r}"
             raise UnreadableRecord(msg)
     try:

@@ -31,7 +31,7 @@ class AddressNotConfigured(KochavaBotError):
     """The settings have no address for a record: its tracker or the deletion API is not configured."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class WireRequest:
     """
     One complete request. Its repr shows only method and host, since the rest may be private.
@@ -144,6 +144,8 @@ def _envelope(
     action: str, record: Record, data: dict[str, Any], extra: Mapping[str, Any], wire: WireSettings
 ) -> dict[str, Any]:
     """The outer object. Members of *extra* never replace those of the record."""
+    if not extra and wire.profile == "bot" and wire.identity_form != "action":
+        return {"data": data, "action": action, "kochava_app_id": record.app_id}
     inner = {key: value for key, value in extra.items() if key not in TOP_LEVEL and key not in data}
     outer = {key: extra[key] for key in TOP_LEVEL if key in extra}
     if wire.profile == "s2s":

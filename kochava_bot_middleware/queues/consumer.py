@@ -14,29 +14,25 @@ import contextvars
 import functools
 import logging
 from collections import deque
-from collections.abc import Collection, Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any
 
-import attrs
-
 from ..clock import Clock
-from ..exceptions import NotStorable, StoreUnavailable, StoreUnusable
+from ..exceptions import NotStorable, StoreUnavailable
 from ..handling import trail_of
 from ..incidents import Incidents
 from ..store.contract import Store
-from ..store.records import Claim, Committed, CommitVerdict, Lease, Outcome, Settlement, Unit
+from ..store.records import Claim, CommitVerdict, Lease, Outcome, Settlement, Unit
 from .claims import Claimed, ConsumerOptions, Instant, Leases, Process, Work
 from .dead_letters import bare
-from .pause import Pause
+from .settling import SettlementWriter, StoreWatch
 from .takeover import end_leases_of_the_dead
+from .waits import CANCEL_SECONDS, Pause, cancel, ended_within
 
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 60.0
 """How often the store is asked to remove what has expired."""
-
-CANCEL_SECONDS = 5.0
-"""How long a shutdown waits for what it cancelled, and for the store to take what is released."""
 
 SHORTEST_WAIT_SECONDS = 0.02
 """A due head that cannot be claimed, since another process was faster, must not make a busy loop."""
@@ -81,13 +77,14 @@ class Consumer:
         self.is_stopping = False
         self.is_cancelling = False
         self._leases = Leases(store, clock, lease_seconds=options.lease_seconds, spare_seconds=options.spare_seconds)
+        self._watch = StoreWatch(queue, incidents)
+        self._writer = SettlementWriter(store, self._leases, options, clock=clock, watch=self._watch)
         self._processed: dict[str, Settlement | None] = {}
         self._ready: deque[Claimed] = deque()
         self._running = 0
         self._settlements: list[tuple[Claimed, Settlement]] = []
         self._is_settling = False
         self._is_full = False
-        self._is_failing = False
         self._is_woken = False
         self._has_taken_over = False
         self._cut: list[Claim] = []
@@ -132,7 +129,11 @@ class Consumer:
                 log.warning("%s_not_drained: %d entries are left to the next process", self._queue, len(left))
         self.is_cancelling = True
         upkeep, self._upkeep = self._upkeep, []
-        await _cancel([*self._other_tasks(), *upkeep])
+        await cancel([*self._other_tasks(), *upkeep])
+        if self._settlements:
+            # What waited for further ones is known to have ended.
+            group, self._settlements = self._settlements, []
+            await ended_within(CANCEL_SECONDS, [asyncio.ensure_future(self._commit(group))])
         await self._give_back()
 
     def create_task(self, work: Coroutine[Any, Any, Any], claimed: Claimed | None = None) -> asyncio.Task[Any]:
@@ -227,16 +228,13 @@ class Consumer:
                 seconds = await self._claim()
                 failures = 0
             except Exception as exc:  # noqa: BLE001 - an engine may raise anything; claiming goes on when it works again
-                self._store_failed(exc)
+                self._watch.failed(exc)
                 seconds = min(0.25 * 2.0**failures, self._options.poll_seconds, LONGEST_BACKOFF_SECONDS)
                 failures = min(failures + 1, 8)
-            await self._sleep(seconds)
-
-    async def _sleep(self, seconds: float) -> None:
-        """Let *seconds* pass, unless woken; a wake-up that came before ends the wait at once."""
-        if seconds > 0 and not self._is_woken:
-            await self._pause.wait(seconds)
-        self._is_woken = False
+            # A wake-up that came meanwhile ends the wait at once.
+            if seconds > 0 and not self._is_woken:
+                await self._pause.wait(seconds)
+            self._is_woken = False
 
     async def _claim(self) -> float:
         """Claim what there is room for; returns the seconds until it is worth looking again."""
@@ -255,7 +253,7 @@ class Consumer:
         if len(claims) == wanted:
             return 0.0
         due_in = await self._store.next_due_in(self._queue)
-        self._store_works()
+        self._watch.works()
         poll_seconds = self._options.poll_seconds
         return poll_seconds if due_in is None else min(max(due_in, SHORTEST_WAIT_SECONDS), poll_seconds)
 
@@ -314,12 +312,12 @@ class Consumer:
 
     async def _commit_settlements(self) -> None:
         """Commit settlements together: while one commit is under way, the next ones gather."""
-        concurrency = self._options.concurrency
+        most = 2 * self._enough
         try:
             while self._settlements:
                 if self._leases.unbegun and not self.is_stopping and len(self._settlements) < self._enough:
                     await self._gathering.wait(LINGER_SECONDS)
-                group, self._settlements = self._settlements[: 4 * concurrency], self._settlements[4 * concurrency :]
+                group, self._settlements = self._settlements[:most], self._settlements[most:]
                 await self._commit(group)
         finally:
             self._is_settling = False
@@ -328,7 +326,7 @@ class Consumer:
         ends_any = any(settlement.outcome not in (Outcome.RETRY, Outcome.RELEASE) for _, settlement in group)
         lease = self._lease() if ends_any else None
         try:
-            settlements, committed, asked_at = await self._write(group, lease)
+            settlements, committed, asked_at = await self._writer.write(group, lease)
         except NotStorable as exc:
             if len(group) == 1:
                 self._incidents.report("detail_set_aside", self._queue, reason=exc.reason, level=logging.ERROR)
@@ -358,51 +356,8 @@ class Consumer:
     def _lease(self) -> Lease | None:
         """What leases the next entries of the lanes together with the settlements of their predecessors."""
         room = self._options.room
-        if self.is_stopping or (room is not None and room(1)[0] <= 0):
-            return None
-        return Lease(queue=self._queue, seconds=self._options.lease_seconds)
-
-    async def _write(
-        self, group: Sequence[tuple[Claimed, Settlement]], lease: Lease | None
-    ) -> tuple[list[Settlement], Committed, Instant]:
-        """
-        Commit a group, again and again until the store works; returns it with the claims as they were then.
-
-        Raises:
-            NotStorable: One of the group has something in it that the store can never keep.
-        """
-        failures = 0
-        while True:
-            settlements = [
-                settlement if settlement.claim is claimed.claim else attrs.evolve(settlement, claim=claimed.claim)
-                for claimed, settlement in group
-            ]
-            marks = [mark for settlement in settlements for mark in self._options.marks(settlement)]
-            asked_at = self.now()
-            try:
-                committed = await self._store.commit(Unit(settlements=settlements, marks=marks, lease=lease))
-            except Exception as exc:
-                if isinstance(exc, NotStorable) and any(each != bare(each) for each in settlements):
-                    raise
-                self._store_failed(exc)
-                await self._clock.sleep(min(0.25 * 2.0**failures, 5.0))
-                failures = min(failures + 1, 8)
-            else:
-                self._store_works()
-                return settlements, committed, asked_at
-
-    def _store_failed(self, error: Exception) -> None:
-        self._is_failing = True
-        if isinstance(error, StoreUnusable):
-            self._incidents.report("store_unusable", self._queue, reason=str(error), level=logging.ERROR)
-        else:
-            self._incidents.report("store_failed", self._queue, reason=type(error).__name__)
-
-    def _store_works(self) -> None:
-        if self._is_failing:
-            self._is_failing = False
-            self._incidents.over("store_unusable", self._queue)
-            self._incidents.over("store_failed", self._queue)
+        is_wanted = not self.is_stopping and (room is None or room(1)[0] > 0)
+        return Lease(queue=self._queue, seconds=self._options.lease_seconds) if is_wanted else None
 
     # Upkeep
 
@@ -412,7 +367,7 @@ class Consumer:
             try:
                 await self._leases.renew_all()
             except Exception as exc:  # noqa: BLE001 - an engine may raise anything; the next renewal may be in time
-                self._store_failed(exc)
+                self._watch.failed(exc)
 
     async def _sweep(self) -> None:
         while True:
@@ -432,15 +387,6 @@ class Consumer:
         if cut:
             calls.append(asyncio.ensure_future(self._store.renew(cut, 0.0)))
         if calls:
-            done, pending = await asyncio.wait(calls, timeout=CANCEL_SECONDS)
-            await _cancel(pending)
-            failed = len(pending) + sum(call.exception() is not None for call in done)
+            done = await ended_within(CANCEL_SECONDS, calls)
+            failed = len(calls) - sum(call.exception() is None for call in done)
             log.info("%s_released: %d entries, %d not", self._queue, len(calls) - failed, failed)
-
-
-async def _cancel(tasks: Collection[asyncio.Future[Any]]) -> None:
-    """Cancel *tasks*, and wait a while for them to end."""
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=CANCEL_SECONDS)

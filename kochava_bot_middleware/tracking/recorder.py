@@ -280,6 +280,7 @@ class Recorder:
 
     def _written(self, answer: asyncio.Future[None], task: asyncio.Task[None]) -> None:
         self._writes.discard(task)
+        # Its error is retrieved in any case: after the time is over, asyncio would report it as never retrieved.
         if task.cancelled():
             answer.cancel()
         elif (error := task.exception()) is not None and not answer.done():
@@ -369,7 +370,7 @@ class Recorder:
 
     def _forget_write(self, task: asyncio.Task[Any]) -> None:
         self._writes.discard(task)
-        # An error that comes after the caller was told of another one must not be reported as never retrieved.
+        # Nobody waits for it, so asyncio would report an error as never retrieved.
         if not task.cancelled():
             task.exception()
 

@@ -227,6 +227,51 @@ async def test_stop_at_its_deadline_leaves_what_was_begun_to_the_next(caplog: py
     assert claim.is_takeover
 
 
+async def started_with_one_ended(rig: Rig) -> Consumer:
+    """A consumer that has processed one entry of twenty; its settlement waits for others."""
+
+    async def process(claimed: Claimed) -> Settlement | None:
+        if claimed.claim.entry.id != "0":
+            await rig.may_end.wait()
+        return Settlement(claim=claimed.claim, outcome=Outcome.DONE)
+
+    rig.may_end.clear()
+    incidents = Incidents(rig.clock, logging.getLogger("tests"))
+    consumer = Consumer(rig.store, Queue.TRACK, process, rig.options, clock=rig.clock, incidents=incidents)
+    await rig.append(*map(str, range(20)))
+    consumer.start()
+    await settle()
+    assert [] == rig.store.units
+    return consumer
+
+
+async def test_stop_at_its_deadline_settles_what_has_ended() -> None:
+    """Though it waits to be committed together with others: it must not be processed again."""
+    rig = Rig(most_held=60)
+    consumer = await started_with_one_ended(rig)
+    await consumer.stop(0)
+    assert ([("0", True)], 1) == (rig.ended, (await rig.stats()).done)
+
+
+async def test_what_has_ended_waits_for_two_of_each_that_is_processed_at_a_time() -> None:
+    """Then it is committed at once."""
+    rig = Rig(most_held=60)
+    consumer = await started_with_one_ended(rig)
+    rig.may_end.set()
+    await settle()
+    assert 4 <= len(rig.store.units[0].settlements)
+    await consumer.stop(0)
+
+
+async def test_what_has_ended_is_committed_soon_though_nothing_else_ends() -> None:
+    """Else a request that hangs would keep the next ones of other people waiting."""
+    rig = Rig(most_held=60)
+    consumer = await started_with_one_ended(rig)
+    await rig.clock.advance(0.03)
+    assert ["0"] == ids_of(rig.store.units)
+    await consumer.stop(0)
+
+
 async def test_stop_before_start_and_twice_is_safe(caplog: pytest.LogCaptureFixture) -> None:
     """Whatever the caller had begun."""
     rig = Rig()
