@@ -105,7 +105,7 @@ class Claim:
     is_takeover: bool = False
 
 
-class Outcome(enum.Enum):
+class Outcome(enum.StrEnum):
     """How the work on a claimed entry ended."""
 
     DONE = "done"

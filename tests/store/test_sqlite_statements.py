@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from kochava_bot_middleware.store.records import Condition
-from kochava_bot_middleware.store.sqlite.commit import MOST_ROWS, insert, json_of_groups, json_of_texts
+from kochava_bot_middleware.store.sqlite.commit import MOST_PADDING, MOST_ROWS, insert, json_of_groups, json_of_texts
 from kochava_bot_middleware.store.sqlite.statements import text_of
 from kochava_bot_middleware.store.sqlite.store import SqliteStore
 from tests.store.harness import append, claimed_ids, entry, mark, put, recalled
@@ -25,7 +25,9 @@ def connection() -> Iterator[sqlite3.Connection]:
     connection.close()
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, MOST_ROWS - 1, MOST_ROWS, MOST_ROWS + 1, 3 * MOST_ROWS + 5])
+@pytest.mark.parametrize(
+    "count", [1, 2, 3, MOST_ROWS // 2 + 1, MOST_ROWS - 1, MOST_ROWS, MOST_ROWS + 1, 3 * MOST_ROWS + 5]
+)
 def test_all_rows_are_inserted_and_none_of_the_padding(connection: sqlite3.Connection, count: int) -> None:
     """The rows that fill a statement up leave nothing behind, and an empty last column is kept."""
     rows = [(place, None if place % 2 else "red") for place in range(count)]
@@ -39,6 +41,15 @@ def test_a_batch_of_rows_is_one_statement(connection: sqlite3.Connection) -> Non
     connection.set_trace_callback(statements.append)
     insert(connection, "colours", [(place, "red") for place in range(2 * MOST_ROWS)])
     assert 2 == len(statements)
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(MOST_ROWS // 2 + 1, 2), (MOST_ROWS - MOST_PADDING, 1)])
+def test_padding_costs_less_than_a_statement(connection: sqlite3.Connection, count: int, sizes: int) -> None:
+    """Where there would be more of it, the rows are divided."""
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    insert(connection, "colours", [(place, "red") for place in range(count)])
+    assert sizes == len(statements)
 
 
 def test_no_rows_are_no_statement(connection: sqlite3.Connection) -> None:

@@ -25,6 +25,9 @@ from .errors import Emptied
 MOST_ROWS = 64
 """Rows of one INSERT: some hundred values, far below the limit of any SQLite."""
 
+MOST_PADDING = 8
+"""Empty rows of one INSERT: more of them cost more than another statement, for 33 rows as much as these once more."""
+
 _NUL_OR_ESCAPE = "\\u000"
 """How each of both begins in JSON. Other control characters begin so too, which does no harm."""
 
@@ -297,10 +300,16 @@ def insert(connection: sqlite3.Connection, into: str, rows: Iterable[Sequence[ob
         into: Table, and columns unless they are all given.
         then: The rest of the statement, such as ``ON CONFLICT …``.
     """
-    remaining = iter(rows)
-    while some := list(itertools.islice(remaining, MOST_ROWS)):
+    rows = list(rows)
+    first = 0
+    while first < len(rows):
+        left = min(len(rows) - first, MOST_ROWS)
         # Padded with empty rows to a power of two, so that few different statements are ever prepared.
-        size = 1 << (len(some) - 1).bit_length()
+        size = 1 << (left - 1).bit_length()
+        if size - left > MOST_PADDING:
+            size //= 2
+        some = rows[first : first + size]
+        first += size
         width = len(some[0])
         padding = (None,) * ((size - len(some)) * width)
         connection.execute(sql.insertion(into, width, size, then), (*itertools.chain.from_iterable(some), *padding))
