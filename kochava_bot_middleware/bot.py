@@ -33,8 +33,11 @@ __all__ = ["BotSettings", "InboxSettings", "MessengerBot", "PageSettings"]
 
 log = logging.getLogger(__name__)
 
-GC_THRESHOLDS = 50_000, 20, 100
-"""Of `BotSettings.tune_gc`. A handled event leaves no cycle behind, so that collections find next to nothing."""
+GC_THRESHOLDS = 20_000, 50, 100
+"""
+Of `BotSettings.tune_gc`. A handled event leaves no cycle behind, so that collections find next to nothing. With 50,000
+they take no less time altogether, but one of them is a pause of 15 ms.
+"""
 
 
 class MessengerBot(Handlers):
