@@ -160,7 +160,7 @@ async def rows(rounds: int = 3, commits: int = 20_000, callers: int = 256) -> li
             what=f"durable commits, {callers} callers: {label}",
             floor=f"bare group commit, {floor}",
             unit="/s",
-            budget=0.8,
+            budget=0.5,
             at_most=False,
         )
         for label, rates in ours.items()
