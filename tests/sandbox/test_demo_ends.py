@@ -25,8 +25,10 @@ BOT_RUNS = "   the bot "
 def demo_in(folder: Path, *, ignored: signal.Signals | None = None) -> Iterator[subprocess.Popen[str]]:
     """The demo, with its bot running."""
 
-    def ignore() -> None:
+    def set_signals() -> None:
+        # Not as the tests were started, perhaps by `nohup`.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         if ignored is not None:
             signal.signal(ignored, signal.SIG_IGN)
 
@@ -38,7 +40,7 @@ def demo_in(folder: Path, *, ignored: signal.Signals | None = None) -> Iterator[
         text=True,
         env={**os.environ, "TMPDIR": str(folder)},
         start_new_session=True,
-        preexec_fn=ignore,
+        preexec_fn=set_signals,
     ) as process:
         assert process.stdout is not None
         try:
