@@ -158,7 +158,8 @@ class Inbox:
 
     def _begin_to_admit(self, admission: Admission) -> None:
         """Admit it in an owned task, since a request that is cancelled must not orphan what it stored."""
-        if len(admission.events) > ALWAYS_LEASED or self._commits.failing_since is not None:
+        is_large = len(admission.events) > ALWAYS_LEASED
+        if is_large or not self._store.is_one_part or self._commits.failing_since is not None:
             self._admit_together([admission])
         elif self._arrived is None or len(self._arrived) == MOST_TOGETHER:
             # What arrives in one turn of the event loop is one unit: 10 % less CPU time a webhook.

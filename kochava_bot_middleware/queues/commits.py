@@ -149,7 +149,7 @@ class CommitRetry:
             if unit.is_empty:
                 return None
             committed = None
-            if plans == 1 and settlements and self.failing_since is None:
+            if plans == 1 and settlements and self._store.is_one_part and self.failing_since is None:
                 committed = await self._joined.commit(unit)
             try:
                 committed = committed or await self.commit(unit)

@@ -43,6 +43,9 @@ class Store(Protocol):
     durable: bool
     """Whether what is committed survives a crash of the process."""
 
+    is_one_part: bool
+    """Whether a unit over several lanes is one transaction. Where it is not, units of several people are left apart."""
+
     async def open(self) -> None:
         """
         Open now rather than at first use, so that a bad address is reported at start, and write something, so that a

@@ -57,6 +57,7 @@ class MemoryStore:
     """
 
     durable = False
+    is_one_part = True
 
     def __init__(
         self, *, settings: StoreSettings | None = None, clock: Clock | None = None, new_token: NewToken | None = None

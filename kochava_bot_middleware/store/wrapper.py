@@ -19,6 +19,7 @@ class StoreWrapper:
     def __init__(self, inner: Store) -> None:
         self.inner = inner
         self.durable = inner.durable
+        self.is_one_part = inner.is_one_part
 
     def on_append(self, callback: Callable[[], None]) -> None:
         """Does nothing when the wrapped store does not announce appends."""

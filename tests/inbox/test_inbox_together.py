@@ -61,6 +61,16 @@ async def test_they_are_one_commit(store: FaultyStore, counter: Counter, inbox: 
     assert [[id_of(message(text, text)) for text in ("one", "two", "three")]] == stored
 
 
+async def test_a_store_in_several_parts_gets_each_as_a_commit_of_its_own(
+    store: FaultyStore, counter: Counter, inbox: Inbox
+) -> None:
+    """It would write the parts one after the other."""
+    store.is_one_part = False
+    await accept_together(inbox, "one", "two")
+    await counter.until(lambda: len(counter.ended) == 2)
+    assert [1, 1] == [len(unit.appends) for unit in store.units if unit.appends]
+
+
 async def test_those_of_one_person_are_handled_in_order(counter: Counter, inbox: Inbox) -> None:
     """One after the other."""
     await accept_together(inbox, "one", "two", "three", user="ann")

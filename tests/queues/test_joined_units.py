@@ -73,6 +73,14 @@ async def test_what_ends_alone_is_a_commit_of_its_own(store: FaultyStore) -> Non
     assert [[done(claim)]] == [unit.settlements for unit in store.units]
 
 
+async def test_a_store_in_several_parts_gets_each_as_a_commit_of_its_own(store: FaultyStore) -> None:
+    """It would write the parts one after the other."""
+    store.is_one_part = False
+    claims = await claims_of(store, "ann", "ben")
+    await settle_together(store, claims)
+    assert [[done(claim)] for claim in claims] == [unit.settlements for unit in store.units]
+
+
 async def test_a_lost_lease_costs_no_other(store: FaultyStore) -> None:
     """Each of the others is settled, with its record."""
     ann, ben = await claims_of(store, "ann", "ben")

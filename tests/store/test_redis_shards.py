@@ -40,6 +40,12 @@ def lanes_apart() -> tuple[str, str]:
     return first, next(name for name in NAMES if shard_of(name, 4) != shard_of(first, 4))
 
 
+@pytest.mark.parametrize(("options", "is_one_part"), [("", True), ("&shards=1", True), ("&shards=4", False)])
+def test_only_several_shards_are_several_parts(options: str, is_one_part: bool) -> None:
+    """So that units of several people are left apart there."""
+    assert is_one_part is RedisStore(fresh_url(options)).is_one_part
+
+
 def test_all_of_a_person_is_in_one_shard() -> None:
     """Lanes of inbox and records, and marks of these lanes, whatever their key, make one part."""
     unit = Unit(

@@ -99,6 +99,7 @@ class PostgresStore:
     """
 
     durable = True
+    is_one_part = True
 
     def __init__(
         self,

@@ -63,6 +63,7 @@ class RedisStore:
     ) -> None:
         self.address: RedisAddress = parse_redis_address(url)
         self.durable = True
+        self.is_one_part = self.address.shards == 1
         self._clock = None if clock is None or isinstance(clock, SystemClock) else clock
         self._connect = connect
         self._shards = range(self.address.shards)

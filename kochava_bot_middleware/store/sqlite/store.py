@@ -58,6 +58,7 @@ class SqliteStore:
     """
 
     durable = True
+    is_one_part = True
 
     def __init__(
         self,
