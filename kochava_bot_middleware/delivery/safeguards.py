@@ -64,6 +64,8 @@ class Safeguards:
         before it. Events follow the person's install, and a click its impression, though for a limited time.
         """
         entry = claim.entry
+        if not self.may_wait(entry):
+            return None
         # The longer it waits already, the less often it asks: what comes first may be in an outage of days.
         seconds = min(max(age_seconds / 4, SHORTEST_TURN_SECONDS), LONGEST_TURN_SECONDS)
         match entry.queue:
@@ -72,10 +74,8 @@ class Safeguards:
                 return None if first is None else seconds
             case Queue.CLICK:
                 first = await self._predecessor(Queue.PING, entry)
-            case Queue.TRACK if self._has_installs:
-                first = await self._install(entry)
             case _:
-                return None
+                first = await self._install(entry)
         left = 0.0 if first is None else LONGEST_WAIT_SECONDS - (age_seconds + entry.created_at - first.created_at)
         return min(seconds, left) if left > 0 else None
 
@@ -90,8 +90,6 @@ class Safeguards:
 
     async def _install(self, entry: Entry) -> Entry | None:
         # There is one install at most, recorded with the person's first event.
-        if entry.lane in self._installed:
-            return None
         install = await self._predecessor(Queue.INSTALL, entry)
         if install is None:
             self._installed[entry.lane] = None

@@ -124,6 +124,7 @@ class Flag:
 
 
 ALREADY = Flag(is_set=True)
+"""Of events that are leased: they are stored, and need not become ready."""
 
 
 @attrs.define(eq=False, kw_only=True)

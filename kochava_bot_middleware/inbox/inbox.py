@@ -264,8 +264,7 @@ class Inbox:
                 if handling is not None and (failure := await self._handle(handling)) is not None:
                     outcome, reason = Outcome.RETRY if handling.rerun else Outcome.DEAD, failure
             self._in_flight.handled(current)
-            if not current.stored.is_set():
-                await current.stored.wait()
+            await current.stored.wait()
             if before is not None:
                 # Its settlement may lease this event to us, and what it records comes first.
                 await before.ended.wait()
